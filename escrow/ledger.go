@@ -1,0 +1,150 @@
+package escrow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Status of a Channel's account; Gone is ours: the account is absent.
+type Status uint8
+
+// Status values; 0–2 are the on-chain byte.
+const (
+	StatusOpen    Status = 0
+	StatusClosing Status = 1
+	StatusSealed  Status = 2
+	StatusGone    Status = 255
+)
+
+// Trust says which view of the chain a read uses: Shown (any endpoint), Confirmed, Finalised.
+type Trust uint8
+
+// Views of the chain, weakest first.
+const (
+	Shown Trust = iota + 1
+	Confirmed
+	Finalised
+)
+
+// ChannelState is one Channel account as read from the chain; Status Gone leaves the rest zero but ID and Slot.
+type ChannelState struct {
+	ID                               market.ChannelID
+	Status                           Status
+	Deposit, Settled, Paid, Refunded market.Amount
+	Deadline                         int64 // unix s, 0 while Open
+	OpenSlot, Salt, ClusterTag       uint64
+	CloseDelay                       time.Duration
+	Payer, Payee, Mint, Vault        market.Address
+	VoucherKey, ReleaseKey           [32]byte
+	PayeeDest, PayerDest             market.Address
+	OpenedAt                         int64
+	VoucherSlot                      uint64
+	Slot                             uint64 // the read's slot
+	Lamports                         uint64 // the account's balance, rent included
+}
+
+// Head is the chain as the ledger sees it.
+type Head struct {
+	Slot, Height, FinalisedHeight uint64
+	Clock                         time.Time // the chain's clock
+	ClusterTag                    uint64
+	RentPerByte                   uint64
+	FinalisedAge                  time.Duration // since the finalised view last advanced
+}
+
+// Op is what an Intent does.
+type Op uint8
+
+// Ops, persisted: append-only.
+const (
+	OpOpen Op = iota + 1 // with the claim fee transfer beside it
+	OpTopUp
+	OpClaim
+	OpRecord
+	OpRequestClose
+	OpFinish // Release given: ed25519, release, pay_payee, pay_payer; else seal, pay_payee, pay_payer
+	OpReclaim
+	OpTransfer // a plain System transfer (wallet withdraw)
+)
+
+// Intent is one wanted effect on the chain. Key is idempotent: the same Key is never effective twice.
+type Intent struct {
+	Op       Op
+	Channel  market.ChannelID // OpOpen: must equal Open.Address(program); OpTransfer: zero
+	Nonce    uint64           // cumulative amount for claims, a counter else
+	Amount   market.Amount    // deposit, top-up, transfer
+	Open     *OpenTerms       // OpOpen
+	Voucher  *Signed          // OpClaim, OpRecord
+	Release  *SignedRelease   // OpFinish, or nil
+	To       market.Address   // OpTransfer
+	All      bool             // OpTransfer: everything less the fee
+	ClaimFee market.Amount    // OpOpen
+	FeePayer market.Address   // OpOpen: receives ClaimFee
+}
+
+// OpenTerms fixes a Channel at open; with the program id it determines the address. Salt is counted up until the address has bump 255.
+type OpenTerms struct {
+	Payer, Payee, Mint         market.Address
+	VoucherKey, ReleaseKey     [32]byte
+	CloseDelay                 time.Duration
+	Salt, ClusterTag, OpenSlot uint64
+}
+
+// Result is an intent's fate. State uses the sender's numbers (docs/flows/payment.md): 6 Failed and 7 Final are ends, 4 Confirmed is enough to go on.
+type Result struct {
+	State     SendState
+	Signature string // base58
+	Slot      uint64
+	Fee       uint64 // lamports, once known
+	Code      uint32 // program error, 0 = none
+	Err       string
+}
+
+// SendState is the sender's durable state of one intent.
+type SendState uint8
+
+// Send states, persisted: append-only.
+const (
+	Planned SendState = iota + 1
+	SignedTx
+	Sent
+	ConfirmedTx
+	Expired
+	Failed
+	Final
+)
+
+// Update is a channel change or an intent's outcome.
+type Update struct {
+	Channel *ChannelState
+	Intent  string // Intent.Key(), with Result
+	Result  Result
+}
+
+// Filter selects what Watch reports.
+type Filter struct {
+	Channels func() []market.ChannelID // read before each poll; nil = none
+}
+
+// ErrUnreachable means that no endpoint answered: unknown, never absent.
+var ErrUnreachable = errors.New("chain unreachable")
+
+// Ledger is the chain as the node uses it. Implementations: escrow/solana, escrow/escrowtest; contract: escrowtest.TestLedger.
+type Ledger interface {
+	Head(ctx context.Context) (Head, error)
+	// Channels reads accounts in the order asked; an absent one has StatusGone. Errors: ErrUnreachable.
+	Channels(ctx context.Context, ids []market.ChannelID, t Trust) ([]ChannelState, error)
+	// Balance is the lamports of a plain account. Errors: ErrUnreachable.
+	Balance(ctx context.Context, a market.Address) (market.Amount, error)
+	// Submit returns nil once the intent is durable; repeating it is free. Errors: *market.Error funds-short, spend-cap.
+	Submit(ctx context.Context, in Intent) error
+	// Result returns an intent's newest state; ok is false for an unknown key.
+	Result(ctx context.Context, key string) (r Result, ok bool, err error)
+	// Probe simulates record: nil means redeemable. Errors: *market.Error voucher-unredeemable.
+	Probe(ctx context.Context, s Signed) error
+	// Watch calls f for channel changes and intent outcomes, at least once each; it returns when ctx ends or f fails.
+	Watch(ctx context.Context, flt Filter, f func(Update) error) error
+}

@@ -1,0 +1,48 @@
+package spec
+
+// Spec is what runs: it travels as JSON (≤ 32 KiB) inside the signed Lease, is hashed, stored and parsed as received, and holds no secrets.
+type Spec struct {
+	Command    []string          `json:"command,omitempty"` // replaces ENTRYPOINT
+	Args       []string          `json:"args,omitempty"`    // replaces CMD
+	Workdir    string            `json:"workdir,omitempty"`
+	Env        map[string]string `json:"env,omitempty"`
+	Init       string            `json:"init,omitempty"` // "supervise" (default) or "exec"
+	Inputs     []Input           `json:"inputs,omitempty"`
+	Outputs    []Output          `json:"outputs,omitempty"`
+	StopSignal string            `json:"stop_signal,omitempty"` // default TERM
+}
+
+// Input is a path below /workspace that the customer fills before the start. From stays at the customer (not in the Lease).
+type Input struct {
+	From string `json:"-"`
+	To   string `json:"to"`
+}
+
+// Output is a path below /workspace that is brought back. To stays at the customer. When: "success" or "always" (default).
+type Output struct {
+	Path string `json:"path"`
+	To   string `json:"-"`
+	When string `json:"when,omitempty"`
+}
+
+// ImageRef pins an image. Ref: name as written; Manifest, Config: "sha256:…"; Platform "linux/amd64".
+type ImageRef struct {
+	Ref, Manifest, Config, Platform string
+	CompressedBytes, UnpackedBytes  uint64
+}
+
+// Entry is one file of a Manifest. Type: "file", "dir" or "symlink". SHA256: hex, files only.
+type Entry struct {
+	Path   string `json:"path"`
+	Type   string `json:"type"`
+	Mode   uint32 `json:"mode"`
+	Size   uint64 `json:"size"`
+	SHA256 string `json:"sha256,omitempty"`
+	Target string `json:"target,omitempty"`
+}
+
+// Manifest is the sorted list of entries; its id is the SHA-256 of its JSON bytes (see Manifest.ID).
+type Manifest struct {
+	Entries []Entry  `json:"entries"`
+	Skipped []string `json:"skipped,omitempty"` // dropped as unsafe, with the reason
+}
