@@ -1,0 +1,119 @@
+// Package customer is the role that buys: it keeps the book of offers, places orders, pays by vouchers and brings outputs home.
+//
+// Invariants: a Lease's bytes are on disk before they are sent; a voucher is on disk before it is sent; nothing is signed above the
+// lease's cap, the order's budget or the channel's deposit. Concurrency: one orderRun (goroutine) per order, one session per provider;
+// Customer's methods are safe for any goroutine. Persistence: buckets orders, leases, channels. Next: place.go, run.go, session.go.
+package customer
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/market/book"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p/streams"
+)
+
+// Net is how the customer reaches providers; p2p joined by node/wire.go.
+type Net interface {
+	Quote(ctx context.Context, to market.NodeID, reach []string, order []byte) ([]byte, error)
+	Propose(ctx context.Context, to market.NodeID, lease []byte) error
+	Status(ctx context.Context, to market.NodeID, id market.LeaseID) (market.Status, error)
+	Stop(ctx context.Context, to market.NodeID, stop []byte) error
+	Outcome(ctx context.Context, to market.NodeID, outcome []byte) ([]byte, error)
+	Vouchers(ctx context.Context, to market.NodeID) (streams.VoucherSession, error)
+	Tunnel(ctx context.Context, to market.NodeID, o streams.TunnelOpen) (*streams.FrameConn, error)
+	KeepConnected(id market.NodeID, addrs []string)
+	Forget(id market.NodeID)
+}
+
+// Config is what the role needs to know; durations and amounts as in node/config.
+type Config struct {
+	Network    string
+	ClusterTag uint64
+	Key        ed25519.PrivateKey
+	ID         market.NodeID
+	Payer      market.Address
+	Program    market.Address
+	Seed       []byte // voucher seed
+	Spool      string // folder for outputs that wait
+	Away       time.Duration
+	AwayMax    market.Amount
+	SilentEnd  time.Duration
+}
+
+// Customer is the role. Use New, then Serve.
+type Customer struct {
+	cfg    Config
+	db     *store.Store
+	ledger escrow.Ledger
+	net    Net
+	clock  *lease.Clock
+	log    *slog.Logger
+
+	bookMu sync.RWMutex
+	book   *book.Book
+
+	mu       sync.Mutex
+	runs     map[market.OrderID]*orderRun
+	order    []market.OrderID // creation order
+	sessions map[market.NodeID]*session
+	channels map[market.ChannelID]*channel
+
+	start chan *orderRun
+	wg    sync.WaitGroup
+}
+
+// New returns a customer that does nothing yet.
+func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *lease.Clock, log *slog.Logger) *Customer {
+	return &Customer{
+		cfg: cfg, db: db, ledger: ledger, net: net, clock: clock, log: log, book: book.New(50_000),
+		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{},
+		start: make(chan *orderRun, 64),
+	}
+}
+
+func (c *Customer) now() time.Time { return c.clock.Now() }
+
+// Offer takes one verified Offer from gossip or sync.
+func (c *Customer) Offer(o market.Offer, raw []byte) {
+	c.bookMu.Lock()
+	defer c.bookMu.Unlock()
+	if _, err := c.book.Put(o, offerID(raw), raw, c.now()); err != nil && !errors.Is(err, book.ErrOld) {
+		c.log.Warn("Offer was not kept", "provider", o.Provider, "error", err)
+	}
+}
+
+// Offers returns the book as it is.
+func (c *Customer) Offers() []market.Offer {
+	c.bookMu.Lock()
+	defer c.bookMu.Unlock()
+	c.book.Expire(c.now())
+	return c.book.Offers()
+}
+
+// Serve loads what the store knows, resumes it, and places new orders until ctx ends; jobs run on.
+func (c *Customer) Serve(ctx context.Context) error {
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	defer c.wg.Wait()
+	c.wg.Go(func() { c.reclaimLoop(ctx) })
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-c.start:
+			c.wg.Go(func() { r.serve(ctx) })
+		}
+	}
+}
+
+func (c *Customer) String() string { return "customer" }

@@ -1,0 +1,161 @@
+package customer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/market/book"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// Limits of placement: how many providers are asked at once, how long their answers and the whole placement may take.
+const (
+	topQuotes    = 5
+	quoteWait    = 3 * time.Second
+	acceptWithin = 30 * time.Second
+	fundWithin   = 90 * time.Second
+	maxClaimFee  = market.Amount(1_000_000) // 0.001 SOL
+	maxDelay     = 24 * time.Hour
+)
+
+// offered is one provider's valid Quote.
+type offered struct {
+	provider market.NodeID
+	reach    []string
+	order    market.Order
+	orderRaw []byte
+	quote    market.Quote
+	quoteRaw []byte
+}
+
+// Match ranks the book for a request and explains every rejection.
+func (c *Customer) Match(r *Request) book.Result {
+	c.bookMu.RLock()
+	defer c.bookMu.RUnlock()
+	return c.book.Match(query(r, topQuotes), c.now())
+}
+
+func query(r *Request, limit int) book.Query {
+	return book.Query{
+		Terms: needs(r), Classes: r.Classes, Devices: r.Devices, MaxRate: r.MaxRate, Limit: limit,
+		Providers: r.Providers, Exclude: r.Exclude,
+	}
+}
+
+// quotes asks the best candidates at once and returns the valid quotes, cheapest first; refused says who refused and why.
+func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidate) (good []offered, refused []error) {
+	ctx, cancel := context.WithTimeout(ctx, quoteWait)
+	defer cancel()
+	type answer struct {
+		o   offered
+		err error
+	}
+	answers := make([]answer, len(cands))
+	var g errgroup.Group
+	for i, cand := range cands {
+		g.Go(func() error {
+			o, err := c.quote(ctx, r, cand.Provider, cand.Offer.Reach)
+			answers[i] = answer{o, err}
+			return nil
+		})
+	}
+	_ = g.Wait() // the goroutines never fail
+	for i, a := range answers {
+		if a.err != nil {
+			refused = append(refused, fmt.Errorf("%s: %w", cands[i].Provider.Short(), a.err))
+			continue
+		}
+		good = append(good, a.o)
+	}
+	slices.SortStableFunc(good, func(a, b offered) int {
+		switch {
+		case a.quote.Rate < b.quote.Rate:
+			return -1
+		case a.quote.Rate > b.quote.Rate:
+			return 1
+		}
+		return 0
+	})
+	return good, refused
+}
+
+// quote asks one provider and checks that its answer is what was asked for.
+func (c *Customer) quote(ctx context.Context, r *Request, to market.NodeID, reach []string) (offered, error) {
+	o := c.order(r, c.now())
+	raw, err := wire.SealOrder(c.cfg.Key, c.cfg.Network, o)
+	if err != nil {
+		return offered{}, err
+	}
+	answer, err := c.net.Quote(ctx, to, reach, raw)
+	if err != nil {
+		return offered{}, err
+	}
+	q, env, err := wire.OpenQuote(answer, c.cfg.Network)
+	if err != nil {
+		return offered{}, fmt.Errorf("open quote: %w", err)
+	}
+	oenv, err := wire.Open(raw, c.cfg.Network)
+	if err != nil {
+		return offered{}, err
+	}
+	if err := checkQuote(q, o, oenv.ID, env.Signer, to, c.now()); err != nil {
+		return offered{}, err
+	}
+	return offered{provider: to, reach: reach, order: o, orderRaw: raw, quote: q, quoteRaw: answer}, nil
+}
+
+func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to market.NodeID, now time.Time) error {
+	bad := func(what string) error {
+		return &market.Error{Code: "quote-refused", Kind: market.KindDenied, Op: "check quote", Detail: what, Hint: "another provider is tried"}
+	}
+	switch {
+	case signer != to:
+		return bad("signed by another node")
+	case q.Order != id:
+		return bad("answers another order")
+	case q.Rate > o.MaxRate:
+		return bad("asks more than the top rate")
+	case len(q.Devices) != o.Devices:
+		return bad("names another number of devices")
+	case q.Mint != o.Mint:
+		return bad("wants another mint")
+	case q.Expires.Before(now) || q.Expires.After(now.Add(time.Minute)):
+		return bad("expired, or valid for too long")
+	case q.Tick < time.Second || q.Tick > time.Minute:
+		return bad("tick out of range")
+	case q.ClaimFee > maxClaimFee:
+		return bad("claim fee above 0.001 SOL")
+	case q.MinCloseDelay > maxDelay:
+		return bad("close delay above 24 h")
+	case q.Prepay > 1:
+		return bad("wants more than one tick ahead")
+	case q.Hold > 10*time.Minute:
+		return bad("hold above 10 min")
+	}
+	return nil
+}
+
+// best asks for quotes and returns the cheapest. Errors: no-offer-fits with the explanation, quote-refused with each refusal.
+func (c *Customer) best(ctx context.Context, r *Request) (offered, error) {
+	res := c.Match(r)
+	if len(res.Candidates) == 0 {
+		return offered{}, &market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(), Hint: res.Explanation.Hint()}
+	}
+	good, refused := c.quotes(ctx, r, res.Candidates)
+	if len(good) == 0 {
+		detail := ""
+		for i, e := range refused {
+			if i > 0 {
+				detail += "; "
+			}
+			detail += e.Error()
+		}
+		return offered{}, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes", Detail: detail, Hint: "gpuai offers --explain"}
+	}
+	return good[0], nil
+}

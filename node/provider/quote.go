@@ -1,0 +1,171 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// Limits of quoting: a Quote lives quoteLife, maxQuotes of them are kept in memory, and clocks may differ by maxSkew.
+const (
+	quoteLife  = 20 * time.Second
+	maxQuotes  = 4096
+	maxSkew    = 5 * time.Second
+	prepFloor  = 3 * time.Minute
+	assumeRate = 8 << 20 // bytes/s: our download rate until one was measured
+	floorRate  = 256_000 // bytes/s
+)
+
+// quoted is a Quote in memory: what was asked and what was answered.
+type quoted struct {
+	order market.Order
+	quote market.Quote
+	used  market.LeaseID // the lease that took it, zero if none
+}
+
+// Quote answers an Order with a signed Quote; it reserves nothing. Refusals: malformed, signer-not-peer, policy, clock-skew,
+// offer-gone, does-not-fit (names the term), devices-taken, draining, unhealthy.
+func (p *Provider) Quote(_ context.Context, from market.NodeID, raw []byte) ([]byte, error) {
+	order, env, err := wire.OpenOrder(raw, p.cfg.Network)
+	if err != nil {
+		return nil, market.Refuse("malformed", market.KindInvalid, err.Error())
+	}
+	if env.Signer != from {
+		return nil, market.Refuse("signer-not-peer", market.KindDenied, "the order is signed by another node")
+	}
+	now := p.now()
+	if err := p.orderFits(order, from, now); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expireQuotes(now)
+	if len(p.quotes) >= maxQuotes {
+		return nil, market.Refuse("busy", market.KindUnavailable, "too many open quotes")
+	}
+	devices, group, err := p.pickDevices(order)
+	if err != nil {
+		return nil, err
+	}
+	q := p.makeQuote(order, env.ID, devices, p.rateOf(group), now)
+	sealed, err := wire.SealQuote(p.cfg.Key, p.cfg.Network, q)
+	if err != nil {
+		return nil, fmt.Errorf("seal quote: %w", err)
+	}
+	qenv, err := wire.Open(sealed, p.cfg.Network)
+	if err != nil {
+		return nil, fmt.Errorf("open own quote: %w", err)
+	}
+	p.quotes[qenv.ID] = &quoted{order: order, quote: q}
+	return sealed, nil
+}
+
+func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) error {
+	switch {
+	case o.Customer != from:
+		return market.Refuse("signer-not-peer", market.KindDenied, "the order names another customer")
+	case o.ClusterTag != p.cfg.ClusterTag:
+		return market.Refuse("policy", market.KindDenied, "the order is for another ledger")
+	case o.Created.After(now.Add(maxSkew)) || o.ValidUntil.Before(now):
+		return market.Refuse("clock-skew", market.KindInvalid, fmt.Sprintf("order created %s, valid until %s, here it is %s", o.Created.UTC().Format(time.TimeOnly), o.ValidUntil.UTC().Format(time.TimeOnly), now.UTC().Format(time.TimeOnly)))
+	case o.Mint != (market.Address{}):
+		return market.Refuse("does-not-fit", market.KindConflict, "only SOL is taken")
+	case o.Egress&p.cfg.Egress == 0 && o.Egress > p.cfg.Egress:
+		return market.Refuse("does-not-fit", market.KindConflict, "egress is not offered")
+	case o.Platform != "" && o.Platform != "linux/amd64":
+		return market.Refuse("does-not-fit", market.KindConflict, "platform "+o.Platform)
+	}
+	if p.cfg.MaxTime > 0 && o.MaxDuration > p.cfg.MaxTime {
+		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("longest lease is %s", p.cfg.MaxTime))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.selling {
+		return market.Refuse("draining", market.KindUnavailable, "this rig does not sell now")
+	}
+	if sum := p.debtOf(from, o.Payer, now); sum > 0 {
+		return market.Refuse("debt-unpaid", market.KindDenied, fmt.Sprintf("%s SOL of an old lease are unpaid", sum.SOL()))
+	}
+	return nil
+}
+
+// pickDevices matches the order against the own rig by the same matcher that customers use. Caller holds mu.
+func (p *Provider) pickDevices(o market.Order) ([]market.DeviceID, market.DeviceGroup, error) {
+	offer := p.buildOffer(0)
+	var why string
+	for _, g := range offer.Groups {
+		if p.rateOf(g) > o.MaxRate {
+			why = fmt.Sprintf("%s asks %s SOL/h", g.Class, market.Amount(p.rateOf(g)).SOL())
+			continue
+		}
+		if err := fitsGroup(o, offer, g); err != nil {
+			why = err.Error()
+			continue
+		}
+		if bits.OnesCount64(g.Free) < o.Devices {
+			if len(g.Devices) >= o.Devices {
+				return nil, g, market.Refuse("devices-taken", market.KindUnavailable, g.Class)
+			}
+			why = fmt.Sprintf("%d x %s here", len(g.Devices), g.Class)
+			continue
+		}
+		var out []market.DeviceID
+		for i, d := range g.Devices {
+			if g.Free&(1<<i) != 0 && len(out) < o.Devices {
+				out = append(out, d)
+			}
+		}
+		return out, g, nil
+	}
+	return nil, market.DeviceGroup{}, market.Refuse("does-not-fit", market.KindConflict, why)
+}
+
+// prepMax bounds what is free for the customer: twice the time that image and inputs need at our rate, plus 2 min, at least 3 min.
+func prepMax(bytes uint64) time.Duration {
+	d := time.Duration(bytes/assumeRate)*time.Second*2 + 2*time.Minute
+	return max(d, prepFloor)
+}
+
+func (p *Provider) makeQuote(o market.Order, id market.DocID, devs []market.DeviceID, rate market.Rate, now time.Time) market.Quote {
+	headroom, _ := rate.For(len(devs), o.StopGrace+6*p.cfg.Tick)
+	q := market.Quote{
+		Order: id, Offer: p.offerID, OfferSeq: p.offerSeq, Devices: devs, Rate: rate, Mint: o.Mint, Payout: p.cfg.Payout,
+		Created: now.Truncate(time.Millisecond), Expires: now.Add(quoteLife).Truncate(time.Millisecond),
+		Tick: p.cfg.Tick, Hold: p.cfg.Hold, PrepMax: prepMax(o.ImageBytes + o.InputBytes), FloorRate: floorRate,
+		MinHeadroom: headroom, MinCloseDelay: p.cfg.MinCloseDelay, ClaimFee: p.claimFee(), FeePayer: p.cfg.FeePayer,
+		ReleaseKey: p.releaseKey(o.Customer, o.Mint),
+	}
+	if !p.knows(o.Customer, o.Payer) {
+		q.Prepay = 1 // a stranger's first tick is paid ahead
+	}
+	return q
+}
+
+func (p *Provider) expireQuotes(now time.Time) {
+	for id, q := range p.quotes {
+		if now.After(q.quote.Expires.Add(30 * time.Second)) {
+			delete(p.quotes, id)
+		}
+	}
+}
+
+// row and unrow code a store value: version byte 1, then JSON.
+func row(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("own row type does not marshal: %v", err)) // our mistake, never peer input
+	}
+	return append([]byte{1}, b...)
+}
+
+func unrow(b []byte, v any) error {
+	if len(b) < 1 || b[0] != 1 {
+		return fmt.Errorf("row of an unknown version")
+	}
+	return json.Unmarshal(b[1:], v)
+}

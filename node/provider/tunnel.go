@@ -1,0 +1,167 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/tunnel"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/runtime/job"
+)
+
+type serveFunc func(ctx context.Context, c *streams.FrameConn) error
+
+// Open admits a tunnel of the lease's own customer. Refusals: unknown-lease, malformed, paused, policy.
+func (p *Provider) Open(_ context.Context, from market.NodeID, o streams.TunnelOpen) (func(context.Context, *streams.FrameConn) error, error) {
+	l, err := p.ownLease(from, o.Lease)
+	if err != nil {
+		return nil, err
+	}
+	switch o.Kind {
+	case streams.TunnelExec:
+		return p.openExec(l, o.Args)
+	case streams.TunnelLogs:
+		var a tunnel.LogsArgs
+		if err := json.Unmarshal(o.Args, &a); err != nil {
+			return nil, market.Refuse("malformed", market.KindInvalid, "logs arguments")
+		}
+		return func(ctx context.Context, c *streams.FrameConn) error { return p.serveLogs(ctx, l, a, c) }, nil
+	case streams.TunnelPut:
+		var a tunnel.PutArgs
+		if err := json.Unmarshal(o.Args, &a); err != nil {
+			return nil, market.Refuse("malformed", market.KindInvalid, "put arguments")
+		}
+		if a.Total > l.order.InputBytes {
+			return nil, market.Refuse("too-large", market.KindInvalid, fmt.Sprintf("the order names %d input bytes", l.order.InputBytes))
+		}
+		return func(ctx context.Context, c *streams.FrameConn) error { return p.servePut(ctx, l, c) }, nil
+	case streams.TunnelGet:
+		return func(ctx context.Context, c *streams.FrameConn) error { return p.serveGet(ctx, l, c) }, nil
+	}
+	return nil, market.Refuse("malformed", market.KindInvalid, "unknown tunnel kind")
+}
+
+func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
+	var a tunnel.ExecArgs
+	if err := json.Unmarshal(args, &a); err != nil || len(a.Argv) == 0 {
+		return nil, market.Refuse("malformed", market.KindInvalid, "exec arguments")
+	}
+	if s := l.actor.Lease().State; s != market.Running {
+		return nil, market.Refuse("paused", market.KindUnavailable, "the job is "+s.String())
+	}
+	return func(ctx context.Context, c *streams.FrameConn) error {
+		st, err := p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows})
+		if err != nil {
+			return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+		}
+		defer st.Close() // kills the process group
+		g, gctx := errgroup.WithContext(ctx)
+		stop := context.AfterFunc(gctx, func() { st.Close() })
+		defer stop()
+		g.Go(func() error { return feedExec(st, c) })
+		g.Go(func() error {
+			exit, err := st.Output(func(stream uint8, b []byte) error {
+				ch := streams.ChanOut
+				if stream == 2 {
+					ch = streams.ChanErr
+				}
+				return c.Write(ch, b)
+			})
+			end := tunnel.Control{Exit: &exit}
+			if err != nil {
+				end = tunnel.Control{Error: err.Error()}
+			}
+			err = c.Write(streams.ChanControl, end.Encode())
+			return errors.Join(err, c.CloseRead())
+		})
+		return g.Wait()
+	}, nil
+}
+
+func feedExec(st job.ExecStream, c *streams.FrameConn) error {
+	for {
+		ch, b, err := c.Read()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		switch ch {
+		case streams.ChanIn:
+			if _, err := st.Write(b); err != nil {
+				return nil // the process has ended; its exit follows
+			}
+		case streams.ChanControl:
+			m, err := tunnel.DecodeControl(b)
+			if err != nil {
+				return err
+			}
+			if m.EOF {
+				_ = st.CloseWrite() // the process may have ended already
+			}
+			if m.Resize != nil {
+				_ = st.Resize(m.Resize[0], m.Resize[1]) // cosmetic
+			}
+		}
+	}
+}
+
+func (p *Provider) serveLogs(ctx context.Context, l *leaseRun, a tunnel.LogsArgs, c *streams.FrameConn) error {
+	err := p.access.Logs(ctx, l.key, a.Since, a.Follow, func(r job.LogRecord) error {
+		return c.Write(streams.ChanOut, tunnel.EncodeLog(r.Time, r.Stream, r.Data))
+	})
+	if err != nil {
+		return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+	}
+	return c.Write(streams.ChanControl, tunnel.Control{End: true}.Encode())
+}
+
+func (p *Provider) servePut(ctx context.Context, l *leaseRun, c *streams.FrameConn) error {
+	l.filesMu.Lock()
+	defer l.filesMu.Unlock()
+	if l.inputsReady.Load() {
+		return c.Write(streams.ChanControl, tunnel.Control{Error: "conflict: inputs are staged"}.Encode())
+	}
+	if err := l.waitCreated(ctx); err != nil {
+		return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+	}
+	fs, err := p.access.Files(ctx, l.key)
+	if err != nil {
+		return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+	}
+	m, err := fs.PutInputs(ctx, c.Reader(streams.ChanIn), l.order.InputBytes)
+	if err != nil {
+		return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+	}
+	l.inputsReady.Store(true)
+	if err := p.saveLease(ctx, l); err != nil {
+		return err
+	}
+	l.poke()
+	return c.Write(streams.ChanControl, tunnel.Control{Manifest: &m}.Encode())
+}
+
+func (p *Provider) serveGet(ctx context.Context, l *leaseRun, c *streams.FrameConn) error {
+	l.filesMu.Lock()
+	defer l.filesMu.Unlock()
+	if s := l.actor.Lease().State; s < market.Closing {
+		return c.Write(streams.ChanControl, tunnel.Control{Error: "conflict: the job is " + s.String()}.Encode())
+	}
+	fs, err := p.access.Files(ctx, l.key)
+	if err != nil {
+		return c.Write(streams.ChanControl, tunnel.Control{Error: "output-lost: " + err.Error()}.Encode())
+	}
+	m, err := fs.GetOutputs(ctx, l.outputPaths(), c.Writer(streams.ChanOut))
+	if err != nil {
+		return c.Write(streams.ChanControl, tunnel.Control{Error: "output-lost: " + strings.TrimSpace(err.Error())}.Encode())
+	}
+	return c.Write(streams.ChanControl, tunnel.Control{Manifest: &m}.Encode())
+}
