@@ -1,0 +1,185 @@
+package escrow
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// AcceptRules is what a provider demands of a Channel before a Lease. Zero MaxDeposit means no limit.
+type AcceptRules struct {
+	Program        market.Address
+	ClusterTag     uint64
+	Payer, Payout  market.Address // the Order's payer, our payout
+	Mint           market.Address // the Quote's
+	VoucherKey     [32]byte       // the Lease's
+	ReleaseKey     [32]byte       // derived for exactly this customer, payout and mint, as named in the Quote
+	MinCloseDelay  time.Duration
+	MinHeadroom    market.Amount // the Quote's
+	MaxDeposit     market.Amount // one-endpoint limit
+	FeePayer       market.Amount // the fee payer's balance, lamports
+	RentMinimum    market.Amount // of a plain account, lamports
+	LiveChannels   int
+	UncheckedFunds bool // true skips headroom: the deposit is only confirmed yet and the node waits for Finalised
+}
+
+// feePerLiveChannel is two claims or records of 10,000 lamports each.
+const feePerLiveChannel = 20_000
+
+// AcceptChannel decides whether a Lease may use the Channel; a is its account so far (NewAccount for a first Lease). The error is a
+// *market.Refusal: channel-unknown, channel-too-small, or channel-unfit with the field in Detail.
+func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
+	if cs.Status == StatusGone {
+		return market.Refuse("channel-unknown", market.KindNotFound, "no such account")
+	}
+	id, err := cs.Terms().Address(r.Program)
+	unfit := func(field string) error { return market.Refuse("channel-unfit", market.KindInvalid, field) }
+	switch _, keyErr := ParseVoucherKey(cs.VoucherKey[:]); {
+	case err != nil || id != cs.ID:
+		return market.Refuse("channel-unknown", market.KindNotFound, "address does not match the terms")
+	case cs.ClusterTag != r.ClusterTag:
+		return unfit("cluster_tag")
+	case cs.Status != StatusOpen:
+		return unfit("status")
+	case cs.Payer != r.Payer:
+		return unfit("payer")
+	case cs.Payee != r.Payout:
+		return unfit("payee")
+	case cs.Mint != r.Mint:
+		return unfit("mint")
+	case cs.Mint == (market.Address{}) && (cs.PayeeDest != cs.Payee || cs.PayerDest != cs.Payer):
+		return unfit("payee_dest")
+	case cs.CloseDelay < r.MinCloseDelay || cs.CloseDelay > MaxCloseDelaySeconds*time.Second:
+		return unfit("close_delay")
+	case keyErr != nil || cs.VoucherKey != r.VoucherKey:
+		return unfit("voucher_key")
+	case cs.ReleaseKey != r.ReleaseKey && cs.ReleaseKey != [32]byte{}:
+		return unfit("release_key")
+	case r.MaxDeposit != 0 && cs.Deposit > r.MaxDeposit:
+		return unfit("deposit: limit of " + r.MaxDeposit.SOL() + " with one endpoint")
+	}
+	if h := a.Headroom(); !r.UncheckedFunds && h < r.MinHeadroom {
+		return market.Refuse("channel-too-small", market.KindConflict, fmt.Sprintf("headroom %s SOL, need %s", h.SOL(), r.MinHeadroom.SOL()))
+	}
+	if need := r.RentMinimum + feePerLiveChannel*market.Amount(r.LiveChannels+1); r.FeePayer < need {
+		return unfit("claim_fee: fee payer holds " + r.FeePayer.SOL() + " SOL, needs " + need.SOL())
+	}
+	return nil
+}
+
+// TakePayment checks a Payment, cheapest test first, and returns the new state and the stored voucher total. Store the state before the
+// acknowledgement leaves. On refusal the state is unchanged and the error is a *market.Refusal: voucher-expires, voucher-unknown,
+// voucher-backwards (Detail: stored total), voucher-over-deposit, voucher-allocation, voucher-signature, channel-closing.
+// Payments of several Leases may arrive in any order: the shares may never exceed the highest voucher, and each Lease is covered by its own
+// share only.
+func (a Account) TakePayment(p market.Payment) (Account, market.Amount, error) {
+	stored := a.Newest.Amount
+	v, err := DecodeVoucher(p.Voucher[:])
+	share, known := a.Leases[p.Lease]
+	refuse := func(code, detail string) (Account, market.Amount, error) {
+		return a, stored, market.Refuse(code, market.KindInvalid, detail)
+	}
+	switch {
+	case errors.Is(err, ErrExpires):
+		return refuse("voucher-expires", "expires_at must be 0")
+	case err != nil:
+		return refuse("voucher-unknown", "not a voucher")
+	case v.Channel != a.Channel:
+		return refuse("voucher-unknown", "another channel")
+	case !known:
+		return refuse("voucher-unknown", "no such lease on this channel")
+	case a.Phase != PhaseSeen && a.Phase != PhaseOpen && a.Phase != PhaseClosing:
+		return a, stored, market.Refuse("channel-closing", market.KindConflict, a.Phase.String())
+	case v.Amount == stored && p.Sig == a.Newest.Sig && p.LeaseAmount == share.Paid:
+		return a, stored, nil // a repeat: repeat the acknowledgement
+	case p.LeaseAmount < share.Paid, v.Amount < stored && p.LeaseAmount == share.Paid:
+		return refuse("voucher-backwards", fmt.Sprintf("stored %d", stored))
+	case v.Amount > a.Seen:
+		return refuse("voucher-over-deposit", fmt.Sprintf("deposit %d", a.Seen))
+	case p.LeaseAmount > share.Cap:
+		return refuse("voucher-allocation", fmt.Sprintf("lease cap %d", share.Cap))
+	}
+	// No sum can wrap: each share is at most the deposit, 64 bits hold far more of them than a store holds.
+	if sum := a.PaidSum() - share.Paid + p.LeaseAmount; sum > max(v.Amount, stored) {
+		return refuse("voucher-allocation", fmt.Sprintf("leases sum to %d, voucher says %d", sum, max(v.Amount, stored)))
+	}
+	signed := Signed{Voucher: v, Sig: p.Sig}
+	if !signed.Verify(a.VoucherKey) {
+		return refuse("voucher-signature", "not signed by the channel's voucher key")
+	}
+	a = a.clone()
+	share.Paid = p.LeaseAmount
+	a.Leases[p.Lease] = share
+	if v.Amount > stored {
+		a.Newest = signed
+		a.Kept = append(a.Kept, signed)
+		if n := len(a.Kept); n > MaxKept {
+			a.Kept = slices.Delete(a.Kept, n-2, n-1) // loses granularity of what is only signed ahead
+		}
+	}
+	return a.prune(), a.Newest.Amount, nil
+}
+
+// prune drops kept vouchers below the earned one. The receiver is already a clone.
+func (a Account) prune() Account {
+	owed := a.OwedSum()
+	first := 0
+	for i, k := range a.Kept {
+		if k.Amount <= owed {
+			first = i
+		}
+	}
+	a.Kept = slices.Delete(a.Kept, 0, first)
+	return a
+}
+
+// Earned returns the highest kept voucher at or below Σ owed; ok is false if there is none. Only it goes on chain.
+func (a Account) Earned() (s Signed, ok bool) {
+	owed := a.OwedSum()
+	for _, k := range a.Kept {
+		if k.Amount <= owed {
+			s, ok = k, true
+		}
+	}
+	return s, ok
+}
+
+// Redeemable is Earned, or the next higher voucher where a Closing takes no Release and more than tick would be lost otherwise.
+func (a Account) Redeemable(tick market.Amount) (s Signed, ok bool) {
+	s, ok = a.Earned()
+	owed := a.OwedSum()
+	if a.Phase != PhaseClosing || owed-min(s.Amount, owed) <= tick {
+		return s, ok
+	}
+	for _, k := range a.Kept {
+		if k.Amount > owed {
+			return k, true
+		}
+	}
+	return s, ok
+}
+
+// MaxReleaseTTL bounds a Release: a stale one must not outlive the Leases that come after it.
+const MaxReleaseTTL = 15 * time.Minute
+
+// MakeRelease consents to an early close at Σ owed. Only without live Leases; clock is the chain's. The returned state is Releasing: store it
+// before the Release leaves. Errors: *market.Refusal lease-live, channel-unfit.
+func (a Account) MakeRelease(key ed25519.PrivateKey, clock time.Time) (Account, SignedRelease, error) {
+	switch {
+	case a.Live() > 0:
+		return a, SignedRelease{}, market.Refuse("lease-live", market.KindConflict, "the channel has live leases")
+	case a.Phase < PhaseSeen || a.Phase > PhaseReleasing:
+		return a, SignedRelease{}, market.Refuse("channel-unfit", market.KindConflict, "status: "+a.Phase.String())
+	}
+	r := Release{Channel: a.Channel, Final: min(max(a.OwedSum(), a.Settled), a.Seen), Expires: clock.Add(MaxReleaseTTL).Unix()}
+	a = a.clone()
+	if a.Phase != PhaseClosing {
+		a.Phase = PhaseReleasing
+	}
+	a.ReleaseTo = r.Expires
+	return a, r.Sign(key), nil
+}

@@ -1,0 +1,81 @@
+package escrow
+
+import (
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Act is what the payee does about its unclaimed money.
+type Act uint8
+
+// Acts of Decide.
+const (
+	ActWait Act = iota + 1
+	ActClaim
+	ActRecord
+)
+
+// Settle is the input of Decide beside the Account. Times are the chain's clock; amounts are base units of the mint.
+type Settle struct {
+	Now                 time.Time
+	Cost                market.Amount // of one claim, in mint units: 10,000 lamports + priority fee
+	Hourly              market.Amount // one hour of price of the live Leases
+	Tick                market.Amount // price of one tick
+	MaxUnclaimed        market.Amount // of the mint; SOL: DefaultMaxUnclaimed
+	PayeeReceives       bool          // the payout account can take money
+	ClosingToldBy1      bool          // one endpoint of several says Closing
+	OldestUnclaimed     time.Time     // when the oldest unclaimed voucher came; zero: none
+	LastEnded           time.Time     // when the last Lease ended; zero: a Lease is live
+	ReleaseFinished     bool
+	LastRecord          time.Time
+	AskedByUser, Sealed bool // provider settle; the legs pay on their own
+}
+
+// DefaultMaxUnclaimed is the most SOL a provider leaves unclaimed: 0.1.
+const DefaultMaxUnclaimed market.Amount = 100_000_000
+
+// Decision says what to do, with which voucher, why, and for Wait until when to ask again.
+type Decision struct {
+	Act     Act
+	Voucher Signed
+	AnyFee  bool // a fee up to the unclaimed value is worth it
+	Until   time.Time
+	Why     string
+}
+
+// Decide is the settlement policy; the first matching rule wins. It is pure and allocates nothing.
+func Decide(a *Account, s Settle) Decision {
+	v, ok := a.Redeemable(s.Tick)
+	if !ok || v.Amount <= a.Settled || a.Phase >= PhaseSealed || a.Phase < PhaseSeen {
+		return Decision{Act: ActWait, Why: "nothing unclaimed"}
+	}
+	unclaimed := v.Amount - a.Settled
+	pay := func(why string) Decision {
+		if s.PayeeReceives {
+			return Decision{Act: ActClaim, Voucher: v, Why: why}
+		}
+		return Decision{Act: ActRecord, Voucher: v, Why: why + "; the payout account cannot receive"}
+	}
+	switch {
+	case a.Phase == PhaseClosing && unclaimed > s.Cost:
+		d := pay("the channel is closing")
+		d.AnyFee = true
+		return d
+	case s.ClosingToldBy1 && unclaimed >= 20*s.Cost && s.Now.Sub(s.LastRecord) >= 10*time.Minute:
+		return Decision{Act: ActRecord, Voucher: v, Why: "one endpoint says closing"}
+	case s.AskedByUser && unclaimed > s.Cost:
+		return pay("asked by the user")
+	case unclaimed >= min(s.Hourly, s.MaxUnclaimed) && s.Hourly > 0 && unclaimed >= 20*s.Cost:
+		return pay("an hour of price or the mint's limit is unclaimed")
+	case !s.OldestUnclaimed.IsZero() && s.Now.Sub(s.OldestUnclaimed) >= 24*time.Hour && unclaimed >= 10*s.Cost:
+		return pay("unclaimed for 24 h")
+	case !s.LastEnded.IsZero() && s.Now.Sub(s.LastEnded) > 10*time.Minute && !s.ReleaseFinished && unclaimed >= 20*s.Cost:
+		return pay("no release finished within 10 min of the last lease")
+	}
+	until := s.Now.Add(time.Hour)
+	if !s.LastEnded.IsZero() && s.Now.Sub(s.LastEnded) <= 10*time.Minute {
+		until = s.LastEnded.Add(10*time.Minute + time.Second)
+	}
+	return Decision{Act: ActWait, Until: until, Why: "a small sum is carried until the channel closes"}
+}
