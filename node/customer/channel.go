@@ -1,0 +1,185 @@
+package customer
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+)
+
+// closeDelay is what our channels are opened with, unless a Quote wants more (at most maxDelay).
+const closeDelay = time.Hour
+
+// channelRow is what the store keeps of an own Channel.
+type channelRow struct {
+	Account     escrow.Account
+	Terms       escrow.OpenTerms
+	Provider    market.NodeID
+	N           uint32 // voucher key number
+	OpenKey     string // the open intent
+	Opened      time.Time
+	Returned    market.Amount
+	Paid        market.Amount
+	FinishKey   string
+	ReclaimDone bool
+}
+
+// channel is a channelRow with its lock: one voucher is signed at a time.
+type channel struct {
+	mu  sync.Mutex
+	id  market.ChannelID
+	row channelRow
+	key ed25519.PrivateKey
+}
+
+func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
+	return c.put(ctx, bucketChannels, ch.id[:], row(ch.row))
+}
+
+// fund returns a Channel to the quote's provider that can carry the lease, opening one if none has room. The deposit is one hour of
+// price, at most the order's cap. Errors: funds-short, spend-cap, chain-unreachable, transaction-pending.
+func (c *Customer) fund(ctx context.Context, r *Request, o *offered, say func(phase, detail string)) (*channel, error) {
+	limit := leaseCap(r, o)
+	if ch := c.reusable(o, limit); ch != nil {
+		say("channel", "uses channel "+ch.id.String())
+		return ch, nil
+	}
+	hourly, err := o.quote.Rate.For(len(o.quote.Devices), time.Hour)
+	if err != nil {
+		return nil, fmt.Errorf("price of an hour: %w", err)
+	}
+	deposit := max(escrow.FirstDeposit(limit, hourly), min(limit, 2*o.quote.MinHeadroom))
+	ch, err := c.open(ctx, o, deposit)
+	if err != nil {
+		return nil, err
+	}
+	say("channel", fmt.Sprintf("opening %s with %s SOL", ch.id, deposit.SOL()))
+	return ch, c.waitOpen(ctx, ch)
+}
+
+// reusable finds an open Channel of this pair whose rest covers the quote's headroom.
+func (c *Customer) reusable(o *offered, limit market.Amount) *channel {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.channels {
+		ch.mu.Lock()
+		a, t := ch.row.Account, ch.row.Terms
+		fits := ch.row.Provider == o.provider && t.Payee == o.quote.Payout && t.Mint == o.quote.Mint &&
+			t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay &&
+			(a.Phase == escrow.PhaseOpen || a.Phase == escrow.PhaseSeen) &&
+			a.Headroom() >= o.quote.MinHeadroom && a.Live() < escrow.MaxLiveLeases && limit >= o.quote.MinHeadroom
+		ch.mu.Unlock()
+		if fits {
+			return ch
+		}
+	}
+	return nil
+}
+
+func (c *Customer) open(ctx context.Context, o *offered, deposit market.Amount) (*channel, error) {
+	head, err := c.ledger.Head(ctx)
+	if err != nil {
+		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel", Err: err, Hint: "gpuai doctor --only chain"}
+	}
+	var salt [8]byte
+	if _, err := rand.Read(salt[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(salt[:]) // a fresh voucher key per channel
+	vkey, err := c.keys.Voucher(c.cfg.ClusterTag, c.cfg.Payer, o.quote.Payout, o.quote.Mint, n)
+	if err != nil {
+		return nil, fmt.Errorf("derive voucher key: %w", err)
+	}
+	terms := escrow.OpenTerms{
+		Payer: c.cfg.Payer, Payee: o.quote.Payout, Mint: o.quote.Mint, VoucherKey: escrow.PublicKey(vkey), ReleaseKey: o.quote.ReleaseKey,
+		CloseDelay: max(closeDelay, o.quote.MinCloseDelay), Salt: binary.LittleEndian.Uint64(salt[:]), ClusterTag: c.cfg.ClusterTag, OpenSlot: head.Slot,
+	}
+	terms, id, err := terms.FindSalt(c.cfg.Program)
+	if err != nil {
+		return nil, fmt.Errorf("channel address: %w", err)
+	}
+	in := escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: deposit, Open: &terms, ClaimFee: o.quote.ClaimFee, FeePayer: o.quote.FeePayer}
+	ch := &channel{id: id, key: vkey, row: channelRow{Terms: terms, Provider: o.provider, N: n, OpenKey: in.Key(), Opened: c.now()}}
+	ch.row.Account = escrow.NewAccount(escrow.ChannelState{ID: id, Status: escrow.StatusGone, VoucherKey: terms.VoucherKey}, escrow.Shown)
+	if err := c.saveChannel(ctx, ch); err != nil {
+		return nil, err
+	}
+	if err := c.ledger.Submit(ctx, in); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.channels[id] = ch
+	c.mu.Unlock()
+	return ch, nil
+}
+
+// waitOpen waits until the open is confirmed. Errors: the intent's failure, transaction-pending when fundWithin is over.
+func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
+	deadline := time.Now().Add(fundWithin)
+	for {
+		if err := c.refresh(ctx, ch, escrow.Confirmed); err == nil {
+			ch.mu.Lock()
+			phase := ch.row.Account.Phase
+			ch.mu.Unlock()
+			if phase == escrow.PhaseSeen || phase == escrow.PhaseOpen {
+				return nil
+			}
+		}
+		res, ok, err := c.ledger.Result(ctx, ch.row.OpenKey)
+		if err == nil && ok && res.State == escrow.Failed {
+			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "open channel", Detail: res.Err, Hint: "gpuai wallet show"}
+		}
+		if time.Now().After(deadline) {
+			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "open channel", Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
+		}
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// refresh reads the Channel and keeps the account up to date.
+func (c *Customer) refresh(ctx context.Context, ch *channel, t escrow.Trust) error {
+	states, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, t)
+	if err != nil {
+		return err
+	}
+	head, err := c.ledger.Head(ctx)
+	if err != nil {
+		return err
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.row.Account = ch.row.Account.Observe(states[0], t, head.Clock.Unix())
+	if states[0].Status == escrow.StatusSealed {
+		ch.row.Paid, ch.row.Returned = states[0].Paid, states[0].Refunded
+	}
+	return c.saveChannel(ctx, ch)
+}
+
+// leaseCap is what one lease may cost at most: the order's budget, or the rate for its longest time.
+func leaseCap(r *Request, o *offered) market.Amount {
+	whole, err := o.quote.Rate.For(len(o.quote.Devices), r.MaxDuration)
+	if err != nil {
+		return r.MaxTotal
+	}
+	return min(r.MaxTotal, whole)
+}
+
+// sleep waits for d or for ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

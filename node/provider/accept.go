@@ -1,0 +1,245 @@
+package provider
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p/wire"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// maxRefused bounds what is remembered of refused leases.
+const maxRefused = 4096
+
+// proposal is a Lease document with all that it names, opened and checked.
+type proposal struct {
+	id    market.LeaseID
+	from  market.NodeID
+	body  market.Proposal
+	order market.Order
+	quote market.Quote
+	spec  spec.Spec
+	raw   []byte
+}
+
+// Propose takes a Lease; nil acknowledges its receipt, the Decision follows by Status. The same bytes get the stored answer.
+func (p *Provider) Propose(ctx context.Context, from market.NodeID, raw []byte) error {
+	body, env, err := wire.OpenProposal(raw, p.cfg.Network)
+	if err != nil {
+		return market.Refuse("malformed", market.KindInvalid, err.Error())
+	}
+	if env.Signer != from {
+		return market.Refuse("signer-not-peer", market.KindDenied, "the lease is signed by another node")
+	}
+	pr := proposal{id: market.LeaseID(env.ID), from: from, body: body, raw: raw}
+	p.mu.Lock()
+	_, have := p.leases[pr.id]
+	_, no := p.refused[pr.id]
+	p.mu.Unlock()
+	if have || no {
+		return nil
+	}
+	p.mu.Lock()
+	if p.deciding[pr.id] {
+		p.mu.Unlock()
+		return nil
+	}
+	p.deciding[pr.id] = true
+	p.mu.Unlock()
+	p.wg.Go(func() { p.decide(context.WithoutCancel(ctx), pr) })
+	return nil
+}
+
+// decide checks by cost, then reserves and answers in one commit.
+func (p *Provider) decide(ctx context.Context, pr proposal) {
+	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(time.Minute))
+	defer cancel()
+	err := p.tryAccept(ctx, &pr)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.deciding, pr.id)
+	if err == nil {
+		return
+	}
+	d := market.Decision{Lease: pr.id, Code: market.CodeOf(err), Detail: err.Error(), At: p.now()}
+	if d.Code == "" {
+		d.Code = "internal"
+		p.log.Error("Lease could not be decided", "lease", pr.id, "error", err)
+	}
+	if len(p.refused) >= maxRefused {
+		clear(p.refused)
+	}
+	p.refused[pr.id] = d
+	p.log.Info("Lease refused", "lease", pr.id, "customer", pr.from, "code", d.Code, "detail", d.Detail)
+}
+
+func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
+	now := p.now()
+	if now.After(pr.body.AcceptUntil) {
+		return market.Refuse("too-late", market.KindExpired, "accept_until is over")
+	}
+	if err := p.openParts(pr, now); err != nil {
+		return err
+	}
+	if !boundKey(pr) {
+		return market.Refuse("bad-signature", market.KindInvalid, "voucher key is not bound to this customer and channel")
+	}
+	for {
+		ch, err := p.fitChannel(ctx, pr)
+		if err == nil {
+			return p.reserve(ctx, pr, ch)
+		}
+		// A deposit that is only confirmed counts once it is final: wait for it as long as the customer does.
+		code := market.CodeOf(err)
+		if (code != "channel-unknown" && code != "channel-too-small" && code != "channel-unfit" && code != "chain-unreachable") ||
+			p.now().Add(500*time.Millisecond).After(pr.body.AcceptUntil) {
+			return err
+		}
+		if strings.HasPrefix(code, "channel-unfit") && !strings.Contains(err.Error(), "claim_fee") {
+			return err
+		}
+		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// openParts opens Order and Quote inside the Lease and checks that the three agree and that the Quote is ours, unused and unexpired.
+func (p *Provider) openParts(pr *proposal, now time.Time) error {
+	order, oenv, err := wire.OpenOrder(pr.body.Order, p.cfg.Network)
+	if err != nil {
+		return market.Refuse("malformed", market.KindInvalid, "order: "+err.Error())
+	}
+	quote, qenv, err := wire.OpenQuote(pr.body.Quote, p.cfg.Network)
+	if err != nil {
+		return market.Refuse("malformed", market.KindInvalid, "quote: "+err.Error())
+	}
+	p.mu.Lock()
+	q := p.quotes[qenv.ID]
+	p.mu.Unlock()
+	whole, _ := quote.Rate.For(len(quote.Devices), order.MaxDuration)
+	switch {
+	case qenv.Signer != p.cfg.ID || q == nil:
+		return market.Refuse("quote-unknown", market.KindNotFound, "this quote is not known here")
+	case q.used != market.LeaseID{} && q.used != pr.id:
+		return market.Refuse("quote-unknown", market.KindConflict, "this quote was taken by another lease")
+	case now.After(quote.Expires.Add(maxSkew)):
+		return market.Refuse("quote-expired", market.KindExpired, "")
+	case oenv.Signer != pr.from || quote.Order != oenv.ID:
+		return market.Refuse("spec-mismatch", market.KindInvalid, "order, quote and lease do not belong together")
+	case pr.body.Cap > order.Budget || pr.body.Cap > whole || pr.body.Cap == 0:
+		return market.Refuse("spec-mismatch", market.KindInvalid, "cap is above the budget or the price of the longest time")
+	}
+	sp, err := spec.ParseSpec(pr.body.Spec)
+	if err != nil {
+		return market.Refuse("spec-refused", market.KindInvalid, err.Error())
+	}
+	if len(sp.Inputs) > 0 && order.InputBytes == 0 {
+		return market.Refuse("spec-mismatch", market.KindInvalid, "inputs without input bytes in the order")
+	}
+	pr.order, pr.quote, pr.spec = order, quote, sp
+	return nil
+}
+
+func boundKey(pr *proposal) bool {
+	key, err := escrow.ParseVoucherKey(pr.body.VoucherKey[:])
+	if err != nil {
+		return false
+	}
+	return escrow.Verify(key, BindMessage(pr.from, pr.body.Channel), pr.body.BindSig)
+}
+
+// BindMessage is what a voucher key signs to be bound to a customer's node and a Channel.
+func BindMessage(customer market.NodeID, ch market.ChannelID) []byte {
+	return append(append([]byte("gpuai/bind/1"), customer[:]...), ch[:]...)
+}
+
+// SignBind signs BindMessage.
+func SignBind(key ed25519.PrivateKey, customer market.NodeID, ch market.ChannelID) (sig [64]byte) {
+	copy(sig[:], ed25519.Sign(key, BindMessage(customer, ch)))
+	return sig
+}
+
+// fitChannel reads the Channel and applies the accept rules; money counts when finalised.
+func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, error) {
+	states, err := p.ledger.Channels(ctx, []market.ChannelID{pr.body.Channel}, escrow.Finalised)
+	if err != nil {
+		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
+	}
+	bal, err := p.ledger.Balance(ctx, p.cfg.FeePayer)
+	if err != nil {
+		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
+	}
+	cs := states[0]
+	ch := p.channelOf(cs)
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, p.now().Unix())
+	p.mu.Lock()
+	rules := escrow.AcceptRules{
+		Program: p.cfg.Program, ClusterTag: p.cfg.ClusterTag, Payer: pr.order.Payer, Payout: p.cfg.Payout, Mint: pr.quote.Mint,
+		VoucherKey: pr.body.VoucherKey, ReleaseKey: p.releaseKey(pr.from, pr.quote.Mint), MinCloseDelay: p.cfg.MinCloseDelay,
+		MinHeadroom: min(pr.quote.MinHeadroom, pr.body.Cap), FeePayer: bal, RentMinimum: p.rentMin, LiveChannels: p.liveChannels(),
+	}
+	p.mu.Unlock()
+	if err := escrow.AcceptChannel(cs, rules, ch.row.Account); err != nil {
+		return nil, err
+	}
+	return ch, nil
+}
+
+// reserve commits lease, Decision, channel share and device rows at once; one taken device refuses all.
+func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error {
+	l, err := p.newLease(pr, ch.id)
+	if err != nil {
+		return err
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	account, err := ch.row.Account.AddLease(pr.id, pr.body.Cap, pr.quote.MinHeadroom)
+	if err != nil {
+		return err
+	}
+	crow := ch.row
+	crow.Account, crow.Customer, crow.Payer, crow.ReleaseCustomer = account, pr.from, pr.order.Payer, pr.from
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var change store.Change
+	next := map[market.DeviceID]deviceRow{}
+	for _, id := range pr.quote.Devices {
+		old, ok := p.rows[id]
+		if !ok || old.State != devFree {
+			return market.Refuse("devices-taken", market.KindUnavailable, "a device was leased meanwhile")
+		}
+		next[id] = deviceRow{State: devLeased, Lease: pr.id, Generation: old.Generation + 1}
+		change.Guards = append(change.Guards, store.Guard{Bucket: bucketDevices, Key: id[:], Want: row(old)})
+		change.Puts = append(change.Puts, store.Put{Bucket: bucketDevices, Key: id[:], Value: row(next[id])})
+	}
+	change.Puts = append(change.Puts,
+		store.Put{Bucket: bucketLeases, Key: pr.id[:], Value: row(l.saved())},
+		store.Put{Bucket: bucketChannels, Key: ch.id[:], Value: row(crow)})
+	if err := p.db.Commit(ctx, change); err != nil {
+		return fmt.Errorf("commit lease: %w", err)
+	}
+	for id, r := range next {
+		p.rows[id] = r
+	}
+	ch.row = crow
+	for _, q := range p.quotes {
+		if q.quote.Order == pr.quote.Order {
+			q.used = pr.id
+		}
+	}
+	p.leases[pr.id] = l
+	p.channels[ch.id] = ch
+	p.start <- l
+	p.offerChanged()
+	p.log.Info("Lease accepted", "lease", pr.id, "customer", pr.from, "rate", pr.quote.Rate, "cap", pr.body.Cap)
+	return nil
+}

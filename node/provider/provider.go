@@ -1,0 +1,181 @@
+// Package provider is the role that sells: it publishes the rig's Offer, quotes, accepts leases, runs their jobs and takes payment.
+//
+// Invariants: a Decision and its device rows are one commit; a voucher is on disk before its acknowledgement; one live lease per device.
+// Concurrency: Provider's methods are safe for any goroutine; one leaseRun (goroutine and lease actor) per lease; mu guards the tables,
+// a channel's own lock its account, and no lock is held across I/O but the store's commit. Persistence: buckets leases, channels,
+// devices, debts, offers, jobs. Next: quote.go, accept.go, run.go, pay.go, docs/flows/order.md.
+package provider
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/runtime/gpu"
+	"github.com/gpuai/gpuai/runtime/job"
+)
+
+// Config is what the role needs to know. Rates are per device-hour; CPUMilli, RAM and Disk are what is lent out in all.
+type Config struct {
+	Network       string
+	ClusterTag    uint64
+	Program       market.Address
+	Key           ed25519.PrivateKey
+	ID            market.NodeID
+	Payout        market.Address
+	FeePayer      market.Address
+	Seed          [32]byte
+	Rate          market.Rate
+	Rates         map[string]market.Rate
+	Tick, Hold    time.Duration
+	MaxTime       time.Duration
+	MinCloseDelay time.Duration
+	ClaimFee      market.Amount
+	CPUMilli      uint32
+	RAM, Disk     uint64
+	Egress        uint8 // widest class offered
+	Resolvers     []string
+	UplinkMbit    uint32
+	Version       string
+	Selling       bool
+}
+
+// Publisher sends an own Offer to everybody.
+type Publisher interface {
+	Publish(ctx context.Context, raw []byte) error
+}
+
+// Reach tells own addresses and how many peers hear us.
+type Reach interface {
+	Addrs() []string
+	Peers() int
+	KeepConnected(id market.NodeID, addrs []string)
+	Forget(id market.NodeID)
+}
+
+// Deps are the parts that the role joins.
+type Deps struct {
+	Store  *store.Store
+	Ledger escrow.Ledger
+	Runner job.Runner
+	Access job.Access
+	Pub    Publisher
+	Reach  Reach
+	Clock  *lease.Clock
+	Log    *slog.Logger
+}
+
+// Provider is the role. Use New, then Serve.
+type Provider struct {
+	cfg    Config
+	db     *store.Store
+	ledger escrow.Ledger
+	runner job.Runner
+	access job.Access
+	pub    Publisher
+	net    Reach
+	clock  *lease.Clock
+	log    *slog.Logger
+	keys   escrow.Keys
+
+	devices   []gpu.Device
+	deviceIDs []market.DeviceID
+
+	mu       sync.Mutex
+	selling  bool
+	offerSeq uint64
+	offerID  market.DocID
+	rows     map[market.DeviceID]deviceRow
+	quotes   map[market.DocID]*quoted
+	deciding map[market.LeaseID]bool
+	leases   map[market.LeaseID]*leaseRun
+	refused  map[market.LeaseID]market.Decision // last 4,096, memory only
+	channels map[market.ChannelID]*channel
+	pushes   map[market.NodeID]*pusher
+	debts    map[string]debt
+	paidBy   map[string]bool // payer and node keys with a paid lease here
+	rentMin  market.Amount
+	feeBal   market.Amount
+
+	changed chan struct{}
+	start   chan *leaseRun
+	wg      sync.WaitGroup
+}
+
+// New returns a provider that does nothing yet. devices: as measured, at least one.
+func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
+	p := &Provider{
+		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log,
+		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling,
+		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
+		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
+		debts: map[string]debt{}, paidBy: map[string]bool{}, changed: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
+	}
+	for _, d := range devices {
+		p.deviceIDs = append(p.deviceIDs, market.DeviceIDOf(d.UUID))
+	}
+	return p
+}
+
+func (p *Provider) now() time.Time  { return p.clock.Now() }
+func (p *Provider) reach() []string { return p.net.Addrs() }
+func (p *Provider) peersSeen() int  { return p.net.Peers() }
+func (p *Provider) String() string  { return "provider" }
+
+// Serve recovers what the store and the engine hold, then sells until ctx ends. Jobs run on when it returns.
+func (p *Provider) Serve(ctx context.Context) error {
+	if err := p.recover(ctx); err != nil {
+		return err
+	}
+	defer p.wg.Wait()
+	p.wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
+	p.wg.Go(func() { p.chainLoop(ctx) })
+	p.wg.Go(func() { p.orphanLoop(ctx) })
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case l := <-p.start:
+			p.wg.Go(func() { l.serve(ctx) })
+		}
+	}
+}
+
+// SetSelling withdraws or lists the rig; live leases are not touched.
+func (p *Provider) SetSelling(on bool) {
+	p.mu.Lock()
+	p.selling = on
+	p.mu.Unlock()
+	p.offerChanged()
+}
+
+// claimFee is what a customer's open sends to the fee payer: 50,000 lamports by default, on a poor rig also what lacks to the rent minimum.
+// Caller holds mu.
+func (p *Provider) claimFee() market.Amount {
+	fee := p.cfg.ClaimFee
+	if want := p.rentMin + p.cfg.ClaimFee; p.feeBal < want {
+		fee = max(fee, want-p.feeBal)
+	}
+	return fee
+}
+
+// releaseKey is the public half of the key derived for this customer, our payout and the mint.
+func (p *Provider) releaseKey(customer market.NodeID, mint market.Address) [32]byte {
+	k, err := p.keys.Release(p.cfg.ClusterTag, customer, p.cfg.Payout, mint)
+	if err != nil {
+		return [32]byte{} // no release: the customer waits for the close delay
+	}
+	return escrow.PublicKey(k)
+}
+
+// pusher is the live voucher session of one customer.
+type pusher struct {
+	push func(streams.VoucherPush) error
+}
