@@ -1,0 +1,237 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/streams"
+)
+
+// channelRow is what the store keeps of a customer's Channel.
+type channelRow struct {
+	Account         escrow.Account
+	Customer        market.NodeID
+	ReleaseCustomer market.NodeID
+	Payer           market.Address
+	Release         [114]byte
+	OldestUnclaimed time.Time
+	LastEnd         time.Time
+}
+
+// channel is a channelRow with its lock: one Payment at a time.
+type channel struct {
+	mu  sync.Mutex
+	id  market.ChannelID
+	row channelRow
+}
+
+// debt is what a customer left unpaid, kept by payer and node key.
+type debt struct {
+	Sum   market.Amount
+	Lease market.LeaseID
+	Until time.Time
+}
+
+// debtLife is how long a debt is remembered.
+const debtLife = 90 * 24 * time.Hour
+
+// channelOf returns the known channel, or a new one in memory.
+func (p *Provider) channelOf(cs escrow.ChannelState) *channel {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ch, ok := p.channels[cs.ID]; ok {
+		return ch
+	}
+	return &channel{id: cs.ID, row: channelRow{Account: escrow.NewAccount(cs, escrow.Finalised)}}
+}
+
+// liveChannels counts channels with live leases. Caller holds mu.
+func (p *Provider) liveChannels() int {
+	seen := map[market.ChannelID]bool{}
+	for _, l := range p.leases {
+		if l.actor.Lease().State.Live() {
+			seen[l.channel] = true
+		}
+	}
+	return len(seen)
+}
+
+// Payment stores a voucher and answers with the stored total; the acknowledgement leaves only after the commit.
+func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.Payment) (market.Amount, error) {
+	l, err := p.ownLease(from, pay.Lease)
+	if err != nil {
+		return 0, err
+	}
+	ch, err := p.channelByID(l.channel)
+	if err != nil {
+		return 0, err
+	}
+	ch.mu.Lock()
+	account, stored, err := ch.row.Account.TakePayment(pay)
+	if err != nil {
+		ch.mu.Unlock()
+		return stored, err
+	}
+	crow := ch.row
+	crow.Account = account
+	if crow.OldestUnclaimed.IsZero() {
+		crow.OldestUnclaimed = p.now()
+	}
+	if err := p.put(ctx, bucketChannels, ch.id[:], row(crow)); err != nil {
+		ch.mu.Unlock()
+		return 0, fmt.Errorf("store voucher: %w", err)
+	}
+	ch.row = crow
+	covered := account.Covered(pay.Lease)
+	ch.mu.Unlock()
+	if err := l.paid(ctx, covered); err != nil {
+		return 0, err
+	}
+	p.settleDebt(ctx, l, covered)
+	return stored, nil
+}
+
+// Session keeps the push of a customer's live stream and repeats what it may have missed.
+func (p *Provider) Session(from market.NodeID, push func(streams.VoucherPush) error) func() {
+	s := &pusher{push: push}
+	p.mu.Lock()
+	p.pushes[from] = s
+	var mine []*leaseRun
+	for _, l := range p.leases {
+		if l.customer == from {
+			mine = append(mine, l)
+		}
+	}
+	p.mu.Unlock()
+	for _, l := range mine {
+		l.resend()
+	}
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.pushes[from] == s {
+			delete(p.pushes, from)
+		}
+	}
+}
+
+// pushTo sends to a customer if connected; the newest document is repeated anyway, so a failure costs nothing.
+func (p *Provider) pushTo(to market.NodeID, m streams.VoucherPush) {
+	p.mu.Lock()
+	s := p.pushes[to]
+	p.mu.Unlock()
+	if s == nil {
+		return
+	}
+	if err := s.push(m); err != nil {
+		p.log.Debug("Push failed", "customer", to, "error", err)
+	}
+}
+
+// ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live.
+func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
+	ch, err := p.channelByID(id)
+	if err != nil {
+		return [114]byte{}, err
+	}
+	if ch.row.Customer != from {
+		return [114]byte{}, market.Refuse("channel-unknown", market.KindNotFound, "not a channel of this customer")
+	}
+	return p.release(ctx, ch)
+}
+
+// release makes and stores a Release at Σ owed before it leaves.
+func (p *Provider) release(ctx context.Context, ch *channel) ([114]byte, error) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	key, err := p.keys.Release(p.cfg.ClusterTag, ch.row.Customer, p.cfg.Payout, market.Address{})
+	if err != nil {
+		return [114]byte{}, err
+	}
+	head, err := p.ledger.Head(ctx)
+	if err != nil {
+		return [114]byte{}, err
+	}
+	account, rel, err := ch.row.Account.MakeRelease(key, head.Clock)
+	if err != nil {
+		return [114]byte{}, err
+	}
+	crow := ch.row
+	crow.Account, crow.Release = account, rel.Wire()
+	if err := p.put(ctx, bucketChannels, ch.id[:], row(crow)); err != nil {
+		return [114]byte{}, fmt.Errorf("store release: %w", err)
+	}
+	ch.row = crow
+	p.log.Info("Release signed", "channel", ch.id, "final", rel.Final)
+	return crow.Release, nil
+}
+
+func (p *Provider) channelByID(id market.ChannelID) (*channel, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ch, ok := p.channels[id]
+	if !ok {
+		return nil, market.Refuse("channel-unknown", market.KindNotFound, id.String())
+	}
+	return ch, nil
+}
+
+// ownLease returns a lease of this customer. Refusal: unknown-lease, also for somebody else's.
+func (p *Provider) ownLease(from market.NodeID, id market.LeaseID) (*leaseRun, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l, ok := p.leases[id]
+	if !ok || l.customer != from {
+		return nil, market.Refuse("unknown-lease", market.KindNotFound, id.String())
+	}
+	return l, nil
+}
+
+// debtOf sums what this node key or payer owes. Caller holds mu.
+func (p *Provider) debtOf(node market.NodeID, payer market.Address, now time.Time) (sum market.Amount) {
+	for _, k := range []string{node.String(), payer.String()} {
+		if d, ok := p.debts[k]; ok && now.Before(d.Until) {
+			sum = max(sum, d.Sum)
+		}
+	}
+	return sum
+}
+
+// knows tells whether this node key or payer has paid for a lease here. Caller holds mu.
+func (p *Provider) knows(node market.NodeID, payer market.Address) bool {
+	return p.paidBy[node.String()] || p.paidBy[payer.String()]
+}
+
+// remember writes a debt of a lease that ended unpaid, by both keys.
+func (p *Provider) remember(ctx context.Context, l *leaseRun, sum market.Amount) error {
+	d := debt{Sum: sum, Lease: l.id, Until: p.now().Add(debtLife)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range []string{l.customer.String(), l.order.Payer.String()} {
+		if err := p.put(ctx, bucketDebts, []byte(k), row(d)); err != nil {
+			return err
+		}
+		p.debts[k] = d
+	}
+	return nil
+}
+
+// settleDebt forgets a debt once a Payment for the old lease covers it.
+func (p *Provider) settleDebt(ctx context.Context, l *leaseRun, covered market.Amount) {
+	owed := l.owed()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range []string{l.customer.String(), l.order.Payer.String()} {
+		if d, ok := p.debts[k]; ok && d.Lease == l.id && covered >= owed {
+			if err := p.del(ctx, bucketDebts, []byte(k)); err != nil {
+				p.log.Warn("Debt was not cleared", "lease", l.id, "error", err)
+				continue
+			}
+			delete(p.debts, k)
+		}
+	}
+}
