@@ -1,0 +1,231 @@
+package solana
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+)
+
+// errDone means that the chain already shows the intent's effect.
+var errDone = errors.New("already done")
+
+// minPrice is the least compute-unit price in micro-lamports: ≤ 900 lamports for ≤ 9,000 units.
+const minPrice = 100_000
+
+// simUnits is the unit limit of a simulation; the real one follows from what it consumed.
+const simUnits = 200_000
+
+func priorityFee(price uint64, units uint32) uint64 {
+	return (price*uint64(units) + 999_999) / 1_000_000
+}
+
+// built is the instructions of an intent and the accounts whose contention sets the price.
+type built struct {
+	ixs      []instruction
+	sigs     uint64 // that cost a fee, the precompile's included
+	writable []string
+}
+
+// build turns an intent into instructions by the Channel as confirmed now. Errors: errDone; chain-unreachable; a status that does not allow it.
+func (l *Ledger) build(ctx context.Context, r *record) (b built, err error) {
+	in := r.Intent
+	p := l.cfg.Program
+	b.sigs = 1
+	var cs escrow.ChannelState
+	if in.Op != escrow.OpTransfer && in.Op != escrow.OpOpen {
+		states, err := l.Channels(ctx, []market.ChannelID{in.Channel}, escrow.Confirmed)
+		if err != nil {
+			return b, err
+		}
+		cs = states[0]
+	}
+	switch in.Op {
+	case escrow.OpOpen:
+		if in.ClaimFee > 0 {
+			b.ixs = append(b.ixs, transferIx(l.address, in.FeePayer, in.ClaimFee))
+		}
+		b.ixs = append(b.ixs, openIx(p, in.Channel, *in.Open, in.Amount))
+	case escrow.OpTransfer:
+		b.ixs = []instruction{transferIx(l.address, in.To, in.Amount)}
+	default:
+		err = l.buildOnChannel(r, cs, &b)
+	}
+	for _, ix := range b.ixs {
+		for _, m := range ix.metas {
+			if s := m.key.String(); m.writable && !slices.Contains(b.writable, s) {
+				b.writable = append(b.writable, s)
+			}
+		}
+	}
+	return b, err
+}
+
+func (l *Ledger) buildOnChannel(r *record, cs escrow.ChannelState, b *built) error {
+	in, p := r.Intent, l.cfg.Program
+	gone := cs.Status == escrow.StatusGone
+	if gone && (in.Op == escrow.OpFinish || in.Op == escrow.OpReclaim) {
+		return errDone
+	}
+	if gone {
+		return fmt.Errorf("channel %s does not exist", in.Channel)
+	}
+	switch in.Op {
+	case escrow.OpTopUp:
+		b.ixs = []instruction{topUpIx(p, l.address, in.Channel, in.Amount)}
+	case escrow.OpClaim, escrow.OpRecord:
+		if cs.Settled >= in.Voucher.Amount {
+			return errDone
+		}
+		b.sigs++
+		b.ixs = []instruction{ed25519Ix(cs.VoucherKey, in.Voucher.Encode(), in.Voucher.Sig), recordIx(p, in.Channel)}
+		if in.Op == escrow.OpClaim {
+			b.ixs[1] = claimIx(p, in.Channel, cs.PayeeDest)
+		}
+	case escrow.OpRequestClose:
+		if cs.Status != escrow.StatusOpen {
+			return errDone
+		}
+		b.ixs = []instruction{requestCloseIx(p, l.address, in.Channel)}
+	case escrow.OpFinish:
+		return l.buildFinish(r, cs, b)
+	case escrow.OpReclaim:
+		b.ixs = []instruction{reclaimIx(p, in.Channel, cs.Payer)}
+	}
+	return nil
+}
+
+// buildFinish seals by Release or deadline unless that happened, then pays what is not paid yet; SkipPayee leaves the payee's leg out.
+func (l *Ledger) buildFinish(r *record, cs escrow.ChannelState, b *built) error {
+	in, p := r.Intent, l.cfg.Program
+	sealed := cs.Status == escrow.StatusSealed
+	if sealed && cs.Refunded == cs.Deposit-cs.Settled && (cs.Paid == cs.Settled || r.SkipPayee) {
+		return errDone
+	}
+	if !sealed && in.Release != nil {
+		b.sigs++
+		b.ixs = append(b.ixs, ed25519Ix(cs.ReleaseKey, in.Release.Encode(), in.Release.Sig), releaseIx(p, l.address, in.Channel))
+	} else if !sealed {
+		b.ixs = append(b.ixs, sealIx(p, in.Channel))
+	}
+	if !r.SkipPayee {
+		b.ixs = append(b.ixs, payIx(p, escrow.TagPayPayee, in.Channel, cs.PayeeDest))
+	}
+	b.ixs = append(b.ixs, payIx(p, escrow.TagPayPayer, in.Channel, cs.PayerDest))
+	return nil
+}
+
+// price is max(p75 of recent fees on the writable accounts, minPrice) × 4 per retry, so that the fee of units stays within MaxFee.
+func (l *Ledger) price(ctx context.Context, writable []string, units uint32, tries int) uint64 {
+	var recent []struct {
+		Fee uint64 `json:"prioritizationFee"`
+	}
+	price := uint64(minPrice)
+	// A failure costs only accuracy: the floor stays.
+	if err := l.rpc.call(ctx, &recent, "getRecentPrioritizationFees", writable); err == nil && len(recent) > 0 {
+		fees := make([]uint64, len(recent))
+		for i, f := range recent {
+			fees[i] = f.Fee
+		}
+		slices.Sort(fees)
+		price = max(price, fees[len(fees)*3/4])
+	}
+	most := l.cfg.MaxFee * 1_000_000 / uint64(max(units, 1))
+	price = min(price, most)
+	for range min(tries, 8) {
+		price = min(price*4, most)
+	}
+	return price
+}
+
+// simulation is the outcome of a dry run.
+type simulation struct {
+	units   uint32
+	failure txFailure
+	failed  bool
+}
+
+func (l *Ledger) simulate(ctx context.Context, raw []byte) (s simulation, err error) {
+	var out struct {
+		Value struct {
+			Err   json.RawMessage `json:"err"`
+			Units uint64          `json:"unitsConsumed"`
+		} `json:"value"`
+	}
+	opts := map[string]any{"encoding": "base64", "commitment": "confirmed", "sigVerify": true}
+	if err := l.rpc.call(ctx, &out, "simulateTransaction", base64.StdEncoding.EncodeToString(raw), opts); err != nil {
+		return s, fmt.Errorf("simulating: %w", err)
+	}
+	s.failure, s.failed = parseFailure(out.Value.Err)
+	s.units = uint32(min(out.Value.Units, simUnits))
+	return s, nil
+}
+
+// latest returns a blockhash of the confirmed view and the last height at which it is valid.
+func (l *Ledger) latest(ctx context.Context) (hash [32]byte, lastValid uint64, err error) {
+	var out struct {
+		Value struct {
+			Blockhash            string `json:"blockhash"`
+			LastValidBlockHeight uint64 `json:"lastValidBlockHeight"`
+		} `json:"value"`
+	}
+	if err := l.rpc.call(ctx, &out, "getLatestBlockhash", map[string]any{"commitment": "confirmed"}); err != nil {
+		return hash, 0, fmt.Errorf("reading a blockhash: %w", err)
+	}
+	b, err := market.ParseBase58(out.Value.Blockhash, 32)
+	if err != nil {
+		return hash, 0, fmt.Errorf("reading a blockhash: %w", err)
+	}
+	copy(hash[:], b)
+	return hash, out.Value.LastValidBlockHeight, nil
+}
+
+// Probe implements escrow.Ledger: it simulates record. nil and 145 mean that the chain would take the voucher. Errors: *market.Error
+// voucher-unredeemable, fee-payer-low (the simulation needs a funded fee payer), chain-unreachable.
+func (l *Ledger) Probe(ctx context.Context, s escrow.Signed) error {
+	if err := l.checkGenesis(ctx); err != nil {
+		return err
+	}
+	r := &record{Intent: escrow.Intent{Op: escrow.OpRecord, Channel: s.Channel, Voucher: &s}}
+	b, err := l.build(ctx, r)
+	if errors.Is(err, errDone) {
+		return nil
+	}
+	refuse := func(detail string) error {
+		return &market.Error{
+			Code: "voucher-unredeemable", Op: "probing a voucher", Kind: market.KindInvalid, Detail: "the chain would refuse this voucher (" + detail + ")",
+		}
+	}
+	if err != nil {
+		if errors.Is(err, escrow.ErrUnreachable) {
+			return err
+		}
+		return refuse(err.Error())
+	}
+	hash, _, err := l.latest(ctx)
+	if err != nil {
+		return err
+	}
+	raw, _, err := compile(l.signer, hash, append(budgetIx(simUnits, 0), b.ixs...))
+	if err != nil {
+		return err
+	}
+	sim, err := l.simulate(ctx, raw)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !sim.failed || sim.failure.Code == escrow.CodeNotMonotonic:
+		return nil
+	case isBroke(sim.failure):
+		return l.broke("probing a voucher", sim.failure)
+	case sim.failure.Code != 0:
+		return refuse(escrow.CodeName(sim.failure.Code))
+	}
+	return refuse(sim.failure.Text)
+}

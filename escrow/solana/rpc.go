@@ -1,0 +1,166 @@
+package solana
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+)
+
+const (
+	connectTimeout = 3 * time.Second
+	readTimeout    = 5 * time.Second
+	maxBody        = 1 << 20
+	defaultBackoff = 2 * time.Second
+	maxBackoff     = time.Minute
+)
+
+// rpcError is an answer of the endpoint that says no; it proves that the endpoint is alive.
+type rpcError struct {
+	Code    int             `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data"`
+}
+
+func (e *rpcError) Error() string { return fmt.Sprintf("rpc error %d: %s", e.Code, e.Message) }
+
+// rpcClient calls endpoints in order and moves on when one does not answer.
+type rpcClient struct {
+	urls []string
+	http *http.Client
+
+	mu    sync.Mutex
+	quiet map[string]time.Time // until when a 429 or an error silences an endpoint
+	id    uint64
+}
+
+func newRPC(urls []string) *rpcClient {
+	return &rpcClient{
+		urls: urls, quiet: map[string]time.Time{},
+		http: &http.Client{
+			Timeout: connectTimeout + readTimeout,
+			Transport: &http.Transport{
+				Proxy:       http.ProxyFromEnvironment,
+				DialContext: (&net.Dialer{Timeout: connectTimeout}).DialContext, ResponseHeaderTimeout: readTimeout,
+				MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// unreachable wraps the reasons why no endpoint answered.
+func unreachable(op string, err error) error {
+	return &market.Error{
+		Code: "chain-unreachable", Op: op, Kind: market.KindUnavailable, Hint: "check solana.rpc and the network; nothing was lost",
+		Err: errors.Join(escrow.ErrUnreachable, err),
+	}
+}
+
+// call asks the first endpoint that answers. Errors: *rpcError, or chain-unreachable.
+func (c *rpcClient) call(ctx context.Context, out any, method string, params ...any) error {
+	var errs []error
+	for _, u := range c.urls {
+		err := c.one(ctx, u, out, method, params)
+		var re *rpcError
+		if err == nil || errors.As(err, &re) {
+			return err
+		}
+		errs = append(errs, err)
+	}
+	return unreachable(method, errors.Join(errs...))
+}
+
+func (c *rpcClient) one(ctx context.Context, url string, out any, method string, params []any) error {
+	c.mu.Lock()
+	c.id++
+	id, until := c.id, c.quiet[url]
+	c.mu.Unlock()
+	if wait := time.Until(until); wait > 0 {
+		return fmt.Errorf("endpoint rests for %s", wait.Round(time.Second))
+	}
+	if params == nil {
+		params = []any{}
+	}
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", method, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("preparing %s: %w", method, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("calling %s: %w", method, err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return fmt.Errorf("reading the answer to %s: %w", method, err)
+	}
+	if len(raw) > maxBody {
+		return fmt.Errorf("answer to %s is over %d bytes", method, maxBody)
+	}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		c.rest(url, resp.Header.Get("Retry-After"))
+		return fmt.Errorf("%s: http status %d", method, resp.StatusCode)
+	}
+	return decodeReply(raw, resp.StatusCode, id, method, out)
+}
+
+func (c *rpcClient) rest(url, after string) {
+	d := defaultBackoff
+	if s, err := strconv.Atoi(after); err == nil && s > 0 {
+		d = min(time.Duration(s)*time.Second, maxBackoff)
+	}
+	c.mu.Lock()
+	c.quiet[url] = time.Now().Add(d)
+	c.mu.Unlock()
+}
+
+func decodeReply(raw []byte, status int, id uint64, method string, out any) error {
+	var reply struct {
+		ID     json.RawMessage `json:"id"`
+		Result json.RawMessage `json:"result"`
+		Error  *rpcError       `json:"error"`
+	}
+	if err := json.Unmarshal(raw, &reply); err != nil {
+		return fmt.Errorf("%s: http status %d, no JSON-RPC answer: %w", method, status, err)
+	}
+	if reply.Error != nil {
+		return fmt.Errorf("%s: %w", method, reply.Error)
+	}
+	if string(reply.ID) != strconv.FormatUint(id, 10) || reply.Result == nil {
+		return fmt.Errorf("%s: answer belongs to another request", method)
+	}
+	if err := json.Unmarshal(reply.Result, out); err != nil {
+		return fmt.Errorf("decoding the answer to %s: %w", method, err)
+	}
+	return nil
+}
+
+// everywhere sends to every endpoint; it fails only if none took it.
+func (c *rpcClient) everywhere(ctx context.Context, out any, method string, params ...any) error {
+	var errs []error
+	for _, u := range c.urls {
+		if err := c.one(ctx, u, out, method, params); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) < len(c.urls) {
+		return nil
+	}
+	return errors.Join(errs...)
+}

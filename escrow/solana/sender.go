@@ -1,0 +1,339 @@
+package solana
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+)
+
+const (
+	resendEvery  = 2 * time.Second
+	keepEnded    = 24 * time.Hour
+	statusesCall = 256
+)
+
+// record is the durable state of one intent.
+type record struct {
+	Intent    escrow.Intent `json:"intent"`
+	Result    escrow.Result `json:"result"`
+	Tx        []byte        `json:"tx,omitempty"` // stored before the first send
+	LastValid uint64        `json:"last_valid,omitempty"`
+	Tries     int           `json:"tries,omitempty"`
+	SkipPayee bool          `json:"skip_payee,omitempty"`
+	At        time.Time     `json:"at"`
+	Ended     time.Time     `json:"ended,omitzero"`
+
+	lastSend time.Time
+}
+
+// store writes r to the journal.
+func (l *Ledger) store(r *record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encoding intent %s: %w", r.Intent.Key(), err)
+	}
+	if err := l.journal.Put(r.Intent.Key(), b); err != nil {
+		return fmt.Errorf("storing intent %s: %w", r.Intent.Key(), err)
+	}
+	return nil
+}
+
+// commit stores a changed copy of a record, makes it current and tells watchers.
+func (l *Ledger) commit(r record) error {
+	if err := l.store(&r); err != nil {
+		return err
+	}
+	key := r.Intent.Key()
+	l.mu.Lock()
+	l.recs[key] = &r
+	subs := slices.Collect(maps.Keys(l.subs))
+	l.mu.Unlock()
+	for _, s := range subs {
+		s.result(key, r.Result)
+	}
+	return nil
+}
+
+// Serve drives all intents until ctx ends; it returns nil then. Run it once. A journal that fails ends it with that error: nothing may be
+// sent that is not stored.
+func (l *Ledger) Serve(ctx context.Context) error {
+	t := time.NewTicker(l.cfg.Step)
+	defer t.Stop()
+	for {
+		if err := l.step(ctx); err != nil && ctx.Err() == nil {
+			if !errors.Is(err, escrow.ErrUnreachable) && market.CodeOf(err) == "" {
+				return err
+			}
+			l.log.Warn("chain", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.wake:
+		case <-t.C:
+		}
+	}
+}
+
+// step moves every intent as far as it goes now. Errors: chain-unreachable and chain-disagrees (retried), the journal's.
+func (l *Ledger) step(ctx context.Context) error {
+	work := l.work()
+	if len(work) == 0 {
+		return nil
+	}
+	if err := l.checkGenesis(ctx); err != nil {
+		return err
+	}
+	for i, r := range work {
+		if r.Result.State == escrow.Planned || r.Result.State == escrow.Expired {
+			next, err := l.sign(ctx, r)
+			if err != nil {
+				return err
+			}
+			if err := l.commit(next); err != nil {
+				return err
+			}
+			work[i] = next
+		}
+	}
+	for _, r := range work {
+		if s := r.Result.State; (s == escrow.SignedTx || s == escrow.Sent) && time.Since(r.lastSend) >= resendEvery {
+			if err := l.send(ctx, r); err != nil {
+				return err
+			}
+		}
+	}
+	return l.poll(ctx)
+}
+
+// work returns copies of the open intents, oldest first, and deletes ended ones whose time is over.
+func (l *Ledger) work() (out []record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, r := range l.recs {
+		if !r.Result.State.Ended() {
+			out = append(out, *r)
+			continue
+		}
+		if time.Since(r.Ended) > keepEnded {
+			if err := l.journal.Delete(key); err != nil {
+				l.log.Warn("deleting an ended intent", "intent", key, "err", err)
+				continue
+			}
+			delete(l.recs, key)
+		}
+	}
+	slices.SortFunc(out, func(a, b record) int { return a.At.Compare(b.At) })
+	return out
+}
+
+// fail and finish end a record.
+func fail(r record, code uint32, why string) record {
+	r.Result.State, r.Result.Code, r.Result.Err, r.Ended = escrow.Failed, code, why, time.Now()
+	return r
+}
+
+func finish(r record) record {
+	r.Result.State, r.Result.Code, r.Result.Err, r.Ended = escrow.Final, 0, "", time.Now()
+	return r
+}
+
+// sign builds, simulates and signs an intent with a fresh blockhash. The error is only ever "ask again later".
+func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
+	b, err := l.build(ctx, &r)
+	switch {
+	case errors.Is(err, errDone):
+		return finish(r), nil
+	case errors.Is(err, escrow.ErrUnreachable):
+		return r, err
+	case err != nil:
+		return fail(r, 0, err.Error()), nil
+	}
+	hash, lastValid, err := l.latest(ctx)
+	if err != nil {
+		return r, err
+	}
+	if r.Intent.All {
+		return l.signAll(ctx, r, hash, lastValid)
+	}
+	raw, _, err := compile(l.signer, hash, append(budgetIx(simUnits, 0), b.ixs...))
+	if err != nil {
+		return fail(r, 0, err.Error()), nil
+	}
+	sim, err := l.simulate(ctx, raw)
+	if err != nil {
+		return r, asUnreachable(err)
+	}
+	if sim.failed {
+		return l.failed(r, sim.failure), nil
+	}
+	units := sim.units + sim.units/10 + 300
+	price := l.price(ctx, b.writable, units, r.Tries)
+	return l.signed(r, hash, lastValid, b.sigs, units, price, b.ixs)
+}
+
+// signAll empties the account: the amount follows from the fee, so the transaction is built with fixed units and not simulated.
+func (l *Ledger) signAll(ctx context.Context, r record, hash [32]byte, lastValid uint64) (record, error) {
+	balance, err := l.Balance(ctx, l.address)
+	if err != nil {
+		return r, err
+	}
+	const units = 1_000 // three budget instructions and a transfer take 600
+	price := l.price(ctx, []string{l.address.String(), r.Intent.To.String()}, units, r.Tries)
+	fee := market.Amount(escrow.FeePerSignature + priorityFee(price, units))
+	if balance <= fee {
+		return fail(r, 0, fmt.Sprintf("account %s holds %s SOL, the fee is %s", l.address, balance.SOL(), fee.SOL())), nil
+	}
+	return l.signed(r, hash, lastValid, 1, units, price, []instruction{transferIx(l.address, r.Intent.To, balance-fee)})
+}
+
+func (l *Ledger) signed(r record, hash [32]byte, lastValid, sigs uint64, units uint32, price uint64, ixs []instruction) (record, error) {
+	raw, signature, err := compile(l.signer, hash, append(budgetIx(units, price), ixs...))
+	if err != nil {
+		return fail(r, 0, err.Error()), nil
+	}
+	r.Tx, r.LastValid, r.lastSend = raw, lastValid, time.Time{}
+	r.Result = escrow.Result{State: escrow.SignedTx, Signature: market.Base58(signature[:]), Fee: sigs*escrow.FeePerSignature + priorityFee(price, units)}
+	return r, nil
+}
+
+// asUnreachable makes an endpoint's refusal to simulate a reason to ask again.
+func asUnreachable(err error) error {
+	var re *rpcError
+	if errors.As(err, &re) {
+		return unreachable("simulating", err)
+	}
+	return err
+}
+
+// failed decides what a failure means: done, another try without the payee's leg, or the end.
+func (l *Ledger) failed(r record, f txFailure) record {
+	op := r.Intent.Op
+	switch {
+	// The next build reads the Channel: settled ≥ ours, sealed, or gone is done; a lost race is tried once more, without limit only if done.
+	case r.Tries < 3 && (op == escrow.OpClaim || op == escrow.OpRecord) && f.Code == escrow.CodeNotMonotonic,
+		r.Tries < 3 && op == escrow.OpFinish && (f.Code == escrow.CodeBadStatus || f.Code == escrow.CodeLegsOpen):
+		r.Tries++
+		r.Result.State = escrow.Planned
+		return r
+	case op == escrow.OpFinish && !r.SkipPayee && strings.Contains(f.Text, "InsufficientFundsForRent"):
+		r.SkipPayee, r.Result.State = true, escrow.Planned // the payee's leg must not hold up the payer's
+		return r
+	case isBroke(f):
+		return fail(r, f.Code, l.broke("sending "+op.String(), f).Error())
+	case f.Code != 0:
+		return fail(r, f.Code, escrow.CodeName(f.Code))
+	}
+	return fail(r, 0, f.Text)
+}
+
+func isBroke(f txFailure) bool {
+	return strings.Contains(f.Text, "AccountNotFound") || strings.Contains(f.Text, "InsufficientFundsForFee")
+}
+
+func (l *Ledger) broke(op string, f txFailure) error {
+	return &market.Error{
+		Code: "funds-short", Op: op, Kind: market.KindConflict, Detail: "account " + l.address.String() + " cannot pay the fee: " + f.Text,
+		Hint: "send SOL to " + l.address.String(),
+	}
+}
+
+// send gives the stored bytes to every endpoint. No answer counts as sent: only the chain tells.
+func (l *Ledger) send(ctx context.Context, r record) error {
+	var signature string
+	opts := map[string]any{"encoding": "base64", "skipPreflight": true, "maxRetries": 0, "preflightCommitment": "confirmed"}
+	if err := l.rpc.everywhere(ctx, &signature, "sendTransaction", base64.StdEncoding.EncodeToString(r.Tx), opts); err != nil {
+		l.log.Debug("send", "intent", r.Intent.Key(), "err", err)
+	}
+	r.lastSend = time.Now()
+	if r.Result.State == escrow.SignedTx {
+		r.Result.State = escrow.Sent
+		return l.commit(r)
+	}
+	l.mu.Lock()
+	l.recs[r.Intent.Key()] = &r
+	l.mu.Unlock()
+	return nil
+}
+
+// status is one entry of getSignatureStatuses.
+type status struct {
+	Slot   uint64          `json:"slot"`
+	Err    json.RawMessage `json:"err"`
+	Commit string          `json:"confirmationStatus"`
+}
+
+// poll reads the statuses of all sent intents. The finalised height is read before the statuses: a transaction that lands in between is then
+// seen by them, so "absent and too old" is never a race.
+func (l *Ledger) poll(ctx context.Context) error {
+	var sent []record
+	for _, r := range l.work() {
+		if r.Result.State == escrow.Sent || r.Result.State == escrow.ConfirmedTx {
+			sent = append(sent, r)
+		}
+	}
+	if len(sent) == 0 {
+		return nil
+	}
+	height, err := l.height(ctx, escrow.Finalised)
+	if err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(sent, statusesCall) {
+		sigs := make([]string, len(batch))
+		for i, r := range batch {
+			sigs[i] = r.Result.Signature
+		}
+		var out struct {
+			Value []*status `json:"value"`
+		}
+		if err := l.rpc.call(ctx, &out, "getSignatureStatuses", sigs, map[string]any{"searchTransactionHistory": true}); err != nil {
+			return asUnreachable(err)
+		}
+		if len(out.Value) != len(batch) {
+			return unreachable("reading statuses", escrow.ErrMalformed)
+		}
+		for i, r := range batch {
+			next := l.advance(r, out.Value[i], height)
+			if next.Result != r.Result || next.Tries != r.Tries {
+				if err := l.commit(next); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// advance applies one status to a record.
+func (l *Ledger) advance(r record, s *status, finalisedHeight uint64) record {
+	switch {
+	case s == nil && finalisedHeight > r.LastValid:
+		r.Result.State = escrow.Expired
+		r.Tries++
+	case s == nil:
+		r.Result.State = escrow.Sent // a confirmed one that vanished is sent again
+	case s.Commit != "confirmed" && s.Commit != "finalized":
+	default:
+		if f, failed := parseFailure(s.Err); failed {
+			if s.Commit != "finalized" {
+				return r // a fork could still undo the failure
+			}
+			return l.failed(r, f)
+		}
+		r.Result.State, r.Result.Slot = escrow.ConfirmedTx, s.Slot
+		if s.Commit == "finalized" {
+			return finish(r)
+		}
+	}
+	return r
+}
