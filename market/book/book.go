@@ -1,0 +1,192 @@
+// Package book keeps the offers a node has heard of and matches orders against them, with an explanation of every rejection.
+//
+// Invariants: one offer per provider, the newest; a withdrawn offer stays as a tombstone until it expires, so an older copy cannot
+// bring it back; a Match never changes the book; each rig counts once in an Explanation, so its counts add up.
+// Concurrency: none inside; the caller holds its lock, shared for Match and Offers, exclusive for the rest.
+// Persistence: none; offers are heard again after a restart. Next: Match in match.go, Explanation in explain.go.
+package book
+
+import (
+	"errors"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Limits and times of the book.
+const (
+	MaxLifetime = 2 * time.Hour
+	MaxLimit    = 200 // candidates of one Match
+
+	hideWindow = 10 * time.Minute // two failed contacts within it hide a provider
+	hideFor    = 10 * time.Minute
+	maxGroups  = 8
+)
+
+// ErrOld reports an offer that is no newer than the one held, or has expired. ErrFull reports an unknown provider while the book is full.
+var (
+	ErrOld  = errors.New("offer is not newer")
+	ErrFull = errors.New("offer book is full")
+)
+
+// Change says what a Put or Expire did to the book.
+type Change struct {
+	Added, Changed, Removed bool
+}
+
+// Observation is what this node saw of a provider. Zero fields are unknown. Failed: a contact that got no answer.
+type Observation struct {
+	At     time.Time
+	Failed bool
+	RTT    time.Duration
+	Ready  time.Duration // order to Ready, last lease
+	Score  uint64        // parts per million of leases that ended well, 0 = unknown
+	Uptime uint64        // parts per million, 0 = unknown
+}
+
+type entry struct {
+	offer     market.Offer
+	id        market.DocID
+	raw       []byte
+	expires   time.Time
+	firstSeen time.Time
+	local     market.Fields
+	failed    time.Time // last failed contact
+	hidden    time.Time // until
+	index     int       // in Book.entries
+}
+
+func (e *entry) rows() int { return max(1, len(e.offer.Groups)) } // a tombstone takes a row too, else withdrawals grow without bound
+
+// Book is the table of offers. The zero value is not usable.
+type Book struct {
+	limit, rows int
+	byProvider  map[market.NodeID]*entry
+	entries     []*entry
+}
+
+// New returns an empty book of at most limit rows (one row is one device group).
+func New(limit int) *Book {
+	return &Book{limit: limit, byProvider: map[market.NodeID]*entry{}}
+}
+
+// Put takes a verified offer with its document id and envelope. Errors: ErrOld, ErrFull, market.ErrRange for a shape that wire must
+// not have let through.
+func (b *Book) Put(o market.Offer, id market.DocID, raw []byte, now time.Time) (Change, error) {
+	if err := check(o); err != nil {
+		return Change{}, err
+	}
+	old := b.byProvider[o.Provider]
+	if old != nil && o.Seq <= old.offer.Seq {
+		return Change{}, ErrOld
+	}
+	expires := now.Add(o.Lifetime)
+	if issued := time.UnixMilli(int64(o.Seq)); issued.Before(now) { // a clock ahead of ours must not prolong the life
+		expires = issued.Add(o.Lifetime)
+	}
+	if !expires.After(now) {
+		return Change{}, ErrOld
+	}
+	e := &entry{offer: o, id: id, raw: raw, expires: expires, firstSeen: now, local: market.Fields{}}
+	if old == nil {
+		if b.rows+e.rows() > b.limit {
+			b.Expire(now)
+		}
+		if b.rows+e.rows() > b.limit {
+			return Change{}, ErrFull
+		}
+		e.index = len(b.entries)
+		b.entries = append(b.entries, e)
+		b.byProvider[o.Provider] = e
+		b.rows += e.rows()
+		return Change{Added: len(o.Groups) > 0}, nil
+	}
+	wasEmpty := len(old.offer.Groups) == 0
+	b.rows += e.rows() - old.rows()
+	old.offer, old.id, old.raw, old.expires = o, id, raw, expires
+	return Change{Added: wasEmpty && len(o.Groups) > 0, Changed: !wasEmpty && len(o.Groups) > 0, Removed: !wasEmpty && len(o.Groups) == 0}, nil
+}
+
+func check(o market.Offer) error {
+	if o.Lifetime <= 0 || o.Lifetime > MaxLifetime || o.Seq > 1<<53 || len(o.Groups) > maxGroups {
+		return market.ErrRange
+	}
+	for _, g := range o.Groups {
+		if len(g.Devices) == 0 || len(g.Devices) > market.MaxDevices || len(g.Rates) > len(o.Mints) || !market.ValidClass(g.Class) {
+			return market.ErrRange
+		}
+	}
+	return nil
+}
+
+// Remove forgets a provider, also its tombstone.
+func (b *Book) Remove(p market.NodeID) {
+	e := b.byProvider[p]
+	if e == nil {
+		return
+	}
+	last := b.entries[len(b.entries)-1]
+	b.entries[e.index], last.index = last, e.index
+	b.entries = b.entries[:len(b.entries)-1]
+	b.rows -= e.rows()
+	delete(b.byProvider, p)
+}
+
+// Expire forgets what has expired and returns how many offers went.
+func (b *Book) Expire(now time.Time) (gone int) {
+	for i := len(b.entries) - 1; i >= 0; i-- { // Remove swaps in the last entry, which this direction has already seen
+		if e := b.entries[i]; !e.expires.After(now) {
+			b.Remove(e.offer.Provider)
+			gone++
+		}
+	}
+	return gone
+}
+
+// Offers returns all offers that sell something, in no order. Their slices and maps are shared: read only.
+func (b *Book) Offers() []market.Offer {
+	out := make([]market.Offer, 0, len(b.entries))
+	for _, e := range b.entries {
+		if len(e.offer.Groups) > 0 {
+			out = append(out, e.offer)
+		}
+	}
+	return out
+}
+
+// Get returns a provider's offer, its document id and envelope.
+func (b *Book) Get(p market.NodeID) (o market.Offer, id market.DocID, raw []byte, ok bool) {
+	e := b.byProvider[p]
+	if e == nil || len(e.offer.Groups) == 0 {
+		return o, id, nil, false
+	}
+	return e.offer, e.id, e.raw, true
+}
+
+// Rows returns the number of rows in use, at most New's limit plus what known providers added.
+func (b *Book) Rows() int { return b.rows }
+
+// Mark notes what this node saw of a provider in its local fields. Two failed contacts within 10 min hide it for 10 min; one that
+// succeeds shows it again. An unknown provider is ignored.
+func (b *Book) Mark(p market.NodeID, o Observation) {
+	e := b.byProvider[p]
+	if e == nil {
+		return
+	}
+	if o.Failed {
+		if !e.failed.IsZero() && o.At.Sub(e.failed) <= hideWindow {
+			e.hidden = o.At.Add(hideFor)
+		}
+		e.failed = o.At
+		return
+	}
+	e.failed, e.hidden = time.Time{}, time.Time{}
+	for id, v := range map[market.FieldID]uint64{
+		market.FieldRTT: uint64(max(o.RTT, 0).Milliseconds()), market.FieldReady: uint64(max(o.Ready, 0) / time.Second),
+		market.FieldScore: o.Score, market.FieldUptime: o.Uptime,
+	} {
+		if v > 0 {
+			e.local[id] = v
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package book
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Query is what an order needs. Terms are ANDed; Classes empty = any; Devices 0 = 1; MaxRate 0 = no limit; Limit 0 = 200.
+// Sort: "price" (default), "value:<field>", "rtt", "uptime", "ready" or a field's name. Providers: only these, empty = any.
+type Query struct {
+	Terms              []market.Term
+	Classes            []string
+	Devices            int
+	Mint               market.Address
+	MaxRate            market.Rate
+	Sort               string
+	Limit              int
+	Order              market.OrderID // spreads equal offers over orders
+	Providers, Exclude []market.NodeID
+}
+
+// Candidate is one fitting group of one provider. Offer is shared with the book: read only. Devices is the number of free ones.
+type Candidate struct {
+	Provider market.NodeID
+	Offer    market.Offer
+	OfferID  market.DocID
+	Raw      []byte
+	Group    int
+	Rate     market.Rate
+	Devices  int
+	SoftMiss int // soft terms that it fails
+
+	key [4]uint64 // sort keys, ascending
+	tie [32]byte
+}
+
+// Result is a ranked list, at most one candidate per provider, and why the rest did not fit.
+type Result struct {
+	Candidates  []Candidate
+	Explanation Explanation
+}
+
+// Match ranks the offers that fit a query. It reads the book only.
+func (b *Book) Match(q Query, now time.Time) Result {
+	if q.Devices < 1 {
+		q.Devices = 1
+	}
+	if q.Limit < 1 || q.Limit > MaxLimit {
+		q.Limit = MaxLimit
+	}
+	q.Terms = market.MergeTerms(q.Terms)
+	s := b.scan(q, now)
+	res := Result{Candidates: s.found, Explanation: s.explanation()}
+	if len(s.found) < q.Limit {
+		res.Explanation.Relax = b.relax(q, s, now)
+	}
+	sorted(res.Candidates)
+	if len(res.Candidates) > q.Limit {
+		res.Candidates = res.Candidates[:q.Limit]
+	}
+	return res
+}
+
+func sorted(c []Candidate) {
+	slices.SortFunc(c, func(a, b Candidate) int {
+		return cmp.Or(slices.Compare(a.key[:], b.key[:]), bytes.Compare(a.tie[:], b.tie[:]))
+	})
+}
+
+// condition is one test of a group; conds are in the order in which an Explanation counts.
+type condition struct {
+	kind condKind
+	term market.Term
+}
+
+type condKind uint8
+
+const (
+	condClass condKind = iota + 1
+	condFree
+	condTerm
+	condExcluded
+	condHidden
+	condMint
+	condRate
+)
+
+func conditions(q Query) []condition {
+	var conds []condition
+	if len(q.Classes) > 0 {
+		conds = append(conds, condition{condClass, market.Term{Classes: q.Classes}})
+	}
+	for level := market.LevelClass; level <= market.LevelLocal; level++ {
+		if level == market.LevelDevice {
+			conds = append(conds, condition{kind: condFree})
+		}
+		for _, t := range q.Terms {
+			if t.Soft {
+				continue
+			}
+			info, ok := t.Field.Info()
+			if !ok {
+				info.Level = market.LevelLocal
+			}
+			if info.Level != level {
+				continue
+			}
+			kind := condTerm
+			if t.Field == market.FieldClass {
+				kind = condClass
+			}
+			conds = append(conds, condition{kind, t})
+		}
+	}
+	conds = append(conds, condition{kind: condExcluded}, condition{kind: condHidden}, condition{kind: condMint})
+	if q.MaxRate > 0 {
+		conds = append(conds, condition{kind: condRate})
+	}
+	return conds
+}
+
+// view is one group as the conditions see it.
+type view struct {
+	e     *entry
+	group int
+	free  int
+	rate  market.Rate
+	now   time.Time
+}
+
+func (v *view) value(f market.FieldID) (uint64, bool) {
+	switch f {
+	case market.FieldRate:
+		return uint64(v.rate), v.rate > 0
+	case market.FieldFree:
+		return uint64(v.free), true
+	case market.FieldKnown:
+		return uint64(max(v.now.Sub(v.e.firstSeen), 0) / time.Second), true
+	}
+	if f >= market.FieldScore {
+		x, ok := v.e.local[f]
+		return x, ok
+	}
+	if x, ok := v.e.offer.Groups[v.group].Fields[f]; ok {
+		return x, true
+	}
+	x, ok := v.e.offer.Fields[f]
+	return x, ok
+}
+
+func (v *view) fits(c *condition, q *Query) bool {
+	switch c.kind {
+	case condClass:
+		return c.term.FitsClass(v.e.offer.Groups[v.group].Class)
+	case condFree:
+		return v.free >= q.Devices
+	case condTerm:
+		x, ok := v.value(c.term.Field)
+		return c.term.Fits(x, ok)
+	case condExcluded:
+		return !slices.Contains(q.Exclude, v.e.offer.Provider)
+	case condHidden:
+		return !v.e.hidden.After(v.now)
+	case condMint:
+		return v.rate > 0
+	case condRate:
+		return v.rate <= q.MaxRate
+	}
+	return false
+}
+
+func (b *Book) scan(q Query, now time.Time) *scan {
+	s := &scan{q: q, conds: conditions(q)}
+	s.tally = make([]tally, len(s.conds))
+	for _, e := range b.entries {
+		if len(e.offer.Groups) == 0 || !e.expires.After(now) || len(q.Providers) > 0 && !slices.Contains(q.Providers, e.offer.Provider) {
+			continue
+		}
+		s.offer(e, now)
+	}
+	return s
+}
+
+// scan is one pass over the book.
+type scan struct {
+	q          Query
+	conds      []condition
+	tally      []tally
+	considered int
+	matched    int
+	unstated   int
+	tooNew     int
+	found      []Candidate
+}
+
+// offer tests the groups of one offer and counts it once: as its best candidate, or at the failing condition of the group that got furthest.
+func (s *scan) offer(e *entry, now time.Time) {
+	s.considered++
+	for _, id := range e.offer.Critical {
+		if _, known := id.Info(); !known {
+			s.tooNew++
+			return
+		}
+	}
+	mint := slices.Index(e.offer.Mints, s.q.Mint)
+	var best *Candidate
+	furthest, sole := -1, false
+	var at view
+	for gi := range e.offer.Groups {
+		g := &e.offer.Groups[gi]
+		v := view{e: e, group: gi, free: freeOf(g), now: now}
+		if mint >= 0 && mint < len(g.Rates) {
+			v.rate = g.Rates[mint]
+		}
+		first, only := s.test(&v)
+		if first < 0 {
+			if c := s.candidate(&v); best == nil || slices.Compare(c.key[:], best.key[:]) < 0 {
+				best = c
+			}
+			continue
+		}
+		if first > furthest || first == furthest && only && !sole {
+			furthest, sole, at = first, only, v
+		}
+	}
+	if best != nil {
+		s.matched++
+		best.tie = sha256.Sum256(append(slices.Clone(s.q.Order[:]), e.offer.Provider[:]...))
+		s.found = append(s.found, *best)
+		return
+	}
+	s.count(furthest, sole, &at)
+}
+
+// test returns the index of the first failing condition, -1 for none, and whether it is the only one.
+func (s *scan) test(v *view) (first int, only bool) {
+	first = -1
+	for i := range s.conds {
+		if v.fits(&s.conds[i], &s.q) {
+			continue
+		}
+		if first >= 0 {
+			return first, false
+		}
+		first = i
+	}
+	return first, true
+}
+
+func freeOf(g *market.DeviceGroup) int {
+	return bits.OnesCount64(g.Free & (1<<len(g.Devices) - 1)) // 1<<64 is 0, so 64 devices keep all bits
+}
+
+func (s *scan) candidate(v *view) *Candidate {
+	c := &Candidate{
+		Provider: v.e.offer.Provider, Offer: v.e.offer, OfferID: v.e.id, Raw: v.e.raw, Group: v.group, Rate: v.rate, Devices: v.free,
+	}
+	for _, t := range s.q.Terms {
+		if !t.Soft {
+			continue
+		}
+		x, ok := v.value(t.Field)
+		if t.Field == market.FieldClass && !t.FitsClass(v.e.offer.Groups[v.group].Class) || t.Field != market.FieldClass && !t.Fits(x, ok) {
+			c.SoftMiss++
+		}
+	}
+	proof, _ := v.value(market.FieldProof)
+	rtt, seen := v.value(market.FieldRTT)
+	if !seen {
+		rtt = 1 << 20
+	}
+	c.key = [4]uint64{s.sortKey(v), uint64(c.SoftMiss), ^proof, rtt / 25}
+	return c
+}
+
+// sortKey is smaller for better; unknown values come last.
+func (s *scan) sortKey(v *view) uint64 {
+	const last = 1<<64 - 1
+	name, perUnit := strings.CutPrefix(s.q.Sort, "value:")
+	if name == "" || name == "price" {
+		return expected(v)
+	}
+	f, ok := market.FieldByName(name)
+	if !ok {
+		return expected(v)
+	}
+	x, stated := v.value(f.ID)
+	switch {
+	case !stated:
+		return last
+	case perUnit && x == 0:
+		return last
+	case perUnit:
+		hi, lo := bits.Mul64(uint64(v.rate), 1_000_000) // six decimal places of the rate per unit
+		if hi >= x {
+			return last
+		}
+		q, _ := bits.Div64(hi, lo, x)
+		return q
+	case f.ID == market.FieldRTT || f.ID == market.FieldReady || f.ID == market.FieldRate:
+		return x
+	}
+	return ^x
+}
+
+// expected is the rate that a rig costs once failures are repeated: rate / clamp(score, 0.5, 1), unknown 0.8, rounded up to 4 digits.
+func expected(v *view) uint64 {
+	score, ok := v.e.local[market.FieldScore]
+	if !ok {
+		score = 800_000
+	}
+	score = min(max(score, 500_000), 1_000_000)
+	r := (uint64(v.rate)*1_000_000 + score - 1) / score // rate ≤ 10^12, so this stays below 2^63
+	step := uint64(1)
+	for r/step >= 10_000 {
+		step *= 10
+	}
+	return (r + step - 1) / step * step
+}
