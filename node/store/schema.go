@@ -1,0 +1,40 @@
+// Package store keeps a node's truth in one bbolt file.
+//
+// Invariants: Commit returns nil only once the change is on disk; guards that fail refuse their own Change and no other; values are copied
+// out. Concurrency: any goroutine; one committer writes, what queues during a commit joins the next. Persistence: state.db, below.
+// Next: store.go, docs/flows/crash.md.
+//
+//	meta      "schema"                    -> version u32
+//	orders    OrderID                     -> order row
+//	leases    LeaseID                     -> lease row (state, documents)
+//	channels  ChannelID                   -> channel row (account, vouchers, release)
+//	devices   DeviceID                    -> device row
+//	debts     payer or node key (text)    -> debt row
+//	chain     intent key                  -> sender record
+//	jobs      LeaseID ‖ attempt           -> engine intents and handle
+//	offers    "seq"                       -> last Offer number
+//	peers     NodeID                      -> peer record
+//	events    sequence u64                -> what happened (state, money, security)
+package store
+
+// Buckets of the store.
+const (
+	BucketMeta     = "meta"
+	BucketOrders   = "orders"
+	BucketLeases   = "leases"
+	BucketChannels = "channels"
+	BucketDevices  = "devices"
+	BucketDebts    = "debts"
+	BucketChain    = "chain"
+	BucketJobs     = "jobs"
+	BucketOffers   = "offers"
+	BucketPeers    = "peers"
+	BucketEvents   = "events"
+)
+
+var buckets = []string{
+	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketDevices, BucketDebts, BucketChain, BucketJobs, BucketOffers, BucketPeers, BucketEvents,
+}
+
+// schemaVersion is written at creation; a newer file is refused.
+const schemaVersion = 1
