@@ -25,7 +25,7 @@ const (
 	maxBackoff     = time.Minute
 )
 
-// rpcError is an answer of the endpoint that says no; it proves that the endpoint is alive.
+// rpcError is an answer of the endpoint that says no.
 type rpcError struct {
 	Code    int             `json:"code"`
 	Message string          `json:"message"`
@@ -67,14 +67,14 @@ func unreachable(op string, err error) error {
 	}
 }
 
-// call asks the first endpoint that answers. Errors: *rpcError, or chain-unreachable.
+// call asks endpoints in order until one answers; a refusal (a node that is behind, a limit) moves on like silence. Errors:
+// chain-unreachable, with the reasons.
 func (c *rpcClient) call(ctx context.Context, out any, method string, params ...any) error {
 	var errs []error
 	for _, u := range c.urls {
 		err := c.one(ctx, u, out, method, params)
-		var re *rpcError
-		if err == nil || errors.As(err, &re) {
-			return err
+		if err == nil {
+			return nil
 		}
 		errs = append(errs, err)
 	}

@@ -21,6 +21,9 @@ const (
 	statusesCall = 256
 )
 
+// errJournal marks a store that does not take records: nothing may be sent then.
+var errJournal = errors.New("journal failed")
+
 // record is the durable state of one intent.
 type record struct {
 	Intent    escrow.Intent `json:"intent"`
@@ -42,7 +45,7 @@ func (l *Ledger) store(r *record) error {
 		return fmt.Errorf("encoding intent %s: %w", r.Intent.Key(), err)
 	}
 	if err := l.journal.Put(r.Intent.Key(), b); err != nil {
-		return fmt.Errorf("storing intent %s: %w", r.Intent.Key(), err)
+		return fmt.Errorf("%w: storing intent %s: %w", errJournal, r.Intent.Key(), err)
 	}
 	return nil
 }
@@ -70,7 +73,7 @@ func (l *Ledger) Serve(ctx context.Context) error {
 	defer t.Stop()
 	for {
 		if err := l.step(ctx); err != nil && ctx.Err() == nil {
-			if !errors.Is(err, escrow.ErrUnreachable) && market.CodeOf(err) == "" {
+			if errors.Is(err, errJournal) {
 				return err
 			}
 			l.log.Warn("chain", "err", err)
@@ -171,7 +174,7 @@ func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
 	}
 	sim, err := l.simulate(ctx, raw)
 	if err != nil {
-		return r, asUnreachable(err)
+		return r, err
 	}
 	if sim.failed {
 		return l.failed(r, sim.failure), nil
@@ -204,15 +207,6 @@ func (l *Ledger) signed(r record, hash [32]byte, lastValid, sigs uint64, units u
 	r.Tx, r.LastValid, r.lastSend = raw, lastValid, time.Time{}
 	r.Result = escrow.Result{State: escrow.SignedTx, Signature: market.Base58(signature[:]), Fee: sigs*escrow.FeePerSignature + priorityFee(price, units)}
 	return r, nil
-}
-
-// asUnreachable makes an endpoint's refusal to simulate a reason to ask again.
-func asUnreachable(err error) error {
-	var re *rpcError
-	if errors.As(err, &re) {
-		return unreachable("simulating", err)
-	}
-	return err
 }
 
 // failed decides what a failure means: done, another try without the payee's leg, or the end.
@@ -297,7 +291,7 @@ func (l *Ledger) poll(ctx context.Context) error {
 			Value []*status `json:"value"`
 		}
 		if err := l.rpc.call(ctx, &out, "getSignatureStatuses", sigs, map[string]any{"searchTransactionHistory": true}); err != nil {
-			return asUnreachable(err)
+			return err
 		}
 		if len(out.Value) != len(batch) {
 			return unreachable("reading statuses", escrow.ErrMalformed)
