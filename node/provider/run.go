@@ -1,0 +1,361 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/p2p/wire"
+	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// How often the engine is asked while want and seen differ, and while the job runs. The second bounds the error of the meter's ends.
+const (
+	settleEvery = 100 * time.Millisecond
+	proofEvery  = 400 * time.Millisecond
+	reportEvery = 2 * time.Second
+)
+
+// leaseRow is what the store keeps of a lease.
+type leaseRow struct {
+	Lease       market.Lease
+	From        market.NodeID
+	Raw         []byte // the Lease envelope as received
+	Channel     market.ChannelID
+	Decision    []byte
+	Receipt     []byte // the newest is the message to repeat
+	Outcome     []byte // own
+	PeerOutcome []byte
+	Root        *[32]byte
+	InputsReady bool
+	BootID      string
+	Seen        []market.DeviceID // devices at Ready
+}
+
+// leaseRun drives one lease: its actor, its job, its messages.
+type leaseRun struct {
+	p        *Provider
+	id       market.LeaseID
+	key      job.Key
+	order    market.Order
+	quote    market.Quote
+	body     market.Proposal
+	spec     spec.Spec
+	customer market.NodeID
+	channel  market.ChannelID
+	actor    *lease.Actor
+
+	inputsReady atomic.Bool
+	filesMu     sync.Mutex // put, get and hashing of outputs exclude each other
+	kick        chan struct{}
+
+	mu   sync.Mutex
+	row  leaseRow
+	seen job.Observed
+}
+
+func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error) {
+	terms := market.Terms{
+		Rate: pr.quote.Rate, Devices: len(pr.quote.Devices), Tick: pr.quote.Tick, Hold: pr.quote.Hold, Prepay: pr.quote.Prepay > 0,
+		PrepMax: pr.quote.PrepMax, MaxDuration: pr.order.MaxDuration, StopGrace: pr.order.StopGrace, Cap: pr.body.Cap, Budget: pr.order.Budget,
+	}
+	m, err := market.NewLease(pr.id, market.ProviderSide, terms)
+	if err != nil {
+		return nil, market.Refuse("spec-mismatch", market.KindInvalid, err.Error())
+	}
+	now := p.now()
+	m, _, err = m.Apply(market.Accepted{}, now)
+	if err != nil {
+		return nil, fmt.Errorf("accept lease: %w", err)
+	}
+	d, err := wire.SealDecision(p.cfg.Key, p.cfg.Network, market.Decision{Lease: pr.id, Accepted: true, At: now.Truncate(time.Millisecond)})
+	if err != nil {
+		return nil, fmt.Errorf("seal decision: %w", err)
+	}
+	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID()}
+	return p.runOf(row, pr), nil
+}
+
+func (p *Provider) runOf(r leaseRow, pr *proposal) *leaseRun {
+	l := &leaseRun{
+		p: p, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, body: pr.body, spec: pr.spec, customer: r.From,
+		channel: r.Channel, kick: make(chan struct{}, 1), row: r,
+	}
+	l.inputsReady.Store(r.InputsReady || len(pr.spec.Inputs) == 0)
+	l.actor = lease.New(r.Lease, l, l.act, p.now, p.log)
+	return l
+}
+
+// saved is the row as of now. Caller may hold any lock but l.mu.
+func (l *leaseRun) saved() leaseRow {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.row.InputsReady = l.inputsReady.Load()
+	return l.row
+}
+
+// CommitLease implements lease.Store. A Receipt that leaves with the state is sealed and stored with it.
+func (l *leaseRun) CommitLease(ctx context.Context, m market.Lease, effects []market.Effect) error {
+	l.mu.Lock()
+	l.row.Lease, l.row.InputsReady = m, l.inputsReady.Load()
+	for _, e := range effects {
+		if r, ok := e.(market.SendReceipt); ok {
+			raw, err := wire.SealReceipt(l.p.cfg.Key, l.p.cfg.Network, r.Receipt)
+			if err != nil {
+				l.mu.Unlock()
+				return fmt.Errorf("seal receipt: %w", err)
+			}
+			l.row.Receipt = raw
+		}
+	}
+	r := l.row
+	l.mu.Unlock()
+	if err := l.p.owe(ctx, l, m.Owed(), false); err != nil {
+		return err
+	}
+	return l.p.put(ctx, bucketLeases, l.id[:], row(r))
+}
+
+func (p *Provider) saveLease(ctx context.Context, l *leaseRun) error {
+	return p.put(ctx, bucketLeases, l.id[:], row(l.saved()))
+}
+
+// update changes the row under its lock and stores it.
+func (l *leaseRun) update(ctx context.Context, f func(*leaseRow)) error {
+	l.mu.Lock()
+	f(&l.row)
+	r := l.row
+	l.mu.Unlock()
+	return l.p.put(ctx, bucketLeases, l.id[:], row(r))
+}
+
+func (l *leaseRun) poke() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (l *leaseRun) owed() market.Amount { return l.actor.Lease().Owed() }
+
+// paid tells the machine that a voucher is on disk.
+func (l *leaseRun) paid(ctx context.Context, amount market.Amount) error {
+	err := l.actor.Send(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: l.actor.Lease().ReceiptSeq})
+	if errors.Is(err, market.ErrIllegal) {
+		return nil // stored all the same; the state has no use for it
+	}
+	return err
+}
+
+// serve runs the actor and the job's loop until the lease is over or ctx ends.
+func (l *leaseRun) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.p.net.KeepConnected(l.customer, nil)
+	defer l.p.net.Forget(l.customer)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { _ = l.actor.Serve(ctx) }) // ends with ctx only
+	if err := l.actor.Send(ctx, market.Restarted{SameBoot: l.row.BootID == l.p.clock.BootID(), BootMS: l.p.clock.BootMS()}); err != nil && !errors.Is(err, market.ErrIllegal) {
+		l.p.log.Warn("Lease was not resumed", "lease", l.id, "error", err)
+	}
+	l.loop(ctx)
+	cancel()
+}
+
+// loop makes the job what the state wants, and feeds back what is seen.
+func (l *leaseRun) loop(ctx context.Context) {
+	lastReport := time.Time{}
+	for {
+		m := l.actor.Lease()
+		if m.Terminal() && l.cleaned(ctx) {
+			return
+		}
+		wait := proofEvery
+		if phase, grace := m.Want(); phase != 0 && !m.Terminal() && !m.Gone {
+			obs, err := l.p.runner.Reconcile(ctx, l.key, l.want(phase, grace))
+			if err != nil && ctx.Err() == nil {
+				l.p.log.Warn("Engine did not follow", "lease", l.id, "error", err)
+				obs.State = job.Unknown
+			}
+			l.observe(ctx, m, obs)
+			if !settled(phase, obs.State) {
+				wait = settleEvery
+			}
+		}
+		if time.Since(lastReport) > reportEvery && !m.Terminal() {
+			lastReport = time.Now()
+			l.pushStatus()
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-l.kick:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+func settled(p market.JobPhase, s job.State) bool {
+	switch p {
+	case market.WantRunning:
+		return s == job.Running
+	case market.WantPaused:
+		return s == job.PausedState
+	}
+	return s == job.Exited || s == job.Absent
+}
+
+func (l *leaseRun) want(phase market.JobPhase, grace time.Duration) job.Want {
+	return job.Want{Phase: job.Phase(phase), Grace: grace, InputsReady: l.inputsReady.Load(), Plan: l.plan()}
+}
+
+// observe turns what was seen into events; an illegal one (already known) changes nothing.
+func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) {
+	l.mu.Lock()
+	l.seen = o
+	l.mu.Unlock()
+	boot := l.p.clock.BootMS()
+	send := func(ev market.Event) {
+		if err := l.actor.Send(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && ctx.Err() == nil {
+			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
+		}
+	}
+	switch o.State {
+	case job.Running:
+		if m.State == market.Preparing {
+			if err := l.update(ctx, func(r *leaseRow) { r.Seen = l.quote.Devices }); err == nil {
+				send(market.JobReady{BootMS: boot})
+			}
+			return
+		}
+		send(market.JobSeen{BootMS: boot})
+	case job.FailedState:
+		send(market.PrepFailed{Code: o.Code, Detail: o.Detail})
+	case job.Exited:
+		if m.State == market.Releasing {
+			send(market.JobGone{})
+			send(market.DevicesClear{})
+			return
+		}
+		send(market.JobExited{Exit: int32(o.Exit), OOM: o.OOM, BootMS: boot, Code: o.Code, Detail: o.Detail})
+	case job.Absent:
+		send(market.JobGone{})
+		send(market.DevicesClear{})
+	}
+}
+
+// act performs a committed effect; each may be repeated.
+func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) error {
+	switch e := e.(type) {
+	case market.WantJob:
+		l.poke()
+	case market.SendReceipt:
+		l.mu.Lock()
+		raw := l.row.Receipt
+		l.mu.Unlock()
+		l.p.pushTo(l.customer, streams.VoucherPush{Receipt: raw})
+	case market.SendStatus:
+		l.pushStatus()
+	case market.FreeDevices:
+		return l.p.freeDevices(ctx, l, e.Quarantine)
+	case market.SignOutcome:
+		return l.signOutcome(ctx)
+	case market.DebtRow:
+		return l.p.remember(ctx, l, e.Sum)
+	case market.ClaimNow:
+		l.p.settleSoon()
+	case market.SignRelease:
+		return l.p.endShare(ctx, l, m.Owed())
+	case market.RemoveFiles:
+		return l.p.runner.Remove(ctx, l.key)
+	}
+	return nil
+}
+
+// signOutcome hashes the outputs once and signs how the lease ended.
+func (l *leaseRun) signOutcome(ctx context.Context) error {
+	root := [32]byte{}
+	if paths := l.outputPaths(); len(paths) > 0 && !l.actor.Lease().Ready.IsZero() {
+		l.filesMu.Lock()
+		fs, err := l.p.access.Files(ctx, l.key)
+		if err == nil {
+			var man spec.Manifest
+			if man, err = fs.GetOutputs(ctx, paths, io.Discard); err == nil {
+				root = man.ID()
+			}
+		}
+		l.filesMu.Unlock()
+		if err != nil {
+			l.p.log.Warn("Outputs could not be hashed", "lease", l.id, "error", err)
+		}
+	}
+	m := l.actor.Lease()
+	o := m.Outcome()
+	o.OutputsRoot = root
+	raw, err := wire.SealOutcome(l.p.cfg.Key, l.p.cfg.Network, o)
+	if err != nil {
+		return fmt.Errorf("seal outcome: %w", err)
+	}
+	if err := l.update(ctx, func(r *leaseRow) { r.Outcome, r.Root = raw, &root }); err != nil {
+		return err
+	}
+	l.pushStatus()
+	return nil
+}
+
+func (l *leaseRun) outputPaths() (paths []string) {
+	for _, o := range l.spec.Outputs {
+		paths = append(paths, o.Path)
+	}
+	return paths
+}
+
+// cleaned removes the container of a lease that is over.
+func (l *leaseRun) cleaned(ctx context.Context) bool {
+	if err := l.p.runner.Remove(ctx, l.key); err != nil && ctx.Err() == nil {
+		l.p.log.Warn("Container was not removed", "lease", l.id, "error", err)
+		return false
+	}
+	return true
+}
+
+// waitCreated waits until the container exists, for inputs. Refusal: unavailable when the lease ends first.
+func (l *leaseRun) waitCreated(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		s := l.seen.State
+		l.mu.Unlock()
+		if s == job.Created {
+			return nil
+		}
+		if m := l.actor.Lease(); m.State != market.Preparing {
+			return market.Refuse("conflict", market.KindConflict, "the job is "+m.State.String())
+		}
+		if err := sleep(ctx, settleEvery); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
