@@ -1,0 +1,29 @@
+# Two commands matter: make test, make demo. Both install what is missing through .ci/setup.
+SHELL := /bin/bash
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gpuai
+export PATH := $(PATH):$(CACHE)/go/bin:$(CACHE)/node/bin
+export GOTOOLCHAIN := local
+# go-nvml else prints about thirty warnings.
+export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
+
+.PHONY: help setup test check race bench program
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what is missing
+	@.ci/setup
+
+test: setup ## unit, property, simulated-network and on-ledger tests
+	go test ./...
+
+check: ## format, vet, light builds
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build ./...
+	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build ./...
+
+race: ## tests under the race detector
+	go test -race -short ./...
+
+bench: ## benchmarks that exist so far
+	go test -run '^$$' -bench . ./node/store ./market/... ./escrow/...
