@@ -1,0 +1,57 @@
+package wire
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// packReach writes addresses as u8 length + binary multiaddress each.
+func packReach(reach []string) ([]byte, error) {
+	if len(reach) > MaxReach {
+		return nil, fmt.Errorf("%w: %d addresses, limit %d", ErrMalformed, len(reach), MaxReach)
+	}
+	var out []byte
+	for _, s := range reach {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("%w: address %q: %w", ErrMalformed, s, err)
+		}
+		b := a.Bytes()
+		if len(b) == 0 || len(b) > 255 {
+			return nil, fmt.Errorf("%w: address of %d bytes", ErrMalformed, len(b))
+		}
+		out = append(append(out, byte(len(b))), b...)
+	}
+	if len(out) > MaxReachBytes {
+		return nil, fmt.Errorf("%w: reach of %d bytes, limit %d", ErrTooLarge, len(out), MaxReachBytes)
+	}
+	return out, nil
+}
+
+// unpackReach is packReach's inverse; it refuses what packReach would not write, so an envelope has one byte form.
+func unpackReach(b []byte) ([]string, error) {
+	if len(b) > MaxReachBytes {
+		return nil, fmt.Errorf("%w: reach of %d bytes", ErrTooLarge, len(b))
+	}
+	var out []string
+	for rest := b; len(rest) > 0; {
+		n := int(rest[0])
+		if n == 0 || n >= len(rest) || len(out) == MaxReach {
+			return nil, fmt.Errorf("%w: reach", ErrMalformed)
+		}
+		a, err := ma.NewMultiaddrBytes(rest[1 : 1+n])
+		if err != nil {
+			return nil, fmt.Errorf("%w: reach: %w", ErrMalformed, err)
+		}
+		out, rest = append(out, a.String()), rest[1+n:]
+	}
+	return out, nil
+}
+
+// reachHash binds a reach to its Offer's body, which an indexer can so show without IP addresses. No addresses: the hash of nothing.
+func reachHash(packed []byte) []byte {
+	h := sha256.Sum256(append([]byte("gpuai/reach/1\x00"), packed...))
+	return h[:16]
+}
