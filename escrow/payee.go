@@ -63,10 +63,10 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 		return unfit("deposit: limit of " + r.MaxDeposit.SOL() + " with one endpoint")
 	}
 	if h := a.Headroom(); !r.UncheckedFunds && h < r.MinHeadroom {
-		return market.Refuse("channel-too-small", market.KindConflict, fmt.Sprintf("headroom %s SOL, need %s", h.SOL(), r.MinHeadroom.SOL()))
+		return market.Refuse("channel-too-small", market.KindConflict, fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), r.MinHeadroom.SOL()))
 	}
 	if need := r.RentMinimum + feePerLiveChannel*market.Amount(r.LiveChannels+1); r.FeePayer < need {
-		return unfit("claim_fee: fee payer holds " + r.FeePayer.SOL() + " SOL, needs " + need.SOL())
+		return unfit("claim_fee: fee payer holds " + r.FeePayer.SOL() + " SOL, needs " + need.SOL() + " SOL")
 	}
 	return nil
 }
