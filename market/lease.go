@@ -8,10 +8,7 @@ import (
 	"github.com/gpuai/gpuai/market/meter"
 )
 
-// ErrIllegal reports an event that the state does not take: nothing has changed. It is normal for a late or repeated peer message.
-var ErrIllegal = errors.New("illegal lease event")
-
-// Side tells whose copy of the lease this is.
+// Side is whose view of a lease a machine holds.
 type Side uint8
 
 // Sides, persisted: append-only.
@@ -20,205 +17,270 @@ const (
 	CustomerSide
 )
 
-// Limits of a lease that no document may widen (docs/flows/payment.md).
-const (
-	maxHeld      = 10 * time.Minute // all unpaid pauses of a lease together
-	keepOutputs  = 24 * time.Hour
-	keepIndebted = time.Hour
-	silentEnd    = 30 * time.Minute
-	awayAfterMS  = 2 * 60 * 1000 // paid time with a provider before anything is signed ahead
-	killAfter    = 60 * time.Second
-)
+func (s Side) String() string {
+	if s == CustomerSide {
+		return "customer"
+	}
+	return "provider"
+}
 
-// Terms is what both signed, as the machine needs it.
+// ErrIllegal reports an event that the lease's state does not allow; nothing has changed.
+var ErrIllegal = errors.New("event is illegal in this state")
+
+// ErrInvariant reports that an event would have broken an invariant of the lease; nothing has changed.
+var ErrInvariant = errors.New("lease invariant broken")
+
+// Terms are what both sides signed, and the own limits of this side.
 type Terms struct {
 	Rate         Rate
-	Devices      []DeviceID
-	Tick, Hold   time.Duration
-	Prepay       bool
-	PrepMax      time.Duration
-	MaxDuration  time.Duration
-	StopGrace    time.Duration
-	StartTimeout time.Duration // customer; 0 = PrepMax
-	AcceptUntil  time.Time     // customer
-	Cap          Amount
-	Away         Amount // customer: allowance signed ahead
-	PriorMS      uint64 // customer: paid time with this provider before this lease
-	HasOutputs   bool
+	Devices      int           // 1..MaxDevices
+	Tick         time.Duration // 1 s..60 s
+	Hold         time.Duration // how long an unpaid job stays frozen
+	Prepay       bool          // one tick is due at Ready
+	PrepMax      time.Duration // provider: preparation, all together
+	StartTimeout time.Duration // customer: same, may be shorter; 0 = PrepMax
+	MaxDuration  time.Duration // from Ready, pauses included
+	StopGrace    time.Duration // 0..300 s, inside MaxDuration and Cap
+	Cap          Amount        // the Lease's cap
+	Budget       Amount        // the Order's budget; 0 = Cap
+	AcceptUntil  time.Time     // customer: no answer until then and 5 s: Lapsed
+	Away         time.Duration // customer: signed ahead of the meter, as time; 0 = off
+	AwayMax      Amount        // customer: and as money, less what the channel already holds ahead
+	SilentEnd    time.Duration // customer: 0 = 30 min
+	Keep         time.Duration // Closing lasts at most so long; 0 = 24 h, 1 h with an open debt
 }
 
-// Lease is the one persisted state machine of a job, on either side. The transition trees are above applyProvider and applyCustomer.
+// Lease is one side's machine of one lease: the only persisted state machine of a job. It is a comparable value that marshals as JSON; use
+// NewLease, then Apply. Transition tables: providerTable, customerTable. The tree of states:
+//
+//	provider: 0 → Preparing → Running ⇄ Paused → Stopping → Releasing → Closing → Ended; Preparing, Running, Paused → Releasing
+//	customer: 0 → Proposed → Preparing → Running ⇄ Paused → Stopping → Closing → Ended; Proposed → Refused, Lapsed; live ⇄ Silent → Closing
 type Lease struct {
-	ID     LeaseID
-	Side   Side
-	State  LeaseState
-	Terms  Terms
-	Cause  string // why Paused: unpaid, chain, runtime
-	Code   string // why it ends
-	Fault  Fault
-	Detail string
+	ID    LeaseID
+	Side  Side
+	Terms Terms
+	State LeaseState // 0 before Accepted or Placed
+	Cause string     // why Paused: unpaid, chain, runtime
+	Phase string     // step of the preparation
 
-	Accepted, Ready, PausedAt, Stopped, Closed, Ended time.Time
-	PrepUntil                                         time.Time
-	HeardAt                                           time.Time // customer: provider's last word
-	PeerState                                         LeaseState
-	Meter                                             meter.Meter
-	Held                                              time.Duration
-	Paid                                              Amount // provider: durable lease_amount; customer: signed lease_amount
-	Claim                                             Amount // provider: owed when the last Payment came; customer: last Receipt's amount
-	ClaimMS                                           uint64
-	ReceiptSeq                                        uint64
-	Disputes                                          int
-	Exit                                              int32
-	Root                                              [32]byte
-	HasRoot                                           bool
+	Code     string // end reason; "" while it goes on
+	Fault    Fault
+	Detail   string // ≤ 256 bytes
+	Evidence Evidence
+
+	Accepted, Ready, Ended time.Time // Ready is zero if the job never was; Ended: when the meter stopped for good
+	Since                  time.Time // State entered
+
+	// Meter is the provider's, or the customer's own.
+	Meter meter.Meter
+
+	// Money. ReceiptSeq, Claim, ClaimMS, ClaimPausedMS, ClaimUnobservedMS, Final: the last Receipt made or taken.
+	ReceiptSeq                                uint64
+	Claim                                     Amount
+	ClaimMS, ClaimPausedMS, ClaimUnobservedMS uint64
+	ClaimState                                LeaseState
+	ClaimAt                                   time.Time
+	Final                                     bool
+	Paid                                      Amount // provider: covered by vouchers on disk; customer: acknowledged
+	Answered                                  Amount // provider: the claim that the last Payment answered
+	Debt                                      Amount // provider: as last written to the debt row
+	Signed                                    Amount // customer: this lease's share of the last voucher; never shrinks
+	SentAt                                    time.Time
+	Funds                                     Amount // customer: FundsSeen; 0 = not known
+	ToppedAt                                  Amount // customer: Funds when TopUp was asked
+
+	// Ending.
+	UnpaidPause                           time.Duration // provider: sum of the unpaid pauses that are over
+	StopAt, KillAt, AskedAt               time.Time
+	Grace                                 time.Duration // of this stop
+	Quarantine, Gone                      bool
+	OutcomeDone, OutputsDone, KeepChannel bool
+	Exited                                bool
+	Exit                                  int32
+	OutputsRoot                           [32]byte
+	PeerState                             LeaseState // customer: as last heard
+	HeardAt                               time.Time  // customer
+	AwakeMS                               uint64     // customer: boot clock at the last event
+	OwnGap                                bool       // customer: this node itself was away since HeardAt
+	OfflineFor                            time.Duration
+	AskWait                               time.Duration
+	PendMS                                uint64    // customer: own gap that the next claim may fill
+	GapHour                               time.Time // customer: start of the hour in which GapMS was granted
+	GapMS                                 uint64
+	Bad, Over                             uint8 // customer: receipts in a row that are wrong, or above what may be signed
 }
 
-// Apply is the machine: the new state and what it asks for. On error the lease is unchanged and there are no effects. now is the node
-// clock, for deadlines only; billed time comes from boot-clock milliseconds inside events.
-// Errors: ErrIllegal; an invariant broken (a bug, never peer input).
+// NewLease returns a lease before its first event (Accepted or Placed). Errors: ErrRange.
+func NewLease(id LeaseID, side Side, t Terms) (Lease, error) {
+	if t.Budget == 0 {
+		t.Budget = t.Cap
+	}
+	if t.StartTimeout == 0 {
+		t.StartTimeout = t.PrepMax
+	}
+	if t.SilentEnd == 0 {
+		t.SilentEnd = 30 * time.Minute
+	}
+	t.AcceptUntil = clean(t.AcceptUntil)
+	bad := t.Devices < 1 || t.Devices > MaxDevices || t.Rate > MaxRate || t.Tick < 200*time.Millisecond || t.Tick > time.Minute ||
+		t.Hold < 0 || t.PrepMax < 0 || t.StartTimeout < 0 || t.MaxDuration < time.Second || t.MaxDuration > 30*24*time.Hour ||
+		t.StopGrace < 0 || t.StopGrace > 300*time.Second || t.Cap == 0 && t.Rate > 0 || t.Away < 0 || t.Away > 24*time.Hour || t.SilentEnd < 0 || t.Keep < 0
+	if bad || side != ProviderSide && side != CustomerSide {
+		return Lease{}, fmt.Errorf("%w: terms of lease %s", ErrRange, id)
+	}
+	return Lease{ID: id, Side: side, Terms: t}, nil
+}
+
+// clean strips the monotonic reading and the zone: what is compared must survive JSON.
+func clean(t time.Time) time.Time { return t.Round(0).UTC() }
+
+// step is one Apply in progress.
+type step struct {
+	Lease
+	was Lease
+	now time.Time
+	eff []Effect
+}
+
+func (s *step) emit(e ...Effect) { s.eff = append(s.eff, e...) }
+
+// to enters a state.
+func (s *step) to(st LeaseState) {
+	if s.State == Paused && s.Cause == CauseUnpaid {
+		s.UnpaidPause += max(0, s.now.Sub(s.Since))
+	}
+	s.State, s.Since, s.Cause = st, s.now, ""
+}
+
+// ends notes the end reason; the first one stays.
+func (s *step) ends(code string, by Side, ev Evidence, detail string) {
+	if s.Code != "" {
+		return
+	}
+	if len(detail) > 256 {
+		detail = detail[:256]
+	}
+	s.Code, s.Fault, s.Evidence, s.Detail = code, FaultOf(code, by), ev, detail
+}
+
+// rule is one line of a transition table: the states in which the event is legal, and what it does.
+type rule struct {
+	in []LeaseState
+	do func(*step, Event) error
+}
+
+// Apply returns the lease after ev and the effects that the new state asks for; commit both, then act. now is the node's clock. It is
+// pure. Errors: ErrIllegal, ErrInvariant, ErrOverflow; then the lease is unchanged and there are no effects.
 func (l Lease) Apply(ev Event, now time.Time) (Lease, []Effect, error) {
-	var (
-		next Lease
-		eff  []Effect
-		err  error
-	)
-	if l.Side == ProviderSide {
-		next, eff, err = l.applyProvider(ev, now)
-	} else {
-		next, eff, err = l.applyCustomer(ev, now)
+	if ev == nil {
+		return l, nil, ErrIllegal
 	}
-	if err != nil {
+	table := &providerTable
+	if l.Side == CustomerSide {
+		table = &customerTable
+	}
+	r := table[ev.kind()]
+	if !r.allows(l.State) {
+		return l, nil, fmt.Errorf("%w: %T in %s of the %s", ErrIllegal, ev, l.State, l.Side)
+	}
+	s := &step{Lease: l, was: l, now: clean(now)}
+	if l.Side == CustomerSide {
+		s.awake(ev)
+	}
+	if err := r.do(s, ev); err != nil {
 		return l, nil, err
 	}
-	if err := next.Valid(); err != nil {
+	if err := s.Valid(); err != nil {
 		return l, nil, err
 	}
-	if next.Want() != l.Want() {
-		eff = append(eff, WantJob{})
-	}
-	return next, eff, nil
+	return s.Lease, s.eff, nil
 }
 
-// Valid checks the invariants that hold in every state.
+func (r rule) allows(st LeaseState) bool {
+	for _, x := range r.in {
+		if x == st {
+			return true
+		}
+	}
+	return false
+}
+
+// Legal reports whether an event of ev's type is in the table for the lease's state.
+func (l Lease) Legal(ev Event) bool {
+	if l.Side == CustomerSide {
+		return customerTable[ev.kind()].allows(l.State)
+	}
+	return providerTable[ev.kind()].allows(l.State)
+}
+
+// Terminal reports whether the lease is over: Ended, Refused or Lapsed.
+func (l Lease) Terminal() bool { return l.State == Ended || l.State == Refused || l.State == Lapsed }
+
+// Durable returns the lease without what may be lost in a crash: the meter since the last Receipt and liveness marks. Two leases with
+// the same Durable need no commit between them.
+func (l Lease) Durable() Lease {
+	if l.Meter.Running {
+		l.Meter = meter.Meter{Running: true}
+	}
+	l.HeardAt, l.AwakeMS, l.OfflineFor, l.AskedAt, l.AskWait, l.GapMS, l.GapHour = time.Time{}, 0, 0, time.Time{}, 0, 0, time.Time{}
+	return l
+}
+
+// Want returns what the job should be, a pure function of the state; 0 before Accepted and on the customer's side.
+func (l Lease) Want() (JobPhase, time.Duration) {
+	if l.Side == CustomerSide {
+		return 0, 0
+	}
+	switch l.State {
+	case Preparing, Running:
+		return WantRunning, 0
+	case Paused:
+		if l.Cause == CauseRuntime { // not frozen by us, only not seen
+			return WantRunning, 0
+		}
+		return WantPaused, 0
+	case Stopping:
+		if l.KillAt.IsZero() {
+			return WantGone, l.Grace
+		}
+		return WantGone, 0
+	case Releasing, Closing, Ended:
+		return WantGone, 0
+	}
+	return 0, 0
+}
+
+// Valid checks the invariants of the lease: bounds of money and states that need an end reason. Errors: ErrInvariant.
 func (l Lease) Valid() error {
+	owed := l.Owed()
+	limit := min(l.Terms.Cap, l.Terms.Budget)
+	ended := l.State == Releasing || l.State == Closing && l.Side == ProviderSide || l.State == Ended && l.Side == ProviderSide
 	switch {
-	case l.Paid > l.Terms.Cap:
-		return fmt.Errorf("lease %s: paid %d above cap %d", l.ID, l.Paid, l.Terms.Cap)
-	case l.State < Proposed || l.State > Silent:
-		return fmt.Errorf("lease %s: state %d", l.ID, l.State)
-	case l.State == Running && l.Ready.IsZero():
-		return fmt.Errorf("lease %s: running but never ready", l.ID)
-	case (l.State == Ended || l.State == Closing) && l.Fault == 0:
-		return fmt.Errorf("lease %s: ended without a fault", l.ID)
-	case l.Side == ProviderSide && l.Meter.Open && l.State != Running && l.State != Stopping:
-		return fmt.Errorf("lease %s: meter open in %s", l.ID, l.State)
+	case l.Side == ProviderSide && l.Signed != 0, l.Side == CustomerSide && l.Signed > limit:
+		return fmt.Errorf("%w: signed %d over %d", ErrInvariant, l.Signed, limit)
+	case owed > limit:
+		return fmt.Errorf("%w: owed %d over cap %d", ErrInvariant, owed, limit)
+	case l.Ready.IsZero() && l.Meter.BillableMS > 0:
+		return fmt.Errorf("%w: billed before ready", ErrInvariant)
+	case l.Side == ProviderSide && l.Claim > owed:
+		return fmt.Errorf("%w: claim %d over owed %d", ErrInvariant, l.Claim, owed)
+	case ended && (l.Code == "" || l.Meter.Running):
+		return fmt.Errorf("%w: ended without reason or with an open meter", ErrInvariant)
+	case l.State == Paused && (l.Cause == "" || l.Side == ProviderSide && l.Meter.Running):
+		return fmt.Errorf("%w: paused without cause or with an open meter", ErrInvariant)
 	}
 	return nil
 }
 
-// Wanted is what should be of the job.
-type Wanted uint8
-
-// Wanted values; WantNothing: not accepted yet, or files removed.
-const (
-	WantNothing Wanted = iota
-	WantRunning
-	WantPaused
-	WantStop // SIGTERM, then SIGKILL when the grace is over
-	WantKill
-)
-
-// Want is a pure function of the state; the engine follows it by Reconcile.
-func (l Lease) Want() Wanted {
-	switch l.State {
-	case Preparing, Running:
-		return WantRunning
-	case Paused:
-		return WantPaused
-	case Stopping:
-		return WantStop
-	case Releasing, Closing:
-		return WantKill
+// Outcome returns how the lease ended, as this side sees it; ReceiptHash, VoucherTotal are the caller's. The customer's amount is the
+// last claim, in a dispute its own meter.
+func (l Lease) Outcome() Outcome {
+	o := Outcome{
+		Lease: l.ID, Fault: l.Fault, Code: l.Code, Accepted: l.Accepted, Ready: l.Ready, Ended: l.Ended,
+		BillableMS: l.ClaimMS, Amount: l.Claim, ExitCode: l.Exit, OutputsRoot: l.OutputsRoot, KeepChannel: l.KeepChannel,
 	}
-	return WantNothing
-}
-
-// Owed is the metered amount, at most the cap.
-func (l Lease) Owed() Amount { return min(l.price(l.Meter.BillableMS), l.Terms.Cap) }
-
-// TickPrice is the price of one tick.
-func (l Lease) TickPrice() Amount { return l.price(uint64(l.Terms.Tick.Milliseconds())) }
-
-// price is total for ms; an overflow can only come from our own meter running for centuries, it then stands at the cap.
-func (l Lease) price(ms uint64) Amount {
-	a, err := l.Terms.Rate.For(max(len(l.Terms.Devices), 1), time.Duration(ms)*time.Millisecond)
-	if err != nil {
-		return l.Terms.Cap
+	if l.Side == ProviderSide || l.Code == "meter-dispute" {
+		o.BillableMS, o.Amount = l.Meter.BillableMS, l.Owed()
 	}
-	return a
+	return o
 }
-
-// Unpaid is U: what is owed beyond what is paid, plus the prepaid tick; negative when paid ahead.
-func (l Lease) Unpaid() int64 {
-	u := int64(l.Owed()) - int64(l.Paid)
-	if l.Terms.Prepay && l.State != Closing && l.State != Ended {
-		u += int64(l.TickPrice())
-	}
-	return u
-}
-
-// freezeAt is the U at which work stops: one tick less max(50 ms, tick/20).
-func (l Lease) freezeAt() int64 {
-	margin := max(50*time.Millisecond, l.Terms.Tick/20)
-	return int64(l.TickPrice() - l.price(uint64(margin.Milliseconds())))
-}
-
-// Receipt states the meter as it stands.
-func (l Lease) receipt(now time.Time) Receipt {
-	return Receipt{
-		Lease: l.ID, Seq: l.ReceiptSeq, BillableMS: l.Meter.BillableMS, PausedMS: l.Meter.PausedMS, UnobservedMS: l.Meter.UnobservedMS,
-		Amount: l.Owed(), State: l.State, Wall: now.Truncate(time.Millisecond), Final: l.State >= Closing,
-	}
-}
-
-// NextTimer is when the machine wants a Timer event; zero for never.
-func (l Lease) NextTimer() time.Time {
-	if l.Side == ProviderSide {
-		switch l.State {
-		case Preparing:
-			return l.PrepUntil
-		case Paused:
-			return l.holdEnd()
-		case Closing:
-			return l.Closed.Add(l.keep())
-		}
-		return time.Time{}
-	}
-	switch l.State {
-	case Proposed:
-		return l.Terms.AcceptUntil.Add(5 * time.Second)
-	case Preparing, Running, Paused, Stopping:
-		return l.HeardAt.Add(l.silence())
-	case Silent:
-		return l.HeardAt.Add(silentEnd)
-	case Closing:
-		return l.Closed.Add(keepOutputs)
-	}
-	return time.Time{}
-}
-
-func (l Lease) holdEnd() time.Time {
-	left := min(l.Terms.Hold, maxHeld-l.Held)
-	return l.PausedAt.Add(max(left, 0))
-}
-
-func (l Lease) keep() time.Duration {
-	if l.Paid < l.Owed() {
-		return keepIndebted
-	}
-	return keepOutputs
-}
-
-func (l Lease) silence() time.Duration { return max(2*l.Terms.Tick, 15*time.Second) }
-func (l Lease) tickMS() uint64         { return uint64(l.Terms.Tick.Milliseconds()) }

@@ -1,215 +1,426 @@
 package market
 
-import (
-	"slices"
-	"time"
+import "time"
+
+// Limits of the customer's side: how long a provider may be unheard, how often it is asked, how many bad receipts in a row end a lease.
+const (
+	silentMin  = 15 * time.Second
+	askEvery   = 5 * time.Second
+	askMost    = 30 * time.Second
+	askPlacing = time.Second
+	lapseAfter = 5 * time.Second
+	stopWait   = time.Minute
+	disputeAt  = 3
+	awakeSlack = 2000 // ms
 )
 
-// NewCustomerLease is a Lease about to be sent: Proposed until the provider decides.
-func NewCustomerLease(id LeaseID, t Terms, now time.Time) Lease {
-	return Lease{ID: id, Side: CustomerSide, State: Proposed, Terms: t, HeardAt: now, Accepted: now}
+var (
+	cLive  = []LeaseState{Preparing, Running, Paused, Stopping, Silent}
+	cHeard = []LeaseState{Proposed, Preparing, Running, Paused, Stopping, Closing, Ended, Refused, Lapsed, Silent}
+	cMoney = []LeaseState{Preparing, Running, Paused, Stopping, Closing, Ended, Silent}
+)
+
+// customerTable: which event is legal where. The customer is never in Releasing: the provider's shows as Stopping.
+var customerTable = [numKinds]rule{
+	kPlaced:          {[]LeaseState{0}, (*step).cPlaced},
+	kDecision:        {cHeard, (*step).cDecision},
+	kStatus:          {cHeard, (*step).cStatus},
+	kReceipt:         {cMoney, (*step).cReceipt},
+	kHeard:           {cHeard, (*step).cHeardOf},
+	kPaymentAcked:    {cMoney, (*step).cAcked},
+	kFunds:           {cMoney, (*step).cFunds},
+	kOutputsVerified: {[]LeaseState{Closing}, (*step).cOutputs},
+	kRelease:         {[]LeaseState{Closing, Ended}, (*step).cRelease},
+	kCloseNow:        {[]LeaseState{Closing}, (*step).cCloseNow},
+	kStop:            {cHeard, (*step).cStop},
+	kChainClosing:    {cHeard, (*step).cChainClosing},
+	kRestarted:       {cHeard, (*step).cRestarted},
+	kOutcome:         {[]LeaseState{Closing, Ended}, (*step).cOutcome},
+	kTimer:           {cHeard, (*step).cTimer},
 }
 
-// applyCustomer is the customer's table. Tree:
-//
-//	Proposed -accepted-> Preparing   -refused-> Refused   -accept_until over-> Lapsed
-//	Preparing, Running, Paused, Stopping -Status-> the provider's state   -unheard-> Silent   -StopAsked-> Stopping
-//	Silent -heard-> the provider's state   -30 min-> Closing
-//	Closing -OutputsVerified-> Closing -Agreed, 24 h-> Ended
-func (l Lease) applyCustomer(ev Event, now time.Time) (Lease, []Effect, error) {
+// awake notices own gaps: a node that was suspended sees its boot clock jump between two events.
+func (s *step) awake(ev Event) {
+	var boot uint64
+	offline := false
 	switch e := ev.(type) {
-	case DecisionSeen:
-		return l.decided(e, now)
 	case StatusSeen:
-		if e.Status.Lease == l.ID && l.follows() {
-			return l.heard(e, now)
-		}
+		boot = e.BootMS
 	case ReceiptSeen:
-		if e.Receipt.Lease == l.ID && (l.follows() || l.State == Closing) {
-			return l.takeReceipt(e, now)
-		}
-	case StopAsked:
-		if l.State == Preparing || l.State == Running || l.State == Paused || l.State == Silent || l.State == Stopping && e.Kill {
-			return l.askStop(e.Code, e.Fault, now)
-		}
-	case OutputsVerified:
-		if l.State == Closing {
-			l.Root, l.HasRoot = e.Root, true
-			return l, nil, nil
-		}
-	case Agreed:
-		if l.State == Closing {
-			l.State, l.Ended = Ended, now
-			return l, []Effect{EndChannelShare{l.Claim}, FinishChannel{}}, nil
-		}
+		boot = e.BootMS
+	case Heard:
+		boot = e.BootMS
 	case Timer:
-		return l.customerTimer(now)
-	}
-	return l, nil, ErrIllegal
-}
-
-// follows reports that the provider's Status moves this lease.
-func (l Lease) follows() bool { return l.State.Live() || l.State == Silent }
-
-func (l Lease) decided(e DecisionSeen, now time.Time) (Lease, []Effect, error) {
-	if l.State != Proposed {
-		return l, nil, ErrIllegal
-	}
-	l.HeardAt = now
-	if !e.Accepted {
-		l.State, l.Code, l.Detail, l.Fault = Refused, e.Code, e.Detail, FaultNone
-		return l, nil, nil
-	}
-	l.State, l.PeerState, l.Accepted = Preparing, Preparing, now
-	return l, nil, nil
-}
-
-// heard moves to the provider's state and counts own time while it says Running.
-func (l Lease) heard(e StatusSeen, now time.Time) (Lease, []Effect, error) {
-	s := e.Status
-	if s.State < Preparing || s.State > Ended {
-		return l, nil, ErrIllegal
-	}
-	l = l.count(s.State, e.BootMS, e.Away, now)
-	if l.Code == "" && s.State >= Stopping {
-		l.Code, l.Detail = s.Cause, s.Detail
-	}
-	l.Exit = s.ExitCode
-	firstReady := l.Ready.IsZero() && (s.State == Running || s.State == Paused)
-	if firstReady {
-		l.Ready = now
-		if !sameDevices(s.Devices, l.Terms.Devices) {
-			return l.askStop("not-as-quoted", FaultProvider, now)
-		}
-	}
-	if l.State == Stopping && s.State < Stopping {
-		return l, []Effect{SendStop{l.Code}}, nil // it has not heard us yet
-	}
-	l.Cause = ""
-	switch s.State {
-	case Releasing:
-		l.State = Stopping
-	case Closing, Ended:
-		return l.toClosingCustomer(now)
-	case Paused:
-		l.State, l.Cause = Paused, s.Cause
+		boot, offline = e.BootMS, e.Offline
 	default:
-		l.State = s.State
+		return
 	}
-	return l, nil, nil
-}
-
-// count adds own time and remembers what the provider says now.
-func (l Lease) count(peer LeaseState, boot uint64, away bool, now time.Time) Lease {
-	runs := peer == Running || peer == Stopping
-	l.Meter = l.Meter.Own(boot, l.tickMS(), uint64(l.silence().Milliseconds()), l.ClaimMS, away)
-	l.Meter.Open = runs
-	l.PeerState, l.HeardAt = peer, now
-	if l.State == Silent {
-		l.State = Running // the caller sets the provider's word
+	if s.AwakeMS != 0 && boot > s.AwakeMS {
+		d := boot - s.AwakeMS
+		jump := d > s.tickMS()+awakeSlack
+		s.OwnGap = s.OwnGap || jump || offline
+		if jump || offline {
+			s.OfflineFor += ms(d)
+		}
 	}
-	return l
+	s.AwakeMS = max(s.AwakeMS, boot)
 }
 
-func (l Lease) toClosingCustomer(now time.Time) (Lease, []Effect, error) {
-	l.State, l.Closed = Closing, now
-	if l.Fault == 0 {
-		l.Fault = FaultUnknown // the Outcome says it
+// 0 → Proposed.
+func (s *step) cPlaced(Event) error {
+	s.to(Proposed)
+	s.HeardAt, s.AskedAt = s.now, s.now
+	s.emit(SendLease{})
+	return nil
+}
+
+// Proposed → Preparing, Refused; a late yes gets a Stop.
+func (s *step) cDecision(ev Event) error {
+	e := ev.(DecisionSeen)
+	switch {
+	case s.State == Proposed && e.Accepted:
+		s.accepted()
+	case s.State == Proposed:
+		s.refused(e.Code, e.Detail)
+	case s.State == Lapsed && e.Accepted:
+		s.emit(SendStop{Code: "never-used"})
 	}
-	return l, []Effect{MakeOutcome{}}, nil
+	return nil
 }
 
-func (l Lease) askStop(code string, f Fault, now time.Time) (Lease, []Effect, error) {
-	l.State, l.Code, l.Fault, l.Stopped = Stopping, code, f, now
-	return l, []Effect{SendStop{code}}, nil
+func (s *step) accepted() {
+	s.Accepted, s.HeardAt, s.PeerState = s.now, s.now, Preparing
+	s.to(Preparing)
+	s.emit(PushInputs{})
 }
 
-// takeReceipt signs what the rules allow: min(own + max(tick, ahead), claim + ahead), at most the cap, never less than before.
-func (l Lease) takeReceipt(e ReceiptSeen, now time.Time) (Lease, []Effect, error) {
+func (s *step) refused(code, detail string) {
+	s.ends(code, ProviderSide, EvidenceSigned, detail)
+	s.to(Refused)
+	s.emit(FreeBudget{})
+}
+
+// Proposed → Preparing, Refused; live, Silent → the provider's state.
+func (s *step) cStatus(ev Event) error {
+	e := ev.(StatusSeen)
+	st := e.Status
+	switch {
+	case st.State == Refused && s.State == Proposed:
+		s.refused(st.Cause, st.Detail)
+		return nil
+	case st.State < Preparing || st.State > Ended:
+		return nil // the provider does not know the lease (yet)
+	case s.State == Proposed:
+		s.accepted()
+	case s.State == Lapsed && st.State.Live():
+		s.emit(SendStop{Code: "never-used"})
+		return nil
+	}
+	s.heard(e.BootMS)
+	if st.State >= Releasing {
+		s.Exit = st.ExitCode
+	}
+	if s.State.Live() && st.Phase != "" {
+		s.Phase = st.Phase
+	}
+	s.follow(st.State, st.Cause, st.Detail, e.BootMS, e.WrongDevices)
+	if s.State == Closing && st.State >= Closing && s.Code == "" && st.Cause != "" {
+		s.ends(st.Cause, ProviderSide, EvidenceSigned, st.Detail)
+	}
+	return nil
+}
+
+// follow takes the provider's state over. Closing and terminal states stay.
+func (s *step) follow(st LeaseState, cause, detail string, boot uint64, wrong bool) {
+	if !s.State.Live() && s.State != Silent {
+		return
+	}
+	s.PeerState = st
+	if st >= Running && st <= Stopping && s.Ready.IsZero() {
+		s.Ready, s.Phase = s.now, ""
+		if wrong {
+			s.cEnd("not-as-quoted", EvidenceSigned, 0, "devices differ from the quote")
+			return
+		}
+	}
+	if s.State == Stopping && st < Closing { // an own Stop stands, whatever is heard meanwhile
+		s.metered(st, boot)
+		return
+	}
+	s.metered(st, boot)
+	switch st {
+	case Preparing:
+		if s.Ready.IsZero() && s.State != Preparing {
+			s.to(Preparing)
+		}
+	case Running:
+		if s.State != Running {
+			s.to(Running)
+		}
+	case Paused:
+		if s.State != Paused {
+			s.to(Paused)
+		}
+		if s.Cause = cause; cause == "" {
+			s.Cause = CauseUnpaid
+		}
+	case Stopping, Releasing:
+		if s.State != Stopping {
+			s.to(Stopping)
+		}
+		if cause != "" {
+			s.ends(cause, ProviderSide, EvidenceSigned, detail)
+		}
+	case Closing, Ended:
+		if cause != "" {
+			s.ends(cause, ProviderSide, EvidenceSigned, detail)
+		}
+		s.cClosing()
+	}
+}
+
+// metered opens the own meter while the provider says that the job runs.
+func (s *step) metered(st LeaseState, boot uint64) {
+	if (st == Running || st == Stopping) && s.Fault != FaultProvider {
+		s.Meter = s.Meter.Open(boot)
+		return
+	}
+	s.Meter = s.Meter.Close()
+}
+
+func (s *step) cHeardOf(ev Event) error {
+	s.heard(ev.(Heard).BootMS)
+	if s.State == Silent {
+		s.emit(AskStatus{})
+	}
+	return nil
+}
+
+// live, Closing, Silent: checks a Receipt and signs what §tick allows; three bad ones in a row: Stopping, meter-dispute.
+func (s *step) cReceipt(ev Event) error {
+	e := ev.(ReceiptSeen)
 	r := e.Receipt
-	if r.Seq < l.ReceiptSeq || r.BillableMS < l.ClaimMS || r.Amount != min(l.price(r.BillableMS), l.Terms.Cap) {
-		return l.dispute("", now)
+	if s.State == Ended {
+		s.emit(SendOutcome{})
+		return nil
 	}
-	if l.follows() {
-		l = l.count(r.State, e.BootMS, e.Away, now)
-		if l.State == Running && r.State == Paused {
-			l.State, l.Cause = Paused, "unpaid"
+	s.heard(e.BootMS)
+	if r.Seq < s.ReceiptSeq {
+		return nil // overtaken by a newer one
+	}
+	if r.Seq == s.ReceiptSeq && r.Amount != s.Claim {
+		s.cEnd("equivocation", EvidenceSigned, -1, "two receipts with one number")
+		return nil
+	}
+	owed, err := s.Terms.Rate.For(s.Terms.Devices, ms(r.BillableMS))
+	if err != nil || owed != r.Amount || r.BillableMS < s.ClaimMS || r.Seq == 0 {
+		s.bad(&s.Bad)
+		s.emit(AskStatus{})
+		return nil
+	}
+	s.Bad = 0
+	s.follow(r.State, "", "", e.BootMS, false)
+	if r.State >= Paused && r.State <= Closing || s.State == Silent {
+		s.emit(AskStatus{}) // for the cause
+	}
+	s.ReceiptSeq, s.Claim, s.ClaimMS, s.ClaimPausedMS, s.ClaimUnobservedMS = r.Seq, r.Amount, r.BillableMS, r.PausedMS, r.UnobservedMS
+	s.ClaimState, s.ClaimAt = r.State, clean(r.Wall)
+	wasFinal := s.Final
+	s.Final = s.Final || r.Final
+	s.fillGap(r.BillableMS)
+	if r.Amount > min(s.trusted(), s.Limit()) {
+		s.bad(&s.Over)
+	} else {
+		s.Over = 0
+	}
+	s.pay()
+	if s.State == Closing && s.Final && !wasFinal {
+		s.emit(SendOutcome{})
+	}
+	return nil
+}
+
+// bad counts what is wrong; the third in a row ends the lease in a dispute.
+func (s *step) bad(n *uint8) {
+	if *n < disputeAt {
+		*n++
+	}
+	if *n >= disputeAt && (s.State.Live() || s.State == Silent) && s.State != Stopping {
+		s.cEnd("meter-dispute", EvidenceMeasured, 0, "")
+	}
+}
+
+// cEnd: live, Silent → Stopping with a Stop. grace as in StopAsked.
+func (s *step) cEnd(code string, ev Evidence, grace time.Duration, detail string) {
+	if !s.State.Live() && s.State != Silent {
+		return
+	}
+	s.ends(code, CustomerSide, ev, detail)
+	if s.State != Stopping {
+		s.to(Stopping)
+	}
+	s.StopAt, s.AskedAt, s.Grace = s.now, s.now, s.graceOf(grace)
+	s.emit(SendStop{Code: code, Grace: s.Grace})
+}
+
+// cClosing: live, Silent → Closing.
+func (s *step) cClosing() {
+	s.Meter = s.Meter.Close()
+	s.to(Closing)
+	s.Ended, s.AskedAt, s.AskWait = s.now, s.now, time.Second
+	if s.Ready.IsZero() {
+		s.OutputsDone = true
+	} else {
+		s.emit(FetchOutputs{})
+	}
+	s.emit(AskStatus{})
+	if s.Final {
+		s.emit(SendOutcome{})
+	}
+}
+
+func (s *step) cAcked(ev Event) error {
+	s.Paid = max(s.Paid, min(ev.(PaymentAcked).LeaseAmount, s.Signed))
+	return nil
+}
+
+func (s *step) cFunds(ev Event) error {
+	s.Funds = ev.(FundsSeen).LeaseMax
+	s.topUp()
+	return nil
+}
+
+// Closing → Ended if the Outcome is agreed too.
+func (s *step) cOutputs(ev Event) error {
+	e := ev.(OutputsVerified)
+	s.OutputsDone, s.OutputsRoot = true, e.Root
+	if e.Lost {
+		s.Code, s.Fault, s.Evidence = "output-lost", FaultProvider, EvidenceMeasured
+	}
+	return s.cMaybeEnd()
+}
+
+func (s *step) cOutcome(ev Event) error {
+	if s.State == Ended {
+		return nil
+	}
+	s.OutcomeDone, s.KeepChannel = true, ev.(OutcomeAgreed).KeepChannel
+	return s.cMaybeEnd()
+}
+
+func (s *step) cMaybeEnd() error {
+	if s.OutcomeDone && s.OutputsDone {
+		s.cOver()
+	}
+	return nil
+}
+
+func (s *step) cOver() {
+	s.to(Ended)
+	s.emit(FreeBudget{})
+	if !s.KeepChannel {
+		s.emit(FinishChannel{})
+	}
+}
+
+func (s *step) cRelease(Event) error {
+	if s.State == Ended {
+		s.emit(FinishChannel{})
+	}
+	return nil
+}
+
+func (s *step) cCloseNow(Event) error {
+	s.cOver()
+	return nil
+}
+
+// Proposed → Lapsed; live, Silent → Stopping; the provider's own Stop needs no answer.
+func (s *step) cStop(ev Event) error {
+	e := ev.(StopAsked)
+	code := e.Code
+	switch {
+	case s.State == Proposed && e.By == CustomerSide:
+		s.lapse(EvidenceOperator)
+	case !s.State.Live() && s.State != Silent:
+	case e.By == ProviderSide:
+		if code == "" {
+			code = "provider-stop"
 		}
-	}
-	l.ReceiptSeq, l.ClaimMS, l.Claim = r.Seq, r.BillableMS, r.Amount
-	own := min(l.price(l.Meter.BillableMS), l.Terms.Cap)
-	ahead := l.ahead()
-	if r.Final || l.State == Closing {
-		ahead = 0
-	}
-	bound := own + max(l.TickPrice(), ahead)
-	if r.Amount > bound {
-		return l.dispute("meter-dispute", now)
-	}
-	l.Disputes = 0
-	sign := max(min(bound, r.Amount+ahead, l.Terms.Cap), l.Paid)
-	l.Paid = sign
-	return l, []Effect{Pay{LeaseAmount: sign, OwnMS: l.Meter.BillableMS, ReceiptSeq: r.Seq}}, nil
-}
-
-// ahead is what may be signed beyond the claim: the prepaid tick, or the away allowance once this provider was paid for 2 minutes.
-func (l Lease) ahead() (a Amount) {
-	if l.Terms.Prepay {
-		a = l.TickPrice()
-	}
-	if l.Terms.PriorMS+l.ClaimMS >= awayAfterMS {
-		a = max(a, l.Terms.Away)
-	}
-	return a
-}
-
-// dispute counts claims that cannot be signed as they are: what the own meter allows is still signed; three in a row end the lease.
-func (l Lease) dispute(code string, now time.Time) (Lease, []Effect, error) {
-	l.Disputes++
-	eff := []Effect{AskStatus{}}
-	if code != "" {
-		own := min(l.price(l.Meter.BillableMS)+max(l.TickPrice(), l.ahead()), l.Terms.Cap)
-		if sign := min(own, l.Claim); sign > l.Paid {
-			l.Paid = sign
-			eff = append(eff, Pay{LeaseAmount: sign, OwnMS: l.Meter.BillableMS, ReceiptSeq: l.ReceiptSeq})
+		s.ends(code, ProviderSide, EvidenceSigned, e.Detail)
+		if s.State != Stopping {
+			s.to(Stopping)
+			s.StopAt, s.AskedAt, s.Grace = s.now, s.now, s.graceOf(e.Grace)
 		}
+	default:
+		if code == "" {
+			code = "stopped"
+		}
+		s.cEnd(code, EvidenceOperator, e.Grace, e.Detail)
 	}
-	if l.Disputes >= 3 && l.State.Live() && l.State != Stopping {
-		next, more, err := l.askStop("meter-dispute", FaultUnknown, now)
-		return next, append(eff, more...), err
-	}
-	return l, eff, nil
+	return nil
 }
 
-func (l Lease) customerTimer(now time.Time) (Lease, []Effect, error) {
-	due := l.NextTimer()
-	if due.IsZero() || now.Before(due) {
-		return l, nil, ErrIllegal
+// lapse: Proposed → Lapsed.
+func (s *step) lapse(ev Evidence) {
+	s.ends("never-used", CustomerSide, ev, "")
+	s.to(Lapsed)
+	s.emit(SendStop{Code: "never-used"}, FreeBudget{})
+}
+
+func (s *step) cChainClosing(Event) error {
+	s.cEnd("channel-closing", EvidenceFinalised, 0, "")
+	return nil
+}
+
+// Any state: all standing effects are repeated; the time away waits for the next claim.
+func (s *step) cRestarted(ev Event) error {
+	e := ev.(Restarted)
+	if s.Meter.Running {
+		s.PendMS += uint64(max(0, s.now.Sub(s.HeardAt)).Milliseconds())
+		s.Meter.ProofMS = e.BootMS
 	}
-	switch l.State {
+	s.AwakeMS, s.OwnGap = e.BootMS, false
+	if s.State != Silent {
+		s.HeardAt = s.now
+	}
+	s.AskedAt = s.now
+	switch s.State {
 	case Proposed:
-		l.State, l.Code, l.Fault = Lapsed, "never-used", FaultNone
-		return l, []Effect{SendStop{"never-used"}}, nil
-	case Silent:
-		l.Code, l.Fault = "provider-silent", FaultProvider
-		return l.toClosingCustomer(now)
+		s.emit(SendLease{})
+	case Preparing:
+		s.emit(PushInputs{}, AskStatus{})
+	case Stopping:
+		if s.PeerState < Releasing && !s.StopAt.IsZero() {
+			s.emit(SendStop{Code: s.Code, Grace: s.Grace})
+		}
+		s.emit(AskStatus{})
 	case Closing:
-		l.State, l.Ended = Ended, now
-		return l, []Effect{EndChannelShare{l.Claim}, FinishChannel{}}, nil
+		if !s.OutputsDone {
+			s.emit(FetchOutputs{})
+		}
+		s.emit(AskStatus{})
+		if s.Final && !s.OutcomeDone {
+			s.emit(SendOutcome{})
+		}
+	case Ended:
+		if !s.KeepChannel {
+			s.emit(FinishChannel{})
+		}
+		return nil
+	case Refused, Lapsed:
+		s.emit(FreeBudget{})
+	default:
+		s.emit(AskStatus{})
 	}
-	l.State = Silent
-	l.Meter.Open = false
-	return l, []Effect{AskStatus{}}, nil
+	if s.Signed > s.Paid {
+		s.repay()
+	}
+	return nil
 }
 
-func sameDevices(got, want []DeviceID) bool {
-	if len(got) != len(want) {
-		return false
-	}
-	for _, d := range want {
-		if !slices.Contains(got, d) {
-			return false
-		}
-	}
-	return true
+// repay repeats the last Payment.
+func (s *step) repay() {
+	s.SentAt = s.now
+	s.emit(SignPayment{LeaseAmount: s.Signed, OwnMS: s.Meter.BillableMS, ReceiptSeq: s.ReceiptSeq})
 }

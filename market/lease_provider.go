@@ -2,232 +2,377 @@ package market
 
 import "time"
 
-// NewProviderLease is a lease just accepted at now: Preparing, unbilled until PrepMax is over.
-func NewProviderLease(id LeaseID, t Terms, now time.Time) Lease {
-	return Lease{ID: id, Side: ProviderSide, State: Preparing, Terms: t, Accepted: now, PrepUntil: now.Add(t.PrepMax), ReceiptSeq: 1}
+// Limits of ending, provider's side: a SIGKILL is repeated each killEvery; after stuckAfter the device is quarantined.
+const (
+	killEvery  = 10 * time.Second
+	stuckAfter = time.Minute
+	keepPaid   = 24 * time.Hour
+	keepUnpaid = time.Hour
+)
+
+var (
+	inLive   = []LeaseState{Preparing, Running, Paused, Stopping}
+	inJob    = []LeaseState{Running, Paused, Stopping}
+	inSince2 = []LeaseState{Preparing, Running, Paused, Stopping, Releasing, Closing, Ended}
+)
+
+// providerTable: which event is legal where; each rule documents its edges.
+var providerTable = [numKinds]rule{
+	kAccepted:      {[]LeaseState{0}, (*step).pAccepted},
+	kPrepStep:      {[]LeaseState{Preparing}, (*step).pPrepStep},
+	kJobReady:      {[]LeaseState{Preparing}, (*step).pReady},
+	kPrepFailed:    {[]LeaseState{Preparing}, (*step).pPrepFailed},
+	kJobSeen:       {inLive, (*step).pSeen},
+	kJobExited:     {[]LeaseState{Preparing, Running, Paused, Stopping, Releasing}, (*step).pExited},
+	kJobGone:       {[]LeaseState{Running, Paused, Stopping, Releasing}, (*step).pGone},
+	kEngineSilent:  {inLive, (*step).pEngineSilent},
+	kDeviceLost:    {[]LeaseState{Preparing, Running, Paused, Stopping, Releasing}, (*step).pDeviceLost},
+	kDeviceBusy:    {[]LeaseState{Paused}, (*step).pDeviceBusy},
+	kDevicesClear:  {[]LeaseState{Releasing}, (*step).pClear},
+	kPayment:       {inSince2, (*step).pPayment},
+	kHeadroom:      {inLive, (*step).pHeadroom},
+	kChainBlind:    {inLive, (*step).pChainBlind},
+	kChainSeen:     {inLive, (*step).pChainSeen},
+	kOutputsHashed: {[]LeaseState{Releasing, Closing}, (*step).pHashed},
+	kOutputsServed: {[]LeaseState{Closing}, (*step).pServed},
+	kStop:          {inSince2, (*step).pStop},
+	kChainClosing:  {inSince2, (*step).pChainClosing},
+	kRestarted:     {inSince2, (*step).pRestarted},
+	kOutcome:       {[]LeaseState{Closing, Ended}, (*step).pOutcome},
+	kTimer:         {inSince2, (*step).pTimer},
 }
 
-// applyProvider is the provider's table. Tree:
-//
-//	Preparing -JobReady-> Running | Paused(unpaid, prepaid tick due)   -PrepFailed, StopAsked, Timer, Restarted(new boot)-> Releasing
-//	Running -unpaid-> Paused   -cap, time, StopAsked-> Stopping   -JobExited, JobLost-> Releasing
-//	Paused -PaymentStored-> Running   -hold over-> Releasing   -StopAsked-> Stopping, or Releasing if unpaid
-//	Stopping -JobExited, grace over and gone-> Releasing -JobGone-> Closing -Agreed, keep over-> Ended
-func (l Lease) applyProvider(ev Event, now time.Time) (Lease, []Effect, error) {
-	switch e := ev.(type) {
-	case PaymentStored:
-		return l.takePayment(e, now)
-	case Restarted:
-		return l.restarted(e, now)
-	case Timer:
-		return l.providerTimer(now)
+// 0 → Preparing.
+func (s *step) pAccepted(Event) error {
+	s.Accepted = s.now
+	s.to(Preparing)
+	s.emit(WantJob{Phase: WantRunning}, SendStatus{})
+	return nil
+}
+
+func (s *step) pPrepStep(ev Event) error {
+	if p := ev.(PrepStep).Phase; p != s.Phase {
+		s.Phase = p
+		s.emit(SendStatus{})
 	}
-	switch l.State {
-	case Preparing:
-		return l.preparing(ev, now)
-	case Running, Paused, Stopping:
-		return l.working(ev, now)
-	case Releasing:
-		if _, ok := ev.(JobGone); ok {
-			return l.toClosing(now)
+	return nil
+}
+
+// Preparing → Running; with prepay → Paused(unpaid) until the first Payment.
+func (s *step) pReady(ev Event) error {
+	s.Ready, s.Phase = s.now, ""
+	s.Meter = s.Meter.Open(ev.(JobReady).BootMS)
+	s.to(Running)
+	if s.mustFreeze() {
+		s.freeze(CauseUnpaid)
+		return nil
+	}
+	s.receipt()
+	s.emit(SendStatus{})
+	return nil
+}
+
+// Preparing → Releasing, owes 0.
+func (s *step) pPrepFailed(ev Event) error {
+	e := ev.(PrepFailed)
+	s.ends(e.Code, ProviderSide, EvidenceMeasured, e.Detail)
+	if e.Fault != 0 {
+		s.Fault = e.Fault
+	}
+	s.release()
+	return nil
+}
+
+// Running, Stopping: the meter runs. Paused(runtime) → Running.
+func (s *step) pSeen(ev Event) error {
+	at := ev.(JobSeen).BootMS
+	if s.State == Paused && s.Cause == CauseRuntime {
+		s.to(Running)
+		s.Meter = s.Meter.Open(at)
+		s.receipt()
+		s.emit(SendStatus{})
+	}
+	switch {
+	case s.State == Running && !s.Meter.Running:
+		s.Meter = s.Meter.Open(at)
+	case s.State == Running, s.State == Stopping && s.KillAt.IsZero():
+		s.Meter = s.Meter.Proof(at, s.tickMS(), s.limitMS())
+	}
+	s.check()
+	return nil
+}
+
+// check applies the limits of money and time to Running and Stopping.
+func (s *step) check() {
+	owed, limit := s.Owed(), s.Limit()
+	switch {
+	case s.State == Running && !s.now.Before(s.stopBy()):
+		s.stop("max-duration", CustomerSide, EvidenceDeadline, 0, "")
+	case s.State == Running && s.Terms.Rate > 0 && add(owed, min(s.price(s.stopGrace()), limit/2)) >= limit:
+		s.stop("cap-reached", CustomerSide, EvidenceDeadline, 0, "")
+	case s.State == Running && s.mustFreeze():
+		s.freeze(CauseUnpaid)
+	case s.State == Stopping && s.KillAt.IsZero() &&
+		(s.mustFreeze() || !s.now.Before(s.StopAt.Add(s.Grace)) || s.Meter.BillableMS >= s.limitMS()):
+		s.kill()
+	case (s.State == Running || s.State == Stopping) && s.receiptDue(s.now):
+		s.receipt()
+	}
+}
+
+// stopBy is when a job must be asked to stop so that its grace fits into max_duration.
+func (l Lease) stopBy() time.Time { return l.Ready.Add(l.Terms.MaxDuration - l.stopGrace()) }
+
+// freeze: Running → Paused; the meter closes at the last proof.
+func (s *step) freeze(cause string) {
+	s.Meter = s.Meter.Close()
+	s.to(Paused)
+	s.Cause = cause
+	s.AskedAt = s.now
+	phase, _ := s.Want()
+	s.emit(WantJob{Phase: phase})
+	s.receipt()
+	s.emit(SendStatus{})
+}
+
+// stop: Running, Paused → Stopping; Preparing, Paused(unpaid) → Releasing; a second one only shortens the grace.
+func (s *step) stop(code string, by Side, ev Evidence, grace time.Duration, detail string) {
+	g := s.graceOf(grace)
+	switch {
+	case s.State == Stopping:
+		if left := s.StopAt.Add(s.Grace).Sub(s.now); g < left {
+			s.Grace = max(0, s.now.Sub(s.StopAt)+g)
+			s.emit(WantJob{Phase: WantGone, Grace: g})
 		}
-	case Closing:
-		switch e := ev.(type) {
-		case OutputsHashed:
-			l.Root, l.HasRoot = e.Root, true
-			return l, []Effect{SendStatus{}}, nil
-		case Agreed:
-			return l.toEnded(now)
+		return
+	case s.State == Preparing || s.State == Paused && s.Cause == CauseUnpaid:
+		s.ends(code, by, ev, detail)
+		s.release()
+		return
+	}
+	s.ends(code, by, ev, detail)
+	s.to(Stopping)
+	s.StopAt, s.Grace = s.now, g
+	if g == 0 {
+		s.kill()
+	} else {
+		s.emit(WantJob{Phase: WantGone, Grace: g})
+	}
+	s.receipt()
+	s.emit(SendStatus{})
+}
+
+// graceOf maps a request to what the terms allow: 0 = theirs, negative = none.
+func (l Lease) graceOf(asked time.Duration) time.Duration {
+	if asked < 0 {
+		return 0
+	}
+	if asked == 0 {
+		return l.stopGrace()
+	}
+	return min(asked, l.stopGrace())
+}
+
+func (s *step) kill() {
+	s.Meter = s.Meter.Close()
+	s.KillAt, s.AskedAt = s.now, s.now
+	s.emit(WantJob{Phase: WantGone})
+}
+
+// release: live → Releasing; what is owed is final.
+func (s *step) release() {
+	s.Meter = s.Meter.Close()
+	s.to(Releasing)
+	s.Ended, s.AskedAt = s.now, s.now
+	s.emit(WantJob{Phase: WantGone})
+	s.receipt()
+	s.emit(SendStatus{})
+}
+
+// Preparing, Running, Paused, Stopping → Releasing.
+func (s *step) pExited(ev Event) error {
+	e := ev.(JobExited)
+	s.Gone = true
+	if !s.Exited {
+		s.Exited, s.Exit = true, e.Exit
+	}
+	if s.State == Releasing {
+		return nil
+	}
+	if e.BootMS != 0 && (s.State == Running || s.State == Stopping) {
+		s.Meter = s.Meter.Proof(e.BootMS, s.tickMS(), s.limitMS())
+	}
+	code := e.Code
+	switch {
+	case code != "":
+	case e.OOM:
+		code = "job-oom"
+	case e.Exit == 0:
+		code = "completed"
+	default:
+		code = "job-failed"
+	}
+	s.ends(code, ProviderSide, EvidenceMeasured, e.Detail)
+	s.release()
+	return nil
+}
+
+// Running, Paused → Releasing (container-lost); Stopping → Releasing.
+func (s *step) pGone(Event) error {
+	s.Gone = true
+	if s.State != Releasing {
+		s.ends("container-lost", ProviderSide, EvidenceMeasured, "")
+		s.release()
+	}
+	return nil
+}
+
+// Running → Paused(runtime).
+func (s *step) pEngineSilent(Event) error {
+	if s.State == Running {
+		s.freeze(CauseRuntime)
+	}
+	return nil
+}
+
+// live → Releasing, billed to the last proof.
+func (s *step) pDeviceLost(ev Event) error {
+	s.Quarantine = true
+	if s.State.Live() {
+		s.ends("device-lost", ProviderSide, EvidenceMeasured, ev.(DeviceLost).Detail)
+		s.release()
+	}
+	return nil
+}
+
+func (s *step) pDeviceBusy(Event) error {
+	if s.Cause == CauseUnpaid && s.now.Sub(s.Since) >= s.Terms.Tick {
+		s.overdue()
+	}
+	return nil
+}
+
+// overdue: Paused(unpaid) → Releasing without grace, which would be unpaid work.
+func (s *step) overdue() {
+	s.ends("payment-overdue", CustomerSide, EvidenceOverdue, "")
+	s.release()
+	s.debt()
+	s.emit(ClaimNow{})
+}
+
+// debt keeps the debt row at what is unpaid.
+func (s *step) debt() {
+	if d := sub(s.Owed(), s.Paid); d != s.Debt {
+		s.Debt = d
+		s.emit(DebtRow{Sum: d})
+	}
+}
+
+// Releasing → Closing.
+func (s *step) pClear(Event) error {
+	if !s.Gone {
+		return ErrIllegal
+	}
+	s.closing()
+	return nil
+}
+
+func (s *step) closing() {
+	s.to(Closing)
+	s.OutputsDone = s.Ready.IsZero()
+	s.emit(FreeDevices{Quarantine: s.Quarantine}, SignOutcome{}, SendStatus{})
+}
+
+// Paused(unpaid) → Running when U ≤ ½ τ; a late Payment of an ended lease clears its debt.
+func (s *step) pPayment(ev Event) error {
+	e := ev.(PaymentStored)
+	s.Paid = max(s.Paid, e.LeaseAmount)
+	if e.ReceiptSeq == s.ReceiptSeq {
+		s.Answered = s.Claim
+	} else {
+		s.Answered = max(s.Answered, min(s.Claim, e.LeaseAmount))
+	}
+	if s.Debt > 0 {
+		s.debt()
+	}
+	if s.State == Paused && s.Cause == CauseUnpaid && s.mayResume() {
+		s.resume()
+	}
+	return nil
+}
+
+// resume: Paused → Running; the meter opens at the next proof.
+func (s *step) resume() {
+	s.to(Running)
+	s.emit(WantJob{Phase: WantRunning})
+	s.receipt()
+	s.emit(SendStatus{})
+}
+
+// Running, Paused → Stopping when the deposit no longer carries an orderly stop.
+func (s *step) pHeadroom(ev Event) error {
+	left := ev.(HeadroomSeen).Left
+	need := min(s.price(s.stopGrace()+s.Terms.Tick), sub(s.Limit(), s.Owed()))
+	if (s.State == Running || s.State == Paused) && left < need {
+		s.stop("channel-low", CustomerSide, EvidenceFinalised, 0, "")
+	}
+	return nil
+}
+
+// Running → Paused(chain).
+func (s *step) pChainBlind(Event) error {
+	if s.State == Running {
+		s.freeze(CauseChain)
+	}
+	return nil
+}
+
+// Paused(chain) → Running.
+func (s *step) pChainSeen(Event) error {
+	if s.State == Paused && s.Cause == CauseChain {
+		s.resume()
+	}
+	return nil
+}
+
+func (s *step) pHashed(ev Event) error {
+	if r := ev.(OutputsHashed).Root; r != s.OutputsRoot {
+		s.OutputsRoot = r
+		if s.State == Closing {
+			s.emit(SignOutcome{})
 		}
 	}
-	return l, nil, ErrIllegal
+	return nil
 }
 
-func (l Lease) preparing(ev Event, now time.Time) (Lease, []Effect, error) {
-	switch e := ev.(type) {
-	case JobReady:
-		l.Ready = now
-		l.State = Running
-		l.Meter = l.Meter.Start(e.BootMS)
-		if l.overdue() { // the prepaid tick of a stranger
-			return l.pause("unpaid", e.BootMS, now)
-		}
-		return l.say(now)
-	case PrepFailed:
-		return l.release(e.Code, e.Fault, e.Detail)
-	case JobExited:
-		return l.release(e.Code, e.Fault, e.Detail)
-	case JobLost:
-		return l.release(e.Code, e.Fault, e.Detail)
-	case StopAsked:
-		return l.release(e.Code, e.Fault, "")
-	}
-	return l, nil, ErrIllegal
+// Closing → Ended if the Outcome is agreed too.
+func (s *step) pServed(Event) error {
+	s.OutputsDone = true
+	return s.pMaybeEnd()
 }
 
-func (l Lease) working(ev Event, now time.Time) (Lease, []Effect, error) {
-	switch e := ev.(type) {
-	case JobSeen:
-		if l.State == Paused {
-			return l, nil, ErrIllegal
-		}
-		if !l.Meter.Open { // the first proof after a pause opens the meter again
-			l.Meter = l.Meter.Start(e.BootMS)
-			return l, nil, nil
-		}
-		l.Meter = l.Meter.Proof(e.BootMS, l.tickMS())
-		return l.checkMoney(e.BootMS, now)
-	case JobExited:
-		if l.State != Paused {
-			l.Meter = l.Meter.Stop(e.BootMS, l.tickMS())
-		}
-		l.Exit = e.Exit
-		if l.State == Stopping { // the reason to stop came first
-			return l.release(l.Code, l.Fault, e.Detail)
-		}
-		return l.release(e.Code, e.Fault, e.Detail)
-	case JobLost:
-		l.Meter = l.Meter.Stop(0, l.tickMS())
-		return l.release(e.Code, e.Fault, e.Detail)
-	case StopAsked:
-		if l.State == Stopping {
-			if !e.Kill {
-				return l, nil, ErrIllegal
-			}
-			return l.release(l.Code, l.Fault, l.Detail)
-		}
-		if l.State == Paused || e.Kill { // grace would be unpaid work
-			l.Meter = l.Meter.Stop(0, l.tickMS())
-			return l.release(e.Code, e.Fault, "")
-		}
-		return l.stop(e.Code, e.Fault, now)
+func (s *step) pOutcome(ev Event) error {
+	if s.State == Ended {
+		return nil
 	}
-	return l, nil, ErrIllegal
+	s.OutcomeDone, s.KeepChannel = true, ev.(OutcomeAgreed).KeepChannel
+	return s.pMaybeEnd()
 }
 
-// overdue reports that a whole tick, less the margin, is unpaid.
-func (l Lease) overdue() bool { u := l.Unpaid(); return u > 0 && u >= l.freezeAt() }
-
-// checkMoney is what follows from a grown meter: a receipt, a freeze, or the end in order.
-func (l Lease) checkMoney(boot uint64, now time.Time) (Lease, []Effect, error) {
-	if l.overdue() {
-		if l.State == Stopping {
-			l.Meter = l.Meter.Stop(boot, l.tickMS())
-			return l.release(l.Code, l.Fault, l.Detail)
-		}
-		return l.pause("unpaid", boot, now)
+func (s *step) pMaybeEnd() error {
+	if s.OutcomeDone && s.OutputsDone {
+		s.end()
 	}
-	tail := l.price(uint64((l.Terms.StopGrace + l.Terms.Tick).Milliseconds()))
-	if l.State == Running {
-		switch {
-		case l.Owed()+tail >= l.Terms.Cap && l.Terms.Rate > 0:
-			return l.stop("cap-reached", FaultCustomer, now)
-		case now.Sub(l.Ready) >= l.Terms.MaxDuration-l.Terms.StopGrace:
-			return l.stop("max-duration", FaultCustomer, now)
-		}
-	}
-	if fresh := l.Owed() - min(l.Claim, l.Owed()); fresh > 0 && 2*fresh >= l.TickPrice() {
-		return l.say(now)
-	}
-	return l, nil, nil
+	return nil
 }
 
-// say sends the state and a Receipt with a new number.
-func (l Lease) say(now time.Time) (Lease, []Effect, error) {
-	l.ReceiptSeq++
-	l.Claim = max(l.Claim, l.Owed())
-	return l, []Effect{SendReceipt{l.receipt(now)}, SendStatus{}}, nil
-}
-
-func (l Lease) pause(cause string, boot uint64, now time.Time) (Lease, []Effect, error) {
-	l.Meter = l.Meter.Stop(boot, l.tickMS())
-	l.State, l.Cause, l.PausedAt = Paused, cause, now
-	return l.say(now)
-}
-
-func (l Lease) stop(code string, f Fault, now time.Time) (Lease, []Effect, error) {
-	l.State, l.Code, l.Fault, l.Stopped = Stopping, code, f, now
-	return l.say(now)
-}
-
-// release ends the work: no process may live. What is owed is the meter as it stands, 0 if the job never was Ready.
-func (l Lease) release(code string, f Fault, detail string) (Lease, []Effect, error) {
-	l.Meter = l.Meter.Stop(0, l.tickMS())
-	if l.Code == "" || l.State != Stopping {
-		l.Code, l.Fault, l.Detail = code, f, detail
+// end: Closing → Ended.
+func (s *step) end() {
+	s.to(Ended)
+	s.debt()
+	s.emit(ClaimNow{})
+	if !s.KeepChannel {
+		s.emit(SignRelease{})
 	}
-	if l.Fault == 0 {
-		l.Fault = FaultUnknown
-	}
-	if l.State == Paused {
-		l.Cause = ""
-	}
-	l.State = Releasing
-	return l, []Effect{SendStatus{}}, nil
-}
-
-func (l Lease) toClosing(now time.Time) (Lease, []Effect, error) {
-	l.State, l.Closed = Closing, now
-	l.ReceiptSeq++
-	l.Claim = max(l.Claim, l.Owed())
-	return l, []Effect{FreeDevices{}, SendReceipt{l.receipt(now)}, MakeOutcome{}, SendStatus{}}, nil
-}
-
-func (l Lease) toEnded(now time.Time) (Lease, []Effect, error) {
-	l.State, l.Ended = Ended, now
-	eff := []Effect{EndChannelShare{l.Owed()}, Cleanup{}, SendStatus{}}
-	if owed := l.Owed(); l.Paid < owed {
-		eff = append(eff, KeepDebt{owed - l.Paid})
-	}
-	return l, eff, nil
-}
-
-// takePayment lowers U; a paused lease runs again once at most half a tick is unpaid. Debts of an ended lease are paid the same way.
-func (l Lease) takePayment(e PaymentStored, now time.Time) (Lease, []Effect, error) {
-	if l.State < Preparing || l.State > Ended {
-		return l, nil, ErrIllegal
-	}
-	l.Paid = min(max(l.Paid, e.LeaseAmount), l.Terms.Cap)
-	if l.State == Paused && l.Cause == "unpaid" && 2*l.Unpaid() <= int64(l.TickPrice()) {
-		l.Held += now.Sub(l.PausedAt)
-		l.State, l.Cause = Running, ""
-		return l, []Effect{SendStatus{}}, nil // the meter opens with the next JobSeen
-	}
-	return l, nil, nil
-}
-
-// restarted adopts after the node was down: same boot goes on (the next proof bills at most one tick of the gap), another boot ends it.
-func (l Lease) restarted(e Restarted, now time.Time) (Lease, []Effect, error) {
-	if l.State > Closing || l.State < Preparing {
-		return l, nil, ErrIllegal
-	}
-	if !e.SameBoot && l.State.Live() {
-		l.Meter = l.Meter.Rebase()
-		l.Exit = -1
-		return l.release("rig-restarted", FaultProvider, "the rig was restarted")
-	}
-	if l.State == Closing {
-		return l, []Effect{MakeOutcome{}}, nil
-	}
-	if l.State == Releasing || l.State == Preparing || l.State == Paused {
-		return l, []Effect{WantJob{}}, nil
-	}
-	return l, []Effect{WantJob{}, SendReceipt{l.receipt(now)}, SendStatus{}}, nil
-}
-
-func (l Lease) providerTimer(now time.Time) (Lease, []Effect, error) {
-	due := l.NextTimer()
-	if due.IsZero() || now.Before(due) {
-		return l, nil, ErrIllegal
-	}
-	switch l.State {
-	case Preparing:
-		return l.release("start-timeout", FaultNone, "the preparation took longer than prep_max")
-	case Paused:
-		l.Held += now.Sub(l.PausedAt)
-		return l.release("payment-overdue", FaultCustomer, "unpaid for the whole hold")
-	case Closing:
-		return l.toEnded(now)
-	}
-	return l, nil, ErrIllegal
+	s.emit(RemoveFiles{}, SendStatus{})
 }

@@ -1,76 +1,59 @@
-// Package meter turns proofs that a job was seen alive into billable time, on both sides of a lease.
+// Package meter counts the billable time of one lease.
 //
-// Invariants: BillableMS never falls; a gap without proof counts at most one tick, the rest is unobserved and free. All times are
-// CLOCK_BOOTTIME milliseconds of one boot. Concurrency: values. Persistence: inside market.Lease. Next: market/lease_provider.go.
+// Invariants: time grows only between two proofs that the job is alive; of a gap at most one tick is billable; the sum never shrinks and
+// never passes its limit. Times are milliseconds of a boot-time clock of one boot: a value below the last proof counts nothing.
+// Concurrency: values, safe to copy. Persistence: inside market.Lease. Next: market.Lease, docs/flows/payment.md.
 package meter
 
-// Meter is a running total. The zero value is closed and empty.
+// Meter is a cumulative count. The provider's starts at Ready; the customer's own starts when it hears of Ready.
 type Meter struct {
-	BillableMS   uint64 `json:"billable_ms"`
-	PausedMS     uint64 `json:"paused_ms"`
-	UnobservedMS uint64 `json:"unobserved_ms"`
-	Open         bool   `json:"open"`
-	LastMS       uint64 `json:"last_ms"` // boot clock of the last proof
+	BillableMS   uint64 // counted so far
+	PausedMS     uint64 // frozen by the node, not billed
+	UnobservedMS uint64 // parts of gaps that were not billed
+	Running      bool   // counting since ProofMS
+	ProofMS      uint64 // boot clock at the last proof
+	PausedAtMS   uint64 // boot clock when it closed, while it is closed
 }
 
-// Start opens the meter at boot-clock ms; time since the last proof while it was closed counts as paused.
-func (m Meter) Start(ms uint64) Meter {
-	if m.Open {
+// Open starts counting at the boot time at; a time since Close counts as paused. Opening an open meter does nothing.
+func (m Meter) Open(at uint64) Meter {
+	if m.Running {
 		return m
 	}
-	if m.LastMS != 0 && ms > m.LastMS {
-		m.PausedMS += ms - m.LastMS
+	if m.PausedAtMS != 0 && at > m.PausedAtMS {
+		m.PausedMS += at - m.PausedAtMS
 	}
-	m.Open, m.LastMS = true, ms
+	m.Running, m.ProofMS, m.PausedAtMS = true, at, 0
 	return m
 }
 
-// Proof adds the time since the last proof: all of it up to tickMS, beyond that one tick and the rest unobserved. A clock that stands
-// still or goes back adds nothing.
-func (m Meter) Proof(ms, tickMS uint64) Meter {
-	if !m.Open || ms <= m.LastMS {
+// Proof counts the time since the last proof: all of it up to gap, the rest as unobserved. limit caps BillableMS. A closed meter and a
+// time before the last proof count nothing.
+func (m Meter) Proof(at, gap, limit uint64) Meter {
+	if !m.Running || at <= m.ProofMS {
 		return m
 	}
-	gap := ms - m.LastMS
-	m.BillableMS += min(gap, tickMS)
-	m.UnobservedMS += gap - min(gap, tickMS)
-	m.LastMS = ms
-	return m
-}
-
-// Stop closes the meter at ms, the last moment the job was seen alive; 0 closes it at the last proof.
-func (m Meter) Stop(ms, tickMS uint64) Meter {
-	if ms != 0 {
-		m = m.Proof(ms, tickMS)
+	d := at - m.ProofMS
+	if d > gap {
+		m.UnobservedMS += d - gap
+		d = gap
 	}
-	m.Open = false
-	return m
+	m.ProofMS = at
+	return m.Add(d, limit)
 }
 
-// Rebase continues on another boot's clock: nothing is added for the gap.
-func (m Meter) Rebase() Meter {
-	m.Open, m.LastMS = false, 0
-	return m
-}
-
-// Own adds a customer's own time while the provider's stream said Running: a gap up to limitMS counts whole; a longer one in which the
-// customer itself was away rises to the provider's claim at most (never above the gap); one in which only the provider was unheard
-// counts one tick.
-func (m Meter) Own(ms, tickMS, limitMS, claimMS uint64, wasAway bool) Meter {
-	if !m.Open || ms <= m.LastMS {
-		m.LastMS = max(m.LastMS, ms)
-		return m
+// Add counts ms, never above limit.
+func (m Meter) Add(ms, limit uint64) Meter {
+	if m.BillableMS < limit {
+		m.BillableMS += min(ms, limit-m.BillableMS)
 	}
-	gap := ms - m.LastMS
-	m.LastMS = ms
-	switch {
-	case gap <= limitMS:
-		m.BillableMS += gap
-	case wasAway:
-		m.BillableMS = max(m.BillableMS, min(claimMS, m.BillableMS+gap))
-	default:
-		m.BillableMS += min(gap, tickMS)
-		m.UnobservedMS += gap - min(gap, tickMS)
+	return m
+}
+
+// Close stops counting at the last proof.
+func (m Meter) Close() Meter {
+	if m.Running {
+		m.Running, m.PausedAtMS = false, m.ProofMS
 	}
 	return m
 }

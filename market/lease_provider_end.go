@@ -1,0 +1,144 @@
+package market
+
+import "time"
+
+// live: see stop; later: the answer is the Status.
+func (s *step) pStop(ev Event) error {
+	e := ev.(StopAsked)
+	if !s.State.Live() {
+		s.emit(SendStatus{})
+		return nil
+	}
+	code, evidence := e.Code, EvidenceSigned
+	if e.By == ProviderSide {
+		evidence = EvidenceOperator
+	}
+	if code == "" && e.By == ProviderSide {
+		code = "provider-stop"
+	} else if code == "" {
+		code = "stopped"
+	}
+	s.stop(code, e.By, evidence, e.Grace, e.Detail)
+	return nil
+}
+
+// live → Releasing.
+func (s *step) pChainClosing(Event) error {
+	if s.State.Live() {
+		s.ends("channel-closing", CustomerSide, EvidenceFinalised, "")
+		s.release()
+	}
+	s.emit(ClaimNow{})
+	return nil
+}
+
+// live, another boot → Releasing (rig-restarted); else all standing effects are repeated.
+func (s *step) pRestarted(ev Event) error {
+	if s.State.Live() && !ev.(Restarted).SameBoot {
+		s.ends("rig-restarted", ProviderSide, EvidenceMeasured, "")
+		s.release()
+		return nil
+	}
+	if s.State != Ended {
+		phase, grace := s.Want()
+		if s.State == Stopping && grace > 0 {
+			grace = max(0, s.StopAt.Add(grace).Sub(s.now))
+		}
+		s.emit(WantJob{Phase: phase, Grace: grace})
+	}
+	if s.ReceiptSeq > 0 {
+		s.emit(SendReceipt{Receipt: s.LastReceipt()})
+	}
+	if s.Debt > 0 {
+		s.emit(DebtRow{Sum: s.Debt})
+	}
+	switch s.State {
+	case Closing:
+		s.emit(FreeDevices{Quarantine: s.Quarantine}, SignOutcome{})
+	case Ended:
+		if !s.KeepChannel {
+			s.emit(SignRelease{})
+		}
+		s.emit(RemoveFiles{})
+	}
+	s.emit(SendStatus{})
+	return nil
+}
+
+// Deadlines of each state.
+func (s *step) pTimer(Event) error {
+	switch s.State {
+	case Preparing:
+		if !s.now.Before(s.Accepted.Add(s.Terms.PrepMax)) {
+			code, ok := map[string]string{"inputs": "input-stalled", "start": "start-timeout"}[s.Phase]
+			if !ok {
+				code = "image-stalled"
+			}
+			s.ends(code, ProviderSide, EvidenceDeadline, "")
+			s.release()
+		}
+	case Running:
+		s.check()
+	case Paused:
+		s.pPausedTimer()
+	case Stopping:
+		s.pStoppingTimer()
+	case Releasing:
+		if s.now.Sub(s.Since) >= stuckAfter {
+			s.Quarantine = true
+			s.closing()
+		} else if s.now.Sub(s.AskedAt) >= killEvery {
+			s.AskedAt = s.now
+			s.emit(WantJob{Phase: WantGone})
+		}
+	case Closing:
+		if !s.now.Before(s.Since.Add(s.keep())) {
+			s.end()
+		}
+	}
+	return nil
+}
+
+func (s *step) pPausedTimer() {
+	switch {
+	case s.Cause == CauseUnpaid && !s.now.Before(s.holdEnds()):
+		s.overdue()
+	case !s.now.Before(s.stopBy()):
+		s.stop("max-duration", CustomerSide, EvidenceDeadline, 0, "")
+	case s.now.Sub(s.AskedAt) >= s.repeatEvery():
+		s.AskedAt = s.now
+		s.emit(SendReceipt{Receipt: s.LastReceipt()})
+	}
+}
+
+func (s *step) pStoppingTimer() {
+	switch {
+	case s.KillAt.IsZero():
+		s.check()
+	case s.now.Sub(s.KillAt) >= stuckAfter:
+		s.Quarantine = true
+		s.release()
+	case s.now.Sub(s.AskedAt) >= killEvery:
+		s.AskedAt = s.now
+		s.emit(WantJob{Phase: WantGone})
+	}
+}
+
+// repeatEvery is how often the last Receipt of a frozen lease is sent again.
+func (l Lease) repeatEvery() time.Duration { return max(l.Terms.Tick/2, time.Second) }
+
+// holdEnds is when an unpaid pause ends the lease.
+func (l Lease) holdEnds() time.Time {
+	return l.Since.Add(min(l.Terms.Hold, max(0, maxUnpaidPause-l.UnpaidPause)))
+}
+
+// keep is how long Closing waits for the other side.
+func (l Lease) keep() time.Duration {
+	switch {
+	case l.Terms.Keep > 0:
+		return l.Terms.Keep
+	case l.Side == ProviderSide && l.Owed() > l.Paid:
+		return keepUnpaid
+	}
+	return keepPaid
+}

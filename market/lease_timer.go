@@ -1,0 +1,181 @@
+package market
+
+import "time"
+
+// NextTimer returns when the lease wants a Timer event; zero: never. It may lie in the past: then at once. It depends on the lease alone
+// but for the customer's wake-up mark, which is set from now.
+func (l Lease) NextTimer(now time.Time) time.Time {
+	if l.Terminal() || l.State == 0 {
+		return time.Time{}
+	}
+	if l.Side == ProviderSide {
+		return l.pNext()
+	}
+	return l.cNext(clean(now))
+}
+
+func (l Lease) pNext() time.Time {
+	switch l.State {
+	case Preparing:
+		return l.Accepted.Add(l.Terms.PrepMax)
+	case Running:
+		return l.stopBy()
+	case Paused:
+		t := earliest(l.stopBy(), l.AskedAt.Add(l.repeatEvery()))
+		if l.Cause == CauseUnpaid {
+			t = earliest(t, l.holdEnds())
+		}
+		return t
+	case Stopping:
+		if l.KillAt.IsZero() {
+			return l.StopAt.Add(l.Grace)
+		}
+		return earliest(l.AskedAt.Add(killEvery), l.KillAt.Add(stuckAfter))
+	case Releasing:
+		return earliest(l.AskedAt.Add(killEvery), l.Since.Add(stuckAfter))
+	}
+	return l.Since.Add(l.keep())
+}
+
+func (l Lease) cNext(now time.Time) time.Time {
+	t := l.askAt()
+	if l.Signed > l.Paid && l.State != Silent {
+		t = earliest(t, l.SentAt.Add(l.resendEvery()))
+	}
+	if l.State.Live() || l.State == Silent {
+		t = earliest(t, now.Add(max(l.Terms.Tick/2, time.Second))) // a late one shows that this node slept
+	}
+	switch l.State {
+	case Proposed:
+		return earliest(t, l.Terms.AcceptUntil.Add(lapseAfter))
+	case Preparing:
+		return earliest(t, l.Accepted.Add(l.Terms.StartTimeout), l.silentAt())
+	case Running, Paused:
+		return earliest(t, l.Ready.Add(l.Terms.MaxDuration), l.silentAt())
+	case Silent:
+		return earliest(t, l.Since.Add(l.Terms.SilentEnd+l.OfflineFor))
+	case Closing:
+		return earliest(t, l.Since.Add(l.keep()))
+	}
+	return t
+}
+
+// silentAt is when an unheard provider counts as silent.
+func (l Lease) silentAt() time.Time { return l.HeardAt.Add(max(2*l.Terms.Tick, silentMin)) }
+
+// resendEvery: no acknowledgement for τ/5, at least 200 ms.
+func (l Lease) resendEvery() time.Duration { return max(l.Terms.Tick/5, 200*time.Millisecond) }
+
+// askAt is when the provider is asked for its Status again.
+func (l Lease) askAt() time.Time {
+	switch l.State {
+	case Proposed:
+		return l.AskedAt.Add(askPlacing)
+	case Silent, Closing:
+		return l.AskedAt.Add(l.AskWait)
+	case Preparing:
+		return l.AskedAt.Add(2 * askPlacing)
+	case Stopping:
+		return l.AskedAt.Add(askEvery)
+	}
+	at := l.HeardAt
+	if l.AskedAt.After(at) {
+		at = l.AskedAt
+	}
+	return at.Add(max(askEvery, l.Terms.Tick))
+}
+
+func earliest(t time.Time, more ...time.Time) time.Time {
+	for _, m := range more {
+		if m.Before(t) {
+			t = m
+		}
+	}
+	return t
+}
+
+// cTimer: deadlines of each state, questions and repeats.
+func (s *step) cTimer(Event) error {
+	if s.Terminal() {
+		return nil
+	}
+	if !s.now.Before(s.askAt()) {
+		s.ask()
+	}
+	switch s.State {
+	case Proposed:
+		if !s.now.Before(s.Terms.AcceptUntil.Add(lapseAfter)) {
+			s.lapse(EvidenceDeadline)
+		}
+	case Preparing:
+		if !s.now.Before(s.Accepted.Add(s.Terms.StartTimeout)) {
+			s.cEnd("start-timeout", EvidenceDeadline, -1, "")
+			break
+		}
+		s.maybeSilent()
+	case Running, Paused:
+		if !s.now.Before(s.Ready.Add(s.Terms.MaxDuration)) {
+			s.cEnd("max-duration", EvidenceDeadline, 0, "")
+			break
+		}
+		s.maybeSilent()
+	case Stopping:
+		s.maybeGiveUp()
+	case Silent:
+		if !s.now.Before(s.Since.Add(s.Terms.SilentEnd + s.OfflineFor)) {
+			s.ends("provider-silent", CustomerSide, EvidenceDeadline, "")
+			s.cClosing()
+		}
+	case Closing:
+		if !s.now.Before(s.Since.Add(s.keep())) {
+			s.cOver()
+			return nil
+		}
+	}
+	if s.Signed > s.Paid && s.State != Silent && s.State != Ended && s.now.Sub(s.SentAt) >= s.resendEvery() {
+		s.repay()
+	}
+	return nil
+}
+
+// ask sends a StatusRequest and what else is repeated with it.
+func (s *step) ask() {
+	s.AskedAt = s.now
+	s.AskWait = min(max(askEvery, 2*s.AskWait), askMost)
+	switch s.State {
+	case Proposed:
+		s.emit(SendLease{})
+	case Stopping:
+		if s.PeerState < Releasing && s.Code != "" && !s.StopAt.IsZero() {
+			s.emit(SendStop{Code: s.Code, Grace: s.Grace})
+		}
+	case Closing:
+		if s.Final && !s.OutcomeDone {
+			s.emit(SendOutcome{})
+		}
+	}
+	s.emit(AskStatus{})
+}
+
+// maybeSilent: live → Silent; nothing is signed any more.
+func (s *step) maybeSilent() {
+	if s.now.Before(s.silentAt()) {
+		return
+	}
+	s.to(Silent)
+	s.AskedAt, s.AskWait, s.OfflineFor = s.now, askEvery, 0
+	s.emit(AskStatus{})
+}
+
+// maybeGiveUp: Stopping → Closing when the provider does not answer, or never comes to an end.
+func (s *step) maybeGiveUp() {
+	asked := s.StopAt
+	if asked.IsZero() {
+		asked = s.Since
+	}
+	unheard := !s.now.Before(s.silentAt()) && !s.now.Before(asked.Add(s.Grace+stopWait+s.OfflineFor))
+	if unheard || !s.now.Before(asked.Add(s.Terms.SilentEnd+s.OfflineFor)) {
+		s.ends("provider-silent", CustomerSide, EvidenceDeadline, "")
+		s.cClosing()
+	}
+}
