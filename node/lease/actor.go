@@ -1,13 +1,15 @@
 // Package lease runs one actor per lease: event -> market.Lease.Apply -> commit -> effects.
 //
-// Invariants: no effect before its commit; an illegal event changes nothing. Concurrency: one event at a time, in arrival order; the
-// inbox holds 64, full for 1 s: Send returns an Error of kind unavailable. Persistence: through Store, by the role that owns the actor;
-// effects that must survive a crash are derived again from the state (market.Restarted, Want). Next: Actor.Serve, docs/flows/crash.md.
+// Invariants: no effect before its commit; effects run in order and are repeated until they succeed, so each must be idempotent (by lease id
+// and its content). Illegal events change nothing. Concurrency: one event at a time, in arrival order; the inbox holds 64; full for 1 s:
+// Send returns a *market.Error of kind unavailable. Persistence: what the given Store keeps; after a restart market.Restarted repeats all
+// standing effects, so nothing else need survive. Next: Actor.Serve, docs/flows/order.md, docs/flows/crash.md.
 package lease
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -16,161 +18,233 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
+// Bounds of an actor: inbox, waiting effects (each kind and content once), how long Send waits, retries, and the failure from which on they are told as a warning.
 const (
-	inboxSize = 64
-	sendWait  = time.Second
-	retryMin  = 100 * time.Millisecond
-	retryMax  = 30 * time.Second
-	noTimer   = time.Hour
+	inboxSize   = 64
+	inboxWait   = time.Second
+	maxEffects  = 256
+	retryFirst  = 100 * time.Millisecond
+	retryMost   = 30 * time.Second
+	stuckFrom   = 10
+	timerAtMost = time.Hour
 )
 
-// Store makes a lease's new state durable; nil means it is on disk, together with what its effects need.
+// Store makes a lease durable together with the effects that its new state asks for; nil once they are on disk.
 type Store interface {
-	CommitLease(ctx context.Context, l market.Lease, effects []market.Effect) error
+	Commit(ctx context.Context, l market.Lease, effects []market.Effect) error
 }
 
-// Act performs one effect of a committed state; it must be idempotent. An error is retried with back-off until ctx ends.
+// Act performs one effect; nil: done. An error is retried with back-off, except *market.Refusal and ErrGiveUp, which are logged and dropped.
 type Act func(ctx context.Context, l market.Lease, e market.Effect) error
 
-type letter struct {
-	ev   market.Event
-	done chan error
+// ErrGiveUp, wrapped in an Act's error, says that a retry is of no use.
+var ErrGiveUp = errors.New("not retried")
+
+// Config of an Actor. Lease: as stored, after its first event. Clock: wall time and boot-time ms of the node, required. SameBoot: the Lease was
+// stored in this boot of the machine. Offline: this node hears neither a peer nor the chain; nil = never. Changed, if set, is called after
+// each commit, in the actor's goroutine; it must not block.
+type Config struct {
+	Lease    market.Lease
+	Clock    func() (now time.Time, bootMS uint64)
+	SameBoot bool
+	Offline  func() bool
+	Changed  func(market.Lease)
+}
+
+// Validate joins all faults of the config.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Lease.State == 0 {
+		errs = append(errs, fmt.Errorf("lease %s has had no first event", c.Lease.ID))
+	}
+	if c.Clock == nil {
+		errs = append(errs, errors.New("clock is missing"))
+	}
+	return errors.Join(errs...)
 }
 
 // Actor owns one lease. Use New, then Serve; Send and Lease are safe for any goroutine.
 type Actor struct {
-	state atomic.Pointer[market.Lease]
+	cfg   Config
 	store Store
 	act   Act
-	now   func() time.Time
 	log   *slog.Logger
-	inbox chan letter
-	work  chan effect
+	inbox chan mail
+	now   atomic.Pointer[market.Lease]
+	work  queue
+	done  chan struct{}
+	ended sync.Once
 }
 
-type effect struct {
-	l market.Lease
-	e market.Effect
+// mail is an event; answer, if not nil, gets the result of Apply and commit.
+type mail struct {
+	ev     market.Event
+	answer chan error
 }
 
-// New returns an actor that does nothing until Serve.
-func New(l market.Lease, s Store, act Act, now func() time.Time, log *slog.Logger) *Actor {
-	a := &Actor{store: s, act: act, now: now, log: log.With("lease", l.ID), inbox: make(chan letter, inboxSize), work: make(chan effect, 4*inboxSize)}
-	a.state.Store(&l)
-	return a
+// New returns an actor that does nothing yet. Errors: Config.Validate's, or a part is missing.
+func New(cfg Config, store Store, act Act, log *slog.Logger) (*Actor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("lease actor: %w", err)
+	}
+	if store == nil || act == nil || log == nil {
+		return nil, errors.New("lease actor: store, act and log are required")
+	}
+	a := &Actor{
+		cfg: cfg, store: store, act: act, log: log.With("lease", cfg.Lease.ID, "side", cfg.Lease.Side.String()),
+		inbox: make(chan mail, inboxSize), done: make(chan struct{}), work: queue{wake: make(chan struct{}, 1)},
+	}
+	a.now.Store(&cfg.Lease)
+	return a, nil
 }
 
-// Lease is the newest committed state.
-func (a *Actor) Lease() market.Lease { return *a.state.Load() }
+// Lease returns the newest committed lease.
+func (a *Actor) Lease() market.Lease { return *a.now.Load() }
 
-// Send applies an event and returns once its state is committed. Errors: market.ErrIllegal; *market.Error busy; the store's; ctx's.
-func (a *Actor) Send(ctx context.Context, ev market.Event) error {
-	m := letter{ev: ev, done: make(chan error, 1)}
-	t := time.NewTimer(sendWait)
+func (a *Actor) String() string { return a.cfg.Lease.ID.String() }
+
+// Done is closed when Serve has returned.
+func (a *Actor) Done() <-chan struct{} { return a.done }
+
+// Send puts an event into the inbox. Errors: ctx's; *market.Error busy (kind unavailable): full for 1 s, or the actor has ended.
+func (a *Actor) Send(ctx context.Context, ev market.Event) error { return a.post(ctx, mail{ev: ev}) }
+
+// Do sends an event and waits until it is applied and committed. Errors: Send's, market.ErrIllegal, market.ErrInvariant, the Store's. Not to be
+// called from Changed; from Act it is safe.
+func (a *Actor) Do(ctx context.Context, ev market.Event) error {
+	m := mail{ev: ev, answer: make(chan error, 1)}
+	if err := a.post(ctx, m); err != nil {
+		return err
+	}
+	select {
+	case err := <-m.answer:
+		return err
+	case <-a.done:
+		select { // it may have been answered just before the end
+		case err := <-m.answer:
+			return err
+		default:
+			return busy("the lease's actor has ended")
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (a *Actor) post(ctx context.Context, m mail) error {
+	select {
+	case <-a.done:
+		return busy("the lease's actor has ended")
+	case a.inbox <- m:
+		return nil
+	default:
+	}
+	t := time.NewTimer(inboxWait)
 	defer t.Stop()
 	select {
 	case a.inbox <- m:
-	case <-ctx.Done():
-		return ctx.Err()
+		return nil
+	case <-a.done:
+		return busy("the lease's actor has ended")
 	case <-t.C:
-		return &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "send to lease", Hint: "try again"}
-	}
-	select {
-	case err := <-m.done:
-		return err
+		return busy("the lease's inbox is full")
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Serve applies events and timers until ctx ends or the lease is over and its effects are done.
+func busy(detail string) error {
+	return &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "send to lease", Detail: detail, Hint: "try again in a second"}
+}
+
+// Serve begins with market.Restarted, then applies events until ctx ends (returns ctx.Err()) or a commit fails (returns that error: the caller
+// ends the process, the disk has the truth). A terminal lease is still served: late payments are taken. Call it once.
 func (a *Actor) Serve(ctx context.Context) error {
+	defer a.ended.Do(func() { close(a.done) })
 	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	defer cancel()
-	var worker sync.WaitGroup
-	worker.Go(func() { a.perform(ctx) })
-	defer worker.Wait()
-	defer cancel() // runs before Wait
+	wg.Go(func() { a.perform(ctx) })
+	_, boot := a.cfg.Clock()
+	if err := a.apply(ctx, mail{ev: market.Restarted{SameBoot: a.cfg.SameBoot, BootMS: boot}}); err != nil {
+		return err
+	}
+	timer := time.NewTimer(a.wait())
+	defer timer.Stop()
 	for {
-		t := time.NewTimer(a.untilTimer())
+		m := mail{}
 		select {
 		case <-ctx.Done():
-			t.Stop()
 			return ctx.Err()
-		case m := <-a.inbox:
-			m.done <- a.apply(ctx, m.ev)
-		case <-t.C:
-			if err := a.apply(ctx, market.Timer{}); err != nil && !errors.Is(err, market.ErrIllegal) {
-				a.log.Error("Lease timer failed", "error", err)
+		case m = <-a.inbox:
+		case <-timer.C:
+			if !a.due() {
+				timer.Reset(a.wait())
+				continue
 			}
+			_, boot := a.cfg.Clock()
+			m.ev = market.Timer{BootMS: boot, Offline: a.cfg.Offline != nil && a.cfg.Offline()}
 		}
-		t.Stop()
+		if err := a.apply(ctx, m); err != nil {
+			return err
+		}
+		timer.Reset(a.wait())
 	}
 }
 
-func (a *Actor) untilTimer() time.Duration {
-	due := a.Lease().NextTimer()
-	if due.IsZero() {
-		return noTimer
-	}
-	return max(due.Sub(a.now()), 10*time.Millisecond)
+func (a *Actor) due() bool {
+	now, _ := a.cfg.Clock()
+	at := a.Lease().NextTimer(now)
+	return !at.IsZero() && !at.After(now) || a.cfg.Lease.Side == market.CustomerSide && !at.IsZero()
 }
 
-func (a *Actor) apply(ctx context.Context, ev market.Event) error {
-	old := a.Lease()
-	next, effects, err := old.Apply(ev, a.now())
+// wait is the time to the next Timer; at least 10 ms, so that a deadline in the past cannot spin.
+func (a *Actor) wait() time.Duration {
+	now, _ := a.cfg.Clock()
+	at := a.Lease().NextTimer(now)
+	if at.IsZero() {
+		return timerAtMost
+	}
+	return min(max(at.Sub(now), 10*time.Millisecond), timerAtMost)
+}
+
+// apply is one event: Apply, commit if something durable changed, then queue the effects. An error is the Store's.
+func (a *Actor) apply(ctx context.Context, m mail) error {
+	was := a.Lease()
+	now, _ := a.cfg.Clock()
+	l, effects, err := was.Apply(m.ev, now)
 	if err != nil {
-		return err
+		level := slog.LevelDebug
+		if !errors.Is(err, market.ErrIllegal) {
+			level = slog.LevelError
+		}
+		a.log.Log(ctx, level, "Lease event was not applied", "event", fmt.Sprintf("%T", m.ev), "state", was.State.String(), "error", err)
+		m.reply(err)
+		return nil
 	}
-	if err := a.store.CommitLease(context.WithoutCancel(ctx), next, effects); err != nil {
-		return err
-	}
-	a.state.Store(&next)
-	if old.State != next.State {
-		a.log.Info("Lease changed", "from", old.State, "to", next.State, "code", next.Code, "cause", next.Cause, "owed", next.Owed(), "paid", next.Paid)
-	}
-	for _, e := range effects {
-		select {
-		case a.work <- effect{next, e}:
-		case <-ctx.Done():
-			return nil // committed; derived again at the next start
+	if len(effects) > 0 || l.Durable() != was.Durable() {
+		// A shutdown must not tear a commit off its answer.
+		if err := a.store.Commit(context.WithoutCancel(ctx), l, effects); err != nil {
+			err = fmt.Errorf("commit lease %s: %w", l.ID, err)
+			m.reply(err)
+			return err
 		}
 	}
+	a.now.Store(&l)
+	if l.State != was.State {
+		a.log.Info("Lease changed", "from", was.State.String(), "to", l.State.String(), "cause", l.Cause, "code", l.Code)
+	}
+	a.work.add(effects)
+	if a.cfg.Changed != nil {
+		a.cfg.Changed(l)
+	}
+	m.reply(nil)
 	return nil
 }
 
-// perform does the effects in order; one that fails is retried with back-off and holds the later ones up.
-func (a *Actor) perform(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case w := <-a.work:
-			wait := retryMin
-			for n := 1; ; n++ {
-				err := a.act(ctx, w.l, w.e)
-				if err == nil || ctx.Err() != nil {
-					break
-				}
-				if n == 10 {
-					a.log.Warn("Effect is stuck", "code", "effect-stuck", "error", err)
-				}
-				if sleep(ctx, wait) != nil {
-					return
-				}
-				wait = min(2*wait, retryMax)
-			}
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
+func (m mail) reply(err error) {
+	if m.answer != nil {
+		m.answer <- err
 	}
 }

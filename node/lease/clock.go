@@ -2,45 +2,45 @@ package lease
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"time"
 )
 
-// Clock is the node clock: wall time at process start plus the boot clock since, so that a step of the wall clock moves no deadline.
-// BootMS is the boot clock itself, the only source of billed time.
+// Clock is the node's clock: wall time at process start plus boot time since, so a step of the wall clock moves no deadline and a suspended
+// machine still counts. Safe for any goroutine.
 type Clock struct {
-	wall   time.Time
-	start  time.Duration
-	bootID string
-	boot   func() time.Duration
+	start  time.Time
+	bootAt time.Duration
+	id     string
+	read   func() (time.Duration, error)
 }
 
-// NewClock reads the system's boot clock. Errors: the system has none that counts suspended time.
+// NewClock reads the wall clock once and the boot clock of the machine. Errors: the boot clock cannot be read.
 func NewClock() (*Clock, error) {
-	start, err := bootTime()
+	id, err := bootID()
+	if err != nil {
+		return nil, fmt.Errorf("read boot id: %w", err)
+	}
+	boot, err := bootTime()
 	if err != nil {
 		return nil, fmt.Errorf("read boot clock: %w", err)
 	}
-	boot := func() time.Duration {
-		d, err := bootTime()
-		if err != nil {
-			return start // stands still: nothing is billed on a broken clock
-		}
-		return d
-	}
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil { // other systems: the boot moment to the minute tells boots apart
-		id = []byte(time.Now().Add(-start).Truncate(time.Minute).UTC().Format(time.RFC3339))
-	}
-	return &Clock{wall: time.Now().Round(0), start: start, bootID: strings.TrimSpace(string(id)), boot: boot}, nil
+	return &Clock{start: time.Now().Round(0).UTC(), bootAt: boot, id: id, read: bootTime}, nil
 }
 
-// Now is the node clock.
-func (c *Clock) Now() time.Time { return c.wall.Add(c.boot() - c.start) }
+// BootID names this boot of the machine; boot times of two boots are not comparable.
+func (c *Clock) BootID() string { return c.id }
 
-// BootMS is the boot clock in whole milliseconds.
-func (c *Clock) BootMS() uint64 { return uint64(c.boot().Milliseconds()) }
+// Now is the node's time in UTC.
+func (c *Clock) Now() time.Time { now, _ := c.Read(); return now }
 
-// BootID names this boot of the machine.
-func (c *Clock) BootID() string { return c.bootID }
+// BootMS is the boot clock in whole ms, the only clock that time is billed by.
+func (c *Clock) BootMS() uint64 { _, ms := c.Read(); return ms }
+
+// Read returns Now and BootMS of one instant; its signature is Config.Clock's.
+func (c *Clock) Read() (time.Time, uint64) {
+	boot, err := c.read()
+	if err != nil { // it worked at start; the kernel does not take it back
+		boot = c.bootAt
+	}
+	return c.start.Add(boot - c.bootAt), uint64(boot.Milliseconds())
+}
