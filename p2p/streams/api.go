@@ -7,7 +7,6 @@ package streams
 
 import (
 	"context"
-	"net"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -92,9 +91,3 @@ const (
 	ChanOut     uint8 = 2
 	ChanErr     uint8 = 3
 )
-
-// FrameConn frames a tunnel: {channel u8, length u32 BE, data ≤ 64 KiB}. One reader and many writers at a time.
-type FrameConn struct {
-	conn  net.Conn
-	state frameState
-}

@@ -1,0 +1,235 @@
+package streams
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+type fakeProvider struct {
+	mu    sync.Mutex
+	push  func(VoucherPush) error
+	total market.Amount
+}
+
+func (f *fakeProvider) Quote(_ context.Context, _ market.NodeID, order []byte) ([]byte, error) {
+	if string(order) == "no" {
+		return nil, market.Refuse("does-not-fit", market.KindConflict, "vram")
+	}
+	if string(order) == "bug" {
+		return nil, errors.New("secret detail")
+	}
+	return append([]byte("quote for "), order...), nil
+}
+func (f *fakeProvider) Propose(context.Context, market.NodeID, []byte) error { return nil }
+func (f *fakeProvider) Status(_ context.Context, _ market.NodeID, id market.LeaseID) (market.Status, error) {
+	return market.Status{Lease: id, State: market.Running, Phase: "run"}, nil
+}
+func (f *fakeProvider) Stop(context.Context, market.NodeID, []byte) error { return nil }
+func (f *fakeProvider) Outcome(_ context.Context, _ market.NodeID, o []byte) ([]byte, error) {
+	return append([]byte("own "), o...), nil
+}
+
+func (f *fakeProvider) Session(_ market.NodeID, push func(VoucherPush) error) func() {
+	f.mu.Lock()
+	f.push = push
+	f.mu.Unlock()
+	return func() {}
+}
+
+func (f *fakeProvider) Payment(_ context.Context, _ market.NodeID, p market.Payment) (market.Amount, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.LeaseAmount < f.total {
+		return f.total, market.Refuse("voucher-backwards", market.KindInvalid, "")
+	}
+	f.total = p.LeaseAmount
+	return f.total, nil
+}
+
+func (f *fakeProvider) ReleaseRequest(_ context.Context, _ market.NodeID, ch market.ChannelID) (out [114]byte, err error) {
+	copy(out[:], ch[:])
+	return out, nil
+}
+
+func (f *fakeProvider) Open(_ context.Context, _ market.NodeID, o TunnelOpen) (func(context.Context, *FrameConn) error, error) {
+	if o.Kind == TunnelGet {
+		return nil, market.Refuse("unknown-lease", market.KindNotFound, "")
+	}
+	return func(_ context.Context, c *FrameConn) error {
+		_, err := io.Copy(c.Writer(ChanOut), c.Reader(ChanIn))
+		if err == nil {
+			err = c.Write(ChanOut, nil)
+		}
+		return err
+	}, nil
+}
+
+func pair(t *testing.T, f *fakeProvider) (customer *Service, provider market.NodeID, ph host.Host) {
+	t.Helper()
+	newHost := func() host.Host {
+		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = h.Close() })
+		return h
+	}
+	ph, ch := newHost(), newHost()
+	log := slog.New(slog.DiscardHandler)
+	New(ph, "localnet-test", Handlers{Quoter: f, Leaser: f, Vouchers: f, Tunneler: f}, log).Register()
+	if err := ch.Connect(context.Background(), peer.AddrInfo{ID: ph.ID(), Addrs: ph.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	id, err := nodeOf(ph.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(ch, "localnet-test", Handlers{}, log), id, ph
+}
+
+func TestQuote_RoundTripAndTypedRefusal(t *testing.T) {
+	t.Parallel()
+	c, p, _ := pair(t, &fakeProvider{})
+	ctx := context.Background()
+	got, err := c.Quote(ctx, p, nil, []byte("order"))
+	if err != nil || string(got) != "quote for order" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	_, err = c.Quote(ctx, p, nil, []byte("no"))
+	var r *market.Refusal
+	if !errors.As(err, &r) || r.Code != "does-not-fit" || r.Detail != "vram" || r.Kind != market.KindConflict {
+		t.Fatalf("refusal arrived as %v", err)
+	}
+	if _, err = c.Quote(ctx, p, nil, []byte("bug")); market.CodeOf(err) != "internal" || bytes.Contains([]byte(err.Error()), []byte("secret")) {
+		t.Fatalf("an internal error leaked: %v", err)
+	}
+	if _, err = c.Quote(ctx, p, nil, make([]byte, maxQuoteMsg+1)); err == nil {
+		t.Fatal("an oversized order was answered")
+	}
+}
+
+func TestLease_MessagesHaveAnswers(t *testing.T) {
+	t.Parallel()
+	c, p, _ := pair(t, &fakeProvider{})
+	ctx := context.Background()
+	if err := errors.Join(c.Propose(ctx, p, []byte("lease")), c.Stop(ctx, p, []byte("stop"))); err != nil {
+		t.Fatal(err)
+	}
+	id := market.LeaseID{1, 2}
+	s, err := c.Status(ctx, p, id)
+	if err != nil || s.Lease != id || s.State != market.Running {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if o, err := c.Outcome(ctx, p, []byte("mine")); err != nil || string(o) != "own mine" {
+		t.Fatalf("%q, %v", o, err)
+	}
+}
+
+func TestVoucherStream_ResumesAfterCut(t *testing.T) {
+	t.Parallel()
+	f := &fakeProvider{}
+	c, p, _ := pair(t, f)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	s, err := c.Vouchers(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored, err := s.Pay(ctx, market.Payment{LeaseAmount: 5}); err != nil || stored != 5 {
+		t.Fatalf("%d, %v", stored, err)
+	}
+	if err := f.push(VoucherPush{Receipt: []byte("receipt")}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.Recv(ctx); err != nil || string(m.Receipt) != "receipt" {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if _, err := s.Pay(ctx, market.Payment{LeaseAmount: 3}); market.CodeOf(err) != "voucher-backwards" {
+		t.Fatalf("a voucher went backwards: %v", err)
+	}
+	ch := market.ChannelID{9}
+	if r, err := s.ReleaseRequest(ctx, ch); err != nil || !bytes.Equal(r[:32], ch[:]) {
+		t.Fatalf("%x, %v", r, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pay(ctx, market.Payment{LeaseAmount: 6}); err == nil {
+		t.Fatal("a closed session took a payment")
+	}
+	again, err := c.Vouchers(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if stored, err := again.Pay(ctx, market.Payment{LeaseAmount: 6}); err != nil || stored != 6 {
+		t.Fatalf("after the cut: %d, %v", stored, err)
+	}
+}
+
+func TestTunnel_CarriesBytesAndRefuses(t *testing.T) {
+	t.Parallel()
+	c, p, _ := pair(t, &fakeProvider{})
+	ctx := context.Background()
+	if _, err := c.Tunnel(ctx, p, TunnelOpen{Kind: TunnelGet}); market.CodeOf(err) != "unknown-lease" {
+		t.Fatalf("foreign lease: %v", err)
+	}
+	fc, err := c.Tunnel(ctx, p, TunnelOpen{Kind: TunnelPut})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fc.Close()
+	want := bytes.Repeat([]byte("0123456789abcdef"), 20_000) // several frames
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := fc.Writer(ChanIn).Write(want); err != nil {
+			t.Error(err)
+		}
+		if err := fc.Write(ChanIn, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	got, err := io.ReadAll(fc.Reader(ChanOut))
+	wg.Wait()
+	if err != nil || !cmp.Equal(got, want) {
+		t.Fatalf("%d bytes of %d, %v", len(got), len(want), err)
+	}
+}
+
+func TestLimiter_RefusesOverBurst(t *testing.T) {
+	t.Parallel()
+	l, now := newLimiter(1, 2), time.Unix(0, 0)
+	id := market.NodeID{1}
+	got := []bool{l.take(id, now), l.take(id, now), l.take(id, now), l.take(id, now.Add(time.Second)), l.take(market.NodeID{2}, now)}
+	if diff := cmp.Diff([]bool{true, true, false, true, true}, got); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func FuzzMessage(f *testing.F) {
+	var b bytes.Buffer
+	if err := writeMsg(&b, msgQuote, []byte("x")); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		_, body, err := readMsg(bytes.NewReader(raw), 100)
+		if err == nil && len(body) > 100 {
+			t.Fatal("larger than the limit")
+		}
+		_ = decodeRefusal(raw) // must not panic
+	})
+}
