@@ -1,0 +1,299 @@
+package p2p
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Config is what a node says about its network. The zero value of an optional field is its default.
+type Config struct {
+	Network   string             // name, see NetworkByName
+	Key       ed25519.PrivateKey // the node's identity
+	Listen    []string           // multiaddresses; none: QUIC and TCP, v4 and v6, on the network's port
+	Bootstrap []string           // multiaddresses ending in /p2p/<id>, beside the built-in ones
+	Roles     []string           // "provider", "customer", "indexer": choose limits
+	Infra     bool               // bootstrap and relay for others
+	Announce  string             // "" or "relay": announce relay addresses only
+	Metrics   prometheus.Registerer
+	Options   []libp2p.Option // appended last; for simulated networks in tests
+}
+
+// Host is the node's presence in one network.
+type Host struct {
+	cfg     Config
+	net     Network
+	id      market.NodeID
+	self    peer.ID
+	boot    []peer.AddrInfo
+	profile profile
+	store   PeerStore
+	log     *slog.Logger
+	gate    *gater
+	keep    *upkeep
+	ready   chan struct{}
+
+	mu   sync.Mutex
+	host host.Host // nil until Ready
+}
+
+// New checks the configuration and does no I/O. store may be nil: then no peer is remembered. Errors: *market.Error.
+func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
+	n, err := NetworkByName(cfg.Network)
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Key) != ed25519.PrivateKeySize {
+		return nil, &market.Error{Code: "bad-config", Op: "create host", Detail: "the node key is no Ed25519 key", Kind: market.KindInvalid}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{})}
+	copy(h.id[:], cfg.Key[ed25519.SeedSize:])
+	if h.self, err = PeerOf(h.id); err != nil {
+		return nil, fmt.Errorf("create host: %w", err)
+	}
+	for _, s := range slices.Concat(n.Bootstrap, cfg.Bootstrap) {
+		info, err := peer.AddrInfoFromString(s)
+		if err != nil {
+			return nil, &market.Error{
+				Code: "bad-config", Op: "create host", Detail: fmt.Sprintf("bootstrap %q", s), Kind: market.KindInvalid, Err: err,
+				Hint: "write a multiaddress that ends in /p2p/<node id>",
+			}
+		}
+		h.boot = append(h.boot, *info)
+	}
+	h.gate = newGater(n.Local, time.Now)
+	for _, b := range h.boot {
+		h.gate.allowLAN(b.ID)
+	}
+	h.keep = newUpkeep(h)
+	return h, nil
+}
+
+func profileOf(cfg Config) profile {
+	switch {
+	case cfg.Infra || slices.Contains(cfg.Roles, "indexer"):
+		return profileInfra
+	case slices.Contains(cfg.Roles, "provider"):
+		return profileRig
+	}
+	return profileLight
+}
+
+// Serve runs the host until ctx ends. Call it once. Errors: libp2p could not start, such as a port in use.
+func (h *Host) Serve(ctx context.Context) error {
+	h.gate.setPrefixes(physicalPrefixes())
+	opts, err := h.options()
+	if err != nil {
+		return err
+	}
+	lp, err := libp2p.New(opts...)
+	if err != nil {
+		return &market.Error{
+			Code: "p2p-start", Op: "start libp2p host", Kind: market.KindUnavailable, Err: err, Hint: "another node may use the port: see p2p.listen",
+		}
+	}
+	defer func() {
+		if err := lp.Close(); err != nil {
+			h.log.Warn("close libp2p host", "err", err)
+		}
+	}()
+	sub, err := lp.EventBus().Subscribe([]any{
+		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerConnectednessChanged), new(event.EvtLocalAddressesUpdated),
+	})
+	if err != nil {
+		return fmt.Errorf("start libp2p host: subscribe: %w", err)
+	}
+	defer func() { _ = sub.Close() }() // only closes a channel that nobody reads any more
+	h.mu.Lock()
+	h.host = lp
+	h.mu.Unlock()
+	h.keep.load(ctx)
+	close(h.ready)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.watch(ctx, lp, sub.Out()) })
+	g.Go(func() error { return h.keep.serve(ctx) })
+	err = g.Wait()
+	h.keep.save(context.WithoutCancel(ctx))
+	return err
+}
+
+// watch bans peers of other networks and tells the upkeep about connections.
+func (h *Host) watch(ctx context.Context, lp host.Host, events <-chan any) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-events:
+			if !ok {
+				return nil
+			}
+			switch e := e.(type) {
+			case event.EvtPeerIdentificationCompleted:
+				if e.ProtocolVersion != h.net.Version() {
+					h.log.Info("peer of another network", "peer", e.Peer, "version", clip(e.ProtocolVersion, 64))
+					h.gate.ban(e.Peer, time.Now().Add(10*time.Minute))
+					_ = lp.Network().ClosePeer(e.Peer) // the ban holds whether or not the close was clean
+					continue
+				}
+				h.keep.identified(e.Peer, signedAddrs(lp, e.Peer))
+			case event.EvtPeerConnectednessChanged:
+				if e.Connectedness == network.NotConnected {
+					h.keep.disconnected(e.Peer)
+				}
+			case event.EvtLocalAddressesUpdated:
+				h.keep.ownAddressChanged()
+			}
+		}
+	}
+}
+
+func clip(s string, n int) string { return s[:min(len(s), n)] }
+
+// signedAddrs are what identify has certified for the peer.
+func signedAddrs(lp host.Host, p peer.ID) []ma.Multiaddr {
+	a := lp.Peerstore().Addrs(p)
+	return a[:min(len(a), maxPeerAddrs)]
+}
+
+// options are libp2p's; an own Transport turns all default ones off, browser transports with them.
+func (h *Host) options() ([]libp2p.Option, error) {
+	key, err := crypto.UnmarshalEd25519PrivateKey(h.cfg.Key)
+	if err != nil {
+		return nil, fmt.Errorf("start libp2p host: %w", err)
+	}
+	limits, err := resourceManager(h.net, h.profile)
+	if err != nil {
+		return nil, err
+	}
+	return h.assemble(key, limits)
+}
+
+// Ready is closed when the host listens.
+func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+// ID is the node's id.
+func (h *Host) ID() market.NodeID { return h.id }
+
+// Network is the network the host belongs to.
+func (h *Host) Network() Network { return h.net }
+
+// Libp2p is for packages below p2p only; nil before Ready.
+func (h *Host) Libp2p() host.Host {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.host
+}
+
+// Addrs are the announced addresses, ≤ 4, without /p2p/<id>; the reach of an Offer. Empty before Ready.
+func (h *Host) Addrs() []string {
+	lp := h.Libp2p()
+	if lp == nil {
+		return nil
+	}
+	var out []string
+	for _, a := range announce(lp.Addrs(), h.net.Local, h.cfg.Announce == "relay") {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// FullAddrs are Addrs with /p2p/<id>: what another node puts into its bootstrap list.
+func (h *Host) FullAddrs() []string {
+	out := h.Addrs()
+	for i := range out {
+		out[i] += "/p2p/" + h.id.String()
+	}
+	return out
+}
+
+// Peers is the number of connected peers.
+func (h *Host) Peers() int {
+	lp := h.Libp2p()
+	if lp == nil {
+		return 0
+	}
+	return len(lp.Network().Peers())
+}
+
+// Ban disconnects a peer and keeps it away until then; reason is logged, never sent.
+func (h *Host) Ban(id market.NodeID, until time.Time, reason string) {
+	p, err := PeerOf(id)
+	if err != nil {
+		return // no such peer can exist, so it is kept away already
+	}
+	h.log.Warn("peer banned", "peer", id, "until", until, "reason", reason)
+	h.gate.ban(p, until)
+	if lp := h.Libp2p(); lp != nil {
+		_ = lp.Network().ClosePeer(p) // the ban holds whether or not the close was clean
+	}
+}
+
+// Connect dials a peer unless it is connected; addrs may be empty for a known one. Private addresses are refused off localnet.
+// Errors: *market.Error with code "peer-unreachable".
+func (h *Host) Connect(ctx context.Context, id market.NodeID, addrs []string) error {
+	lp := h.Libp2p()
+	p, err := PeerOf(id)
+	if err == nil && lp == nil {
+		err = fmt.Errorf("network is not up yet")
+	}
+	if err == nil {
+		ctx = network.WithAllowLimitedConn(ctx, "lease")
+		err = lp.Connect(ctx, peer.AddrInfo{ID: p, Addrs: parseAddrs(addrs, maxPeerAddrs)})
+	}
+	if err != nil {
+		return &market.Error{Code: "peer-unreachable", Op: "connect to " + id.String(), Kind: market.KindUnavailable, Err: err}
+	}
+	return nil
+}
+
+// KeepConnected holds the connection to the peer of a live lease and redials it for as long as it takes. Idempotent; Forget ends it.
+func (h *Host) KeepConnected(id market.NodeID, addrs []string) { h.keep.keepConnected(id, addrs) }
+
+// Forget ends KeepConnected.
+func (h *Host) Forget(id market.NodeID) { h.keep.forget(id) }
+
+// Learn takes the reach of a valid Offer, signed by the peer itself, as a candidate for a connection.
+func (h *Host) Learn(id market.NodeID, addrs []string) { h.keep.learn(id, addrs) }
+
+// PeerOf returns libp2p's id of a node. Errors: the bytes are no key.
+func PeerOf(id market.NodeID) (peer.ID, error) {
+	key, err := crypto.UnmarshalEd25519PublicKey(id[:])
+	if err != nil {
+		return "", fmt.Errorf("peer id of node: %w", err)
+	}
+	p, err := peer.IDFromPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("peer id of node: %w", err)
+	}
+	return p, nil
+}
+
+// NodeOf returns the node behind a peer id; false for a key that is not Ed25519.
+func NodeOf(p peer.ID) (id market.NodeID, ok bool) {
+	key, err := p.ExtractPublicKey()
+	if err != nil || key.Type() != crypto.Ed25519 {
+		return id, false
+	}
+	raw, err := key.Raw()
+	ok = err == nil && copy(id[:], raw) == len(id)
+	return id, ok
+}

@@ -1,0 +1,88 @@
+package p2p
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Network is one separated market: its name is in every signature, protocol id and topic. Local networks relax what public ones enforce.
+type Network struct {
+	Name      string // "localnet", "localnet-<a-z0-9, ≤ 16>", "devnet", "mainnet"
+	Local     bool   // private addresses, weak runtimes, simulated devices, ticks below 5 s
+	Port      int    // UDP and TCP; 0 = any
+	Genesis   string // genesis hash of its ledger, base58; "" = any that is not public
+	Bootstrap []string
+}
+
+// mainnetEnabled stays false until the payment program is audited.
+const mainnetEnabled = false
+
+const defaultPort = 4801
+
+// Networks that exist, bound to their ledgers.
+var networks = []Network{
+	{Name: "localnet", Local: true},
+	{Name: "devnet", Port: defaultPort, Genesis: "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"},
+	{Name: "mainnet", Port: defaultPort, Genesis: "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"},
+}
+
+// publicGenesis are ledgers that no localnet may run on: test relaxations never meet real money.
+var publicGenesis = []string{
+	networks[1].Genesis, networks[2].Genesis, "4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY", // the last: testnet
+}
+
+// NetworkByName finds a network; any "localnet-<suffix>" exists. Errors: *market.Error with code "unknown-network", "network-off".
+func NetworkByName(name string) (Network, error) {
+	if suffix, ok := strings.CutPrefix(name, "localnet-"); ok && suffix != "" && len(suffix) <= 16 &&
+		strings.Trim(suffix, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
+		return Network{Name: name, Local: true}, nil
+	}
+	for _, n := range networks {
+		if n.Name != name {
+			continue
+		}
+		if name == "mainnet" && !mainnetEnabled {
+			return Network{}, &market.Error{
+				Code: "network-off", Op: "choose network", Kind: market.KindDenied,
+				Detail: "mainnet stays off until the payment program is audited", Hint: "use devnet or localnet",
+			}
+		}
+		return n, nil
+	}
+	return Network{}, &market.Error{
+		Code: "unknown-network", Op: "choose network", Kind: market.KindInvalid, Detail: fmt.Sprintf("%q", name),
+		Hint: "use devnet, localnet or localnet-<name>",
+	}
+}
+
+// CheckGenesis refuses a ledger that does not belong to the network. Errors: *market.Error with code "wrong-ledger".
+func (n Network) CheckGenesis(genesis string) error {
+	bad := n.Genesis != "" && genesis != n.Genesis
+	if n.Local {
+		for _, g := range publicGenesis {
+			bad = bad || g == genesis
+		}
+	}
+	if bad {
+		return &market.Error{
+			Code: "wrong-ledger", Op: "check ledger of " + n.Name, Kind: market.KindInvalid, Detail: "its genesis hash is " + genesis,
+			Hint: "set escrow.rpc to a ledger of this network",
+		}
+	}
+	return nil
+}
+
+// Prefix starts all protocol ids and topics: "/gpuai/<name>".
+func (n Network) Prefix() string { return "/gpuai/" + n.Name }
+
+// Protocol returns a stream protocol's id: "/gpuai/<net>/quote/1" for ("quote", 1).
+func (n Network) Protocol(name string, major int) protocol.ID {
+	return protocol.ID(fmt.Sprintf("%s/%s/%d", n.Prefix(), name, major))
+}
+
+// Version is what identify announces; a peer with another one is of another network.
+func (n Network) Version() string { return n.Prefix() + "/1" }

@@ -1,0 +1,106 @@
+package p2p
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	relayproto "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+const dialTimeout = 10 * time.Second
+
+func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]libp2p.Option, error) {
+	conns, err := connmgr.NewConnManager(h.profile.low, h.profile.high, connmgr.WithGracePeriod(time.Minute))
+	if err != nil {
+		return nil, fmt.Errorf("start libp2p host: %w", err)
+	}
+	opts := []libp2p.Option{
+		libp2p.Identity(key), libp2p.ListenAddrStrings(h.listen()...), libp2p.Transport(quic.NewTransport), libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.ConnectionManager(conns), libp2p.ResourceManager(limits), libp2p.ConnectionGater(h.gate),
+		libp2p.ProtocolVersion(h.net.Version()), libp2p.UserAgent("gpuai"), libp2p.SwarmOpts(swarm.WithDialTimeout(dialTimeout)),
+		libp2p.AddrsFactory(func(in []ma.Multiaddr) []ma.Multiaddr { return announce(in, h.net.Local, h.cfg.Announce == "relay") }),
+		libp2p.EnableNATService(), libp2p.EnableHolePunching(),
+	}
+	if !h.net.Local {
+		opts = append(opts, libp2p.NonPublicAddrPublishing(false), libp2p.EnableAutoNATv2())
+	}
+	if h.cfg.Infra || h.net.Local {
+		opts = append(opts, libp2p.ForceReachabilityPublic())
+	} else {
+		opts = append(opts, libp2p.EnableAutoRelayWithPeerSource(h.relays,
+			autorelay.WithNumRelays(maxRelays), autorelay.WithMinCandidates(1), autorelay.WithBootDelay(15*time.Second),
+			autorelay.WithMinInterval(30*time.Second)))
+		if h.profile == profileRig {
+			opts = append(opts, libp2p.NATPortMap())
+		}
+	}
+	if h.cfg.Infra {
+		opts = append(opts, libp2p.EnableRelayService(relay.WithResources(relayResources())))
+	}
+	if h.cfg.Metrics == nil {
+		opts = append(opts, libp2p.DisableMetrics())
+	} else {
+		opts = append(opts, libp2p.PrometheusRegisterer(h.cfg.Metrics))
+	}
+	return append(opts, h.cfg.Options...), nil
+}
+
+func (h *Host) listen() []string {
+	if len(h.cfg.Listen) > 0 {
+		return h.cfg.Listen
+	}
+	var out []string
+	for _, ip := range []string{"/ip4/0.0.0.0", "/ip6/::"} {
+		out = append(out, fmt.Sprintf("%s/udp/%d/quic-v1", ip, h.net.Port), fmt.Sprintf("%s/tcp/%d", ip, h.net.Port))
+	}
+	return out
+}
+
+// relayResources lets a voucher stream live through a relay: libp2p's default of 2 minutes and 128 KiB cuts it.
+func relayResources() relay.Resources {
+	r := relay.DefaultResources()
+	r.Limit = &relay.RelayLimit{Duration: 30 * time.Minute, Data: 4 << 20}
+	r.ReservationTTL = time.Hour
+	r.MaxReservations = 256
+	r.MaxCircuits = 16
+	r.MaxReservationsPerIP = 8
+	return r
+}
+
+// relays feeds AutoRelay with connected peers that relay, then bootstrap nodes.
+func (h *Host) relays(ctx context.Context, num int) <-chan peer.AddrInfo {
+	out := make(chan peer.AddrInfo, num)
+	defer close(out)
+	lp := h.Libp2p()
+	if lp == nil {
+		return out
+	}
+	seen := map[peer.ID]bool{}
+	add := func(info peer.AddrInfo) {
+		if len(seen) < num && !seen[info.ID] && len(info.Addrs) > 0 && ctx.Err() == nil {
+			seen[info.ID] = true
+			out <- info // its buffer holds num
+		}
+	}
+	for _, p := range lp.Network().Peers() {
+		if has, err := lp.Peerstore().SupportsProtocols(p, relayproto.ProtoIDv2Hop); err == nil && len(has) > 0 {
+			add(lp.Peerstore().PeerInfo(p))
+		}
+	}
+	for _, b := range h.boot {
+		add(b)
+	}
+	return out
+}

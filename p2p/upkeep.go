@@ -1,0 +1,364 @@
+package p2p
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+const (
+	leaseTag    = "lease"
+	maxDials    = 8
+	lostFor     = 15 * time.Minute
+	saveEvery   = time.Minute
+	backoffBase = 30 * time.Second
+	backoffMax  = time.Hour
+)
+
+// Delays before redials: of a lost connection, then each last one; of a live lease's.
+var (
+	lostDelays  = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute}
+	leaseDelays = []time.Duration{0, time.Second, 2 * time.Second, 5 * time.Second}
+)
+
+// entry is one known peer.
+type entry struct {
+	rec   PeerRecord
+	addrs []ma.Multiaddr
+	boot  bool
+	lease bool      // redial without end
+	lost  time.Time // of a connection that we did not close; zero: none
+	next  time.Time // no dial before
+	tries int
+	busy  bool // being dialled
+	dirty bool
+}
+
+// upkeep holds connections: nothing else in libp2p redials a lost one, and without it a healed split never heals the gossip.
+type upkeep struct {
+	h *Host
+
+	mu    sync.Mutex
+	peers map[peer.ID]*entry
+	drop  []market.NodeID
+}
+
+func newUpkeep(h *Host) *upkeep {
+	k := &upkeep{h: h, peers: map[peer.ID]*entry{}}
+	for _, b := range h.boot {
+		if b.ID != h.self {
+			k.get(b.ID).addrs, k.get(b.ID).boot = b.Addrs, true
+		}
+	}
+	return k
+}
+
+func (k *upkeep) serve(ctx context.Context) error {
+	var g errgroup.Group
+	g.SetLimit(maxDials)
+	defer func() { _ = g.Wait() }() // dials end with ctx and return nil
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	saved := time.Now()
+	for {
+		k.round(ctx, &g, time.Now())
+		if time.Since(saved) >= saveEvery {
+			k.save(ctx)
+			saved = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// round starts the dials that are due.
+func (k *upkeep) round(ctx context.Context, g *errgroup.Group, now time.Time) {
+	for _, p := range k.due(now) {
+		if !g.TryGo(func() error { k.dial(ctx, p); return nil }) {
+			k.mu.Lock()
+			k.peers[p].busy = false
+			k.mu.Unlock()
+		}
+	}
+}
+
+// due chooses whom to dial, most wanted first, and marks them busy.
+func (k *upkeep) due(now time.Time) []peer.ID {
+	lp := k.h.Libp2p()
+	direct := 0
+	for _, p := range lp.Network().Peers() {
+		if lp.Network().Connectedness(p) == network.Connected {
+			direct++
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []peer.ID
+	for p, e := range k.peers {
+		if e.busy || now.Before(e.next) || lp.Network().Connectedness(p) == network.Connected || k.h.gate.banned(p) {
+			continue
+		}
+		if !e.lost.IsZero() && now.Sub(e.lost) > lostFor {
+			e.lost = time.Time{}
+		}
+		if e.lease || !e.lost.IsZero() || direct < k.h.profile.wanted && len(e.addrs) > 0 {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b peer.ID) int { return k.peers[b].rank() - k.peers[a].rank() })
+	if len(out) > maxDials {
+		out = out[:maxDials]
+	}
+	for _, p := range out {
+		k.peers[p].busy = true
+		if direct == 0 && k.peers[p].boot {
+			k.peers[p].tries = 0 // isolated: bootstrap nodes know no long back-off
+		}
+	}
+	return out
+}
+
+func (e *entry) rank() int {
+	switch {
+	case e.lease:
+		return 3
+	case !e.lost.IsZero():
+		return 2
+	case e.boot:
+		return 1
+	}
+	return 0
+}
+
+func (k *upkeep) dial(ctx context.Context, p peer.ID) {
+	k.mu.Lock()
+	e := k.peers[p]
+	addrs := e.addrs
+	k.mu.Unlock()
+	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	err := k.h.Libp2p().Connect(dctx, peer.AddrInfo{ID: p, Addrs: addrs})
+	cancel()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e.busy = false
+	if err == nil || ctx.Err() != nil {
+		return // what a good connection changes, identify will report
+	}
+	k.h.log.Debug("dial failed", "peer", p, "err", err)
+	e.rec.Fails = min(e.rec.Fails, 254) + 1
+	e.dirty = true
+	e.next = time.Now().Add(k.wait(e))
+	e.tries++
+}
+
+// wait is how long to leave a peer alone after another failed dial.
+func (k *upkeep) wait(e *entry) time.Duration {
+	switch {
+	case e.lease:
+		return leaseDelays[min(e.tries+1, len(leaseDelays)-1)]
+	case !e.lost.IsZero():
+		return lostDelays[min(e.tries+1, len(lostDelays)-1)]
+	case e.boot && k.h.net.Local:
+		return 2 * time.Second // a demo's nodes start in any order
+	case e.boot && e.tries == 0:
+		return 15 * time.Second
+	}
+	d := min(backoffBase<<min(e.tries, 7), backoffMax)
+	return d/2 + rand.N(d) // ± 50 %: whole farms must not redial in step
+}
+
+func (k *upkeep) get(p peer.ID) *entry {
+	e := k.peers[p]
+	if e == nil {
+		e = &entry{}
+		e.rec.ID, _ = NodeOf(p)
+		k.peers[p] = e
+	}
+	return e
+}
+
+// identified: a peer of our network is connected.
+func (k *upkeep) identified(p peer.ID, addrs []ma.Multiaddr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.get(p)
+	now := time.Now()
+	e.rec.LastSeen, e.rec.LastOK, e.rec.Fails, e.dirty = now, now, 0, true
+	e.lost, e.tries, e.next = time.Time{}, 0, time.Time{}
+	if len(addrs) > 0 {
+		e.addrs = addrs
+	}
+	if e.lease {
+		k.h.Libp2p().ConnManager().Protect(p, leaseTag) // it may have been asked for before the host was up
+	}
+	k.evict()
+}
+
+func (k *upkeep) disconnected(p peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.peers[p]
+	if e == nil || k.h.gate.banned(p) {
+		return
+	}
+	now := time.Now()
+	e.lost, e.tries, e.next = now, 0, now.Add(lostDelays[0])
+	if e.lease {
+		e.next = now
+	}
+}
+
+// ownAddressChanged: a new network may reach what the old one did not.
+func (k *upkeep) ownAddressChanged() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, e := range k.peers {
+		if e.lost.IsZero() && !e.lease {
+			e.tries, e.next = 0, time.Time{}
+		}
+	}
+}
+
+func (k *upkeep) keepConnected(id market.NodeID, addrs []string) {
+	p, err := PeerOf(id)
+	if err != nil || p == k.h.self {
+		return
+	}
+	k.mu.Lock()
+	e := k.get(p)
+	e.lease, e.next = true, time.Time{}
+	if a := parseAddrs(addrs, maxPeerAddrs); len(a) > 0 {
+		e.addrs = a
+	}
+	k.mu.Unlock()
+	if lp := k.h.Libp2p(); lp != nil {
+		lp.ConnManager().Protect(p, leaseTag)
+	}
+}
+
+func (k *upkeep) forget(id market.NodeID) {
+	p, err := PeerOf(id)
+	if err != nil {
+		return
+	}
+	k.mu.Lock()
+	if e := k.peers[p]; e != nil {
+		e.lease = false
+	}
+	k.mu.Unlock()
+	if lp := k.h.Libp2p(); lp != nil {
+		lp.ConnManager().Unprotect(p, leaseTag)
+	}
+}
+
+func (k *upkeep) learn(id market.NodeID, addrs []string) {
+	p, err := PeerOf(id)
+	a := parseAddrs(addrs, maxAnnounced)
+	if err != nil || p == k.h.self || len(a) == 0 {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.get(p)
+	e.addrs, e.rec.LastSeen, e.dirty = a, time.Now(), true
+	k.evict()
+}
+
+// evict keeps the book at its size: most fails first, then oldest.
+func (k *upkeep) evict() {
+	for len(k.peers) > maxBook {
+		var worst peer.ID
+		for p, e := range k.peers {
+			if e.boot || e.lease || e.busy {
+				continue
+			}
+			w := k.peers[worst]
+			if w == nil || e.rec.Fails > w.rec.Fails || e.rec.Fails == w.rec.Fails && e.rec.LastSeen.Before(w.rec.LastSeen) {
+				worst = p
+			}
+		}
+		if worst == "" {
+			return
+		}
+		if len(k.drop) < maxSave {
+			k.drop = append(k.drop, k.peers[worst].rec.ID)
+		}
+		delete(k.peers, worst)
+	}
+}
+
+func (k *upkeep) load(ctx context.Context) {
+	if k.h.store == nil {
+		return
+	}
+	recs, err := k.h.store.Peers(ctx)
+	if err != nil {
+		k.h.log.Warn("read peer book", "err", err)
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, r := range recs[:min(len(recs), maxBook)] {
+		p, err := PeerOf(r.ID)
+		if err != nil || p == k.h.self {
+			continue
+		}
+		e := k.get(p)
+		e.rec = r
+		if len(e.addrs) == 0 {
+			e.addrs = parseAddrs(r.Addrs, maxPeerAddrs)
+		}
+		if time.Now().Before(r.BannedUntil) {
+			k.h.gate.ban(p, r.BannedUntil)
+		}
+	}
+}
+
+func (k *upkeep) save(ctx context.Context) {
+	if k.h.store == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	k.mu.Lock()
+	var put []PeerRecord
+	var saved []*entry
+	for _, e := range k.peers {
+		if !e.dirty || len(put) == maxSave || e.rec.ID == (market.NodeID{}) {
+			continue
+		}
+		r := e.rec
+		r.Addrs = nil
+		for _, a := range e.addrs {
+			r.Addrs = append(r.Addrs, a.String())
+		}
+		put, saved = append(put, r), append(saved, e)
+		e.dirty = false
+	}
+	drop := k.drop
+	k.drop = nil
+	k.mu.Unlock()
+	if len(put) == 0 && len(drop) == 0 {
+		return
+	}
+	if err := k.h.store.SavePeers(ctx, put, drop); err != nil {
+		k.h.log.Warn("save peer book", "err", err)
+		k.mu.Lock()
+		for _, e := range saved {
+			e.dirty = true
+		}
+		k.mu.Unlock()
+	}
+}
