@@ -194,7 +194,7 @@ func TestAllocation_SumIsTotal(t *testing.T) {
 		for _, p := range sent {
 			payee, _, _ = payee.TakePayment(p)
 		}
-		if payee.PaidSum() != payer.PaidSum() || payee.Newest != payer.Newest {
+		if payee.PaidSum() != payer.PaidSum() || payee.Newest.Amount != payer.Newest.Amount {
 			t.Fatalf("after the repeats: payee %d of %d, payer %d of %d", payee.PaidSum(), payee.Newest.Amount, payer.PaidSum(), payer.Newest.Amount)
 		}
 	})
