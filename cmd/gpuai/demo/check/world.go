@@ -1,8 +1,10 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
@@ -48,17 +50,20 @@ func readWorld(text []byte) (*world, error) {
 }
 
 func (w *world) line(line string) (err error) {
-	var word string
 	var a [8]int64
+	words := strings.Fields(line)
 	scan := func(n int) []int64 {
-		args := []any{&word}
-		for i := range n {
-			args = append(args, &a[i])
+		if len(words) != n+1 {
+			err = fmt.Errorf("%d numbers wanted", n)
+			return a[:n]
 		}
-		_, err = fmt.Sscan(line, args...)
+		for i, text := range words[1:] {
+			v, bad := strconv.ParseInt(text, 10, 16) // fmt.Sscan would read 018 as octal
+			err, a[i] = errors.Join(err, bad), v
+		}
 		return a[:n]
 	}
-	switch strings.Fields(line)[0] {
+	switch words[0] {
 	case "size":
 		v := scan(2)
 		w.width, w.height = int(v[0]), int(v[1])
