@@ -1,0 +1,30 @@
+package offers
+
+import (
+	"net"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+)
+
+// scoreParams: mesh delivery (P3) stays off, since on a sparse topic it punishes the honest.
+func (s *Service) scoreParams(topic string) *pubsub.PeerScoreParams {
+	tenMinutes := pubsub.ScoreParameterDecay(10 * time.Minute)
+	p := &pubsub.PeerScoreParams{
+		Topics: map[string]*pubsub.TopicScoreParams{topic: {
+			TopicWeight: 1, TimeInMeshWeight: 0.01, TimeInMeshQuantum: time.Second, TimeInMeshCap: 600,
+			FirstMessageDeliveriesWeight: 1, FirstMessageDeliveriesDecay: tenMinutes, FirstMessageDeliveriesCap: 50,
+			InvalidMessageDeliveriesWeight: -50, InvalidMessageDeliveriesDecay: pubsub.ScoreParameterDecay(time.Hour),
+		}},
+		AppSpecificScore: s.score, AppSpecificWeight: 1,
+		IPColocationFactorWeight: -5, IPColocationFactorThreshold: 16,
+		BehaviourPenaltyWeight: -10, BehaviourPenaltyThreshold: 6, BehaviourPenaltyDecay: tenMinutes,
+		DecayInterval: time.Second, DecayToZero: 0.01, RetainScore: time.Hour, SeenMsgTTL: seenTTL,
+	}
+	for _, c := range []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"} {
+		if _, n, err := net.ParseCIDR(c); err == nil {
+			p.IPColocationFactorWhitelist = append(p.IPColocationFactorWhitelist, n)
+		}
+	}
+	return p
+}

@@ -1,0 +1,278 @@
+package offers
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"sync"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p"
+)
+
+const (
+	seenTTL         = 10 * time.Minute
+	maxMessage      = 8 << 10
+	maxControl      = 64 << 10
+	banAfter        = 10 // violations within an hour
+	banFor          = time.Hour
+	violationWindow = time.Hour
+)
+
+// Sink takes verified Offers, also withdrawals (no Groups), each newer than the last of its provider. Called from one goroutine.
+type Sink interface {
+	Offer(o market.Offer, raw []byte)
+}
+
+// Service gossips and syncs the Offers of one network.
+type Service struct {
+	host    *p2p.Host
+	sink    Sink
+	log     *slog.Logger
+	network string
+	now     func() time.Time
+	self    peer.ID
+
+	set       *set
+	queue     *queue
+	perPeer   *limiters[peer.ID]
+	perSigner *limiters[market.NodeID]
+	perNode   *rate.Limiter
+	syncPeer  *limiters[peer.ID]
+	syncNode  *rate.Limiter
+	joined    chan peer.ID
+	ready     chan struct{}
+
+	mu    sync.Mutex
+	topic *pubsub.Topic
+	blame map[peer.ID]*blame
+}
+
+type blame struct {
+	since time.Time
+	count int
+}
+
+// New wires the service and does no I/O.
+func New(h *p2p.Host, sink Sink, log *slog.Logger) *Service {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{
+		host: h, sink: sink, log: log, network: h.Network().Name, now: time.Now, set: newSet(), queue: newQueue(),
+		perPeer: newLimiters[peer.ID](peerRate, peerBurst), perSigner: newLimiters[market.NodeID](signerRate, signerBurst),
+		perNode: rate.NewLimiter(nodeRate, nodeRate), syncPeer: newLimiters[peer.ID](5.0/60, 5), syncNode: rate.NewLimiter(50.0/60, 50),
+		joined: make(chan peer.ID, 256), ready: make(chan struct{}), blame: map[peer.ID]*blame{},
+	}
+	s.self, _ = p2p.PeerOf(h.ID()) // the host was made from the same key
+	return s
+}
+
+// topicName is the one topic of all Offers; the numbers stay in the name so that it can be split.
+func topicName(n p2p.Network) string { return n.Prefix() + "/book/1/1/0" }
+
+// Serve gossips and syncs until ctx ends. It waits for the host. Call it once. Errors: gossip could not start.
+func (s *Service) Serve(ctx context.Context) error {
+	select {
+	case <-s.host.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	topic, err := s.join(ctx)
+	if err != nil {
+		return err
+	}
+	sub, err := topic.Subscribe(pubsub.WithBufferSize(2048))
+	if err != nil {
+		return fmt.Errorf("subscribe to offers: %w", err)
+	}
+	defer sub.Cancel()
+	events, err := topic.EventHandler()
+	if err != nil {
+		return fmt.Errorf("watch subscribers of offers: %w", err)
+	}
+	defer events.Cancel()
+	s.mu.Lock()
+	s.topic = topic
+	s.mu.Unlock()
+	lp := s.host.Libp2p()
+	id := s.host.Network().Protocol("sync", 1)
+	lp.SetStreamHandler(id, s.handleSync)
+	defer lp.RemoveStreamHandler(id)
+	close(s.ready)
+	g.Go(func() error { return s.drain(ctx, sub) })
+	g.Go(func() error { return s.watch(ctx, events) })
+	g.Go(func() error { return s.queue.serve(ctx, s.deliver) })
+	g.Go(func() error { return s.syncLoop(ctx) })
+	return g.Wait()
+}
+
+// drain empties the subscription: the validator has already taken what is in it.
+func (s *Service) drain(ctx context.Context, sub *pubsub.Subscription) error {
+	for {
+		if _, err := sub.Next(ctx); err != nil {
+			return stopped(ctx, err)
+		}
+	}
+}
+
+func (s *Service) watch(ctx context.Context, events *pubsub.TopicEventHandler) error {
+	for {
+		e, err := events.NextPeerEvent(ctx)
+		if err != nil {
+			return stopped(ctx, err)
+		}
+		if e.Type == pubsub.PeerJoin {
+			select {
+			case s.joined <- e.Peer:
+			default: // plenty to sync with already
+			}
+		}
+	}
+}
+
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("gossip offers: %w", err)
+}
+
+func (s *Service) deliver(i item) {
+	s.host.Learn(i.offer.Provider, i.offer.Reach)
+	s.sink.Offer(i.offer, i.raw)
+}
+
+// Publish spreads an own Offer (wire.SealOffer), which must pass the validator of every node; ≥ 10 s apart, withdrawals at once. It waits
+// for Serve. With no peer it is kept, and sync hands it on. Errors: *market.Error with code "offer-invalid"; ctx.
+func (s *Service) Publish(ctx context.Context, raw []byte) error {
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
+		return fmt.Errorf("publish offer: %w", ctx.Err())
+	}
+	s.mu.Lock()
+	topic := s.topic
+	s.mu.Unlock()
+	if err := topic.Publish(ctx, raw); err != nil {
+		return &market.Error{Code: "offer-invalid", Op: "publish offer", Kind: market.KindInvalid, Err: err}
+	}
+	return nil
+}
+
+// Stats are counts for health and tests.
+type Stats struct {
+	Offers      int    // held, withdrawn ones included
+	Subscribers int    // peers on the topic
+	Dropped     uint64 // lost because the Sink was too slow
+}
+
+// Stats returns the current counts.
+func (s *Service) Stats() Stats {
+	var out Stats
+	s.mu.Lock()
+	if s.topic != nil {
+		out.Subscribers = len(s.topic.ListPeers())
+	}
+	s.mu.Unlock()
+	s.set.mu.RLock()
+	out.Offers = len(s.set.docs)
+	s.set.mu.RUnlock()
+	s.queue.mu.Lock()
+	out.Dropped = s.queue.dropped
+	s.queue.mu.Unlock()
+	return out
+}
+
+// violation counts what only a broken or hostile peer sends; ten in an hour ban it.
+func (s *Service) violation(p peer.ID, cause error) {
+	if p == s.self {
+		return
+	}
+	now := s.now()
+	s.mu.Lock()
+	b := s.blame[p]
+	if b == nil || now.Sub(b.since) > violationWindow {
+		if b == nil && len(s.blame) >= maxLimiters {
+			clear(s.blame) // forgetting is cheaper than growing; bans already made stay
+		}
+		b = &blame{since: now}
+		s.blame[p] = b
+	}
+	b.count++
+	ban := b.count == banAfter
+	if ban {
+		delete(s.blame, p)
+	}
+	s.mu.Unlock()
+	if id, ok := p2p.NodeOf(p); ok && ban {
+		s.host.Ban(id, now.Add(banFor), cause.Error())
+	}
+}
+
+// score is the application's part of a peer's gossip score: −20 per violation.
+func (s *Service) score(p peer.ID) float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.blame[p]; b != nil && s.now().Sub(b.since) <= violationWindow {
+		return -20 * float64(b.count)
+	}
+	return 0
+}
+
+// join starts gossipsub and joins the topic.
+func (s *Service) join(ctx context.Context) (*pubsub.Topic, error) {
+	n := s.host.Network()
+	name := topicName(n)
+	filter := pubsub.NewRegexpSubscriptionFilter(regexp.MustCompile("^" + regexp.QuoteMeta(n.Prefix()) + "/book/1/[0-9]{1,4}/[0-9]{1,4}$"))
+	ps, err := pubsub.NewGossipSub(ctx, s.host.Libp2p(),
+		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(), pubsub.WithMessageIdFn(messageID),
+		pubsub.WithGossipSubParams(params()), pubsub.WithFloodPublish(true), pubsub.WithPeerExchange(false),
+		pubsub.WithPeerScore(s.scoreParams(name), thresholds()), pubsub.WithMaxMessageSize(maxMessage), pubsub.WithMaxControlMessageSize(maxControl),
+		pubsub.WithPeerOutboundQueueSize(256), pubsub.WithValidateQueueSize(512), pubsub.WithSeenMessagesTTL(seenTTL),
+		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(filter, 300)),
+		pubsub.WithGossipSubProtocols([]protocol.ID{pubsub.GossipSubID_v12, pubsub.GossipSubID_v11}, pubsub.GossipSubDefaultFeatures))
+	if err != nil {
+		return nil, fmt.Errorf("start gossip: %w", err)
+	}
+	if err := ps.RegisterTopicValidator(name, s.gossip, pubsub.WithValidatorInline(true)); err != nil {
+		return nil, fmt.Errorf("start gossip: register validator: %w", err)
+	}
+	topic, err := ps.Join(name)
+	if err != nil {
+		return nil, fmt.Errorf("start gossip: join %s: %w", name, err)
+	}
+	return topic, nil
+}
+
+// messageID covers the whole data, signature included: ids are marked seen before the validator runs, so without it a forged copy would
+// suppress the real Offer.
+func messageID(m *pb.Message) string {
+	h := sha256.New()
+	h.Write([]byte(m.GetTopic()))
+	h.Write([]byte{0})
+	h.Write(m.GetData())
+	return string(h.Sum(nil)[:16])
+}
+
+func params() pubsub.GossipSubParams {
+	p := pubsub.DefaultGossipSubParams()
+	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout, p.Dlazy = 6, 5, 8, 4, 2, 6
+	p.HeartbeatInterval, p.HistoryLength, p.HistoryGossip = time.Second, 6, 3
+	return p
+}
+
+func thresholds() *pubsub.PeerScoreThresholds {
+	return &pubsub.PeerScoreThresholds{GossipThreshold: -100, PublishThreshold: -500, GraylistThreshold: -2000, OpportunisticGraftThreshold: 2}
+}

@@ -1,0 +1,364 @@
+package offers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-msgio"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// Limits of sync/1.
+const (
+	syncFrame    = 64 << 10
+	syncSession  = 4 << 20 // bytes each way
+	syncTimeout  = 30 * time.Second
+	syncEvery    = 10 * time.Minute
+	startSyncs   = 3
+	gapAfter     = time.Minute
+	idsPerFrame  = 4000
+	docsPerFrame = 60 << 10 // bytes
+	maxSyncIDs   = maxSet
+)
+
+var errSync = errors.New("peer broke sync/1")
+
+// syncLoop syncs with the first 3 peers, again after a minute without any, and every 10 minutes with a random subscriber.
+func (s *Service) syncLoop(ctx context.Context) error {
+	left, alone := startSyncs, s.now()
+	next := time.NewTimer(jitter(syncEvery))
+	defer next.Stop()
+	check := time.NewTicker(5 * time.Second)
+	defer check.Stop()
+	for {
+		var p peer.ID
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-check.C:
+			now := s.now()
+			if s.host.Peers() > 0 {
+				alone = now
+			} else if now.Sub(alone) > gapAfter {
+				left = startSyncs
+			}
+			s.set.expire(now)
+			continue
+		case p = <-s.joined:
+			if left == 0 {
+				continue
+			}
+		case <-next.C:
+			next.Reset(jitter(syncEvery))
+			if p = s.randomSubscriber(); p == "" {
+				continue
+			}
+		}
+		if err := s.syncWith(ctx, p); err != nil {
+			s.log.Debug("sync offers", "peer", p, "err", err)
+			continue
+		}
+		left = max(left-1, 0)
+	}
+}
+
+// jitter spreads by ± 20 %.
+func jitter(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5) }
+
+func (s *Service) randomSubscriber() peer.ID {
+	s.mu.Lock()
+	peers := s.topic.ListPeers()
+	s.mu.Unlock()
+	if len(peers) == 0 {
+		return ""
+	}
+	return peers[rand.IntN(len(peers))]
+}
+
+// syncWith exchanges Offers with one connected node: afterwards both hold the union, up to 4 MiB each way. Errors: unreachable, peer at fault.
+func (s *Service) syncWith(ctx context.Context, p peer.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	st, err := s.host.Libp2p().NewStream(ctx, p, s.host.Network().Protocol("sync", 1))
+	if err != nil {
+		return fmt.Errorf("sync offers: open stream: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = st.Reset() }) // unblocks reads; the error is reported by them
+	defer stop()
+	_ = st.SetDeadline(time.Now().Add(syncTimeout)) // without a deadline ctx still ends it
+	err = s.client(newFramer(st))
+	s.finish(p, st, err)
+	return err
+}
+
+// handleSync serves one session; libp2p calls it in the stream's goroutine.
+func (s *Service) handleSync(st network.Stream) {
+	p := st.Conn().RemotePeer()
+	now := s.now()
+	if !s.syncPeer.allow(p, now) || !s.syncNode.AllowN(now, 1) {
+		_ = st.ResetWithError(0x1003) // rate limited; nothing more to do with the stream
+		return
+	}
+	if err := st.SetDeadline(time.Now().Add(syncTimeout)); err != nil {
+		_ = st.Reset() // an undying stream is worse than none
+		return
+	}
+	err := s.server(newFramer(st))
+	if err != nil {
+		s.log.Debug("serve sync of offers", "peer", p, "err", err)
+	}
+	s.finish(p, st, err)
+}
+
+func (s *Service) finish(p peer.ID, st network.Stream, err error) {
+	if err == nil {
+		_ = st.Close() // all that counts has been answered
+		return
+	}
+	_ = st.Reset() // the error is what is reported
+	if errors.Is(err, errBad) || errors.Is(err, errSync) {
+		s.violation(p, err)
+	}
+}
+
+// client: Open both ways; on a difference it reads the server's ids, then sends what it needs and what the server lacks, then reads docs.
+func (s *Service) client(f *framer) error {
+	mine := s.set.list(s.now())
+	if err := f.write(&wire.PBSync{Open: s.open(mine)}); err != nil {
+		return err
+	}
+	open, err := f.read()
+	if err != nil {
+		return err
+	}
+	if open.Open == nil {
+		return fmt.Errorf("%w: no open", errSync)
+	}
+	if bytes.Equal(open.Open.Hash, hashIDs(mine)) {
+		return nil
+	}
+	theirs, err := f.readIDs()
+	if err != nil {
+		return err
+	}
+	var need, give []market.DocID
+	for id := range theirs {
+		if !s.set.has(id) {
+			need = append(need, id)
+		}
+	}
+	for _, id := range mine {
+		if _, ok := theirs[id]; !ok {
+			give = append(give, id)
+		}
+	}
+	for len(need) > 0 {
+		n := min(len(need), idsPerFrame)
+		if err := f.write(&wire.PBSync{Need: &wire.PBSyncIDs{Ids: packIDs(need[:n])}}); err != nil {
+			return err
+		}
+		need = need[n:]
+	}
+	if err := s.writeDocs(f, give); err != nil {
+		return err
+	}
+	return s.readDocs(f, nil)
+}
+
+func (s *Service) server(f *framer) error {
+	open, err := f.read()
+	if err != nil {
+		return err
+	}
+	if open.Open == nil {
+		return fmt.Errorf("%w: no open", errSync)
+	}
+	mine := s.set.list(s.now())
+	if err := f.write(&wire.PBSync{Open: s.open(mine)}); err != nil || bytes.Equal(open.Open.Hash, hashIDs(mine)) {
+		return err
+	}
+	for rest := mine; len(rest) > 0; {
+		n := min(len(rest), idsPerFrame)
+		if err := f.write(&wire.PBSync{Ids: &wire.PBSyncIDs{Ids: packIDs(rest[:n])}}); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	if err := f.write(&wire.PBSync{Done: true}); err != nil {
+		return err
+	}
+	var need []market.DocID
+	err = s.readDocs(f, func(ids []market.DocID) error {
+		if need = append(need, ids...); len(need) > maxSyncIDs {
+			return fmt.Errorf("%w: needs too many", errSync)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.writeDocs(f, need)
+}
+
+func (s *Service) open(ids []market.DocID) *wire.PBSyncOpen {
+	return &wire.PBSyncOpen{NowMs: uint64(s.now().UnixMilli()), Count: uint32(len(ids)), Hash: hashIDs(ids)}
+}
+
+// writeDocs sends what is held of ids, up to the session's size, then Done; the next session goes on.
+func (s *Service) writeDocs(f *framer, ids []market.DocID) error {
+	var batch [][]byte
+	size := 0
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := f.write(&wire.PBSync{Docs: &wire.PBSyncDocs{Envelopes: batch}})
+		batch, size = nil, 0
+		return err
+	}
+	for _, id := range ids {
+		raw, ok := s.set.raw(id)
+		if !ok {
+			continue
+		}
+		if f.wrote+size+len(raw) > syncSession-2*syncFrame {
+			break
+		}
+		if size+len(raw) > docsPerFrame {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		batch = append(batch, raw)
+		size += len(raw) + 8
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	return f.write(&wire.PBSync{Done: true})
+}
+
+// readDocs takes Docs, and Need frames if need is given, until Done.
+func (s *Service) readDocs(f *framer, need func([]market.DocID) error) error {
+	for {
+		m, err := f.read()
+		if err != nil {
+			return err
+		}
+		switch {
+		case m.Done:
+			return nil
+		case m.Docs != nil:
+			for _, raw := range m.Docs.Envelopes {
+				if err := s.take(raw, s.now()); errors.Is(err, errBad) {
+					return err
+				} // others are for this node only: too old, from the future, of a newer version
+			}
+		case m.Need != nil && need != nil:
+			ids, err := unpackIDs(m.Need.Ids)
+			if err == nil {
+				err = need(ids)
+			}
+			if err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("%w: unexpected frame", errSync)
+		}
+	}
+}
+
+func unpackIDs(b []byte) ([]market.DocID, error) {
+	if len(b)%16 != 0 || len(b) == 0 {
+		return nil, fmt.Errorf("%w: %d bytes of ids", errSync, len(b))
+	}
+	out := make([]market.DocID, len(b)/16)
+	for i := range out {
+		copy(out[i][:], b[16*i:])
+	}
+	return out, nil
+}
+
+// framer reads and writes length-prefixed frames within the session's size.
+type framer struct {
+	r     msgio.ReadCloser
+	w     msgio.WriteCloser
+	got   int
+	wrote int
+}
+
+func newFramer(rw io.ReadWriter) *framer {
+	return &framer{r: msgio.NewVarintReaderSize(rw, syncFrame), w: msgio.NewVarintWriter(rw)}
+}
+
+func (f *framer) write(m *wire.PBSync) error {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("write sync frame: %w", err)
+	}
+	f.wrote += len(b)
+	if err := f.w.WriteMsg(b); err != nil {
+		return fmt.Errorf("write sync frame: %w", err)
+	}
+	return nil
+}
+
+func (f *framer) read() (*wire.PBSync, error) {
+	b, err := f.r.ReadMsg()
+	if errors.Is(err, msgio.ErrMsgTooLarge) {
+		return nil, fmt.Errorf("%w: %w", errSync, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read sync frame: %w", err)
+	}
+	defer f.r.ReleaseMsg(b)
+	if f.got += len(b); f.got > syncSession {
+		return nil, fmt.Errorf("%w: session too large", errSync)
+	}
+	return decodeFrame(b)
+}
+
+func decodeFrame(b []byte) (*wire.PBSync, error) {
+	m := &wire.PBSync{}
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: 8}).Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%w: %w", errSync, err)
+	}
+	return m, nil
+}
+
+// readIDs reads Ids frames until Done.
+func (f *framer) readIDs() (map[market.DocID]struct{}, error) {
+	out := map[market.DocID]struct{}{}
+	for {
+		m, err := f.read()
+		if err != nil {
+			return nil, err
+		}
+		if m.Done {
+			return out, nil
+		}
+		if m.Ids == nil {
+			return nil, fmt.Errorf("%w: unexpected frame", errSync)
+		}
+		ids, err := unpackIDs(m.Ids.Ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			out[id] = struct{}{}
+		}
+		if len(out) > maxSyncIDs {
+			return nil, fmt.Errorf("%w: too many ids", errSync)
+		}
+	}
+}

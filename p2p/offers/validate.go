@@ -1,0 +1,125 @@
+package offers
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// Rates of incoming documents. Only the forwarder pays before the signature is checked, else anyone could burn a victim's quota.
+const (
+	peerRate, peerBurst            = 100, 500
+	nodeRate                       = 4000
+	signerBurst                    = 12 // and as many a minute
+	futureSkew                     = time.Minute
+	maxLimiters                    = 4096
+	signerRate          rate.Limit = 12.0 / 60
+)
+
+// errBad marks what every version refuses: its forwarder is to blame. Others are for this node only.
+var (
+	errBad     = errors.New("invalid document")
+	errClock   = errors.New("from the future or expired")
+	errOld     = errors.New("not newer")
+	errLimited = errors.New("rate limited")
+)
+
+// limiters are token buckets by key; when full, idle ones make room.
+type limiters[K comparable] struct {
+	limit rate.Limit
+	burst int
+
+	mu sync.Mutex
+	m  map[K]*rate.Limiter
+}
+
+func newLimiters[K comparable](limit rate.Limit, burst int) *limiters[K] {
+	return &limiters[K]{limit: limit, burst: burst, m: map[K]*rate.Limiter{}}
+}
+
+func (l *limiters[K]) allow(k K, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.m[k]
+	if b == nil {
+		if len(l.m) >= maxLimiters {
+			for old, ob := range l.m {
+				if ob.TokensAt(now) >= float64(l.burst) {
+					delete(l.m, old)
+				}
+			}
+			if len(l.m) >= maxLimiters {
+				return false
+			}
+		}
+		b = rate.NewLimiter(l.limit, l.burst)
+		l.m[k] = b
+	}
+	return b.AllowN(now, 1)
+}
+
+// gossip is the topic's validator.
+func (s *Service) gossip(_ context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
+	now := s.now()
+	own := from == s.self
+	if len(m.Data) > wire.MaxOffer { // 1
+		return pubsub.ValidationReject
+	}
+	if !own && (!s.perPeer.allow(from, now) || !s.perNode.AllowN(now, 1)) { // 2
+		return pubsub.ValidationIgnore
+	}
+	err := s.take(m.Data, now)
+	switch {
+	case err == nil:
+		return pubsub.ValidationAccept
+	case errors.Is(err, errBad):
+		s.violation(from, err)
+		return pubsub.ValidationReject
+	}
+	return pubsub.ValidationIgnore
+}
+
+// take runs the steps that gossip and sync share and keeps a good Offer. Errors: errBad, wire.ErrNewer, errClock, errOld, errLimited.
+func (s *Service) take(raw []byte, now time.Time) error {
+	e, err := wire.Parse(raw, s.network)
+	if errors.Is(err, wire.ErrNewer) { // 1
+		return err
+	}
+	if err == nil && e.Kind != wire.KindOffer {
+		err = errors.New("not an offer")
+	}
+	var o market.Offer
+	if err == nil {
+		o, err = wire.ReadOffer(e) // 3 and 7
+	}
+	if err != nil {
+		return errors.Join(errBad, err)
+	}
+	issued := time.UnixMilli(int64(o.Seq))
+	d := doc{id: e.ID, seq: o.Seq, expires: issued.Add(o.Lifetime), raw: append([]byte{}, raw...)}
+	if issued.After(now.Add(futureSkew)) || !now.Before(d.expires) { // 4
+		return errClock
+	}
+	if !s.set.newer(e.Signer, d.seq, d.id) { // 5
+		return errOld
+	}
+	if err := e.Verify(s.network); err != nil { // 6
+		return errors.Join(errBad, err)
+	}
+	if !s.perSigner.allow(e.Signer, now) { // 8
+		return errLimited
+	}
+	if !s.set.put(e.Signer, d, now) {
+		return errOld
+	}
+	s.queue.push(item{o, d.raw}) // 9
+	return nil
+}
