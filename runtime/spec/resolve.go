@@ -1,0 +1,297 @@
+package spec
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Limits of what a registry may answer.
+const (
+	maxManifest  = 4 << 20
+	maxConfig    = 1 << 20
+	maxLayers    = 127
+	maxRedirects = 3
+	resolveTime  = 30 * time.Second
+)
+
+const acceptManifests = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, " +
+	"application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+
+var challengePart = regexp.MustCompile(`([a-z]+)="([^"]*)"`)
+
+// Resolver turns image names into pinned ImageRefs by asking registries anonymously. Safe for many goroutines.
+type Resolver struct {
+	client *http.Client
+	os     string
+	arch   string
+}
+
+// NewResolver makes a resolver for a platform, "linux/amd64". transport nil: http.DefaultTransport.
+func NewResolver(platform string, transport http.RoundTripper) (*Resolver, error) {
+	system, arch, ok := strings.Cut(platform, "/")
+	if !ok || system == "" || arch == "" {
+		return nil, fmt.Errorf("platform %q: %w: want linux/amd64", platform, market.ErrFormat)
+	}
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	c := &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+		if len(via) > maxRedirects {
+			return fmt.Errorf("more than %d redirects", maxRedirects)
+		}
+		if via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
+			return errors.New("redirect from https to http")
+		}
+		return nil
+	}}
+	return &Resolver{client: c, os: system, arch: arch}, nil
+}
+
+type descriptor struct {
+	MediaType string `json:"mediaType"`
+	Digest    string `json:"digest"`
+	Size      uint64 `json:"size"`
+	Platform  *struct {
+		OS      string `json:"os"`
+		Arch    string `json:"architecture"`
+		Variant string `json:"variant"`
+	} `json:"platform"`
+}
+
+// imageManifest is an image manifest or an index: exactly one of Layers and Manifests counts.
+type imageManifest struct {
+	Config    descriptor   `json:"config"`
+	Layers    []descriptor `json:"layers"`
+	Manifests []descriptor `json:"manifests"`
+}
+
+// Resolve asks the registry what ref is now. The manifest's bytes are hashed here, so the registry cannot say one digest and mean another.
+// UnpackedBytes stays 0: registries do not state it. Errors: *market.Error spec-image (bad name), image-not-found, image-denied,
+// image-refused (platform, layers, not an image), registry-unreachable.
+func (r *Resolver) Resolve(ctx context.Context, ref string) (ImageRef, error) {
+	name, err := ParseReference(ref)
+	if err != nil {
+		return ImageRef{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	q := &lookup{r: r, name: name, ref: ref}
+	want := name.Digest
+	if want == "" {
+		want = name.Tag
+	}
+	m, digest, err := q.manifest(ctx, want)
+	if err != nil {
+		return ImageRef{}, err
+	}
+	if len(m.Manifests) > 0 {
+		d, err := r.pick(m.Manifests, ref)
+		if err != nil {
+			return ImageRef{}, err
+		}
+		if m, digest, err = q.manifest(ctx, d); err != nil {
+			return ImageRef{}, err
+		}
+	}
+	return q.image(ctx, m, digest)
+}
+
+func (r *Resolver) pick(list []descriptor, ref string) (string, error) {
+	var have []string
+	for _, d := range list {
+		if d.Platform == nil || d.Platform.OS == "unknown" { // attestations
+			continue
+		}
+		if d.Platform.OS == r.os && d.Platform.Arch == r.arch && digestPart.MatchString(d.Digest) {
+			return d.Digest, nil
+		}
+		have = append(have, d.Platform.OS+"/"+d.Platform.Arch)
+	}
+	return "", refused(ref, fmt.Sprintf("no image for %s/%s, only for %s", r.os, r.arch, cut(strings.Join(have, " "), 120)))
+}
+
+// lookup is one resolution; it keeps the token of the repository.
+type lookup struct {
+	r     *Resolver
+	name  Reference
+	ref   string
+	token string
+}
+
+func refused(ref, why string) error {
+	return &market.Error{
+		Code: "image-refused", Kind: market.KindInvalid, Op: "resolve image " + ref, Detail: why, Hint: "use another tag or image",
+	}
+}
+
+func (q *lookup) manifest(ctx context.Context, want string) (m imageManifest, digest string, err error) {
+	raw, err := q.get(ctx, "/manifests/"+want, acceptManifests, maxManifest)
+	if err != nil {
+		return m, "", err
+	}
+	sum := sha256.Sum256(raw)
+	digest = "sha256:" + hex.EncodeToString(sum[:])
+	if digestPart.MatchString(want) && want != digest {
+		return m, "", refused(q.ref, "the registry sent another manifest than "+want)
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return m, "", refused(q.ref, "the registry sent no image manifest")
+	}
+	return m, digest, nil
+}
+
+func (q *lookup) image(ctx context.Context, m imageManifest, digest string) (ImageRef, error) {
+	switch {
+	case !digestPart.MatchString(m.Config.Digest):
+		return ImageRef{}, refused(q.ref, "it is no image: the manifest names no config")
+	case len(m.Layers) == 0 || len(m.Layers) > maxLayers:
+		return ImageRef{}, refused(q.ref, fmt.Sprintf("%d layers, 1 to %d are allowed", len(m.Layers), maxLayers))
+	}
+	raw, err := q.get(ctx, "/blobs/"+m.Config.Digest, "*/*", maxConfig)
+	if err != nil {
+		return ImageRef{}, err
+	}
+	if sum := sha256.Sum256(raw); "sha256:"+hex.EncodeToString(sum[:]) != m.Config.Digest {
+		return ImageRef{}, refused(q.ref, "the registry sent another config than the manifest names")
+	}
+	var c struct{ OS, Architecture string }
+	if err := json.Unmarshal(raw, &c); err != nil || c.OS != q.r.os || c.Architecture != q.r.arch {
+		return ImageRef{}, refused(q.ref, fmt.Sprintf("it is for %s/%s, want %s/%s", cut(c.OS, 20), cut(c.Architecture, 20), q.r.os, q.r.arch))
+	}
+	out := ImageRef{Ref: q.ref, Manifest: digest, Config: m.Config.Digest, Platform: q.r.os + "/" + q.r.arch}
+	for _, l := range m.Layers {
+		if l.Size > 1<<42 {
+			return ImageRef{}, refused(q.ref, "a layer claims more than 4 TiB")
+		}
+		out.CompressedBytes += l.Size
+	}
+	return out, nil
+}
+
+func (q *lookup) get(ctx context.Context, path, accept string, limit int64) ([]byte, error) {
+	u := q.name.scheme() + "://" + q.name.apiHost() + "/v2/" + q.name.Repo + path
+	for try := 0; ; try++ {
+		raw, status, challenge, err := q.once(ctx, u, accept, limit)
+		switch {
+		case err != nil:
+			return nil, q.unreachable(err)
+		case status == http.StatusOK:
+			return raw, nil
+		case status == http.StatusUnauthorized && try == 0 && strings.HasPrefix(strings.ToLower(challenge), "bearer "):
+			if err := q.login(ctx, challenge); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, q.status(status, raw)
+		}
+	}
+}
+
+func (q *lookup) once(ctx context.Context, u, accept string, limit int64) (raw []byte, status int, challenge string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
+	}
+	if q.token != "" {
+		req.Header.Set("Authorization", "Bearer "+q.token)
+	}
+	res, err := q.r.client.Do(req)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	raw, err = io.ReadAll(io.LimitReader(res.Body, limit+1))
+	err = errors.Join(err, res.Body.Close())
+	if err == nil && int64(len(raw)) > limit {
+		err = fmt.Errorf("answer above %d bytes", limit)
+	}
+	return raw, res.StatusCode, res.Header.Get("WWW-Authenticate"), err
+}
+
+// login fetches an anonymous pull token from the realm that the registry names.
+func (q *lookup) login(ctx context.Context, challenge string) error {
+	part := map[string]string{}
+	for _, m := range challengePart.FindAllStringSubmatch(challenge, -1) {
+		part[m[1]] = m[2]
+	}
+	u, err := url.Parse(part["realm"])
+	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(q.name.Host) || !loopback(u.Host)) {
+		return q.unreachable(fmt.Errorf("registry names no usable token server: %q", cut(part["realm"], 80)))
+	}
+	v := u.Query()
+	v.Set("service", part["service"])
+	v.Set("scope", "repository:"+q.name.Repo+":pull")
+	u.RawQuery = v.Encode()
+	raw, status, _, err := q.once(ctx, u.String(), "application/json", maxConfig)
+	if err != nil {
+		return q.unreachable(err)
+	}
+	if status != http.StatusOK {
+		return q.status(status, raw)
+	}
+	var t struct {
+		Token  string `json:"token"`
+		Access string `json:"access_token"`
+	}
+	if err := json.Unmarshal(raw, &t); err != nil || t.Token == "" && t.Access == "" {
+		return q.unreachable(errors.New("token server sent no token"))
+	}
+	if q.token = t.Token; q.token == "" {
+		q.token = t.Access
+	}
+	return nil
+}
+
+func (q *lookup) unreachable(err error) error {
+	return &market.Error{
+		Code: "registry-unreachable", Kind: market.KindUnavailable, Op: "resolve image " + q.ref, Err: err,
+		Hint: "check the name's host and your connection, then try again",
+	}
+}
+
+// status turns an answer into an error with the registry's own words.
+func (q *lookup) status(status int, raw []byte) error {
+	e := &market.Error{Kind: market.KindUnavailable, Op: "resolve image " + q.ref, Detail: fmt.Sprintf("HTTP %d%s", status, words(raw))}
+	switch status {
+	case http.StatusNotFound:
+		e.Code, e.Kind, e.Hint = "image-not-found", market.KindNotFound, "check name and tag"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		e.Code, e.Kind, e.Hint = "image-denied", market.KindDenied, "check the name; images that need a login cannot be used yet"
+	default:
+		e.Code, e.Hint = "registry-unreachable", "try again later"
+	}
+	return e
+}
+
+// words returns ": " and the registry's first message, printable and cut, or "".
+func words(raw []byte) string {
+	var body struct {
+		Errors []struct {
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	if json.Unmarshal(raw, &body) != nil || len(body.Errors) == 0 || body.Errors[0].Message == "" {
+		return ""
+	}
+	clean := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, body.Errors[0].Message)
+	return ": " + cut(clean, 120)
+}
