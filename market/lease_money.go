@@ -41,6 +41,15 @@ func (l Lease) limitMS() uint64 {
 	return uint64(d.Milliseconds())
 }
 
+// tickPrice is τ in money: at least one unit of what is not free, or rounding alone would look like a dispute.
+func (l Lease) tickPrice() Amount {
+	p := l.price(l.Terms.Tick)
+	if p == 0 && l.Terms.Rate > 0 {
+		return 1
+	}
+	return p
+}
+
 func (l Lease) tickMS() uint64 { return uint64(l.Terms.Tick.Milliseconds()) }
 
 // stopGrace is the grace that fits into the terms: at most half of the longest time.
@@ -66,7 +75,7 @@ func sub(a, b Amount) Amount {
 func (l Lease) Unpaid() Amount {
 	u := l.Owed()
 	if l.Terms.Prepay && !l.Ready.IsZero() {
-		u = add(u, l.price(l.Terms.Tick))
+		u = add(u, l.tickPrice())
 	}
 	return sub(u, l.Paid)
 }
@@ -80,8 +89,12 @@ func (l Lease) mustFreeze() bool {
 // mayResume: U ≤ ½ τ.
 func (l Lease) mayResume() bool { return l.Unpaid() <= l.price(l.Terms.Tick/2) }
 
-// receiptDue: N ≥ ½ τ, and again each τ/5 while no Payment answers.
+// receiptDue: N ≥ ½ τ, and again each τ/5 while no Payment answers; but also each τ/2 of time, as a sign of life: at a rate so low that half a
+// tick rounds to nothing, the customer's own meter would else starve.
 func (l Lease) receiptDue(now time.Time) bool {
+	if l.Meter.Running && now.Sub(l.ClaimAt) >= l.Terms.Tick/2 {
+		return true
+	}
 	owed, half := l.Owed(), l.price(l.Terms.Tick/2)
 	if n := sub(owed, l.Answered); n == 0 || n < half {
 		return false
@@ -123,13 +136,13 @@ func (l Lease) AtRisk() Amount {
 func (l Lease) ahead() Amount {
 	a := l.AtRisk()
 	if l.Terms.Prepay {
-		a = max(a, l.price(l.Terms.Tick))
+		a = max(a, l.tickPrice())
 	}
 	return a
 }
 
 // trusted is the most that the own meter lets the customer sign: own + max(τ, ahead).
-func (l Lease) trusted() Amount { return add(l.Owed(), max(l.price(l.Terms.Tick), l.ahead())) }
+func (l Lease) trusted() Amount { return add(l.Owed(), max(l.tickPrice(), l.ahead())) }
 
 // payable is what to sign now: the lower of own + max(τ, ahead) and claim + ahead, below all hard caps, never less than before.
 func (l Lease) payable() Amount {

@@ -63,8 +63,14 @@ func (l Lease) cNext(now time.Time) time.Time {
 // silentAt is when an unheard provider counts as silent.
 func (l Lease) silentAt() time.Time { return l.HeardAt.Add(max(2*l.Terms.Tick, silentMin)) }
 
-// resendEvery: no acknowledgement for τ/5, at least 200 ms.
-func (l Lease) resendEvery() time.Duration { return max(l.Terms.Tick/5, 200*time.Millisecond) }
+// resendEvery: no acknowledgement for τ/5, at least 200 ms; once the lease is over there is no hurry.
+func (l Lease) resendEvery() time.Duration {
+	d := max(l.Terms.Tick/5, 200*time.Millisecond)
+	if l.State == Closing {
+		d = max(d, l.AskWait)
+	}
+	return d
+}
 
 // askAt is when the provider is asked for its Status again.
 func (l Lease) askAt() time.Time {
@@ -82,7 +88,7 @@ func (l Lease) askAt() time.Time {
 	if l.AskedAt.After(at) {
 		at = l.AskedAt
 	}
-	return at.Add(max(askEvery, l.Terms.Tick))
+	return at.Add(min(max(l.Terms.Tick*3/4, askPlacing), askEvery)) // receipts come each τ/2
 }
 
 func earliest(t time.Time, more ...time.Time) time.Time {

@@ -12,9 +12,9 @@ import (
 
 // queue holds effects in order. A newer effect of a kind that only states the newest truth replaces the waiting one.
 type queue struct {
-	mu    sync.Mutex
-	list  []market.Effect
-	wake  chan struct{}
+	mu   sync.Mutex
+	list []market.Effect
+	wake chan struct{}
 }
 
 // newestWins are the kinds of which only the last one matters.
