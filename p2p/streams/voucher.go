@@ -156,9 +156,9 @@ type session struct {
 	reqMu   sync.Mutex
 	// wantRelease: the next Release answers a request; it is a push as well.
 	wantRelease atomic.Bool
-	done    chan struct{}
-	err     error
-	once    sync.Once
+	done        chan struct{}
+	err         error
+	once        sync.Once
 }
 
 type reply struct {
