@@ -22,6 +22,7 @@ import (
 type Source struct {
 	From, To string
 	Exclude  []string
+	SHA256   string // wanted hash of a single file, hex; empty = any
 }
 
 // Measure returns the sum of the file sizes of sources in bytes, so that a sender can state it first. Errors: *market.Error spec-path, I/O.
@@ -40,6 +41,7 @@ func Pack(w io.Writer, sources []Source) (Manifest, error) {
 	var m Manifest
 	tw := tar.NewWriter(w)
 	seen := map[string]string{} // path to type
+	want := wanted(sources)
 	err := eachSource(sources, &m, func(name string, e Entry, open func() (fs.File, error)) error {
 		e.Path = name
 		if err := packParents(tw, &m, seen, path.Dir(name)); err != nil {
@@ -58,6 +60,12 @@ func Pack(w io.Writer, sources []Source) (Manifest, error) {
 		if err := packEntry(tw, &e, open); err != nil {
 			return err
 		}
+		if sum := want[name]; sum != "" && sum != e.SHA256 {
+			return &market.Error{
+				Code: "input-hash", Kind: market.KindInvalid, Op: "pack input", Detail: name + " is not the file that sha256 names",
+				Hint: "correct sha256 in the job file, or the file",
+			}
+		}
 		m.Entries = append(m.Entries, e)
 		return nil
 	})
@@ -69,6 +77,19 @@ func Pack(w io.Writer, sources []Source) (Manifest, error) {
 	}
 	slices.SortFunc(m.Entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
 	return m, nil
+}
+
+// wanted maps paths in the archive to the hashes that the job file names.
+func wanted(sources []Source) map[string]string {
+	out := map[string]string{}
+	for _, s := range sources {
+		to := strings.TrimPrefix(strings.TrimPrefix(s.To, Workspace), "/")
+		if to == "" {
+			to = filepath.Base(s.From)
+		}
+		out[to] = s.SHA256
+	}
+	return out
 }
 
 func packParents(tw *tar.Writer, m *Manifest, seen map[string]string, dir string) error {
