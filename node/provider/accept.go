@@ -183,6 +183,7 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, p.now().Unix())
 	p.mu.Lock()
 	rules := escrow.AcceptRules{
+		
 		Program: p.cfg.Program, ClusterTag: p.cfg.ClusterTag, Payer: pr.order.Payer, Payout: p.cfg.Payout, Mint: pr.quote.Mint,
 		VoucherKey: pr.body.VoucherKey, ReleaseKey: p.releaseKey(pr.from, pr.quote.Mint), MinCloseDelay: p.cfg.MinCloseDelay,
 		MinHeadroom: min(pr.quote.MinHeadroom, pr.body.Cap), FeePayer: bal, RentMinimum: p.rentMin, LiveChannels: p.liveChannels(),

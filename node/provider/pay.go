@@ -88,7 +88,7 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 	ch.row = crow
 	covered := account.Covered(pay.Lease)
 	ch.mu.Unlock()
-	if err := l.paid(ctx, covered); err != nil {
+	if err := l.paid(ctx, covered, pay.ReceiptSeq); err != nil {
 		return 0, err
 	}
 	p.settleDebt(ctx, l, covered)

@@ -2,12 +2,11 @@ package provider
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"math/bits"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -96,33 +95,23 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 
 // pickDevices matches the order against the own rig by the same matcher that customers use. Caller holds mu.
 func (p *Provider) pickDevices(o market.Order) ([]market.DeviceID, market.DeviceGroup, error) {
-	offer := p.buildOffer(0)
-	var why string
-	for _, g := range offer.Groups {
-		if p.rateOf(g) > o.MaxRate {
-			why = fmt.Sprintf("%s asks %s SOL/h", g.Class, market.Amount(p.rateOf(g)).SOL())
-			continue
-		}
-		if err := fitsGroup(o, offer, g); err != nil {
-			why = err.Error()
-			continue
-		}
-		if bits.OnesCount64(g.Free) < o.Devices {
-			if len(g.Devices) >= o.Devices {
-				return nil, g, market.Refuse("devices-taken", market.KindUnavailable, g.Class)
-			}
-			why = fmt.Sprintf("%d x %s here", len(g.Devices), g.Class)
-			continue
-		}
-		var out []market.DeviceID
-		for i, d := range g.Devices {
-			if g.Free&(1<<i) != 0 && len(out) < o.Devices {
-				out = append(out, d)
-			}
-		}
-		return out, g, nil
+	offer := p.buildOffer(1)
+	b := book.New(len(p.devices) + 1)
+	if _, err := b.Put(offer, market.DocID{}, nil, p.now()); err != nil {
+		return nil, market.DeviceGroup{}, fmt.Errorf("own offer: %w", err)
 	}
-	return nil, market.DeviceGroup{}, market.Refuse("does-not-fit", market.KindConflict, why)
+	res := b.Match(book.Query{Terms: o.Constraints, Devices: o.Devices, Mint: o.Mint, MaxRate: o.MaxRate, Limit: 1, Order: o.Nonce}, p.now())
+	if len(res.Candidates) == 0 {
+		return nil, market.DeviceGroup{}, market.Refuse("does-not-fit", market.KindConflict, res.Explanation.Text())
+	}
+	g := offer.Groups[res.Candidates[0].Group]
+	var out []market.DeviceID
+	for i, d := range g.Devices {
+		if g.Free&(1<<i) != 0 && len(out) < o.Devices {
+			out = append(out, d)
+		}
+	}
+	return out, g, nil
 }
 
 // prepMax bounds what is free for the customer: twice the time that image and inputs need at our rate, plus 2 min, at least 3 min.
@@ -152,20 +141,4 @@ func (p *Provider) expireQuotes(now time.Time) {
 			delete(p.quotes, id)
 		}
 	}
-}
-
-// row and unrow code a store value: version byte 1, then JSON.
-func row(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("own row type does not marshal: %v", err)) // our mistake, never peer input
-	}
-	return append([]byte{1}, b...)
-}
-
-func unrow(b []byte, v any) error {
-	if len(b) < 1 || b[0] != 1 {
-		return fmt.Errorf("row of an unknown version")
-	}
-	return json.Unmarshal(b[1:], v)
 }

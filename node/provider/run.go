@@ -81,17 +81,21 @@ func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error
 		return nil, fmt.Errorf("seal decision: %w", err)
 	}
 	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID()}
-	return p.runOf(row, pr), nil
+	return p.runOf(row, pr)
 }
 
-func (p *Provider) runOf(r leaseRow, pr *proposal) *leaseRun {
+func (p *Provider) runOf(r leaseRow, pr *proposal) (*leaseRun, error) {
 	l := &leaseRun{
 		p: p, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, body: pr.body, spec: pr.spec, customer: r.From,
 		channel: r.Channel, kick: make(chan struct{}, 1), row: r,
 	}
 	l.inputsReady.Store(r.InputsReady || len(pr.spec.Inputs) == 0)
-	l.actor = lease.New(r.Lease, l, l.act, p.now, p.log)
-	return l
+	var err error
+	l.actor, err = lease.New(lease.Config{Lease: r.Lease, Clock: p.clock.Read, SameBoot: r.BootID == p.clock.BootID()}, l, l.act, p.log)
+	if err != nil {
+		return nil, fmt.Errorf("start lease actor: %w", err)
+	}
+	return l, nil
 }
 
 // saved is the row as of now. Caller may hold any lock but l.mu.
@@ -102,8 +106,8 @@ func (l *leaseRun) saved() leaseRow {
 	return l.row
 }
 
-// CommitLease implements lease.Store. A Receipt that leaves with the state is sealed and stored with it.
-func (l *leaseRun) CommitLease(ctx context.Context, m market.Lease, effects []market.Effect) error {
+// Commit implements lease.Store. A Receipt that leaves with the state is sealed and stored with it.
+func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.Effect) error {
 	l.mu.Lock()
 	l.row.Lease, l.row.InputsReady = m, l.inputsReady.Load()
 	for _, e := range effects {
@@ -118,7 +122,7 @@ func (l *leaseRun) CommitLease(ctx context.Context, m market.Lease, effects []ma
 	}
 	r := l.row
 	l.mu.Unlock()
-	if err := l.p.owe(ctx, l, m.Owed(), false); err != nil {
+	if err := l.p.owe(ctx, l, m.Owed()); err != nil {
 		return err
 	}
 	return l.p.put(ctx, bucketLeases, l.id[:], row(r))
@@ -147,8 +151,8 @@ func (l *leaseRun) poke() {
 func (l *leaseRun) owed() market.Amount { return l.actor.Lease().Owed() }
 
 // paid tells the machine that a voucher is on disk.
-func (l *leaseRun) paid(ctx context.Context, amount market.Amount) error {
-	err := l.actor.Send(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: l.actor.Lease().ReceiptSeq})
+func (l *leaseRun) paid(ctx context.Context, amount market.Amount, seq uint64) error {
+	err := l.actor.Do(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: seq})
 	if errors.Is(err, market.ErrIllegal) {
 		return nil // stored all the same; the state has no use for it
 	}
@@ -164,9 +168,6 @@ func (l *leaseRun) serve(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { _ = l.actor.Serve(ctx) }) // ends with ctx only
-	if err := l.actor.Send(ctx, market.Restarted{SameBoot: l.row.BootID == l.p.clock.BootID(), BootMS: l.p.clock.BootMS()}); err != nil && !errors.Is(err, market.ErrIllegal) {
-		l.p.log.Warn("Lease was not resumed", "lease", l.id, "error", err)
-	}
 	l.loop(ctx)
 	cancel()
 }
@@ -228,7 +229,7 @@ func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) 
 	l.mu.Unlock()
 	boot := l.p.clock.BootMS()
 	send := func(ev market.Event) {
-		if err := l.actor.Send(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && ctx.Err() == nil {
+		if err := l.actor.Do(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && ctx.Err() == nil {
 			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
 		}
 	}
@@ -277,7 +278,7 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 	case market.ClaimNow:
 		l.p.settleSoon()
 	case market.SignRelease:
-		return l.p.endShare(ctx, l, m.Owed())
+		return l.p.endShare(ctx, l)
 	case market.RemoveFiles:
 		return l.p.runner.Remove(ctx, l.key)
 	}
@@ -301,6 +302,9 @@ func (l *leaseRun) signOutcome(ctx context.Context) error {
 			l.p.log.Warn("Outputs could not be hashed", "lease", l.id, "error", err)
 		}
 	}
+	if err := l.actor.Do(ctx, market.OutputsHashed{Root: root}); err != nil && !errors.Is(err, market.ErrIllegal) {
+		return err
+	}
 	m := l.actor.Lease()
 	o := m.Outcome()
 	o.OutputsRoot = root
@@ -310,6 +314,11 @@ func (l *leaseRun) signOutcome(ctx context.Context) error {
 	}
 	if err := l.update(ctx, func(r *leaseRow) { r.Outcome, r.Root = raw, &root }); err != nil {
 		return err
+	}
+	if len(l.spec.Outputs) == 0 {
+		if err := l.actor.Do(ctx, market.OutputsServed{}); err != nil && !errors.Is(err, market.ErrIllegal) {
+			return err
+		}
 	}
 	l.pushStatus()
 	return nil

@@ -163,5 +163,8 @@ func (p *Provider) serveGet(ctx context.Context, l *leaseRun, c *streams.FrameCo
 	if err != nil {
 		return c.Write(streams.ChanControl, tunnel.Control{Error: "output-lost: " + strings.TrimSpace(err.Error())}.Encode())
 	}
+	if err := c.Write(streams.ChanOut, nil); err != nil { // the end of the tar
+		return err
+	}
 	return c.Write(streams.ChanControl, tunnel.Control{Manifest: &m}.Encode())
 }

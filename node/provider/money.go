@@ -1,0 +1,187 @@
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p/streams"
+)
+
+// chainEvery is how often live channels are read; settleFee is what a claim costs (two signatures).
+const (
+	chainEvery = time.Second
+	settleFee  = 10_000
+)
+
+// owe keeps the channel's account at what this lease has metered; it is stored with the next payment or end, the lease row has it too.
+func (p *Provider) owe(_ context.Context, l *leaseRun, owed market.Amount) error {
+	ch, err := p.channelByID(l.channel)
+	if err != nil {
+		return nil // at accept the channel is entered right after
+	}
+	ch.mu.Lock()
+	ch.row.Account = ch.row.Account.Owe(l.id, owed)
+	ch.mu.Unlock()
+	return nil
+}
+
+// endShare makes the lease's share final and, with no other live lease, signs and pushes the Release.
+func (p *Provider) endShare(ctx context.Context, l *leaseRun) error {
+	if err := p.finalShare(ctx, l); err != nil {
+		return err
+	}
+	ch, err := p.channelByID(l.channel)
+	if err != nil {
+		return err
+	}
+	ch.mu.Lock()
+	live := ch.row.Account.Live()
+	ch.mu.Unlock()
+	if live > 0 {
+		return nil
+	}
+	rel, err := p.release(ctx, ch)
+	if err != nil {
+		return err
+	}
+	p.pushTo(l.customer, streams.VoucherPush{Release: &streams.ReleasePush{Channel: ch.id, Bytes: rel}})
+	return nil
+}
+
+// finalShare ends the lease's share at what is owed, and remembers a payer who has paid.
+func (p *Provider) finalShare(ctx context.Context, l *leaseRun) error {
+	ch, err := p.channelByID(l.channel)
+	if err != nil {
+		return err
+	}
+	m := l.actor.Lease()
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	crow := ch.row
+	crow.Account, crow.LastEnd = crow.Account.EndLease(l.id, m.Owed()), p.now()
+	if err := p.put(ctx, bucketChannels, ch.id[:], row(crow)); err != nil {
+		return err
+	}
+	ch.row = crow
+	if m.Paid > 0 {
+		p.mu.Lock()
+		p.paidBy[l.customer.String()], p.paidBy[l.order.Payer.String()] = true, true
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// freeDevices makes the lease's device rows Free, or Quarantined, and publishes the change.
+func (p *Provider) freeDevices(ctx context.Context, l *leaseRun, quarantine bool) error {
+	if err := p.finalShare(ctx, l); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var change store.Change
+	next := map[market.DeviceID]deviceRow{}
+	for _, id := range l.quote.Devices {
+		r := p.rows[id]
+		if r.Lease != l.id || r.State != devLeased {
+			continue // freed before
+		}
+		r.State, r.Lease = devFree, market.LeaseID{}
+		if quarantine {
+			r.State = devQuarantined
+		}
+		next[id] = r
+		change.Puts = append(change.Puts, store.Put{Bucket: bucketDevices, Key: id[:], Value: row(r)})
+	}
+	if err := p.db.Commit(ctx, change); err != nil {
+		return err
+	}
+	for id, r := range next {
+		p.rows[id] = r
+	}
+	p.offerChanged()
+	return nil
+}
+
+func (p *Provider) settleSoon() {
+	select {
+	case p.settle <- struct{}{}:
+	default:
+	}
+}
+
+// chainLoop keeps accounts at what the chain says and settles what the policy asks for.
+func (p *Provider) chainLoop(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := p.readChain(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("Chain was not read", "code", "chain-unreachable", "error", err)
+		}
+		t := time.NewTimer(chainEvery)
+		select {
+		case <-ctx.Done():
+		case <-p.settle:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+func (p *Provider) readChain(ctx context.Context) error {
+	head, err := p.ledger.Head(ctx)
+	if err != nil {
+		return err
+	}
+	bal, err := p.ledger.Balance(ctx, p.cfg.FeePayer)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.rentMin, p.feeBal = market.Amount(128*head.RentPerByte), bal
+	var list []*channel
+	var ids []market.ChannelID
+	for id, ch := range p.channels {
+		list, ids = append(list, ch), append(ids, id)
+	}
+	p.mu.Unlock()
+	for n := 0; n < len(ids); n += 100 {
+		end := min(n+100, len(ids))
+		states, err := p.ledger.Channels(ctx, ids[n:end], escrow.Finalised)
+		if err != nil {
+			return err
+		}
+		for i, cs := range states {
+			p.chainSaw(ctx, list[n+i], cs, head)
+		}
+	}
+	return nil
+}
+
+func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) {
+	ch.mu.Lock()
+	before := ch.row.Account.Phase
+	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, head.Clock.Unix())
+	after := ch.row.Account.Phase
+	dec := escrow.Decide(&ch.row.Account, escrow.Settle{
+		Now: p.now(), OldestUnclaimed: ch.row.OldestUnclaimed, LastEnd: ch.row.LastEnd, PayeeOK: true, Cost: settleFee, Trust: escrow.Finalised,
+	})
+	ch.mu.Unlock()
+	if after == escrow.PhaseClosing && before != escrow.PhaseClosing {
+		p.mu.Lock()
+		var live []*leaseRun
+		for _, l := range p.leases {
+			if l.channel == ch.id {
+				live = append(live, l)
+			}
+		}
+		p.mu.Unlock()
+		for _, l := range live {
+			_ = l.actor.Send(ctx, market.ChainClosing{}) // an ended one does not take it
+		}
+	}
+	if after != before {
+		p.log.Info("Channel changed", "channel", ch.id, "from", before, "to", after)
+	}
+	p.settleBy(ctx, ch, dec)
+}

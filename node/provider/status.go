@@ -1,0 +1,146 @@
+package provider
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"strings"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/p2p/wire"
+	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// status is the whole truth about a lease, pushed and polled alike.
+func (l *leaseRun) status() market.Status {
+	m := l.actor.Lease()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := market.Status{
+		Lease: l.id, State: m.State, Cause: m.Code, Detail: m.Detail, HighestVoucher: m.Paid, Devices: l.row.Seen, ExitCode: m.Exit,
+		Receipt: l.row.Receipt, Decision: l.row.Decision, Outcome: l.row.Outcome,
+	}
+	if m.State == market.Paused {
+		s.Cause = m.Cause
+	}
+	if m.State == market.Preparing {
+		s.Phase, s.Done, s.Total = l.seen.Progress.Phase, l.seen.Progress.Done, l.seen.Progress.Total
+		if l.seen.State == job.Created && !l.inputsReady.Load() {
+			s.Phase = "inputs"
+		}
+	}
+	return s
+}
+
+func (l *leaseRun) pushStatus() {
+	s := l.status()
+	l.p.pushTo(l.customer, streams.VoucherPush{Status: &s})
+}
+
+// resend repeats the newest documents to a customer that has come back.
+func (l *leaseRun) resend() {
+	l.pushStatus()
+	l.mu.Lock()
+	raw := l.row.Receipt
+	l.mu.Unlock()
+	if raw != nil {
+		l.p.pushTo(l.customer, streams.VoucherPush{Receipt: raw})
+	}
+}
+
+// Status answers a customer about its lease. Refusal: unknown-lease.
+func (p *Provider) Status(_ context.Context, from market.NodeID, id market.LeaseID) (market.Status, error) {
+	l, err := p.ownLease(from, id)
+	if err == nil {
+		return l.status(), nil
+	}
+	p.mu.Lock()
+	d, refused := p.refused[id]
+	deciding := p.deciding[id]
+	p.mu.Unlock()
+	switch {
+	case refused:
+		return market.Status{Lease: id, State: market.Refused, Cause: d.Code, Detail: cut(d.Detail)}, nil
+	case deciding:
+		return market.Status{Lease: id, State: market.Proposed}, nil
+	}
+	return market.Status{}, err
+}
+
+func cut(s string) string { return s[:min(len(s), 256)] }
+
+// Stop ends a lease for its customer.
+func (p *Provider) Stop(ctx context.Context, from market.NodeID, raw []byte) error {
+	s, env, err := wire.OpenStop(raw, p.cfg.Network)
+	if err != nil {
+		return market.Refuse("malformed", market.KindInvalid, err.Error())
+	}
+	if env.Signer != from {
+		return market.Refuse("signer-not-peer", market.KindDenied, "")
+	}
+	l, err := p.ownLease(from, s.Lease)
+	if err != nil {
+		return err
+	}
+	grace := s.StopGrace
+	if grace == 0 {
+		grace = -1
+	}
+	err = l.actor.Do(ctx, market.StopAsked{By: market.CustomerSide, Code: s.Code, Grace: grace})
+	if errors.Is(err, market.ErrIllegal) {
+		return nil // it is over already
+	}
+	l.poke()
+	return err
+}
+
+// Outcome takes the customer's signed Outcome and answers with the own one. Refusal: conflict while the job is not over.
+func (p *Provider) Outcome(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
+	o, env, err := wire.OpenOutcome(raw, p.cfg.Network)
+	if err != nil {
+		return nil, market.Refuse("malformed", market.KindInvalid, err.Error())
+	}
+	if env.Signer != from {
+		return nil, market.Refuse("signer-not-peer", market.KindDenied, "")
+	}
+	l, err := p.ownLease(from, o.Lease)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	own := l.row.Outcome
+	l.mu.Unlock()
+	m := l.actor.Lease()
+	if own == nil || m.State < market.Closing {
+		return nil, market.Refuse("conflict", market.KindConflict, "the lease is "+m.State.String())
+	}
+	if err := l.update(ctx, func(r *leaseRow) { r.PeerOutcome = raw }); err != nil {
+		return nil, err
+	}
+	// A customer that agrees has its outputs: it signs their root.
+	if m.OutputsRoot == o.OutputsRoot || m.OutputsRoot == ([32]byte{}) {
+		if err := l.actor.Do(ctx, market.OutputsServed{Root: o.OutputsRoot}); err != nil && !errors.Is(err, market.ErrIllegal) {
+			return nil, err
+		}
+	}
+	if err := l.actor.Do(ctx, market.OutcomeAgreed{KeepChannel: o.KeepChannel}); err != nil && !errors.Is(err, market.ErrIllegal) {
+		return nil, err
+	}
+	return own, nil
+}
+
+// imageOf reads the pinned image out of the Order: "name@sha256:…".
+func imageOf(o market.Order) spec.ImageRef {
+	name, digest, _ := strings.Cut(o.Image, "@")
+	return spec.ImageRef{Ref: name, Manifest: digest, Platform: o.Platform, CompressedBytes: o.ImageBytes}
+}
+
+// receiptHash binds an Outcome to the last Receipt.
+func receiptHash(raw []byte) (h [32]byte) {
+	if raw != nil {
+		h = sha256.Sum256(raw)
+	}
+	return h
+}
