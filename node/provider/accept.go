@@ -183,7 +183,7 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, p.now().Unix())
 	p.mu.Lock()
 	rules := escrow.AcceptRules{
-		
+
 		Program: p.cfg.Program, ClusterTag: p.cfg.ClusterTag, Payer: pr.order.Payer, Payout: p.cfg.Payout, Mint: pr.quote.Mint,
 		VoucherKey: pr.body.VoucherKey, ReleaseKey: p.releaseKey(pr.from, pr.quote.Mint), MinCloseDelay: p.cfg.MinCloseDelay,
 		MinHeadroom: min(pr.quote.MinHeadroom, pr.body.Cap), FeePayer: bal, RentMinimum: p.rentMin, LiveChannels: p.liveChannels(),
@@ -209,6 +209,8 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	}
 	crow := ch.row
 	crow.Account, crow.Customer, crow.Payer, crow.ReleaseCustomer = account, pr.from, pr.order.Payer, pr.from
+	crow.Hourly, _ = pr.quote.Rate.For(len(pr.quote.Devices), time.Hour) // a rate and a count that were quoted cannot overflow
+	crow.TickPrice, _ = pr.quote.Rate.For(len(pr.quote.Devices), pr.quote.Tick)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var change store.Change

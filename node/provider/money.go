@@ -137,8 +137,13 @@ func (p *Provider) readChain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	payout, err := p.ledger.Balance(ctx, p.cfg.Payout)
+	if err != nil {
+		return err
+	}
+	rentMin := market.Amount(128 * head.RentPerByte) // of a plain account without data
 	p.mu.Lock()
-	p.rentMin, p.feeBal = market.Amount(128*head.RentPerByte), bal
+	p.rentMin, p.feeBal = rentMin, bal
 	var list []*channel
 	var ids []market.ChannelID
 	for id, ch := range p.channels {
@@ -152,19 +157,20 @@ func (p *Provider) readChain(ctx context.Context) error {
 			return err
 		}
 		for i, cs := range states {
-			p.chainSaw(ctx, list[n+i], cs, head)
+			p.chainSaw(ctx, list[n+i], cs, head, payout >= rentMin)
 		}
 	}
 	return nil
 }
 
-func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) {
+func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head, payeeReceives bool) {
 	ch.mu.Lock()
 	before := ch.row.Account.Phase
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, head.Clock.Unix())
 	after := ch.row.Account.Phase
 	dec := escrow.Decide(&ch.row.Account, escrow.Settle{
-		Now: p.now(), OldestUnclaimed: ch.row.OldestUnclaimed, LastEnd: ch.row.LastEnd, PayeeOK: true, Cost: settleFee, Trust: escrow.Finalised,
+		Now: head.Clock, Cost: settleFee, Hourly: ch.row.Hourly, Tick: ch.row.TickPrice, MaxUnclaimed: escrow.DefaultMaxUnclaimed,
+		PayeeReceives: payeeReceives, OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
 	})
 	ch.mu.Unlock()
 	if after == escrow.PhaseClosing && before != escrow.PhaseClosing {
@@ -184,4 +190,20 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 		p.log.Info("Channel changed", "channel", ch.id, "from", before, "to", after)
 	}
 	p.settleBy(ctx, ch, dec)
+}
+
+// settleBy submits what the policy decided; the intent's key makes a repeat free.
+func (p *Provider) settleBy(ctx context.Context, ch *channel, d escrow.Decision) {
+	in := escrow.Intent{Channel: ch.id, Nonce: uint64(d.Voucher.Amount), Amount: d.Voucher.Amount, Voucher: &d.Voucher}
+	switch d.Act {
+	case escrow.ActClaim:
+		in.Op = escrow.OpClaim
+	case escrow.ActRecord:
+		in.Op = escrow.OpRecord
+	default:
+		return
+	}
+	if err := p.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
+		p.log.Warn("Settlement was not submitted", "channel", ch.id, "why", d.Why, "error", err)
+	}
 }

@@ -18,8 +18,18 @@ type channelRow struct {
 	ReleaseCustomer market.NodeID
 	Payer           market.Address
 	Release         [114]byte
+	Hourly          market.Amount // price of an hour of the newest lease
+	TickPrice       market.Amount
 	OldestUnclaimed time.Time
 	LastEnd         time.Time
+}
+
+// lastEnded is zero while a lease is live.
+func (r *channelRow) lastEnded() time.Time {
+	if r.Account.Live() > 0 {
+		return time.Time{}
+	}
+	return r.LastEnd
 }
 
 // channel is a channelRow with its lock: one Payment at a time.

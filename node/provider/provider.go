@@ -105,6 +105,7 @@ type Provider struct {
 	feeBal   market.Amount
 
 	changed chan struct{}
+	settle  chan struct{}
 	start   chan *leaseRun
 	wg      sync.WaitGroup
 }
@@ -116,7 +117,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
-		debts: map[string]debt{}, paidBy: map[string]bool{}, changed: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
+		debts: map[string]debt{}, paidBy: map[string]bool{}, changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
 	}
 	for _, d := range devices {
 		p.deviceIDs = append(p.deviceIDs, market.DeviceIDOf(d.UUID))

@@ -16,8 +16,8 @@ const (
 	bucketOffers   = store.BucketOffers
 )
 
-func row(v any) []byte                { return store.Row(v) }
-func unrow(b []byte, v any) error     { return store.Unrow(b, v) }
+func row(v any) []byte            { return store.Row(v) }
+func unrow(b []byte, v any) error { return store.Unrow(b, v) }
 
 func (p *Provider) put(ctx context.Context, bucket string, key, value []byte) error {
 	return p.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: bucket, Key: key, Value: value}}})
@@ -43,4 +43,3 @@ func (l *leaseRun) plan() job.Plan {
 	}
 	return plan
 }
-

@@ -181,7 +181,7 @@ func (l *leaseRun) loop(ctx context.Context) {
 			return
 		}
 		wait := proofEvery
-		if phase, grace := m.Want(); phase != 0 && !m.Terminal() && !m.Gone {
+		if phase, grace := m.Want(); phase != 0 && m.State <= market.Releasing {
 			obs, err := l.p.runner.Reconcile(ctx, l.key, l.want(phase, grace))
 			if err != nil && ctx.Err() == nil {
 				l.p.log.Warn("Engine did not follow", "lease", l.id, "error", err)
@@ -243,6 +243,11 @@ func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) 
 		}
 		send(market.JobSeen{BootMS: boot})
 	case job.FailedState:
+		if m.State == market.Releasing { // it never ran
+			send(market.JobGone{})
+			send(market.DevicesClear{})
+			return
+		}
 		send(market.PrepFailed{Code: o.Code, Detail: o.Detail})
 	case job.Exited:
 		if m.State == market.Releasing {
@@ -252,8 +257,13 @@ func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) 
 		}
 		send(market.JobExited{Exit: int32(o.Exit), OOM: o.OOM, BootMS: boot, Code: o.Code, Detail: o.Detail})
 	case job.Absent:
+		if m.State == market.Preparing {
+			return // it is being made
+		}
 		send(market.JobGone{})
-		send(market.DevicesClear{})
+		if m.State == market.Releasing {
+			send(market.DevicesClear{})
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"strings"
 
@@ -121,7 +120,7 @@ func (p *Provider) Outcome(ctx context.Context, from market.NodeID, raw []byte) 
 	}
 	// A customer that agrees has its outputs: it signs their root.
 	if m.OutputsRoot == o.OutputsRoot || m.OutputsRoot == ([32]byte{}) {
-		if err := l.actor.Do(ctx, market.OutputsServed{Root: o.OutputsRoot}); err != nil && !errors.Is(err, market.ErrIllegal) {
+		if err := l.actor.Do(ctx, market.OutputsServed{}); err != nil && !errors.Is(err, market.ErrIllegal) {
 			return nil, err
 		}
 	}
@@ -135,12 +134,4 @@ func (p *Provider) Outcome(ctx context.Context, from market.NodeID, raw []byte) 
 func imageOf(o market.Order) spec.ImageRef {
 	name, digest, _ := strings.Cut(o.Image, "@")
 	return spec.ImageRef{Ref: name, Manifest: digest, Platform: o.Platform, CompressedBytes: o.ImageBytes}
-}
-
-// receiptHash binds an Outcome to the last Receipt.
-func receiptHash(raw []byte) (h [32]byte) {
-	if raw != nil {
-		h = sha256.Sum256(raw)
-	}
-	return h
 }

@@ -1,0 +1,163 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
+	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// orphanLife is how long a container that bears our name but is in no lease is kept, paused, with a healthy store.
+const orphanLife = 10 * time.Minute
+
+// recover loads the rows and starts the leases that are not over; the actors adopt their jobs.
+func (p *Provider) recover(ctx context.Context) error {
+	var seq uint64
+	if b, err := p.db.Get(bucketOffers, []byte("seq")); err != nil {
+		return err
+	} else if b != nil {
+		if err := unrow(b, &seq); err != nil {
+			return fmt.Errorf("offer sequence: %w", err)
+		}
+	}
+	p.mu.Lock()
+	p.offerSeq = seq
+	p.mu.Unlock()
+	if err := p.loadDevices(ctx); err != nil {
+		return err
+	}
+	err := p.db.Scan(bucketDebts, nil, func(k, v []byte) error {
+		var d debt
+		if err := unrow(v, &d); err != nil {
+			return err
+		}
+		p.debts[string(k)] = d
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load debts: %w", err)
+	}
+	err = p.db.Scan(bucketChannels, nil, func(k, v []byte) error {
+		ch := &channel{id: market.ChannelID(k)}
+		if err := unrow(v, &ch.row); err != nil {
+			return err
+		}
+		if ch.row.Customer == (market.NodeID{}) {
+			return nil // an own channel of the customer's role
+		}
+		p.channels[ch.id] = ch
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load channels: %w", err)
+	}
+	return p.loadLeases(ctx)
+}
+
+// loadDevices makes a row for each device of the rig; one whose lease is over is freed by the lease's own replay.
+func (p *Provider) loadDevices(ctx context.Context) error {
+	for _, id := range p.deviceIDs {
+		b, err := p.db.Get(bucketDevices, id[:])
+		if err != nil {
+			return err
+		}
+		r := deviceRow{State: devFree}
+		if b == nil {
+			if err := p.put(ctx, bucketDevices, id[:], row(r)); err != nil {
+				return err
+			}
+		} else if err := unrow(b, &r); err != nil {
+			return fmt.Errorf("device row: %w", err)
+		}
+		p.rows[id] = r
+	}
+	return nil
+}
+
+func (p *Provider) loadLeases(context.Context) error {
+	return p.db.Scan(bucketLeases, nil, func(k, v []byte) error {
+		var r leaseRow
+		if err := unrow(v, &r); err != nil {
+			return fmt.Errorf("lease row %x: %w", k, err)
+		}
+		if r.Lease.Side != market.ProviderSide {
+			return nil
+		}
+		l, err := p.reopen(r)
+		if err != nil {
+			return fmt.Errorf("lease %s: %w", r.Lease.ID, err)
+		}
+		p.mu.Lock()
+		p.leases[l.id] = l
+		if r.Lease.Paid > 0 {
+			p.paidBy[l.customer.String()], p.paidBy[l.order.Payer.String()] = true, true
+		}
+		p.mu.Unlock()
+		if !r.Lease.Terminal() {
+			p.wg.Go(func() { p.start <- l })
+		}
+		return nil
+	})
+}
+
+// reopen reads a lease's documents again from the bytes as received.
+func (p *Provider) reopen(r leaseRow) (*leaseRun, error) {
+	body, _, err := wire.OpenProposal(r.Raw, p.cfg.Network)
+	if err != nil {
+		return nil, err
+	}
+	order, _, err := wire.OpenOrder(body.Order, p.cfg.Network)
+	if err != nil {
+		return nil, err
+	}
+	quote, _, err := wire.OpenQuote(body.Quote, p.cfg.Network)
+	if err != nil {
+		return nil, err
+	}
+	sp, err := spec.ParseSpec(body.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return p.runOf(r, &proposal{id: r.Lease.ID, from: r.From, body: body, order: order, quote: quote, spec: sp, raw: r.Raw})
+}
+
+// orphanLoop pauses at once what bears our name and is in no lease, and removes it after orphanLife: an old store may have been restored.
+func (p *Provider) orphanLoop(ctx context.Context) {
+	since := map[market.LeaseID]time.Time{}
+	for sleep(ctx, 30*time.Second) == nil {
+		found, err := p.runner.List(ctx)
+		if err != nil {
+			continue // the engine does not answer: nothing is known, nothing is done
+		}
+		for _, f := range found {
+			p.mu.Lock()
+			_, known := p.leases[f.Key.Lease]
+			p.mu.Unlock()
+			if known || f.Role != "job" {
+				continue
+			}
+			if since[f.Key.Lease].IsZero() {
+				since[f.Key.Lease] = p.now()
+				p.log.Warn("Container without a lease is paused", "code", "container-unknown", "lease", f.Key.Lease)
+			}
+			if err := p.removeOrphan(ctx, f, since[f.Key.Lease]); err != nil && ctx.Err() == nil {
+				p.log.Warn("Container without a lease", "lease", f.Key.Lease, "error", err)
+			}
+		}
+	}
+}
+
+func (p *Provider) removeOrphan(ctx context.Context, f job.Found, since time.Time) error {
+	if p.now().Sub(since) > orphanLife {
+		return p.runner.Remove(ctx, f.Key)
+	}
+	if !f.Running || f.Paused {
+		return nil
+	}
+	_, err := p.runner.Reconcile(ctx, f.Key, job.Want{Phase: job.WantPaused})
+	return err
+}
