@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -119,7 +118,9 @@ func (l *Ledger) Submit(_ context.Context, in escrow.Intent) error {
 func (l *Ledger) done(in escrow.Intent) bool {
 	cs := l.chain.view(in.Channel, escrow.Confirmed)
 	switch in.Op {
-	case escrow.OpClaim, escrow.OpRecord:
+	case escrow.OpClaim:
+		return cs.Status != escrow.StatusGone && cs.Settled >= in.Voucher.Amount && cs.Paid == cs.Settled
+	case escrow.OpRecord:
 		return cs.Status != escrow.StatusGone && cs.Settled >= in.Voucher.Amount
 	case escrow.OpRequestClose:
 		return cs.Status == escrow.StatusClosing || cs.Status == escrow.StatusSealed
@@ -178,6 +179,9 @@ func (l *Ledger) run(e env, s state, in escrow.Intent) error {
 	case escrow.OpTopUp:
 		return s.topUp(in.Channel, l.owner, in.Amount)
 	case escrow.OpClaim:
+		if cs := s.channels[in.Channel]; cs.Settled >= in.Voucher.Amount && cs.Paid < cs.Settled {
+			return s.payPayee(in.Channel) // recorded before, paid now
+		}
 		if err := s.record(e, in.Channel, *in.Voucher); err != nil {
 			return err
 		}
@@ -259,61 +263,4 @@ func (l *Ledger) Probe(_ context.Context, v escrow.Signed) error {
 		Code: "voucher-unredeemable", Op: "probing a voucher", Kind: market.KindInvalid,
 		Detail: "the chain would refuse this voucher (" + err.Error() + ")",
 	}
-}
-
-// pollEvery is how often Watch looks.
-const pollEvery = 20 * time.Millisecond
-
-// Watch implements escrow.Ledger.
-func (l *Ledger) Watch(ctx context.Context, flt escrow.Filter, f func(escrow.Update) error) error {
-	told := map[string]escrow.Result{}
-	last := map[market.ChannelID]escrow.ChannelState{}
-	t := time.NewTicker(pollEvery)
-	defer t.Stop()
-	for {
-		l.mu.Lock()
-		now, changed := maps.Clone(l.results), l.changed
-		l.mu.Unlock()
-		for key, e := range now {
-			r := l.settle(e.result)
-			if told[key] == r {
-				continue
-			}
-			if err := f(escrow.Update{Intent: key, Result: r}); err != nil {
-				return err
-			}
-			told[key] = r
-		}
-		if err := l.watchChannels(ctx, flt, last, f); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		case <-t.C:
-		}
-	}
-}
-
-func (l *Ledger) watchChannels(ctx context.Context, flt escrow.Filter, last map[market.ChannelID]escrow.ChannelState, f func(escrow.Update) error) error {
-	if flt.Channels == nil {
-		return nil
-	}
-	states, err := l.Channels(ctx, flt.Channels(), escrow.Confirmed)
-	if err != nil {
-		return nil // unreachable: look again
-	}
-	for _, cs := range states {
-		plain := cs
-		plain.Slot = 0
-		if old, ok := last[cs.ID]; ok && old == plain {
-			continue
-		}
-		if err := f(escrow.Update{Channel: &cs}); err != nil {
-			return err
-		}
-		last[cs.ID] = plain
-	}
-	return nil
 }

@@ -172,6 +172,9 @@ func unfundedPayee(t *testing.T, w *World) {
 	payer0 := w.balance(t, w.PayerKey)
 	id, open := w.Open(t, payee, deciSOL, 0)
 	w.must(t, w.FeePayer, record(id, 1_000))
+	if r := w.Do(t, w.FeePayer, claim(id, 2_000)); r.State != escrow.Failed || !strings.Contains(r.Err, "InsufficientFundsForRent") {
+		t.Errorf("claim for an account below the rent minimum: %+v", r)
+	}
 	rc := w.must(t, w.Payer, escrow.Intent{Op: escrow.OpRequestClose, Channel: id})
 	w.Advance(time.Hour + time.Minute)
 	fin := w.must(t, w.Payer, escrow.Intent{Op: escrow.OpFinish, Channel: id})
@@ -180,6 +183,10 @@ func unfundedPayee(t *testing.T, w *World) {
 		t.Errorf("refunded %d, paid %d, settled %d", got.Refunded, got.Paid, got.Settled)
 	}
 	equal(t, "payer", w.balance(t, w.PayerKey), payer0-1_000-w.rent(escrow.ChannelLen)-market.Amount(open.Fee+rc.Fee+fin.Fee))
+	// Nothing is forfeited: funded, the account is paid what was recorded.
+	w.Fund(payee, w.rent(0))
+	w.must(t, w.FeePayer, claim(id, 1_000))
+	equal(t, "payee", w.balance(t, payee), w.rent(0)+1_000)
 }
 
 func shortOfFunds(t *testing.T, w *World) {

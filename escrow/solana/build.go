@@ -80,7 +80,11 @@ func (l *Ledger) buildOnChannel(r *record, cs escrow.ChannelState, b *built) err
 		b.ixs = []instruction{topUpIx(p, l.address, in.Channel, in.Amount)}
 	case escrow.OpClaim, escrow.OpRecord:
 		if cs.Settled >= in.Voucher.Amount {
-			return errDone
+			if in.Op == escrow.OpRecord || cs.Paid == cs.Settled {
+				return errDone
+			}
+			b.ixs = []instruction{payIx(p, escrow.TagPayPayee, in.Channel, cs.PayeeDest)} // recorded before, paid now
+			return nil
 		}
 		b.sigs++
 		b.ixs = []instruction{ed25519Ix(cs.VoucherKey, in.Voucher.Encode(), in.Voucher.Sig), recordIx(p, in.Channel)}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -209,38 +208,6 @@ func (l *Ledger) signed(r record, hash [32]byte, lastValid, sigs uint64, units u
 	return r, nil
 }
 
-// failed decides what a failure means: done, another try without the payee's leg, or the end.
-func (l *Ledger) failed(r record, f txFailure) record {
-	op := r.Intent.Op
-	switch {
-	// The next build reads the Channel: settled ≥ ours, sealed, or gone is done; a lost race is tried once more, without limit only if done.
-	case r.Tries < 3 && (op == escrow.OpClaim || op == escrow.OpRecord) && f.Code == escrow.CodeNotMonotonic,
-		r.Tries < 3 && op == escrow.OpFinish && (f.Code == escrow.CodeBadStatus || f.Code == escrow.CodeLegsOpen):
-		r.Tries++
-		r.Result.State = escrow.Planned
-		return r
-	case op == escrow.OpFinish && !r.SkipPayee && strings.Contains(f.Text, "InsufficientFundsForRent"):
-		r.SkipPayee, r.Result.State = true, escrow.Planned // the payee's leg must not hold up the payer's
-		return r
-	case isBroke(f):
-		return fail(r, f.Code, l.broke("sending "+op.String(), f).Error())
-	case f.Code != 0:
-		return fail(r, f.Code, escrow.CodeName(f.Code))
-	}
-	return fail(r, 0, f.Text)
-}
-
-func isBroke(f txFailure) bool {
-	return strings.Contains(f.Text, "AccountNotFound") || strings.Contains(f.Text, "InsufficientFundsForFee")
-}
-
-func (l *Ledger) broke(op string, f txFailure) error {
-	return &market.Error{
-		Code: "funds-short", Op: op, Kind: market.KindConflict, Detail: "account " + l.address.String() + " cannot pay the fee: " + f.Text,
-		Hint: "send SOL to " + l.address.String(),
-	}
-}
-
 // send gives the stored bytes to every endpoint. No answer counts as sent: only the chain tells.
 func (l *Ledger) send(ctx context.Context, r record) error {
 	var signature string
@@ -257,77 +224,4 @@ func (l *Ledger) send(ctx context.Context, r record) error {
 	l.recs[r.Intent.Key()] = &r
 	l.mu.Unlock()
 	return nil
-}
-
-// status is one entry of getSignatureStatuses.
-type status struct {
-	Slot   uint64          `json:"slot"`
-	Err    json.RawMessage `json:"err"`
-	Commit string          `json:"confirmationStatus"`
-}
-
-// poll reads the statuses of all sent intents. The finalised height is read before the statuses: a transaction that lands in between is then
-// seen by them, so "absent and too old" is never a race.
-func (l *Ledger) poll(ctx context.Context) error {
-	var sent []record
-	for _, r := range l.work() {
-		if r.Result.State == escrow.Sent || r.Result.State == escrow.ConfirmedTx {
-			sent = append(sent, r)
-		}
-	}
-	if len(sent) == 0 {
-		return nil
-	}
-	height, err := l.height(ctx, escrow.Finalised)
-	if err != nil {
-		return err
-	}
-	for batch := range slices.Chunk(sent, statusesCall) {
-		sigs := make([]string, len(batch))
-		for i, r := range batch {
-			sigs[i] = r.Result.Signature
-		}
-		var out struct {
-			Value []*status `json:"value"`
-		}
-		if err := l.rpc.call(ctx, &out, "getSignatureStatuses", sigs, map[string]any{"searchTransactionHistory": true}); err != nil {
-			return err
-		}
-		if len(out.Value) != len(batch) {
-			return unreachable("reading statuses", escrow.ErrMalformed)
-		}
-		for i, r := range batch {
-			next := l.advance(r, out.Value[i], height)
-			if next.Result != r.Result || next.Tries != r.Tries {
-				if err := l.commit(next); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// advance applies one status to a record.
-func (l *Ledger) advance(r record, s *status, finalisedHeight uint64) record {
-	switch {
-	case s == nil && finalisedHeight > r.LastValid:
-		r.Result.State = escrow.Expired
-		r.Tries++
-	case s == nil:
-		r.Result.State = escrow.Sent // a confirmed one that vanished is sent again
-	case s.Commit != "confirmed" && s.Commit != "finalized":
-	default:
-		if f, failed := parseFailure(s.Err); failed {
-			if s.Commit != "finalized" {
-				return r // a fork could still undo the failure
-			}
-			return l.failed(r, f)
-		}
-		r.Result.State, r.Result.Slot = escrow.ConfirmedTx, s.Slot
-		if s.Commit == "finalized" {
-			return finish(r)
-		}
-	}
-	return r
 }
