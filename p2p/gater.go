@@ -61,7 +61,9 @@ func (g *gater) banned(p peer.ID) bool {
 func (g *gater) allowLAN(p peer.ID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.lan[p] = true
+	if len(g.lan) < maxBans {
+		g.lan[p] = true
+	}
 }
 
 func (g *gater) setPrefixes(p []netip.Prefix) {

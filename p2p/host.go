@@ -30,6 +30,7 @@ type Config struct {
 	Bootstrap []string           // multiaddresses ending in /p2p/<id>, beside the built-in ones
 	Roles     []string           // "provider", "customer", "indexer": choose limits
 	Infra     bool               // bootstrap and relay for others
+	MDNS      bool               // find nodes on the LAN
 	Announce  string             // "" or "relay": announce relay addresses only
 	Metrics   prometheus.Registerer
 	Options   []libp2p.Option // appended last; for simulated networks in tests
@@ -127,6 +128,14 @@ func (h *Host) Serve(ctx context.Context) error {
 	h.host = lp
 	h.mu.Unlock()
 	h.keep.load(ctx)
+	if h.cfg.MDNS {
+		lan, err := h.startMDNS(lp)
+		if err != nil {
+			h.log.Warn("look for nodes on the LAN", "err", err) // bootstrap and peer book still work
+		} else {
+			defer func() { _ = lan.Close() }() // it always returns nil
+		}
+	}
 	close(h.ready)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.watch(ctx, lp, sub.Out()) })
@@ -273,27 +282,3 @@ func (h *Host) Forget(id market.NodeID) { h.keep.forget(id) }
 
 // Learn takes the reach of a valid Offer, signed by the peer itself, as a candidate for a connection.
 func (h *Host) Learn(id market.NodeID, addrs []string) { h.keep.learn(id, addrs) }
-
-// PeerOf returns libp2p's id of a node. Errors: the bytes are no key.
-func PeerOf(id market.NodeID) (peer.ID, error) {
-	key, err := crypto.UnmarshalEd25519PublicKey(id[:])
-	if err != nil {
-		return "", fmt.Errorf("peer id of node: %w", err)
-	}
-	p, err := peer.IDFromPublicKey(key)
-	if err != nil {
-		return "", fmt.Errorf("peer id of node: %w", err)
-	}
-	return p, nil
-}
-
-// NodeOf returns the node behind a peer id; false for a key that is not Ed25519.
-func NodeOf(p peer.ID) (id market.NodeID, ok bool) {
-	key, err := p.ExtractPublicKey()
-	if err != nil || key.Type() != crypto.Ed25519 {
-		return id, false
-	}
-	raw, err := key.Raw()
-	ok = err == nil && copy(id[:], raw) == len(id)
-	return id, ok
-}

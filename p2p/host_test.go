@@ -141,6 +141,14 @@ func TestHost_BannedPeer_CannotReturn(t *testing.T) {
 	eventually(t, "banned peer is connected", func() bool { return a.Peers() == 0 })
 }
 
+func TestMDNS_PeerOnTheLAN_IsDialled(t *testing.T) {
+	t.Parallel()
+	a := start(t, Config{Network: "localnet-a", Key: testKey(12)}, nil)
+	b := start(t, Config{Network: "localnet-a", Key: testKey(13)}, nil)
+	lanNotifee{a}.HandlePeerFound(peer.AddrInfo{ID: b.self, Addrs: b.Libp2p().Addrs()})
+	eventually(t, "not connected", func() bool { return a.Peers() == 1 && b.Peers() == 1 })
+}
+
 type memStore struct {
 	mu   sync.Mutex
 	recs map[market.NodeID]PeerRecord

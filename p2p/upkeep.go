@@ -158,7 +158,7 @@ func (k *upkeep) dial(ctx context.Context, p peer.ID) {
 	}
 	k.h.log.Debug("dial failed", "peer", p, "err", err)
 	e.rec.Fails = min(e.rec.Fails, 254) + 1
-	e.dirty = true
+	e.dirty = e.dirty || !e.rec.LastOK.IsZero()
 	e.next = time.Now().Add(k.wait(e))
 	e.tries++
 }
@@ -276,89 +276,14 @@ func (k *upkeep) learn(id market.NodeID, addrs []string) {
 	k.evict()
 }
 
-// evict keeps the book at its size: most fails first, then oldest.
-func (k *upkeep) evict() {
-	for len(k.peers) > maxBook {
-		var worst peer.ID
-		for p, e := range k.peers {
-			if e.boot || e.lease || e.busy {
-				continue
-			}
-			w := k.peers[worst]
-			if w == nil || e.rec.Fails > w.rec.Fails || e.rec.Fails == w.rec.Fails && e.rec.LastSeen.Before(w.rec.LastSeen) {
-				worst = p
-			}
-		}
-		if worst == "" {
-			return
-		}
-		if len(k.drop) < maxSave {
-			k.drop = append(k.drop, k.peers[worst].rec.ID)
-		}
-		delete(k.peers, worst)
-	}
-}
-
-func (k *upkeep) load(ctx context.Context) {
-	if k.h.store == nil {
-		return
-	}
-	recs, err := k.h.store.Peers(ctx)
-	if err != nil {
-		k.h.log.Warn("read peer book", "err", err)
-		return
-	}
+// found: mDNS has seen the peer on the LAN. Its addresses are unsigned, so they are never saved before identify confirms the peer.
+func (k *upkeep) found(info peer.AddrInfo) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, r := range recs[:min(len(recs), maxBook)] {
-		p, err := PeerOf(r.ID)
-		if err != nil || p == k.h.self {
-			continue
-		}
-		e := k.get(p)
-		e.rec = r
-		if len(e.addrs) == 0 {
-			e.addrs = parseAddrs(r.Addrs, maxPeerAddrs)
-		}
-		if time.Now().Before(r.BannedUntil) {
-			k.h.gate.ban(p, r.BannedUntil)
-		}
+	e := k.get(info.ID)
+	if len(e.addrs) == 0 { // signed addresses are better
+		e.addrs = info.Addrs[:min(len(info.Addrs), maxPeerAddrs)]
 	}
-}
-
-func (k *upkeep) save(ctx context.Context) {
-	if k.h.store == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	k.mu.Lock()
-	var put []PeerRecord
-	var saved []*entry
-	for _, e := range k.peers {
-		if !e.dirty || len(put) == maxSave || e.rec.ID == (market.NodeID{}) {
-			continue
-		}
-		r := e.rec
-		r.Addrs = nil
-		for _, a := range e.addrs {
-			r.Addrs = append(r.Addrs, a.String())
-		}
-		put, saved = append(put, r), append(saved, e)
-		e.dirty = false
-	}
-	drop := k.drop
-	k.drop = nil
-	k.mu.Unlock()
-	if len(put) == 0 && len(drop) == 0 {
-		return
-	}
-	if err := k.h.store.SavePeers(ctx, put, drop); err != nil {
-		k.h.log.Warn("save peer book", "err", err)
-		k.mu.Lock()
-		for _, e := range saved {
-			e.dirty = true
-		}
-		k.mu.Unlock()
-	}
+	e.next = time.Time{}
+	k.evict()
 }
