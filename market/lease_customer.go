@@ -11,7 +11,7 @@ const (
 	lapseAfter = 5 * time.Second
 	stopWait   = time.Minute
 	disputeAt  = 3
-	awakeSlack = 2000 // ms
+	awakeSlack = time.Second
 )
 
 var (
@@ -57,7 +57,7 @@ func (s *step) awake(ev Event) {
 	}
 	if s.AwakeMS != 0 && boot > s.AwakeMS {
 		d := boot - s.AwakeMS
-		jump := d > s.tickMS()+awakeSlack
+		jump := ms(d) > s.wakeEvery()+awakeSlack
 		s.OwnGap = s.OwnGap || jump || offline
 		if jump || offline {
 			s.OfflineFor += ms(d)
@@ -377,7 +377,7 @@ func (s *step) cChainClosing(Event) error {
 func (s *step) cRestarted(ev Event) error {
 	e := ev.(Restarted)
 	if s.Meter.Running {
-		s.PendMS += uint64(max(0, s.now.Sub(s.HeardAt)).Milliseconds())
+		s.pend(uint64(max(0, s.now.Sub(s.HeardAt)).Milliseconds()))
 		s.Meter.ProofMS = e.BootMS
 	}
 	s.AwakeMS, s.OwnGap = e.BootMS, false

@@ -59,7 +59,8 @@ type (
 	}
 	// JobSeen is a proof that the job is alive (process, start time, not frozen). Send one each Lease.ProbeEvery while Running or Stopping.
 	JobSeen struct{ BootMS uint64 }
-	// JobExited: the process ended by itself or by a signal. BootMS 0: billed to the last proof. Fault and Code override the usual ones if set.
+	// JobExited: the process ended by itself or by a signal. BootMS 0: billed to the last proof. Code overrides the usual one if set. JobGone and
+	// DevicesClear follow when nothing of the job is left.
 	JobExited struct {
 		Exit         int32
 		OOM          bool
@@ -88,8 +89,8 @@ type (
 	ChainSeen  struct{}
 	// OutputsHashed: outputs_root is known; the Outcome names it.
 	OutputsHashed struct{ Root [32]byte }
-	// OutputsServed: the customer has fetched the outputs, or there are none.
-	OutputsServed struct{}
+	// OutputsServed: the customer has fetched the outputs, or there are none. A Root that is not zero counts as OutputsHashed.
+	OutputsServed struct{ Root [32]byte }
 )
 
 // Events of the customer's side.

@@ -228,12 +228,13 @@ func TestLease_Model(t *testing.T) {
 		dt := w.p.ProbeEvery()
 		steps := rapid.IntRange(50, 800).Draw(t, "steps")
 		sleepAt := rapid.IntRange(0, steps).Draw(t, "sleepAt")
-		sleepFor := rapid.SampledFrom([]int{0, 0, 40, 400}).Draw(t, "sleepFor")
+		sleepFor := rapid.SampledFrom([]int{0, 0, 100, 400}).Draw(t, "sleepFor")
 		for i := range steps {
 			w.customerGone = i >= sleepAt && i < sleepAt+sleepFor
 			w.tick(dt)
 		}
-		lossy := w.loss
+		// Beyond, pauses and gaps come so often that the own meter may fall a tick behind: then a dispute is allowed, a loss of more is not.
+		calm := w.loss <= 5 && w.lag <= w.p.Terms.Tick/20
 		w.customerGone, w.loss = false, 0
 		w.customer(StopAsked{By: CustomerSide})
 		for range 20_000 {
@@ -245,11 +246,11 @@ func TestLease_Model(t *testing.T) {
 		if w.p.State != Ended || w.c.State != Ended {
 			t.Fatalf("provider %s (%s), customer %s (%s)", w.p.State, w.p.Code, w.c.State, w.c.Code)
 		}
-		if w.c.Code == "meter-dispute" && lossy < 20 { // beyond, gaps of more than a tick use up what is granted per hour
+		if w.c.Code == "meter-dispute" && calm {
 			t.Fatal("honest sides came to a dispute")
 		}
 		owed, tau := w.p.Owed(), w.c.price(w.c.Terms.Tick)
-		if w.c.Final && (w.c.Claim != owed || lossy < 20 && w.c.Signed < owed || w.c.Signed+tau+1 < owed) {
+		if w.c.Final && (w.c.Claim != owed || calm && sleepFor == 0 && w.c.Signed < owed || w.c.Signed+tau+1 < owed) {
 			t.Fatalf("owed %d, claim %d, signed %d", owed, w.c.Claim, w.c.Signed)
 		}
 		if w.c.Terms.Away == 0 && !w.c.Terms.Prepay && w.c.Signed > owed {

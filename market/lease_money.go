@@ -180,7 +180,11 @@ func (s *step) topUp() {
 // counts as one tick, three ticks an hour.
 func (s *step) heard(boot uint64) {
 	s.OfflineFor = 0
+	away := s.now.Sub(s.HeardAt)
 	s.HeardAt = s.now
+	if s.OwnGap && s.State == Preparing {
+		s.pend(uint64(max(0, away).Milliseconds())) // Ready may have been missed
+	}
 	if !s.Meter.Running || boot <= s.Meter.ProofMS {
 		s.OwnGap = false
 		return
@@ -188,7 +192,7 @@ func (s *step) heard(boot uint64) {
 	d := boot - s.Meter.ProofMS
 	switch {
 	case s.OwnGap:
-		s.PendMS += d
+		s.pend(d)
 		s.Meter.ProofMS = boot
 	case d <= s.tickMS():
 		s.Meter = s.Meter.Proof(boot, d, s.limitMS())
@@ -203,16 +207,23 @@ func (s *step) heard(boot uint64) {
 	s.OwnGap = false
 }
 
+// pend notes an own gap: claims may later lift the own meter by it, but by no more than an honest provider can have worked meanwhile: what was
+// signed and one tick.
+func (s *step) pend(d uint64) {
+	s.PendMS = min(s.PendMS+d, sub64(s.signedMS(), s.Meter.BillableMS)+s.tickMS())
+}
+
+// signedMS is the time that the signed amount buys.
+func (l Lease) signedMS() uint64 {
+	return min(uint64(l.Terms.Rate.Reach(l.Terms.Devices, l.Signed).Milliseconds()), l.limitMS())
+}
+
 // fillGap lets the own meter follow a claim through a gap of this node, never above what is signed.
 func (s *step) fillGap(claimMS uint64) {
-	if s.PendMS == 0 {
-		return
-	}
-	signed := uint64(s.Terms.Rate.Reach(s.Terms.Devices, s.Signed).Milliseconds())
-	if to := min(claimMS, s.Meter.BillableMS+s.PendMS, signed); to > s.Meter.BillableMS {
+	if to := min(claimMS, s.Meter.BillableMS+s.PendMS, s.signedMS()); to > s.Meter.BillableMS {
+		s.PendMS -= to - s.Meter.BillableMS
 		s.Meter = s.Meter.Add(to-s.Meter.BillableMS, s.limitMS())
 	}
-	s.PendMS = 0
 }
 
 func sub64(a, b uint64) uint64 {

@@ -189,14 +189,14 @@ func (s *step) release() {
 	s.emit(SendStatus{})
 }
 
-// Preparing, Running, Paused, Stopping → Releasing.
+// Preparing, Running, Paused, Stopping → Releasing; there JobGone confirms that nothing of the job is left.
 func (s *step) pExited(ev Event) error {
 	e := ev.(JobExited)
-	s.Gone = true
 	if !s.Exited {
 		s.Exited, s.Exit = true, e.Exit
 	}
 	if s.State == Releasing {
+		s.Gone = true
 		return nil
 	}
 	if e.BootMS != 0 && (s.State == Running || s.State == Stopping) {
@@ -336,17 +336,24 @@ func (s *step) pChainSeen(Event) error {
 }
 
 func (s *step) pHashed(ev Event) error {
-	if r := ev.(OutputsHashed).Root; r != s.OutputsRoot {
-		s.OutputsRoot = r
-		if s.State == Closing {
-			s.emit(SignOutcome{})
-		}
-	}
+	s.hashed(ev.(OutputsHashed).Root)
 	return nil
 }
 
+// hashed notes outputs_root; an Outcome signed without it is signed anew.
+func (s *step) hashed(root [32]byte) {
+	if root == s.OutputsRoot || root == ([32]byte{}) {
+		return
+	}
+	s.OutputsRoot = root
+	if s.State == Closing {
+		s.emit(SignOutcome{})
+	}
+}
+
 // Closing → Ended if the Outcome is agreed too.
-func (s *step) pServed(Event) error {
+func (s *step) pServed(ev Event) error {
+	s.hashed(ev.(OutputsServed).Root)
 	s.OutputsDone = true
 	return s.pMaybeEnd()
 }

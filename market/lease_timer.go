@@ -43,7 +43,7 @@ func (l Lease) cNext(now time.Time) time.Time {
 		t = earliest(t, l.SentAt.Add(l.resendEvery()))
 	}
 	if l.State.Live() || l.State == Silent {
-		t = earliest(t, now.Add(max(l.Terms.Tick/2, time.Second))) // a late one shows that this node slept
+		t = earliest(t, now.Add(l.wakeEvery()))
 	}
 	switch l.State {
 	case Proposed:
@@ -59,6 +59,9 @@ func (l Lease) cNext(now time.Time) time.Time {
 	}
 	return t
 }
+
+// wakeEvery is how often a live lease of the customer wants a Timer at least: a late one shows that this node slept.
+func (l Lease) wakeEvery() time.Duration { return max(l.Terms.Tick/2, time.Second) }
 
 // silentAt is when an unheard provider counts as silent.
 func (l Lease) silentAt() time.Time { return l.HeardAt.Add(max(2*l.Terms.Tick, silentMin)) }
