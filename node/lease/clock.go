@@ -11,20 +11,20 @@ type Clock struct {
 	start  time.Time
 	bootAt time.Duration
 	id     string
-	read   func() (time.Duration, error)
+	boot   func() (time.Duration, error)
 }
 
 // NewClock reads the wall clock once and the boot clock of the machine. Errors: the boot clock cannot be read.
 func NewClock() (*Clock, error) {
-	id, err := bootID()
+	boot, id, err := bootSource()
 	if err != nil {
 		return nil, fmt.Errorf("read boot id: %w", err)
 	}
-	boot, err := bootTime()
+	at, err := boot()
 	if err != nil {
 		return nil, fmt.Errorf("read boot clock: %w", err)
 	}
-	return &Clock{start: time.Now().Round(0).UTC(), bootAt: boot, id: id, read: bootTime}, nil
+	return &Clock{start: time.Now().Round(0).UTC(), bootAt: at, id: id, boot: boot}, nil
 }
 
 // BootID names this boot of the machine; boot times of two boots are not comparable.
@@ -38,9 +38,9 @@ func (c *Clock) BootMS() uint64 { _, ms := c.Read(); return ms }
 
 // Read returns Now and BootMS of one instant; its signature is Config.Clock's.
 func (c *Clock) Read() (time.Time, uint64) {
-	boot, err := c.read()
+	at, err := c.boot()
 	if err != nil { // it worked at start; the kernel does not take it back
-		boot = c.bootAt
+		at = c.bootAt
 	}
-	return c.start.Add(boot - c.bootAt), uint64(boot.Milliseconds())
+	return c.start.Add(at - c.bootAt), uint64(at.Milliseconds())
 }

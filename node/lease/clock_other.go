@@ -7,12 +7,10 @@ import (
 	"time"
 )
 
-// processStart stands in for a boot: off Linux [1] has no suspend-proof clock, so a new process counts as a new boot and nothing that
-// happened before it is billed. Selling is for Linux; customers lose at most their own meter of one away time.
-var processStart = time.Now()
-
-func bootTime() (time.Duration, error) { return time.Since(processStart) + time.Millisecond, nil }
-
-func bootID() (string, error) {
-	return "process-" + strconv.FormatInt(processStart.UnixNano(), 36), nil
+// bootSource stands in for a boot clock by the process's monotonic one: off Linux a new process counts as a new boot, so nothing from before
+// it is billed, and suspended time is not seen. Selling is for Linux; a customer's own meter is only lower by it.
+func bootSource() (func() (time.Duration, error), string, error) {
+	start := time.Now()
+	return func() (time.Duration, error) { return time.Since(start) + time.Millisecond, nil },
+		"process-" + strconv.FormatInt(start.UnixNano(), 36), nil
 }
