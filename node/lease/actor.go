@@ -133,8 +133,11 @@ func (a *Actor) Do(ctx context.Context, ev market.Event) error {
 
 func (a *Actor) post(ctx context.Context, m mail) error {
 	select {
-	case <-a.done:
+	case <-a.done: // first alone: with room in the inbox, one select would choose by chance
 		return busy("the lease's actor has ended")
+	default:
+	}
+	select {
 	case a.inbox <- m:
 		return nil
 	default:
