@@ -1,0 +1,187 @@
+package guard
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// gateSocket is abstract: it needs no directory of the image, and lives in the job's network namespace, where nothing else runs yet.
+const gateSocket = "@gpuai-gate"
+
+// Init is the first process of a job: it waits for the gate, then runs the command. supervise: as a child whose signals and orphans it
+// handles; else in its own place, for images that must be the first process. It returns the exit code.
+func Init(supervise bool, argv []string, stderr io.Writer) int {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals) // before anything else: a first process without a handler ignores signals
+	opened, err := waitGate(signals)
+	if err != nil {
+		fmt.Fprintln(stderr, "gpuai: the gate was not opened:", err)
+		return ExitNotOpened
+	}
+	name, code, err := lookup(argv)
+	if err != nil {
+		fmt.Fprintln(stderr, "gpuai:", err)
+		opened(GateResult{Exit: code, Detail: err.Error()})
+		return code
+	}
+	env := restoreEnv(os.Environ())
+	if !supervise {
+		signal.Reset()
+		opened(GateResult{Started: true}) // after exec nobody could say it
+		err := syscall.Exec(name, argv, env)
+		fmt.Fprintln(stderr, "gpuai:", startError(argv[0], err))
+		return ExitNotExecutable
+	}
+	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{Env: env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{}})
+	if err != nil {
+		err = startError(argv[0], err)
+		fmt.Fprintln(stderr, "gpuai:", err)
+		opened(GateResult{Exit: ExitNotExecutable, Detail: err.Error()})
+		return ExitNotExecutable
+	}
+	opened(GateResult{Started: true})
+	return supervised(pid, signals)
+}
+
+// supervised forwards signals to the command and reaps every orphan, until the command itself is gone.
+func supervised(pid int, signals <-chan os.Signal) int {
+	for s := range signals {
+		switch sig := s.(syscall.Signal); sig {
+		case syscall.SIGCHLD:
+			for {
+				var ws syscall.WaitStatus
+				got, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil)
+				if errors.Is(err, syscall.EINTR) {
+					continue
+				}
+				if err != nil || got <= 0 {
+					break
+				}
+				if got != pid {
+					continue
+				}
+				if ws.Signaled() {
+					return 128 + int(ws.Signal())
+				}
+				return ws.ExitStatus()
+			}
+		case syscall.SIGURG, syscall.SIGPIPE: // the Go runtime's own, and a closed log
+		default:
+			_ = syscall.Kill(pid, sig) // gone already: the next SIGCHLD says so
+		}
+	}
+	return 0
+}
+
+// waitGate listens until a gate says open, and returns the function that answers it. A stop signal before that ends the wait.
+func waitGate(signals <-chan os.Signal) (func(GateResult), error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: gateSocket, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	type accepted struct {
+		c   net.Conn
+		err error
+	}
+	ch := make(chan accepted, 1)
+	deadline := time.Now().Add(GateTimeout)
+	_ = l.SetDeadline(deadline)
+	var listening sync.WaitGroup // ends with the listener, which is closed before the command runs
+	listening.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err == nil {
+				_ = c.SetDeadline(deadline)
+				line, rerr := bufio.NewReader(c).ReadString('\n')
+				if rerr != nil || line != "open\n" {
+					_ = c.Close()
+					continue
+				}
+			}
+			ch <- accepted{c, err}
+			return
+		}
+	})
+	for {
+		select {
+		case a := <-ch:
+			_ = l.Close()
+			if a.err != nil {
+				return nil, a.err
+			}
+			return func(r GateResult) { _ = json.NewEncoder(a.c).Encode(r); _ = a.c.Close() }, nil
+		case s := <-signals:
+			if s == syscall.SIGTERM || s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGHUP {
+				_ = l.Close()
+				return nil, fmt.Errorf("stopped by %v", s)
+			}
+		}
+	}
+}
+
+// lookup finds the command as a shell would, in PATH or by its path.
+func lookup(argv []string) (string, int, error) {
+	if len(argv) == 0 || argv[0] == "" {
+		return "", ExitNotFound, errors.New("the image has no command and the job gives none")
+	}
+	dirs := []string{""}
+	if !strings.Contains(argv[0], "/") {
+		p := os.Getenv("PATH")
+		if p == "" {
+			p = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+		}
+		dirs = filepath.SplitList(p)
+	}
+	var denied error
+	for _, d := range dirs {
+		name := argv[0]
+		if d != "" {
+			name = filepath.Join(d, name)
+		}
+		info, err := os.Stat(name)
+		switch {
+		case err != nil:
+		case info.IsDir() || info.Mode()&0o111 == 0:
+			denied = fmt.Errorf("command is not executable: %s", name)
+		default:
+			return name, 0, nil
+		}
+	}
+	if denied != nil {
+		return "", ExitNotExecutable, denied
+	}
+	return "", ExitNotFound, fmt.Errorf("command not found: %s", argv[0])
+}
+
+func startError(name string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("command has no known format (a script needs a first line #!…): %s", name)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the interpreter or library loader of the command is missing: %s", name)
+	}
+	return fmt.Errorf("start %s: %w", name, err)
+}
+
+func restoreEnv(env []string) []string {
+	out := make([]string, 0, len(env))
+	for _, kv := range env {
+		if rest, ok := strings.CutPrefix(kv, LDPrefix); ok {
+			kv = rest
+		}
+		out = append(out, kv)
+	}
+	return out
+}
