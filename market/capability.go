@@ -180,12 +180,19 @@ func FieldTable() []FieldInfo { return slices.Clone(fields) }
 
 // Info returns the table's row of a field; false for an id this version does not know.
 func (f FieldID) Info() (FieldInfo, bool) {
-	i, ok := slices.BinarySearchFunc(fields, f, func(a FieldInfo, id FieldID) int { return int(a.ID) - int(id) })
-	if !ok {
-		return FieldInfo{}, false
+	if i := fieldRow[f]; i > 0 {
+		return fields[i-1], true
 	}
-	return fields[i], true
+	return FieldInfo{}, false
 }
+
+// fieldRow is the row of each id in the table, counted from 1; 0 = unknown. The matcher asks once per term and offer.
+var fieldRow = func() (rows [256]uint8) {
+	for i, f := range fields {
+		rows[f.ID] = uint8(i + 1)
+	}
+	return rows
+}()
 
 // String returns the field's name, or "field-<id>" for an unknown one.
 func (f FieldID) String() string {
@@ -208,11 +215,11 @@ func FieldByName(name string) (FieldInfo, bool) {
 // Fits reports whether a value satisfies the term, soft or not. An unstated value or a field unknown here never does; class terms need
 // FitsClass.
 func (t Term) Fits(v uint64, stated bool) bool {
-	info, known := t.Field.Info()
-	if !known || !stated || t.Field == FieldClass {
+	row := fieldRow[t.Field]
+	if row == 0 || !stated || t.Field == FieldClass {
 		return false
 	}
-	return t.inside(v, info.Bits) != t.Not
+	return t.inside(v, fields[row-1].Bits) != t.Not
 }
 
 func (t Term) inside(v uint64, bits bool) bool {

@@ -258,10 +258,10 @@ func (b *Book) relax(q Query, s *scan, now time.Time) []Relax {
 	return out
 }
 
-func cheapest(c []Candidate) (best market.Rate) {
+func cheapest(c []ranked) (best market.Rate) {
 	for _, x := range c {
-		if best == 0 || x.Rate < best {
-			best = x.Rate
+		if best == 0 || x.rate < best {
+			best = x.rate
 		}
 	}
 	return best

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"math/bits"
 	"slices"
 	"strings"
@@ -36,9 +37,22 @@ type Candidate struct {
 	Rate     market.Rate
 	Devices  int
 	SoftMiss int // soft terms that it fails
+}
 
-	key [4]uint64 // sort keys, ascending
-	tie [32]byte
+// ranked is a candidate while a scan runs: small, because a broad query finds most of the book.
+type ranked struct {
+	e           *entry
+	group, free int
+	rate        market.Rate
+	soft        int
+	key         [5]uint64 // ascending; the last one spreads equal offers over orders
+}
+
+func (r *ranked) candidate() Candidate {
+	return Candidate{
+		Provider: r.e.offer.Provider, Offer: r.e.offer, OfferID: r.e.id, Raw: r.e.raw, Group: r.group, Rate: r.rate, Devices: r.free,
+		SoftMiss: r.soft,
+	}
 }
 
 // Result is a ranked list, at most one candidate per provider, and why the rest did not fit.
@@ -57,21 +71,17 @@ func (b *Book) Match(q Query, now time.Time) Result {
 	}
 	q.Terms = market.MergeTerms(q.Terms)
 	s := b.scan(q, now)
-	res := Result{Candidates: s.found, Explanation: s.explanation()}
+	res := Result{Explanation: s.explanation()}
 	if len(s.found) < q.Limit {
 		res.Explanation.Relax = b.relax(q, s, now)
 	}
-	sorted(res.Candidates)
-	if len(res.Candidates) > q.Limit {
-		res.Candidates = res.Candidates[:q.Limit]
+	slices.SortFunc(s.found, func(a, b ranked) int {
+		return cmp.Or(slices.Compare(a.key[:], b.key[:]), bytes.Compare(a.e.offer.Provider[:], b.e.offer.Provider[:]))
+	})
+	for i := range s.found[:min(len(s.found), q.Limit)] {
+		res.Candidates = append(res.Candidates, s.found[i].candidate())
 	}
 	return res
-}
-
-func sorted(c []Candidate) {
-	slices.SortFunc(c, func(a, b Candidate) int {
-		return cmp.Or(slices.Compare(a.key[:], b.key[:]), bytes.Compare(a.tie[:], b.tie[:]))
-	})
 }
 
 // condition is one test of a group; conds are in the order in which an Explanation counts.
@@ -197,7 +207,7 @@ type scan struct {
 	matched    int
 	unstated   int
 	tooNew     int
-	found      []Candidate
+	found      []ranked
 }
 
 // offer tests the groups of one offer and counts it once: as its best candidate, or at the failing condition of the group that got furthest.
@@ -210,7 +220,7 @@ func (s *scan) offer(e *entry, now time.Time) {
 		}
 	}
 	mint := slices.Index(e.offer.Mints, s.q.Mint)
-	var best *Candidate
+	best := ranked{}
 	furthest, sole := -1, false
 	var at view
 	for gi := range e.offer.Groups {
@@ -221,7 +231,7 @@ func (s *scan) offer(e *entry, now time.Time) {
 		}
 		first, only := s.test(&v)
 		if first < 0 {
-			if c := s.candidate(&v); best == nil || slices.Compare(c.key[:], best.key[:]) < 0 {
+			if c := s.rank(&v); best.e == nil || slices.Compare(c.key[:], best.key[:]) < 0 {
 				best = c
 			}
 			continue
@@ -230,10 +240,13 @@ func (s *scan) offer(e *entry, now time.Time) {
 			furthest, sole, at = first, only, v
 		}
 	}
-	if best != nil {
+	if best.e != nil {
 		s.matched++
-		best.tie = sha256.Sum256(append(slices.Clone(s.q.Order[:]), e.offer.Provider[:]...))
-		s.found = append(s.found, *best)
+		var seed [48]byte
+		copy(seed[copy(seed[:], s.q.Order[:]):], e.offer.Provider[:])
+		tie := sha256.Sum256(seed[:])
+		best.key[4] = binary.BigEndian.Uint64(tie[:8])
+		s.found = append(s.found, best)
 		return
 	}
 	s.count(furthest, sole, &at)
@@ -258,17 +271,15 @@ func freeOf(g *market.DeviceGroup) int {
 	return bits.OnesCount64(g.Free & (1<<len(g.Devices) - 1)) // 1<<64 is 0, so 64 devices keep all bits
 }
 
-func (s *scan) candidate(v *view) *Candidate {
-	c := &Candidate{
-		Provider: v.e.offer.Provider, Offer: v.e.offer, OfferID: v.e.id, Raw: v.e.raw, Group: v.group, Rate: v.rate, Devices: v.free,
-	}
+func (s *scan) rank(v *view) ranked {
+	c := ranked{e: v.e, group: v.group, free: v.free, rate: v.rate}
 	for _, t := range s.q.Terms {
 		if !t.Soft {
 			continue
 		}
 		x, ok := v.value(t.Field)
 		if t.Field == market.FieldClass && !t.FitsClass(v.e.offer.Groups[v.group].Class) || t.Field != market.FieldClass && !t.Fits(x, ok) {
-			c.SoftMiss++
+			c.soft++
 		}
 	}
 	proof, _ := v.value(market.FieldProof)
@@ -276,7 +287,7 @@ func (s *scan) candidate(v *view) *Candidate {
 	if !seen {
 		rtt = 1 << 20
 	}
-	c.key = [4]uint64{s.sortKey(v), uint64(c.SoftMiss), ^proof, rtt / 25}
+	c.key = [5]uint64{s.sortKey(v), uint64(c.soft), ^proof, rtt / 25}
 	return c
 }
 
