@@ -27,9 +27,9 @@ const (
 // ErrArchive reports an archive that an honest sender does not make.
 var ErrArchive = errors.New("bad archive")
 
-// Limits bounds what an archive may bring. Bytes: sum of file sizes. Code of the error when it is exceeded, default input-too-big.
+// Limits bounds what an archive may bring. Total: sum of file sizes. Code of the error when it is exceeded, default input-too-big.
 type Limits struct {
-	Bytes uint64
+	Total uint64
 	Code  string
 }
 
@@ -39,7 +39,7 @@ func (l Limits) tooBig() error {
 		code = "input-too-big"
 	}
 	return &market.Error{
-		Code: code, Kind: market.KindInvalid, Op: "receive files", Detail: fmt.Sprintf("more than %d bytes", l.Bytes),
+		Code: code, Kind: market.KindInvalid, Op: "receive files", Detail: fmt.Sprintf("more than %d bytes", l.Total),
 		Hint: "send less, or ask for more disk",
 	}
 }
@@ -108,7 +108,7 @@ func (rd *reading) entry(tr *tar.Reader, h *tar.Header, rename func(string) (str
 		rd.manifest.Entries = append(rd.manifest.Entries, e)
 		return nil
 	}
-	if e.Size > rd.lim.Bytes-min(rd.total, rd.lim.Bytes) {
+	if e.Size > rd.lim.Total-min(rd.total, rd.lim.Total) {
 		return rd.lim.tooBig()
 	}
 	rd.total += e.Size
@@ -178,7 +178,7 @@ func safeLink(name, target string) bool {
 }
 
 // Filter copies a foreign tar as a safe one: headers are written anew, files are hashed while they flow, the rest is skipped and listed.
-// rename maps an entry's path or drops it (false); nil keeps all. Errors: ErrArchive, *market.Error with lim.Code above lim.Bytes, I/O.
+// rename maps an entry's path or drops it (false); nil keeps all. Errors: ErrArchive, *market.Error with lim.Code above lim.Total, I/O.
 func Filter(r io.Reader, w io.Writer, lim Limits, rename func(string) (string, bool)) (Manifest, error) {
 	rd, tw := &reading{lim: lim}, tar.NewWriter(w)
 	err := rd.walk(r, rename, func(e Entry, body io.Reader) error {

@@ -87,7 +87,7 @@ func TestPackUnpack_RoundTrip_SameIDAndContent(t *testing.T) {
 		t.Errorf("measured %d, %v; manifest says %d", n, err, sent.Size())
 	}
 	dest, dir := root(t)
-	got, err := Unpack(bytes.NewReader(b.Bytes()), dest, Limits{Bytes: 11})
+	got, err := Unpack(bytes.NewReader(b.Bytes()), dest, Limits{Total: 11})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestPackUnpack_RoundTrip_SameIDAndContent(t *testing.T) {
 		t.Errorf("file: %q, %v", raw, err)
 	}
 	var again bytes.Buffer
-	filtered, err := Filter(bytes.NewReader(b.Bytes()), &again, Limits{Bytes: 11}, nil)
+	filtered, err := Filter(bytes.NewReader(b.Bytes()), &again, Limits{Total: 11}, nil)
 	if err != nil || filtered.ID() != sent.ID() || !bytes.Equal(again.Bytes(), b.Bytes()) {
 		t.Errorf("filter changed a safe archive: %v", err)
 	}
@@ -134,7 +134,7 @@ func TestReceive_HostileEntries_NothingLeavesTheRoot(t *testing.T) {
 		item{tar.Header{Name: "fifo", Typeflag: tar.TypeFifo}, ""},
 		item{tar.Header{Name: ".gpuai-part-1", Typeflag: tar.TypeReg}, "x"},
 		item{tar.Header{Name: "suid", Typeflag: tar.TypeReg, Mode: 0o6755}, "x"},
-	)), dest, Limits{Bytes: 100})
+	)), dest, Limits{Total: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestReceive_LinkThenFileThroughIt_IsRefused(t *testing.T) {
 	_, err := Unpack(bytes.NewReader(archive(t,
 		item{tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "real"}, ""},
 		item{tar.Header{Name: "l/f", Typeflag: tar.TypeReg}, "x"},
-	)), dest, Limits{Bytes: 100})
+	)), dest, Limits{Total: 100})
 	if err == nil {
 		t.Error("a link and a directory of one name were accepted")
 	}
@@ -176,7 +176,7 @@ func TestReceive_TooBigOrTwice_LeavesNoPart(t *testing.T) {
 		"cut":   archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "12345"})[:514],
 	} {
 		dest, dir := root(t)
-		_, err := Receive(bytes.NewReader(raw), dest, Limits{Bytes: 10}, nil)
+		_, err := Receive(bytes.NewReader(raw), dest, Limits{Total: 10}, nil)
 		switch {
 		case err == nil:
 			t.Errorf("%s: accepted", name)
@@ -195,7 +195,7 @@ func TestCommit_WrongHash_ReplacesNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	u, err := Receive(bytes.NewReader(archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "new"})), dest, Limits{Bytes: 10}, nil)
+	u, err := Receive(bytes.NewReader(archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "new"})), dest, Limits{Total: 10}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var out bytes.Buffer
-		m, err := Filter(bytes.NewReader(raw), &out, Limits{Bytes: 1 << 16}, nil)
+		m, err := Filter(bytes.NewReader(raw), &out, Limits{Total: 1 << 16}, nil)
 		if err != nil {
 			return
 		}
@@ -247,7 +247,7 @@ func FuzzReceive(f *testing.F) {
 				t.Fatalf("unsafe entry %q", e.Path)
 			}
 		}
-		again, err := Filter(bytes.NewReader(out.Bytes()), io.Discard, Limits{Bytes: 1 << 16}, nil)
+		again, err := Filter(bytes.NewReader(out.Bytes()), io.Discard, Limits{Total: 1 << 16}, nil)
 		if err != nil || again.ID() != m.ID() {
 			t.Fatalf("a filtered archive changes: %v", err)
 		}
