@@ -18,16 +18,17 @@ const closeDelay = time.Hour
 
 // channelRow is what the store keeps of an own Channel.
 type channelRow struct {
-	Account     escrow.Account
-	Terms       escrow.OpenTerms
-	Provider    market.NodeID
-	N           uint32 // voucher key number
-	OpenKey     string // the open intent
-	Opened      time.Time
-	Returned    market.Amount
-	Paid        market.Amount
-	FinishKey   string
-	ReclaimDone bool
+	Account   escrow.Account
+	Terms     escrow.OpenTerms
+	Provider  market.NodeID
+	N         uint32 // voucher key number
+	OpenKey   string // the open intent
+	Release   *escrow.SignedRelease
+	FinishSig string
+	Opened    time.Time
+	Returned  market.Amount
+	Paid      market.Amount
+	FinishKey string
 }
 
 // channel is a channelRow with its lock: one voucher is signed at a time.

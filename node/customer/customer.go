@@ -19,6 +19,7 @@ import (
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // Net is how the customer reaches providers; p2p joined by node/wire.go.
@@ -42,8 +43,8 @@ type Config struct {
 	ID         market.NodeID
 	Payer      market.Address
 	Program    market.Address
-	Seed       []byte // voucher seed
-	Spool      string // folder for outputs that wait
+	Seed       [32]byte // voucher seed
+	Spool      string   // folder for outputs that wait
 	Away       time.Duration
 	AwayMax    market.Amount
 	SilentEnd  time.Duration
@@ -57,6 +58,7 @@ type Customer struct {
 	net    Net
 	clock  *lease.Clock
 	log    *slog.Logger
+	keys   escrow.Keys
 
 	bookMu sync.RWMutex
 	book   *book.Book
@@ -74,7 +76,7 @@ type Customer struct {
 // New returns a customer that does nothing yet.
 func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *lease.Clock, log *slog.Logger) *Customer {
 	return &Customer{
-		cfg: cfg, db: db, ledger: ledger, net: net, clock: clock, log: log, book: book.New(50_000),
+		cfg: cfg, db: db, ledger: ledger, net: net, clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{},
 		start: make(chan *orderRun, 64),
 	}
@@ -84,9 +86,13 @@ func (c *Customer) now() time.Time { return c.clock.Now() }
 
 // Offer takes one verified Offer from gossip or sync.
 func (c *Customer) Offer(o market.Offer, raw []byte) {
+	env, err := wire.Parse(raw, c.cfg.Network)
+	if err != nil {
+		return // it was verified before; this cannot happen
+	}
 	c.bookMu.Lock()
 	defer c.bookMu.Unlock()
-	if _, err := c.book.Put(o, offerID(raw), raw, c.now()); err != nil && !errors.Is(err, book.ErrOld) {
+	if _, err := c.book.Put(o, env.ID, raw, c.now()); err != nil && !errors.Is(err, book.ErrOld) {
 		c.log.Warn("Offer was not kept", "provider", o.Provider, "error", err)
 	}
 }

@@ -65,8 +65,8 @@ func OrderIDOf(node market.NodeID, key string) (id market.OrderID) {
 	return id
 }
 
-// order makes the Order document of one placement attempt.
-func (c *Customer) order(r *Request, now time.Time) market.Order {
+// makeOrder makes the Order document of one placement attempt.
+func (c *Customer) makeOrder(r *Request, now time.Time) market.Order {
 	terms := append([]market.Term(nil), r.Terms...)
 	if len(r.Classes) > 0 {
 		terms = append(terms, market.Term{Classes: r.Classes})

@@ -42,7 +42,7 @@ func (c *Customer) Match(r *Request) book.Result {
 
 func query(r *Request, limit int) book.Query {
 	return book.Query{
-		Terms: needs(r), Classes: r.Classes, Devices: r.Devices, MaxRate: r.MaxRate, Limit: limit,
+		Terms: r.Terms, Classes: r.Classes, Devices: r.Devices, MaxRate: r.MaxRate, Limit: limit,
 		Providers: r.Providers, Exclude: r.Exclude,
 	}
 }
@@ -86,7 +86,7 @@ func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidat
 
 // quote asks one provider and checks that its answer is what was asked for.
 func (c *Customer) quote(ctx context.Context, r *Request, to market.NodeID, reach []string) (offered, error) {
-	o := c.order(r, c.now())
+	o := c.makeOrder(r, c.now())
 	raw, err := wire.SealOrder(c.cfg.Key, c.cfg.Network, o)
 	if err != nil {
 		return offered{}, err

@@ -20,7 +20,6 @@ import (
 // How often the engine is asked while want and seen differ, and while the job runs. The second bounds the error of the meter's ends.
 const (
 	settleEvery = 100 * time.Millisecond
-	proofEvery  = 400 * time.Millisecond
 	reportEvery = 2 * time.Second
 )
 
@@ -153,8 +152,8 @@ func (l *leaseRun) owed() market.Amount { return l.actor.Lease().Owed() }
 // paid tells the machine that a voucher is on disk.
 func (l *leaseRun) paid(ctx context.Context, amount market.Amount, seq uint64) error {
 	err := l.actor.Do(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: seq})
-	if errors.Is(err, market.ErrIllegal) {
-		return nil // stored all the same; the state has no use for it
+	if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == "busy" && l.actor.Lease().Terminal() {
+		return nil // stored all the same: the lease is over
 	}
 	return err
 }
@@ -180,7 +179,7 @@ func (l *leaseRun) loop(ctx context.Context) {
 		if m.Terminal() && l.cleaned(ctx) {
 			return
 		}
-		wait := proofEvery
+		wait := m.ProbeEvery()
 		if phase, grace := m.Want(); phase != 0 && m.State <= market.Releasing {
 			obs, err := l.p.runner.Reconcile(ctx, l.key, l.want(phase, grace))
 			if err != nil && ctx.Err() == nil {

@@ -8,6 +8,7 @@
 //	orders    OrderID                     -> order row
 //	leases    LeaseID                     -> lease row (state, documents)
 //	channels  ChannelID                   -> channel row (account, vouchers, release)
+//	own_channels ChannelID                -> the customer's channel row
 //	devices   DeviceID                    -> device row
 //	debts     payer or node key (text)    -> debt row
 //	chain     intent key                  -> sender record
@@ -19,21 +20,22 @@ package store
 
 // Buckets of the store.
 const (
-	BucketMeta     = "meta"
-	BucketOrders   = "orders"
-	BucketLeases   = "leases"
-	BucketChannels = "channels"
-	BucketDevices  = "devices"
-	BucketDebts    = "debts"
-	BucketChain    = "chain"
-	BucketJobs     = "jobs"
-	BucketOffers   = "offers"
-	BucketPeers    = "peers"
-	BucketEvents   = "events"
+	BucketMeta        = "meta"
+	BucketOrders      = "orders"
+	BucketLeases      = "leases"
+	BucketChannels    = "channels"
+	BucketDevices     = "devices"
+	BucketOwnChannels = "own_channels"
+	BucketDebts       = "debts"
+	BucketChain       = "chain"
+	BucketJobs        = "jobs"
+	BucketOffers      = "offers"
+	BucketPeers       = "peers"
+	BucketEvents      = "events"
 )
 
 var buckets = []string{
-	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketDevices, BucketDebts, BucketChain, BucketJobs, BucketOffers, BucketPeers, BucketEvents,
+	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketOwnChannels, BucketDevices, BucketDebts, BucketChain, BucketJobs, BucketOffers, BucketPeers, BucketEvents,
 }
 
 // schemaVersion is written at creation; a newer file is refused.

@@ -1,0 +1,260 @@
+package customer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/tunnel"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/p2p/wire"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// act performs a committed effect of the customer's lease; each may be repeated.
+func (r *orderRun) act(ctx context.Context, m market.Lease, e market.Effect) error {
+	o := r.snapshot()
+	switch e := e.(type) {
+	case market.SendLease:
+		if err := r.c.net.Propose(ctx, o.Provider, o.Raw); err != nil {
+			return err
+		}
+		return r.ask(ctx, o)
+	case market.AskStatus:
+		return r.ask(ctx, o)
+	case market.SendStop:
+		raw, err := wire.SealStop(r.c.cfg.Key, r.c.cfg.Network, market.Stop{Lease: m.ID, Code: e.Code, StopGrace: e.Grace, At: r.c.now().Truncate(time.Millisecond)})
+		if err != nil {
+			return err
+		}
+		return r.c.net.Stop(ctx, o.Provider, raw)
+	case market.SignPayment:
+		return r.pay(ctx, o, m, e)
+	case market.PushInputs:
+		return r.pushInputs(ctx, o)
+	case market.FetchOutputs:
+		return r.fetchOutputs(ctx)
+	case market.SendOutcome:
+		return r.sendOutcome(ctx, m)
+	case market.TopUp:
+		return r.c.topUp(ctx, o.Channel)
+	}
+	return nil
+}
+
+func (r *orderRun) ask(ctx context.Context, o orderRow) error {
+	s, err := r.c.net.Status(ctx, o.Provider, o.Lease.ID)
+	if err != nil {
+		return err
+	}
+	r.takeStatus(ctx, s)
+	if s.Receipt != nil {
+		r.takeReceipt(ctx, o.Provider, s.Receipt)
+	}
+	return nil
+}
+
+// takeReceipt verifies a Receipt, keeps it and gives it to the machine.
+func (r *orderRun) takeReceipt(ctx context.Context, provider market.NodeID, raw []byte) {
+	rec, env, err := wire.OpenReceipt(raw, r.c.cfg.Network)
+	if err != nil || env.Signer != provider {
+		r.c.log.Warn("Receipt was ignored", "provider", provider, "error", err)
+		return
+	}
+	_ = r.update(ctx, func(o *orderRow) { o.Receipt = raw }) // the machine's own commit follows
+	r.event(ctx, market.ReceiptSeen{Receipt: rec, BootMS: r.c.clock.BootMS()})
+}
+
+// pay signs, stores, then sends; the newest Payment is repeated by the next Receipt if this one is lost.
+func (r *orderRun) pay(ctx context.Context, o orderRow, m market.Lease, e market.SignPayment) error {
+	r.c.mu.Lock()
+	ch, s := r.c.channels[o.Channel], r.c.sessions[o.Provider]
+	r.c.mu.Unlock()
+	if ch == nil || s == nil {
+		return errors.New("no channel or session")
+	}
+	ch.mu.Lock()
+	acc, p, err := ch.row.Account.Sign(ch.key, m.ID, e.LeaseAmount)
+	if err != nil {
+		ch.mu.Unlock()
+		if market.CodeOf(err) == "voucher-backwards" {
+			return nil // a newer one is signed already
+		}
+		return err
+	}
+	ch.row.Account = acc
+	err = r.c.saveChannel(ctx, ch)
+	ch.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	p.ReceiptSeq, p.OwnMS = e.ReceiptSeq, e.OwnMS
+	if _, err := s.pay(ctx, p); err != nil {
+		return err
+	}
+	r.event(ctx, market.PaymentAcked{LeaseAmount: e.LeaseAmount})
+	return nil
+}
+
+func (c *Customer) spoolDir(id market.OrderID, what string) string {
+	return filepath.Join(c.cfg.Spool, id.String(), what)
+}
+
+// InputsPath is where the API spools an order's input tar before it is placed.
+func (c *Customer) InputsPath(id market.OrderID) string { return c.spoolDir(id, "inputs.tar") }
+
+// OutputsPath is where verified outputs wait, as a tar.
+func (c *Customer) OutputsPath(id market.OrderID) string { return c.spoolDir(id, "outputs.tar") }
+
+// pushInputs sends the spooled tar through the lease's tunnel.
+func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
+	if !o.Request.HasInputs || o.InputsSent {
+		return nil
+	}
+	f, err := os.Open(r.c.InputsPath(o.ID))
+	if err != nil {
+		return fmt.Errorf("open inputs: %w", err)
+	}
+	defer f.Close()
+	args, err := json.Marshal(tunnel.PutArgs{Total: o.Request.InputBytes})
+	if err != nil {
+		return err
+	}
+	c, err := r.c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelPut, Args: args})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := io.Copy(c.Writer(streams.ChanIn), f); err != nil {
+		return fmt.Errorf("send inputs: %w", err)
+	}
+	if err := c.Write(streams.ChanIn, nil); err != nil {
+		return err
+	}
+	ctl, err := readControl(c)
+	if err != nil {
+		return err
+	}
+	if ctl.Error != "" && ctl.Error != "conflict: inputs are staged" {
+		return fmt.Errorf("stage inputs: %s", ctl.Error)
+	}
+	return r.update(ctx, func(o *orderRow) { o.InputsSent = true })
+}
+
+func readControl(c *streams.FrameConn) (tunnel.Control, error) {
+	ch, b, err := c.Read()
+	if err != nil {
+		return tunnel.Control{}, err
+	}
+	if ch != streams.ChanControl {
+		return tunnel.Control{}, fmt.Errorf("frame on channel %d, want control", ch)
+	}
+	return tunnel.DecodeControl(b)
+}
+
+// fetchOutputs brings the outputs home and checks them against the root that the provider signed.
+func (r *orderRun) fetchOutputs(ctx context.Context) error {
+	o := r.snapshot()
+	if len(o.Request.Spec.Outputs) == 0 || o.Lease.Ready.IsZero() {
+		r.event(ctx, market.OutputsVerified{})
+		return nil
+	}
+	out, err := r.peerOutcome(ctx)
+	if err != nil {
+		return err
+	}
+	if out.OutputsRoot == ([32]byte{}) {
+		r.event(ctx, market.OutputsVerified{Lost: true})
+		return nil
+	}
+	man, err := r.download(ctx, o)
+	if err != nil {
+		return err
+	}
+	if man.ID() != out.OutputsRoot {
+		return fmt.Errorf("outputs are %x, the provider signed %x", man.ID(), out.OutputsRoot)
+	}
+	r.event(ctx, market.OutputsVerified{Root: man.ID()})
+	return nil
+}
+
+// peerOutcome is the provider's signed Outcome, asked for if it has not come yet.
+func (r *orderRun) peerOutcome(ctx context.Context) (market.Outcome, error) {
+	o := r.snapshot()
+	if o.Outcome == nil {
+		if err := r.ask(ctx, o); err != nil {
+			return market.Outcome{}, err
+		}
+		if o = r.snapshot(); o.Outcome == nil {
+			return market.Outcome{}, errors.New("the provider has not signed the outcome yet")
+		}
+	}
+	out, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network)
+	return out, err
+}
+
+// download writes the outputs' tar to the spool, re-made by us from verified entries.
+func (r *orderRun) download(ctx context.Context, o orderRow) (spec.Manifest, error) {
+	c, err := r.c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelGet, Args: []byte("{}")})
+	if err != nil {
+		return spec.Manifest{}, err
+	}
+	defer c.Close()
+	path := r.c.OutputsPath(o.ID)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return spec.Manifest{}, err
+	}
+	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return spec.Manifest{}, err
+	}
+	defer f.Close()
+	man, err := spec.Filter(c.Reader(streams.ChanOut), f, spec.Limits{Total: max(o.Request.Disk, 1<<30), Code: "output-too-big"}, nil)
+	if err != nil {
+		return man, fmt.Errorf("fetch outputs: %w", err)
+	}
+	if err := errors.Join(f.Sync(), os.Rename(path+".part", path)); err != nil {
+		return man, err
+	}
+	return man, nil
+}
+
+// sendOutcome signs our view and agrees with the provider's, if it owes no more than we saw.
+func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
+	peer, err := r.peerOutcome(ctx)
+	if err != nil {
+		return err
+	}
+	m = r.actor.Lease()
+	if peer.Amount > m.Claim {
+		return fmt.Errorf("the provider's outcome owes %d, its last receipt said %d", peer.Amount, m.Claim)
+	}
+	own := peer
+	own.KeepChannel = r.snapshot().Request.KeepChannel
+	raw, err := wire.SealOutcome(r.c.cfg.Key, r.c.cfg.Network, own)
+	if err != nil {
+		return err
+	}
+	if !m.OutputsDone {
+		return errors.New("outputs are not here yet")
+	}
+	o := r.snapshot()
+	answer, err := r.c.net.Outcome(ctx, o.Provider, raw)
+	if err != nil {
+		return err
+	}
+	if _, env, err := wire.OpenOutcome(answer, r.c.cfg.Network); err != nil || env.Signer != o.Provider {
+		return fmt.Errorf("the provider's outcome: %w", err)
+	}
+	if err := r.update(ctx, func(o *orderRow) { o.Outcome, o.OwnOutcome = answer, raw }); err != nil {
+		return err
+	}
+	r.event(ctx, market.OutcomeAgreed{KeepChannel: own.KeepChannel})
+	return nil
+}

@@ -1,0 +1,256 @@
+package customer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/streams"
+)
+
+// releaseWait is how long a Release may take before the close is asked for on the chain; finishWait bounds the finish.
+const (
+	releaseWait  = 60 * time.Second
+	finishWait   = 90 * time.Second
+	reclaimEvery = 30 * time.Second
+	reclaimAfter = 3000 // slots, the program's window
+)
+
+// keepRelease checks a Release against our own books and stores it with the channel.
+func (c *Customer) keepRelease(ctx context.Context, provider market.NodeID, p streams.ReleasePush) error {
+	rel, err := parseRelease(p.Bytes)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	ch := c.channels[p.Channel]
+	c.mu.Unlock()
+	if ch == nil {
+		return fmt.Errorf("channel %s is not ours", p.Channel)
+	}
+	head, err := c.ledger.Head(ctx)
+	if err != nil {
+		return err
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.row.Provider != provider {
+		return fmt.Errorf("channel %s is with another provider", p.Channel)
+	}
+	acc, err := ch.row.Account.TakeRelease(rel, ch.row.Terms.ReleaseKey, head.Clock)
+	if err != nil {
+		return err
+	}
+	ch.row.Account, ch.row.Release = acc, &rel
+	return c.saveChannel(ctx, ch)
+}
+
+// finishChannel closes a channel without live leases: with the Release at once, else by asking the chain.
+func (c *Customer) finishChannel(ctx context.Context, id market.ChannelID, r *orderRun) {
+	c.mu.Lock()
+	ch := c.channels[id]
+	c.mu.Unlock()
+	if ch == nil {
+		return
+	}
+	ch.mu.Lock()
+	live := ch.row.Account.Live()
+	ch.mu.Unlock()
+	if live > 0 {
+		return // its last lease finishes it
+	}
+	if err := c.CloseChannel(ctx, id); err != nil && ctx.Err() == nil {
+		c.log.Warn("Channel was not closed", "channel", id, "error", err)
+		r.say(ctx, "refund", err.Error())
+		return
+	}
+	ch.mu.Lock()
+	paid, back := ch.row.Paid, ch.row.Returned
+	sig := ch.row.FinishSig
+	ch.mu.Unlock()
+	_ = r.update(ctx, func(o *orderRow) {
+		o.Paid, o.Returned, o.Finished, o.FinishSig = paid, back, true, sig
+		o.Steps = append(o.Steps, Step{At: c.now(), Phase: "refund", Detail: fmt.Sprintf("paid %s SOL, returned %s SOL", paid.SOL(), back.SOL())})
+	})
+}
+
+// CloseChannel finishes a channel: waits for or asks for the Release and submits (release, pay_payee, pay_payer) in one transaction. Without a
+// Release within releaseWait it submits request_close and returns channel-closing with the deadline. Errors: not-found; lease-live.
+func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error {
+	c.mu.Lock()
+	ch := c.channels[id]
+	c.mu.Unlock()
+	if ch == nil {
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: id.String(), Hint: "gpuai channel list"}
+	}
+	rel, err := c.waitRelease(ctx, ch)
+	if err != nil {
+		return c.closeAlone(ctx, ch)
+	}
+	in := escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: uint64(rel.Expires), Release: rel}
+	if err := c.ledger.Submit(ctx, in); err != nil {
+		return err
+	}
+	return c.waitFinished(ctx, ch, in.Key())
+}
+
+func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.SignedRelease, error) {
+	deadline := time.Now().Add(releaseWait)
+	for {
+		ch.mu.Lock()
+		rel, provider := ch.row.Release, ch.row.Provider
+		ch.mu.Unlock()
+		if rel != nil && rel.Expires > time.Now().Add(10*time.Second).Unix() {
+			return rel, nil
+		}
+		if err := c.askRelease(ctx, ch, provider); err != nil && time.Now().After(deadline) {
+			return nil, err
+		}
+		if err := sleep(ctx, 300*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Customer) askRelease(ctx context.Context, ch *channel, provider market.NodeID) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	conn, err := c.net.Vouchers(ctx, provider)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	b, err := conn.ReleaseRequest(ctx, ch.id)
+	if err != nil {
+		return err
+	}
+	return c.keepRelease(ctx, provider, streams.ReleasePush{Channel: ch.id, Bytes: b})
+}
+
+// closeAlone asks the chain for the money back; the reclaim loop finishes it at the deadline.
+func (c *Customer) closeAlone(ctx context.Context, ch *channel) error {
+	in := escrow.Intent{Op: escrow.OpRequestClose, Channel: ch.id}
+	if err := c.ledger.Submit(ctx, in); err != nil {
+		return err
+	}
+	due := c.now().Add(ch.row.Terms.CloseDelay)
+	return &market.Error{Code: "channel-closing", Kind: market.KindConflict, Op: "close channel", Detail: "no release; refund due after " + due.UTC().Format(time.TimeOnly) + " UTC", Hint: "gpuai channel list"}
+}
+
+func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) error {
+	deadline := time.Now().Add(finishWait)
+	for {
+		res, ok, err := c.ledger.Result(ctx, key)
+		switch {
+		case err == nil && ok && (res.State == escrow.ConfirmedTx || res.State == escrow.Final):
+			ch.mu.Lock()
+			ch.row.FinishSig, ch.row.FinishKey = res.Signature, key
+			ch.mu.Unlock()
+			return c.refresh(ctx, ch, escrow.Confirmed)
+		case err == nil && ok && res.State == escrow.Failed:
+			return fmt.Errorf("finish channel: %s (code %d)", res.Err, res.Code)
+		case time.Now().After(deadline):
+			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "finish channel", Hint: "gpuai channel list"}
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// topUp adds to a channel whose live leases have 20 % of an hour left.
+func (c *Customer) topUp(ctx context.Context, id market.ChannelID) error {
+	c.mu.Lock()
+	ch := c.channels[id]
+	var hourly market.Amount
+	for _, r := range c.runs {
+		r.mu.Lock()
+		if r.row.Channel == id && r.row.Lease != nil && r.row.Lease.State.Live() {
+			h, err := r.row.Lease.Terms.Rate.For(r.row.Lease.Terms.Devices, time.Hour)
+			if err == nil {
+				hourly += h
+			}
+		}
+		r.mu.Unlock()
+	}
+	c.mu.Unlock()
+	if ch == nil {
+		return errors.New("no such channel")
+	}
+	ch.mu.Lock()
+	add, seen := ch.row.Account.TopUp(hourly), ch.row.Account.Seen
+	ch.mu.Unlock()
+	if add == 0 {
+		return nil
+	}
+	return c.ledger.Submit(ctx, escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(seen), Amount: add})
+}
+
+// reclaimLoop keeps channels at what the chain says, tells leases of closings and funds, finishes what is due, and takes rents back.
+func (c *Customer) reclaimLoop(ctx context.Context) {
+	for sleep(ctx, time.Second) == nil {
+		c.mu.Lock()
+		list := make([]*channel, 0, len(c.channels))
+		for _, ch := range c.channels {
+			list = append(list, ch)
+		}
+		c.mu.Unlock()
+		for _, ch := range list {
+			ch.mu.Lock()
+			phase := ch.row.Account.Phase
+			ch.mu.Unlock()
+			if phase == escrow.PhaseGone {
+				continue
+			}
+			if err := c.refresh(ctx, ch, escrow.Confirmed); err != nil {
+				continue // the chain does not answer: nothing is known
+			}
+			c.afterRead(ctx, ch)
+		}
+	}
+}
+
+func (c *Customer) afterRead(ctx context.Context, ch *channel) {
+	head, err := c.ledger.Head(ctx)
+	if err != nil {
+		return
+	}
+	ch.mu.Lock()
+	a, terms := ch.row.Account, ch.row.Terms
+	ch.mu.Unlock()
+	c.tellFunds(ctx, ch.id, a)
+	var in escrow.Intent
+	switch {
+	case a.Phase == escrow.PhaseClosing && a.Deadline > 0 && head.Clock.Unix() >= a.Deadline:
+		in = escrow.Intent{Op: escrow.OpFinish, Channel: ch.id, Nonce: uint64(a.Deadline)}
+	case a.Phase == escrow.PhaseSealed && head.Slot > terms.OpenSlot+reclaimAfter:
+		in = escrow.Intent{Op: escrow.OpReclaim, Channel: ch.id}
+	default:
+		return
+	}
+	if err := c.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
+		c.log.Debug("Channel step was not submitted", "channel", ch.id, "op", in.Op, "error", err)
+	}
+}
+
+// tellFunds says to live leases how far their share can grow, so that they ask for a top-up in time.
+func (c *Customer) tellFunds(ctx context.Context, id market.ChannelID, a escrow.Account) {
+	c.mu.Lock()
+	var live []*orderRun
+	for _, r := range c.runs {
+		r.mu.Lock()
+		if r.row.Channel == id && r.row.Lease != nil && r.row.Lease.State.Live() && r.actor != nil {
+			live = append(live, r)
+		}
+		r.mu.Unlock()
+	}
+	c.mu.Unlock()
+	for _, r := range live {
+		share := a.Leases[r.snapshot().Lease.ID]
+		others := a.PaidSum() - share.Paid
+		r.event(ctx, market.FundsSeen{LeaseMax: a.Seen - min(others, a.Seen)})
+	}
+}

@@ -1,0 +1,76 @@
+package customer
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"sort"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// Buckets of this role.
+const (
+	bucketOrders   = store.BucketOrders
+	bucketChannels = store.BucketOwnChannels
+)
+
+func row(v any) []byte { return store.Row(v) }
+
+func (c *Customer) put(ctx context.Context, bucket string, key, value []byte) error {
+	return c.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: bucket, Key: key, Value: value}}})
+}
+
+// load reads channels and orders, and goes on with those that are not over.
+func (c *Customer) load(context.Context) error {
+	err := c.db.Scan(bucketChannels, nil, func(k, v []byte) error {
+		ch := &channel{id: market.ChannelID(k)}
+		if err := store.Unrow(v, &ch.row); err != nil {
+			return fmt.Errorf("channel row %x: %w", k, err)
+		}
+		key, err := c.keys.Voucher(c.cfg.ClusterTag, c.cfg.Payer, ch.row.Terms.Payee, ch.row.Terms.Mint, ch.row.N)
+		if err != nil {
+			return err
+		}
+		ch.key = key
+		c.channels[ch.id] = ch
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var again []*orderRun
+	err = c.db.Scan(bucketOrders, nil, func(k, v []byte) error {
+		r := &orderRun{c: c, subs: map[chan struct{}]struct{}{}}
+		if err := store.Unrow(v, &r.row); err != nil {
+			return fmt.Errorf("order row %x: %w", k, err)
+		}
+		c.runs[r.row.ID] = r
+		c.order = append(c.order, r.row.ID)
+		if s := r.row.Standing; s != StandingEnded && s != StandingFailed {
+			again = append(again, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	sort.Slice(c.order, func(i, j int) bool { return c.runs[c.order[i]].row.Created.Before(c.runs[c.order[j]].row.Created) })
+	c.wg.Go(func() {
+		for _, r := range again {
+			c.start <- r
+		}
+	})
+	return nil
+}
+
+// imageName is the Order's image: name@digest of the manifest.
+func imageName(i spec.ImageRef) string { return i.Ref + "@" + i.Manifest }
+
+// signBind binds a voucher key to our node and a channel; the provider checks it.
+func signBind(key ed25519.PrivateKey, node market.NodeID, ch market.ChannelID) (sig [64]byte) {
+	copy(sig[:], ed25519.Sign(key, append(append([]byte("gpuai/bind/1"), node[:]...), ch[:]...)))
+	return sig
+}

@@ -1,0 +1,375 @@
+package customer
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// Standing of an order: it follows from its rows, and is kept for people.
+const (
+	StandingSearching = "searching"
+	StandingFunding   = "funding"
+	StandingLeased    = "leased"
+	StandingEnded     = "ended"
+	StandingFailed    = "failed"
+)
+
+// orderRow is what the store keeps of an Order and its lease.
+type orderRow struct {
+	Request    Request
+	ID         market.OrderID
+	Created    time.Time
+	Standing   string
+	Code       string // why it failed
+	Detail     string
+	Hint       string
+	Provider   market.NodeID
+	Reach      []string
+	Rate       market.Rate
+	Channel    market.ChannelID
+	Raw        []byte // the Lease envelope
+	Lease      *market.Lease
+	Decision   []byte
+	Receipt    []byte
+	Outcome    []byte // the provider's
+	OwnOutcome []byte
+	InputsSent bool
+	BootID     string
+	Paid       market.Amount // after the finish, read from the ledger
+	Returned   market.Amount
+	Finished   bool
+	FinishSig  string
+	ReadyAt    time.Time
+	Steps      []Step
+}
+
+// Step is one line of progress, for people.
+type Step struct {
+	At     time.Time
+	Phase  string
+	Detail string
+}
+
+// orderRun drives one order from search to refund.
+type orderRun struct {
+	c     *Customer
+	mu    sync.Mutex
+	row   orderRow
+	actor *lease.Actor
+	subs  map[chan struct{}]struct{}
+	stop  bool
+	kill  bool
+	phase string // progress of the preparation
+	done  uint64
+	total uint64
+}
+
+// Place takes an order; the same Key returns the same order. Errors: bad-usage; the store's.
+func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error) {
+	if err := r.Validate(); err != nil {
+		return market.OrderID{}, err
+	}
+	id := OrderIDOf(c.cfg.ID, r.Key)
+	c.mu.Lock()
+	_, have := c.runs[id]
+	c.mu.Unlock()
+	if have {
+		return id, nil
+	}
+	run := &orderRun{c: c, subs: map[chan struct{}]struct{}{}, row: orderRow{Request: r, ID: id, Created: c.now(), Standing: StandingSearching}}
+	if err := c.put(ctx, bucketOrders, id[:], row(run.row)); err != nil {
+		return id, fmt.Errorf("store order: %w", err)
+	}
+	c.mu.Lock()
+	c.runs[id], c.order = run, append(c.order, id)
+	c.mu.Unlock()
+	c.start <- run
+	return id, nil
+}
+
+// update changes the row, stores it and wakes watchers.
+func (r *orderRun) update(ctx context.Context, f func(*orderRow)) error {
+	r.mu.Lock()
+	f(&r.row)
+	b := row(r.row)
+	id := r.row.ID
+	r.mu.Unlock()
+	err := r.c.put(context.WithoutCancel(ctx), bucketOrders, id[:], b)
+	r.wake()
+	return err
+}
+
+func (r *orderRun) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for ch := range r.subs {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (r *orderRun) say(ctx context.Context, phase, detail string) {
+	err := r.update(ctx, func(o *orderRow) { o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: phase, Detail: detail}) })
+	if err != nil {
+		r.c.log.Warn("Progress was not stored", "order", r.row.ID, "error", err)
+	}
+}
+
+func (r *orderRun) snapshot() orderRow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.row
+}
+
+// serve goes on from where the row stands, until the order is over or ctx ends.
+func (r *orderRun) serve(ctx context.Context) {
+	o := r.snapshot()
+	if o.Standing == StandingSearching || o.Standing == StandingFunding {
+		if err := r.place(ctx); err != nil {
+			if ctx.Err() != nil {
+				return // placed again at the next start, on the same key
+			}
+			r.fail(ctx, err)
+			return
+		}
+	}
+	if r.snapshot().Standing == StandingLeased {
+		r.follow(ctx)
+	}
+}
+
+func (r *orderRun) fail(ctx context.Context, err error) {
+	var me *market.Error
+	hint := "gpuai offers --explain"
+	if errors.As(err, &me) && me.Hint != "" {
+		hint = me.Hint
+	}
+	code := market.CodeOf(err)
+	if code == "" {
+		code = "internal"
+	}
+	r.c.log.Info("Order failed", "order", r.row.ID, "code", code, "error", err)
+	_ = r.update(ctx, func(o *orderRow) { o.Standing, o.Code, o.Detail, o.Hint = StandingFailed, code, err.Error(), hint })
+	if ch := r.snapshot().Channel; ch != (market.ChannelID{}) {
+		r.c.finishChannel(ctx, ch, r)
+	}
+}
+
+// place searches, funds and proposes; a refusal that another provider may not share tries the next quote.
+func (r *orderRun) place(ctx context.Context) error {
+	req := r.snapshot().Request
+	for attempt := 1; ; attempt++ {
+		if r.stopped() {
+			return &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
+		}
+		off, err := r.c.best(ctx, &req)
+		if err != nil {
+			return err
+		}
+		r.say(ctx, "quote", fmt.Sprintf("%s asks %s SOL/h", off.provider, market.Amount(off.quote.Rate).SOL()))
+		_ = r.update(ctx, func(o *orderRow) {
+			o.Standing, o.Provider, o.Reach, o.Rate = StandingFunding, off.provider, off.reach, off.quote.Rate
+		})
+		ch, err := r.c.fund(ctx, &req, &off, func(phase, detail string) { r.say(ctx, phase, detail) })
+		if err != nil {
+			return err
+		}
+		_ = r.update(ctx, func(o *orderRow) { o.Channel = ch.id })
+		r.say(ctx, "funded", ch.id.String())
+		if r.c.now().Add(2 * time.Second).After(off.quote.Expires) { // the chain took longer than the quote lives
+			again, err := r.c.quote(ctx, &req, off.provider, off.reach)
+			if err != nil {
+				return fmt.Errorf("ask for a fresh quote: %w", err)
+			}
+			if again.quote.Rate > off.quote.Rate || again.quote.Payout != off.quote.Payout {
+				return &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for a fresh quote", Detail: "the provider asks more now", Hint: "gpuai run again"}
+			}
+			off = again
+		}
+		err = r.propose(ctx, &req, &off, ch)
+		if err == nil {
+			return nil
+		}
+		if !nextQuote(market.CodeOf(err)) || attempt >= 3 {
+			return err
+		}
+		r.say(ctx, "refused", err.Error())
+	}
+}
+
+// nextQuote tells refusals that another provider may not share.
+func nextQuote(code string) bool {
+	switch code {
+	case "offer-gone", "quote-unknown", "quote-expired", "devices-taken", "draining", "unhealthy", "busy", "chain-unreachable":
+		return true
+	}
+	return false
+}
+
+// propose signs the Lease, stores it, sends it, and waits for the Decision.
+func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *channel) error {
+	now := r.c.now()
+	sp, err := req.Spec.Encode()
+	if err != nil {
+		return &market.Error{Code: "spec-size", Kind: market.KindInvalid, Op: "encode job", Err: err, Hint: "shorten command and env"}
+	}
+	p := market.Proposal{
+		Order: off.orderRaw, Quote: off.quoteRaw, Channel: ch.id, VoucherKey: ch.row.Terms.VoucherKey,
+		BindSig: signBind(ch.key, r.c.cfg.ID, ch.id), Cap: leaseCap(req, off), Spec: sp,
+		Created: now.Truncate(time.Millisecond), AcceptUntil: now.Add(acceptWithin).Truncate(time.Millisecond),
+	}
+	h := sha256.Sum256(append(off.quoteRaw, ch.id[:]...))
+	copy(p.Nonce[:], h[:])
+	raw, err := wire.SealProposal(r.c.cfg.Key, r.c.cfg.Network, p)
+	if err != nil {
+		return fmt.Errorf("seal lease: %w", err)
+	}
+	env, err := wire.Open(raw, r.c.cfg.Network)
+	if err != nil {
+		return fmt.Errorf("open own lease: %w", err)
+	}
+	id := market.LeaseID(env.ID)
+	m, err := market.NewLease(id, market.CustomerSide, r.c.terms(req, off, p))
+	if err != nil {
+		return err
+	}
+	if m, _, err = m.Apply(market.Placed{}, now); err != nil {
+		return err
+	}
+	ch.mu.Lock()
+	acc, err := ch.row.Account.AddLease(id, p.Cap, off.quote.MinHeadroom)
+	if err == nil {
+		ch.row.Account = acc
+		err = r.c.saveChannel(ctx, ch)
+	}
+	ch.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	err = r.update(ctx, func(o *orderRow) {
+		o.Standing, o.Raw, o.Lease, o.BootID = StandingLeased, raw, &m, r.c.clock.BootID()
+	})
+	if err != nil {
+		return fmt.Errorf("store lease: %w", err)
+	}
+	return nil
+}
+
+func (c *Customer) terms(req *Request, off *offered, p market.Proposal) market.Terms {
+	q := off.quote
+	return market.Terms{
+		Rate: q.Rate, Devices: len(q.Devices), Tick: q.Tick, Hold: q.Hold, Prepay: q.Prepay > 0, PrepMax: q.PrepMax,
+		StartTimeout: req.StartTimeout, MaxDuration: req.MaxDuration, StopGrace: req.StopGrace, Cap: p.Cap, Budget: req.MaxTotal,
+		AcceptUntil: p.AcceptUntil, Away: req.Away, AwayMax: c.cfg.AwayMax, SilentEnd: c.cfg.SilentEnd,
+	}
+}
+
+// follow runs the lease's actor until it is over.
+func (r *orderRun) follow(ctx context.Context) {
+	o := r.snapshot()
+	var err error
+	r.mu.Lock()
+	r.actor, err = lease.New(lease.Config{Lease: *o.Lease, Clock: r.c.clock.Read, SameBoot: o.BootID == r.c.clock.BootID()}, r, r.act, r.c.log)
+	r.mu.Unlock()
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	r.c.net.KeepConnected(o.Provider, o.Reach)
+	defer r.c.net.Forget(o.Provider)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := r.c.sessionWith(ctx, o.Provider)
+	defer s.leave()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { _ = r.actor.Serve(ctx) }) // its end is seen at Done
+	if r.stopped() {
+		r.sendStop(ctx)
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-r.over(ctx):
+	}
+	m := r.actor.Lease()
+	if m.State == market.Refused && nextQuote(m.Code) {
+		r.say(ctx, "refused", m.Code+": "+m.Detail)
+	}
+	r.c.endShare(ctx, o.Channel, m)
+	standing := StandingEnded
+	if m.State != market.Ended {
+		standing = StandingFailed
+	}
+	if !m.KeepChannel && !o.Request.KeepChannel {
+		r.c.finishChannel(ctx, o.Channel, r)
+	}
+	_ = r.update(ctx, func(o *orderRow) {
+		o.Standing, o.Code, o.Detail, o.Hint = standing, m.Code, m.Detail, "gpuai show "+o.ID.String()
+	})
+}
+
+// over is closed once the lease is terminal.
+func (r *orderRun) over(ctx context.Context) <-chan struct{} {
+	out := make(chan struct{})
+	r.c.wg.Go(func() {
+		defer close(out)
+		for !r.actor.Lease().Terminal() {
+			if sleep(ctx, 50*time.Millisecond) != nil {
+				return
+			}
+		}
+	})
+	return out
+}
+
+func (r *orderRun) stopped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stop
+}
+
+// endShare makes the lease's share of the channel final in our own books.
+func (c *Customer) endShare(ctx context.Context, id market.ChannelID, m market.Lease) {
+	c.mu.Lock()
+	ch := c.channels[id]
+	c.mu.Unlock()
+	if ch == nil {
+		return
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.row.Account = ch.row.Account.Owe(m.ID, m.Claim).EndLease(m.ID, m.Claim)
+	if err := c.saveChannel(ctx, ch); err != nil {
+		c.log.Error("Channel was not stored", "channel", id, "error", err)
+	}
+}
+
+var _ lease.Store = (*orderRun)(nil)
+
+// Commit implements lease.Store.
+func (r *orderRun) Commit(ctx context.Context, m market.Lease, _ []market.Effect) error {
+	return r.update(ctx, func(o *orderRow) {
+		if o.ReadyAt.IsZero() && !m.Ready.IsZero() {
+			o.ReadyAt = m.Ready
+		}
+		if o.Lease == nil || o.Lease.State != m.State {
+			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: m.State.String(), Detail: m.Code})
+		}
+		o.Lease = &m
+	})
+}
+
+// parseRelease decodes 50 + 64 bytes.
+func parseRelease(b [114]byte) (escrow.SignedRelease, error) { return escrow.ParseRelease(b[:]) }

@@ -1,0 +1,194 @@
+package customer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// session is the voucher stream to one provider, shared by all leases with it; it reconnects while a lease needs it.
+type session struct {
+	c        *Customer
+	provider market.NodeID
+	users    int
+	cancel   context.CancelFunc
+
+	mu   sync.Mutex
+	conn streams.VoucherSession
+}
+
+// sessionWith joins the session with a provider; leave ends it with its last user.
+func (c *Customer) sessionWith(ctx context.Context, provider market.NodeID) *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sessions[provider]
+	if s == nil {
+		sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		s = &session{c: c, provider: provider, cancel: cancel}
+		c.sessions[provider] = s
+		c.wg.Go(func() { s.serve(sctx) })
+	}
+	s.users++
+	return s
+}
+
+func (s *session) leave() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.users--; s.users == 0 {
+		delete(s.c.sessions, s.provider)
+		s.cancel()
+	}
+}
+
+func (s *session) serve(ctx context.Context) {
+	wait := 100 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		if err := s.once(ctx); err != nil && ctx.Err() == nil {
+			s.c.log.Debug("Voucher session ended", "provider", s.provider, "error", err)
+		}
+		if time.Since(began) > 10*time.Second {
+			wait = 100 * time.Millisecond
+		}
+		_ = sleep(ctx, wait) // ctx is checked by the loop
+		wait = min(2*wait, 5*time.Second)
+	}
+}
+
+// once connects and takes pushes until the stream ends.
+func (s *session) once(ctx context.Context) error {
+	conn, err := s.c.net.Vouchers(ctx, s.provider)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.conn = conn
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.conn = nil
+		s.mu.Unlock()
+		_ = conn.Close() // the stream is over
+	}()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	for {
+		m, err := conn.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		s.take(ctx, m)
+	}
+}
+
+// take gives a push to the lease it is about; a wrong signature or lease is dropped.
+func (s *session) take(ctx context.Context, m streams.VoucherPush) {
+	switch {
+	case m.Receipt != nil:
+		r, _, err := wire.OpenReceipt(m.Receipt, s.c.cfg.Network)
+		if err != nil {
+			s.c.log.Warn("Receipt was ignored", "provider", s.provider, "error", err)
+			return
+		}
+		if run := s.c.runOf(r.Lease, s.provider); run != nil {
+			run.takeReceipt(ctx, s.provider, m.Receipt)
+		}
+	case m.Status != nil:
+		if run := s.c.runOf(m.Status.Lease, s.provider); run != nil {
+			run.takeStatus(ctx, *m.Status)
+		}
+	case m.Release != nil:
+		if err := s.c.keepRelease(ctx, s.provider, *m.Release); err != nil {
+			s.c.log.Warn("Release was ignored", "provider", s.provider, "error", err)
+		}
+	}
+}
+
+// pay sends a Payment over the live stream.
+func (s *session) pay(ctx context.Context, p market.Payment) (market.Amount, error) {
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn == nil {
+		return 0, errors.New("no voucher session")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return conn.Pay(ctx, p)
+}
+
+// runOf finds the order of a lease with this provider.
+func (c *Customer) runOf(id market.LeaseID, provider market.NodeID) *orderRun {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.runs {
+		r.mu.Lock()
+		hit := r.row.Lease != nil && r.row.Lease.ID == id && r.row.Provider == provider && r.actor != nil
+		r.mu.Unlock()
+		if hit {
+			return r
+		}
+	}
+	return nil
+}
+
+// event gives the machine what happened; an illegal event is a late or repeated message.
+func (r *orderRun) event(ctx context.Context, ev market.Event) {
+	r.mu.Lock()
+	a := r.actor
+	r.mu.Unlock()
+	if a == nil {
+		return
+	}
+	if err := a.Do(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && ctx.Err() == nil {
+		r.c.log.Warn("Lease event was not taken", "order", r.row.ID, "event", fmt.Sprintf("%T", ev), "error", err)
+	}
+}
+
+func (r *orderRun) takeStatus(ctx context.Context, s market.Status) {
+	r.mu.Lock()
+	r.phase, r.done, r.total = s.Phase, s.Done, s.Total
+	o := r.row
+	r.mu.Unlock()
+	if o.Decision == nil && s.Decision != nil {
+		if d, env, err := wire.OpenDecision(s.Decision, r.c.cfg.Network); err == nil && env.Signer == o.Provider && d.Lease == o.Lease.ID {
+			_ = r.update(ctx, func(o *orderRow) { o.Decision = s.Decision })
+		}
+	}
+	if s.Outcome != nil && o.Outcome == nil {
+		if out, env, err := wire.OpenOutcome(s.Outcome, r.c.cfg.Network); err == nil && env.Signer == o.Provider && out.Lease == o.Lease.ID {
+			_ = r.update(ctx, func(o *orderRow) { o.Outcome = s.Outcome })
+		}
+	}
+	wrong := false
+	if p, _, err := wire.OpenProposal(o.Raw, r.c.cfg.Network); err == nil {
+		if q, _, err := wire.OpenQuote(p.Quote, r.c.cfg.Network); err == nil && (s.State == market.Running || s.State == market.Paused) {
+			wrong = !sameDevices(s.Devices, q.Devices)
+		}
+	}
+	r.event(ctx, market.StatusSeen{Status: s, WrongDevices: wrong, BootMS: r.c.clock.BootMS()})
+	r.wake()
+}
+
+func sameDevices(a, b []market.DeviceID) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	have := map[market.DeviceID]bool{}
+	for _, d := range a {
+		have[d] = true
+	}
+	for _, d := range b {
+		if !have[d] {
+			return false
+		}
+	}
+	return true
+}

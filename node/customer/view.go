@@ -1,0 +1,256 @@
+package customer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/tunnel"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// View is an order as people see it.
+type View struct {
+	ID                      market.OrderID
+	Request                 Request
+	Created, ReadyAt        time.Time
+	Standing                string
+	Code, Detail, Hint      string
+	Provider                market.NodeID
+	Rate                    market.Rate
+	Channel                 market.ChannelID
+	Lease                   *market.Lease
+	Steps                   []Step
+	Phase                   string
+	Done, Total             uint64
+	Deposit, Paid, Returned market.Amount
+	Signed, AtRisk          market.Amount
+	Finished, OutputsReady  bool
+	FinishSig               string
+	BothSigned              bool
+	OutputsRoot             [32]byte
+	RawLease, Receipt       []byte
+	Outcome, OwnOutcome     []byte
+}
+
+func (r *orderRun) view() View {
+	r.mu.Lock()
+	o := r.row
+	v := View{
+		ID: o.ID, Request: o.Request, Created: o.Created, ReadyAt: o.ReadyAt, Standing: o.Standing, Code: o.Code, Detail: o.Detail, Hint: o.Hint,
+		Provider: o.Provider, Rate: o.Rate, Channel: o.Channel, Lease: o.Lease, Steps: append([]Step(nil), o.Steps...), Phase: r.phase, Done: r.done,
+		Total: r.total, Paid: o.Paid, Returned: o.Returned, Finished: o.Finished, FinishSig: o.FinishSig, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
+		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
+	}
+	r.mu.Unlock()
+	if o.Outcome != nil {
+		if out, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network); err == nil {
+			v.OutputsRoot = out.OutputsRoot
+		}
+	}
+	if _, err := os.Stat(r.c.OutputsPath(o.ID)); err == nil {
+		v.OutputsReady = true
+	}
+	r.c.mu.Lock()
+	ch := r.c.channels[o.Channel]
+	r.c.mu.Unlock()
+	if ch != nil {
+		ch.mu.Lock()
+		v.Deposit = ch.row.Account.Seen
+		if o.Lease != nil {
+			v.Signed = ch.row.Account.Leases[o.Lease.ID].Paid
+		}
+		ch.mu.Unlock()
+	}
+	return v
+}
+
+// Orders lists orders, oldest first.
+func (c *Customer) Orders() []View {
+	c.mu.Lock()
+	ids := append([]market.OrderID(nil), c.order...)
+	runs := make([]*orderRun, len(ids))
+	for i, id := range ids {
+		runs[i] = c.runs[id]
+	}
+	c.mu.Unlock()
+	out := make([]View, len(runs))
+	for i, r := range runs {
+		out[i] = r.view()
+	}
+	return out
+}
+
+// Find resolves an order or lease id, a unique prefix of either, a name, or "-" (the last). Error: not-found.
+func (c *Customer) find(ref string) (*orderRun, error) {
+	var hits []*orderRun
+	c.mu.Lock()
+	for _, id := range c.order {
+		r := c.runs[id]
+		r.mu.Lock()
+		match := strings.HasPrefix(id.String(), ref) || r.row.Request.Name == ref && ref != "" ||
+			r.row.Lease != nil && strings.HasPrefix(r.row.Lease.ID.String(), ref)
+		r.mu.Unlock()
+		if match || ref == "-" {
+			hits = append(hits, r)
+		}
+	}
+	c.mu.Unlock()
+	if ref == "-" && len(hits) > 0 {
+		hits = hits[len(hits)-1:]
+	}
+	if len(hits) != 1 || ref == "" {
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Detail: fmt.Sprintf("%q fits %d orders", ref, len(hits)), Hint: "gpuai ps -a"}
+	}
+	return hits[0], nil
+}
+
+// Order returns one order; ref as in Find. Error: not-found.
+func (c *Customer) Order(ref string) (View, error) {
+	r, err := c.find(ref)
+	if err != nil {
+		return View{}, err
+	}
+	return r.view(), nil
+}
+
+// StopOrder ends an order; now skips the grace.
+func (c *Customer) StopOrder(ctx context.Context, ref string, now bool) error {
+	r, err := c.find(ref)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.stop, r.kill = true, now
+	r.mu.Unlock()
+	r.sendStop(ctx)
+	return nil
+}
+
+func (r *orderRun) sendStop(ctx context.Context) {
+	r.mu.Lock()
+	kill := r.kill
+	r.mu.Unlock()
+	grace := time.Duration(0)
+	if kill {
+		grace = -1
+	}
+	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: "stopped", Grace: grace})
+}
+
+func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.TunnelKind, args any) (*streams.FrameConn, error) {
+	r, err := c.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	o := r.snapshot()
+	if o.Lease == nil {
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "reach job", Detail: "the order has no lease", Hint: "gpuai show " + o.ID.String()}
+	}
+	b, err := json.Marshal(args)
+	if err != nil {
+		return nil, err
+	}
+	return c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: kind, Args: b})
+}
+
+// Logs streams the job's output; with follow until the job has ended.
+func (c *Customer) Logs(ctx context.Context, ref string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error {
+	fc, err := c.tunnelTo(ctx, ref, streams.TunnelLogs, tunnel.LogsArgs{Since: since, Follow: follow})
+	if err != nil {
+		return err
+	}
+	defer fc.Close()
+	stop := context.AfterFunc(ctx, fc.Abort)
+	defer stop()
+	for {
+		ch, b, err := fc.Read()
+		if err != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		if ch == streams.ChanControl {
+			m, err := tunnel.DecodeControl(b)
+			if err != nil || m.End {
+				return err
+			}
+			return errors.New(m.Error)
+		}
+		t, stream, data, err := tunnel.DecodeLog(b)
+		if err != nil {
+			return err
+		}
+		if err := f(stream, t, data); err != nil {
+			return err
+		}
+	}
+}
+
+// Exec runs a command beside the job and returns its exit code.
+func (c *Customer) Exec(ctx context.Context, ref string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
+	fc, err := c.tunnelTo(ctx, ref, streams.TunnelExec, tunnel.ExecArgs{Argv: argv, TTY: tty})
+	if err != nil {
+		return 0, err
+	}
+	defer fc.Close()
+	stop := context.AfterFunc(ctx, fc.Abort)
+	defer stop()
+	c.wg.Go(func() { // ends with the tunnel or the reader
+		if stdin != nil {
+			_, _ = io.Copy(fc.Writer(streams.ChanIn), stdin) // the exec may end before its input does
+		}
+		_ = fc.Write(streams.ChanControl, tunnel.Control{EOF: true}.Encode())
+	})
+	for {
+		ch, b, err := fc.Read()
+		if err != nil {
+			return 0, errors.Join(err, ctx.Err())
+		}
+		if ch == streams.ChanControl {
+			m, err := tunnel.DecodeControl(b)
+			if err != nil {
+				return 0, err
+			}
+			if m.Exit != nil {
+				return *m.Exit, nil
+			}
+			return 0, errors.New(m.Error)
+		}
+		stream := uint8(1)
+		if ch == streams.ChanErr {
+			stream = 2
+		}
+		if err := out(stream, b); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// ChannelView is an own channel as people see it.
+type ChannelView struct {
+	ID       market.ChannelID
+	Provider market.NodeID
+	Account  escrow.Account
+	Paid     market.Amount
+	Returned market.Amount
+	Opened   time.Time
+}
+
+// Channels lists own channels.
+func (c *Customer) Channels() (out []ChannelView) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, ch := range c.channels {
+		ch.mu.Lock()
+		out = append(out, ChannelView{ID: id, Provider: ch.row.Provider, Account: ch.row.Account, Paid: ch.row.Paid, Returned: ch.row.Returned, Opened: ch.row.Opened})
+		ch.mu.Unlock()
+	}
+	return out
+}
