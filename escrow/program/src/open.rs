@@ -16,6 +16,8 @@ pub unsafe fn open(ctx: &Ctx) -> Result<(), u64> {
     let open_slot = rd(x.add(28));
     if !payer.signer() { return Err(BAD_SIGNER); } // guard:payer-signer
     if !payer.writable() || !channel.writable() { return Err(NOT_WRITABLE); }
+    // A keypair that signs would satisfy System without the seeds below: the address would stand for no terms and could live twice.
+    if channel.signer() { return Err(BAD_ACCOUNT); } // guard:channel-signer
     if !zero32(system.key()) { return Err(BAD_PROGRAM); } // guard:system
     if eq32(payer.key(), payee.key()) { return Err(SELF_PAY); }
     if deposit == 0 { return Err(ZERO_AMOUNT); }
@@ -49,7 +51,7 @@ pub unsafe fn open(ctx: &Ctx) -> Result<(), u64> {
     Ok(())
 }
 
-/// System instruction 13, CreateAccountAllowPrefund, signed by the Channel's seeds: the address is checked by the runtime.
+/// System instruction 13, CreateAccountAllowPrefund, signed by the Channel's seeds: the runtime checks the address, as no other signature reaches it.
 #[inline(always)]
 unsafe fn create(ctx: &Ctx, x: *const u8, add: u64) -> Result<(), u64> {
     let [payer, payee, channel, system] = ctx.acc;
