@@ -103,11 +103,17 @@ func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.Signed
 		ch.mu.Lock()
 		rel, provider := ch.row.Release, ch.row.Provider
 		ch.mu.Unlock()
-		if rel != nil && rel.Expires > time.Now().Add(10*time.Second).Unix() {
-			return rel, nil
+		if rel != nil {
+			// By the chain's clock, which judges it.
+			if head, err := c.ledger.Head(ctx); err == nil && rel.Expires > head.Clock.Add(10*time.Second).Unix() {
+				return rel, nil
+			}
 		}
-		if err := c.askRelease(ctx, ch, provider); err != nil && time.Now().After(deadline) {
-			return nil, err
+		if err := c.askRelease(ctx, ch, provider); err != nil {
+			c.log.Debug("Release was not given", "channel", ch.id, "error", err)
+			if time.Now().After(deadline) {
+				return nil, err
+			}
 		}
 		if err := sleep(ctx, 300*time.Millisecond); err != nil {
 			return nil, err

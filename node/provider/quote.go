@@ -95,7 +95,7 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 
 // pickDevices matches the order against the own rig by the same matcher that customers use. Caller holds mu.
 func (p *Provider) pickDevices(o market.Order) ([]market.DeviceID, market.DeviceGroup, error) {
-	offer := p.buildOffer(1)
+	offer := p.buildOffer(uint64(p.now().UnixMilli())) // the number is the issue time, too
 	b := book.New(len(p.devices) + 1)
 	if _, err := b.Put(offer, market.DocID{}, nil, p.now()); err != nil {
 		return nil, market.DeviceGroup{}, fmt.Errorf("own offer: %w", err)
