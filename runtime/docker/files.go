@@ -1,0 +1,156 @@
+package docker
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// maxOutputs bounds what a job can make us send; the granted disk is smaller.
+const maxOutputs = 8 << 40
+
+type files struct {
+	e *Engine
+	k job.Key
+}
+
+// Files implements job.Access. Files move through the engine's archive calls, and only while no process of the job exists, so that none
+// can race a path.
+func (e *Engine) Files(_ context.Context, k job.Key) (job.FileStore, error) { return files{e, k}, nil }
+
+func (f files) container(ctx context.Context, want job.State) (*container.InspectResponse, error) {
+	r, err := f.e.load(ctx, f.k)
+	if err != nil {
+		return nil, err
+	}
+	c, err := f.e.inspect(ctx, f.e.name(f.k, "job"))
+	if err != nil {
+		return nil, engineError("look at job", err)
+	}
+	if c == nil || r.Handle.JobID != c.ID {
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "move files", Detail: "the job has no container", Hint: "gpuai ps"}
+	}
+	if s := f.e.see(f.k, r, c).State; s != want && (s != job.FailedState || c.State.Running) {
+		return nil, refuse("conflict", market.KindConflict, "files move before the start and after the end only")
+	}
+	return c, nil
+}
+
+// PutInputs implements job.FileStore.
+func (f files) PutInputs(ctx context.Context, in io.Reader, limit uint64) (spec.Manifest, error) {
+	c, err := f.container(ctx, job.Created)
+	if err != nil {
+		return spec.Manifest{}, err
+	}
+	uid, gid, err := f.e.idsOf(ctx, c.ID, c.Config.User)
+	if err != nil {
+		return spec.Manifest{}, engineError("find owner", err)
+	}
+	safeR, safeW := io.Pipe()
+	ownR, ownW := io.Pipe()
+	var m spec.Manifest
+	var ferr error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		m, ferr = spec.Filter(in, safeW, spec.Limits{Bytes: limit}, nil)
+		_ = safeW.CloseWithError(ferr)
+	})
+	wg.Go(func() {
+		err := own(safeR, ownW, uid, gid)
+		_ = ownW.CloseWithError(err)
+		_ = safeR.CloseWithError(err) // a filter that still writes ends
+	})
+	cerr := f.e.api.CopyToContainer(ctx, c.ID, spec.Workspace, ownR, container.CopyToContainerOptions{})
+	_ = ownR.CloseWithError(errors.Join(cerr, io.ErrClosedPipe))
+	wg.Wait()
+	switch {
+	case ferr != nil && !errors.Is(ferr, io.ErrClosedPipe):
+		return spec.Manifest{}, ferr
+	case cerr != nil:
+		return spec.Manifest{}, engineError("write inputs", cerr)
+	}
+	return m, ferr
+}
+
+// own gives every entry to the job's user.
+func own(r io.Reader, w io.Writer, uid, gid int) error {
+	tr, tw := tar.NewReader(r), tar.NewWriter(w)
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return tw.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("read inputs: %w", err)
+		}
+		h.Uid, h.Gid = uid, gid
+		if err := tw.WriteHeader(h); err != nil {
+			return fmt.Errorf("write inputs: %w", err)
+		}
+		if _, err := io.Copy(tw, tr); err != nil {
+			return fmt.Errorf("write inputs: %w", err)
+		}
+	}
+}
+
+// GetOutputs implements job.FileStore. A path that does not exist gives no entry.
+func (f files) GetOutputs(ctx context.Context, paths []string, w io.Writer) (spec.Manifest, error) {
+	c, err := f.container(ctx, job.Exited)
+	if err != nil {
+		return spec.Manifest{}, err
+	}
+	from := spec.Workspace
+	if len(paths) == 1 {
+		from = paths[0]
+	}
+	src, err := f.open(ctx, c.ID, from)
+	if err != nil {
+		return spec.Manifest{}, err
+	}
+	defer src.Close()
+	m, err := spec.Filter(src, w, spec.Limits{Bytes: maxOutputs, Code: "output-too-big"}, chosen(from, paths))
+	if err != nil {
+		return spec.Manifest{}, fmt.Errorf("read outputs: %w", err)
+	}
+	return m, nil
+}
+
+// open starts the engine's tar of a path; none is an empty one.
+func (f files) open(ctx context.Context, id, from string) (io.ReadCloser, error) {
+	rc, _, err := f.e.api.CopyFromContainer(ctx, id, from)
+	switch {
+	case notFound(err):
+		return io.NopCloser(strings.NewReader("")), nil
+	case err != nil:
+		return nil, engineError("read outputs", err)
+	}
+	return rc, nil
+}
+
+// chosen maps the engine's names, which begin with the last element of from, to paths below /workspace, and drops the rest.
+func chosen(from string, paths []string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		full := path.Join(path.Dir(from), name)
+		for _, p := range paths {
+			if full == p || strings.HasPrefix(full, p+"/") {
+				rel := strings.TrimPrefix(strings.TrimPrefix(full, spec.Workspace), "/")
+				if rel == "" {
+					rel = "."
+				}
+				return rel, true
+			}
+		}
+		return "", false
+	}
+}

@@ -1,0 +1,349 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// Limits of images.
+const (
+	maxImageBytes = 40 << 30 // compressed
+	maxVolumes    = 8
+	retryPull     = 2 * time.Second
+)
+
+// flights joins pulls of the same digest.
+type flights struct {
+	mu sync.Mutex
+	m  map[string]*flight
+}
+
+type flight struct {
+	done    chan struct{}
+	err     error
+	waiters int
+	cancel  context.CancelFunc
+	mu      sync.Mutex
+	prog    job.Progress
+}
+
+func (f *flight) progress() job.Progress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.prog
+}
+
+// ensureImage returns the image, pulled by digest if it is not there. note gets the progress.
+func (e *Engine) ensureImage(ctx context.Context, p job.Plan, note func(job.Observed)) (*image.InspectResponse, error) {
+	name, err := pullName(p.Image)
+	if err != nil {
+		return nil, imageError("image-not-found", err.Error(), nil)
+	}
+	if p.Image.CompressedBytes > maxImageBytes {
+		return nil, imageError("image-too-big", fmt.Sprintf("%d bytes, at most %d", p.Image.CompressedBytes, uint64(maxImageBytes)), nil)
+	}
+	img, err := e.findImage(ctx, name, p.Image)
+	if err != nil {
+		return nil, engineError("look at image", err)
+	}
+	if img == nil {
+		if err := e.pull(ctx, name, p, note); err != nil {
+			return nil, err
+		}
+		if img, err = e.findImage(ctx, name, p.Image); err != nil {
+			return nil, engineError("look at image", err)
+		}
+		if img == nil {
+			return nil, imageError("image-refused", "the pulled image is not the one of the order", nil)
+		}
+	}
+	return img, checkImage(img)
+}
+
+func imageError(code, detail string, err error) *market.Error {
+	hint := map[string]string{
+		"image-not-found": "check the image's name; private images are not supported", "image-stalled": "try again or use a smaller image",
+		"image-too-big": "use a smaller image", "image-refused": "rebuild the image",
+	}[code]
+	return &market.Error{Code: code, Kind: market.KindInvalid, Op: "get image", Detail: cut(detail), Err: err, Hint: hint}
+}
+
+// pullName is repository@digest; without a tag the engine keeps no name that another image could take over.
+func pullName(r spec.ImageRef) (string, error) {
+	n, err := reference.ParseNormalizedNamed(r.Ref)
+	if err != nil {
+		return "", fmt.Errorf("%q is no image reference", cut(r.Ref))
+	}
+	name := reference.TrimNamed(n).String() + "@" + r.Manifest
+	if _, err := reference.Parse(name); err != nil {
+		return "", fmt.Errorf("%q is no manifest digest", cut(r.Manifest))
+	}
+	return name, nil
+}
+
+// findImage returns nil, nil if the engine lacks the image. An image counts only if it came from this repository by this digest and its
+// config is the pinned one: an image of the owner is no image of a stranger.
+func (e *Engine) findImage(ctx context.Context, name string, r spec.ImageRef) (*image.InspectResponse, error) {
+	ctx, cancel := ask(ctx)
+	defer cancel()
+	img, err := e.api.ImageInspect(ctx, name)
+	switch {
+	case notFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	pinned := slices.ContainsFunc(img.RepoDigests, func(d string) bool { return strings.HasSuffix(d, "@"+r.Manifest) })
+	if !pinned || r.Config != "" && img.ID != r.Config && img.ID != r.Manifest {
+		return nil, nil
+	}
+	return &img, nil
+}
+
+// checkImage refuses what no sandbox should hold.
+func checkImage(img *image.InspectResponse) error {
+	if img.Os != "linux" || img.Architecture != "amd64" {
+		return imageError("image-refused", fmt.Sprintf("platform %s/%s, want linux/amd64", img.Os, img.Architecture), nil)
+	}
+	if img.Config == nil {
+		return imageError("image-refused", "no config", nil)
+	}
+	if len(img.Config.Volumes) > maxVolumes {
+		return imageError("image-refused", fmt.Sprintf("%d VOLUMEs, at most %d", len(img.Config.Volumes), maxVolumes), nil)
+	}
+	for _, p := range append(slices.Collect(keys(img.Config.Volumes)), img.Config.WorkingDir) {
+		for _, bad := range []string{"/proc", "/sys", "/dev", "/.gpuai"} { // CVE-2024-21626 came through WORKDIR
+			if p == bad || strings.HasPrefix(p, bad+"/") {
+				return imageError("image-refused", fmt.Sprintf("%s as WORKDIR or VOLUME", p), nil)
+			}
+		}
+	}
+	return nil
+}
+
+func keys[K comparable, V any](m map[K]V) func(func(K) bool) {
+	return func(yield func(K) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// pull joins or starts the one pull of this digest and waits for it; the last waiter that leaves ends it.
+func (e *Engine) pull(ctx context.Context, name string, p job.Plan, note func(job.Observed)) error {
+	e.pulling.mu.Lock()
+	f := e.pulling.m[name]
+	if f == nil {
+		fctx, cancel := context.WithCancel(e.ctx)
+		f = &flight{done: make(chan struct{}), cancel: cancel, prog: job.Progress{Phase: "pull", Total: p.Image.CompressedBytes}}
+		e.pulling.m[name] = f
+		e.wg.Go(func() {
+			f.err = e.pullSlot(fctx, name, p, f)
+			cancel()
+			e.pulling.mu.Lock()
+			if e.pulling.m[name] == f {
+				delete(e.pulling.m, name)
+			}
+			e.pulling.mu.Unlock()
+			close(f.done)
+		})
+	}
+	f.waiters++
+	e.pulling.mu.Unlock()
+	defer func() {
+		e.pulling.mu.Lock()
+		if f.waiters--; f.waiters == 0 {
+			f.cancel()
+			if e.pulling.m[name] == f {
+				delete(e.pulling.m, name)
+			}
+		}
+		e.pulling.mu.Unlock()
+	}()
+	watch := e.watch(p, f)
+	tick := time.NewTicker(min(100*time.Millisecond, e.window/4))
+	defer tick.Stop()
+	for {
+		note(job.Observed{State: job.Pulling, Progress: f.progress()})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-f.done:
+			return f.err
+		case now := <-tick.C:
+			if err := watch(now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// watch ends a wait at the plan's deadline, or when the mean of a whole window is below the floor while bytes are due.
+func (e *Engine) watch(p job.Plan, f *flight) func(time.Time) error {
+	type mark struct {
+		at   time.Time
+		done uint64
+	}
+	marks := []mark{{time.Now(), 0}}
+	return func(now time.Time) error {
+		g := f.progress()
+		if err := late(p, "image-stalled"); err != nil {
+			return imageError("image-stalled", fmt.Sprintf("the preparation time is used up; %d of %d bytes", g.Done, g.Total), nil)
+		}
+		if g.Phase != "pull" {
+			marks = []mark{{now, g.Done}} // extraction is progress
+			return nil
+		}
+		marks = append(marks, mark{now, g.Done})
+		for len(marks) > 2 && now.Sub(marks[1].at) >= e.window {
+			marks = marks[1:]
+		}
+		span := now.Sub(marks[0].at)
+		if p.FloorRate == 0 || span < e.window {
+			return nil
+		}
+		if rate := float64(g.Done-min(marks[0].done, g.Done)) / span.Seconds(); rate < float64(p.FloorRate) {
+			return imageError("image-stalled", fmt.Sprintf("%.0f bytes/s over %v, the floor is %d", rate, e.window, p.FloorRate), nil)
+		}
+		return nil
+	}
+}
+
+// pullSlot waits for one of the slots, then tries until the registry gives a final answer; the waiters' deadlines bound it.
+func (e *Engine) pullSlot(ctx context.Context, name string, p job.Plan, f *flight) error {
+	select {
+	case e.pulls <- struct{}{}:
+		defer func() { <-e.pulls }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		err := e.pullOnce(ctx, name, p, f)
+		var me *market.Error
+		if err == nil || errors.As(err, &me) || ctx.Err() != nil {
+			return err
+		}
+		e.log.Warn("A pull failed and is tried again", "image", name, "error", err)
+		t := time.NewTimer(retryPull)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// pullOnce reads the engine's stream to its end; an error in it is the registry's.
+func (e *Engine) pullOnce(ctx context.Context, name string, p job.Plan, f *flight) error {
+	body, err := e.api.ImagePull(ctx, name, image.PullOptions{Platform: "linux/amd64"})
+	if err != nil {
+		return sortPull(err)
+	}
+	defer body.Close()
+	dec := json.NewDecoder(body)
+	layers := map[string]layer{}
+	for {
+		var m pullLine
+		if err := dec.Decode(&m); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read pull of %s: %w", name, err)
+		}
+		if m.Error != "" {
+			return sortPull(errors.New(m.Error))
+		}
+		g := tally(layers, m, p.Image.CompressedBytes)
+		f.mu.Lock()
+		f.prog = g
+		f.mu.Unlock()
+		if claimed := p.Image.CompressedBytes; claimed > 0 && g.Total > claimed+claimed/10+64<<20 {
+			return imageError("image-too-big", fmt.Sprintf("%d bytes where %d were claimed", g.Total, claimed), nil)
+		}
+	}
+}
+
+type pullLine struct {
+	Status, ID, Error string
+	ProgressDetail    struct{ Current, Total uint64 }
+}
+
+type layer struct {
+	done, total uint64
+	extracting  bool
+	over        bool
+}
+
+// tally adds one line of the stream; the phase is extract when nothing is left to download.
+func tally(layers map[string]layer, m pullLine, claimed uint64) job.Progress {
+	l := layers[m.ID]
+	switch m.Status {
+	case "Downloading":
+		l.done, l.total = m.ProgressDetail.Current, max(m.ProgressDetail.Total, l.total)
+	case "Verifying Checksum", "Download complete":
+		l.done, l.over = l.total, true
+	case "Extracting":
+		l.done, l.over, l.extracting = l.total, true, true
+	case "Pull complete", "Already exists":
+		l.done, l.over, l.extracting = l.total, true, false
+	case "Pulling fs layer", "Waiting":
+	default:
+		m.ID = ""
+	}
+	if m.ID != "" {
+		layers[m.ID] = l
+	}
+	g := job.Progress{Phase: "pull"}
+	open, extracting := 0, false
+	for _, l := range layers {
+		g.Done += l.done
+		g.Total += l.total
+		extracting = extracting || l.extracting
+		if !l.over {
+			open++
+		}
+	}
+	if len(layers) > 0 && open == 0 || extracting {
+		g.Phase = "extract"
+	}
+	g.Total = max(g.Total, g.Done)
+	if open > 0 {
+		g.Total = max(g.Total, claimed) // layers that wait have not told their size
+	}
+	return g
+}
+
+// sortPull tells a registry's final answer from what may pass. Errors: *market.Error image-not-found, or err to try again.
+func sortPull(err error) error {
+	words := strings.ToLower(err.Error())
+	for _, final := range []string{
+		"manifest unknown", "not found", "denied", "unauthorized", "no basic auth", "does not exist", "invalid reference", "no matching manifest",
+		"name unknown", "repository name not known", "unsupported media", "no such host",
+	} {
+		if strings.Contains(words, final) {
+			return imageError("image-not-found", err.Error(), err)
+		}
+	}
+	for _, bad := range []string{"does not match", "invalid checksum", "digest verification", "verification failed", "invalid diffid", "filesystem layer verification"} {
+		if strings.Contains(words, bad) {
+			return imageError("image-refused", err.Error(), err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,84 @@
+package docker
+
+import (
+	"context"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/sandbox/guard"
+)
+
+// see turns an inspection and the row into what is seen. c nil: no container.
+func (e *Engine) see(k job.Key, r row, c *container.InspectResponse) job.Observed {
+	o := job.Observed{Handle: r.handleJSON(), Devices: r.Devices, Code: r.Code, Detail: r.Detail}
+	if c == nil {
+		switch {
+		case r.Code != "":
+			o.State = job.FailedState
+		case !r.Start || r.Removed:
+			o.State = job.Absent
+		case otherBoot(r):
+			o.State, o.Exit, o.Code = job.Exited, -1, "rig-restarted"
+		default:
+			o.State, o.Exit, o.Code, o.Detail = job.Exited, -1, "container-lost", "the container was removed by someone else"
+		}
+		return o
+	}
+	st := c.State
+	o.ContainerID, o.PID, o.OOM = c.ID, st.Pid, st.OOMKilled
+	o.Started, _ = time.Parse(time.RFC3339Nano, st.StartedAt) // labels: an odd time is none
+	o.Finished, _ = time.Parse(time.RFC3339Nano, st.FinishedAt)
+	switch {
+	case st.Paused:
+		o.State = job.PausedState
+	case st.Running && !r.Opened:
+		o.State = job.Gated
+	case st.Running:
+		o.State = job.Running
+	case st.Status == "created":
+		o.State = job.Created
+	default:
+		o.State, o.Exit = job.Exited, st.ExitCode
+		e.whyExited(r, &o)
+	}
+	if r.Code != "" {
+		o.State, o.Code, o.Detail = job.FailedState, r.Code, r.Detail
+	}
+	if !r.FirstKill.IsZero() && o.State == job.Running && time.Since(r.FirstKill) > stuckAfter {
+		o.Code, o.Detail = "device-stuck", "killed 60 s ago, still there"
+	}
+	return o
+}
+
+// whyExited names a cause other than the job's own exit.
+func (e *Engine) whyExited(r row, o *job.Observed) {
+	switch {
+	case otherBoot(r):
+		o.Exit, o.Code, o.OOM = -1, "rig-restarted", false // the engine's exit code is invented then
+	case r.EndCode != "":
+		o.Code = r.EndCode
+	case r.StartFailed != "":
+		o.Code, o.Detail = "start-command", r.StartFailed
+	case !r.Opened && o.Exit == guard.ExitNotOpened:
+		o.Code, o.Detail = "sandbox-weak", "the gate was not opened in time"
+	case !r.Opened && (o.Exit == guard.ExitNotExecutable || o.Exit == guard.ExitNotFound):
+		o.Code = "start-command"
+	case o.OOM:
+		o.Code = "job-oom"
+	}
+}
+
+func otherBoot(r row) bool { return r.Handle.BootID != "" && r.Handle.BootID != bootID() }
+
+// silent is what is seen of an engine that does not answer.
+func silent(r row) job.Observed {
+	return job.Observed{State: job.Unknown, Handle: r.handleJSON(), PID: r.Handle.PID}
+}
+
+// Alive tells without the engine whether the job's first process lives: pid and start time agree with the handle.
+func (e *Engine) Alive(ctx context.Context, k job.Key) bool {
+	r, err := e.load(ctx, k)
+	return err == nil && r.Handle.PID > 0 && !otherBoot(r) && pidStart(r.Handle.PID) == r.Handle.PIDStart && r.Handle.PIDStart != 0
+}

@@ -1,0 +1,160 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/sandbox"
+	"github.com/gpuai/gpuai/runtime/sandbox/guard"
+)
+
+// loadTools brings the helper's image and fills its volume: a created container that mounts an empty volume over a directory of its
+// image copies the directory there, and need never run.
+func (e *Engine) loadTools(ctx context.Context) (*prepared, error) {
+	t, err := sandbox.ToolsImage()
+	if err != nil {
+		return nil, err
+	}
+	id, err := e.toolsImage(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	vol := "gpuai-tools-" + t.Config[len("sha256:"):][:12]
+	if err := e.makeVolume(ctx, vol, map[string]string{"gpuai.tools": t.Config}); err != nil {
+		return nil, engineError("create volume", err)
+	}
+	name := e.prefix() + "tools"
+	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
+	cctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	c, err := e.api.ContainerCreate(cctx, &container.Config{Image: id, Cmd: []string{"gate"}}, &container.HostConfig{
+		NetworkMode: "none", Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: vol, Target: t.Dir}},
+	}, nil, nil, name)
+	if err != nil {
+		return nil, engineError("fill volume", err)
+	}
+	st, err := e.api.ContainerStatPath(cctx, c.ID, t.Dir+"/sandbox")
+	rerr := e.api.ContainerRemove(cctx, c.ID, container.RemoveOptions{Force: true})
+	if err != nil || rerr != nil || st.Size == 0 {
+		return nil, engineError("fill volume", fmt.Errorf("%w %w", err, rerr))
+	}
+	p := &prepared{tools: id, volume: vol}
+	lim, err := e.runProbe(ctx, p, guard.ProbeConfig{}, "none")
+	if err != nil {
+		return nil, err
+	}
+	p.hard = map[string]int64{"nofile": lim.Limits["nofile"], "memlock": lim.Limits["memlock"]}
+	return p, nil
+}
+
+// toolsImage returns the image's id; only the id computed here is taken.
+func (e *Engine) toolsImage(ctx context.Context, t sandbox.Tools) (string, error) {
+	find := func() string {
+		actx, cancel := ask(ctx)
+		defer cancel()
+		img, err := e.api.ImageInspect(actx, t.Name)
+		if err == nil && (img.ID == t.Config || img.ID == t.Manifest) {
+			return img.ID
+		}
+		return ""
+	}
+	if id := find(); id != "" {
+		return id, nil
+	}
+	resp, err := e.api.ImageLoad(ctx, bytes.NewReader(t.Archive))
+	if err != nil {
+		return "", engineError("load sandbox image", err)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if err != nil {
+		return "", engineError("load sandbox image", err)
+	}
+	id := find()
+	if id == "" {
+		return "", &market.Error{
+			Code: "engine-error", Kind: market.KindUnavailable, Op: "load sandbox image", Detail: "the engine made another image of it",
+			Hint: "gpuai doctor",
+		}
+	}
+	return id, nil
+}
+
+// Probe runs the probe under the job's profile and returns what the sandbox really is. Weak empty: as strong as the profile says.
+// Errors: *market.Error sandbox-missing, engine-error.
+func (e *Engine) Probe(ctx context.Context) (guard.ProbeReport, error) {
+	p, err := e.prepare(ctx)
+	if err != nil {
+		return guard.ProbeReport{}, err
+	}
+	return e.runProbe(ctx, p, guard.ProbeConfig{Memory: probeMemory, Pids: probePids}, "none")
+}
+
+const (
+	probeMemory = 256 << 20
+	probePids   = 4096
+)
+
+// runProbe runs the probe in a container of the tools' own image and the job's profile.
+func (e *Engine) runProbe(ctx context.Context, p *prepared, cfg guard.ProbeConfig, network string) (guard.ProbeReport, error) {
+	var rep guard.ProbeReport
+	arg, err := json.Marshal(cfg)
+	if err != nil {
+		return rep, err
+	}
+	c, host, err := e.probeConfig(ctx, p, string(arg), network)
+	if err != nil {
+		return rep, err
+	}
+	name := e.prefix() + "probe"
+	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
+	out, err := e.runOnce(ctx, name, c, host)
+	if err != nil {
+		return rep, engineError("run probe", err)
+	}
+	if err := json.Unmarshal(out, &rep); err != nil {
+		return rep, engineError("run probe", fmt.Errorf("read report %q: %w", cut(string(out)), err))
+	}
+	return rep, nil
+}
+
+// runOnce creates, starts, waits, reads at most 16 KiB of standard output, and removes.
+func (e *Engine) runOnce(ctx context.Context, name string, c *container.Config, host *container.HostConfig) (out []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	made, err := e.api.ContainerCreate(ctx, c, host, nil, nil, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		rctx, rcancel := ask(e.ctx)
+		defer rcancel()
+		if rerr := e.api.ContainerRemove(rctx, made.ID, container.RemoveOptions{Force: true}); rerr != nil && err == nil {
+			err = rerr
+		}
+	}()
+	done, werr := e.api.ContainerWait(ctx, made.ID, container.WaitConditionNextExit)
+	if err := e.api.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
+		return nil, err
+	}
+	select {
+	case <-done:
+	case err := <-werr:
+		return nil, err
+	}
+	err = e.readLogs(ctx, made.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true}, func(_ byte, b []byte) error {
+		if len(out)+len(b) > 16<<10 {
+			return fmt.Errorf("more than 16 KiB")
+		}
+		out = append(out, b...)
+		return nil
+	})
+	return out, err
+}
