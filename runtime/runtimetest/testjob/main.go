@@ -1,0 +1,117 @@
+// Command testjob is the program inside test images: each argument is a step, run in order. It has no other purpose and no state.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	for _, step := range os.Args[1:] {
+		verb, rest, _ := strings.Cut(step, "=")
+		if err := run(verb, rest); err != nil {
+			fmt.Fprintln(os.Stderr, verb+":", err)
+			os.Exit(1)
+		}
+	}
+}
+
+func run(verb, arg string) error {
+	switch verb {
+	case "echo":
+		fmt.Println(arg)
+	case "err":
+		fmt.Fprintln(os.Stderr, arg)
+	case "exit":
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return err
+		}
+		os.Exit(n)
+	case "sleep":
+		d, err := time.ParseDuration(arg)
+		if err != nil {
+			return err
+		}
+		time.Sleep(d)
+	case "forever":
+		for {
+			time.Sleep(time.Hour)
+		}
+	case "ticks": // a line each 10 ms
+		for i := 0; ; i++ {
+			fmt.Println("tick", i)
+			time.Sleep(10 * time.Millisecond)
+		}
+	case "term": // waits for SIGTERM, says so, exits with the code
+		ch := make(chan os.Signal, 1)
+		signal.Notify(ch, syscall.SIGTERM)
+		fmt.Println("ready")
+		<-ch
+		fmt.Println("terminated")
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return err
+		}
+		os.Exit(n)
+	case "deaf":
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println("ready")
+	case "cat":
+		b, err := os.ReadFile(arg)
+		if err != nil {
+			return err
+		}
+		fmt.Print(string(b))
+	case "write": // path:text, with parents
+		p, text, _ := strings.Cut(arg, ":")
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(p, []byte(text), 0o644)
+	case "link": // path:target
+		p, target, _ := strings.Cut(arg, ":")
+		return os.Symlink(target, p)
+	case "stdin": // copies standard input
+		_, err := io.Copy(os.Stdout, os.Stdin)
+		return err
+	case "line": // echoes one line of standard input
+		s, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if err != nil {
+			return err
+		}
+		fmt.Print("got ", s)
+	case "env":
+		fmt.Println(arg + "=" + os.Getenv(arg))
+	case "dial": // host:port, prints ok or the error
+		c, err := net.DialTimeout("tcp", arg, 2*time.Second)
+		if err != nil {
+			fmt.Println("dial", arg, "failed:", err)
+			return nil
+		}
+		fmt.Println("dial", arg, "ok")
+		return c.Close()
+	case "memory": // touches that many bytes
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(i)
+		}
+		fmt.Println(len(b))
+	default:
+		return fmt.Errorf("unknown step")
+	}
+	return nil
+}
