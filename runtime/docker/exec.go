@@ -40,7 +40,7 @@ func (e *Engine) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecS
 		return nil, refuse("conflict", market.KindConflict, "the job does not run")
 	}
 	if !e.takeExec(k) {
-		return nil, refuse("busy", market.KindBusy, fmt.Sprintf("at most %d at once", maxExecs))
+		return nil, refuse("busy", market.KindUnavailable, fmt.Sprintf("at most %d at once", maxExecs))
 	}
 	cols, rows := uint16(0), uint16(0)
 	if s.TTY {

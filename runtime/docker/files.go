@@ -63,7 +63,7 @@ func (f files) PutInputs(ctx context.Context, in io.Reader, limit uint64) (spec.
 	var ferr error
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		m, ferr = spec.Filter(in, safeW, spec.Limits{Bytes: limit}, nil)
+		m, ferr = spec.Filter(in, safeW, spec.Limits{Total: limit}, nil)
 		_ = safeW.CloseWithError(ferr)
 	})
 	wg.Go(func() {
@@ -119,7 +119,7 @@ func (f files) GetOutputs(ctx context.Context, paths []string, w io.Writer) (spe
 		return spec.Manifest{}, err
 	}
 	defer src.Close()
-	m, err := spec.Filter(src, w, spec.Limits{Bytes: maxOutputs, Code: "output-too-big"}, chosen(from, paths))
+	m, err := spec.Filter(src, w, spec.Limits{Total: maxOutputs, Code: "output-too-big"}, chosen(from, paths))
 	if err != nil {
 		return spec.Manifest{}, fmt.Errorf("read outputs: %w", err)
 	}
