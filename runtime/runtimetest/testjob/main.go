@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command testjob is the program inside test images: each argument is a step, run in order. It has no other purpose and no state.
 package main
 
@@ -13,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -90,6 +94,12 @@ func run(verb, arg string) error {
 			return err
 		}
 		fmt.Print("got ", s)
+	case "size": // of the terminal on standard input
+		ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%dx%d\n", ws.Col, ws.Row)
 	case "env":
 		fmt.Println(arg + "=" + os.Getenv(arg))
 	case "dial": // host:port, prints ok or the error

@@ -1,0 +1,53 @@
+//go:build integration
+
+package docker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"testing"
+
+	"github.com/gpuai/gpuai/runtime/runtimetest"
+)
+
+// newEngine makes an engine with a name of its own, whose network and containers go away with the test.
+func newEngine(t *testing.T, peer string, mem *runtimetest.Memory) *Engine {
+	t.Helper()
+	e, err := New(Config{Peer8: peer, Host: runtimetest.NeedDocker(t), AllowWeakRuntime: true}, mem, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = e.api.NetworkRemove(context.Background(), "gpuai-"+peer)
+		_ = e.Close()
+	})
+	return e
+}
+
+func peerName(t *testing.T) string {
+	t.Helper()
+	var b [4]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		t.Fatal(err)
+	}
+	return "t" + hex.EncodeToString(b[:])[:7]
+}
+
+func TestConformance(t *testing.T) {
+	runtimetest.NeedDocker(t)
+	reg := runtimetest.StartRegistry(t)
+	bin := runtimetest.BuildTestJob(t)
+	image := runtimetest.PushTestJob(t, reg, bin, "test/job", runtimetest.ImageConfig{})
+	runtimetest.Conformance(t, func(t *testing.T) runtimetest.Subject {
+		peer, mem := peerName(t), runtimetest.NewMemory()
+		e := newEngine(t, peer, mem)
+		return runtimetest.Subject{Runner: e, Image: image, Restart: func() runtimetest.Runner {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+			return newEngine(t, peer, mem)
+		}}
+	})
+}
