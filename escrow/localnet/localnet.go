@@ -15,8 +15,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +25,8 @@ import (
 )
 
 // Options of a ledger. SlotMS: milliseconds per slot, 0 = 400, below 0 = one slot per transaction. Seed fixes genesis and faucet; empty =
-// random. Port 0 = any. Dir: the folder of server.mjs; empty = found from the working folder or the executable upward.
+// random. Port 0 = any. Dir: the folder of server.mjs; empty = escrow/localnet of the checkout above the working folder, the executable or
+// this source file.
 type Options struct {
 	SlotMS int
 	Seed   string
@@ -54,17 +55,18 @@ func needs(detail, hint string) error {
 	return &market.Error{Code: "needs-checkout", Kind: market.KindUnavailable, Op: "start local ledger", Detail: detail, Hint: hint}
 }
 
-// Start starts a ledger and waits until it answers. Errors: *market.Error needs-checkout (no server.mjs, Node.js or its packages).
+// Start starts a ledger and waits until it answers. It outlives ctx: Close
+// ends it. Errors: *market.Error needs-checkout (no server.mjs, Node.js or its packages); a port in use; ctx.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	dir, err := find(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	node, err := nodeBinary()
+	node, err := nodeBinary(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := install(ctx, dir); err != nil {
+	if err := install(ctx, dir, node); err != nil {
 		return nil, err
 	}
 	elf, err := writeELF()
@@ -122,8 +124,13 @@ func (s *Server) launch(ctx context.Context) error {
 		Program, Faucet market.Address
 	}
 	if err := json.Unmarshal([]byte(line), &hello); err != nil {
-		_ = s.cmd.Wait() // it has ended: its words are complete
-		return needs(fmt.Sprintf("the local ledger said %q: %.300s", line, stderr.String()), "npm ci --ignore-scripts in escrow/localnet")
+		_ = in.Close()   // ends it, if it has not ended
+		_ = s.cmd.Wait() // then its words are complete
+		words := stderr.String()
+		if strings.Contains(words, "ERR_MODULE_NOT_FOUND") {
+			return needs(fmt.Sprintf("a package is missing: %.300s", words), installHint)
+		}
+		return fmt.Errorf("the local ledger did not start, it said %q: %.300s", line, words)
 	}
 	s.RPC, s.Genesis, s.Program, s.Faucet = hello.RPC, hello.Genesis, hello.Program, hello.Faucet
 	return nil
@@ -150,64 +157,4 @@ func writeELF() (string, error) {
 	}
 	_, err = f.Write(program.ELF)
 	return f.Name(), errors.Join(err, f.Close())
-}
-
-// find returns the folder with server.mjs: given, or in a checkout above the working folder, the executable or this source file.
-func find(dir string) (string, error) {
-	var roots []string
-	if dir != "" {
-		roots = append(roots, dir)
-	}
-	if wd, err := os.Getwd(); err == nil {
-		roots = append(roots, wd)
-	}
-	if exe, err := os.Executable(); err == nil {
-		roots = append(roots, filepath.Dir(exe))
-	}
-	if _, file, _, ok := runtime.Caller(0); ok {
-		roots = append(roots, filepath.Dir(file))
-	}
-	for _, r := range roots {
-		for d := r; ; d = filepath.Dir(d) {
-			for _, c := range []string{d, filepath.Join(d, "escrow", "localnet")} {
-				if _, err := os.Stat(filepath.Join(c, "server.mjs")); err == nil {
-					return c, nil
-				}
-			}
-			if d == filepath.Dir(d) {
-				break
-			}
-		}
-	}
-	return "", needs("escrow/localnet/server.mjs was not found", "run it in a checkout of the project")
-}
-
-func nodeBinary() (string, error) {
-	if n := os.Getenv("GPUAI_NODE"); n != "" {
-		return n, nil
-	}
-	if n, err := exec.LookPath("node"); err == nil {
-		return n, nil
-	}
-	if c, err := os.UserCacheDir(); err == nil {
-		if n := filepath.Join(c, "gpuai", "node", "bin", "node"); fileExists(n) {
-			return n, nil
-		}
-	}
-	return "", needs("Node.js 20 or newer was not found", ".ci/setup installs it")
-}
-
-func fileExists(p string) bool { _, err := os.Stat(p); return err == nil }
-
-// install brings the pinned packages once.
-func install(ctx context.Context, dir string) error {
-	if fileExists(filepath.Join(dir, "node_modules", "litesvm")) {
-		return nil
-	}
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return needs(fmt.Sprintf("npm ci: %v: %.300s", err, out), "npm ci --ignore-scripts in escrow/localnet")
-	}
-	return nil
 }

@@ -250,6 +250,7 @@ const server = createServer((req, res) => {
   });
 });
 server.keepAliveTimeout = 60_000;
+server.on('error', (e) => { console.error(e.message); process.exit(1); }); // a port in use
 server.listen(Number(opt('port', '0')), '127.0.0.1', () => {
   console.log(JSON.stringify({ rpc: `http://127.0.0.1:${server.address().port}`, genesis, program: programId, faucet }));
 });
