@@ -179,6 +179,11 @@ func TestArithmetic_Edges(t *testing.T) {
 	b, _ := c.data(e.id)
 	c.setAccount(e.id, 899_999, b, c.Program)
 	c.refused(escrow.CodeOverflow, one(e.relay), c.payPayee(e))
+	// A payee whose balance cannot grow (the cheat again).
+	f := c.opened(1_000_000)
+	c.ok(one(f.relay), f.voucherIx(900_000), c.record(f))
+	c.setAccount(pub(f.payee), math.MaxUint64-1_000, nil, systemProgram)
+	c.refused(escrow.CodeOverflow, one(f.relay), c.payPayee(f))
 }
 
 // TestStolenKeys shows what a thief of one key can do: pay this payee, or ask to close; no money leaves for him.

@@ -158,6 +158,7 @@ func TestRelease_Refusals(t *testing.T) {
 	none.terms.ReleaseKey = addr{}
 	root.ok(one(none.payer), root.open(none))
 	root.refused(escrow.CodeWrongSigner, one(none.payer), none.releaseMsg(1, now+600), root.releaseIx(none, pub(none.payer)))
+	root.refused(escrow.CodeWrongSigner, one(none.payer), root.releaseIx(none, pub(none.payer))) // before any message is read
 }
 
 func TestVoucherReplay_OtherChannelOfSameKeys(t *testing.T) {
