@@ -1,0 +1,78 @@
+// Package config reads the settings of a node: flag over environment over file over default, strictly.
+//
+// Invariants: a key that nobody knows is an error, never ignored; the struct tags below are the only table of keys, from which the
+// documentation, the sample file and the environment names follow. Concurrency: values only. Persistence: one TOML file, never merged with
+// another; Set rewrites one line of it. Next: Load in load.go, table.go.
+package config
+
+// Config is all settings of a node. Tags: default is the text that the file would hold; hot keys apply without a restart.
+type Config struct {
+	Node     Node     `toml:"node"`
+	API      API      `toml:"api"`
+	P2P      P2P      `toml:"p2p"`
+	Solana   Solana   `toml:"solana"`
+	Wallet   Wallet   `toml:"wallet"`
+	Customer Customer `toml:"customer"`
+	Provider Provider `toml:"provider"`
+}
+
+// Node says who the node is. Empty DataDir: by system.
+type Node struct {
+	Network string   `toml:"network" default:"devnet" help:"localnet (or localnet-NAME), devnet, mainnet"`
+	Roles   []string `toml:"roles" default:"customer" help:"of provider, customer; none: a node that only helps others find each other"`
+	DataDir string   `toml:"data_dir" help:"folder of keys, state and waiting files, mode 0700, on a local disk; default by system"`
+	Log     string   `toml:"log" default:"info" help:"debug, info, warn or error"`
+}
+
+// API is the local interface.
+type API struct {
+	Socket string `toml:"socket" help:"unix socket, mode 0600; default by system"`
+}
+
+// P2P is the node's place in the network.
+type P2P struct {
+	Listen    []string `toml:"listen" help:"multiaddresses; none: port 4801 UDP (QUIC) and TCP, buyers any port"`
+	Bootstrap []string `toml:"bootstrap" help:"multiaddresses ending in /p2p/ID, beside the network's own list"`
+	Infra     bool     `toml:"infra" help:"be a bootstrap node and relay for others"`
+}
+
+// Solana is the ledger.
+type Solana struct {
+	RPC    []string `toml:"rpc" help:"trusted endpoints; default by network"`
+	MaxFee Money    `toml:"max_fee" default:"0.0001 SOL" help:"most that one transaction may cost in fees"`
+}
+
+// Wallet is the spending account.
+type Wallet struct {
+	Keypair   string `toml:"keypair" help:"an existing Solana keypair file; default keys/spending.json in the data folder"`
+	MaxPerDay Money  `toml:"max_per_day" default:"0 SOL" help:"extra cap beside the balance; 0 = none"`
+}
+
+// Customer holds defaults of orders.
+type Customer struct {
+	MaxTotal    Money    `toml:"max_total" default:"0 SOL" help:"cap of an order that names none; 0 = it must name one"`
+	KeepChannel bool     `toml:"keep_channel" help:"leave the channel open for the next order"`
+	Away        Duration `toml:"away" default:"15m" help:"signed ahead per lease, so that a job outlives a sleeping computer; 0s = off"`
+	AwayMax     Money    `toml:"away_max" default:"0.002 SOL" help:"most that is signed ahead per lease"`
+}
+
+// Provider is what is sold, and how.
+type Provider struct {
+	Sell      bool              `toml:"sell" default:"true" help:"list the rig when the node starts"`
+	Payout    string            `toml:"payout" help:"Solana address that only receives; its key is not needed here"`
+	Rate      string            `toml:"rate" help:"SOL per device and hour, as in 0.0024/h"`
+	Rates     map[string]string `toml:"rates" help:"the same by model, as in { rtx-4090 = \"0.003/h\" }"`
+	MaxTime   Duration          `toml:"max_time" default:"30d" help:"longest lease"`
+	Cores     int               `toml:"cores" help:"lent out; 0 = all but one"`
+	Memory    Size              `toml:"memory" default:"0B" help:"lent out; 0B = all but 2 GiB"`
+	Disk      Size              `toml:"disk" default:"0B" help:"lent out; 0B = 20 GiB"`
+	Egress    string            `toml:"egress" default:"web" help:"what jobs may reach: none, web (ports 80 and 443), any; never the LAN"`
+	Resolvers []string          `toml:"resolvers" help:"DNS servers of jobs; default public ones"`
+	Tick      Duration          `toml:"tick" default:"10s" help:"how often a job is paid; at least 5s but on localnet"`
+	Hold      Duration          `toml:"hold" default:"2m" help:"how long a job waits, paused, for a customer that went silent"`
+	ClaimFee  Money             `toml:"claim_fee" default:"0.00005 SOL" help:"a customer's open pays this towards the rig's transactions"`
+
+	DockerHost       string   `toml:"docker_host" help:"engine, as in unix:///run/docker.sock; default the environment's"`
+	Simulate         []string `toml:"simulate_gpu" help:"localnet only: pretend to have MODEL:N"`
+	AllowWeakRuntime bool     `toml:"allow_weak_runtime" help:"localnet only: sell on an engine below the safe versions"`
+}

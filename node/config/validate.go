@@ -1,0 +1,99 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Ranges that hold on every network but the local ones; the protocol has its own, wider ones.
+const (
+	minTick = 5 * time.Second
+	maxTick = time.Minute
+	maxHold = 10 * time.Minute
+)
+
+// Local reports whether the node's network is a local one, where test relaxations are allowed.
+func (c *Config) Local() bool {
+	return c.Node.Network == "localnet" || strings.HasPrefix(c.Node.Network, "localnet-")
+}
+
+// Validate joins the faults of a configuration. Errors: *market.Error config-invalid.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(key, format string, a ...any) { errs = append(errs, invalid(key+": "+format, a...)) }
+	if !c.Local() && c.Node.Network != "devnet" && c.Node.Network != "mainnet" {
+		bad("node.network", "%q is none of localnet, localnet-NAME, devnet, mainnet", c.Node.Network)
+	}
+	for _, r := range c.Node.Roles {
+		if r != "provider" && r != "customer" {
+			bad("node.roles", "%q is none of provider, customer", r)
+		}
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Node.Log) {
+		bad("node.log", "%q is none of debug, info, warn, error", c.Node.Log)
+	}
+	if !filepath.IsAbs(c.Node.DataDir) {
+		bad("node.data_dir", "%q is no absolute path", c.Node.DataDir)
+	}
+	if c.API.Socket == "" {
+		bad("api.socket", "is empty")
+	}
+	if len(c.Node.Roles) > 0 && len(c.Solana.RPC) == 0 {
+		bad("solana.rpc", "a node with a role needs an endpoint")
+	}
+	for _, u := range c.Solana.RPC {
+		if !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") {
+			bad("solana.rpc", "%q is no http address", u)
+		}
+	}
+	c.provider(bad)
+	return errors.Join(errs...)
+}
+
+func (c *Config) provider(bad func(key, format string, a ...any)) {
+	p := &c.Provider
+	if p.Rate != "" {
+		if r, err := market.ParseRateSOL(p.Rate); err != nil || r == 0 {
+			bad("provider.rate", "%q is no rate, write SOL per hour as in 0.0024/h", p.Rate)
+		}
+	}
+	for class, text := range p.Rates {
+		if r, err := market.ParseRateSOL(text); err != nil || r == 0 || !market.ValidClass(class) {
+			bad("provider.rates", "%s = %q is no model with a rate", class, text)
+		}
+	}
+	if p.Payout != "" {
+		if _, err := market.ParseAddress(p.Payout); err != nil {
+			bad("provider.payout", "%q is no Solana address", p.Payout)
+		}
+	}
+	if !slices.Contains([]string{"none", "web", "any"}, p.Egress) {
+		bad("provider.egress", "%q is none of none, web, any", p.Egress)
+	}
+	if p.Cores < 0 {
+		bad("provider.cores", "%d is negative", p.Cores)
+	}
+	tick, hold := time.Duration(p.Tick), time.Duration(p.Hold)
+	if tick < time.Second || tick > maxTick || tick < minTick && !c.Local() {
+		bad("provider.tick", "%s is not within 5s to 1m (1s on localnet)", p.Tick)
+	}
+	if hold < tick || hold > maxHold {
+		bad("provider.hold", "%s is not within one tick to 10m", p.Hold)
+	}
+	if !c.Local() && (len(p.Simulate) > 0 || p.AllowWeakRuntime) {
+		bad("provider", "simulate_gpu and allow_weak_runtime are for localnet only")
+	}
+	if slices.Contains(c.Node.Roles, "provider") {
+		if p.Payout == "" {
+			bad("provider.payout", "a provider needs an address to be paid at")
+		}
+		if p.Rate == "" {
+			bad("provider.rate", "a provider needs a rate")
+		}
+	}
+}
