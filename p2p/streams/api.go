@@ -61,7 +61,8 @@ type VoucherSession interface {
 	Close() error
 }
 
-// TunnelKind is what a tunnel carries.
+// TunnelKind is what a tunnel carries. TunnelLogs flows one way: the end of the customer's direction ends it. The context that a serve
+// function gets is cancelled then; the other kinds learn of the peer's end when they read or write.
 type TunnelKind uint8
 
 // Tunnel kinds, on the wire: append-only.

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/libp2p/go-libp2p/core/network"
 )
 
 // Frame limits of a tunnel, and how long a write may wait for a slow reader.
@@ -18,31 +17,51 @@ const (
 	frameHeader  = 5
 )
 
-// FrameConn frames a tunnel: {channel u8, length u32 BE, data ≤ 64 KiB}. One reader and many writers at a time.
+// rawStream is what framing needs of a libp2p stream; tests give it a pipe.
+type rawStream interface {
+	io.ReadWriteCloser
+	CloseRead() error
+	CloseWrite() error
+	Reset() error
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+}
+
+// FrameConn frames a tunnel: {channel u8, length u32 BE, data ≤ 64 KiB}. One reader and many writers at a time. Any error but io.EOF
+// leaves the stream reset: a frame that was cut in the middle cannot be followed by another.
 type FrameConn struct {
-	s  network.Stream
-	wm sync.Mutex
+	s        rawStream
+	wm       sync.Mutex
+	deadline atomic.Int64 // unix ns, 0: none
 }
 
 // Read returns the next frame. Errors: io.EOF when the peer closed its side; too large a frame resets the stream.
 func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
 	var h [frameHeader]byte
 	if _, err := io.ReadFull(c.s, h[:]); err != nil {
+		if !errors.Is(err, io.EOF) {
+			c.Abort()
+		}
 		return 0, nil, err
 	}
 	n := binary.BigEndian.Uint32(h[1:])
 	if n > maxFrame {
-		_ = c.s.Reset() // the peer broke the protocol
-		return 0, nil, fmt.Errorf("frame of %d bytes", n)
+		c.Abort() // the peer broke the protocol
+		return 0, nil, fmt.Errorf("%w: frame of %d bytes", errTooLarge, n)
 	}
 	data = make([]byte, n)
 	if _, err := io.ReadFull(c.s, data); err != nil {
+		c.Abort()
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return 0, nil, fmt.Errorf("read frame: %w", err)
 	}
 	return h[0], data, nil
 }
 
-// Write sends data on a channel, cut into frames. An empty write sends one empty frame.
+// Write sends data on a channel, cut into frames. An empty write sends one empty frame. A reader that takes nothing for 10 s ends the
+// tunnel.
 func (c *FrameConn) Write(ch uint8, data []byte) error {
 	c.wm.Lock()
 	defer c.wm.Unlock()
@@ -51,16 +70,35 @@ func (c *FrameConn) Write(ch uint8, data []byte) error {
 		buf := make([]byte, frameHeader, frameHeader+n)
 		buf[0] = ch
 		binary.BigEndian.PutUint32(buf[1:], uint32(n))
-		if err := c.s.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return err
+		if err := c.s.SetWriteDeadline(c.writeDeadline()); err != nil {
+			return fmt.Errorf("write frame: %w", err)
 		}
 		if _, err := c.s.Write(append(buf, data[:n]...)); err != nil {
+			c.Abort() // half a frame may be out
 			return fmt.Errorf("write frame: %w", err)
 		}
 		if data = data[n:]; len(data) == 0 {
 			return nil
 		}
 	}
+}
+
+func (c *FrameConn) writeDeadline() time.Time {
+	d := time.Now().Add(writeTimeout)
+	if own := c.deadline.Load(); own != 0 && own < d.UnixNano() {
+		return time.Unix(0, own)
+	}
+	return d
+}
+
+// SetDeadline ends reads and writes at t, zero: never (a write still ends after 10 s without progress).
+func (c *FrameConn) SetDeadline(t time.Time) error {
+	if t.IsZero() {
+		c.deadline.Store(0)
+		return c.s.SetReadDeadline(t)
+	}
+	c.deadline.Store(t.UnixNano())
+	return errors.Join(c.s.SetReadDeadline(t), c.s.SetWriteDeadline(c.writeDeadline()))
 }
 
 // CloseWrite ends the own direction; CloseRead gives up on the peer's; Close ends both.
@@ -78,7 +116,7 @@ func (c *FrameConn) Abort() { _ = c.s.Reset() }
 // Writer is an io.Writer to one channel.
 func (c *FrameConn) Writer(ch uint8) io.Writer { return chanWriter{c, ch} }
 
-// Reader is an io.Reader of one channel; it ends at an empty frame of it, at EOF, and fails on a frame of another channel.
+// Reader is an io.Reader of one channel; it ends at an empty frame of it and fails at a bare EOF and at a frame of another channel.
 func (c *FrameConn) Reader(ch uint8) io.Reader { return &chanReader{c: c, ch: ch} }
 
 type chanWriter struct {
@@ -87,7 +125,7 @@ type chanWriter struct {
 }
 
 func (w chanWriter) Write(b []byte) (int, error) {
-	if len(b) == 0 {
+	if len(b) == 0 { // an empty frame would end the peer's Reader
 		return 0, nil
 	}
 	if err := w.c.Write(w.ch, b); err != nil {

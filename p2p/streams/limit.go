@@ -7,11 +7,13 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// limiter is a token bucket per peer. It forgets peers whose bucket is full again.
+// limiter is a token bucket per peer and one for all peers together. A peer over its own rate costs the others nothing.
 type limiter struct {
 	rate, burst float64
+	all         float64 // per second and as burst; 0: no common limit
 	mu          sync.Mutex
 	peers       map[market.NodeID]bucket
+	common      bucket
 }
 
 type bucket struct {
@@ -19,11 +21,24 @@ type bucket struct {
 	at     time.Time
 }
 
-// maxBuckets bounds the table; beyond it everybody starts anew, which costs an attacker more keys than it gives requests.
+// take refills the bucket and takes one token if there is one.
+func (b *bucket) take(rate, burst float64, now time.Time) bool {
+	if d := now.Sub(b.at); d > 0 {
+		b.tokens, b.at = min(burst, b.tokens+rate*d.Seconds()), now
+	}
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// maxBuckets bounds the table. When it is full, the full buckets go: their peers lose nothing. If all are in use, everybody starts anew,
+// which costs an attacker more keys than it gives requests: the common bucket holds.
 const maxBuckets = 4096
 
-func newLimiter(rate, burst float64) *limiter {
-	return &limiter{rate: rate, burst: burst, peers: map[market.NodeID]bucket{}}
+func newLimiter(rate, burst, all float64) *limiter {
+	return &limiter{rate: rate, burst: burst, all: all, peers: map[market.NodeID]bucket{}, common: bucket{tokens: all}}
 }
 
 // take reports whether the peer may go on now.
@@ -32,17 +47,24 @@ func (l *limiter) take(id market.NodeID, now time.Time) bool {
 	defer l.mu.Unlock()
 	b, ok := l.peers[id]
 	if !ok {
-		if len(l.peers) >= maxBuckets {
-			clear(l.peers)
-		}
+		l.makeRoom(now)
 		b = bucket{l.burst, now}
 	}
-	b.tokens = min(l.burst, b.tokens+l.rate*now.Sub(b.at).Seconds())
-	b.at = now
-	defer func() { l.peers[id] = b }()
-	if b.tokens < 1 {
-		return false
+	may := b.take(l.rate, l.burst, now)
+	l.peers[id] = b
+	return may && (l.all == 0 || l.common.take(l.all, l.all, now))
+}
+
+func (l *limiter) makeRoom(now time.Time) {
+	if len(l.peers) < maxBuckets {
+		return
 	}
-	b.tokens--
-	return true
+	for id, b := range l.peers {
+		if b.tokens+l.rate*now.Sub(b.at).Seconds() >= l.burst {
+			delete(l.peers, id)
+		}
+	}
+	if len(l.peers) >= maxBuckets {
+		clear(l.peers)
+	}
 }

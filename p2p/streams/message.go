@@ -2,11 +2,11 @@ package streams
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -40,7 +40,18 @@ const (
 	maxOpenMsg    = 65 << 10
 )
 
-// writeMsg sends {length uvarint, type u8, body}.
+// Codes of a reset stream, where no answer can be given: append-only. Below 0x10000 they are libp2p's.
+const (
+	resetTooLarge  network.StreamErrorCode = 0x10001
+	resetMalformed network.StreamErrorCode = 0x10002
+)
+
+var (
+	errTooLarge  = errors.New("message is too large")
+	errMalformed = errors.New("message of a wrong type or form")
+)
+
+// writeMsg sends {length uvarint, type u8, body}, in one write.
 func writeMsg(w io.Writer, t uint8, body []byte) error {
 	b := binary.AppendUvarint(make([]byte, 0, len(body)+6), uint64(len(body)+1))
 	if _, err := w.Write(append(append(b, t), body...)); err != nil {
@@ -57,15 +68,16 @@ func (r byteReader) ReadByte() (byte, error) {
 	return b[0], err
 }
 
-var errTooLarge = errors.New("message is too large")
-
 // readMsg reads one message of at most limit bytes.
 func readMsg(r io.Reader, limit int) (t uint8, body []byte, err error) {
 	n, err := binary.ReadUvarint(byteReader{r})
 	if err != nil {
 		return 0, nil, err
 	}
-	if n < 1 || n > uint64(limit) {
+	if n < 1 {
+		return 0, nil, errMalformed
+	}
+	if n > uint64(limit) {
 		return 0, nil, fmt.Errorf("%w: %d bytes, limit %d", errTooLarge, n, limit)
 	}
 	b := make([]byte, n)
@@ -75,44 +87,33 @@ func readMsg(r io.Reader, limit int) (t uint8, body []byte, err error) {
 	return b[0], b[1:], nil
 }
 
-type refusalWire struct {
-	Code, Detail string
-	Kind         market.Kind
-	RetryMS      int64
+// resetFor resets a stream so that the peer learns what was wrong with its message.
+func resetFor(st network.Stream, err error) {
+	code := network.StreamNoError
+	switch {
+	case errors.Is(err, errTooLarge):
+		code = resetTooLarge
+	case errors.Is(err, errMalformed):
+		code = resetMalformed
+	}
+	_ = st.ResetWithError(code)
 }
 
-// encodeRefusal turns any error into what a peer may see: a Refusal as it is, anything else as "internal" without text.
-func encodeRefusal(err error) []byte {
-	var r *market.Refusal
-	if !errors.As(err, &r) {
-		r = &market.Refusal{Code: "internal", Kind: market.KindInternal}
+// ofReset turns a peer's reset code into the Refusal that it stands for; other errors stay.
+func ofReset(err error) error {
+	var se *network.StreamError
+	if !errors.As(err, &se) || !se.Remote {
+		return err
 	}
-	b, err := json.Marshal(refusalWire{r.Code, r.Detail, r.Kind, r.RetryAfter.Milliseconds()})
-	if err != nil {
-		return []byte(`{"Code":"internal"}`)
+	switch se.ErrorCode {
+	case network.StreamRateLimited:
+		return market.Refuse("rate-limited", market.KindUnavailable, "")
+	case network.StreamResourceLimitExceeded:
+		return market.Refuse("busy", market.KindUnavailable, "")
+	case resetTooLarge:
+		return market.Refuse("too-large", market.KindInvalid, "")
+	case resetMalformed:
+		return market.Refuse("malformed", market.KindInvalid, "")
 	}
-	return b
-}
-
-// decodeRefusal bounds what a peer says: code ≤ 32 bytes of [a-z0-9-], detail ≤ 256 printable bytes.
-func decodeRefusal(b []byte) error {
-	var w refusalWire
-	if err := json.Unmarshal(b, &w); err != nil {
-		return fmt.Errorf("decode refusal: %w", err)
-	}
-	if len(w.Code) == 0 || len(w.Code) > 32 || len(w.Detail) > 512 {
-		return errors.New("refusal out of bounds")
-	}
-	for _, c := range w.Code {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return errors.New("refusal code is no word")
-		}
-	}
-	detail := []rune{}
-	for _, c := range w.Detail {
-		if c >= 0x20 && c != 0x7f && (c < 0x202a || c > 0x202e) {
-			detail = append(detail, c)
-		}
-	}
-	return &market.Refusal{Code: w.Code, Detail: string(detail), Kind: w.Kind, RetryAfter: time.Duration(max(w.RetryMS, 0)) * time.Millisecond}
+	return err
 }

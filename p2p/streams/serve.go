@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -12,42 +13,55 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
+// receive reads the first message of a stream, within the time that the whole exchange has.
+func receive(st network.Stream, limit int, timeout time.Duration) (t uint8, body []byte, err error) {
+	if err := st.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return 0, nil, err
+	}
+	if t, body, err = readMsg(st, limit); err != nil {
+		resetFor(st, err)
+	}
+	return t, body, err
+}
+
 // answer writes the reply or the refusal and closes; the peer's silence after it costs us one deadline.
 func answer(st network.Stream, t uint8, body []byte, err error) error {
 	if err != nil {
 		t, body = msgRefusal, encodeRefusal(err)
 	}
-	if err := writeMsg(st, t, body); err != nil {
+	if werr := writeMsg(st, t, body); werr != nil {
 		_ = st.Reset()
-		return err
+		return errors.Join(err, werr)
 	}
-	return st.Close()
+	if cerr := st.Close(); cerr != nil {
+		return errors.Join(err, cerr)
+	}
+	var r *market.Refusal
+	if errors.As(err, &r) {
+		return nil // an answer as good as any
+	}
+	return err // the peer saw "internal", the log says what it was
 }
 
-func (s *Service) serveQuote(from market.NodeID, st network.Stream) error {
-	ctx, cancel := context.WithTimeout(context.Background(), quoteTimeout)
+func (s *Service) serveQuote(ctx context.Context, from market.NodeID, st network.Stream) error {
+	ctx, cancel := context.WithTimeout(ctx, quoteTimeout)
 	defer cancel()
-	if err := st.SetDeadline(time.Now().Add(quoteTimeout)); err != nil {
+	t, body, err := receive(st, maxQuoteMsg, quoteTimeout)
+	if err != nil {
 		return err
 	}
-	t, body, err := readMsg(st, maxQuoteMsg)
-	if err != nil || t != msgOrder {
-		_ = st.Reset()
-		return fmt.Errorf("message %d: %w", t, err)
+	if t != msgOrder {
+		return answer(st, 0, nil, market.Refuse("malformed", market.KindInvalid, "unknown message"))
 	}
 	q, err := s.hs.Quoter.Quote(ctx, from, body)
 	return answer(st, msgQuote, q, err)
 }
 
-func (s *Service) serveLease(from market.NodeID, st network.Stream) error {
-	ctx, cancel := context.WithTimeout(context.Background(), leaseTimeout)
+func (s *Service) serveLease(ctx context.Context, from market.NodeID, st network.Stream) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
-	if err := st.SetDeadline(time.Now().Add(leaseTimeout)); err != nil {
-		return err
-	}
-	t, body, err := readMsg(st, maxLeaseMsg)
+	t, body, err := receive(st, maxLeaseMsg, leaseTimeout)
 	if err != nil {
-		_ = st.Reset()
 		return err
 	}
 	switch t {
@@ -73,21 +87,31 @@ func (s *Service) serveLease(from market.NodeID, st network.Stream) error {
 	return answer(st, 0, nil, market.Refuse("malformed", market.KindInvalid, "unknown message"))
 }
 
-func (s *Service) serveTunnel(from market.NodeID, st network.Stream) error {
-	if err := st.SetDeadline(time.Now().Add(leaseTimeout)); err != nil {
+// decodeOpen reads {lease 16 bytes, kind u8, args ≤ 64 KiB}.
+func decodeOpen(t uint8, body []byte) (o TunnelOpen, err error) {
+	head := len(o.Lease) + 1
+	if t != msgOpen || len(body) < head || len(body) > head+maxFrame {
+		return o, market.Refuse("malformed", market.KindInvalid, "tunnel open")
+	}
+	copy(o.Lease[:], body)
+	o.Kind, o.Args = TunnelKind(body[head-1]), body[head:]
+	return o, nil
+}
+
+func (s *Service) serveTunnel(ctx context.Context, from market.NodeID, st network.Stream) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	t, body, err := receive(st, maxOpenMsg, leaseTimeout)
+	if err != nil {
 		return err
 	}
-	t, body, err := readMsg(st, maxOpenMsg)
-	if err != nil || t != msgOpen || len(body) < 17 {
-		_ = st.Reset()
-		return fmt.Errorf("message %d: %w", t, err)
+	o, err := decodeOpen(t, body)
+	if err != nil {
+		return answer(st, 0, nil, err)
 	}
-	o := TunnelOpen{Kind: TunnelKind(body[16]), Args: body[17:]}
-	copy(o.Lease[:], body)
-	// A silent tunnel lives as long as its lease: the context ends with the connection.
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	serve, err := s.hs.Tunneler.Open(ctx, from, o)
+	octx, ocancel := context.WithTimeout(ctx, leaseTimeout)
+	serve, err := s.hs.Tunneler.Open(octx, from, o)
+	ocancel()
 	if err != nil {
 		return answer(st, 0, nil, err)
 	}
@@ -96,71 +120,29 @@ func (s *Service) serveTunnel(from market.NodeID, st network.Stream) error {
 		return err
 	}
 	if err := st.SetDeadline(time.Time{}); err != nil {
+		_ = st.Reset()
 		return err
 	}
-	stop := watchConn(st, cancel)
-	defer stop()
 	c := &FrameConn{s: st}
+	var wg sync.WaitGroup
+	defer wg.Wait() // after the stream's end below, which ends the watcher
+	if o.Kind == TunnelLogs {
+		wg.Go(func() { watch(c, cancel) })
+	}
 	if err := serve(ctx, c); err != nil {
 		c.Abort()
-		return err
+		return fmt.Errorf("serve tunnel %d: %w", o.Kind, err)
 	}
 	return c.Close()
 }
 
-// watchConn cancels when the connection is gone, so that a follower of silent logs ends with its peer.
-func watchConn(st network.Stream, cancel context.CancelFunc) (stop func()) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		t := time.NewTicker(time.Second)
-		defer t.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-t.C:
-				if st.Conn().IsClosed() {
-					cancel()
-					return
-				}
-			}
-		}
-	})
-	return func() { close(done); wg.Wait() }
-}
-
-// Tunnel opens a tunnel of a lease. Errors: *market.Refusal; connection. The caller closes the FrameConn.
-func (s *Service) Tunnel(ctx context.Context, to market.NodeID, o TunnelOpen) (*FrameConn, error) {
-	octx, cancel := context.WithTimeout(ctx, leaseTimeout)
+// watch reads a logs tunnel, on which the customer says nothing, and cancels at its end: a follower of silent logs writes nothing, so it
+// would never learn that its reader is gone. Every other kind reads or writes all its life.
+func watch(c *FrameConn, cancel context.CancelFunc) {
 	defer cancel()
-	st, err := s.open(octx, to, nil, "tunnel")
-	if err != nil {
-		return nil, err
+	for {
+		if _, _, err := c.Read(); err != nil {
+			return
+		}
 	}
-	fail := func(err error) (*FrameConn, error) {
-		_ = st.Reset()
-		return nil, err
-	}
-	if err := st.SetDeadline(time.Now().Add(leaseTimeout)); err != nil {
-		return fail(err)
-	}
-	body := append(append(append([]byte{}, o.Lease[:]...), byte(o.Kind)), o.Args...)
-	if err := writeMsg(st, msgOpen, body); err != nil {
-		return fail(err)
-	}
-	t, b, err := readMsg(st, maxQuoteMsg)
-	if err != nil {
-		return fail(err)
-	}
-	if t == msgRefusal {
-		return fail(decodeRefusal(b))
-	}
-	if t != msgOpened {
-		return fail(fmt.Errorf("peer answered with message %d", t))
-	}
-	if err := st.SetDeadline(time.Time{}); err != nil {
-		return fail(err)
-	}
-	return &FrameConn{s: st}, nil
 }

@@ -211,7 +211,7 @@ func TestTunnel_CarriesBytesAndRefuses(t *testing.T) {
 
 func TestLimiter_RefusesOverBurst(t *testing.T) {
 	t.Parallel()
-	l, now := newLimiter(1, 2), time.Unix(0, 0)
+	l, now := newLimiter(1, 2, 0), time.Unix(0, 0)
 	id := market.NodeID{1}
 	got := []bool{l.take(id, now), l.take(id, now), l.take(id, now), l.take(id, now.Add(time.Second)), l.take(market.NodeID{2}, now)}
 	if diff := cmp.Diff([]bool{true, true, false, true, true}, got); diff != "" {
