@@ -1,6 +1,8 @@
 package localnet_test
 
 import (
+	"encoding/binary"
+	"math"
 	"testing"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -56,4 +58,37 @@ func TestVoucherReplay_OtherCluster(t *testing.T) {
 		t.Fatal("one address on two clusters")
 	}
 	c.refused(escrow.CodeWrongChannel, one(d.relay), there.voucherIx(5_000), c.record(d))
+}
+
+// States that the program never writes; if one came about, no sum may wrap around and no leg may pay.
+func TestArithmetic_ImpossibleStates_PayNothing(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	d := c.opened(1_000_000)
+	c.ok(one(d.relay), d.voucherIx(400_000), c.record(d))
+	b, _ := c.data(d.id)
+	with := func(at int, v uint64) {
+		bent := append([]byte(nil), b...)
+		binary.LittleEndian.PutUint64(bent[at:], v)
+		c.setAccount(d.id, rent384+1_000_000, bent, c.Program)
+	}
+	with(24, 400_001) // paid over settled
+	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayee(d))
+	sealed := func(settled, refunded uint64) {
+		bent := append([]byte(nil), b...)
+		bent[escrow.OffStatus] = byte(escrow.StatusSealed)
+		binary.LittleEndian.PutUint64(bent[16:], settled)
+		binary.LittleEndian.PutUint64(bent[32:], refunded)
+		c.setAccount(d.id, rent384+1_000_000, bent, c.Program)
+	}
+	sealed(400_000, 600_001) // refunded over the rest
+	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayer(d))
+	sealed(1_000_001, 0) // settled over the deposit: the rest would be nearly 2^64
+	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayer(d))
+	// A destination that cannot hold more lamports.
+	with(24, 0)
+	c.setAccount(pub(d.payee), math.MaxUint64-399_999, nil, systemProgram)
+	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayee(d))
+	c.setAccount(pub(d.payee), math.MaxUint64-400_000, nil, systemProgram)
+	c.ok(one(d.relay), c.payPayee(d))
 }
