@@ -1,0 +1,48 @@
+// Package api is the node's local interface: HTTP over a unix socket, its server and its Go client.
+//
+// Invariants: the socket's file mode is the gate; every error is one problem document with a code; amounts travel as text.
+// Concurrency: server and Client are safe for any goroutine. Persistence: none. Next: server.go, client.go, docs/flows/order.md.
+package api
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Backend is what the node does for its callers. Errors: *market.Error or *market.Refusal; not-found where an id is unknown.
+type Backend interface {
+	Status(ctx context.Context) (Status, error)
+	Offers(ctx context.Context) ([]Offer, error)
+	// Plan ranks offers for a request and signs nothing.
+	Plan(ctx context.Context, r OrderRequest) (Plan, error)
+	// CreateOrder takes an order. With HasInputs it is placed only after PutInputs.
+	CreateOrder(ctx context.Context, r OrderRequest) (Order, error)
+	// PutInputs spools the order's input tar, then starts placing.
+	PutInputs(ctx context.Context, id string, r io.Reader) error
+	// Orders lists live orders, or all.
+	Orders(ctx context.Context, all bool) ([]Order, error)
+	Order(ctx context.Context, id string) (Order, error)
+	// StopOrder ends an order; now skips the grace.
+	StopOrder(ctx context.Context, id string, now bool) error
+	// Logs calls f for each piece; stream 1 is stdout, 2 stderr. An error of f ends it.
+	Logs(ctx context.Context, id string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error
+	// Exec runs a command beside the job and returns its exit code.
+	Exec(ctx context.Context, id string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, b []byte) error) (exit int, err error)
+	// GetOutputs writes the verified outputs as a tar.
+	GetOutputs(ctx context.Context, id string, w io.Writer) error
+	Receipt(ctx context.Context, id string) (Receipt, error)
+	Wallet(ctx context.Context) (Wallet, error)
+	WalletNew(ctx context.Context) (Wallet, error)
+	Airdrop(ctx context.Context, amount market.Amount) (Wallet, error)
+	Withdraw(ctx context.Context, to string, amount market.Amount, all bool) (Transfer, error)
+	Channels(ctx context.Context) ([]Channel, error)
+	CloseChannel(ctx context.Context, addr string) (Channel, error)
+	Provider(ctx context.Context) (Provider, error)
+	ProviderSell(ctx context.Context, on bool) (Provider, error)
+	ProviderLeases(ctx context.Context) ([]Lease, error)
+	// Shutdown stops the node; endLeases also ends its leases first.
+	Shutdown(ctx context.Context, endLeases bool) error
+}

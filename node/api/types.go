@@ -1,0 +1,280 @@
+package api
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// Money is an amount in smallest units, as text because u64 does not fit a JavaScript number. Per is "hour" for rates.
+type Money struct {
+	Amount   string `json:"amount"`
+	Mint     string `json:"mint"`
+	Decimals int    `json:"decimals"`
+	Symbol   string `json:"symbol"`
+	Per      string `json:"per,omitempty"`
+}
+
+const solMint = "So11111111111111111111111111111111111111112"
+
+// SOL makes Money of lamports.
+func SOL(a market.Amount) Money {
+	return Money{Amount: strconv.FormatUint(uint64(a), 10), Mint: solMint, Decimals: 9, Symbol: "SOL"}
+}
+
+// RateSOL makes Money per device-hour.
+func RateSOL(r market.Rate) Money {
+	m := SOL(market.Amount(r))
+	m.Per = "hour"
+	return m
+}
+
+// Lamports reads the amount; text that is no number reads as 0.
+func (m Money) Lamports() market.Amount {
+	n, err := strconv.ParseUint(m.Amount, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return market.Amount(n)
+}
+
+// String is for people: "0.0024 SOL" or "0.0024 SOL/hour".
+func (m Money) String() string {
+	s := m.Lamports().SOL() + " SOL"
+	if m.Per != "" {
+		s += "/" + m.Per
+	}
+	return s
+}
+
+// Status describes the node.
+type Status struct {
+	Schema    string    `json:"schema"`
+	PeerID    string    `json:"peer_id"`
+	Name      string    `json:"name,omitempty"`
+	Version   string    `json:"version"`
+	Network   string    `json:"network"`
+	Genesis   string    `json:"genesis,omitempty"`
+	Roles     []string  `json:"roles"`
+	Addresses []string  `json:"addresses"`
+	Peers     int       `json:"peers"`
+	Offers    int       `json:"offers"`
+	Orders    int       `json:"orders"`
+	Leases    int       `json:"leases"`
+	StartedAt time.Time `json:"started_at"`
+	Wallet    string    `json:"wallet,omitempty"`
+}
+
+// Offer is one rig of the book.
+type Offer struct {
+	Schema    string            `json:"schema"`
+	Provider  string            `json:"provider"`
+	Class     string            `json:"class"`
+	Devices   int               `json:"devices"`
+	Free      int               `json:"free"`
+	Rate      Money             `json:"rate"`
+	CPUMilli  uint32            `json:"cpu_milli"`
+	RAMBytes  uint64            `json:"ram_bytes"`
+	DiskBytes uint64            `json:"disk_bytes"`
+	Egress    uint8             `json:"egress"`
+	Tick      int64             `json:"tick_ms"`
+	Facts     map[string]string `json:"facts,omitempty"`
+	Seen      time.Time         `json:"seen_at"`
+}
+
+// OrderRequest is one Order and its job. Key is the idempotency key. Sizes are bytes, times milliseconds, money lamports.
+type OrderRequest struct {
+	Key            string        `json:"key"`
+	Name           string        `json:"name,omitempty"`
+	Image          string        `json:"image"`
+	Spec           spec.Spec     `json:"spec"`
+	Terms          []market.Term `json:"terms,omitempty"`
+	Classes        []string      `json:"classes,omitempty"`
+	Devices        int           `json:"devices"`
+	CPUMilli       uint32        `json:"cpu_milli"`
+	RAM            uint64        `json:"ram_bytes"`
+	Disk           uint64        `json:"disk_bytes"`
+	Shm            uint64        `json:"shm_bytes"`
+	Egress         uint8         `json:"egress"`
+	InputBytes     uint64        `json:"input_bytes"`
+	HasInputs      bool          `json:"has_inputs"`
+	MaxRate        market.Rate   `json:"max_rate,string"`
+	MaxTotal       market.Amount `json:"max_total,string"`
+	MaxDurationMS  int64         `json:"max_duration_ms"`
+	StartTimeoutMS int64         `json:"start_timeout_ms"`
+	StopGraceMS    int64         `json:"stop_grace_ms"`
+	AwayMS         int64         `json:"away_ms"`
+	KeepChannel    bool          `json:"keep_channel"`
+	Providers      []string      `json:"providers,omitempty"` // only these; empty = any
+	Exclude        []string      `json:"exclude,omitempty"`
+}
+
+// Candidate is an offer that fits; Rejection one that does not.
+type Candidate struct {
+	Provider string `json:"provider"`
+	Class    string `json:"class"`
+	Rate     Money  `json:"rate"`
+	Total    Money  `json:"total"` // for max_duration, all devices
+}
+
+// Rejection says why an offer does not fit.
+type Rejection struct {
+	Provider string `json:"provider"`
+	Code     string `json:"code"`
+	Detail   string `json:"detail"`
+}
+
+// Plan is what an order would do.
+type Plan struct {
+	Schema      string       `json:"schema"`
+	Image       string       `json:"image"` // pinned
+	ImageBytes  uint64       `json:"image_bytes"`
+	Candidates  []Candidate  `json:"candidates"`
+	Rejections  []Rejection  `json:"rejections"`
+	Deposit     Money        `json:"deposit"`
+	MaxTotal    Money        `json:"max_total"`
+	AtRisk      Money        `json:"at_risk"`
+	AwayMS      int64        `json:"away_ms"`
+	Feasible    bool         `json:"feasible"`
+	Request     OrderRequest `json:"request"`
+	NearestHint string       `json:"hint,omitempty"`
+}
+
+// Step is one line of progress.
+type Step struct {
+	At     time.Time `json:"at"`
+	Phase  string    `json:"phase"`
+	Detail string    `json:"detail"`
+}
+
+// Progress is how far the current phase is; Total 0 = unknown.
+type Progress struct {
+	Phase string `json:"phase"`
+	Done  uint64 `json:"done"`
+	Total uint64 `json:"total"`
+}
+
+// Order is an order and its lease. ExitCode is nil until the job exited.
+type Order struct {
+	Schema              string     `json:"schema"`
+	ID                  string     `json:"id"`
+	Name                string     `json:"name,omitempty"`
+	Standing            string     `json:"standing"` // searching, funding, leased, ended, failed
+	State               string     `json:"state,omitempty"`
+	Cause               string     `json:"cause,omitempty"`
+	Code                string     `json:"code,omitempty"`
+	Detail              string     `json:"detail,omitempty"`
+	Hint                string     `json:"hint,omitempty"`
+	Fault               string     `json:"fault,omitempty"`
+	Provider            string     `json:"provider,omitempty"`
+	LeaseID             string     `json:"lease_id,omitempty"`
+	Image               string     `json:"image,omitempty"`
+	Devices             int        `json:"devices"`
+	Rate                Money      `json:"rate"`
+	Cap                 Money      `json:"cap"`
+	Owed                Money      `json:"owed"`
+	Paid                Money      `json:"paid"`
+	AtRisk              Money      `json:"at_risk"`
+	OwnMS               int64      `json:"own_ms"`
+	BillableMS          int64      `json:"billable_ms"`
+	ReceiptSeq          uint64     `json:"receipt_seq"`
+	ExitCode            *int       `json:"exit_code,omitempty"`
+	CreatedAt           time.Time  `json:"created_at"`
+	ReadyAt             *time.Time `json:"ready_at,omitempty"`
+	Channel             string     `json:"channel,omitempty"`
+	Steps               []Step     `json:"steps"`
+	Progress            Progress   `json:"progress"`
+	Deposit             Money      `json:"deposit"`
+	Returned            Money      `json:"returned"`
+	FinishTx            string     `json:"finish_tx,omitempty"`
+	Finished            bool       `json:"finished"` // the channel is settled, or none was opened
+	OutputsRoot         string     `json:"outputs_root,omitempty"`
+	OutputsReady        bool       `json:"outputs_ready"`
+	OutcomeSignedByBoth bool       `json:"outcome_signed_by_both"`
+}
+
+// Ended reports whether nothing more happens to the job.
+func (o Order) Ended() bool { return o.Standing == "ended" || o.Standing == "failed" }
+
+// Receipt is the proof of what ran and what was paid; the documents are base64 of the signed bytes.
+type Receipt struct {
+	Schema     string `json:"schema"`
+	Order      Order  `json:"order"`
+	Lease      []byte `json:"lease"`
+	Receipt    []byte `json:"receipt,omitempty"`
+	Outcome    []byte `json:"outcome,omitempty"`
+	OwnOutcome []byte `json:"own_outcome,omitempty"`
+}
+
+// Wallet is the spending account.
+type Wallet struct {
+	Schema     string `json:"schema"`
+	Address    string `json:"address"`
+	Network    string `json:"network"`
+	Available  Money  `json:"available"`
+	InChannels Money  `json:"in_channels"`
+	AtRisk     Money  `json:"at_risk"`
+	Returning  Money  `json:"returning"`
+	Tx         string `json:"tx,omitempty"` // of an airdrop
+}
+
+// Transfer is a withdrawal.
+type Transfer struct {
+	Schema string `json:"schema"`
+	To     string `json:"to"`
+	Amount Money  `json:"amount"`
+	Tx     string `json:"tx"`
+}
+
+// Channel is an own payment channel.
+type Channel struct {
+	Schema   string     `json:"schema"`
+	Address  string     `json:"address"`
+	Provider string     `json:"provider"`
+	State    string     `json:"state"`
+	Deposit  Money      `json:"deposit"`
+	Paid     Money      `json:"paid"`
+	Returned Money      `json:"returned"`
+	OpenedAt time.Time  `json:"opened_at"`
+	ClosesAt *time.Time `json:"closes_at,omitempty"`
+	Tx       string     `json:"tx,omitempty"`
+}
+
+// Device is one device of the rig.
+type Device struct {
+	ID    string `json:"id"`
+	Class string `json:"class"`
+	State string `json:"state"`
+	Lease string `json:"lease_id,omitempty"`
+	Rate  Money  `json:"rate"`
+}
+
+// Provider is the selling side.
+type Provider struct {
+	Schema   string   `json:"schema"`
+	Selling  bool     `json:"selling"`
+	Why      string   `json:"why,omitempty"` // it does not sell
+	Payout   string   `json:"payout"`
+	FeePayer string   `json:"fee_payer"`
+	Devices  []Device `json:"devices"`
+	Leases   int      `json:"leases"`
+	Earned   Money    `json:"earned"`
+}
+
+// Lease is one lease of the selling side.
+type Lease struct {
+	Schema     string    `json:"schema"`
+	ID         string    `json:"id"`
+	Customer   string    `json:"customer"`
+	State      string    `json:"state"`
+	Cause      string    `json:"cause,omitempty"`
+	Code       string    `json:"code,omitempty"`
+	Devices    int       `json:"devices"`
+	Rate       Money     `json:"rate"`
+	Owed       Money     `json:"owed"`
+	Paid       Money     `json:"paid"`
+	BillableMS int64     `json:"billable_ms"`
+	CreatedAt  time.Time `json:"created_at"`
+}
