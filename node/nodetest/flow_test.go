@@ -222,5 +222,5 @@ func TestFlow_Stop_PaysWhatRan(t *testing.T) {
 }
 
 func addr(name string) market.Address {
-	return market.Address(p2ptest.NodeID(p2ptest.Key(name[0]+name[len(name)-1]))) // any Ed25519 public key is a plain account
+	return market.Address(p2ptest.NodeID(p2ptest.Key(name[0] + name[len(name)-1]))) // any Ed25519 public key is a plain account
 }

@@ -1,0 +1,99 @@
+// Package node is one running process: it wires the layers, starts the roles and serves the API.
+//
+// Invariants: store, keys and clock fail -> the process stops, the disk has the truth; jobs run on when it stops. Concurrency: Run owns
+// all goroutines. Persistence: the data folder (store, keys, spool). Next: wire.go, backend.go, docs/flows/order.md.
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/escrow/solana"
+	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/customer"
+)
+
+// Node is one process's node. Use New, then Serve.
+type Node struct{ p *parts }
+
+// New opens store, keys and ledger of cfg; it listens to nothing yet. Close it if Serve is never called. Errors: *market.Error with a code
+// where the user can do something.
+func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Node, error) {
+	p, err := open(ctx, cfg, log)
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return &Node{p: p}, nil
+}
+
+// Serve runs the node until ctx ends. ready, if not nil, is closed once the roles run.
+func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
+	p := n.p
+	defer func() { err = errors.Join(err, p.close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.host.Serve(ctx) })
+	g.Go(func() error { return p.offers.Serve(ctx) })
+	select {
+	case <-p.host.Ready():
+	case <-ctx.Done():
+		return ignoreCanceled(g.Wait())
+	}
+	for _, a := range p.host.FullAddrs() {
+		p.log.Info("Listening", "address", a)
+	}
+	if p.spending != nil {
+		tag, err := escrow.ClusterTag(p.genesis)
+		if err == nil {
+			err = p.roles(ctx, tag)
+		}
+		if err != nil {
+			cancel()
+			return errors.Join(err, ignoreCanceled(g.Wait()))
+		}
+		g.Go(func() error { return p.spending.Serve(ctx) })
+		g.Go(func() error { return p.fees.Serve(ctx) })
+	}
+	if p.cust != nil {
+		g.Go(func() error { return p.cust.Serve(ctx) })
+	}
+	if p.prov != nil {
+		g.Go(func() error { return p.prov.Serve(ctx) })
+	}
+	if ready != nil {
+		close(ready)
+	}
+	return ignoreCanceled(g.Wait())
+}
+
+// Customer is the customer's role, nil without it or before Serve is ready.
+func (n *Node) Customer() *customer.Customer { return n.p.cust }
+
+// Spending is the ledger of the spending account, nil without a chain.
+func (n *Node) Spending() *solana.Ledger { return n.p.spending }
+
+// Addrs are the own multiaddresses with the peer id; empty before Serve is ready.
+func (n *Node) Addrs() []string { return n.p.host.FullAddrs() }
+
+func ignoreCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (p *parts) close() error {
+	var errs []error
+	if p.engine != nil {
+		errs = append(errs, p.engine.Close())
+	}
+	if p.db != nil {
+		errs = append(errs, p.db.Close())
+	}
+	return errors.Join(errs...)
+}

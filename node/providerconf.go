@@ -1,0 +1,87 @@
+package node
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow/program"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/provider"
+)
+
+// minCloseDelay is what a provider wants at least: time to record the last voucher after a close was asked for.
+const minCloseDelay = time.Hour
+
+// What stays with the rig, whatever is lent out.
+const (
+	keepCores = 1
+	keepRAM   = 2 << 30
+)
+
+func invalid(key, detail string) error {
+	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config", Detail: key + ": " + detail, Hint: "gpuai provider setup"}
+}
+
+// providerConfig turns the provider's section into what the role needs; an unset grant is what the rig has, less its own share.
+func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
+	c := p.cfg.Provider
+	payout, err := market.ParseAddress(c.Payout)
+	if err != nil {
+		return provider.Config{}, invalid("provider.payout", err.Error())
+	}
+	pc := provider.Config{
+		Network: p.host.Network().Name, ClusterTag: clusterTag, Program: program.ID, Key: p.keys.node, ID: p.host.ID(), Payout: payout,
+		FeePayer: p.fees.Address(), Seed: p.keys.seed, Rates: map[string]market.Rate{}, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
+		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000, RAM: uint64(c.Memory), Disk: uint64(c.Disk),
+		Resolvers: c.Resolvers, Version: "0.1.0", Selling: c.Sell, MaxTime: time.Duration(c.MaxTime),
+	}
+	if pc.Rate, err = market.ParseRateSOL(c.Rate); err != nil {
+		return pc, invalid("provider.rate", err.Error())
+	}
+	for class, text := range c.Rates {
+		if pc.Rates[class], err = market.ParseRateSOL(text); err != nil {
+			return pc, invalid("provider.rates."+class, err.Error())
+		}
+	}
+	switch c.Egress {
+	case "none":
+		pc.Egress = market.EgressNone
+	case "web", "":
+		pc.Egress = market.EgressWeb
+	case "any":
+		pc.Egress = market.EgressAny
+	default:
+		return pc, invalid("provider.egress", strconv.Quote(c.Egress)+" is none of none, web, any")
+	}
+	if c.Cores == 0 {
+		pc.CPUMilli = uint32(max(runtime.NumCPU()-keepCores, 1)) * 1000
+	}
+	if pc.RAM == 0 {
+		pc.RAM = max(totalRAM(), keepRAM+1<<30) - keepRAM
+	}
+	if pc.Disk == 0 {
+		pc.Disk = 20 << 30
+	}
+	return pc, nil
+}
+
+// totalRAM is MemTotal of the machine in bytes, 0 where it is not known.
+func totalRAM() uint64 {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == "MemTotal:" {
+			kb, err := strconv.ParseUint(f[1], 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kb << 10
+		}
+	}
+	return 0
+}

@@ -1,0 +1,195 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow/program"
+	"github.com/gpuai/gpuai/escrow/solana"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/offers"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/runtime/docker"
+	"github.com/gpuai/gpuai/runtime/gpu"
+	"github.com/gpuai/gpuai/runtime/job"
+)
+
+// parts is one node, wired. This file is the only place where layers meet.
+type parts struct {
+	cfg      config.Config
+	log      *slog.Logger
+	keys     keys
+	db       *store.Store
+	host     *p2p.Host
+	offers   *offers.Service
+	spending *solana.Ledger
+	fees     *solana.Ledger
+	engine   *docker.Engine
+	cust     *customer.Customer
+	prov     *provider.Provider
+	clock    *lease.Clock
+	genesis  string
+}
+
+// sink gives offers to the customer's book; nodes without that role drop them after the gossip has forwarded them.
+type sink struct{ p *parts }
+
+func (s sink) Offer(o market.Offer, raw []byte) {
+	if s.p.cust != nil {
+		s.p.cust.Offer(o, raw)
+	}
+}
+
+// wired joins requests and upkeep for the customer.
+type wired struct {
+	*streams.Service
+	*p2p.Host
+}
+
+var _ customer.Net = wired{}
+
+func (p *parts) role(r string) bool { return slices.Contains(p.cfg.Node.Roles, r) }
+
+// open builds everything that needs no network but the ledger's genesis hash.
+func open(ctx context.Context, cfg config.Config, log *slog.Logger) (p *parts, err error) {
+	p = &parts{cfg: cfg, log: log}
+	if p.db, err = store.Open(filepath.Join(cfg.Node.DataDir, "state.db")); err != nil {
+		return p, err
+	}
+	if p.keys, err = openKeys(cfg.Node.DataDir, cfg.Wallet.Keypair); err != nil {
+		return p, err
+	}
+	if p.clock, err = lease.NewClock(); err != nil {
+		return p, err
+	}
+	p.host, err = p2p.New(p2p.Config{
+		Network: cfg.Node.Network, Key: p.keys.node, Listen: cfg.P2P.Listen, Bootstrap: cfg.P2P.Bootstrap, Roles: cfg.Node.Roles,
+		Infra: cfg.P2P.Infra,
+	}, nil, log.With("part", "p2p"))
+	if err != nil {
+		return p, err
+	}
+	p.offers = offers.New(p.host, sink{p}, log.With("part", "offers"))
+	if len(cfg.Solana.RPC) == 0 {
+		return p, nil // a bootstrap node needs no ledger
+	}
+	return p, p.openLedger(ctx)
+}
+
+func (p *parts) openLedger(ctx context.Context) (err error) {
+	if p.genesis, err = solana.Genesis(ctx, p.cfg.Solana.RPC); err != nil {
+		return err
+	}
+	if err := p.host.Network().CheckGenesis(p.genesis); err != nil {
+		return err
+	}
+	sc := solana.Config{RPC: p.cfg.Solana.RPC, Genesis: p.genesis, Program: program.ID, MaxFee: uint64(p.cfg.Solana.MaxFee), MaxPerDay: market.Amount(p.cfg.Wallet.MaxPerDay)}
+	if p.host.Network().Local {
+		sc.Poll, sc.Step = time.Second, 50*time.Millisecond
+	}
+	if p.spending, err = solana.New(sc, p.keys.spending, journal{p.db, "spending/"}, p.log.With("part", "spending")); err != nil {
+		return err
+	}
+	sc.MaxPerDay = 0
+	p.fees, err = solana.New(sc, p.keys.feePayer, journal{p.db, "fees/"}, p.log.With("part", "fees"))
+	return err
+}
+
+// roles builds the roles once the host listens.
+func (p *parts) roles(ctx context.Context, clusterTag uint64) error {
+	network := p.host.Network().Name
+	var hs streams.Handlers
+	if p.role("provider") {
+		if err := p.newProvider(ctx, clusterTag); err != nil {
+			return err
+		}
+		hs = streams.Handlers{Quoter: p.prov, Leaser: p.prov, Vouchers: p.prov, Tunneler: p.prov}
+	}
+	svc := streams.New(p.host.Libp2p(), network, hs, p.log.With("part", "streams"))
+	svc.Register()
+	if p.role("customer") {
+		p.cust = customer.New(customer.Config{
+			Network: network, ClusterTag: clusterTag, Key: p.keys.node, ID: p.host.ID(), Payer: p.spending.Address(), Program: program.ID,
+			Seed: p.keys.seed, Spool: filepath.Join(p.cfg.Node.DataDir, "spool"), AwayMax: market.Amount(p.cfg.Customer.AwayMax),
+		}, p.db, p.spending, wired{svc, p.host}, p.clock, p.log.With("role", "customer"))
+	}
+	return nil
+}
+
+func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
+	c := p.cfg.Provider
+	local := p.host.Network().Local
+	if !local && (len(c.Simulate) > 0 || c.AllowWeakRuntime || time.Duration(c.Tick) < 5*time.Second) {
+		return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "start provider", Detail: "simulated GPUs, weak runtimes and ticks below 5 s are for localnet only", Hint: "gpuai config show"}
+	}
+	pc, err := providerConfig(p, clusterTag)
+	if err != nil {
+		return err
+	}
+	devices, err := gpu.Inventory(ctx, gpu.Config{Simulate: c.Simulate, PeerID: p.host.ID().String()})
+	if err != nil {
+		p.log.Warn("GPUs were not measured", "error", err)
+	}
+	for i := range devices {
+		p.log.Info("Device", "class", devices[i].Class, "uuid", devices[i].UUID)
+	}
+	p.engine, err = docker.New(docker.Config{Peer8: p.host.ID().Short(), Host: c.DockerHost, AllowWeakRuntime: c.AllowWeakRuntime, Resolvers: c.Resolvers}, memory{p.db}, p.log.With("part", "docker"))
+	if err != nil {
+		return fmt.Errorf("open engine: %w", err)
+	}
+	p.prov = provider.New(pc, devices, provider.Deps{
+		Store: p.db, Ledger: p.fees, Runner: p.engine, Access: p.engine, Pub: p.offers, Reach: p.host, Clock: p.clock, Log: p.log.With("role", "provider"),
+	})
+	return nil
+}
+
+// journal keeps one signer's intents below its prefix.
+type journal struct {
+	db     *store.Store
+	prefix string
+}
+
+// Put implements solana.Journal.
+func (j journal) Put(key string, record []byte) error {
+	return j.db.Commit(context.Background(), store.Change{Puts: []store.Put{{Bucket: store.BucketChain, Key: []byte(j.prefix + key), Value: record}}})
+}
+
+// Delete implements solana.Journal.
+func (j journal) Delete(key string) error {
+	return j.db.Commit(context.Background(), store.Change{Deletes: []store.Ref{{Bucket: store.BucketChain, Key: []byte(j.prefix + key)}}})
+}
+
+// All implements solana.Journal.
+func (j journal) All() (map[string][]byte, error) {
+	out := map[string][]byte{}
+	err := j.db.Scan(store.BucketChain, []byte(j.prefix), func(k, v []byte) error {
+		out[string(k[len(j.prefix):])] = v
+		return nil
+	})
+	return out, err
+}
+
+// memory keeps the engine's intent rows.
+type memory struct{ db *store.Store }
+
+func jobKey(k job.Key) []byte { return append(k.Lease[:], byte(k.Attempt)) }
+
+// Load implements job.Memory.
+func (m memory) Load(_ context.Context, k job.Key) ([]byte, error) {
+	return m.db.Get(store.BucketJobs, jobKey(k))
+}
+
+// Save implements job.Memory.
+func (m memory) Save(ctx context.Context, k job.Key, row []byte) error {
+	return m.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: store.BucketJobs, Key: jobKey(k), Value: row}}})
+}
