@@ -121,7 +121,8 @@ func (e *Engine) removeVolumes(ctx context.Context, k job.Key) error {
 	return nil
 }
 
-// ownWorkspace gives /workspace to the user of the image. Root owns it anyway.
+// ownWorkspace gives /workspace to the user of the image. Root owns it anyway. The entry is written from above: the engine skips the
+// directory that an archive is unpacked into.
 func (e *Engine) ownWorkspace(ctx context.Context, id, user string) error {
 	uid, gid, err := e.idsOf(ctx, id, user)
 	if err != nil || uid == 0 {
@@ -129,11 +130,11 @@ func (e *Engine) ownWorkspace(ctx context.Context, id, user string) error {
 	}
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "./", Mode: 0o755, Uid: uid, Gid: gid})
+	err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: spec.Workspace[1:] + "/", Mode: 0o755, Uid: uid, Gid: gid})
 	if err = errors.Join(err, w.Close()); err != nil {
 		return err
 	}
-	return e.api.CopyToContainer(ctx, id, spec.Workspace, &b, container.CopyToContainerOptions{})
+	return e.api.CopyToContainer(ctx, id, "/", &b, container.CopyToContainerOptions{})
 }
 
 // idsOf resolves a USER: numbers, or a name of the image's passwd file.

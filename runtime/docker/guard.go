@@ -80,7 +80,7 @@ func (e *Engine) createGuard(ctx context.Context, name string, labels map[string
 	h.CapAdd = []string{"NET_ADMIN"}
 	h.Resources.PidsLimit = &pids
 	h.OomScoreAdj = 0
-	h.ReadonlyRootfs = true
+	// The root file system stays writable: read-only, the engine mounts the shared resolv.conf read-only too.
 	h.NetworkMode = container.NetworkMode(netName)
 	h.Sysctls = map[string]string{"net.ipv6.conf.all.disable_ipv6": "1"}
 	h.LogConfig = logs("1m", "2")

@@ -2,9 +2,11 @@ package runtimetest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,18 +16,28 @@ import (
 // TestJob is the path of the test program in its image; its arguments are steps, see runtime/runtimetest/testjob.
 const TestJob = "/bin/testjob"
 
-// BuildTestJob builds the static test program.
-func BuildTestJob(t testing.TB) []byte {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "testjob")
+// testJob builds once per test binary.
+var testJob = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "testjob")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "testjob")
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, "github.com/gpuai/gpuai/runtime/runtimetest/testjob")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build testjob: %v\n%s", err, b)
+		return nil, fmt.Errorf("%w\n%s", err, b)
 	}
-	b, err := os.ReadFile(out)
+	return os.ReadFile(out)
+})
+
+// BuildTestJob builds the static test program.
+func BuildTestJob(t testing.TB) []byte {
+	t.Helper()
+	b, err := testJob()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("build testjob: %v", err)
 	}
 	return b
 }

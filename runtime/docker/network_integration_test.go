@@ -1,0 +1,134 @@
+//go:build integration
+
+package docker
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/runtimetest"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// fixture is an engine, an image and a key.
+type fixture struct {
+	e   *Engine
+	reg *runtimetest.Registry
+	img spec.ImageRef
+	k   job.Key
+}
+
+func newFixture(t *testing.T, cfg runtimetest.ImageConfig) *fixture {
+	t.Helper()
+	runtimetest.NeedDocker(t)
+	f := &fixture{e: newEngine(t, peerName(t), runtimetest.NewMemory()), reg: runtimetest.StartRegistry(t), k: newKey(t)}
+	f.img = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.e.cfg.Peer8, cfg)
+	t.Cleanup(func() { remove(t, f.e, f.k) })
+	return f
+}
+
+func (f *fixture) plan(steps ...string) job.Plan {
+	return job.Plan{
+		Spec: spec.Spec{Args: steps}, Image: f.img, CPUMilli: 500, RAM: 256 << 20, Shm: 16 << 20, Egress: market.EgressNone,
+		Deadline: time.Now().Add(time.Minute),
+	}
+}
+
+// until reconciles until f says so, and returns what was seen.
+func (f *fixture) until(t *testing.T, w job.Want, ok func(job.Observed) bool) job.Observed {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		o, err := f.e.Reconcile(t.Context(), f.k, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok(o) {
+			return o
+		}
+		if time.Now().After(end) {
+			t.Fatalf("stuck at %+v", o)
+		}
+	}
+}
+
+func is(want ...job.State) func(job.Observed) bool {
+	return func(o job.Observed) bool {
+		for _, s := range want {
+			if o.State == s {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func (f *fixture) logs(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	if err := f.e.Logs(t.Context(), f.k, time.Time{}, false, func(r job.LogRecord) error { b.Write(r.Data); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestEgress_Web_ReachesNothingOfTheRig dials the rig's addresses, where a server really listens, from a job with egress web.
+func TestEgress_Web_ReachesNothingOfTheRig(t *testing.T) {
+	f := newFixture(t, runtimetest.ImageConfig{})
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	var steps []string
+	for _, p := range rigPrefixes() {
+		if p.Bits() == 32 && !p.Addr().IsLoopback() {
+			steps = append(steps, fmt.Sprintf("dial=%s:%d", p.Addr(), port))
+		}
+	}
+	steps = append(steps, "dial=169.254.169.254:80", "dial=10.213.0.1:80", "dial=192.168.1.1:80", "cat=/etc/resolv.conf")
+	p := f.plan(steps...)
+	p.Egress, p.Resolvers, p.UplinkMbit = market.EgressWeb, []string{"1.1.1.1"}, 20
+	w := job.Want{Phase: job.WantRunning, Plan: p}
+	f.until(t, w, is(job.Running))
+	f.until(t, w, is(job.Exited))
+	text := f.logs(t)
+	t.Log(text)
+	if strings.Contains(text, " ok") || strings.Count(text, "failed") != len(steps)-1 {
+		t.Errorf("reached something:\n%s", text)
+	}
+	if !strings.Contains(text, "nameserver 1.1.1.1") {
+		t.Errorf("the guard's resolvers are not the job's:\n%s", text)
+	}
+}
+
+func TestGuard_Killed_EndsTheJob(t *testing.T) {
+	f := newFixture(t, runtimetest.ImageConfig{})
+	p := f.plan("forever")
+	p.Egress, p.Resolvers = market.EgressWeb, []string{"1.1.1.1"}
+	w := job.Want{Phase: job.WantRunning, Plan: p}
+	f.until(t, w, is(job.Running))
+	if err := f.e.kill(t.Context(), f.e.name(f.k, "guard"), "KILL"); err != nil {
+		t.Fatal(err)
+	}
+	if o := f.until(t, w, is(job.Exited)); o.Code != "guard-lost" {
+		t.Errorf("got %+v", o)
+	}
+}
+
+func TestProbe_Standard_IsStrong(t *testing.T) {
+	f := newFixture(t, runtimetest.ImageConfig{})
+	rep, err := f.e.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", rep)
+	if len(rep.Weak) > 0 {
+		t.Errorf("weak: %v", rep.Weak)
+	}
+}
