@@ -1,0 +1,178 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Problem is the one error document (RFC 9457 with our fields). Code is kebab-case and never renamed; Why at most 400 bytes.
+type Problem struct {
+	Type       string `json:"type"`
+	Title      string `json:"title"`
+	Status     int    `json:"status"`
+	Code       string `json:"code"`
+	Why        string `json:"why,omitempty"`
+	Fix        []Fix  `json:"fix"`
+	Fault      string `json:"fault"` // you, provider, customer, network, engine, node, chain, none
+	Retryable  bool   `json:"retryable"`
+	RetryAfter int64  `json:"retry_after_s,omitempty"`
+}
+
+// Fix is a next step: a command that parses, or text.
+type Fix struct {
+	Text    string `json:"text,omitempty"`
+	Command string `json:"command,omitempty"`
+}
+
+const maxWhy = 400
+
+// Exit is the command line's exit code for this problem.
+func (p Problem) Exit() int { return rowOf(p.Code, p.Status).exit }
+
+// Err is the problem as the error that a caller of the node itself would have got.
+func (p Problem) Err() error {
+	e := &market.Error{Code: p.Code, Detail: p.Why, Kind: market.KindInternal, Op: p.Title}
+	for kind, r := range kinds {
+		if r.status == p.Status {
+			e.Kind = kind
+		}
+	}
+	if len(p.Fix) > 0 {
+		e.Hint = p.Fix[0].Text + p.Fix[0].Command
+	}
+	return e
+}
+
+func writeProblem(w http.ResponseWriter, err error) {
+	p := ProblemOf(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the caller is gone if this fails
+}
+
+// row is what a code means outside the node.
+type row struct {
+	status, exit int
+	fault, title string
+}
+
+// codes that have a meaning of their own; others follow the error's kind.
+var codes = map[string]row{
+	"bad-usage":             {400, 2, "you", "the command or request is wrong"},
+	"config-invalid":        {422, 2, "you", "the configuration is wrong"},
+	"unknown-network":       {422, 2, "you", "no such network"},
+	"network-off":           {403, 4, "you", "this network is off"},
+	"not-found":             {404, 3, "you", "there is no such thing"},
+	"not-allowed":           {403, 4, "you", "this is not allowed"},
+	"data-dir-open":         {403, 4, "you", "the data folder is open to others"},
+	"no-offer-fits":         {409, 5, "none", "no offer fits"},
+	"quote-refused":         {409, 5, "provider", "no provider gave a quote that can be used"},
+	"funds-short":           {402, 6, "you", "the spending account has too little"},
+	"spend-cap":             {402, 6, "you", "a spending cap is reached"},
+	"transaction-unsafe":    {402, 6, "node", "a transaction was not what it should be"},
+	"voucher-unredeemable":  {402, 6, "chain", "a voucher would not be redeemed"},
+	"timeout":               {504, 7, "network", "it took too long"},
+	"node-unreachable":      {503, 8, "node", "no node answers"},
+	"chain-unreachable":     {503, 8, "chain", "the ledger does not answer"},
+	"version-mismatch":      {426, 10, "you", "node and command do not fit together"},
+	"key-reused":            {409, 1, "you", "the idempotency key belongs to another request"},
+	"channel-closing":       {409, 1, "none", "the channel is closing"},
+	"transaction-pending":   {409, 1, "chain", "a transaction is still on its way"},
+	"needs-checkout":        {409, 1, "you", "this needs a checkout of the source"},
+	"image-not-found":       {404, 3, "you", "there is no such image"},
+	"internal":              {500, 1, "node", "an internal error"},
+	"wrong-ledger":          {409, 1, "you", "the ledger belongs to another network"},
+	"paused":                {409, 1, "none", "the job is paused"},
+	"unsupported-here":      {501, 1, "none", "this system cannot do that"},
+	"interrupted":           {499, 130, "you", "interrupted"},
+	"doctor-failed":         {409, 9, "node", "doctor found failures"},
+	"node-already-running":  {409, 1, "you", "a node is running already"},
+	"job-ended-before-done": {409, 1, "none", "the job ended"},
+}
+
+var kinds = map[market.Kind]row{
+	market.KindInvalid:     {422, 2, "you", "the request is wrong"},
+	market.KindNotFound:    {404, 3, "you", "there is no such thing"},
+	market.KindConflict:    {409, 1, "none", "not possible now"},
+	market.KindUnavailable: {503, 8, "network", "not reachable now"},
+	market.KindDenied:      {403, 4, "none", "refused"},
+	market.KindExpired:     {410, 1, "none", "expired"},
+}
+
+func rowOf(code string, status int) row {
+	if r, ok := codes[code]; ok {
+		return r
+	}
+	for _, r := range kinds {
+		if r.status == status {
+			return r
+		}
+	}
+	return codes["internal"]
+}
+
+// ProblemOf maps any error to its problem; what carries no code is internal, and its text stays in the node's log.
+func ProblemOf(err error) (p Problem) {
+	var e *market.Error
+	var refusal *market.Refusal
+	code, kind, why, hint := market.CodeOf(err), market.KindInternal, "", ""
+	p.Fix = []Fix{}
+	if errors.As(err, &refusal) {
+		kind, why = refusal.Kind, refusal.Detail
+		p.RetryAfter = int64(refusal.RetryAfter.Seconds())
+	}
+	if errors.As(err, &e) && refusal == nil {
+		for e.Code == "" { // CodeOf found one further down, or there is none
+			var next *market.Error
+			if !errors.As(e.Err, &next) {
+				break
+			}
+			e = next
+		}
+		kind, why, hint = e.Kind, e.Detail, e.Hint
+		if why == "" && e.Err != nil {
+			why = e.Err.Error()
+		}
+	}
+	if code == "" {
+		code, why, hint = "internal", "see the node's log", "gpuai node start --foreground shows it"
+	}
+	r, known := codes[code]
+	if !known {
+		r = kinds[kind]
+		if r.status == 0 {
+			r = codes["internal"]
+		}
+		r.title = strings.ReplaceAll(strings.TrimPrefix(code, "spec-"), "-", " ")
+		if strings.HasPrefix(code, "spec-") {
+			r.title = "the job is wrong: " + r.title
+		}
+	}
+	if hint != "" {
+		p.Fix = append(p.Fix, fix(hint))
+	}
+	p.Type, p.Title, p.Status, p.Code, p.Why = "urn:gpuai:error:"+code, r.title, r.status, code, cut(why)
+	p.Fault, p.Retryable = r.fault, kind == market.KindUnavailable || p.RetryAfter > 0
+	return p
+}
+
+// fix tells commands from advice.
+func fix(hint string) Fix {
+	for _, word := range []string{"gpuai ", "sudo ", "chmod "} {
+		if strings.HasPrefix(hint, word) && !strings.Contains(hint, "; ") {
+			return Fix{Command: hint}
+		}
+	}
+	return Fix{Text: hint}
+}
+
+func cut(s string) string {
+	if len(s) <= maxWhy {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxWhy-3], "") + "…"
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+func (f *frameWriter) end(exit int, err error) {
+	if err != nil {
+		b, _ := json.Marshal(ProblemOf(err)) // strings and numbers only
+		_ = f.write(frameError, b)           // the caller is gone if this fails
+		return
+	}
+	_ = f.write(frameExit, binary.BigEndian.AppendUint32(nil, uint32(exit)))
+}
+
+func (s *server) logs(w http.ResponseWriter, r *http.Request) {
+	since, err := parseSince(r.FormValue("since"))
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	rc := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "application/x-gpuai-frames")
+	fw := &frameWriter{w: w, flush: func() { _ = rc.Flush() }}
+	err = s.b.Logs(r.Context(), r.PathValue("id"), since, r.FormValue("follow") == "true", func(stream uint8, t time.Time, data []byte) error {
+		for len(data) > 0 {
+			n := min(len(data), maxFrame/4)
+			b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+n), uint64(t.UnixMilli()))
+			if err := fw.write(stream, append(b, data[:n]...)); err != nil {
+				return err
+			}
+			data = data[n:]
+		}
+		return nil
+	})
+	fw.end(0, err)
+}
+
+func (s *server) exec(w http.ResponseWriter, r *http.Request) {
+	argv, tty := r.URL.Query()["arg"], r.FormValue("tty") == "true"
+	if r.Header.Get("Upgrade") != "gpuai-exec" {
+		http.Error(w, "upgrade to gpuai-exec", http.StatusUpgradeRequired)
+		return
+	}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: gpuai-exec\r\n\r\n"); err != nil {
+		return
+	}
+	in, feed := io.Pipe()
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	wg.Go(func() {
+		err := feedStdin(rw.Reader, feed)
+		_ = feed.CloseWithError(err) // never fails
+		if err != nil {
+			cancel() // the caller hung up
+		}
+	})
+	fw := &frameWriter{w: conn}
+	exit, err := s.b.Exec(ctx, r.PathValue("id"), argv, tty, in, fw.write)
+	fw.end(exit, err)
+	_ = in.Close()
+	_ = conn.Close() // wakes the reader
+	wg.Wait()
+}
+
+// feedStdin moves stdin frames to w; nil is the end of stdin.
+func feedStdin(r io.Reader, w io.Writer) error {
+	for {
+		stream, b, err := readFrame(r)
+		switch {
+		case err != nil:
+			return errors.Join(io.ErrUnexpectedEOF, err)
+		case stream == frameEOF:
+			return nil
+		case stream == frameStdin:
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+	}
+}
