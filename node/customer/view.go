@@ -254,3 +254,6 @@ func (c *Customer) Channels() (out []ChannelView) {
 	}
 	return out
 }
+
+// ID is this customer's node.
+func (c *Customer) ID() market.NodeID { return c.cfg.ID }
