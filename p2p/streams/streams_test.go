@@ -22,11 +22,24 @@ type fakeProvider struct {
 	mu    sync.Mutex
 	push  func(VoucherPush) error
 	total market.Amount
+
+	echo    bool                        // answer a payment with its own amount
+	quote   func(context.Context) error // if set, answers "slow"
+	logsEnd chan struct{}               // closed when a log follower ends
 }
 
-func (f *fakeProvider) Quote(_ context.Context, _ market.NodeID, order []byte) ([]byte, error) {
+func (f *fakeProvider) pusher() func(VoucherPush) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.push
+}
+
+func (f *fakeProvider) Quote(ctx context.Context, _ market.NodeID, order []byte) ([]byte, error) {
 	if string(order) == "no" {
 		return nil, market.Refuse("does-not-fit", market.KindConflict, "vram")
+	}
+	if f.quote != nil {
+		return nil, f.quote(ctx)
 	}
 	if string(order) == "bug" {
 		return nil, errors.New("secret detail")
@@ -52,6 +65,9 @@ func (f *fakeProvider) Session(_ market.NodeID, push func(VoucherPush) error) fu
 func (f *fakeProvider) Payment(_ context.Context, _ market.NodeID, p market.Payment) (market.Amount, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.echo {
+		return p.LeaseAmount, nil
+	}
 	if p.LeaseAmount < f.total {
 		return f.total, market.Refuse("voucher-backwards", market.KindInvalid, "")
 	}
@@ -67,6 +83,13 @@ func (f *fakeProvider) ReleaseRequest(_ context.Context, _ market.NodeID, ch mar
 func (f *fakeProvider) Open(_ context.Context, _ market.NodeID, o TunnelOpen) (func(context.Context, *FrameConn) error, error) {
 	if o.Kind == TunnelGet {
 		return nil, market.Refuse("unknown-lease", market.KindNotFound, "")
+	}
+	if o.Kind == TunnelLogs {
+		return func(ctx context.Context, _ *FrameConn) error {
+			<-ctx.Done()
+			close(f.logsEnd)
+			return nil
+		}, nil
 	}
 	return func(_ context.Context, c *FrameConn) error {
 		_, err := io.Copy(c.Writer(ChanOut), c.Reader(ChanIn))
@@ -151,7 +174,7 @@ func TestVoucherStream_ResumesAfterCut(t *testing.T) {
 	if stored, err := s.Pay(ctx, market.Payment{LeaseAmount: 5}); err != nil || stored != 5 {
 		t.Fatalf("%d, %v", stored, err)
 	}
-	if err := f.push(VoucherPush{Receipt: []byte("receipt")}); err != nil {
+	if err := f.pusher()(VoucherPush{Receipt: []byte("receipt")}); err != nil {
 		t.Fatal(err)
 	}
 	if m, err := s.Recv(ctx); err != nil || string(m.Receipt) != "receipt" {
@@ -219,6 +242,28 @@ func TestLimiter_RefusesOverBurst(t *testing.T) {
 	}
 }
 
+func TestLimiter_ManyKeysMeetTheCommonLimit(t *testing.T) {
+	t.Parallel()
+	l, now := newLimiter(1, 2, 100), time.Unix(0, 0)
+	got := 0
+	for i := range 3 * maxBuckets {
+		if l.take(market.NodeID{byte(i), byte(i >> 8)}, now) {
+			got++
+		}
+	}
+	if got != 100 || len(l.peers) > maxBuckets {
+		t.Fatalf("%d requests of fresh keys at once, limit 100; %d buckets", got, len(l.peers))
+	}
+	spammer := market.NodeID{0xff, 0xff}
+	later := now.Add(time.Hour)
+	for range 1000 {
+		l.take(spammer, later)
+	}
+	if !l.take(market.NodeID{0xfe, 0xff}, later) {
+		t.Fatal("one peer over its own rate used up the common limit")
+	}
+}
+
 func FuzzMessage(f *testing.F) {
 	var b bytes.Buffer
 	if err := writeMsg(&b, msgQuote, []byte("x")); err != nil {
@@ -230,6 +275,21 @@ func FuzzMessage(f *testing.F) {
 		if err == nil && len(body) > 100 {
 			t.Fatal("larger than the limit")
 		}
-		_ = decodeRefusal(raw) // must not panic
+	})
+}
+
+func FuzzVoucherMessage(f *testing.F) {
+	f.Add(msgReceipt, []byte("receipt"))
+	f.Add(msgRelease, make([]byte, 146))
+	f.Add(msgStatus, []byte{8, 1})
+	f.Add(msgOpen, make([]byte, 20))
+	f.Fuzz(func(t *testing.T, typ uint8, body []byte) {
+		p, ok, err := decodePush(typ, body)
+		if set := p.Receipt != nil || p.Status != nil || p.Release != nil; err == nil && len(body) > 0 && ok != set {
+			t.Fatalf("push %v with content %v", ok, set)
+		}
+		if o, err := decodeOpen(typ, body); err == nil && len(o.Args) > maxFrame {
+			t.Fatal("larger than the limit")
+		}
 	})
 }
