@@ -24,6 +24,15 @@ func TestOpen_AddressOfAKeypair_Refused(t *testing.T) {
 	}
 }
 
+func TestOpen_ReadOnlyPayer_Refused(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	d := c.plan(1_000_000)
+	x := c.open(d)
+	x.metas[0].w = false
+	c.refused(escrow.CodeNotWritable, one(d.relay, d.payer), x) // the relay pays the fee: a fee payer is always writable
+}
+
 // The address binds every term that a voucher does not name: other terms, other address, and the old address refuses them.
 func TestOpen_OtherTermsAtTheAddress_Refused(t *testing.T) {
 	t.Parallel()
