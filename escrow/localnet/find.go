@@ -15,7 +15,7 @@ import (
 // minNode is the oldest major version of Node.js that the SVM's packages load on.
 const minNode = 20
 
-const installHint = "npm ci --ignore-scripts in escrow/localnet"
+const installHint = "npm install --ignore-scripts --no-save in escrow/localnet"
 
 // find returns the folder with server.mjs: the given one and no other, or escrow/localnet of a checkout above the working folder, the
 // executable or this source file. A server.mjs elsewhere on the way up is somebody else's and is never run.
@@ -108,11 +108,11 @@ func install(ctx context.Context, dir, node string) (err error) {
 	if !fileExists(npm) {
 		npm = "npm"
 	}
-	cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd := exec.CommandContext(ctx, npm, "install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund")
 	cmd.Dir = tmp
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(node)+string(os.PathListSeparator)+os.Getenv("PATH")) // npm starts node by its name
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return needs(fmt.Sprintf("npm ci: %v: %.300s", err, out), installHint)
+		return needs(fmt.Sprintf("npm install: %v: %.300s", err, out), installHint)
 	}
 	made := filepath.Join(tmp, "node_modules")
 	if err = os.Rename(made, modules); err != nil && !ready() {
