@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,9 +60,11 @@ func start(t *testing.T, name string, srv *localnet.Server, change func(*config.
 		t.Fatal(err)
 	}
 	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- n.Serve(ctx, ready) }()
+	var wg sync.WaitGroup
+	wg.Go(func() { done <- n.Serve(ctx, ready) })
 	t.Cleanup(func() {
 		cancel()
+		wg.Wait()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}
