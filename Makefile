@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: help setup test check race bench program
+.PHONY: help setup test check itest race bench program
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -21,6 +21,16 @@ check: ## format, vet, light builds
 	go vet ./...
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build ./...
 	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build ./...
+
+itest: setup ## a paid job on real parts: dockerd (DOCKER_HOST, or an own one), local ledger; needs root
+	bash runtime/sandbox/build.sh
+	host="$${DOCKER_HOST:-}"; own=; \
+	if [ -z "$$host" ]; then own=1; host="$$(.ci/dockerd start)"; fi; \
+	DOCKER_HOST="$$host" GPUAI_NEED=docker,node go test -tags integration -count=1 -timeout 8m ./node/itest; rc=$$?; \
+	if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
+
+program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)
+	escrow/program/build.sh
 
 race: ## tests under the race detector
 	go test -race -short ./...
