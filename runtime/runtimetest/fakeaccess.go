@@ -1,0 +1,236 @@
+package runtimetest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// Logs implements job.Access.
+func (f *Fake) Logs(ctx context.Context, k job.Key, since time.Time, follow bool, fn func(job.LogRecord) error) error {
+	stop := context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		f.cond.Broadcast()
+		f.mu.Unlock()
+	})
+	defer stop()
+	for n := 0; ; {
+		f.mu.Lock()
+		j := f.jobs[k]
+		if j == nil || !j.created {
+			f.mu.Unlock()
+			return refuseNotFound("read logs")
+		}
+		for follow && n == len(j.logs) && !j.over && !j.removed && ctx.Err() == nil {
+			f.cond.Wait()
+		}
+		todo := slices.Clone(j.logs[n:])
+		n = len(j.logs)
+		over := j.over || j.removed
+		f.mu.Unlock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, r := range todo {
+			if r.Time.After(since) {
+				if err := fn(r); err != nil {
+					return err
+				}
+			}
+		}
+		if !follow || over && len(todo) == 0 {
+			return nil
+		}
+	}
+}
+
+// Exec implements job.Access.
+func (f *Fake) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecStream, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	j := f.jobs[k]
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case j == nil || !j.started || j.over:
+		return nil, market.Refuse("conflict", market.KindConflict, "the job does not run")
+	case j.frozen:
+		return nil, market.Refuse("paused", market.KindConflict, "the job is paused")
+	case len(s.Argv) == 0:
+		return nil, &market.Error{Code: "spec-range", Kind: market.KindInvalid, Op: "exec", Detail: "no command", Hint: "name a command"}
+	}
+	x := &fakeExec{f: f, out: make(chan job.LogRecord, 256), done: make(chan struct{})}
+	x.inR, x.inW = io.Pipe()
+	p := &fakeProc{j: j, stdin: x.inR, size: [2]uint16{s.Cols, s.Rows}}
+	p.closed = func() bool { return x.closed }
+	p.out = func(stream uint8, b []byte) {
+		select {
+		case x.out <- job.LogRecord{Stream: stream, Data: b}:
+		case <-x.done:
+		}
+	}
+	argv := s.Argv
+	f.wg.Go(func() {
+		code := 127
+		if argv[0] == TestJob {
+			code = p.run(argv[1:])
+		} else {
+			p.out(2, []byte("gpuai: command not found: "+argv[0]+"\n"))
+		}
+		_ = x.inR.CloseWithError(io.ErrClosedPipe) // a writer that is left ends
+		x.code = code
+		close(x.out)
+	})
+	return x, nil
+}
+
+type fakeExec struct {
+	f      *Fake
+	inR    *io.PipeReader
+	inW    *io.PipeWriter
+	out    chan job.LogRecord
+	done   chan struct{}
+	once   sync.Once
+	closed bool // guarded by f
+	code   int  // valid once out is closed
+}
+
+// Write implements job.ExecStream. Input of a command that has ended is dropped, as an engine does.
+func (x *fakeExec) Write(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if n, err := x.inW.Write(b); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		return n, err
+	}
+	return len(b), nil
+}
+
+// CloseWrite implements job.ExecStream.
+func (x *fakeExec) CloseWrite() error { return x.inW.Close() }
+
+// Resize implements job.ExecStream; the fake has no terminal to change.
+func (x *fakeExec) Resize(uint16, uint16) error { return nil }
+
+// Close implements job.ExecStream.
+func (x *fakeExec) Close() error {
+	x.once.Do(func() {
+		x.f.mu.Lock()
+		x.closed = true
+		x.f.cond.Broadcast()
+		x.f.mu.Unlock()
+		close(x.done)
+		_ = x.inW.Close()
+	})
+	return nil
+}
+
+// Output implements job.ExecStream.
+func (x *fakeExec) Output(f func(stream uint8, data []byte) error) (int, error) {
+	for r := range x.out {
+		if err := f(r.Stream, r.Data); err != nil {
+			return -1, err
+		}
+	}
+	return x.code, nil
+}
+
+// Files implements job.Access.
+func (f *Fake) Files(_ context.Context, k job.Key) (job.FileStore, error) {
+	return fakeFiles{f, k}, nil
+}
+
+type fakeFiles struct {
+	f *Fake
+	k job.Key
+}
+
+// job returns the key's job if its state is want.
+func (s fakeFiles) job(want job.State) (*fakeJob, error) {
+	j := s.f.jobs[s.k]
+	if j == nil || !j.created {
+		return nil, refuseNotFound("move files")
+	}
+	if j.see().State != want {
+		return nil, market.Refuse("conflict", market.KindConflict, "files move before the start and after the end only")
+	}
+	return j, nil
+}
+
+// PutInputs implements job.FileStore.
+func (s fakeFiles) PutInputs(ctx context.Context, in io.Reader, limit uint64) (spec.Manifest, error) {
+	var safe bytes.Buffer
+	m, err := spec.Filter(in, &safe, spec.Limits{Total: limit}, nil)
+	if err != nil {
+		return spec.Manifest{}, err
+	}
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	j, err := s.job(job.Created)
+	if err != nil {
+		return spec.Manifest{}, err
+	}
+	tr := tar.NewReader(&safe)
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return m, ctx.Err()
+		}
+		if err != nil {
+			return spec.Manifest{}, err
+		}
+		b, err := io.ReadAll(tr)
+		if err != nil {
+			return spec.Manifest{}, err
+		}
+		if h.Typeflag != tar.TypeDir {
+			j.files[spec.Workspace+"/"+h.Name] = fakeFile{data: b, target: h.Linkname}
+		}
+	}
+}
+
+// GetOutputs implements job.FileStore.
+func (s fakeFiles) GetOutputs(ctx context.Context, paths []string, w io.Writer) (spec.Manifest, error) {
+	s.f.mu.Lock()
+	j, err := s.job(job.Exited)
+	if err != nil {
+		s.f.mu.Unlock()
+		return spec.Manifest{}, err
+	}
+	files := maps.Clone(j.files)
+	s.f.mu.Unlock()
+	var raw bytes.Buffer
+	tw := tar.NewWriter(&raw)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		rel, below := strings.CutPrefix(name, spec.Workspace+"/")
+		wanted := slices.ContainsFunc(paths, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") })
+		if !below || !wanted {
+			continue
+		}
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: rel, Mode: 0o644, Size: int64(len(files[name].data))}
+		if files[name].target != "" {
+			h.Typeflag, h.Linkname = tar.TypeSymlink, files[name].target
+		}
+		if err := tw.WriteHeader(h); err != nil {
+			return spec.Manifest{}, err
+		}
+		if _, err := tw.Write(files[name].data); err != nil {
+			return spec.Manifest{}, err
+		}
+	}
+	if err := errors.Join(tw.Close(), ctx.Err()); err != nil {
+		return spec.Manifest{}, err
+	}
+	return spec.Filter(&raw, w, spec.Limits{Total: 1 << 40, Code: "output-too-big"}, nil)
+}
