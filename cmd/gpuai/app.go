@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/config"
+)
+
+// App is one invocation: its streams, its environment and the global flags.
+type App struct {
+	in       io.Reader
+	out, err io.Writer
+	env      []string
+
+	config, socket      string
+	sets                []string
+	json, yes, no, mute bool
+}
+
+// Main runs one command line and returns the exit code.
+func (a *App) Main(ctx context.Context, args []string) int {
+	root := newRoot(a)
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	return a.exit(root.ExecuteContext(ctx))
+}
+
+func newRoot(a *App) *cobra.Command {
+	root := &cobra.Command{
+		Use: "gpuai", Short: "Rent and sell GPUs, peer to peer", SilenceErrors: true, SilenceUsage: true,
+		Example: "  gpuai doctor\n  gpuai offers rtx-4090\n  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- nvidia-smi",
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(err.Error(), cmd.CommandPath()+" --help") })
+	f := root.PersistentFlags()
+	f.StringVar(&a.config, "config", "", "settings file")
+	f.StringVar(&a.socket, "socket", "", "the node's socket")
+	f.StringArrayVar(&a.sets, "set", nil, "change a setting for this call: section.key=value")
+	f.BoolVar(&a.json, "json", false, "print the API's document")
+	f.BoolVarP(&a.yes, "yes", "y", false, "answer yes to every question")
+	f.BoolVar(&a.no, "no-input", false, "never ask")
+	f.BoolVarP(&a.mute, "quiet", "q", false, "no progress")
+	for _, c := range []func(*App) *cobra.Command{
+		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd, newExecCmd, newStopCmd, newOutputsCmd,
+		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newVersionCmd, newAgentCmd,
+	} {
+		root.AddCommand(c(a))
+	}
+	return root
+}
+
+// options are where this call's settings come from.
+func (a *App) options() (config.Options, error) {
+	o := config.Options{Path: a.config, Env: a.env, Flags: map[string]string{}}
+	for _, s := range a.sets {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return o, usage("--set "+s+" has no =", "write --set section.key=value")
+		}
+		o.Flags[key] = value
+	}
+	if a.socket != "" {
+		o.Flags["api.socket"] = a.socket
+	}
+	return o, nil
+}
+
+func (a *App) load() (config.Loaded, error) {
+	o, err := a.options()
+	if err != nil {
+		return config.Loaded{}, err
+	}
+	return config.Load(o)
+}
+
+// client reaches a node that runs already.
+func (a *App) client() (*api.Client, error) {
+	c, err := a.load()
+	return api.Dial(c.API.Socket), err
+}
+
+// say prints talk: progress, questions, what happened.
+func (a *App) say(format string, args ...any) {
+	if !a.mute {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}
+
+// terminal reports whether a stream is one.
+func terminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// confirm asks before something costs or ends; without a terminal only --yes goes on.
+func (a *App) confirm(question string) error {
+	if a.yes {
+		return nil
+	}
+	if a.no || !terminal(a.in) {
+		return usage("this needs a yes, and there is no terminal to ask on", "add --yes")
+	}
+	fmt.Fprint(a.err, question+" [y/N] ")
+	var answer string
+	if _, err := fmt.Fscanln(a.in, &answer); err != nil && answer == "" {
+		answer = "n"
+	}
+	if answer != "y" && answer != "yes" {
+		return &market.Error{Code: "not-confirmed", Kind: market.KindConflict, Op: "ask", Detail: "nothing was done"}
+	}
+	return nil
+}
+
+// print writes a document: as JSON, or by the given function as a table.
+func (a *App) print(schema string, doc any, table func(*Table)) error {
+	if a.json {
+		b, err := withSchema(schema, doc)
+		if err != nil {
+			return err
+		}
+		_, err = a.out.Write(b)
+		return err
+	}
+	t := &Table{}
+	table(t)
+	_, err := io.WriteString(a.out, t.Text(terminal(a.out)))
+	return err
+}
+
+// withSchema puts the schema's name in front of a document that has none yet.
+func withSchema(schema string, doc any) ([]byte, error) {
+	b, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("encode document: %w", err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return nil, fmt.Errorf("encode document: %w", err)
+	}
+	if s := string(fields["schema"]); s == "" || s == `""` {
+		fields["schema"] = json.RawMessage(`"gpuai.` + schema + `/v1"`)
+	}
+	out, err := json.MarshalIndent(fields, "", "  ")
+	return append(out, '\n'), err
+}
+
+func usage(detail, hint string) error {
+	return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read command line", Detail: detail, Hint: hint}
+}
+
+// exact is cobra's argument check with our error.
+func exact(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usage(fmt.Sprintf("%s takes %s", cmd.CommandPath(), what), cmd.CommandPath()+" --help")
+		}
+		return nil
+	}
+}
+
+// exitCode ends the process with a job's own code, without a word.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// attached is a failure of ours while a job's exit code was expected: 125, as of docker run.
+type attached struct{ error }
+
+func (e attached) Unwrap() error { return e.error }
+
+const exitAttached = 125
+
+// exit prints an error and returns the process's exit code.
+func (a *App) exit(err error) int {
+	if err == nil {
+		return 0
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
+	}
+	if errors.Is(err, context.Canceled) {
+		err = &market.Error{Code: "interrupted", Kind: market.KindConflict, Err: err}
+	}
+	if market.CodeOf(err) == "" && strings.HasPrefix(err.Error(), "unknown command") {
+		err = usage(err.Error(), "gpuai --help")
+	}
+	p := api.ProblemOf(err)
+	if p.Code == "internal" { // the text that the API keeps to itself: here it is our own
+		p.Why, p.Fix = err.Error(), nil
+	}
+	if a.json {
+		b, _ := json.Marshal(p) // strings and numbers only
+		fmt.Fprintln(a.err, string(b))
+	} else {
+		fmt.Fprintf(a.err, "error[%s]: %s\n", p.Code, p.Title)
+		if p.Why != "" {
+			fmt.Fprintf(a.err, "  why: %s\n", strings.ReplaceAll(clean(p.Why), "\n", "\n       "))
+		}
+		for _, f := range p.Fix {
+			fmt.Fprintf(a.err, "  fix: %s%s\n", f.Text, f.Command)
+		}
+	}
+	var at attached
+	if errors.As(err, &at) {
+		return exitAttached
+	}
+	return p.Exit()
+}

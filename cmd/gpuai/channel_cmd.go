@@ -1,0 +1,99 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+)
+
+func newChannelCmd(a *App) *cobra.Command {
+	cmd := &cobra.Command{Use: "channel", Short: "Deposits: what is locked with which provider", Example: "  gpuai channel list\n  gpuai channel close ADDRESS"}
+	cmd.AddCommand(
+		&cobra.Command{Use: "list", Short: "Own channels", Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+			_, list, err := a.channels(cmd)
+			if err != nil {
+				return err
+			}
+			return a.print("channels", map[string]any{"channels": list}, func(t *Table) {
+				t.Head("CHANNEL", "PROVIDER", "STATE", "DEPOSIT", "PAID", "RETURNED")
+				for _, c := range list {
+					t.Row(c.Address, short(c.Provider), c.State, c.Deposit.String(), c.Paid.String(), c.Returned.String())
+				}
+			})
+		}},
+		&cobra.Command{Use: "show ADDRESS", Short: "One channel", Args: exact(1, "a channel's address"), RunE: func(cmd *cobra.Command, args []string) error {
+			_, list, err := a.channels(cmd)
+			if err != nil {
+				return err
+			}
+			ch, err := pick(list, args[0])
+			if err != nil {
+				return err
+			}
+			return a.print("channel", ch, func(t *Table) { channelTable(t, ch) })
+		}},
+		&cobra.Command{
+			Use: "close ADDRESS", Short: "Get the rest of a deposit back: at once if the provider consents, else after the close delay", Args: exact(1, "a channel's address"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				c, list, err := a.channels(cmd)
+				if err != nil {
+					return err
+				}
+				ch, err := pick(list, args[0])
+				if err != nil {
+					return err
+				}
+				if err := a.confirm("close channel " + ch.Address + "?"); err != nil {
+					return err
+				}
+				if ch, err = c.CloseChannel(cmd.Context(), ch.Address); err != nil {
+					return err
+				}
+				return a.print("channel", ch, func(t *Table) { channelTable(t, ch) })
+			},
+		},
+	)
+	return cmd
+}
+
+func (a *App) channels(cmd *cobra.Command) (*api.Client, []api.Channel, error) {
+	c, err := a.running(cmd.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := c.Channels(cmd.Context())
+	return c, list, err
+}
+
+// pick finds a channel by its address or a unique beginning of it.
+func pick(list []api.Channel, ref string) (api.Channel, error) {
+	var hits []api.Channel
+	for _, c := range list {
+		if strings.HasPrefix(c.Address, ref) {
+			hits = append(hits, c)
+		}
+	}
+	if len(hits) != 1 || ref == "" {
+		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find channel", Detail: "no one channel begins with " + ref, Hint: "gpuai channel list"}
+	}
+	return hits[0], nil
+}
+
+func channelTable(t *Table, c api.Channel) {
+	t.Row("channel", c.Address)
+	t.Row("provider", c.Provider)
+	t.Row("state", c.State)
+	t.Row("deposit", c.Deposit.String())
+	t.Row("paid", c.Paid.String())
+	t.Row("returned", c.Returned.String())
+	if c.ClosesAt != nil {
+		t.Row("closes", c.ClosesAt.Local().Format(time.DateTime))
+	}
+	if c.Tx != "" {
+		t.Row("transaction", c.Tx)
+	}
+}

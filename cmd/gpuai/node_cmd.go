@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+)
+
+func newNodeCmd(a *App) *cobra.Command {
+	var network, roles string
+	var simulate []string
+	var weak bool
+	cmd := &cobra.Command{
+		Use: "node", Short: "Run a node in the foreground, or start and stop one", Args: exact(0, "start, stop, or nothing to run in the foreground"),
+		Example: "  gpuai node start\n  gpuai node --roles provider,customer\n  gpuai node stop",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			var level slog.Level
+			if err := level.UnmarshalText([]byte(c.Node.Log)); err != nil {
+				return usage(err.Error(), "gpuai config check")
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return runNode(ctx, c.Config, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})))
+		},
+	}
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&network, "network", "", "localnet, devnet or mainnet")
+	flags.StringVar(&roles, "roles", "", "of provider, customer")
+	flags.StringArrayVar(&simulate, "simulate-gpu", nil, "localnet only: pretend to have MODEL:N")
+	flags.BoolVar(&weak, "allow-weak-runtime", false, "localnet only: sell on an engine below the safe versions")
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		for flag, set := range map[string]string{
+			"network": "node.network=" + network, "roles": "node.roles=" + roles, "simulate-gpu": "provider.simulate_gpu=" + strings.Join(simulate, ","),
+			"allow-weak-runtime": "provider.allow_weak_runtime=true",
+		} {
+			if cmd.Flags().Changed(flag) {
+				a.sets = append(a.sets, set)
+			}
+		}
+		return nil
+	}
+	cmd.AddCommand(newNodeStart(a), newNodeStop(a))
+	return cmd
+}
+
+func newNodeStart(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "start", Short: "Start a node in the background", Args: exact(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if s, err := c.Status(cmd.Context()); market.CodeOf(err) != "node-unreachable" {
+				if err == nil {
+					a.say("a node runs already: %s on %s", s.PeerID, s.Network)
+				}
+				return err
+			}
+			if _, err := a.start(cmd.Context()); err != nil {
+				return err
+			}
+			s, err := c.Status(cmd.Context())
+			if err == nil {
+				a.say("node %s on %s runs in the background", s.PeerID, s.Network)
+			}
+			return err
+		},
+	}
+}
+
+func newNodeStop(a *App) *cobra.Command {
+	var end bool
+	cmd := &cobra.Command{
+		Use: "stop", Short: "Stop the node; jobs on this rig run on", Args: exact(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if end {
+				if err := a.confirm("end all leases of this node?"); err != nil {
+					return err
+				}
+			}
+			if err := c.Shutdown(cmd.Context(), end); err != nil {
+				return err
+			}
+			for range 300 { // the answer comes before the end
+				if _, err := c.Status(cmd.Context()); market.CodeOf(err) == "node-unreachable" {
+					a.say("node stopped")
+					return nil
+				}
+				select {
+				case <-cmd.Context().Done():
+					return cmd.Context().Err()
+				case <-time.After(startPoll):
+				}
+			}
+			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "stop node", Detail: "it still answers after 30 s", Hint: "gpuai status"}
+		},
+	}
+	cmd.Flags().BoolVar(&end, "end-leases", false, "end the node's leases first")
+	return cmd
+}
+
+func newStatusCmd(a *App) *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "What the node is and does", Args: exact(0, "no arguments"), Example: "  gpuai status --watch",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			for {
+				s, err := c.Status(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if err := a.print("status", s, func(t *Table) { statusTable(t, s) }); err != nil || !watch {
+					return err
+				}
+				select {
+				case <-cmd.Context().Done():
+					return cmd.Context().Err()
+				case <-time.After(2 * time.Second):
+				}
+				fmt.Fprintln(a.out)
+			}
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "print it every 2 s")
+	return cmd
+}
+
+func statusTable(t *Table, s api.Status) {
+	t.Row("node", s.PeerID)
+	t.Row("version", s.Version)
+	t.Row("network", s.Network)
+	t.Row("roles", or(strings.Join(s.Roles, ", "), "none: helps others find each other"))
+	t.Row("peers", fmt.Sprint(s.Peers))
+	t.Row("offers", fmt.Sprint(s.Offers))
+	t.Row("orders", fmt.Sprint(s.Orders))
+	t.Row("leases", fmt.Sprint(s.Leases))
+	if s.Wallet != "" {
+		t.Row("wallet", s.Wallet)
+	}
+	for _, addr := range s.Addresses {
+		t.Row("address", addr)
+	}
+	t.Row("up", span(time.Since(s.StartedAt)))
+}

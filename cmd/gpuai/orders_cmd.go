@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/node/api"
+)
+
+func newPsCmd(a *App) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "ps", Short: "Orders", Args: exact(0, "no arguments"), Example: "  gpuai ps -a",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.Orders(cmd.Context(), all)
+			if err != nil {
+				return err
+			}
+			return a.print("orders", map[string]any{"orders": list}, func(t *Table) {
+				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED")
+				for _, o := range list {
+					t.Row(o.ID, or(o.Name, "-"), state(o), o.Rate.String(), o.Paid.String(), ago(o.CreatedAt))
+				}
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also orders that are over")
+	return cmd
+}
+
+func newShowCmd(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "One order: rate, paid, at risk, next step", Args: exact(1, "an order, a lease, a name, or - for the last"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			o, err := c.Order(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.print("order", o, func(t *Table) { orderTable(t, o) })
+		},
+	}
+}
+
+func orderTable(t *Table, o api.Order) {
+	t.Row("order", o.ID)
+	for _, r := range [][2]string{
+		{"name", o.Name}, {"state", state(o)}, {"why", o.Detail}, {"image", o.Image}, {"provider", o.Provider}, {"lease", o.LeaseID},
+		{"channel", o.Channel}, {"outputs", o.OutputsRoot}, {"settled by", o.FinishTx},
+	} {
+		if r[1] != "" {
+			t.Row(r[0], r[1])
+		}
+	}
+	if o.LeaseID != "" {
+		t.Row("rate", fmt.Sprintf("%s, %d devices", o.Rate, o.Devices))
+		t.Row("ran", span(time.Duration(o.BillableMS)*time.Millisecond))
+		t.Row("paid", fmt.Sprintf("%s of at most %s", o.Paid, o.Cap))
+		t.Row("deposit", o.Deposit.String())
+	}
+	if o.Finished && o.Channel != "" {
+		t.Row("returned", o.Returned.String())
+	}
+	if !o.Ended() && o.LeaseID != "" {
+		t.Row("at risk", fmt.Sprintf("%s while this computer sleeps", o.AtRisk))
+	}
+	if o.ExitCode != nil {
+		t.Row("exit code", fmt.Sprint(*o.ExitCode))
+	}
+	if o.Hint != "" && o.Standing == "failed" {
+		t.Row("next", o.Hint)
+	}
+	for _, s := range o.Steps {
+		t.Row(s.At.Local().Format("15:04:05"), s.Phase+"  "+s.Detail)
+	}
+}
+
+func newStopCmd(a *App) *cobra.Command {
+	var now bool
+	cmd := &cobra.Command{
+		Use: "stop ID", Short: "End a job", Args: exact(1, "an order, a lease, a name, or - for the last"), Example: "  gpuai stop -",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if err := c.StopOrder(cmd.Context(), args[0], now); err != nil {
+				return err
+			}
+			a.say("stopping; what is not spent returns: gpuai show %s", args[0])
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&now, "now", false, "kill it, without the time to end by itself")
+	return cmd
+}
+
+func newReceiptCmd(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "receipt ID", Short: "What ran and what was paid, with the signed documents", Args: exact(1, "an order, a lease, a name, or - for the last"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			r, err := c.Receipt(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.print("receipt", r, func(t *Table) { receiptTable(t, r) })
+		},
+	}
+}
+
+func receiptTable(t *Table, r api.Receipt) {
+	o := r.Order
+	t.Row("order", o.ID)
+	t.Row("lease", o.LeaseID)
+	t.Row("provider", o.Provider)
+	t.Row("ran", span(time.Duration(o.BillableMS)*time.Millisecond))
+	t.Row("rate", o.Rate.String())
+	t.Row("paid", o.Paid.String())
+	t.Row("returned", fmt.Sprintf("%s of %s", o.Returned, o.Deposit))
+	t.Row("settled by", or(o.FinishTx, "not yet"))
+	t.Row("outputs", or(o.OutputsRoot, "none"))
+	signed := "only one side has signed the outcome"
+	if o.OutcomeSignedByBoth {
+		signed = "both sides have signed the outcome"
+	}
+	t.Row("signed", signed)
+}
+
+func newOutputsCmd(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "outputs ID DIR", Short: "Bring the outputs of a detached run into a folder", Args: exact(2, "an order and a folder"), Example: "  gpuai outputs - ./out",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if err := os.MkdirAll(args[1], 0o755); err != nil {
+				return usage(err.Error(), "name a folder that can be made")
+			}
+			m, err := receive(cmd.Context(), c, args[0], args[1], nil)
+			if err == nil {
+				a.say("%d entries in %s", len(m.Entries), args[1])
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+)
+
+func newProviderCmd(a *App) *cobra.Command {
+	cmd := &cobra.Command{Use: "provider", Short: "Sell this machine", Example: "  gpuai provider setup\n  gpuai provider price rtx-4090 0.0024/h\n  gpuai provider pause"}
+	sell := func(use, about string, on bool) *cobra.Command {
+		return a.providerCall(use, about, func(ctx context.Context, c *api.Client) (api.Provider, error) { return c.ProviderSell(ctx, on) }, providerTable)
+	}
+	read := func(ctx context.Context, c *api.Client) (api.Provider, error) { return c.Provider(ctx) }
+	cmd.AddCommand(
+		newSetup(a), a.providerCall("show", "What this rig sells", read, providerTable), a.providerCall("devices", "Its devices", read, devicesTable),
+		newPrice(a), sell("pause", "Withdraw the rig; running jobs go on", false), sell("resume", "List the rig again", true), newLeases(a),
+	)
+	return cmd
+}
+
+func (a *App) providerCall(use, about string, f func(context.Context, *api.Client) (api.Provider, error), table func(*Table, api.Provider)) *cobra.Command {
+	return &cobra.Command{Use: use, Short: about, Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		p, err := f(cmd.Context(), c)
+		if err != nil {
+			return err
+		}
+		return a.print("provider", p, func(t *Table) { table(t, p) })
+	}}
+}
+
+func providerTable(t *Table, p api.Provider) {
+	sells := "yes"
+	if !p.Selling {
+		sells = "no: " + or(p.Why, "paused")
+	}
+	t.Row("sells", sells)
+	t.Row("payout", p.Payout)
+	t.Row("fee payer", p.FeePayer)
+	t.Row("devices", fmt.Sprint(len(p.Devices)))
+	t.Row("leases", fmt.Sprint(p.Leases))
+	t.Row("earned", p.Earned.String())
+}
+
+func devicesTable(t *Table, p api.Provider) {
+	t.Head("DEVICE", "MODEL", "STATE", "RATE", "LEASE")
+	for _, d := range p.Devices {
+		t.Row(d.ID, d.Class, d.State, d.Rate.String(), or(d.Lease, "-"))
+	}
+}
+
+func newLeases(a *App) *cobra.Command {
+	return &cobra.Command{Use: "leases", Short: "Who rents it", Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		list, err := c.ProviderLeases(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return a.print("leases", map[string]any{"leases": list}, func(t *Table) {
+			t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID")
+			for _, l := range list {
+				t.Row(l.ID, short(l.Customer), l.State, fmt.Sprint(l.Devices), span(time.Duration(l.BillableMS)*time.Millisecond), l.Owed.String(), l.Paid.String())
+			}
+		})
+	}}
+}
+
+func newPrice(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "price [MODEL] RATE", Short: "Set the rate in SOL per device and hour", Args: cobra.RangeArgs(1, 2), Example: "  gpuai provider price 0.0024/h\n  gpuai provider price rtx-4090 0.003/h",
+		RunE: func(_ *cobra.Command, args []string) error {
+			rate := args[len(args)-1]
+			if r, err := market.ParseRateSOL(rate); err != nil || r == 0 {
+				return usage(rate+" is no rate", "gpuai provider price 0.0024/h")
+			}
+			if len(args) == 1 {
+				return a.set(map[string]string{"provider.rate": rate})
+			}
+			l, err := a.load()
+			if err != nil {
+				return err
+			}
+			pairs := []string{market.Slug(args[0]) + "=" + rate}
+			for class, old := range l.Provider.Rates {
+				if class != market.Slug(args[0]) {
+					pairs = append(pairs, class+"="+old)
+				}
+			}
+			return a.set(map[string]string{"provider.rates": strings.Join(pairs, ",")})
+		},
+	}
+}
+
+func newSetup(a *App) *cobra.Command {
+	var payout, rate string
+	cmd := &cobra.Command{
+		Use: "setup", Short: "Say where to be paid and how much; writes the settings", Args: exact(0, "no arguments"),
+		Example: "  gpuai provider setup\n  gpuai provider setup --payout ADDRESS --rate 0.0024/h -y",
+		RunE: func(*cobra.Command, []string) error {
+			in := bufio.NewReader(a.in)
+			for _, q := range []struct {
+				text  string
+				value *string
+				ok    func(string) bool
+			}{
+				{"payout address (only receives, no key needed)", &payout, func(s string) bool { _, err := market.ParseAddress(s); return err == nil }},
+				{"rate per device and hour, in SOL", &rate, func(s string) bool { r, err := market.ParseRateSOL(s); return err == nil && r > 0 }},
+			} {
+				if err := a.ask(in, q.text, q.value, q.ok); err != nil {
+					return err
+				}
+			}
+			l, err := a.load()
+			if err != nil {
+				return err
+			}
+			a.say("jobs may use: all cores but one, all memory but 2 GiB, 20 GiB of disk, and the %s class of network; never your LAN", l.Provider.Egress)
+			if err := a.confirm("sell this machine on " + l.Node.Network + " at " + strings.TrimSuffix(rate, "/h") + " SOL/h?"); err != nil {
+				return err
+			}
+			roles := strings.Join(l.Node.Roles, ",")
+			if !strings.Contains(roles, "provider") {
+				roles = strings.TrimPrefix(roles+",provider", ",")
+			}
+			if err := a.set(map[string]string{"provider.payout": payout, "provider.rate": rate, "node.roles": roles}); err != nil {
+				return err
+			}
+			a.say("next: gpuai doctor, then gpuai node start")
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&payout, "payout", "", "Solana address")
+	cmd.Flags().StringVar(&rate, "rate", "", "SOL per device and hour")
+	return cmd
+}
+
+// ask fills value from the terminal until it is fine; a value given by flag must be fine at once.
+func (a *App) ask(in *bufio.Reader, question string, value *string, ok func(string) bool) error {
+	for !ok(*value) {
+		if *value != "" {
+			a.say("%q is not that", *value)
+		}
+		if a.no || !terminal(a.in) {
+			return usage(question+": missing or wrong, and there is no terminal to ask on", "gpuai provider setup --help")
+		}
+		fmt.Fprint(a.err, question+"  ")
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("read answer: %w", err)
+		}
+		*value = strings.TrimSpace(line)
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// maxJobFile bounds a job file before it is parsed.
+const maxJobFile = 64 << 10
+
+// runOptions are the flags of gpuai run beside those of the job itself.
+type runOptions struct {
+	job        spec.Flags
+	detach     bool
+	dry        bool
+	keep       bool
+	statusFile string
+}
+
+func newRunCmd(a *App) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use: "run [FILE] [IMAGE] [-- COMMAND...]", Short: "Rent, run a job, bring its outputs home, get the rest back",
+		Example: "  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- nvidia-smi\n" +
+			"  gpuai run --in ./src:/workspace/src --out /workspace/out:./out job.yaml\n  gpuai run --dry-run job.yaml",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := readJob(o.job, args, cmd.ArgsLenAtDash())
+			if err != nil {
+				return err
+			}
+			return a.run(cmd.Context(), o, file, cmd.Flags().Changed("away"))
+		},
+	}
+	orderFlags(cmd.Flags(), &o.job)
+	f := cmd.Flags()
+	f.BoolVarP(&o.detach, "detach", "d", false, "return once the order is placed")
+	f.BoolVar(&o.dry, "dry-run", false, "show the plan, sign nothing")
+	f.BoolVar(&o.keep, "keep-channel", false, "leave the deposit for the next order")
+	f.StringVar(&o.statusFile, "status-file", "", "write the order's last document here")
+	return cmd
+}
+
+func orderFlags(f *pflag.FlagSet, j *spec.Flags) {
+	f.StringArrayVar(&j.GPU, "gpu", nil, "MODEL[:N], any or none; repeat for any of several")
+	f.StringVar(&j.VRAM, "vram", "", "at least, as in 24GiB")
+	f.StringVar(&j.CUDA, "cuda", "", "at least, as in 12.4")
+	f.StringVar(&j.CPU, "cpu", "", "cores, at least")
+	f.StringVar(&j.Memory, "memory", "", "at least, as in 8GiB")
+	f.StringVar(&j.Disk, "disk", "", "at least, as in 20GiB")
+	f.StringVar(&j.Shm, "shm", "", "shared memory")
+	f.StringVar(&j.Egress, "egress", "", "what the job may reach: none, web or any")
+	f.StringVar(&j.Workdir, "workdir", "", "folder in the container")
+	f.StringVar(&j.Where, "where", "", "more terms, as in 'net_down >= 100Mbit/s'")
+	f.StringVar(&j.Name, "name", "", "a name for ps and stop")
+	f.StringArrayVar(&j.In, "in", nil, "SRC:/workspace/…, copied in before the start")
+	f.StringArrayVar(&j.Out, "out", nil, "/workspace/…:DST, brought home at the end")
+	f.StringArrayVar(&j.Env, "env", nil, "NAME=VALUE; the provider can read it")
+	f.StringVar(&j.MaxRate, "max-rate", "", "SOL per device and hour, at most")
+	f.StringVar(&j.MaxTotal, "max-total", "", "SOL for this order, at most")
+	f.StringVar(&j.MaxDuration, "max-duration", "", "end it after, as in 10h")
+	f.StringVar(&j.StartTimeout, "start-timeout", "", "give up if it is not ready by then")
+	f.StringVar(&j.StopGrace, "stop-grace", "", "time between the stop signal and the kill")
+	f.StringVar(&j.Away, "away", "", "how far to pay ahead while this computer sleeps; 0s = not")
+	f.StringArrayVar(&j.Provider, "provider", nil, "only this node id")
+	f.StringArrayVar(&j.Exclude, "exclude", nil, "never this node id")
+}
+
+// readJob reads flags and, if the first word names a file, the job file below them. Errors: *market.Error spec-…, bad-usage.
+func readJob(flags spec.Flags, args []string, dash int) (spec.File, error) {
+	words := args
+	if dash >= 0 {
+		words, flags.Argv = args[:dash], args[dash:]
+	}
+	var raw []byte
+	name := ""
+	if len(words) > 0 && isJobFile(words[0]) {
+		name = words[0]
+		info, err := os.Stat(name)
+		if err == nil && info.Size() > maxJobFile {
+			err = fmt.Errorf("%s is larger than 64 KiB", name)
+		}
+		if err == nil {
+			raw, err = os.ReadFile(name)
+		}
+		if err != nil {
+			return spec.File{}, usage(err.Error(), "gpuai run --help")
+		}
+		words = words[1:]
+	}
+	switch {
+	case len(words) > 1:
+		return spec.File{}, usage("only one image, not "+strings.Join(words, " "), "put the command behind --")
+	case len(words) == 1:
+		flags.Image = words[0]
+	}
+	if name == "" {
+		if flags.Image == "" {
+			return spec.File{}, usage("an image or a job file is needed", "gpuai run --help")
+		}
+		file, faults := spec.FromFlags(flags)
+		return file, spec.AsError("", faults)
+	}
+	file, faults := spec.Merge(raw, flags)
+	return file, spec.AsError(name, faults)
+}
+
+// isJobFile tells job files from images: an image name cannot end like that and exist as a file.
+func isJobFile(s string) bool {
+	for _, end := range []string{".yaml", ".yml", ".json"} {
+		if strings.HasSuffix(s, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// request is what the API takes: the job without the local paths.
+func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (api.OrderRequest, error) {
+	r := api.OrderRequest{
+		Key: rand.Text(), Name: f.Name, Image: f.Image, Spec: f.Spec(), Terms: f.Terms(), Classes: f.Classes(), Devices: f.Devices(), CPUMilli: f.CPUMilli,
+		RAM: f.Memory, Disk: f.Disk, Shm: f.Shm, Egress: f.Egress, HasInputs: len(f.Inputs) > 0, MaxRate: f.Limits.MaxRate, MaxTotal: f.Limits.MaxTotal,
+		MaxDurationMS: f.Limits.MaxDuration.Milliseconds(), StartTimeoutMS: f.Limits.StartTimeout.Milliseconds(), StopGraceMS: f.StopGrace.Milliseconds(),
+		AwayMS: f.Limits.Away.Milliseconds(), KeepChannel: o.keep || c.Customer.KeepChannel,
+	}
+	for _, id := range f.Placement.Providers {
+		r.Providers = append(r.Providers, id.String())
+	}
+	for _, id := range f.Placement.Exclude {
+		r.Exclude = append(r.Exclude, id.String())
+	}
+	if r.MaxTotal == 0 {
+		r.MaxTotal = market.Amount(c.Customer.MaxTotal)
+	}
+	if r.AwayMS == 0 && !awayGiven {
+		r.AwayMS = time.Duration(c.Customer.Away).Milliseconds()
+	}
+	if r.MaxTotal == 0 {
+		return r, usage("this order has no cap", "add --max-total 0.02 (SOL), or: gpuai config set customer.max_total=0.02")
+	}
+	n, err := spec.Measure(f.Inputs)
+	r.InputBytes = n
+	return r, err
+}
+
+func (a *App) run(ctx context.Context, o runOptions, f spec.File, awayGiven bool) error {
+	l, err := a.load()
+	if err != nil {
+		return err
+	}
+	r, err := request(f, l.Config, o, awayGiven)
+	if err != nil {
+		return err
+	}
+	c, err := a.running(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := c.Plan(ctx, r)
+	if err != nil {
+		return err
+	}
+	if o.dry {
+		return a.dryRun(p)
+	}
+	if !p.Feasible {
+		return noOffer(p)
+	}
+	if !a.mute {
+		a.planLines(p, l.Node.Network)
+	}
+	if err := a.confirm("go on?"); err != nil {
+		return err
+	}
+	order, err := a.place(ctx, c, r, f)
+	if err != nil {
+		return err
+	}
+	if o.detach {
+		fmt.Fprintln(a.out, order.ID)
+		a.say("stop it: gpuai stop %s · follow: gpuai logs -f %s", order.ID, order.ID)
+		return nil
+	}
+	return a.follow(ctx, c, order.ID, o, f)
+}
+
+// place creates the order and sends its inputs.
+func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f spec.File) (api.Order, error) {
+	order, err := c.CreateOrder(ctx, r)
+	if err != nil || !r.HasInputs {
+		return order, err
+	}
+	if err := sendInputs(ctx, c, order.ID, f.Inputs); err != nil {
+		return order, fmt.Errorf("send inputs: %w", err)
+	}
+	return order, nil
+}
+
+func noOffer(p api.Plan) error {
+	var why []string
+	for _, r := range p.Rejections {
+		why = append(why, r.Detail)
+	}
+	return &market.Error{
+		Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: or(strings.Join(why, "; "), "no rig has offered anything yet"),
+		Hint: or(p.NearestHint, "gpuai offers"),
+	}
+}
+
+func (a *App) dryRun(p api.Plan) error {
+	err := a.print("plan", p, func(t *Table) {
+		t.Row("image", p.Image)
+		for _, c := range p.Candidates {
+			t.Row("fits", short(c.Provider), c.Class, c.Rate.String(), "up to "+c.Total.String())
+		}
+		for _, r := range p.Rejections {
+			t.Row("does not fit", or(short(r.Provider), "-"), r.Code, r.Detail)
+		}
+		t.Row("deposit", p.Deposit.String())
+		t.Row("cap", p.MaxTotal.String())
+		t.Row("at risk", p.AtRisk.String()+" while this computer sleeps")
+	})
+	if err == nil && !p.Feasible {
+		return noOffer(p)
+	}
+	return err
+}
+
+func (a *App) planLines(p api.Plan, network string) {
+	best := p.Candidates[0]
+	a.say("plan   %d x %s at %s, %s; cap %s; %s", max(p.Request.Devices, 1), clean(best.Class), short(best.Provider), best.Rate, p.MaxTotal, network)
+	a.say("       deposit %s now, what is not spent returns at the end", p.Deposit)
+	a.say("       at risk while this computer sleeps: %s (%s)", p.AtRisk, span(time.Duration(p.AwayMS)*time.Millisecond))
+}

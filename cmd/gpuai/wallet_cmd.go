@@ -1,0 +1,111 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+)
+
+func newWalletCmd(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "wallet", Short: "The spending account: its balance is the cap of all spending",
+		Example: "  gpuai wallet new\n  gpuai wallet airdrop 1\n  gpuai wallet withdraw ADDRESS",
+	}
+	cmd.AddCommand(
+		a.walletCall("new", "Make the account, or show it if there is one", func(cmd *cobra.Command, c *api.Client) (api.Wallet, error) { return c.WalletNew(cmd.Context()) }),
+		a.walletCall("show", "What is free, in channels, at risk and returning", func(cmd *cobra.Command, c *api.Client) (api.Wallet, error) { return c.Wallet(cmd.Context()) }),
+		newAirdrop(a), newWithdraw(a),
+	)
+	return cmd
+}
+
+func (a *App) walletCall(use, about string, f func(*cobra.Command, *api.Client) (api.Wallet, error)) *cobra.Command {
+	return &cobra.Command{Use: use, Short: about, Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.running(cmd.Context())
+		if err != nil {
+			return err
+		}
+		w, err := f(cmd, c)
+		if err != nil {
+			return err
+		}
+		if use == "new" && w.Available.Lamports() == 0 {
+			defer a.say("send SOL (%s) to it from any wallet; its balance is the cap. Back: gpuai wallet withdraw ADDRESS", w.Network)
+		}
+		return a.print("wallet", w, func(t *Table) { walletTable(t, w) })
+	}}
+}
+
+func walletTable(t *Table, w api.Wallet) {
+	t.Row("address", w.Address)
+	t.Row("network", w.Network)
+	t.Row("available", w.Available.String())
+	t.Row("in channels", w.InChannels.String())
+	t.Row("at risk", w.AtRisk.String())
+	t.Row("returning", w.Returning.String())
+	if w.Tx != "" {
+		t.Row("transaction", w.Tx)
+	}
+}
+
+func newAirdrop(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "airdrop [SOL]", Short: "Get test money, on localnet and devnet only", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			amount := market.Amount(market.LamportsSOL)
+			if len(args) == 1 {
+				v, err := market.ParseSOL(args[0])
+				if err != nil || v == 0 {
+					return usage(args[0]+" is no amount of SOL", "gpuai wallet airdrop 1")
+				}
+				amount = v
+			}
+			c, err := a.running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			w, err := c.Airdrop(cmd.Context(), amount)
+			if err != nil {
+				return err
+			}
+			return a.print("wallet", w, func(t *Table) { walletTable(t, w) })
+		},
+	}
+}
+
+func newWithdraw(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "withdraw ADDRESS [SOL]", Short: "Send what is free to an address", Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := market.ParseAddress(args[0]); err != nil {
+				return usage(args[0]+" is no Solana address", "gpuai wallet withdraw --help")
+			}
+			var amount market.Amount
+			what := "all that is free"
+			if len(args) == 2 {
+				v, err := market.ParseSOL(args[1])
+				if err != nil || v == 0 {
+					return usage(args[1]+" is no amount of SOL", "gpuai wallet withdraw ADDRESS 0.5")
+				}
+				amount, what = v, v.SOL()+" SOL"
+			}
+			c, err := a.running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := a.confirm("send " + what + " to " + args[0] + "?"); err != nil {
+				return err
+			}
+			tr, err := c.Withdraw(cmd.Context(), args[0], amount, len(args) == 1)
+			if err != nil {
+				return err
+			}
+			return a.print("transfer", tr, func(t *Table) {
+				t.Row("to", tr.To)
+				t.Row("amount", tr.Amount.String())
+				t.Row("transaction", tr.Tx)
+			})
+		},
+	}
+}

@@ -1,0 +1,102 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// Limits of the rig's checks: the floor of free disk is the larger of both; slowSync is a bound for the slowest of syncTries syncs.
+const (
+	diskFloor        = 20 << 30
+	diskFloorPercent = 5
+	slowSync         = 50 * time.Millisecond
+	syncTries        = 20
+)
+
+func rig(ctx context.Context, in Input) []Finding {
+	system := runtime.GOOS + "/" + runtime.GOARCH
+	out := []Finding{ok(fmt.Sprintf("%s, %d cores", system, runtime.NumCPU()))}
+	if system != "linux/amd64" {
+		out = []Finding{found("system-unsupported", system, "")}
+	}
+	dir := in.Config.Node.DataDir
+	if dir == "" {
+		return append(out, found("data-dir-unusable", "no folder is set", ""))
+	}
+	info, err := os.Stat(dir)
+	if errors.Is(err, os.ErrNotExist) { // the node will make it: look at what is there
+		return append(out, disk(existing(dir))...)
+	}
+	if err != nil {
+		return append(out, found("data-dir-unusable", err.Error(), ""))
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		out = append(out, found("data-dir-open", fmt.Sprintf("%s has mode %o", dir, mode), "chmod 700 "+dir))
+	}
+	return append(append(out, disk(dir)...), syncs(ctx, dir))
+}
+
+// existing is the nearest folder above dir that is there.
+func existing(dir string) string {
+	for {
+		if _, err := os.Stat(dir); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return dir
+		}
+		dir = up
+	}
+}
+
+func disk(dir string) []Finding {
+	v, err := volumeOf(dir)
+	if err != nil {
+		return nil // unknown on this system, which cannot sell
+	}
+	var out []Finding
+	if v.remote != "" {
+		out = append(out, found("data-dir-remote", fmt.Sprintf("%s is on %s", dir, v.remote), ""))
+	}
+	text := fmt.Sprintf("%d of %d GiB free at %s", v.free>>30, v.total>>30, dir)
+	if v.free < max(diskFloor, v.total/100*diskFloorPercent) {
+		return append(out, found("disk-full", text, ""))
+	}
+	return append(out, ok(text))
+}
+
+// syncs measures how long a small write takes to be safe.
+func syncs(ctx context.Context, dir string) Finding {
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return found("data-dir-unusable", err.Error(), "")
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	var took []time.Duration
+	for range syncTries {
+		start := time.Now()
+		if _, err = f.Write([]byte("payment\n")); err == nil {
+			err = f.Sync()
+		}
+		if err != nil {
+			return found("data-dir-unusable", err.Error(), "")
+		}
+		took = append(took, time.Since(start))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	worst := slices.Max(took).Round(100 * time.Microsecond)
+	if worst > slowSync {
+		return found("disk-slow", fmt.Sprintf("a write took up to %s", worst), "")
+	}
+	return ok(fmt.Sprintf("a write is safe within %s", worst))
+}
