@@ -53,7 +53,8 @@ type Engine struct {
 	mem    job.Memory
 	log    *slog.Logger
 	api    *client.Client
-	window time.Duration // of the floor rate
+	window time.Duration         // of the floor rate
+	rig    func() []netip.Prefix // addresses and routes that no job reaches
 
 	ctx    context.Context // ends with Close; owns the workers
 	cancel context.CancelFunc
@@ -99,7 +100,7 @@ func New(cfg Config, mem job.Memory, log *slog.Logger) (*Engine, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Engine{
-		cfg: cfg, mem: mem, log: log, api: api, window: floorWindow, ctx: ctx, cancel: cancel,
+		cfg: cfg, mem: mem, log: log, api: api, window: floorWindow, rig: rigPrefixes, ctx: ctx, cancel: cancel,
 		pulls: make(chan struct{}, 2), creates: make(chan struct{}, 4), pulling: flights{m: map[string]*flight{}},
 		jobs: map[job.Key]*entry{}, execs: map[job.Key]int{},
 	}, nil

@@ -34,7 +34,7 @@ func (e *Engine) ensureGuard(ctx context.Context, k job.Key, p job.Plan, word st
 	if g == nil {
 		labels := map[string]string{labelLease: k.Lease.String(), labelAttempt: strconv.Itoa(k.Attempt)}
 		if g, err = e.createGuard(ctx, name, labels, guard.NetworkConfig{
-			Egress: word, Resolvers: e.resolvers(p.Resolvers), Rig: rigPrefixes(), UplinkMbit: p.UplinkMbit,
+			Egress: word, Resolvers: e.resolvers(p.Resolvers), Rig: e.rig(), UplinkMbit: p.UplinkMbit,
 		}, prep, f); err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -126,6 +127,7 @@ func checkImage(img *image.InspectResponse) error {
 		return imageError("image-refused", fmt.Sprintf("%d VOLUMEs, at most %d", len(img.Config.Volumes), maxVolumes), nil)
 	}
 	for _, p := range append(slices.Collect(keys(img.Config.Volumes)), img.Config.WorkingDir) {
+		p = path.Clean("/" + p)
 		for _, bad := range []string{"/proc", "/sys", "/dev", "/.gpuai"} { // CVE-2024-21626 came through WORKDIR
 			if p == bad || strings.HasPrefix(p, bad+"/") {
 				return imageError("image-refused", fmt.Sprintf("%s as WORKDIR or VOLUME", p), nil)

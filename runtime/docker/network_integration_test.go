@@ -5,6 +5,7 @@ package docker
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,47 @@ func TestEgress_Web_ReachesNothingOfTheRig(t *testing.T) {
 	}
 	if !strings.Contains(text, "nameserver 1.1.1.1") {
 		t.Errorf("the guard's resolvers are not the job's:\n%s", text)
+	}
+}
+
+// TestEgress_Web_AllowsItsPortsOnly is the control of the test above: with the rig's own addresses allowed, a server on port 443 or 80 is
+// reached and the same server on another port, udp and mail are not.
+func TestEgress_Web_AllowsItsPortsOnly(t *testing.T) {
+	f := newFixture(t, runtimetest.ImageConfig{})
+	f.e.rig = func() []netip.Prefix { return nil }
+	var addr netip.Addr
+	for _, p := range rigPrefixes() {
+		if a := p.Addr(); p.Bits() == 32 && !a.IsLoopback() && !a.IsPrivate() {
+			addr = a
+		}
+	}
+	if !addr.IsValid() {
+		t.Skip("this machine has only addresses that no job may reach")
+	}
+	var steps, want []string
+	for port, ok := range map[string]bool{"443": true, "80": true, "8443": false, "25": false} {
+		l, err := net.Listen("tcp4", net.JoinHostPort(addr.String(), port))
+		if err != nil {
+			t.Skipf("port %s is taken: %v", port, err)
+		}
+		defer l.Close()
+		steps = append(steps, "dial="+net.JoinHostPort(addr.String(), port))
+		if ok {
+			want = append(want, "dial "+net.JoinHostPort(addr.String(), port)+" ok")
+		} else {
+			want = append(want, "dial "+net.JoinHostPort(addr.String(), port)+" failed")
+		}
+	}
+	p := f.plan(steps...)
+	p.Egress, p.Resolvers, p.UplinkMbit = market.EgressWeb, []string{"1.1.1.1"}, 20
+	w := job.Want{Phase: job.WantRunning, Plan: p}
+	f.until(t, w, is(job.Running))
+	f.until(t, w, is(job.Exited))
+	text := f.logs(t)
+	for _, line := range want {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %q in:\n%s", line, text)
+		}
 	}
 }
 
