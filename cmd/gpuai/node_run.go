@@ -2,17 +2,49 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gpuai/gpuai/node"
+	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/config"
 )
 
-// runNode runs a node until ctx ends or it is shut down.
+// runNode runs a node until ctx ends or its API is told to shut it down.
 func runNode(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := os.MkdirAll(cfg.Node.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make data folder: %w", err)
+	}
 	n, err := node.New(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	return n.Serve(ctx, nil)
+	ready := make(chan struct{})
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer stop() // the API ends with the node
+		return n.Serve(ctx, ready)
+	})
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ready:
+		}
+		b, err := node.NewBackend(n, stop)
+		if err != nil {
+			return err
+		}
+		return api.Serve(ctx, cfg.API.Socket, api.NewServer(b, log.With("part", "api")))
+	})
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }

@@ -1,0 +1,215 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// Version is this program's version, as Offers and the API state it.
+const Version = "0.1.0"
+
+// endWait bounds how long a shutdown waits for leases to end; answerTime lets the answer to the shutdown itself leave.
+const (
+	endWait    = 6 * time.Minute
+	answerTime = 200 * time.Millisecond
+)
+
+// Backend serves the API out of a node whose roles run.
+type Backend struct {
+	p       *parts
+	stop    func()
+	started time.Time
+	images  *spec.Resolver
+
+	mu      sync.Mutex
+	waiting map[market.OrderID]customer.Request // created, inputs not here yet
+}
+
+var _ api.Backend = (*Backend)(nil)
+
+// NewBackend returns the API's side of a node. Call it once Serve is ready; stop ends the node.
+func NewBackend(n *Node, stop func()) (*Backend, error) {
+	r, err := spec.NewResolver("linux/amd64", nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Backend{p: n.p, stop: stop, started: time.Now(), images: r, waiting: map[market.OrderID]customer.Request{}}, nil
+}
+
+func roleOff(role string) error {
+	return &market.Error{
+		Code: "role-off", Kind: market.KindConflict, Op: "ask node", Detail: "this node has no role " + role,
+		Hint: "gpuai config set node.roles=customer,provider",
+	}
+}
+
+func (b *Backend) customer() (*customer.Customer, error) {
+	if b.p.cust == nil {
+		return nil, roleOff("customer")
+	}
+	return b.p.cust, nil
+}
+
+func (b *Backend) provider() (*provider.Provider, error) {
+	if b.p.prov == nil {
+		return nil, roleOff("provider")
+	}
+	return b.p.prov, nil
+}
+
+// Status implements api.Backend.
+func (b *Backend) Status(context.Context) (api.Status, error) {
+	p := b.p
+	s := api.Status{
+		Schema: "gpuai.status/v1", PeerID: p.host.ID().String(), Version: Version, Network: p.host.Network().Name, Genesis: p.genesis,
+		Roles: p.cfg.Node.Roles, Addresses: p.host.FullAddrs(), Peers: p.host.Peers(), StartedAt: b.started,
+	}
+	if s.Roles == nil {
+		s.Roles = []string{}
+	}
+	if p.spending != nil {
+		s.Wallet = p.spending.Address().String()
+	}
+	if p.cust != nil {
+		s.Offers = len(p.cust.Offers())
+		for _, v := range p.cust.Orders() {
+			if !over(v) {
+				s.Orders++
+			}
+		}
+	}
+	if p.prov != nil {
+		s.Leases = p.prov.View().Live
+	}
+	return s, nil
+}
+
+func over(v customer.View) bool {
+	return v.Standing == customer.StandingEnded || v.Standing == customer.StandingFailed
+}
+
+// Shutdown implements api.Backend.
+func (b *Backend) Shutdown(ctx context.Context, endLeases bool) error {
+	if endLeases {
+		if err := b.endAll(ctx); err != nil {
+			return err
+		}
+	}
+	time.AfterFunc(answerTime, b.stop)
+	return nil
+}
+
+func (b *Backend) endAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, endWait)
+	defer cancel()
+	var errs []error
+	if b.p.prov != nil {
+		errs = append(errs, b.p.prov.EndLeases(ctx))
+	}
+	if b.p.cust == nil {
+		return errors.Join(errs...)
+	}
+	for _, v := range b.p.cust.Orders() {
+		if !over(v) {
+			errs = append(errs, b.p.cust.StopOrder(ctx, v.ID.String(), false))
+		}
+	}
+	for { // until each order is over and paid back
+		live := 0
+		for _, v := range b.p.cust.Orders() {
+			if !over(v) {
+				live++
+			}
+		}
+		if live == 0 {
+			return errors.Join(errs...)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(append(errs, &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(), Hint: "gpuai ps"})...)
+		case <-time.After(answerTime):
+		}
+	}
+}
+
+// Logs implements api.Backend.
+func (b *Backend) Logs(ctx context.Context, id string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error {
+	c, err := b.customer()
+	if err != nil {
+		return err
+	}
+	return c.Logs(ctx, id, since, follow, f)
+}
+
+// Exec implements api.Backend.
+func (b *Backend) Exec(ctx context.Context, id string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, data []byte) error) (int, error) {
+	c, err := b.customer()
+	if err != nil {
+		return 0, err
+	}
+	if len(argv) == 0 {
+		return 0, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "exec", Detail: "a command is needed", Hint: "gpuai exec - -- nvidia-smi"}
+	}
+	return c.Exec(ctx, id, argv, tty, stdin, out)
+}
+
+// Provider implements api.Backend.
+func (b *Backend) Provider(context.Context) (api.Provider, error) {
+	p, err := b.provider()
+	if err != nil {
+		return api.Provider{}, err
+	}
+	v := p.View()
+	out := api.Provider{
+		Schema: "gpuai.provider/v1", Selling: v.Selling, Payout: v.Payout.String(), FeePayer: v.FeePayer.String(), Leases: v.Live,
+		Earned: api.SOL(v.Earned), Devices: []api.Device{},
+	}
+	if !v.Selling {
+		out.Why = "paused"
+	}
+	for _, d := range v.Devices {
+		dev := api.Device{ID: d.ID.String(), Class: d.Class, State: d.State, Rate: api.RateSOL(d.Rate)}
+		if d.Lease != (market.LeaseID{}) {
+			dev.Lease = d.Lease.String()
+		}
+		out.Devices = append(out.Devices, dev)
+	}
+	return out, nil
+}
+
+// ProviderSell implements api.Backend.
+func (b *Backend) ProviderSell(ctx context.Context, on bool) (api.Provider, error) {
+	p, err := b.provider()
+	if err != nil {
+		return api.Provider{}, err
+	}
+	p.SetSelling(on)
+	return b.Provider(ctx)
+}
+
+// ProviderLeases implements api.Backend.
+func (b *Backend) ProviderLeases(context.Context) ([]api.Lease, error) {
+	p, err := b.provider()
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Lease{}
+	for _, v := range p.Leases() {
+		m := v.Lease
+		out = append(out, api.Lease{
+			Schema: "gpuai.lease/v1", ID: m.ID.String(), Customer: v.Customer.String(), State: m.State.String(), Cause: m.Cause, Code: m.Code,
+			Devices: m.Terms.Devices, Rate: api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(m.Paid),
+			BillableMS: int64(m.Meter.BillableMS), CreatedAt: m.Accepted,
+		})
+	}
+	return out, nil
+}

@@ -1,0 +1,210 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/escrow/solana"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/customer"
+)
+
+// chainWait bounds how long a request waits for its transaction; chainPoll is how often it looks.
+const (
+	chainWait = 60 * time.Second
+	chainPoll = 200 * time.Millisecond
+)
+
+func (b *Backend) spending() (*solana.Ledger, error) {
+	if b.p.spending == nil {
+		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open wallet", Detail: "this node has no ledger", Hint: "gpuai config set solana.rpc=URL"}
+	}
+	return b.p.spending, nil
+}
+
+// Wallet implements api.Backend.
+func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
+	l, err := b.spending()
+	if err != nil {
+		return api.Wallet{}, err
+	}
+	balance, err := l.Balance(ctx, l.Address())
+	if err != nil {
+		return api.Wallet{}, err
+	}
+	var locked, risk, returning market.Amount
+	if b.p.cust != nil {
+		for _, ch := range b.p.cust.Channels() {
+			a := ch.Account
+			switch a.Phase {
+			case escrow.PhaseSeen, escrow.PhaseOpen:
+				locked += a.Seen - min(a.Settled, a.Seen)
+			case escrow.PhaseClosing, escrow.PhaseReleasing:
+				returning += a.Seen - min(max(a.PaidSum(), a.Settled), a.Seen)
+			}
+		}
+		for _, v := range b.p.cust.Orders() {
+			if m := v.Lease; m != nil && m.State.Live() {
+				risk += b.atRisk(m.Terms.Rate, m.Terms.Devices, m.Terms.Away)
+			}
+		}
+	}
+	return api.Wallet{
+		Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.p.host.Network().Name, Available: api.SOL(balance),
+		InChannels: api.SOL(locked), AtRisk: api.SOL(risk), Returning: api.SOL(returning),
+	}, nil
+}
+
+// WalletNew implements api.Backend: the account was made with the node's keys, so it is there.
+func (b *Backend) WalletNew(ctx context.Context) (api.Wallet, error) { return b.Wallet(ctx) }
+
+// Airdrop implements api.Backend. Errors: not-allowed on mainnet; timeout.
+func (b *Backend) Airdrop(ctx context.Context, amount market.Amount) (api.Wallet, error) {
+	l, err := b.spending()
+	if err != nil {
+		return api.Wallet{}, err
+	}
+	if n := b.p.host.Network(); !n.Local && n.Name != "devnet" {
+		return api.Wallet{}, &market.Error{Code: "not-allowed", Kind: market.KindDenied, Op: "airdrop", Detail: "there is no free money on " + n.Name, Hint: "send SOL from a wallet"}
+	}
+	before, err := l.Balance(ctx, l.Address())
+	if err != nil {
+		return api.Wallet{}, err
+	}
+	if err := l.Airdrop(ctx, l.Address(), amount); err != nil {
+		return api.Wallet{}, &market.Error{Code: "airdrop-refused", Kind: market.KindUnavailable, Op: "airdrop", Detail: "the faucet refused", Err: err, Hint: "try a smaller amount, or later"}
+	}
+	err = poll(ctx, "airdrop", func() (bool, error) {
+		now, err := l.Balance(ctx, l.Address())
+		return err == nil && now > before, nil // an endpoint that is silent once is asked again
+	})
+	if err != nil {
+		return api.Wallet{}, err
+	}
+	return b.Wallet(ctx)
+}
+
+// poll asks until done. Errors: f's; timeout after chainWait; ctx's.
+func poll(ctx context.Context, op string, f func() (done bool, err error)) error {
+	for end := time.Now().Add(chainWait); ; {
+		if done, err := f(); done || err != nil {
+			return err
+		}
+		if time.Now().After(end) {
+			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: op, Detail: "the ledger has not confirmed it yet", Hint: "gpuai wallet show"}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(chainPoll):
+		}
+	}
+}
+
+// Withdraw implements api.Backend. Errors: bad-usage, funds-short, spend-cap, transaction-pending.
+func (b *Backend) Withdraw(ctx context.Context, to string, amount market.Amount, all bool) (api.Transfer, error) {
+	l, err := b.spending()
+	if err != nil {
+		return api.Transfer{}, err
+	}
+	dest, err := market.ParseAddress(to)
+	if err != nil || amount == 0 && !all {
+		return api.Transfer{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "withdraw", Detail: "an address and an amount are needed", Err: err, Hint: "gpuai wallet withdraw --help"}
+	}
+	before, err := l.Balance(ctx, l.Address())
+	if err != nil {
+		return api.Transfer{}, err
+	}
+	var nonce [8]byte
+	if _, err := rand.Read(nonce[:]); err != nil {
+		return api.Transfer{}, fmt.Errorf("make nonce: %w", err)
+	}
+	in := escrow.Intent{Op: escrow.OpTransfer, Nonce: binary.LittleEndian.Uint64(nonce[:]), Amount: amount, To: dest, All: all}
+	if err := l.Submit(ctx, in); err != nil {
+		return api.Transfer{}, err
+	}
+	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String(), Amount: api.SOL(amount)}
+	err = poll(ctx, "withdraw", func() (bool, error) {
+		res, ok, err := l.Result(ctx, in.Key())
+		switch {
+		case err != nil || !ok:
+			return false, err
+		case res.State == escrow.Failed:
+			return false, &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "withdraw", Detail: res.Err, Hint: "gpuai wallet show"}
+		case res.State == escrow.ConfirmedTx || res.State == escrow.Final:
+			out.Tx = res.Signature
+			if all {
+				out.Amount = api.SOL(before - min(market.Amount(res.Fee), before))
+			}
+			return true, nil
+		}
+		return false, nil
+	})
+	return out, err
+}
+
+// Channels implements api.Backend.
+func (b *Backend) Channels(context.Context) ([]api.Channel, error) {
+	c, err := b.customer()
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Channel{}
+	for _, v := range c.Channels() {
+		out = append(out, channelDoc(v))
+	}
+	return out, nil
+}
+
+var phases = map[escrow.Phase]string{
+	escrow.PhaseOpening: "opening", escrow.PhaseSeen: "open", escrow.PhaseOpen: "open", escrow.PhaseClosing: "closing", escrow.PhaseReleasing: "releasing",
+	escrow.PhaseSealed: "paid-out", escrow.PhaseGone: "gone", escrow.PhaseLost: "lost",
+}
+
+func channelDoc(v customer.ChannelView) api.Channel {
+	a := v.Account
+	ch := api.Channel{
+		Schema: "gpuai.channel/v1", Address: v.ID.String(), Provider: v.Provider.String(), State: phases[a.Phase], Deposit: api.SOL(a.Seen),
+		Paid: api.SOL(a.PaidSum()), Returned: api.SOL(v.Returned), OpenedAt: v.Opened,
+	}
+	if a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone {
+		ch.Paid = api.SOL(v.Paid)
+	}
+	if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
+		t := time.Unix(a.Deadline, 0).UTC()
+		ch.ClosesAt = &t
+	}
+	return ch
+}
+
+// CloseChannel implements api.Backend. A close that the provider does not consent to has begun, and says when it ends.
+func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, error) {
+	c, err := b.customer()
+	if err != nil {
+		return api.Channel{}, err
+	}
+	a, err := market.ParseAddress(addr)
+	if err != nil {
+		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Err: err, Hint: "gpuai channel list"}
+	}
+	id := market.ChannelID(a)
+	for _, v := range c.Channels() {
+		if v.ID == id && v.Account.Live() > 0 {
+			return api.Channel{}, &market.Error{Code: "lease-live", Kind: market.KindConflict, Op: "close channel", Detail: "a job is paid from it", Hint: "gpuai ps"}
+		}
+	}
+	if err := c.CloseChannel(ctx, id); err != nil {
+		return api.Channel{}, err
+	}
+	for _, v := range c.Channels() {
+		if v.ID == id {
+			return channelDoc(v), nil
+		}
+	}
+	return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: addr, Hint: "gpuai channel list"}
+}

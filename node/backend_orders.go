@@ -1,0 +1,338 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// maxWaiting bounds orders whose inputs have not come yet.
+const maxWaiting = 64
+
+// Offers implements api.Backend: one row per device group.
+func (b *Backend) Offers(context.Context) ([]api.Offer, error) {
+	c, err := b.customer()
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Offer{}
+	for _, o := range c.Offers() {
+		for _, g := range o.Groups {
+			row := api.Offer{
+				Schema: "gpuai.offer/v1", Provider: o.Provider.String(), Class: g.Class, Devices: len(g.Devices), Free: bits.OnesCount64(g.Free),
+				CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)), RAMBytes: o.Fields[market.FieldRAM] << 20, DiskBytes: o.Fields[market.FieldDisk] << 20,
+				Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]), Facts: map[string]string{}, Seen: time.UnixMilli(int64(o.Seq)),
+			}
+			if len(g.Rates) > 0 && len(o.Mints) > 0 && o.Mints[0] == (market.Address{}) {
+				row.Rate = api.RateSOL(g.Rates[0])
+			}
+			for _, fields := range []market.Fields{o.Fields, g.Fields} {
+				for id, v := range fields {
+					row.Facts[id.String()] = market.FormatValue(id, v)
+				}
+			}
+			out = append(out, row)
+		}
+	}
+	return out, nil
+}
+
+// request turns the API's document into the role's, with its image pinned by the registry. Errors: bad-usage, image-….
+func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Request, error) {
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	req := customer.Request{
+		Key: r.Key, Name: r.Name, Spec: r.Spec, Terms: r.Terms, Classes: r.Classes, Devices: r.Devices, CPUMilli: r.CPUMilli, RAM: r.RAM, Disk: r.Disk,
+		Shm: r.Shm, Egress: r.Egress, InputBytes: r.InputBytes, HasInputs: r.HasInputs, MaxRate: r.MaxRate, MaxTotal: r.MaxTotal,
+		MaxDuration: ms(r.MaxDurationMS), StartTimeout: ms(r.StartTimeoutMS), StopGrace: ms(r.StopGraceMS), Away: ms(r.AwayMS), KeepChannel: r.KeepChannel,
+	}
+	for _, list := range []struct {
+		from []string
+		to   *[]market.NodeID
+	}{{r.Providers, &req.Providers}, {r.Exclude, &req.Exclude}} {
+		for _, s := range list.from {
+			id, err := market.ParseNodeID(s)
+			if err != nil {
+				return req, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read order", Err: err, Hint: "gpuai offers"}
+			}
+			*list.to = append(*list.to, id)
+		}
+	}
+	if req.MaxRate == 0 { // no top price: the cap of an hour is one
+		req.MaxRate = market.Rate(min(uint64(req.MaxTotal), uint64(market.MaxRate)))
+	}
+	var err error
+	if req.Image, err = b.images.Resolve(ctx, r.Image); err != nil {
+		return req, err
+	}
+	return req, req.Validate()
+}
+
+// Plan implements api.Backend.
+func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
+	c, err := b.customer()
+	if err != nil {
+		return api.Plan{}, err
+	}
+	if r.Key == "" {
+		r.Key = "plan" // nothing is placed
+	}
+	req, err := b.request(ctx, r)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	res := c.Match(&req)
+	p := api.Plan{
+		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes, Candidates: []api.Candidate{},
+		Rejections: []api.Rejection{}, MaxTotal: api.SOL(req.MaxTotal), AwayMS: r.AwayMS, Feasible: len(res.Candidates) > 0, Request: r,
+		Deposit: api.SOL(0), AtRisk: api.SOL(0),
+	}
+	for _, cand := range res.Candidates {
+		total, err := cand.Rate.For(req.Devices, req.MaxDuration)
+		if err != nil {
+			total = req.MaxTotal
+		}
+		p.Candidates = append(p.Candidates, api.Candidate{
+			Provider: cand.Provider.String(), Class: cand.Offer.Groups[cand.Group].Class, Rate: api.RateSOL(cand.Rate), Total: api.SOL(min(total, req.MaxTotal)),
+		})
+	}
+	if len(res.Candidates) > 0 {
+		hour, err := res.Candidates[0].Rate.For(req.Devices, time.Hour)
+		if err != nil {
+			hour = req.MaxTotal
+		}
+		p.Deposit = api.SOL(min(hour, p.Candidates[0].Total.Lamports()))
+		p.AtRisk = api.SOL(b.atRisk(res.Candidates[0].Rate, req.Devices, req.Away))
+	}
+	for _, rej := range res.Explanation.Rejected {
+		p.Rejections = append(p.Rejections, api.Rejection{Code: rej.Reason, Detail: rej.Text})
+	}
+	if !p.Feasible {
+		p.NearestHint = res.Explanation.Hint()
+	}
+	return p, nil
+}
+
+// atRisk is the most that may be signed ahead of the meter.
+func (b *Backend) atRisk(rate market.Rate, devices int, away time.Duration) market.Amount {
+	a, err := rate.For(max(devices, 1), away)
+	limit := market.Amount(b.p.cfg.Customer.AwayMax)
+	if err != nil {
+		return limit
+	}
+	return min(a, limit)
+}
+
+// CreateOrder implements api.Backend.
+func (b *Backend) CreateOrder(ctx context.Context, r api.OrderRequest) (api.Order, error) {
+	c, err := b.customer()
+	if err != nil {
+		return api.Order{}, err
+	}
+	id := customer.OrderIDOf(c.ID(), r.Key)
+	if v, err := c.Order(id.String()); err == nil {
+		return b.order(v), nil // the same key is the same order
+	}
+	req, err := b.request(ctx, r)
+	if err != nil {
+		return api.Order{}, err
+	}
+	if req.HasInputs {
+		if err := b.hold(id, req); err != nil {
+			return api.Order{}, err
+		}
+		return api.Order{
+			Schema: "gpuai.order/v1", ID: id.String(), Name: req.Name, Standing: "inputs", Image: req.Image.Ref, Devices: req.Devices,
+			Rate: api.RateSOL(0), Cap: api.SOL(req.MaxTotal), Steps: []api.Step{}, CreatedAt: time.Now(),
+		}, nil
+	}
+	if _, err := c.Place(ctx, req); err != nil {
+		return api.Order{}, err
+	}
+	return b.Order(ctx, id.String())
+}
+
+func (b *Backend) hold(id market.OrderID, req customer.Request) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, have := b.waiting[id]; !have && len(b.waiting) >= maxWaiting {
+		return &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "create order", Detail: "too many orders wait for their inputs", Hint: "send the inputs of the others first"}
+	}
+	b.waiting[id] = req
+	return nil
+}
+
+// PutInputs implements api.Backend: the archive is rewritten as a safe one while it flows, and counts once it is whole on disk.
+func (b *Backend) PutInputs(ctx context.Context, ref string, r io.Reader) error {
+	c, err := b.customer()
+	if err != nil {
+		return err
+	}
+	id, err := market.ParseOrderID(ref)
+	if err != nil {
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "take inputs", Err: err, Hint: "use the id of the created order"}
+	}
+	b.mu.Lock()
+	req, waits := b.waiting[id]
+	b.mu.Unlock()
+	if !waits {
+		if _, err := c.Order(ref); err != nil {
+			return err
+		}
+		return nil // placed already: a repeat
+	}
+	if err := spool(c.InputsPath(id), r, req.InputBytes); err != nil {
+		return err
+	}
+	if _, err := c.Place(ctx, req); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	delete(b.waiting, id)
+	b.mu.Unlock()
+	return nil
+}
+
+func spool(path string, r io.Reader, limit uint64) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make spool: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".inputs-*")
+	if err != nil {
+		return fmt.Errorf("spool inputs: %w", err)
+	}
+	_, err = spec.Filter(r, f, spec.Limits{Total: limit}, nil)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("spool inputs: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}
+
+// Orders implements api.Backend.
+func (b *Backend) Orders(_ context.Context, all bool) ([]api.Order, error) {
+	c, err := b.customer()
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Order{}
+	for _, v := range c.Orders() {
+		if all || !over(v) {
+			out = append(out, b.order(v))
+		}
+	}
+	return out, nil
+}
+
+// Order implements api.Backend.
+func (b *Backend) Order(_ context.Context, id string) (api.Order, error) {
+	c, err := b.customer()
+	if err != nil {
+		return api.Order{}, err
+	}
+	v, err := c.Order(id)
+	if err != nil {
+		return api.Order{}, err
+	}
+	return b.order(v), nil
+}
+
+// StopOrder implements api.Backend.
+func (b *Backend) StopOrder(ctx context.Context, id string, now bool) error {
+	c, err := b.customer()
+	if err != nil {
+		return err
+	}
+	return c.StopOrder(ctx, id, now)
+}
+
+// GetOutputs implements api.Backend. Error: not-found while there are none.
+func (b *Backend) GetOutputs(_ context.Context, id string, w io.Writer) error {
+	c, err := b.customer()
+	if err != nil {
+		return err
+	}
+	v, err := c.Order(id)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(c.OutputsPath(v.ID))
+	if errors.Is(err, os.ErrNotExist) {
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outputs", Detail: "the order has no outputs, or not yet", Hint: "gpuai show " + v.ID.String()}
+	}
+	if err != nil {
+		return fmt.Errorf("read outputs: %w", err)
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// Receipt implements api.Backend.
+func (b *Backend) Receipt(_ context.Context, id string) (api.Receipt, error) {
+	c, err := b.customer()
+	if err != nil {
+		return api.Receipt{}, err
+	}
+	v, err := c.Order(id)
+	if err != nil {
+		return api.Receipt{}, err
+	}
+	return api.Receipt{Schema: "gpuai.receipt/v1", Order: b.order(v), Lease: v.RawLease, Receipt: v.Receipt, Outcome: v.Outcome, OwnOutcome: v.OwnOutcome}, nil
+}
+
+func (b *Backend) order(v customer.View) api.Order {
+	o := api.Order{
+		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.Name, Standing: v.Standing, Code: v.Code, Detail: v.Detail, Hint: v.Hint,
+		Image: v.Request.Image.Ref, Devices: v.Request.Devices, Rate: api.RateSOL(v.Rate), Cap: api.SOL(v.Request.MaxTotal), Owed: api.SOL(0),
+		Paid: api.SOL(v.Signed), AtRisk: api.SOL(0), CreatedAt: v.Created, Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
+		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished, OutputsReady: v.OutputsReady,
+		OutcomeSignedByBoth: v.BothSigned,
+	}
+	if v.Finished {
+		o.Paid = api.SOL(v.Paid)
+	}
+	if v.Provider != (market.NodeID{}) {
+		o.Provider = v.Provider.String()
+	}
+	if v.Channel != (market.ChannelID{}) {
+		o.Channel = v.Channel.String()
+	}
+	if !v.ReadyAt.IsZero() {
+		o.ReadyAt = &v.ReadyAt
+	}
+	if v.OutputsRoot != ([32]byte{}) {
+		o.OutputsRoot = hex.EncodeToString(v.OutputsRoot[:])
+	}
+	for _, s := range v.Steps {
+		o.Steps = append(o.Steps, api.Step{At: s.At, Phase: s.Phase, Detail: s.Detail})
+	}
+	if m := v.Lease; m != nil {
+		o.LeaseID, o.State, o.Cause = m.ID.String(), m.State.String(), m.Cause
+		o.Owed, o.OwnMS, o.BillableMS, o.ReceiptSeq = api.SOL(m.Claim), int64(m.Meter.BillableMS), int64(m.ClaimMS), m.ReceiptSeq
+		if m.Exited {
+			exit := int(m.Exit)
+			o.ExitCode = &exit
+		}
+		if m.Fault != 0 {
+			o.Fault = m.Fault.String()
+		}
+		if m.State.Live() {
+			o.AtRisk = api.SOL(b.atRisk(m.Terms.Rate, m.Terms.Devices, m.Terms.Away))
+		}
+	}
+	return o
+}

@@ -1,0 +1,105 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// View is the role as people see it.
+type View struct {
+	Selling          bool
+	Payout, FeePayer market.Address
+	Devices          []DeviceView
+	Live             int
+	Earned           market.Amount // covered by vouchers on disk, of the leases that the store still holds
+}
+
+// DeviceView is one device. State: free, leased, clearing, quarantined or withdrawn; Lease is zero when there is none.
+type DeviceView struct {
+	ID    market.DeviceID
+	Class string
+	State string
+	Lease market.LeaseID
+	Rate  market.Rate
+}
+
+// LeaseView is one lease of the selling side.
+type LeaseView struct {
+	Lease    market.Lease
+	Customer market.NodeID
+}
+
+var deviceWords = map[devState]string{0: "free", devFree: "free", devLeased: "leased", devClearing: "clearing", devQuarantined: "quarantined", devWithdrawn: "withdrawn"}
+
+// View returns the role's state now.
+func (p *Provider) View() View {
+	leases := p.Leases()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v := View{Selling: p.selling, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
+	for i, d := range p.devices {
+		row := p.rows[p.deviceIDs[i]]
+		dv := DeviceView{ID: p.deviceIDs[i], Class: d.Class, State: deviceWords[row.State], Rate: p.rateOf(market.DeviceGroup{Class: d.Class})}
+		if row.State == devLeased || row.State == devClearing {
+			dv.Lease = row.Lease
+		}
+		v.Devices = append(v.Devices, dv)
+	}
+	for _, l := range leases {
+		v.Earned += l.Lease.Paid
+		if l.Lease.State.Live() {
+			v.Live++
+		}
+	}
+	return v
+}
+
+// Leases lists what the node holds, oldest first.
+func (p *Provider) Leases() []LeaseView {
+	p.mu.Lock()
+	runs := make([]*leaseRun, 0, len(p.leases))
+	for _, l := range p.leases {
+		runs = append(runs, l)
+	}
+	p.mu.Unlock()
+	out := make([]LeaseView, len(runs))
+	for i, l := range runs {
+		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer}
+	}
+	slices.SortFunc(out, func(a, b LeaseView) int { return a.Lease.Accepted.Compare(b.Lease.Accepted) })
+	return out
+}
+
+// EndLeases stops the sale, ends each live lease as the provider and waits until none is live. Errors: ctx's.
+func (p *Provider) EndLeases(ctx context.Context) error {
+	p.SetSelling(false)
+	p.mu.Lock()
+	runs := make([]*leaseRun, 0, len(p.leases))
+	for _, l := range p.leases {
+		runs = append(runs, l)
+	}
+	p.mu.Unlock()
+	var errs []error
+	for _, l := range runs {
+		if l.actor.Lease().State.Live() {
+			if err := l.actor.Do(ctx, market.StopAsked{By: market.ProviderSide, Code: "provider-stop"}); err != nil && !errors.Is(err, market.ErrIllegal) {
+				errs = append(errs, err)
+			}
+			l.poke()
+		}
+	}
+	for _, l := range runs {
+		for l.actor.Lease().State.Live() {
+			select {
+			case <-ctx.Done():
+				return errors.Join(append(errs, ctx.Err())...)
+			case <-time.After(settleEvery):
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
