@@ -1,11 +1,13 @@
 package localnet_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"testing"
 
 	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
 )
 
 // A keypair as Channel would satisfy System without the program's own signature: its address would stand for no terms and could live twice,
@@ -100,4 +102,24 @@ func TestArithmetic_ImpossibleStates_PayNothing(t *testing.T) {
 	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayee(d))
 	c.setAccount(pub(d.payee), math.MaxUint64-400_000, nil, systemProgram)
 	c.ok(one(d.relay), c.payPayee(d))
+}
+
+// Only the precompile has checked a signature. Another program without accounts and with as many bytes, which also succeeds, proves nothing:
+// the one guard between a forger and every Channel.
+func TestVoucher_LookAlikeProgram_ProvesNothing(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	d := c.opened(1_000_000)
+	raw, err := market.ParseBase58("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr", 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memo := ix{program: addr(raw), data: bytes.Repeat([]byte{'a'}, 162)}
+	c.ok(one(d.relay), memo) // it succeeds
+	c.refused(escrow.CodeNoSignature, one(d.relay), memo, c.record(d))
+	c.refused(escrow.CodeNoSignature, one(d.relay), memo, c.claim(d))
+	c.refused(escrow.CodeNoSignature, one(d.payer), memo, c.releaseIx(d, pub(d.payer)))
+	if s := c.state(d.id); s.Settled != 0 || s.Status != escrow.StatusOpen {
+		t.Errorf("settled %d, %s", s.Settled, s.Status)
+	}
 }
