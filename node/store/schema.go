@@ -1,10 +1,12 @@
 // Package store keeps a node's truth in one bbolt file.
 //
-// Invariants: Commit returns nil only once the change is on disk; guards that fail refuse their own Change and no other; values are copied
-// out. Concurrency: any goroutine; one committer writes, what queues during a commit joins the next. Persistence: state.db, below.
+// Invariants: Commit returns nil only once the change is on disk; guards that fail refuse their own Change and no other; after a failed
+// sync nothing more is acknowledged or read; values are copied out. Concurrency: any goroutine; one committer writes, what queues during a
+// commit joins the next. Persistence: state.db, below; it is private to its user, locked by one process, and checked before it is used.
 // Next: store.go, docs/flows/crash.md.
 //
 //	meta      "schema"                    -> version u32
+//	          "clean"                     -> present while the store is closed in order
 //	orders    OrderID                     -> order row
 //	leases    LeaseID                     -> lease row (state, documents)
 //	channels  ChannelID                   -> channel row (account, vouchers, release)
@@ -17,6 +19,8 @@
 //	peers     NodeID                      -> peer record
 //	events    sequence u64                -> what happened (state, money, security)
 package store
+
+import "slices"
 
 // Buckets of the store.
 const (
@@ -38,5 +42,13 @@ var buckets = []string{
 	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketOwnChannels, BucketDevices, BucketDebts, BucketChain, BucketJobs, BucketOffers, BucketPeers, BucketEvents,
 }
 
+func isBucket(name string) bool { return slices.Contains(buckets, name) }
+
 // schemaVersion is written at creation; a newer file is refused.
 const schemaVersion = 1
+
+// Keys of the bucket meta.
+const (
+	keySchema = "schema"
+	keyClean  = "clean"
+)

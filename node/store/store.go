@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,249 +10,190 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/gpuai/gpuai/market"
 )
 
-// Limits of group commit: what one transaction takes, and how many callers may queue before they block.
-const (
-	maxGroup      = 1024
-	maxGroupBytes = 1 << 20
-	queueSize     = 4096
-	maxKeys       = 4096
-)
+// lockWait is how long Open waits for another process to let go of the file.
+const lockWait = time.Second
 
-// Errors of Commit.
+// Errors of a Store.
 var (
 	ErrGuard    = errors.New("guard failed")
 	ErrDead     = errors.New("store is dead after a failed sync; restart the node")
 	ErrDiskFull = errors.New("disk is full")
 	ErrClosed   = errors.New("store is closed")
+	ErrTooLarge = errors.New("change is too large")
 )
 
-// Guard demands that a key holds Want; nil: that it is absent.
-type Guard struct {
-	Bucket    string
-	Key, Want []byte
-}
-
-// Put writes a value; Ref names a key.
-type (
-	Put struct {
-		Bucket     string
-		Key, Value []byte
-	}
-	Ref struct {
-		Bucket string
-		Key    []byte
-	}
-)
-
-// Change is one atomic step, as data: guards first, then deletes and puts.
-type Change struct {
-	Guards  []Guard
-	Puts    []Put
-	Deletes []Ref
-}
-
-func (c Change) size() (n int) {
-	for _, p := range c.Puts {
-		n += len(p.Key) + len(p.Value)
-	}
-	return n
-}
-
-type request struct {
-	c    Change
-	done chan error
-}
+// updater runs a function in a write transaction and commits it: bolt.DB.Update, or a test's version that fails.
+type updater func(func(*bolt.Tx) error) error
 
 // Store is an open state.db. Use Open; Close waits for the committer.
 type Store struct {
-	db    *bolt.DB
-	queue chan request
-	mu    sync.RWMutex // closed and dead against senders
-	close bool
-	dead  error
-	wg    sync.WaitGroup
+	db      *bolt.DB
+	update  updater
+	queue   chan request
+	unclean bool
+	wg      sync.WaitGroup
+
+	mu     sync.RWMutex // closed against senders: the committer never takes it
+	closed bool
+
+	dead    chan struct{} // closed after a failed sync
+	deadErr error         // valid once dead is closed
 }
 
-// Open opens or creates path (0600, parent 0700), locks it for this process, and checks the schema.
-// Errors: *market.Error version-mismatch (newer schema), conflict (another process holds it), internal (damage).
-func Open(path string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("create data folder: %w", err)
+// Open opens or creates path (0600, parent 0700), locks it for this process, checks its schema and, up to 256 MiB, every page in use.
+// Errors: *market.Error node-running (another process holds it), version-mismatch (newer schema), data-dir-open (readable by others),
+// store-damaged.
+func Open(path string) (*Store, error) { return openWith(path, func(u updater) updater { return u }) }
+
+func openWith(path string, wrap func(updater) updater) (*Store, error) {
+	fresh, err := prepareFolder(path)
+	if err != nil {
+		return nil, err
 	}
-	opt := &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoFreelistSync: true}
+	if !fresh {
+		if err := checkFile(path); err != nil {
+			return nil, err
+		}
+	}
+	opt := &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true}
 	if runtime.GOOS != "windows" { // there it would be a file of that size
 		opt.InitialMmapSize = 256 << 20
 	}
-	db, err := bolt.Open(path, fs.FileMode(0o600), opt)
-	if errors.Is(err, bolt.ErrTimeout) {
-		return nil, &market.Error{Code: "node-running", Kind: market.KindConflict, Op: "open store", Detail: path, Hint: "another node uses this data folder: gpuai node stop"}
-	}
+	db, err := openBolt(path, opt)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, err)
+		return nil, err
 	}
-	s := &Store{db: db, queue: make(chan request, queueSize)}
+	s := &Store{db: db, update: wrap(db.Update), queue: make(chan request, queueSize), dead: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if fresh {
+		if err := syncFolder(filepath.Dir(path)); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
 	s.wg.Go(s.commitLoop)
 	return s, nil
 }
 
+// openBolt names what went wrong; bbolt panics on some damage.
+func openBolt(path string, opt *bolt.Options) (db *bolt.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(path, fmt.Sprint(r))
+		}
+	}()
+	db, err = bolt.Open(path, fs.FileMode(0o600), opt)
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, &market.Error{Code: "node-running", Kind: market.KindConflict, Op: "open store", Detail: path, Hint: "another node uses this data folder: gpuai node stop"}
+	case errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum):
+		return nil, damaged(path, err.Error())
+	case err != nil:
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// prepareFolder makes the folder, or refuses one that others can read: amounts, peers and documents are the user's own business.
+func prepareFolder(path string) (fresh bool, err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return false, fmt.Errorf("create data folder: %w", err)
+	}
+	for _, x := range []struct{ name, mode string }{{dir, "700"}, {path, "600"}} {
+		info, err := os.Stat(x.name)
+		if errors.Is(err, fs.ErrNotExist) && x.name == path {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("open store: %w", err)
+		}
+		if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // its modes say nothing
+			return false, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "open store", Detail: x.name + " is open to others", Hint: "chmod " + x.mode + " " + x.name}
+		}
+		fresh = x.name == path && info.Size() == 0
+	}
+	return fresh, nil
+}
+
+// syncFolder makes the new file's name survive a power cut.
+func syncFolder(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // folders cannot be synced
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync data folder: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync data folder: %w", err)
+	}
+	return nil
+}
+
+// prepare creates buckets, checks the schema and takes the mark of a clean end away.
 func (s *Store) prepare() error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		for _, b := range buckets {
 			if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
-				return err
+				return fmt.Errorf("create bucket %s: %w", b, err)
 			}
 		}
 		meta := tx.Bucket([]byte(BucketMeta))
-		v := meta.Get([]byte("schema"))
+		v := meta.Get([]byte(keySchema))
 		if v == nil {
-			return meta.Put([]byte("schema"), binary.BigEndian.AppendUint32(nil, schemaVersion))
+			return meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion))
 		}
-		if got := binary.BigEndian.Uint32(v); got > schemaVersion {
-			return &market.Error{Code: "version-mismatch", Kind: market.KindConflict, Op: "open store", Detail: fmt.Sprintf("schema %d, this program knows %d", got, schemaVersion), Hint: "use the newer gpuai"}
-		}
-		return nil
+		s.unclean = meta.Get([]byte(keyClean)) == nil
+		return meta.Delete([]byte(keyClean))
 	})
 }
 
-// Commit applies c; nil means on disk. A cancelled ctx does not take a queued Change back. Errors: ErrGuard, ErrDiskFull, ErrDead, ErrClosed.
-func (s *Store) Commit(ctx context.Context, c Change) error {
-	if len(c.Guards)+len(c.Puts)+len(c.Deletes) > maxKeys {
-		return fmt.Errorf("change of more than %d keys", maxKeys)
-	}
-	r := request{c: c, done: make(chan error, 1)}
-	s.mu.RLock()
-	if s.close || s.dead != nil {
-		s.mu.RUnlock()
-		if s.dead != nil {
-			return ErrDead
-		}
-		return ErrClosed
-	}
+// Unclean reports whether the last user of an existing store ended without Close. The newest commit may then be missing if the disk lied:
+// peers repeat their last message, and a Release may have been forgotten.
+func (s *Store) Unclean() bool { return s.unclean }
+
+// Dead is closed after a failed sync: the node must restart, only the disk has the truth.
+func (s *Store) Dead() <-chan struct{} { return s.dead }
+
+func (s *Store) die(err error) {
+	s.deadErr = fmt.Errorf("%w: %w", ErrDead, err)
+	close(s.dead)
+}
+
+// alive returns ErrDead after a failed sync.
+func (s *Store) alive() error {
 	select {
-	case s.queue <- r:
-		s.mu.RUnlock()
-	case <-ctx.Done():
-		s.mu.RUnlock()
-		return ctx.Err()
-	}
-	return <-r.done
-}
-
-// commitLoop takes what queued during the last commit, at most one group, and commits it at once: self-clocked, no timer.
-func (s *Store) commitLoop() {
-	for first := range s.queue {
-		group, size := []request{first}, first.c.size()
-		for len(group) < maxGroup && size < maxGroupBytes {
-			select {
-			case r, ok := <-s.queue:
-				if ok {
-					group, size = append(group, r), size+r.c.size()
-					continue
-				}
-			default:
-			}
-			break
-		}
-		s.commit(group)
-	}
-}
-
-func (s *Store) commit(group []request) {
-	results := make([]error, len(group))
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		for i, r := range group {
-			if results[i] = check(tx, r.c); results[i] != nil {
-				continue
-			}
-			if err := apply(tx, r.c); err != nil {
-				return err
-			}
-		}
+	case <-s.dead:
+		return s.deadErr
+	default:
 		return nil
-	})
-	if errors.Is(err, syscall.ENOSPC) {
-		err = ErrDiskFull
-	} else if err != nil {
-		// A failed sync may have lost pages that a second one reports as written: only a restart tells the truth.
-		s.mu.Lock()
-		s.dead = err
-		s.mu.Unlock()
-		err = fmt.Errorf("%w: %w", ErrDead, err)
-	}
-	for i, r := range group {
-		if err != nil {
-			results[i] = err
-		}
-		r.done <- results[i]
 	}
 }
 
-func check(tx *bolt.Tx, c Change) error {
-	for _, g := range c.Guards {
-		b := tx.Bucket([]byte(g.Bucket))
-		if b == nil {
-			return fmt.Errorf("no bucket %q", g.Bucket)
-		}
-		if got := b.Get(g.Key); (got == nil) != (g.Want == nil) || !bytes.Equal(got, g.Want) {
-			return fmt.Errorf("%w: %s/%x", ErrGuard, g.Bucket, g.Key)
-		}
-	}
-	for _, p := range c.Puts {
-		if tx.Bucket([]byte(p.Bucket)) == nil || len(p.Key) == 0 {
-			return fmt.Errorf("no bucket %q or empty key", p.Bucket)
-		}
-	}
-	return nil
-}
-
-func apply(tx *bolt.Tx, c Change) error {
-	for _, d := range c.Deletes {
-		if b := tx.Bucket([]byte(d.Bucket)); b != nil {
-			if err := b.Delete(d.Key); err != nil {
-				return err
-			}
-		}
-	}
-	for _, p := range c.Puts {
-		if err := tx.Bucket([]byte(p.Bucket)).Put(p.Key, p.Value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Get returns a copy of a value, nil if absent.
+// Get returns a copy of a value, nil if absent. Errors: ErrDead, an unknown bucket.
 func (s *Store) Get(bucket string, key []byte) (v []byte, err error) {
-	err = s.db.View(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte(bucket))
-		if b == nil {
-			return fmt.Errorf("no bucket %q", bucket)
-		}
+	err = s.view(bucket, func(b *bolt.Bucket) error {
 		v = bytes.Clone(b.Get(key))
 		return nil
 	})
 	return v, err
 }
 
-// Scan calls f for copies of all entries below prefix in key order, outside the read transaction, so f may Commit.
+// Scan calls f for copies of all entries below prefix in key order, outside the read transaction, so f may Commit. Errors: ErrDead, an
+// unknown bucket, f's own, which ends the scan.
 func (s *Store) Scan(bucket string, prefix []byte, f func(key, value []byte) error) error {
 	var keys, values [][]byte
-	err := s.db.View(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte(bucket))
-		if b == nil {
-			return fmt.Errorf("no bucket %q", bucket)
-		}
+	err := s.view(bucket, func(b *bolt.Bucket) error {
 		c := b.Cursor()
 		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			keys, values = append(keys, bytes.Clone(k)), append(values, bytes.Clone(v))
@@ -266,16 +206,41 @@ func (s *Store) Scan(bucket string, prefix []byte, f func(key, value []byte) err
 	return err
 }
 
-// Close commits what is queued and closes the file.
+// view reads one bucket. A dead store is not read: what it shows may not be on disk.
+func (s *Store) view(bucket string, f func(*bolt.Bucket) error) error {
+	if err := s.alive(); err != nil {
+		return err
+	}
+	err := s.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bucket))
+		if b == nil {
+			return fmt.Errorf("no bucket %q", bucket)
+		}
+		return f(b)
+	})
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
+}
+
+// Close commits what is queued, marks the end as clean and closes the file.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	if s.close {
+	if s.closed {
 		s.mu.Unlock()
 		return nil
 	}
-	s.close = true
+	s.closed = true
 	close(s.queue)
 	s.mu.Unlock()
 	s.wg.Wait()
-	return s.db.Close()
+	if s.alive() != nil {
+		return s.db.Close()
+	}
+	err := s.update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(BucketMeta)).Put([]byte(keyClean), []byte{1}) })
+	if isDiskFull(err) {
+		err = nil // the mark is a favour to the next start
+	}
+	return errors.Join(err, s.db.Close())
 }

@@ -1,0 +1,257 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Limits of group commit: what one transaction takes, and how many callers may queue before they block.
+const (
+	maxGroup      = 1024
+	maxGroupBytes = 1 << 20
+	queueSize     = 4096
+)
+
+// Limits of one Change.
+const (
+	maxKeys        = 4096
+	maxChangeBytes = maxGroupBytes
+)
+
+// Guard demands that a key holds Want; nil: that it is absent.
+type Guard struct {
+	Bucket    string
+	Key, Want []byte
+}
+
+// Put writes a value; Ref names a key.
+type (
+	Put struct {
+		Bucket     string
+		Key, Value []byte
+	}
+	Ref struct {
+		Bucket string
+		Key    []byte
+	}
+)
+
+// Change is one atomic step, as data: guards first, then deletes and puts. At most 4,096 keys and 1 MiB. It must not be changed until
+// Commit has returned.
+type Change struct {
+	Guards  []Guard
+	Puts    []Put
+	Deletes []Ref
+}
+
+func (c Change) size() (n int) {
+	for _, g := range c.Guards {
+		n += len(g.Key) + len(g.Want)
+	}
+	for _, p := range c.Puts {
+		n += len(p.Key) + len(p.Value)
+	}
+	for _, d := range c.Deletes {
+		n += len(d.Key)
+	}
+	return n
+}
+
+// validate finds what bbolt would refuse, before it could take the rest of a group down with it.
+func (c Change) validate() error {
+	if n := len(c.Guards) + len(c.Puts) + len(c.Deletes); n > maxKeys {
+		return fmt.Errorf("%w: %d keys, limit %d", ErrTooLarge, n, maxKeys)
+	}
+	if n := c.size(); n > maxChangeBytes {
+		return fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, n, maxChangeBytes)
+	}
+	one := func(bucket string, key []byte) error {
+		if !isBucket(bucket) {
+			return fmt.Errorf("no bucket %q", bucket)
+		}
+		if len(key) == 0 || len(key) > bolt.MaxKeySize {
+			return fmt.Errorf("key of %d bytes in %s", len(key), bucket)
+		}
+		return nil
+	}
+	for _, g := range c.Guards {
+		if err := one(g.Bucket, g.Key); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.Puts {
+		if err := one(p.Bucket, p.Key); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.Deletes {
+		if err := one(d.Bucket, d.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type request struct {
+	c    Change
+	size int
+	done chan error
+}
+
+// Commit applies c; nil means on disk. A cancelled ctx does not take a queued Change back. Errors: ErrGuard, ErrDiskFull (nothing was
+// changed, smaller or overwriting changes may pass), ErrDead, ErrClosed, ErrTooLarge, an unknown bucket.
+func (s *Store) Commit(ctx context.Context, c Change) error {
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	r := request{c: c, size: c.size(), done: make(chan error, 1)}
+	if err := s.enqueue(ctx, r); err != nil {
+		return err
+	}
+	return <-r.done
+}
+
+// enqueue holds the lock while it waits for a place, so that Close cannot close the queue below it; the committer goes on meanwhile.
+func (s *Store) enqueue(ctx context.Context, r request) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.queue <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// commitLoop takes what queued during the last commit, at most one group, and commits it at once: self-clocked, no timer.
+func (s *Store) commitLoop() {
+	var left *request
+	for {
+		var group []request
+		if left != nil {
+			group, left = []request{*left}, nil
+		} else if r, ok := <-s.queue; ok {
+			group = []request{r}
+		} else {
+			return
+		}
+		group, left = s.fill(group)
+		s.commit(group)
+	}
+}
+
+// fill adds what waits to the group; left is the first one that does not fit.
+func (s *Store) fill(group []request) (full []request, left *request) {
+	size := group[0].size
+	for len(group) < maxGroup {
+		select {
+		case r, ok := <-s.queue:
+			if !ok {
+				return group, nil
+			}
+			if size += r.size; size > maxGroupBytes {
+				return group, &r
+			}
+			group = append(group, r)
+		default:
+			return group, nil
+		}
+	}
+	return group, nil
+}
+
+// commit writes one group and answers its callers.
+func (s *Store) commit(group []request) {
+	results := make([]error, len(group))
+	err := s.alive() // a second sync may report pages as written that the first one lost
+	if err == nil {
+		err = s.write(group, results)
+		switch {
+		case err == nil:
+		case isDiskFull(err) && len(group) > 1:
+			for _, r := range group { // one that needs no room shall not fail for one that does
+				s.commit([]request{r})
+			}
+			return
+		case isDiskFull(err):
+			err = fmt.Errorf("%w: %w", ErrDiskFull, err)
+		default:
+			s.die(err)
+			err = s.alive()
+		}
+	}
+	for i, r := range group {
+		if err != nil {
+			results[i] = err
+		}
+		r.done <- results[i]
+	}
+}
+
+// write commits the Changes whose guards hold; results get the refusals of the others.
+func (s *Store) write(group []request, results []error) error {
+	return s.update(func(tx *bolt.Tx) error {
+		for i, r := range group {
+			if results[i] = check(tx, r.c); results[i] != nil {
+				continue
+			}
+			if err := apply(tx, r.c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func check(tx *bolt.Tx, c Change) error {
+	for _, g := range c.Guards {
+		got := tx.Bucket([]byte(g.Bucket)).Get(g.Key)
+		if (got == nil) != (g.Want == nil) || !bytes.Equal(got, g.Want) {
+			return fmt.Errorf("%w: %s/%x", ErrGuard, g.Bucket, g.Key)
+		}
+	}
+	return nil
+}
+
+func apply(tx *bolt.Tx, c Change) error {
+	for _, d := range c.Deletes {
+		if err := tx.Bucket([]byte(d.Bucket)).Delete(d.Key); err != nil {
+			return fmt.Errorf("delete %s/%x: %w", d.Bucket, d.Key, err)
+		}
+	}
+	for _, p := range c.Puts {
+		if err := tx.Bucket([]byte(p.Bucket)).Put(p.Key, p.Value); err != nil {
+			return fmt.Errorf("put %s/%x: %w", p.Bucket, p.Key, err)
+		}
+	}
+	return nil
+}
+
+// isDiskFull reports a write that found no room, after which bbolt has rolled back and the file is as before. A sync that finds no room
+// is another thing: pages may be lost.
+func isDiskFull(err error) bool {
+	if err == nil {
+		return false
+	}
+	noRoom := errors.Is(err, syscall.ENOSPC) || errors.Is(err, errQuota)
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return noRoom && (p.Op == "write" || p.Op == "truncate")
+	}
+	// bbolt does not wrap the error of the file's growth.
+	return strings.HasPrefix(err.Error(), "file resize error:") &&
+		(strings.HasSuffix(err.Error(), syscall.ENOSPC.Error()) || strings.HasSuffix(err.Error(), errQuota.Error()))
+}
