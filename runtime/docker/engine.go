@@ -69,6 +69,7 @@ type Engine struct {
 	execs map[job.Key]int
 
 	readyMu sync.Mutex
+	probeMu sync.Mutex
 	ready   *prepared
 }
 

@@ -163,14 +163,14 @@ func TestGuard_Killed_EndsTheJob(t *testing.T) {
 	}
 }
 
-func TestProbe_Standard_IsStrong(t *testing.T) {
+func TestSellable_Standard_IsStrong(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	rep, err := f.e.Probe(t.Context())
+	rep, err := f.e.Sellable(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", rep)
-	if len(rep.Weak) > 0 {
-		t.Errorf("weak: %v", rep.Weak)
+	if len(rep.Weak) > 0 || !rep.Egress {
+		t.Errorf("weak: %v; egress: %s", rep.Weak, rep.EgressDetail)
 	}
 }

@@ -46,7 +46,7 @@ func (e *Engine) loadTools(ctx context.Context) (*prepared, error) {
 		return nil, engineError("fill volume", fmt.Errorf("%w %w", err, rerr))
 	}
 	p := &prepared{tools: id, volume: vol}
-	lim, err := e.runProbe(ctx, p, guard.ProbeConfig{}, "none")
+	lim, err := e.runProbe(ctx, p, "limits", guard.ProbeConfig{}, "none")
 	if err != nil {
 		return nil, err
 	}
@@ -87,23 +87,8 @@ func (e *Engine) toolsImage(ctx context.Context, t sandbox.Tools) (string, error
 	return id, nil
 }
 
-// Probe runs the probe under the job's profile and returns what the sandbox really is. Weak empty: as strong as the profile says.
-// Errors: *market.Error sandbox-missing, engine-error.
-func (e *Engine) Probe(ctx context.Context) (guard.ProbeReport, error) {
-	p, err := e.prepare(ctx)
-	if err != nil {
-		return guard.ProbeReport{}, err
-	}
-	return e.runProbe(ctx, p, guard.ProbeConfig{Memory: probeMemory, Pids: probePids}, "none")
-}
-
-const (
-	probeMemory = 256 << 20
-	probePids   = 4096
-)
-
 // runProbe runs the probe in a container of the tools' own image and the job's profile.
-func (e *Engine) runProbe(ctx context.Context, p *prepared, cfg guard.ProbeConfig, network string) (guard.ProbeReport, error) {
+func (e *Engine) runProbe(ctx context.Context, p *prepared, what string, cfg guard.ProbeConfig, network string) (guard.ProbeReport, error) {
 	var rep guard.ProbeReport
 	arg, err := json.Marshal(cfg)
 	if err != nil {
@@ -113,7 +98,7 @@ func (e *Engine) runProbe(ctx context.Context, p *prepared, cfg guard.ProbeConfi
 	if err != nil {
 		return rep, err
 	}
-	name := e.prefix() + "probe"
+	name := e.prefix() + what
 	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
 	out, err := e.runOnce(ctx, name, c, host)
 	if err != nil {

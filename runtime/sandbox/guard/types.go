@@ -78,6 +78,9 @@ type ProbeReport struct {
 	Reached  []string          `json:"reached"`
 	Reserved []string          `json:"reserved"` // variables that must not be there
 	Weak     []string          `json:"weak"`
+	// Set by the node: whether a guard came up here, so that egress web and any can be offered, or why not.
+	Egress       bool   `json:"egress"`
+	EgressDetail string `json:"egress_detail,omitempty"`
 }
 
 // ProbeConfig tells the probe what must be unreachable ("ip:port") and whether a name must resolve.
