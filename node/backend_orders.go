@@ -323,10 +323,7 @@ func (b *Backend) order(v customer.View) api.Order {
 	if m := v.Lease; m != nil {
 		o.LeaseID, o.State, o.Cause = m.ID.String(), m.State.String(), m.Cause
 		o.Owed, o.OwnMS, o.BillableMS, o.ReceiptSeq = api.SOL(m.Claim), int64(m.Meter.BillableMS), int64(m.ClaimMS), m.ReceiptSeq
-		if m.Exited {
-			exit := int(m.Exit)
-			o.ExitCode = &exit
-		}
+		o.ExitCode = exitOf(m)
 		if m.Fault != 0 {
 			o.Fault = m.Fault.String()
 		}
@@ -335,4 +332,13 @@ func (b *Backend) order(v customer.View) api.Order {
 		}
 	}
 	return o
+}
+
+// exitOf is the job's exit code as the provider told it; nil while the job has not ended by itself and no code was told.
+func exitOf(m *market.Lease) *int {
+	exit := int(m.Exit)
+	if m.State.Live() || exit == 0 && m.Code != "completed" {
+		return nil
+	}
+	return &exit
 }
