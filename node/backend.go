@@ -147,7 +147,19 @@ func (b *Backend) Logs(ctx context.Context, id string, since time.Time, follow b
 	if err != nil {
 		return err
 	}
-	return c.Logs(ctx, id, since, follow, f)
+	got := false
+	err = c.Logs(ctx, id, since, follow, func(stream uint8, t time.Time, data []byte) error {
+		got = true
+		return f(stream, t, data)
+	})
+	if err == nil || !follow || !got || ctx.Err() != nil {
+		return err
+	}
+	// The provider removes the container soon after the end, so a follower may hear "no container" instead of the end.
+	if v, e := c.Order(id); e == nil && v.Lease != nil && !v.Lease.State.Live() {
+		return nil
+	}
+	return err
 }
 
 // Exec implements api.Backend.
