@@ -6,12 +6,37 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: help setup test check itest race bench program
+.PHONY: help setup build dist demo test check itest race bench program
+
+VERSION := 0.1.0
+GO_FLAGS := -trimpath -buildvcs=false
+STATIC := CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build $(GO_FLAGS) -ldflags='-s -w -buildid='
+# Full with a C compiler (GPUs are measured), else light: it buys, and sells its CPU.
+CGO := $(if $(shell command -v cc),1,0)
+
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: ## install what is missing
 	@.ci/setup
+
+build: ## bin/gpuai with the sandbox helper and the sample job inside
+	@bash runtime/sandbox/build.sh
+	@mkdir -p bin && $(STATIC) -o bin/sample ./cmd/sample && gzip -9 -n -c bin/sample >bin/sample.gz
+	@cmp -s bin/sample.gz cmd/gpuai/demo/bin/sample.gz || cp bin/sample.gz cmd/gpuai/demo/bin/sample.gz
+	CGO_ENABLED=$(CGO) go build $(GO_FLAGS) -ldflags='-s -w' -o bin/gpuai ./cmd/gpuai
+
+demo: setup build ## a whole market on loopback: one job found, run, paid and refunded, each step proved; needs root for an own engine
+	@host="$${DOCKER_HOST:-}"; own=; \
+	if [ -z "$$host" ] && ! docker info >/dev/null 2>&1; then host="$$(.ci/dockerd start)"; own=1; fi; \
+	if [ -n "$$host" ]; then export DOCKER_HOST="$$host"; fi; \
+	rc=0; bin/gpuai demo || rc=$$?; if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
+
+dist: build ## dist/gpuai_VERSION_linux_amd64.tar.gz: binary, unit, example settings, README, LICENSE; same sources, same bytes
+	@rm -rf dist/gpuai && mkdir -p dist/gpuai && cp bin/gpuai README.md LICENSE cmd/gpuai/gpuai.service dist/gpuai/
+	@bin/gpuai config example >dist/gpuai/config.toml
+	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C dist -cf - gpuai | gzip -9 -n >dist/gpuai_$(VERSION)_linux_amd64.tar.gz
+	@rm -rf dist/gpuai
 
 test: setup ## unit, property, simulated-network and on-ledger tests
 	go test ./...
