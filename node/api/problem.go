@@ -91,7 +91,11 @@ var codes = map[string]row{
 	"interrupted":           {499, 130, "you", "interrupted"},
 	"doctor-failed":         {409, 9, "node", "doctor found failures"},
 	"node-already-running":  {409, 1, "you", "a node is running already"},
-	"job-ended-before-done": {409, 1, "none", "the job ended"},
+	"role-off":              {409, 1, "you", "the node does not have this role"},
+	"lease-live":            {409, 1, "none", "a job still needs it"},
+	"airdrop-refused":       {503, 1, "chain", "the faucet gave nothing"},
+	"not-confirmed":         {409, 1, "you", "not confirmed"},
+	"needs-build":           {409, 1, "you", "this binary lacks a part"},
 }
 
 var kinds = map[market.Kind]row{
@@ -139,7 +143,7 @@ func ProblemOf(err error) (p Problem) {
 		}
 	}
 	if code == "" {
-		code, why, hint = "internal", "see the node's log", "gpuai node start --foreground shows it"
+		code, why, hint = "internal", "", "see node.log in the node's data folder"
 	}
 	r, known := codes[code]
 	if !known {

@@ -121,13 +121,22 @@ func (s *server) answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := f(r)
 		if err != nil {
-			s.log.Debug("Request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+			s.fail(r, err)
 			writeProblem(w, err)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(v) // the caller is gone if this fails
 	}
+}
+
+// fail logs a failed request; what carries no code is our own fault, and its text goes nowhere else.
+func (s *server) fail(r *http.Request, err error) {
+	level := slog.LevelDebug
+	if market.CodeOf(err) == "" && r.Context().Err() == nil {
+		level = slog.LevelError
+	}
+	s.log.Log(r.Context(), level, "Request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 }
 
 // counted knows whether bytes went out: after that an error can only cut the connection.
@@ -146,6 +155,7 @@ func (s *server) outputs(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-tar")
 	c := &counted{ResponseWriter: w}
 	if err := s.b.GetOutputs(r.Context(), r.PathValue("id"), c); err != nil {
+		s.fail(r, err)
 		if c.n > 0 {
 			panic(http.ErrAbortHandler) // net/http's way to cut a started answer; it is not logged
 		}

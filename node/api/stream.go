@@ -40,6 +40,9 @@ func (s *server) logs(w http.ResponseWriter, r *http.Request) {
 		}
 		return nil
 	})
+	if err != nil {
+		s.fail(r, err)
+	}
 	fw.end(0, err)
 }
 
@@ -71,6 +74,9 @@ func (s *server) exec(w http.ResponseWriter, r *http.Request) {
 	})
 	fw := &frameWriter{w: conn}
 	exit, err := s.b.Exec(ctx, r.PathValue("id"), argv, tty, in, fw.write)
+	if err != nil {
+		s.fail(r, err)
+	}
 	fw.end(exit, err)
 	_ = in.Close()
 	_ = conn.Close() // wakes the reader

@@ -24,7 +24,11 @@ func engine(ctx context.Context, in Input) []Finding {
 	for _, fact := range e.Doctor(ctx) {
 		f := ok(fact.Name + ": " + fact.Value)
 		if fact.Level != OK {
-			f = found(fact.Code, f.Actual, fact.Fix)
+			fix := fact.Fix
+			if _, known := lookup(fact.Code); known {
+				fix = "" // the table's
+			}
+			f = found(fact.Code, f.Actual, fix)
 			f.Level = fact.Level
 			if f.Level == Warn && f.Effect == "no-sell" {
 				f.Effect = "none" // allowed on a local network

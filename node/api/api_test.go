@@ -1,0 +1,340 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// fake answers what a test needs; a method that it lacks fails the test by a nil call.
+type fake struct {
+	Backend
+	order   Order
+	request OrderRequest
+	inputs  []byte
+	calls   []string
+	fail    error
+}
+
+func (f *fake) call(name string, a ...any) error {
+	f.calls = append(f.calls, strings.TrimSpace(name+" "+fmt.Sprintln(a...)))
+	return f.fail
+}
+
+func (f *fake) Status(context.Context) (Status, error) {
+	return Status{Schema: "gpuai.status/v1", PeerID: "p"}, f.fail
+}
+func (f *fake) Offers(context.Context) ([]Offer, error) { return nil, f.fail }
+func (f *fake) Orders(_ context.Context, all bool) ([]Order, error) {
+	return []Order{f.order}, f.call("orders", all)
+}
+func (f *fake) Order(_ context.Context, id string) (Order, error) {
+	return f.order, f.call("order", id)
+}
+func (f *fake) CreateOrder(_ context.Context, r OrderRequest) (Order, error) {
+	f.request = r
+	return f.order, f.fail
+}
+func (f *fake) PutInputs(_ context.Context, id string, r io.Reader) (err error) {
+	f.inputs, err = io.ReadAll(r)
+	return errors.Join(err, f.call("inputs", id))
+}
+func (f *fake) StopOrder(_ context.Context, id string, now bool) error {
+	return f.call("stop", id, now)
+}
+func (f *fake) GetOutputs(_ context.Context, id string, w io.Writer) error {
+	if id == "cut" {
+		_, err := w.Write(make([]byte, 1<<16))
+		return errors.Join(err, errors.New("disk is gone"))
+	}
+	if f.fail != nil {
+		return f.fail
+	}
+	_, err := io.WriteString(w, "tar of "+id)
+	return err
+}
+func (f *fake) Logs(_ context.Context, _ string, since time.Time, follow bool, g func(uint8, time.Time, []byte) error) error {
+	if f.fail != nil {
+		return f.fail
+	}
+	at := time.UnixMilli(1_700_000_000_123)
+	return errors.Join(f.call("logs", since.UnixMilli(), follow), g(1, at, []byte("out\n")), g(2, at, bytes.Repeat([]byte("e"), 3<<20)))
+}
+func (f *fake) Exec(_ context.Context, _ string, argv []string, tty bool, stdin io.Reader, out func(uint8, []byte) error) (int, error) {
+	if f.fail != nil {
+		return 0, f.fail
+	}
+	b, err := io.ReadAll(stdin)
+	if err != nil {
+		return 0, err
+	}
+	err = errors.Join(f.call("exec", argv, tty), out(1, bytes.ToUpper(b)), out(2, []byte("oops")))
+	return 137, err
+}
+func (f *fake) Withdraw(_ context.Context, to string, a market.Amount, all bool) (Transfer, error) {
+	return Transfer{To: to, Amount: SOL(a)}, f.call("withdraw", to, uint64(a), all)
+}
+func (f *fake) ProviderSell(_ context.Context, on bool) (Provider, error) {
+	return Provider{Selling: on}, f.call("sell", on)
+}
+func (f *fake) Shutdown(_ context.Context, end bool) error { return f.call("shutdown", end) }
+
+// serve starts a server on a socket and returns its client.
+func serve(t *testing.T, b Backend) (*Client, string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "api") // t.TempDir is too long for a socket's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s", "api.sock")
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := Serve(ctx, socket, NewServer(b, slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 500 {
+		if c, err := net.Dial("unix", socket); err == nil {
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return Dial(socket), socket
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the server does not listen")
+	return nil, ""
+}
+
+func TestClient_CallsReachTheBackend(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f := &fake{order: Order{ID: "order_1", Rate: RateSOL(2_400_000), Steps: []Step{{Phase: "quote"}}}}
+	c, _ := serve(t, f)
+	if s, err := c.Status(ctx); err != nil || s.PeerID != "p" {
+		t.Errorf("status %+v, %v", s, err)
+	}
+	if l, err := c.Offers(ctx); err != nil || l == nil || len(l) != 0 {
+		t.Errorf("no offers must be an empty list, got %#v, %v", l, err)
+	}
+	if l, err := c.Orders(ctx, true); err != nil || !cmp.Equal(l, []Order{f.order}) {
+		t.Errorf("orders: %s, %v", cmp.Diff([]Order{f.order}, l), err)
+	}
+	if _, err := c.Order(ctx, "a/../b c"); err != nil {
+		t.Error(err)
+	}
+	req := OrderRequest{Key: "k", Image: "i", MaxRate: 1<<64 - 1, MaxTotal: 1 << 60, Devices: 2, Terms: []market.Term{{Field: 3, Lo: 1 << 63}}}
+	if _, err := c.CreateOrder(ctx, req); err != nil || !cmp.Equal(req, f.request) {
+		t.Errorf("request: %s, %v", cmp.Diff(req, f.request), err)
+	}
+	big := bytes.Repeat([]byte("in"), 2<<20) // above the limit of JSON bodies
+	if err := c.PutInputs(ctx, "order_1", bytes.NewReader(big)); err != nil || !bytes.Equal(f.inputs, big) {
+		t.Errorf("inputs: %d of %d bytes, %v", len(f.inputs), len(big), err)
+	}
+	if err := errors.Join(c.StopOrder(ctx, "-", true), c.Shutdown(ctx, true)); err != nil {
+		t.Error(err)
+	}
+	if tr, err := c.Withdraw(ctx, "addr", 1<<63, false); err != nil || tr.Amount.Lamports() != 1<<63 {
+		t.Errorf("transfer %+v, %v", tr, err)
+	}
+	if p, err := c.ProviderSell(ctx, true); err != nil || !p.Selling {
+		t.Errorf("provider %+v, %v", p, err)
+	}
+	want := []string{"orders true", "order a/../b c", "inputs order_1", "stop - true", "shutdown true", "withdraw addr 9223372036854775808 false", "sell true"}
+	if d := cmp.Diff(want, f.calls); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestClient_Streams(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f := &fake{}
+	c, _ := serve(t, f)
+	var got [4]bytes.Buffer
+	err := c.Logs(ctx, "-", time.UnixMilli(5), true, func(stream uint8, at time.Time, b []byte) error {
+		if at.UnixMilli() != 1_700_000_000_123 {
+			t.Errorf("time %v", at)
+		}
+		got[stream].Write(b)
+		return nil
+	})
+	if err != nil || got[1].String() != "out\n" || got[2].Len() != 3<<20 {
+		t.Errorf("logs: %q, %d bytes, %v", got[1].String(), got[2].Len(), err)
+	}
+	var out, errOut bytes.Buffer
+	code, err := c.Exec(ctx, "-", []string{"tr", "a b", ""}, false, strings.NewReader(strings.Repeat("x", 1<<18)), func(stream uint8, b []byte) error {
+		if stream == 1 {
+			out.Write(b)
+		} else {
+			errOut.Write(b)
+		}
+		return nil
+	})
+	if err != nil || code != 137 || out.String() != strings.Repeat("X", 1<<18) || errOut.String() != "oops" {
+		t.Errorf("exec: code %d, %d bytes, %q, %v", code, out.Len(), errOut.String(), err)
+	}
+	if d := cmp.Diff([]string{"logs 5 true", "exec [tr a b ] false"}, f.calls); d != "" {
+		t.Error(d)
+	}
+	var tar bytes.Buffer
+	if err := c.GetOutputs(ctx, "order_9", &tar); err != nil || tar.String() != "tar of order_9" {
+		t.Errorf("outputs %q, %v", tar.String(), err)
+	}
+	if err := c.GetOutputs(ctx, "cut", &tar); err == nil {
+		t.Error("outputs that were cut counted as whole")
+	}
+}
+
+func TestClient_ErrorsKeepTheirCode(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, want := range []struct {
+		err    error
+		code   string
+		status int
+		exit   int
+	}{
+		{&market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Detail: "41 rigs", Hint: "gpuai offers"}, "no-offer-fits", 409, 5},
+		{fmt.Errorf("wrapped: %w", &market.Error{Op: "outer", Err: &market.Error{Code: "funds-short", Kind: market.KindConflict}}), "funds-short", 402, 6},
+		{market.Refuse("devices-taken", market.KindConflict, "by another"), "devices-taken", 409, 1},
+		{&market.Error{Code: "spec-unit", Kind: market.KindInvalid}, "spec-unit", 422, 2},
+		{&market.Error{Code: "never-heard-of", Kind: market.KindNotFound}, "never-heard-of", 404, 3},
+		{errors.New("secret 12345"), "internal", 500, 1},
+	} {
+		p := ProblemOf(want.err)
+		if p.Code != want.code || p.Status != want.status || p.Exit() != want.exit || p.Title == "" || p.Fix == nil {
+			t.Errorf("ProblemOf(%v) = %+v, exit %d", want.err, p, p.Exit())
+		}
+		f := &fake{fail: want.err}
+		c, _ := serve(t, f)
+		_, err := c.Order(ctx, "x")
+		errs := []error{err}
+		errs = append(errs, c.GetOutputs(ctx, "x", io.Discard))
+		errs = append(errs, c.Logs(ctx, "x", time.Time{}, false, nil))
+		_, err = c.Exec(ctx, "x", []string{"true"}, false, nil, nil)
+		for i, err := range append(errs, err) {
+			if market.CodeOf(err) != want.code || strings.Contains(err.Error(), "12345") {
+				t.Errorf("call %d gave %v, want code %s", i, err, want.code)
+			}
+		}
+	}
+}
+
+func TestServer_RefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	h := NewServer(&fake{}, slog.New(slog.DiscardHandler))
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"GET", "/api/v1/nothing", "", 404},
+		{"DELETE", "/api/v1/orders/x", "", 404},
+		{"POST", "/api/v1/orders", `{"key":"k","hunter2":1}`, 400},
+		{"POST", "/api/v1/orders", `{"key":"hunter2`, 400},
+		{"POST", "/api/v1/wallet/withdraw", `{"amount":"hunter2"}`, 400},
+	} {
+		w := record{header: http.Header{}}
+		r, err := http.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.ServeHTTP(&w, r)
+		if w.status != c.status || w.header.Get("Content-Type") != "application/problem+json" || strings.Contains(w.body.String(), "hunter2") {
+			t.Errorf("%s %s: %d %s %s", c.method, c.path, w.status, w.header.Get("Content-Type"), w.body.String())
+		}
+	}
+}
+
+type record struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *record) Header() http.Header         { return r.header }
+func (r *record) Write(b []byte) (int, error) { return r.body.Write(b) }
+func (r *record) WriteHeader(s int)           { r.status = s }
+
+func TestServe_SocketIsPrivateAndSingle(t *testing.T) {
+	t.Parallel()
+	_, socket := serve(t, &fake{})
+	for path, want := range map[string]os.FileMode{socket: 0o600, filepath.Dir(socket): 0o700} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, %v, want %o", path, info.Mode(), err, want)
+		}
+	}
+	err := Serve(t.Context(), socket, NewServer(&fake{}, slog.New(slog.DiscardHandler)))
+	if market.CodeOf(err) != "node-already-running" {
+		t.Errorf("a second node on one socket: %v", err)
+	}
+	_, err = Dial(filepath.Join(t.TempDir(), "none")).Status(t.Context())
+	if market.CodeOf(err) != "node-unreachable" {
+		t.Errorf("nobody listens: %v", err)
+	}
+}
+
+func TestExec_ClientGone_EndsTheCommand(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	c, _ := serve(t, &hanging{ended: ended})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := c.Exec(ctx, "-", []string{"sleep"}, false, nil, func(uint8, []byte) error { cancel(); return nil })
+		if err == nil {
+			t.Error("an exec that was left ended well")
+		}
+	})
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("the command was not told")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the command runs on though its client is gone")
+	}
+	wg.Wait()
+}
+
+// hanging is a command that ends with its context only.
+type hanging struct {
+	Backend
+	ended chan error
+}
+
+func (h *hanging) Exec(ctx context.Context, _ string, _ []string, _ bool, _ io.Reader, out func(uint8, []byte) error) (int, error) {
+	if err := out(1, []byte("started")); err != nil {
+		return 0, err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Second):
+	}
+	h.ended <- ctx.Err()
+	return 0, ctx.Err()
+}
