@@ -88,7 +88,7 @@ func newExecCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "exec ID -- COMMAND...", Short: "Run a command beside a job", Example: "  gpuai exec - -- nvidia-smi\n  gpuai exec -it - -- sh",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) < 2 {
+			if len(args) < 2 || len(args) == 2 && args[1] == "--" {
 				return usage("exec takes an order and a command", "gpuai exec - -- nvidia-smi")
 			}
 			return nil
@@ -98,7 +98,11 @@ func newExecCmd(a *App) *cobra.Command {
 			if err != nil {
 				return attached{err}
 			}
-			code, err := a.exec(cmd.Context(), c, args[0], args[1:], interactive, tty)
+			argv := args[1:]
+			if argv[0] == "--" { // flags end at the order, so this is left
+				argv = argv[1:]
+			}
+			code, err := a.exec(cmd.Context(), c, args[0], argv, interactive, tty)
 			if err != nil {
 				return attached{err}
 			}

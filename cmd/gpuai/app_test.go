@@ -1,0 +1,418 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// fakeNode is a node whose one order has ended as told; a method that it lacks fails the test.
+type fakeNode struct {
+	api.Backend
+	mu       sync.Mutex
+	order    api.Order
+	plan     api.Plan
+	outputs  []byte
+	inputs   spec.Manifest
+	request  api.OrderRequest
+	stopped  []bool
+	withdraw string
+}
+
+func (f *fakeNode) Status(context.Context) (api.Status, error) {
+	return api.Status{Schema: "gpuai.status/v1", PeerID: "12D3KooWtest", Network: "localnet", Roles: []string{"customer"}}, nil
+}
+
+func (f *fakeNode) Offers(context.Context) ([]api.Offer, error) {
+	return []api.Offer{
+		{Provider: "12D3KooWdearprov", Class: "rtx-4090", Devices: 2, Free: 2, Rate: api.RateSOL(3_000_000)},
+		{Provider: "12D3KooWcheapone", Class: "rtx-4090", Devices: 4, Free: 1, Rate: api.RateSOL(2_400_000)},
+		{Provider: "12D3KooWtakenall", Class: "h100", Devices: 8, Free: 0, Rate: api.RateSOL(9_000_000)},
+	}, nil
+}
+
+func (f *fakeNode) Plan(_ context.Context, r api.OrderRequest) (api.Plan, error) {
+	p := f.plan
+	p.Request = r
+	return p, nil
+}
+
+func (f *fakeNode) CreateOrder(_ context.Context, r api.OrderRequest) (api.Order, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.request = r
+	return f.order, nil
+}
+
+func (f *fakeNode) PutInputs(_ context.Context, _ string, r io.Reader) (err error) {
+	f.inputs, err = spec.Filter(r, io.Discard, spec.Limits{Total: 1 << 20}, nil)
+	return err
+}
+
+func (f *fakeNode) Order(_ context.Context, id string) (api.Order, error) {
+	if id == "nobody" {
+		return api.Order{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Hint: "gpuai ps -a"}
+	}
+	return f.order, nil
+}
+
+func (f *fakeNode) Orders(context.Context, bool) ([]api.Order, error) {
+	return []api.Order{f.order}, nil
+}
+func (f *fakeNode) StopOrder(_ context.Context, _ string, now bool) error {
+	f.stopped = append(f.stopped, now)
+	return nil
+}
+
+func (f *fakeNode) Logs(_ context.Context, _ string, _ time.Time, _ bool, g func(uint8, time.Time, []byte) error) error {
+	return errors.Join(g(1, time.Now(), []byte("epoch 1\n")), g(2, time.Now(), []byte("warning\n")), g(3, time.Now(), []byte("[node]\n")))
+}
+
+func (f *fakeNode) Exec(_ context.Context, _ string, argv []string, _ bool, in io.Reader, out func(uint8, []byte) error) (int, error) {
+	b, err := io.ReadAll(in)
+	return len(argv), errors.Join(err, out(1, []byte(strings.Join(argv, "|")+string(b))))
+}
+
+func (f *fakeNode) GetOutputs(_ context.Context, _ string, w io.Writer) error {
+	_, err := w.Write(f.outputs)
+	return err
+}
+
+func (f *fakeNode) Wallet(context.Context) (api.Wallet, error) {
+	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet", Available: api.SOL(1_500_000_000)}, nil
+}
+
+func (f *fakeNode) Withdraw(_ context.Context, to string, a market.Amount, all bool) (api.Transfer, error) {
+	f.withdraw = fmt.Sprint(to, uint64(a), all)
+	return api.Transfer{To: to, Amount: api.SOL(a), Tx: "sig"}, nil
+}
+
+// bed is a command line with a node behind it.
+type bed struct {
+	t      *testing.T
+	node   *fakeNode
+	dir    string
+	socket string
+}
+
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cli") // t.TempDir is too long for a socket's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bed{t: t, node: &fakeNode{plan: api.Plan{Feasible: true, Candidates: []api.Candidate{{Provider: "12D3KooWcheapone", Class: "rtx-4090", Rate: api.RateSOL(2_400_000)}}}}, dir: dir, socket: filepath.Join(dir, "api.sock")}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := api.Serve(ctx, b.socket, api.NewServer(b.node, slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait(); _ = os.RemoveAll(dir) })
+	for range 500 {
+		if c, err := net.Dial("unix", b.socket); err == nil {
+			_ = c.Close()
+			return b
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the fake node does not listen")
+	return nil
+}
+
+// run runs one command line; in is its standard input.
+func (b *bed) run(in string, args ...string) (code int, out, errOut string) {
+	b.t.Helper()
+	var o, e bytes.Buffer
+	a := &App{in: strings.NewReader(in), out: &o, err: &e, env: []string{"HOME=" + b.dir}}
+	code = a.Main(b.t.Context(), append([]string{"--socket", b.socket}, args...))
+	return code, o.String(), e.String()
+}
+
+func ended(code string, exit *int) api.Order {
+	o := api.Order{ID: "order_7", Standing: "ended", State: "ended", Code: code, ExitCode: exit, Finished: true, Channel: "ch", LeaseID: "lease_1"}
+	now := time.Now()
+	o.ReadyAt = &now
+	return o
+}
+
+func TestRun_JobCodePassesThrough(t *testing.T) {
+	t.Parallel()
+	for _, exit := range []int{0, 5, 125, 137} {
+		b := newBed(t)
+		code := "completed"
+		if exit != 0 {
+			code = "job-failed"
+		}
+		b.node.order = ended(code, &exit)
+		got, out, errOut := b.run("", "run", "-y", "--gpu", "rtx-4090", "--max-total", "0.02", "alpine:3", "--", "sh", "-c", "exit 5")
+		if got != exit || out != "epoch 1\n" || !strings.Contains(errOut, "warning\n") || strings.Contains(errOut, "error[") {
+			t.Errorf("exit %d gave %d, out %q, err %q", exit, got, out, errOut)
+		}
+		if got, _, _ := b.run("", "logs", "--exit-code", "-f", "-"); got != exit {
+			t.Errorf("logs --exit-code of %d gave %d", exit, got)
+		}
+		r := b.node.request
+		if r.Image != "alpine:3" || !slices.Equal(r.Spec.Args, []string{"sh", "-c", "exit 5"}) || r.MaxTotal != 20_000_000 || !slices.Equal(r.Classes, []string{"rtx-4090"}) {
+			t.Errorf("request %+v", r)
+		}
+		if r.AwayMS != (15 * time.Minute).Milliseconds() {
+			t.Errorf("away of the settings is lost: %d", r.AwayMS)
+		}
+	}
+}
+
+func TestRun_OurFailureIs125(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.node.order = api.Order{ID: "order_7", Standing: "failed", Code: "image-stalled", Detail: "3 MB in 60 s", Hint: "gpuai show order_7", Finished: true}
+	status := filepath.Join(b.dir, "status.json")
+	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--status-file", status, "alpine:3")
+	if code != exitAttached || !strings.Contains(errOut, "error[image-stalled]") || !strings.Contains(errOut, "fix: gpuai show order_7") {
+		t.Errorf("code %d, %s", code, errOut)
+	}
+	raw, err := os.ReadFile(status)
+	if err != nil || !bytes.Contains(raw, []byte("image-stalled")) {
+		t.Errorf("status file: %s, %v", raw, err)
+	}
+}
+
+func TestRun_Detached_PrintsTheOrderOnly(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.node.order = api.Order{ID: "order_7"}
+	code, out, _ := b.run("", "run", "-d", "-y", "--away", "0s", "--max-total", "0.02", "alpine:3")
+	if code != 0 || out != "order_7\n" || b.node.request.AwayMS != 0 {
+		t.Errorf("code %d, out %q, away %d", code, out, b.node.request.AwayMS)
+	}
+}
+
+func TestRun_FilesGoBothWays(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	src, home := filepath.Join(b.dir, "src"), filepath.Join(b.dir, "home")
+	for name, text := range map[string]string{"a.py": "print(1)", "sub/b.txt": "b"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(src, name)), 0o755), os.WriteFile(filepath.Join(src, name), []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var tar bytes.Buffer
+	if _, err := spec.Pack(&tar, []spec.Source{{From: src, To: "/workspace/out"}}); err != nil {
+		t.Fatal(err)
+	}
+	zero := 0
+	b.node.order, b.node.outputs = ended("completed", &zero), tar.Bytes()
+	b.node.order.OutputsReady = true
+	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--in", src+":/workspace/src", "--out", "/workspace/out:"+home, "--out", "/workspace/out/a.py:"+b.dir+"/one.py", "alpine:3")
+	if code != 0 || b.node.request.InputBytes != 9 || !b.node.request.HasInputs || b.node.inputs.Size() != 9 {
+		t.Errorf("code %d, %d input bytes announced, %d sent: %s", code, b.node.request.InputBytes, b.node.inputs.Size(), errOut)
+	}
+	for name, want := range map[string]string{"home/a.py": "print(1)", "home/sub/b.txt": "b", "one.py": "print(1)"} {
+		got, err := os.ReadFile(filepath.Join(b.dir, name))
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if code, _, _ := b.run("", "outputs", "-", filepath.Join(b.dir, "all")); code != 0 {
+		t.Error("outputs failed")
+	}
+	if got, err := os.ReadFile(filepath.Join(b.dir, "all/out/sub/b.txt")); err != nil || string(got) != "b" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	infeasible := newBed(t)
+	infeasible.node.plan = api.Plan{Rejections: []api.Rejection{{Detail: "5 ask more"}}, NearestHint: "--max-rate 0.013/h"}
+	job := filepath.Join(b.dir, "job.yaml")
+	if err := os.WriteFile(job, []byte("schema: gpuai.job/v1\nimage: alpine\nmemory: 24\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		b    *bed
+		args string
+		code int
+		says string
+	}{
+		{b, "frobnicate", 2, "error[bad-usage]"},
+		{b, "run --no-such-flag x", 2, "error[bad-usage]"},
+		{b, "run", 2, "an image or a job file"},
+		{b, "run -y alpine", 2, "no cap"},
+		{b, "run --max-total 0.02 alpine", 2, "add --yes"},
+		{b, "run --max-total lots alpine", 2, "error[spec-format]"},
+		{b, "run " + job, 2, job + ":3:9: memory"},
+		{b, "show nobody", 3, "error[not-found]"},
+		{b, "show", 2, "takes an order"},
+		{infeasible, "run -y --max-total 0.02 alpine", 5, "fix: --max-rate 0.013/h"},
+		{infeasible, "run --dry-run --max-total 0.02 alpine", 5, "5 ask more"},
+		{b, "run --dry-run --max-total 0.02 alpine", 0, ""},
+		{b, "--set node.netwrok=x status", 2, "did you mean node.network?"},
+		{b, "config get no.key", 3, "is no key"},
+		{b, "offers --max-rate cheap", 2, "--max-rate"},
+		{b, "wallet withdraw here", 2, "no Solana address"},
+		{b, "wallet withdraw 7xKdNqW2ESBAGRrMJr3G3z2qZ3nFLjW1p6bTr9a9fQ2a", 2, "add --yes"},
+		{b, "--socket /nowhere/api.sock status", 8, "gpuai node start"},
+		{b, "doctor --only feet", 2, "no group"},
+		{b, "logs --since yesterday -", 2, "--since"},
+		{b, "exec -", 2, "a command"},
+		{b, "provider price much", 2, "no rate"},
+	} {
+		code, _, errOut := c.b.run("", strings.Fields(c.args)...)
+		if code != c.code || !strings.Contains(errOut, c.says) {
+			t.Errorf("gpuai %s: exit %d, want %d with %q:\n%s", c.args, code, c.code, c.says, errOut)
+		}
+	}
+}
+
+func TestReads_TableAndJSON(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	zero := 0
+	b.node.order = ended("completed", &zero)
+	b.node.order.Name = "evil\x1b]52;c;AAAA\x07\u202ename"
+	code, out, _ := b.run("", "offers", "4090")
+	want := "cheapone\trtx-4090\t1 of 4\t0.0024 SOL/hour\t-\t-\t-\ndearprov\trtx-4090\t2 of 2\t0.003 SOL/hour\t-\t-\t-\n"
+	if code != 0 || out != want {
+		t.Errorf("offers %d:\n%s", code, out)
+	}
+	if _, out, errOut := b.run("", "offers", "h100"); out != "" || !strings.Contains(errOut, "on offer are: h100, rtx-4090") {
+		t.Errorf("taken: %q %q", out, errOut)
+	}
+	if _, out, _ := b.run("", "offers", "--all", "h100"); !strings.Contains(out, "0 of 8") {
+		t.Errorf("--all: %q", out)
+	}
+	if _, out, _ := b.run("", "ps"); strings.ContainsAny(out, "\x1b\x07\u202e") {
+		t.Errorf("a peer's name reaches the terminal: %q", out)
+	}
+	for _, args := range []string{"status", "offers", "ps", "show -", "wallet show", "config show", "version", "doctor --offline --only rig", "run --dry-run --max-total 0.02 alpine"} {
+		_, out, _ := b.run("", strings.Fields("--json "+args)...)
+		var doc struct{ Schema string }
+		if err := json.Unmarshal([]byte(out), &doc); err != nil || !strings.HasPrefix(doc.Schema, "gpuai.") || !strings.HasSuffix(doc.Schema, "/v1") {
+			t.Errorf("%s --json: schema %q, %v: %s", args, doc.Schema, err, out)
+		}
+	}
+}
+
+func TestExecAndStopAndWithdraw(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	if code, out, _ := b.run("typed", "exec", "-i", "-", "--", "sh", "-c", "x"); code != 3 || out != "sh|-c|xtyped" {
+		t.Errorf("exec: %d %q", code, out)
+	}
+	if code, out, _ := b.run("typed", "exec", "-", "true"); code != 1 || out != "true" {
+		t.Errorf("exec without -i: %d %q", code, out)
+	}
+	if code, _, _ := b.run("", "stop", "--now", "-"); code != 0 || !slices.Equal(b.node.stopped, []bool{true}) {
+		t.Errorf("stop: %d %v", code, b.node.stopped)
+	}
+	const to = "7xKdNqW2ESBAGRrMJr3G3z2qZ3nFLjW1p6bTr9a9fQ2a"
+	if code, _, _ := b.run("", "wallet", "withdraw", "-y", to); code != 0 || b.node.withdraw != to+"0true" && b.node.withdraw != to+"0 true" {
+		t.Errorf("withdraw: %d %q", code, b.node.withdraw)
+	}
+}
+
+func TestProvider_SetupWritesSettings(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	const payout = "7xKdNqW2ESBAGRrMJr3G3z2qZ3nFLjW1p6bTr9a9fQ2a"
+	if code, _, errOut := b.run("", "provider", "setup", "--payout", "x", "--rate", "1", "-y"); code != 2 {
+		t.Errorf("a bad address: %d %s", code, errOut)
+	}
+	if code, _, errOut := b.run("", "provider", "setup", "--payout", payout, "--rate", "0.0024/h", "-y"); code != 0 {
+		t.Fatalf("%d %s", code, errOut)
+	}
+	if code, _, errOut := b.run("", "provider", "price", "RTX 4090", "0.003/h"); code != 0 {
+		t.Fatalf("%d %s", code, errOut)
+	}
+	for key, want := range map[string]string{"provider.payout": payout, "provider.rate": "0.0024/h", "provider.rates": "rtx-4090=0.003/h", "node.roles": "customer,provider"} {
+		if _, out, _ := b.run("", "config", "get", key); out != want+"\n" {
+			t.Errorf("%s = %q, want %q", key, out, want)
+		}
+	}
+}
+
+func TestHelp_ExamplesParse(t *testing.T) {
+	t.Parallel()
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Short == "" {
+			t.Errorf("%s has no short help", c.CommandPath())
+		}
+		for line := range strings.SplitSeq(c.Example, "\n") {
+			words, ok := strings.CutPrefix(strings.TrimSpace(line), "gpuai ")
+			if !ok {
+				continue
+			}
+			found, rest, err := newRoot(&App{}).Find(strings.Fields(words))
+			if err == nil {
+				err = found.ParseFlags(rest)
+			}
+			if err != nil || found.RunE == nil && found.HasParent() {
+				t.Errorf("example %q of %s: %v", line, c.CommandPath(), err)
+			}
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	root := newRoot(&App{})
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			visit(c)
+		}
+	}
+}
+
+func TestPrintable_KeepsColoursOnly(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain\ttext\r\n":           "plain\ttext\r\n",
+		"\x1b[1;31mred\x1b[0m":      "\x1b[1;31mred\x1b[0m",
+		"a\x1b]52;c;ZXZpbA==\x07b":  "ab",
+		"a\x1b]0;title\x1b\\b":      "ab",
+		"a\x1b[2Jb\x1b[10;10Hc":     "abc",
+		"a\x1bPdcs\x1b\\b\x07\x00c": "abc",
+		"cut \x1b[31":               "cut ",
+		"cut \x1b":                  "cut ",
+		"größe ✓":                   "größe ✓",
+	} {
+		if got := string(printable([]byte(in))); got != want {
+			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestTable_AlignsForPeopleOnly(t *testing.T) {
+	t.Parallel()
+	var tab Table
+	tab.Head("A", "LONGER")
+	tab.Row("größe", "x")
+	tab.Row("b", "y")
+	if got := tab.Text(true); got != "A      LONGER\ngröße  x\nb      y\n" {
+		t.Errorf("%q", got)
+	}
+	if got := tab.Text(false); got != "größe\tx\nb\ty\n" {
+		t.Errorf("%q", got)
+	}
+}
