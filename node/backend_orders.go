@@ -68,8 +68,8 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 			*list.to = append(*list.to, id)
 		}
 	}
-	if req.MaxRate == 0 { // no top price: the cap of an hour is one
-		req.MaxRate = market.Rate(min(uint64(req.MaxTotal), uint64(market.MaxRate)))
+	if req.MaxRate == 0 { // no top price: the cheapest rig is taken, and the cap bounds what it costs
+		req.MaxRate = market.MaxRate
 	}
 	var err error
 	if req.Image, err = b.images.Resolve(ctx, r.Image); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/store"
@@ -66,8 +67,11 @@ func (c *Customer) load(context.Context) error {
 	return nil
 }
 
-// imageName is the Order's image: name@digest of the manifest.
-func imageName(i spec.ImageRef) string { return i.Ref + "@" + i.Manifest }
+// imageName is the Order's image: name@digest of the manifest, also where the user pinned another one (an index, which the registry resolved).
+func imageName(i spec.ImageRef) string {
+	name, _, _ := strings.Cut(i.Ref, "@")
+	return name + "@" + i.Manifest
+}
 
 // signBind binds a voucher key to our node and a channel; the provider checks it.
 func signBind(key ed25519.PrivateKey, node market.NodeID, ch market.ChannelID) (sig [64]byte) {
