@@ -51,6 +51,12 @@ func (id DeviceID) String() string               { return "device_" + hexLower.E
 func (id DeviceID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 func (id DocID) String() string                  { return hexLower.EncodeToString(id[:]) }
 
+// UnmarshalText parses the text form. Errors: ErrFormat.
+func (id *DeviceID) UnmarshalText(b []byte) (err error) {
+	*id, err = parseID("device_", string(b))
+	return err
+}
+
 func parseID(prefix, s string) (out [16]byte, err error) {
 	rest, ok := strings.CutPrefix(s, prefix)
 	if !ok || len(rest) != 26 {

@@ -11,7 +11,7 @@ import (
 )
 
 func newLocalnetCmd(a *App) *cobra.Command {
-	var port int
+	var port, slot int
 	var seed string
 	cmd := &cobra.Command{
 		Use: "localnet", Short: "Run a local Solana ledger with the real escrow program, from a checkout", Args: exact(0, "no arguments"),
@@ -19,7 +19,7 @@ func newLocalnetCmd(a *App) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			s, err := localnet.Start(ctx, localnet.Options{Port: port, Seed: seed})
+			s, err := localnet.Start(ctx, localnet.Options{Port: port, Seed: seed, SlotMS: slot})
 			if err != nil {
 				return err
 			}
@@ -38,6 +38,7 @@ func newLocalnetCmd(a *App) *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&port, "port", 0, "RPC port; 0 = any")
+	cmd.Flags().IntVar(&slot, "slot-ms", 100, "milliseconds per slot; money is final after 32 slots")
 	cmd.Flags().StringVar(&seed, "seed", "", "fixes genesis and faucet")
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,42 @@ type world struct {
 	cust   *customer.Customer
 	payout market.Address
 	payer  market.Address
+
+	ph       *p2p.Host
+	pc       provider.Config
+	pstore   *store.Store
+	poffers  *offers.Service
+	plog     *slog.Logger
+	clock    *lease.Clock
+	feePayer market.Address
+	stopProv func() // ends the provider's role, as a killed process would; engine, ledger and store stay
+}
+
+// startProvider runs the provider's role on its store, engine and ledger, anew each time.
+func (w *world) startProvider(t *testing.T) {
+	t.Helper()
+	w.prov = provider.New(w.pc, []gpu.Device{gpu.CPUSlot(w.ph.ID().String())}, provider.Deps{
+		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog,
+	})
+	streams.New(w.ph.Libp2p(), w.ph.Network().Name, streams.Handlers{Quoter: w.prov, Leaser: w.prov, Vouchers: w.prov, Tunneler: w.prov}, w.plog).Register()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := w.prov.Serve(ctx); err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+	})
+	w.stopProv = sync.OnceFunc(func() {
+		for _, name := range []string{"quote", "lease", "voucher", "tunnel"} {
+			w.ph.Libp2p().RemoveStreamHandler(w.ph.Network().Protocol(name, 1))
+		}
+		for _, c := range w.ph.Libp2p().Network().Conns() { // a killed process's connections break
+			_ = c.Close() // it may be closed already
+		}
+		cancel()
+		wg.Wait()
+	})
+	t.Cleanup(w.stopProv)
 }
 
 func logger(t *testing.T, name string) *slog.Logger {
@@ -85,12 +122,11 @@ func newWorld(t *testing.T, work time.Duration, change func(*provider.Config, *c
 		t.Cleanup(func() { _ = s.Close() })
 		return s
 	}
-	plog, clog := logger(t, "provider"), logger(t, "customer")
-	poffers := offers.New(ph, noSink{}, plog)
-	w.prov = provider.New(pc, []gpu.Device{gpu.CPUSlot(ph.ID().String())}, provider.Deps{
-		Store: open("p"), Ledger: w.chain.Ledger(feePayer), Runner: w.engine, Access: w.engine, Pub: poffers, Reach: ph, Clock: clock, Log: plog,
-	})
-	streams.New(ph.Libp2p(), network, streams.Handlers{Quoter: w.prov, Leaser: w.prov, Vouchers: w.prov, Tunneler: w.prov}, plog).Register()
+	w.plog = logger(t, "provider")
+	clog := logger(t, "customer")
+	w.ph, w.pc, w.clock, w.pstore = ph, pc, clock, open("p")
+	w.poffers = offers.New(ph, noSink{}, w.plog)
+	w.feePayer = feePayer
 	w.cust = customer.New(cc, open("c"), w.chain.Ledger(w.payer), custNet{streams.New(ch.Libp2p(), network, streams.Handlers{}, clog), ch}, clock, clog)
 	coffers := offers.New(ch, w.cust, clog)
 	serve := func(f func(context.Context) error) {
@@ -101,9 +137,9 @@ func newWorld(t *testing.T, work time.Duration, change func(*provider.Config, *c
 			return nil
 		})
 	}
-	serve(poffers.Serve)
+	serve(w.poffers.Serve)
 	serve(coffers.Serve)
-	serve(w.prov.Serve)
+	w.startProvider(t)
 	serve(w.cust.Serve)
 	p2ptest.Eventually(t, "the offer did not arrive", func() bool { return len(w.cust.Offers()) == 1 })
 	return w
@@ -218,6 +254,31 @@ func TestFlow_Stop_PaysWhatRan(t *testing.T) {
 	v := w.wait(t, id, 40*time.Second, over)
 	if v.Code != "stopped" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
 		t.Fatalf("%s %s: paid %d, claim %d, returned %d of %d", v.Standing, v.Code, v.Paid, v.Lease.Claim, v.Returned, v.Deposit)
+	}
+}
+
+// TestFlow_ProviderRestarts_AdoptsAndBillsOnce ends the provider's role in the middle of a job: the job runs on, is adopted, and is paid to
+// the unit; what nobody observed is free beyond one tick.
+func TestFlow_ProviderRestarts_AdoptsAndBillsOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 7*time.Second, nil)
+	before := w.chain.Balance(w.payout)
+	id, err := w.cust.Place(context.Background(), request("restart"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wait(t, id, 40*time.Second, func(v customer.View) bool {
+		return v.Lease != nil && v.Lease.State == market.Running && v.Lease.ClaimMS > 1000
+	})
+	w.stopProv()
+	time.Sleep(2500 * time.Millisecond) // the outage itself: 2.5 ticks
+	w.startProvider(t)
+	v := w.wait(t, id, 60*time.Second, over)
+	if v.Code != "completed" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit || w.chain.Balance(w.payout)-before != v.Paid {
+		t.Fatalf("%s %s %s: paid %d, claim %d, returned %d of %d", v.Standing, v.Code, v.Detail, v.Paid, v.Lease.Claim, v.Returned, v.Deposit)
+	}
+	if v.Lease.ClaimMS > 6500 || v.Lease.ClaimMS < 4000 { // 7 s of work, of which 2.5 s less one tick were not seen
+		t.Errorf("billed %d ms of 7 s with a 2.5 s outage at a tick of 1 s", v.Lease.ClaimMS)
 	}
 }
 
