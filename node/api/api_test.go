@@ -289,7 +289,7 @@ func TestServe_SocketIsPrivateAndSingle(t *testing.T) {
 		}
 	}
 	err := Serve(t.Context(), socket, NewServer(&fake{}, slog.New(slog.DiscardHandler)))
-	if market.CodeOf(err) != "node-already-running" {
+	if market.CodeOf(err) != "node-running" {
 		t.Errorf("a second node on one socket: %v", err)
 	}
 	_, err = Dial(filepath.Join(t.TempDir(), "none")).Status(t.Context())

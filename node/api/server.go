@@ -163,10 +163,10 @@ func (s *server) outputs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Serve listens on a unix socket of mode 0600 until ctx ends. Errors: *market.Error node-already-running; I/O.
+// Serve listens on a unix socket of mode 0600 until ctx ends. Errors: *market.Error node-running; I/O.
 func Serve(ctx context.Context, socket string, h http.Handler) error {
 	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-		return errors.Join(&market.Error{Code: "node-already-running", Kind: market.KindUnavailable, Op: "listen", Detail: "a node answers at " + socket, Hint: "gpuai node stop"}, c.Close())
+		return errors.Join(&market.Error{Code: "node-running", Kind: market.KindUnavailable, Op: "listen", Detail: "a node answers at " + socket, Hint: "gpuai node stop"}, c.Close())
 	}
 	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
 		return fmt.Errorf("create socket folder: %w", err)

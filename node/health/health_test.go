@@ -81,8 +81,8 @@ func TestDoctor_Chain(t *testing.T) {
 	}{
 		"no endpoint":   {network: "devnet", want: "chain-unreachable"},
 		"nobody there":  {network: "devnet", rpc: []string{"http://127.0.0.1:1"}, want: "chain-unreachable"},
-		"other ledger":  {network: "devnet", rpc: []string{rpc("4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY")}, want: "wrong-genesis"},
-		"public ledger": {network: "localnet", rpc: []string{rpc(devnet)}, want: "wrong-genesis"},
+		"other ledger":  {network: "devnet", rpc: []string{rpc("4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY")}, want: "wrong-ledger"},
+		"public ledger": {network: "localnet", rpc: []string{rpc(devnet)}, want: "wrong-ledger"},
 		"one endpoint":  {network: "devnet", rpc: []string{rpc(devnet)}, want: "one-endpoint"},
 		"only buys":     {network: "devnet", rpc: []string{rpc(devnet)}, want: "payout-unset"},
 	} {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 
 	"github.com/gpuai/gpuai/escrow/solana"
-	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/runtime/docker"
 	"github.com/gpuai/gpuai/runtime/gpu"
@@ -74,7 +73,7 @@ func chain(ctx context.Context, in Input) []Finding {
 		err = n.CheckGenesis(genesis)
 	}
 	if err != nil {
-		return []Finding{found("wrong-genesis", market.CodeOf(err)+": "+err.Error(), "")}
+		return []Finding{found("wrong-ledger", err.Error(), "")}
 	}
 	out = append(out, ok(c.Node.Network+", genesis "+genesis))
 	if len(c.Solana.RPC) == 1 && !c.Local() {

@@ -27,7 +27,7 @@ var problems = []Problem{
 	{"gpu-unhealthy", Fail, "no-sell", "a GPU must not run jobs now", "reset the GPU or restart the machine"},
 	{"driver-error", Fail, "no-sell", "the GPU driver did not answer", "restart the machine; then look at its log"},
 	{"chain-unreachable", Fail, "no-sell", "no endpoint of the ledger answers", "gpuai config set solana.rpc=URL"},
-	{"wrong-genesis", Fail, "no-sell", "the endpoint serves another ledger than the network's", "gpuai config set solana.rpc=URL"},
+	{"wrong-ledger", Fail, "no-sell", "the endpoint serves another ledger than the network's", "gpuai config set solana.rpc=URL"},
 	{"one-endpoint", Warn, "none", "the node trusts a single endpoint", "gpuai config set solana.rpc=URL,URL"},
 	{"payout-unset", Warn, "none", "no address to be paid at: this machine only buys", "gpuai provider setup"},
 }
