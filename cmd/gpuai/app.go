@@ -53,7 +53,7 @@ func newRoot(a *App) *cobra.Command {
 	f.BoolVarP(&a.mute, "quiet", "q", false, "no progress")
 	for _, c := range []func(*App) *cobra.Command{
 		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd, newExecCmd, newStopCmd, newOutputsCmd,
-		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newDemoCmd, newVersionCmd, newAgentCmd,
+		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newDemoCmd, newVersionCmd, newAgentCmd, newJobFileTopic,
 	} {
 		root.AddCommand(c(a))
 	}

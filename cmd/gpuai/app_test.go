@@ -44,7 +44,7 @@ func (f *fakeNode) Status(context.Context) (api.Status, error) {
 func (f *fakeNode) Offers(context.Context) ([]api.Offer, error) {
 	return []api.Offer{
 		{Provider: "12D3KooWdearprov", Class: "rtx-4090", Devices: 2, Free: 2, Rate: api.RateSOL(3_000_000)},
-		{Provider: "12D3KooWcheapone", Class: "rtx-4090", Devices: 4, Free: 1, Rate: api.RateSOL(2_400_000)},
+		{Provider: "12D3KooWcheapone", Class: "rtx-4090", Devices: 4, Free: 1, Rate: api.RateSOL(2_400_000), Facts: map[string]string{"vram": "24GiB", "arch": "amd64"}},
 		{Provider: "12D3KooWtakenall", Class: "h100", Devices: 8, Free: 0, Rate: api.RateSOL(9_000_000)},
 	}, nil
 }
@@ -296,6 +296,9 @@ func TestReads_TableAndJSON(t *testing.T) {
 	if code != 0 || out != want {
 		t.Errorf("offers %d:\n%s", code, out)
 	}
+	if _, out, _ := b.run("", "offers", "--explain", "--limit", "1"); out != "cheapone\trtx-4090\trate\t0.0024 SOL/hour\ncheapone\trtx-4090\tarch\tamd64\ncheapone\trtx-4090\tvram\t24GiB\n" {
+		t.Errorf("--explain: %q", out)
+	}
 	if _, out, errOut := b.run("", "offers", "h100"); out != "" || !strings.Contains(errOut, "on offer are: h100, rtx-4090") {
 		t.Errorf("taken: %q %q", out, errOut)
 	}
@@ -378,7 +381,7 @@ func TestHelp_ExamplesParse(t *testing.T) {
 	}
 	root := newRoot(&App{})
 	for _, c := range root.Commands() {
-		if !c.Hidden {
+		if !c.Hidden && c.Runnable() || c.HasSubCommands() {
 			visit(c)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 )
 
 func newOffersCmd(a *App) *cobra.Command {
-	var all bool
+	var all, explain bool
 	var limit int
 	var sort, maxRate string
 	cmd := &cobra.Command{
@@ -46,11 +47,18 @@ func newOffersCmd(a *App) *cobra.Command {
 				a.say("%d more, see them with --limit", len(shown)-limit)
 				shown = shown[:limit]
 			}
-			return a.print("offers", map[string]any{"offers": shown}, func(t *Table) { offersTable(t, shown) })
+			return a.print("offers", map[string]any{"offers": shown}, func(t *Table) {
+				if explain {
+					factsTable(t, shown)
+					return
+				}
+				offersTable(t, shown)
+			})
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "also rigs with nothing free")
+	f.BoolVar(&explain, "explain", false, "every value that each rig states; terms of --where use these names")
 	f.IntVar(&limit, "limit", 50, "how many rows")
 	f.StringVar(&sort, "sort", "price", "price or free")
 	f.StringVar(&maxRate, "max-rate", "", "top price, SOL per device and hour")
@@ -98,6 +106,15 @@ func offersTable(t *Table, list []api.Offer) {
 	for _, o := range list {
 		t.Row(short(o.Provider), o.Class, fmt.Sprintf("%d of %d", o.Free, o.Devices), o.Rate.String(),
 			number(uint64(o.CPUMilli), 1000, ""), number(o.RAMBytes, 1<<30, " GiB"), number(o.DiskBytes, 1<<30, " GiB"))
+	}
+}
+
+func factsTable(t *Table, list []api.Offer) {
+	for _, o := range list {
+		t.Row(short(o.Provider), o.Class, "rate", o.Rate.String())
+		for _, name := range slices.Sorted(maps.Keys(o.Facts)) {
+			t.Row(short(o.Provider), o.Class, name, o.Facts[name])
+		}
 	}
 }
 
