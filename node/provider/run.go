@@ -151,9 +151,14 @@ func (l *leaseRun) owed() market.Amount { return l.actor.Lease().Owed() }
 
 // paid tells the machine that a voucher is on disk.
 func (l *leaseRun) paid(ctx context.Context, amount market.Amount, seq uint64) error {
-	err := l.actor.Do(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: seq})
+	return l.tell(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: seq}) // stored all the same if the state has no use for it
+}
+
+// tell applies an event and waits for its commit. What the state does not take, or a lease that is over, is no error: peers repeat themselves.
+func (l *leaseRun) tell(ctx context.Context, ev market.Event) error {
+	err := l.actor.Do(ctx, ev)
 	if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == "busy" && l.actor.Lease().Terminal() {
-		return nil // stored all the same: the lease is over
+		return nil
 	}
 	return err
 }
@@ -228,7 +233,7 @@ func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) 
 	l.mu.Unlock()
 	boot := l.p.clock.BootMS()
 	send := func(ev market.Event) {
-		if err := l.actor.Do(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && ctx.Err() == nil {
+		if err := l.tell(ctx, ev); err != nil && ctx.Err() == nil {
 			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
 		}
 	}
@@ -311,7 +316,7 @@ func (l *leaseRun) signOutcome(ctx context.Context) error {
 			l.p.log.Warn("Outputs could not be hashed", "lease", l.id, "error", err)
 		}
 	}
-	if err := l.actor.Do(ctx, market.OutputsHashed{Root: root}); err != nil && !errors.Is(err, market.ErrIllegal) {
+	if err := l.tell(ctx, market.OutputsHashed{Root: root}); err != nil {
 		return err
 	}
 	m := l.actor.Lease()
@@ -325,7 +330,7 @@ func (l *leaseRun) signOutcome(ctx context.Context) error {
 		return err
 	}
 	if len(l.spec.Outputs) == 0 {
-		if err := l.actor.Do(ctx, market.OutputsServed{}); err != nil && !errors.Is(err, market.ErrIllegal) {
+		if err := l.tell(ctx, market.OutputsServed{}); err != nil {
 			return err
 		}
 	}

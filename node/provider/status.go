@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/gpuai/gpuai/market"
@@ -87,10 +86,7 @@ func (p *Provider) Stop(ctx context.Context, from market.NodeID, raw []byte) err
 	if grace == 0 {
 		grace = -1
 	}
-	err = l.actor.Do(ctx, market.StopAsked{By: market.CustomerSide, Code: s.Code, Grace: grace})
-	if errors.Is(err, market.ErrIllegal) {
-		return nil // it is over already
-	}
+	err = l.tell(ctx, market.StopAsked{By: market.CustomerSide, Code: s.Code, Grace: grace})
 	l.poke()
 	return err
 }
@@ -120,11 +116,11 @@ func (p *Provider) Outcome(ctx context.Context, from market.NodeID, raw []byte) 
 	}
 	// A customer that agrees has its outputs: it signs their root.
 	if m.OutputsRoot == o.OutputsRoot || m.OutputsRoot == ([32]byte{}) {
-		if err := l.actor.Do(ctx, market.OutputsServed{}); err != nil && !errors.Is(err, market.ErrIllegal) {
+		if err := l.tell(ctx, market.OutputsServed{}); err != nil {
 			return nil, err
 		}
 	}
-	if err := l.actor.Do(ctx, market.OutcomeAgreed{KeepChannel: o.KeepChannel}); err != nil && !errors.Is(err, market.ErrIllegal) {
+	if err := l.tell(ctx, market.OutcomeAgreed{KeepChannel: o.KeepChannel}); err != nil {
 		return nil, err
 	}
 	return own, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -65,7 +66,13 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 		g, gctx := errgroup.WithContext(ctx)
 		stop := context.AfterFunc(gctx, func() { st.Close() })
 		defer stop()
-		g.Go(func() error { return feedExec(st, c) })
+		var ended atomic.Bool
+		g.Go(func() error {
+			if err := feedExec(st, c); !ended.Load() {
+				return err
+			}
+			return nil // our own CloseRead woke it; a reset now would lose the exit code
+		})
 		g.Go(func() error {
 			exit, err := st.Output(func(stream uint8, b []byte) error {
 				ch := streams.ChanOut
@@ -79,6 +86,7 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 				end = tunnel.Control{Error: err.Error()}
 			}
 			err = c.Write(streams.ChanControl, end.Encode())
+			ended.Store(true)
 			return errors.Join(err, c.CloseRead())
 		})
 		return g.Wait()

@@ -39,9 +39,10 @@ type FrameConn struct {
 func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
 	var h [frameHeader]byte
 	if _, err := io.ReadFull(c.s, h[:]); err != nil {
-		if !errors.Is(err, io.EOF) {
-			c.Abort()
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			c.Abort() // the peer broke off inside a frame
 		}
+		// Else no reset: the error may come of our own CloseRead, and what we have written is still on its way to the peer.
 		return 0, nil, err
 	}
 	n := binary.BigEndian.Uint32(h[1:])

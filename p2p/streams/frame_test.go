@@ -2,10 +2,12 @@ package streams
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -141,4 +143,41 @@ func FuzzTunnelFrame(f *testing.F) {
 			t.Fatal("frames that were read are written differently")
 		}
 	})
+}
+
+// TestTunnel_LastFrames_ArriveAfterCloseRead: a server that has stopped reading, as at an exec's end, does not lose what it wrote last.
+func TestTunnel_LastFrames_ArriveAfterCloseRead(t *testing.T) {
+	t.Parallel()
+	c, p, _ := pair(t, &fakeProvider{serve: func(_ context.Context, fc *FrameConn) error {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				if _, _, err := fc.Read(); err != nil {
+					return
+				}
+			}
+		})
+		err := errors.Join(fc.Write(ChanOut, bytes.Repeat([]byte("x"), 300_000)), fc.Write(ChanControl, []byte("end")), fc.CloseRead())
+		wg.Wait()
+		return err
+	}})
+	fc, err := c.Tunnel(context.Background(), p, TunnelOpen{Kind: TunnelExec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fc.Close()
+	got := 0
+	for {
+		ch, b, err := fc.Read()
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", got, err)
+		}
+		if ch == ChanControl {
+			break
+		}
+		got += len(b)
+	}
+	if got != 300_000 {
+		t.Errorf("%d bytes of 300,000", got)
+	}
 }

@@ -23,9 +23,10 @@ type fakeProvider struct {
 	push  func(VoucherPush) error
 	total market.Amount
 
-	echo    bool                        // answer a payment with its own amount
-	quote   func(context.Context) error // if set, answers "slow"
-	logsEnd chan struct{}               // closed when a log follower ends
+	echo    bool                                    // answer a payment with its own amount
+	quote   func(context.Context) error             // if set, answers "slow"
+	logsEnd chan struct{}                           // closed when a log follower ends
+	serve   func(context.Context, *FrameConn) error // if set, serves every tunnel
 }
 
 func (f *fakeProvider) pusher() func(VoucherPush) error {
@@ -81,6 +82,9 @@ func (f *fakeProvider) ReleaseRequest(_ context.Context, _ market.NodeID, ch mar
 }
 
 func (f *fakeProvider) Open(_ context.Context, _ market.NodeID, o TunnelOpen) (func(context.Context, *FrameConn) error, error) {
+	if f.serve != nil {
+		return f.serve, nil
+	}
 	if o.Kind == TunnelGet {
 		return nil, market.Refuse("unknown-lease", market.KindNotFound, "")
 	}
