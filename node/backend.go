@@ -185,7 +185,7 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 		Schema: "gpuai.provider/v1", Selling: v.Selling, Payout: v.Payout.String(), FeePayer: v.FeePayer.String(), Leases: v.Live,
 		Earned: api.SOL(v.Earned), Devices: []api.Device{},
 	}
-	if !v.Selling {
+	if out.Why = v.Why; !v.Selling && out.Why == "" {
 		out.Why = "paused"
 	}
 	for _, d := range v.Devices {

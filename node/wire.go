@@ -149,6 +149,10 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 	}
 	p.prov = provider.New(pc, devices, provider.Deps{
 		Store: p.db, Ledger: p.fees, Runner: p.engine, Access: p.engine, Pub: p.offers, Reach: p.host, Clock: p.clock, Log: p.log.With("role", "provider"),
+		Fit: func(ctx context.Context) (bool, error) {
+			rep, err := p.engine.Sellable(ctx)
+			return rep.Egress, err
+		},
 	})
 	return nil
 }

@@ -49,6 +49,7 @@ type world struct {
 	plog     *slog.Logger
 	clock    *lease.Clock
 	feePayer market.Address
+	fit      provider.Fitness
 	stopProv func() // ends the provider's role, as a killed process would; engine, ledger and store stay
 }
 
@@ -56,7 +57,7 @@ type world struct {
 func (w *world) startProvider(t *testing.T) {
 	t.Helper()
 	w.prov = provider.New(w.pc, []gpu.Device{gpu.CPUSlot(w.ph.ID().String())}, provider.Deps{
-		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog,
+		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.fit,
 	})
 	streams.New(w.ph.Libp2p(), w.ph.Network().Name, streams.Handlers{Quoter: w.prov, Leaser: w.prov, Vouchers: w.prov, Tunneler: w.prov}, w.plog).Register()
 	ctx, cancel := context.WithCancel(context.Background())

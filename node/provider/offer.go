@@ -45,7 +45,7 @@ func (p *Provider) buildOffer(seq uint64) market.Offer {
 		Provider: p.cfg.ID, Seq: seq, Lifetime: offerLife, Payout: p.cfg.Payout, Version: p.cfg.Version,
 		Mints: []market.Address{{}}, Fields: p.rigFields(), Reach: p.reach(),
 	}
-	if !p.selling {
+	if !p.sells() {
 		return o
 	}
 	byClass := map[string]int{}
@@ -72,7 +72,7 @@ func (p *Provider) rigFields() market.Fields {
 	n := uint64(max(len(p.devices), 1))
 	f := market.Fields{
 		market.FieldCPU: uint64(p.cfg.CPUMilli) / n, market.FieldRAM: p.cfg.RAM >> 20 / n, market.FieldDisk: p.cfg.Disk >> 20,
-		market.FieldEgress: uint64(egressBits(p.cfg.Egress)), market.FieldArch: 1, market.FieldIsolation: 1,
+		market.FieldEgress: uint64(egressBits(p.health.egress)), market.FieldArch: 1, market.FieldIsolation: 1,
 		market.FieldMinCloseDelay: uint64(p.cfg.MinCloseDelay / time.Second),
 		market.FieldTickMin:       uint64(p.cfg.Tick.Milliseconds()), market.FieldTickMax: uint64(p.cfg.Tick.Milliseconds()),
 	}

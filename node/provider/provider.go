@@ -70,26 +70,29 @@ type Deps struct {
 	Reach  Reach
 	Clock  *lease.Clock
 	Log    *slog.Logger
+	Fit    Fitness // nil: the engine is taken as it is, for tests
 }
 
 // Provider is the role. Use New, then Serve.
 type Provider struct {
-	cfg    Config
-	db     *store.Store
-	ledger escrow.Ledger
-	runner job.Runner
-	access job.Access
-	pub    Publisher
-	net    Reach
-	clock  *lease.Clock
-	log    *slog.Logger
-	keys   escrow.Keys
+	cfg     Config
+	db      *store.Store
+	ledger  escrow.Ledger
+	runner  job.Runner
+	access  job.Access
+	pub     Publisher
+	net     Reach
+	clock   *lease.Clock
+	log     *slog.Logger
+	keys    escrow.Keys
+	fitness Fitness
 
 	devices   []gpu.Device
 	deviceIDs []market.DeviceID
 
 	mu       sync.Mutex
 	selling  bool
+	health   health
 	offerSeq uint64
 	offerID  market.DocID
 	rows     map[market.DeviceID]deviceRow
@@ -113,7 +116,7 @@ type Provider struct {
 // New returns a provider that does nothing yet. devices: as measured, at least one.
 func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 	p := &Provider{
-		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log,
+		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit,
 		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
@@ -137,6 +140,7 @@ func (p *Provider) Serve(ctx context.Context) error {
 	}
 	defer p.wg.Wait()
 	p.wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
+	p.wg.Go(func() { p.fitLoop(ctx) })
 	p.wg.Go(func() { p.chainLoop(ctx) })
 	p.wg.Go(func() { p.orphanLoop(ctx) })
 	for {

@@ -74,8 +74,6 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 		return market.Refuse("clock-skew", market.KindInvalid, fmt.Sprintf("order created %s, valid until %s, here it is %s", o.Created.UTC().Format(time.TimeOnly), o.ValidUntil.UTC().Format(time.TimeOnly), now.UTC().Format(time.TimeOnly)))
 	case o.Mint != (market.Address{}):
 		return market.Refuse("does-not-fit", market.KindConflict, "only SOL is taken")
-	case o.Egress&p.cfg.Egress == 0 && o.Egress > p.cfg.Egress:
-		return market.Refuse("does-not-fit", market.KindConflict, "egress is not offered")
 	case o.Platform != "" && o.Platform != "linux/amd64":
 		return market.Refuse("does-not-fit", market.KindConflict, "platform "+o.Platform)
 	}
@@ -84,6 +82,12 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.health.fit {
+		return market.Refuse("unhealthy", market.KindUnavailable, p.health.code)
+	}
+	if o.Egress > p.health.egress {
+		return market.Refuse("does-not-fit", market.KindConflict, "egress is not offered")
+	}
 	if !p.selling {
 		return market.Refuse("draining", market.KindUnavailable, "this rig does not sell now")
 	}

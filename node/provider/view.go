@@ -12,6 +12,7 @@ import (
 // View is the role as people see it.
 type View struct {
 	Selling          bool
+	Why              string // the engine may not sell
 	Payout, FeePayer market.Address
 	Devices          []DeviceView
 	Live             int
@@ -40,7 +41,7 @@ func (p *Provider) View() View {
 	leases := p.Leases()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := View{Selling: p.selling, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
+	v := View{Selling: p.sells(), Why: p.health.detail, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
 	for i, d := range p.devices {
 		row := p.rows[p.deviceIDs[i]]
 		dv := DeviceView{ID: p.deviceIDs[i], Class: d.Class, State: deviceWords[row.State], Rate: p.rateOf(market.DeviceGroup{Class: d.Class})}

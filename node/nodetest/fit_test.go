@@ -1,0 +1,49 @@
+package nodetest
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/p2ptest"
+)
+
+// TestFit_WeakSandbox_SellsNothing: a rig whose probe fails lists nothing, says why, and sells once the probe passes.
+func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Second, nil)
+	w.stopProv()
+	var strong atomic.Bool
+	w.fit = func(context.Context) (bool, error) {
+		if strong.Load() {
+			return false, nil
+		}
+		return false, &market.Error{Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "check sandbox"}
+	}
+	w.startProvider(t)
+	p2ptest.Eventually(t, "the rig is still listed", func() bool { o := w.cust.Offers(); return len(o) == 0 || len(o[0].Groups) == 0 })
+	if v := w.prov.View(); v.Selling || v.Why == "" {
+		t.Errorf("selling %v, why %q", v.Selling, v.Why)
+	}
+	strong.Store(true)
+	w.stopProv()
+	w.startProvider(t)
+	p2ptest.Eventually(t, "the rig is not listed again", func() bool {
+		o := w.cust.Offers()
+		// The guard does not work here: only egress none is offered.
+		return len(o) == 1 && len(o[0].Groups) == 1 && o[0].Fields[market.FieldEgress] == uint64(market.EgressNone)
+	})
+	r := request("web")
+	r.Egress = market.EgressWeb
+	r.Terms = nil
+	id, err := w.cust.Place(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := w.wait(t, id, 20*time.Second, over)
+	if v.Code != "quote-refused" && v.Code != "no-offer-fits" {
+		t.Errorf("an order with egress web ended as %s: %s", v.Code, v.Detail)
+	}
+}
