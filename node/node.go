@@ -13,8 +13,10 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/escrow/solana"
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/store"
 )
 
 // Node is one process's node. Use New, then Serve.
@@ -37,6 +39,14 @@ func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.db.Dead(): // only the disk has the truth now
+			return &market.Error{Code: "store-dead", Kind: market.KindInternal, Op: "write state", Err: store.ErrDead, Hint: "check the disk, then gpuai node start"}
+		}
+	})
 	g.Go(func() error { return p.host.Serve(ctx) })
 	g.Go(func() error { return p.offers.Serve(ctx) })
 	select {

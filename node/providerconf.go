@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/escrow/program"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/provider"
@@ -36,7 +37,10 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		Network: p.host.Network().Name, ClusterTag: clusterTag, Program: program.ID, Key: p.keys.node, ID: p.host.ID(), Payout: payout,
 		FeePayer: p.fees.Address(), Seed: p.keys.seed, Rates: map[string]market.Rate{}, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
 		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000, RAM: uint64(c.Memory), Disk: uint64(c.Disk),
-		Resolvers: c.Resolvers, Version: "0.1.0", Selling: c.Sell, MaxTime: time.Duration(c.MaxTime),
+		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, MaxTime: time.Duration(c.MaxTime),
+	}
+	if p.db.Unclean() {
+		pc.OldChannels = p.clock.Now().Add(escrow.MaxReleaseTTL)
 	}
 	if pc.Rate, err = market.ParseRateSOL(c.Rate); err != nil {
 		return pc, invalid("provider.rate", err.Error())

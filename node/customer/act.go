@@ -141,8 +141,8 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 	if err != nil {
 		return err
 	}
-	if ctl.Error != "" && ctl.Error != "conflict: inputs are staged" {
-		return fmt.Errorf("stage inputs: %s", ctl.Error)
+	if err := ctl.Err(); err != nil && market.CodeOf(err) != tunnel.CodeStaged {
+		return fmt.Errorf("stage inputs: %w", err)
 	}
 	return r.update(ctx, func(o *orderRow) { o.InputsSent = true })
 }

@@ -37,6 +37,8 @@ type channel struct {
 	id  market.ChannelID
 	row channelRow
 	key ed25519.PrivateKey
+	// avoid: the provider has refused a lease on it since this node's start
+	avoid bool
 }
 
 func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
@@ -71,7 +73,7 @@ func (c *Customer) reusable(o *offered, limit market.Amount) *channel {
 	for _, ch := range c.channels {
 		ch.mu.Lock()
 		a, t := ch.row.Account, ch.row.Terms
-		fits := ch.row.Provider == o.provider && t.Payee == o.quote.Payout && t.Mint == o.quote.Mint &&
+		fits := !ch.avoid && ch.row.Provider == o.provider && t.Payee == o.quote.Payout && t.Mint == o.quote.Mint &&
 			t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay &&
 			(a.Phase == escrow.PhaseOpen || a.Phase == escrow.PhaseSeen) &&
 			a.Headroom() >= o.quote.MinHeadroom && a.Live() < escrow.MaxLiveLeases && limit >= o.quote.MinHeadroom

@@ -50,6 +50,7 @@ type orderRow struct {
 	FinishSig  string
 	ReadyAt    time.Time
 	Steps      []Step
+	Attempts   int // leases that were refused
 }
 
 // Step is one line of progress, for people.
@@ -144,8 +145,8 @@ func (r *orderRun) serve(ctx context.Context) {
 			return
 		}
 	}
-	if r.snapshot().Standing == StandingLeased {
-		r.follow(ctx)
+	if r.snapshot().Standing == StandingLeased && r.follow(ctx) {
+		r.serve(ctx) // refused for a reason that another quote may not share
 	}
 }
 
@@ -206,6 +207,24 @@ func (r *orderRun) place(ctx context.Context) error {
 		}
 		r.say(ctx, "refused", err.Error())
 	}
+}
+
+// maxAttempts is how many refused leases an order survives.
+const maxAttempts = 3
+
+// avoid gives up a reused channel that its provider does not take, so that the next attempt opens a new one.
+func (c *Customer) avoid(id market.ChannelID, code string) bool {
+	c.mu.Lock()
+	ch := c.channels[id]
+	c.mu.Unlock()
+	if ch == nil || (code != "channel-unfit" && code != "channel-too-small" && code != "channel-unknown") {
+		return false
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	first := !ch.avoid && len(ch.row.Account.Leases) > 1 // it has carried a lease before: not a fault of the order
+	ch.avoid = true
+	return first
 }
 
 // nextQuote tells refusals that another provider may not share.
@@ -275,8 +294,8 @@ func (c *Customer) terms(req *Request, off *offered, p market.Proposal) market.T
 	}
 }
 
-// follow runs the lease's actor until it is over.
-func (r *orderRun) follow(ctx context.Context) {
+// follow runs the lease's actor until it is over; again says that the order searches on.
+func (r *orderRun) follow(ctx context.Context) (again bool) {
 	o := r.snapshot()
 	var err error
 	r.mu.Lock()
@@ -284,7 +303,7 @@ func (r *orderRun) follow(ctx context.Context) {
 	r.mu.Unlock()
 	if err != nil {
 		r.fail(ctx, err)
-		return
+		return false
 	}
 	r.c.net.KeepConnected(o.Provider, o.Reach)
 	defer r.c.net.Forget(o.Provider)
@@ -300,14 +319,18 @@ func (r *orderRun) follow(ctx context.Context) {
 	}
 	select {
 	case <-ctx.Done():
-		return
+		return false
 	case <-r.over(ctx):
 	}
 	m := r.actor.Lease()
-	if m.State == market.Refused && nextQuote(m.Code) {
-		r.say(ctx, "refused", m.Code+": "+m.Detail)
-	}
 	r.c.endShare(ctx, o.Channel, m)
+	if m.State == market.Refused && o.Attempts < maxAttempts && !r.stopped() && (nextQuote(m.Code) || r.c.avoid(o.Channel, m.Code)) {
+		r.say(ctx, "refused", m.Code+": "+m.Detail)
+		err := r.update(ctx, func(o *orderRow) {
+			o.Standing, o.Lease, o.Raw, o.Decision, o.Attempts = StandingSearching, nil, nil, nil, o.Attempts+1
+		})
+		return err == nil
+	}
 	standing := StandingEnded
 	if m.State != market.Ended {
 		standing = StandingFailed
@@ -318,6 +341,7 @@ func (r *orderRun) follow(ctx context.Context) {
 	_ = r.update(ctx, func(o *orderRow) {
 		o.Standing, o.Code, o.Detail, o.Hint = standing, m.Code, m.Detail, "gpuai show "+o.ID.String()
 	})
+	return false
 }
 
 // over is closed once the lease is terminal.

@@ -181,7 +181,7 @@ func (c *Customer) Logs(ctx context.Context, ref string, since time.Time, follow
 			if err != nil || m.End {
 				return err
 			}
-			return errors.New(m.Error)
+			return m.Err()
 		}
 		t, stream, data, err := tunnel.DecodeLog(b)
 		if err != nil {
@@ -221,7 +221,10 @@ func (c *Customer) Exec(ctx context.Context, ref string, argv []string, tty bool
 			if m.Exit != nil {
 				return *m.Exit, nil
 			}
-			return 0, errors.New(m.Error)
+			if err := m.Err(); err != nil {
+				return 0, err
+			}
+			return 0, errors.New("the exec ended without an exit code")
 		}
 		stream := uint8(1)
 		if ch == streams.ChanErr {

@@ -178,6 +178,9 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	}
 	cs := states[0]
 	ch := p.channelOf(cs)
+	if ch.old && p.now().Before(p.cfg.OldChannels) {
+		return nil, market.Refuse("channel-unfit", market.KindUnavailable, "known from before an unclean start: open a new one, or wait until "+p.cfg.OldChannels.UTC().Format(time.TimeOnly))
+	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, p.now().Unix())

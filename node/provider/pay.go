@@ -36,6 +36,7 @@ func (r *channelRow) lastEnded() time.Time {
 type channel struct {
 	mu  sync.Mutex
 	id  market.ChannelID
+	old bool // of before this start
 	row channelRow
 }
 

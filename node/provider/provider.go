@@ -45,6 +45,7 @@ type Config struct {
 	UplinkMbit    uint32
 	Version       string
 	Selling       bool
+	OldChannels   time.Time // until then no new lease on a channel of before the start: a forgotten Release may still live
 }
 
 // Publisher sends an own Offer to everybody.

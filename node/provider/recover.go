@@ -42,7 +42,7 @@ func (p *Provider) recover(ctx context.Context) error {
 		return fmt.Errorf("load debts: %w", err)
 	}
 	err = p.db.Scan(bucketChannels, nil, func(k, v []byte) error {
-		ch := &channel{id: market.ChannelID(k)}
+		ch := &channel{id: market.ChannelID(k), old: true}
 		if err := unrow(v, &ch.row); err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -60,7 +59,7 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 	return func(ctx context.Context, c *streams.FrameConn) error {
 		st, err := p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows})
 		if err != nil {
-			return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+			return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 		}
 		defer st.Close() // kills the process group
 		g, gctx := errgroup.WithContext(ctx)
@@ -83,7 +82,7 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 			})
 			end := tunnel.Control{Exit: &exit}
 			if err != nil {
-				end = tunnel.Control{Error: err.Error()}
+				end = tunnel.Failed(err)
 			}
 			err = c.Write(streams.ChanControl, end.Encode())
 			ended.Store(true)
@@ -127,7 +126,7 @@ func (p *Provider) serveLogs(ctx context.Context, l *leaseRun, a tunnel.LogsArgs
 		return c.Write(streams.ChanOut, tunnel.EncodeLog(r.Time, r.Stream, r.Data))
 	})
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
 	return c.Write(streams.ChanControl, tunnel.Control{End: true}.Encode())
 }
@@ -136,18 +135,18 @@ func (p *Provider) servePut(ctx context.Context, l *leaseRun, c *streams.FrameCo
 	l.filesMu.Lock()
 	defer l.filesMu.Unlock()
 	if l.inputsReady.Load() {
-		return c.Write(streams.ChanControl, tunnel.Control{Error: "conflict: inputs are staged"}.Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse(tunnel.CodeStaged, market.KindConflict, "inputs are staged")).Encode())
 	}
 	if err := l.waitCreated(ctx); err != nil {
-		return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
 	fs, err := p.access.Files(ctx, l.key)
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
 	m, err := fs.PutInputs(ctx, c.Reader(streams.ChanIn), l.order.InputBytes)
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Control{Error: err.Error()}.Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
 	l.inputsReady.Store(true)
 	if err := p.saveLease(ctx, l); err != nil {
@@ -161,15 +160,15 @@ func (p *Provider) serveGet(ctx context.Context, l *leaseRun, c *streams.FrameCo
 	l.filesMu.Lock()
 	defer l.filesMu.Unlock()
 	if s := l.actor.Lease().State; s < market.Closing {
-		return c.Write(streams.ChanControl, tunnel.Control{Error: "conflict: the job is " + s.String()}.Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("conflict", market.KindConflict, "the job is "+s.String())).Encode())
 	}
 	fs, err := p.access.Files(ctx, l.key)
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Control{Error: "output-lost: " + err.Error()}.Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("output-lost", market.KindNotFound, err.Error())).Encode())
 	}
 	m, err := fs.GetOutputs(ctx, l.outputPaths(), c.Writer(streams.ChanOut))
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Control{Error: "output-lost: " + strings.TrimSpace(err.Error())}.Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("output-lost", market.KindNotFound, err.Error())).Encode())
 	}
 	if err := c.Write(streams.ChanOut, nil); err != nil { // the end of the tar
 		return err

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -33,14 +34,39 @@ type PutArgs struct {
 	Total uint64 `json:"total"`
 }
 
+// CodeStaged answers a second put: the inputs are there already, which is what the sender wants.
+const CodeStaged = "inputs-staged"
+
 // Control is a message on channel 0; exactly one field is set.
 type Control struct {
 	Exit     *int           `json:"exit,omitempty"`     // exec: the end
-	Error    string         `json:"error,omitempty"`    // code: detail
+	Error    string         `json:"error,omitempty"`    // what went wrong, for people
+	Code     string         `json:"code,omitempty"`     // of Error, kebab-case; empty: internal
 	EOF      bool           `json:"eof,omitempty"`      // no more on channel 1
 	Resize   *[2]uint16     `json:"resize,omitempty"`   // cols, rows
 	Manifest *spec.Manifest `json:"manifest,omitempty"` // put, get: what was moved
 	End      bool           `json:"end,omitempty"`      // logs: the job has ended and all was sent
+}
+
+// Failed is the control message of an error; one without a code is internal, and its text stays here.
+func Failed(err error) Control {
+	code := market.CodeOf(err)
+	if code == "" {
+		return Control{Error: "internal", Code: "internal"}
+	}
+	return Control{Error: err.Error(), Code: code}
+}
+
+// Err is the error that a Failed message carries, a *market.Refusal; nil if it carries none.
+func (c Control) Err() error {
+	if c.Error == "" {
+		return nil
+	}
+	code := c.Code
+	if code == "" {
+		code = "internal"
+	}
+	return market.Refuse(code, market.KindInternal, c.Error)
 }
 
 // Encode returns the message's JSON.
