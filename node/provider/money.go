@@ -114,10 +114,16 @@ func (p *Provider) settleSoon() {
 
 // chainLoop keeps accounts at what the chain says and settles what the policy asks for.
 func (p *Provider) chainLoop(ctx context.Context) {
+	seen, failing := p.now(), false
 	for ctx.Err() == nil {
-		if err := p.readChain(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("Chain was not read", "code", "chain-unreachable", "error", err)
+		err := p.readChain(ctx)
+		if err == nil {
+			seen = p.now()
+		} else if !failing && ctx.Err() == nil {
+			p.log.Warn("Chain is not read", "code", "chain-unreachable", "error", err) // once per outage
 		}
+		failing = err != nil
+		p.tellBlind(ctx, p.now().Sub(seen) > p.blindAfter())
 		t := time.NewTimer(chainEvery)
 		select {
 		case <-ctx.Done():
@@ -167,29 +173,76 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 	ch.mu.Lock()
 	before := ch.row.Account.Phase
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, head.Clock.Unix())
-	after := ch.row.Account.Phase
+	account := ch.row.Account
+	after := account.Phase
 	dec := escrow.Decide(&ch.row.Account, escrow.Settle{
 		Now: head.Clock, Cost: settleFee, Hourly: ch.row.Hourly, Tick: ch.row.TickPrice, MaxUnclaimed: escrow.DefaultMaxUnclaimed,
 		PayeeReceives: payeeReceives, OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
 	})
 	ch.mu.Unlock()
-	if after == escrow.PhaseClosing && before != escrow.PhaseClosing {
-		p.mu.Lock()
-		var live []*leaseRun
-		for _, l := range p.leases {
-			if l.channel == ch.id {
-				live = append(live, l)
-			}
-		}
-		p.mu.Unlock()
-		for _, l := range live {
+	for _, l := range p.leasesOf(ch.id) {
+		if after == escrow.PhaseClosing && before != escrow.PhaseClosing {
 			_ = l.actor.Send(ctx, market.ChainClosing{}) // an ended one does not take it
+			continue
+		}
+		if l.actor.Lease().State.Live() {
+			_ = l.actor.Send(ctx, market.HeadroomSeen{Left: left(account, l.id)}) // the next read says it again
 		}
 	}
 	if after != before {
 		p.log.Info("Channel changed", "channel", ch.id, "from", before, "to", after)
 	}
 	p.settleBy(ctx, ch, dec)
+}
+
+// left is what the deposit leaves to one lease beyond what it owes: the others keep what they used.
+func left(a escrow.Account, id market.LeaseID) market.Amount {
+	var taken market.Amount
+	for other, s := range a.Leases {
+		if other == id {
+			taken += s.Owed
+		} else {
+			taken += max(s.Owed, s.Paid)
+		}
+	}
+	return a.Deposit - min(taken, a.Deposit)
+}
+
+// leasesOf lists the channel's leases that are not over.
+func (p *Provider) leasesOf(id market.ChannelID) (out []*leaseRun) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.leases {
+		if l.channel == id && !l.actor.Lease().Terminal() {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// blindAfter is how old the view of the chain may be before work stops: what a close that we do not see would need, less a margin.
+func (p *Provider) blindAfter() time.Duration {
+	delay := p.cfg.MinCloseDelay
+	return delay - max(15*time.Minute, delay/4)
+}
+
+// tellBlind says to all live leases whether the chain is seen; both are level events, repeated at each look.
+func (p *Provider) tellBlind(ctx context.Context, blind bool) {
+	p.mu.Lock()
+	var live []*leaseRun
+	for _, l := range p.leases {
+		if l.actor.Lease().State.Live() {
+			live = append(live, l)
+		}
+	}
+	p.mu.Unlock()
+	for _, l := range live {
+		var ev market.Event = market.ChainSeen{}
+		if blind {
+			ev = market.ChainBlind{}
+		}
+		_ = l.actor.Send(ctx, ev) // the next look says it again
+	}
 }
 
 // settleBy submits what the policy decided; the intent's key makes a repeat free.

@@ -59,6 +59,16 @@ type leaseRun struct {
 	mu   sync.Mutex
 	row  leaseRow
 	seen job.Observed
+
+	silentSince time.Time // the engine does not answer; owned by loop
+}
+
+// engineSilent is how long the engine may not answer before the meter closes at the last proof.
+const engineSilent = 5 * time.Second
+
+// aliver is a runner that can see a job's process without its engine.
+type aliver interface {
+	Alive(ctx context.Context, k job.Key) bool
 }
 
 func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error) {
@@ -237,7 +247,23 @@ func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) 
 			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
 		}
 	}
+	if o.State != job.Unknown {
+		l.silentSince = time.Time{}
+	}
 	switch o.State {
+	case job.Unknown:
+		// Unknown is never gone. The process seen alive is proof enough; without either, the work is not billed.
+		if a, ok := l.p.runner.(aliver); ok && (m.State == market.Running || m.State == market.Stopping) && a.Alive(ctx, l.key) {
+			l.silentSince = time.Time{}
+			send(market.JobSeen{BootMS: boot})
+			return
+		}
+		if l.silentSince.IsZero() {
+			l.silentSince = time.Now()
+		}
+		if time.Since(l.silentSince) > engineSilent {
+			send(market.EngineSilent{})
+		}
 	case job.Running:
 		if m.State == market.Preparing {
 			if err := l.update(ctx, func(r *leaseRow) { r.Seen = l.quote.Devices }); err == nil {
