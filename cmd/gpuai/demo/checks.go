@@ -61,7 +61,7 @@ func (r *run) program(ctx context.Context) (err error) {
 
 // network is check 2.
 func (r *run) network(ctx context.Context) (err error) {
-	if r.w.images, err = startRegistry(); err != nil {
+	if err = r.w.serveImage(); err != nil {
 		return err
 	}
 	boot, err := r.w.startNode(ctx, "bootstrap", "node.roles=", "p2p.infra=true")
@@ -114,7 +114,7 @@ func (r *run) plan(ctx context.Context) error {
 		return fmt.Errorf("write scene: %w", err)
 	}
 	f, faults := spec.FromFlags(spec.Flags{
-		Name: "demo", Image: r.w.images.ref, GPU: []string{"none"}, CPU: "1", Memory: "512MiB", Disk: "1GiB", Shm: "64MiB", Egress: "none",
+		Name: "demo", Image: r.w.image, GPU: []string{"none"}, CPU: "1", Memory: "512MiB", Disk: "1GiB", Shm: "64MiB", Egress: "none",
 		In: []string{path + ":/workspace/in/scene.txt"}, Out: []string{"/workspace/out"}, MaxDuration: "10m", StopGrace: "5s",
 	})
 	if err := spec.AsError("", faults); err != nil {
@@ -133,8 +133,8 @@ func (r *run) plan(ctx context.Context) error {
 	if len(p.Candidates) != 1 || len(p.Rejections) != 1 || market.Rate(p.Candidates[0].Rate.Lamports()) > topRate {
 		return fmt.Errorf("want one candidate and one rejection, got %+v and %+v", p.Candidates, p.Rejections)
 	}
-	if !strings.HasSuffix(p.Image, r.w.images.digest) {
-		return fmt.Errorf("the plan pins %s, the registry serves %s", p.Image, r.w.images.digest)
+	if !strings.HasSuffix(p.Image, r.w.digest) {
+		return fmt.Errorf("the plan pins %s, the registry serves %s", p.Image, r.w.digest)
 	}
 	r.ok("plan", "1 fits at %s; rejected: %s", p.Candidates[0].Rate, p.Rejections[0].Detail)
 	return nil

@@ -2,13 +2,8 @@ package demo
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,57 +96,5 @@ func TestDemo_CorruptOutputFails(t *testing.T) {
 	archive, root = pack(t, dir)
 	if _, _, err := r.verify(archive, root); err == nil {
 		t.Error("a changed picture passed though its root was signed")
-	}
-}
-
-func TestRegistry_ServesWhatItSays(t *testing.T) {
-	t.Parallel()
-	program := []byte("#!program")
-	r := &registry{blobs: map[string][]byte{}}
-	if err := r.build(program); err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewServer(r)
-	t.Cleanup(s.Close)
-	get := func(path string) (int, []byte) {
-		resp, err := http.Get(s.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode == 200 && resp.Header.Get("Docker-Content-Digest") != digest(b) {
-			t.Errorf("%s: digest %s of %d bytes, %v", path, resp.Header.Get("Docker-Content-Digest"), len(b), err)
-		}
-		return resp.StatusCode, b
-	}
-	code, byTag := get("/v2/gpuai/sample/manifests/demo")
-	_, byDigest := get("/v2/gpuai/sample/manifests/" + r.digest)
-	if code != 200 || !bytes.Equal(byTag, byDigest) || digest(byTag) != r.digest {
-		t.Errorf("manifest %d: %s", code, byTag)
-	}
-	var m struct {
-		Config struct{ Digest string }
-		Layers []struct{ Digest string }
-	}
-	if err := json.Unmarshal(byTag, &m); err != nil || len(m.Layers) != 1 {
-		t.Fatalf("%+v, %v", m, err)
-	}
-	if code, _ := get("/v2/gpuai/sample/blobs/" + m.Config.Digest); code != 200 {
-		t.Errorf("config: %d", code)
-	}
-	_, layer := get("/v2/gpuai/sample/blobs/" + m.Layers[0].Digest)
-	z, err := gzip.NewReader(bytes.NewReader(layer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := untar(z)
-	if err != nil || !bytes.Equal(files["sample"], program) {
-		t.Errorf("layer holds %v, %v", files, err)
-	}
-	for _, path := range []string{"/", "/v2/other/manifests/demo", "/v2/gpuai/sample/manifests/latest", "/v2/gpuai/sample/blobs/sha256:0"} {
-		if code, _ := get(path); code != 404 {
-			t.Errorf("%s: %d", path, code)
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gpuai/gpuai/cmd/gpuai/images"
 	"github.com/gpuai/gpuai/escrow/localnet"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
@@ -30,9 +31,24 @@ type world struct {
 	o       Options
 	network string
 	ledger  *localnet.Server
-	images  *registry
+	images  *images.Server
+	image   string // of the sample job
+	digest  string // of its manifest
 	nodes   []*process
 	payout  market.Address
+}
+
+// serveImage serves the sample job: digest and pull are real.
+func (w *world) serveImage() error {
+	program, err := Sample()
+	if err != nil {
+		return err
+	}
+	if w.images, err = images.Serve(0); err != nil {
+		return err
+	}
+	w.image, w.digest, err = w.images.Add(SampleName, SampleTag, program)
+	return err
 }
 
 // process is one node: a child of the same binary.
