@@ -299,7 +299,7 @@ func (b *Backend) order(v customer.View) api.Order {
 		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.Name, Standing: v.Standing, Code: v.Code, Detail: v.Detail, Hint: v.Hint,
 		Image: v.Request.Image.Ref, Devices: v.Request.Devices, Rate: api.RateSOL(v.Rate), Cap: api.SOL(v.Request.MaxTotal), Owed: api.SOL(0),
 		Paid: api.SOL(v.Signed), AtRisk: api.SOL(0), CreatedAt: v.Created, Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
-		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished, OutputsReady: v.OutputsReady,
+		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished, RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
 		OutcomeSignedByBoth: v.BothSigned,
 	}
 	if v.Finished {

@@ -189,7 +189,8 @@ type Order struct {
 	Deposit             Money      `json:"deposit"`
 	Returned            Money      `json:"returned"`
 	FinishTx            string     `json:"finish_tx,omitempty"`
-	Finished            bool       `json:"finished"` // the channel is settled, or none was opened
+	Finished            bool       `json:"finished"`     // the channel is settled, or none was opened
+	RefundLater         bool       `json:"refund_later"` // the order is over, its channel goes on
 	OutputsRoot         string     `json:"outputs_root,omitempty"`
 	OutputsReady        bool       `json:"outputs_ready"`
 	OutcomeSignedByBoth bool       `json:"outcome_signed_by_both"`

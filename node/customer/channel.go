@@ -5,12 +5,15 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
 )
 
 // closeDelay is what our channels are opened with, unless a Quote wants more (at most maxDelay).
@@ -21,7 +24,10 @@ type channelRow struct {
 	Account   escrow.Account
 	Terms     escrow.OpenTerms
 	Provider  market.NodeID
-	N         uint32 // voucher key number
+	N         uint32        // voucher key number
+	Deposit   market.Amount // of the open intent
+	ClaimFee  market.Amount
+	FeePayer  market.Address
 	OpenKey   string // the open intent
 	Release   *escrow.SignedRelease
 	FinishSig string
@@ -39,6 +45,10 @@ type channel struct {
 	key ed25519.PrivateKey
 	// avoid: the provider has refused a lease on it since this node's start
 	avoid bool
+	// loaded: read from the store at this start, not used yet
+	loaded bool
+	told   atomic.Bool // its orders know what it paid
+	left   atomic.Bool // no order wants it, it is being closed
 }
 
 func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
@@ -58,12 +68,53 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, say func(ph
 		return nil, fmt.Errorf("price of an hour: %w", err)
 	}
 	deposit := max(escrow.FirstDeposit(limit, hourly), min(limit, 2*o.quote.MinHeadroom))
-	ch, err := c.open(ctx, o, deposit)
-	if err != nil {
-		return nil, err
+	ch := c.unfinished(o)
+	if ch == nil {
+		if ch, err = c.newChannel(ctx, o, deposit); err != nil {
+			return nil, err
+		}
 	}
-	say("channel", fmt.Sprintf("opening %s with %s SOL", ch.id, deposit.SOL()))
+	say("channel", fmt.Sprintf("opening %s with %s SOL", ch.id, ch.row.Deposit.SOL()))
+	if err := c.ledger.Submit(ctx, ch.row.openIntent()); err != nil {
+		return nil, errors.Join(err, c.forget(ctx, ch))
+	}
 	return ch, c.waitOpen(ctx, ch)
+}
+
+// unfinishedFor bounds how old an opening may be that is taken up again: the program's window is 3,000 slots.
+const unfinishedFor = 10 * time.Minute
+
+// unfinished finds a channel whose opening this node's last start began for the same terms, so that a deposit is not paid twice.
+func (c *Customer) unfinished(o *offered) *channel {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.channels {
+		ch.mu.Lock()
+		t := ch.row.Terms
+		fits := ch.loaded && c.now().Sub(ch.row.Opened) < unfinishedFor && ch.row.Account.Phase == escrow.PhaseOpening && ch.row.Provider == o.provider && t.Payee == o.quote.Payout &&
+			t.Mint == o.quote.Mint && t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay
+		if fits {
+			ch.loaded = false // taken
+		}
+		ch.mu.Unlock()
+		if fits {
+			return ch
+		}
+	}
+	return nil
+}
+
+// openIntent is the one that Terms describe; its key makes a repeat free.
+func (r *channelRow) openIntent() escrow.Intent {
+	return escrow.Intent{Op: escrow.OpOpen, Channel: r.Account.Channel, Amount: r.Deposit, Open: &r.Terms, ClaimFee: r.ClaimFee, FeePayer: r.FeePayer}
+}
+
+// forget drops a channel that was never opened.
+func (c *Customer) forget(ctx context.Context, ch *channel) error {
+	c.mu.Lock()
+	delete(c.channels, ch.id)
+	c.mu.Unlock()
+	return c.db.Commit(context.WithoutCancel(ctx), store.Change{Deletes: []store.Ref{{Bucket: bucketChannels, Key: ch.id[:]}}})
 }
 
 // reusable finds an open Channel of this pair whose rest covers the quote's headroom.
@@ -85,7 +136,8 @@ func (c *Customer) reusable(o *offered, limit market.Amount) *channel {
 	return nil
 }
 
-func (c *Customer) open(ctx context.Context, o *offered, deposit market.Amount) (*channel, error) {
+// newChannel stores what is about to be opened.
+func (c *Customer) newChannel(ctx context.Context, o *offered, deposit market.Amount) (*channel, error) {
 	head, err := c.ledger.Head(ctx)
 	if err != nil {
 		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel", Err: err, Hint: "gpuai doctor --only chain"}
@@ -107,13 +159,12 @@ func (c *Customer) open(ctx context.Context, o *offered, deposit market.Amount) 
 	if err != nil {
 		return nil, fmt.Errorf("channel address: %w", err)
 	}
-	in := escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: deposit, Open: &terms, ClaimFee: o.quote.ClaimFee, FeePayer: o.quote.FeePayer}
-	ch := &channel{id: id, key: vkey, row: channelRow{Terms: terms, Provider: o.provider, N: n, OpenKey: in.Key(), Opened: c.now()}}
+	ch := &channel{id: id, key: vkey, row: channelRow{
+		Terms: terms, Provider: o.provider, N: n, Opened: c.now(), Deposit: deposit, ClaimFee: o.quote.ClaimFee, FeePayer: o.quote.FeePayer,
+	}}
 	ch.row.Account = escrow.NewAccount(escrow.ChannelState{ID: id, Status: escrow.StatusGone, VoucherKey: terms.VoucherKey}, escrow.Shown)
+	ch.row.OpenKey = ch.row.openIntent().Key()
 	if err := c.saveChannel(ctx, ch); err != nil {
-		return nil, err
-	}
-	if err := c.ledger.Submit(ctx, in); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
@@ -136,6 +187,9 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 		}
 		res, ok, err := c.ledger.Result(ctx, ch.row.OpenKey)
 		if err == nil && ok && res.State == escrow.Failed {
+			if err := c.forget(ctx, ch); err != nil {
+				return err
+			}
 			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "open channel", Detail: res.Err, Hint: "gpuai wallet show"}
 		}
 		if time.Now().After(deadline) {
@@ -152,6 +206,15 @@ func (c *Customer) refresh(ctx context.Context, ch *channel, t escrow.Trust) err
 	states, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, t)
 	if err != nil {
 		return err
+	}
+	if states[0].Status == escrow.StatusGone && t == escrow.Confirmed { // reclaimed, if it stays so: only then it is not read again
+		final, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, escrow.Finalised)
+		if err != nil {
+			return err
+		}
+		if final[0].Status == escrow.StatusGone {
+			t = escrow.Finalised
+		}
 	}
 	head, err := c.ledger.Head(ctx)
 	if err != nil {

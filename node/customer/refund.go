@@ -56,25 +56,57 @@ func (c *Customer) finishChannel(ctx context.Context, id market.ChannelID, r *or
 	if ch == nil {
 		return
 	}
-	ch.mu.Lock()
-	live := ch.row.Account.Live()
-	ch.mu.Unlock()
-	if live > 0 {
-		return // its last lease finishes it
-	}
-	if err := c.CloseChannel(ctx, id); err != nil && ctx.Err() == nil {
+	err := c.CloseChannel(ctx, id)
+	switch {
+	case ctx.Err() != nil:
+	case market.CodeOf(err) == "lease-live":
+		r.later(ctx, "another job uses the channel, its last one brings the refund")
+	case err != nil:
 		c.log.Warn("Channel was not closed", "channel", id, "error", err)
-		r.say(ctx, "refund", err.Error())
-		return
+		r.later(ctx, err.Error())
 	}
+}
+
+// settled writes what a finished channel paid into the orders that used it, to each its own share, and what came back into the newest.
+func (c *Customer) settled(ctx context.Context, ch *channel) {
 	ch.mu.Lock()
-	paid, back := ch.row.Paid, ch.row.Returned
-	sig := ch.row.FinishSig
+	paid, back, sig, shares := ch.row.Paid, ch.row.Returned, ch.row.FinishSig, ch.row.Account.Leases
 	ch.mu.Unlock()
-	_ = r.update(ctx, func(o *orderRow) {
-		o.Paid, o.Returned, o.Finished, o.FinishSig = paid, back, true, sig
-		o.Steps = append(o.Steps, Step{At: c.now(), Phase: "refund", Detail: fmt.Sprintf("paid %s SOL, returned %s SOL", paid.SOL(), back.SOL())})
-	})
+	var users []*orderRun
+	c.mu.Lock()
+	for _, id := range c.order {
+		r := c.runs[id]
+		r.mu.Lock()
+		if r.row.Channel == ch.id {
+			users = append(users, r)
+		}
+		r.mu.Unlock()
+	}
+	c.mu.Unlock()
+	for i, r := range users {
+		o := r.snapshot()
+		share, last := paid, i == len(users)-1
+		if !last {
+			share = 0
+			if o.Lease != nil {
+				s := shares[o.Lease.ID]
+				share = min(max(s.Owed, s.Paid), paid)
+			}
+		}
+		paid -= share
+		if o.Finished {
+			continue
+		}
+		_ = r.update(ctx, func(o *orderRow) {
+			o.Paid, o.Finished, o.FinishSig, o.RefundLater = share, true, sig, false
+			detail := fmt.Sprintf("paid %s SOL", share.SOL())
+			if last {
+				o.Returned = back
+				detail += fmt.Sprintf(", returned %s SOL", back.SOL())
+			}
+			o.Steps = append(o.Steps, Step{At: c.now(), Phase: "refund", Detail: detail})
+		})
+	}
 }
 
 // CloseChannel finishes a channel: waits for or asks for the Release and submits (release, pay_payee, pay_payer) in one transaction. Without a
@@ -86,8 +118,15 @@ func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error 
 	if ch == nil {
 		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: id.String(), Hint: "gpuai channel list"}
 	}
+	if done, err := c.closedBefore(ctx, ch); done || err != nil {
+		return err
+	}
 	rel, err := c.waitRelease(ctx, ch)
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil, market.CodeOf(err) == "lease-live" && ch.inUse():
+		return err
+	default:
 		return c.closeAlone(ctx, ch)
 	}
 	in := escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: uint64(rel.Expires), Release: rel}
@@ -97,9 +136,42 @@ func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error 
 	return c.waitFinished(ctx, ch, in.Key())
 }
 
+// closedBefore reports that the channel was finished already, by us before a restart or at its deadline. Error: channel-closing while it waits
+// for that deadline.
+func (c *Customer) closedBefore(ctx context.Context, ch *channel) (bool, error) {
+	if err := c.refresh(ctx, ch, escrow.Confirmed); err != nil {
+		return false, nil // the chain does not answer: the usual way finds out
+	}
+	ch.mu.Lock()
+	phase, deadline := ch.row.Account.Phase, ch.row.Account.Deadline
+	ch.mu.Unlock()
+	switch phase {
+	case escrow.PhaseSealed, escrow.PhaseGone:
+		c.settled(ctx, ch)
+		return true, nil
+	case escrow.PhaseClosing:
+		return false, closingUntil(time.Unix(deadline, 0))
+	}
+	return false, nil
+}
+
+func closingUntil(due time.Time) error {
+	return &market.Error{Code: "channel-closing", Kind: market.KindConflict, Op: "close channel", Detail: "no release; refund due after " + due.UTC().Format(time.TimeOnly) + " UTC", Hint: "gpuai channel list"}
+}
+
+// inUse reports whether a lease of the channel lives.
+func (ch *channel) inUse() bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.row.Account.Live() > 0
+}
+
 func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.SignedRelease, error) {
 	deadline := time.Now().Add(releaseWait)
 	for {
+		if ch.inUse() { // also a lease that began while we waited: its money must not be asked back
+			return nil, &market.Error{Code: "lease-live", Kind: market.KindConflict, Op: "close channel", Detail: "a job is paid from it", Hint: "gpuai ps"}
+		}
 		ch.mu.Lock()
 		rel, provider := ch.row.Release, ch.row.Provider
 		ch.mu.Unlock()
@@ -124,11 +196,14 @@ func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.Signed
 func (c *Customer) askRelease(ctx context.Context, ch *channel, provider market.NodeID) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, err := c.net.Vouchers(ctx, provider)
-	if err != nil {
-		return err
+	conn := c.live(provider) // a second session would end the one that pays other jobs there
+	if conn == nil {
+		var err error
+		if conn, err = c.net.Vouchers(ctx, provider); err != nil {
+			return err
+		}
+		defer conn.Close()
 	}
-	defer conn.Close()
 	b, err := conn.ReleaseRequest(ctx, ch.id)
 	if err != nil {
 		return err
@@ -142,8 +217,7 @@ func (c *Customer) closeAlone(ctx context.Context, ch *channel) error {
 	if err := c.ledger.Submit(ctx, in); err != nil {
 		return err
 	}
-	due := c.now().Add(ch.row.Terms.CloseDelay)
-	return &market.Error{Code: "channel-closing", Kind: market.KindConflict, Op: "close channel", Detail: "no release; refund due after " + due.UTC().Format(time.TimeOnly) + " UTC", Hint: "gpuai channel list"}
+	return closingUntil(c.now().Add(ch.row.Terms.CloseDelay))
 }
 
 func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) error {
@@ -155,7 +229,11 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 			ch.mu.Lock()
 			ch.row.FinishSig, ch.row.FinishKey = res.Signature, key
 			ch.mu.Unlock()
-			return c.refresh(ctx, ch, escrow.Confirmed)
+			if err := c.refresh(ctx, ch, escrow.Confirmed); err != nil {
+				return err
+			}
+			c.settled(ctx, ch)
+			return nil
 		case err == nil && ok && res.State == escrow.Failed:
 			return fmt.Errorf("finish channel: %s (code %d)", res.Err, res.Code)
 		case time.Now().After(deadline):
@@ -228,6 +306,16 @@ func (c *Customer) afterRead(ctx context.Context, ch *channel) {
 	a, terms := ch.row.Account, ch.row.Terms
 	ch.mu.Unlock()
 	c.tellFunds(ctx, ch.id, a)
+	if a.Phase == escrow.PhaseSealed && !ch.told.Swap(true) {
+		c.settled(ctx, ch)
+	}
+	if (a.Phase == escrow.PhaseSeen || a.Phase == escrow.PhaseOpen) && c.orphan(ch.id) && !ch.left.Swap(true) {
+		c.wg.Go(func() {
+			if err := c.CloseChannel(ctx, ch.id); err != nil && ctx.Err() == nil {
+				c.log.Warn("Channel that no order uses was not closed", "channel", ch.id, "error", err)
+			}
+		})
+	}
 	var in escrow.Intent
 	switch {
 	case a.Phase == escrow.PhaseClosing && a.Deadline > 0 && head.Clock.Unix() >= a.Deadline:
@@ -240,6 +328,22 @@ func (c *Customer) afterRead(ctx context.Context, ch *channel) {
 	if err := c.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
 		c.log.Debug("Channel step was not submitted", "channel", ch.id, "op", in.Op, "error", err)
 	}
+}
+
+// orphan reports whether no order has used the channel or may still come to use it: this node ended between opening and proposing.
+func (c *Customer) orphan(id market.ChannelID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.runs {
+		r.mu.Lock()
+		s := r.row.Standing
+		wanted := r.row.Channel == id || s == StandingSearching || s == StandingFunding
+		r.mu.Unlock()
+		if wanted {
+			return false
+		}
+	}
+	return true
 }
 
 // tellFunds says to live leases how far their share can grow, so that they ask for a top-up in time.

@@ -25,9 +25,9 @@ func (c *Customer) put(ctx context.Context, bucket string, key, value []byte) er
 }
 
 // load reads channels and orders, and goes on with those that are not over.
-func (c *Customer) load(context.Context) error {
+func (c *Customer) load(ctx context.Context) error {
 	err := c.db.Scan(bucketChannels, nil, func(k, v []byte) error {
-		ch := &channel{id: market.ChannelID(k)}
+		ch := &channel{id: market.ChannelID(k), loaded: true}
 		if err := store.Unrow(v, &ch.row); err != nil {
 			return fmt.Errorf("channel row %x: %w", k, err)
 		}
@@ -42,7 +42,7 @@ func (c *Customer) load(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var again []*orderRun
+	var again, refund []*orderRun
 	err = c.db.Scan(bucketOrders, nil, func(k, v []byte) error {
 		r := &orderRun{c: c, subs: map[chan struct{}]struct{}{}}
 		if err := store.Unrow(v, &r.row); err != nil {
@@ -52,6 +52,8 @@ func (c *Customer) load(context.Context) error {
 		c.order = append(c.order, r.row.ID)
 		if s := r.row.Standing; s != StandingEnded && s != StandingFailed {
 			again = append(again, r)
+		} else if !r.row.Finished && !r.row.RefundLater && r.row.Channel != (market.ChannelID{}) {
+			refund = append(refund, r) // the last start ended before its money came back
 		}
 		return nil
 	})
@@ -64,6 +66,9 @@ func (c *Customer) load(context.Context) error {
 			c.start <- r
 		}
 	})
+	for _, r := range refund {
+		c.wg.Go(func() { c.finishChannel(ctx, r.row.Channel, r) })
+	}
 	return nil
 }
 

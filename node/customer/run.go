@@ -51,6 +51,8 @@ type orderRow struct {
 	ReadyAt    time.Time
 	Steps      []Step
 	Attempts   int // leases that were refused
+	// RefundLater: the order is over, but its channel goes on: kept, used by another job, or closing until its deadline.
+	RefundLater bool
 }
 
 // Step is one line of progress, for people.
@@ -335,13 +337,28 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 	if m.State != market.Ended {
 		standing = StandingFailed
 	}
-	if !m.KeepChannel && !o.Request.KeepChannel {
+	if m.KeepChannel || o.Request.KeepChannel {
+		r.later(ctx, "the channel is kept: gpuai channel list")
+	} else {
 		r.c.finishChannel(ctx, o.Channel, r)
+	}
+	if ctx.Err() != nil {
+		return false // finished at the next start
 	}
 	_ = r.update(ctx, func(o *orderRow) {
 		o.Standing, o.Code, o.Detail, o.Hint = standing, m.Code, m.Detail, "gpuai show "+o.ID.String()
 	})
 	return false
+}
+
+// later notes that the order ends without its refund.
+func (r *orderRun) later(ctx context.Context, why string) {
+	_ = r.update(ctx, func(o *orderRow) {
+		if !o.RefundLater {
+			o.RefundLater = true
+			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: "refund", Detail: why})
+		}
+	})
 }
 
 // over is closed once the lease is terminal.

@@ -111,6 +111,19 @@ func (s *session) take(ctx context.Context, m streams.VoucherPush) {
 	}
 }
 
+// live is the session's stream with a provider while there is one.
+func (c *Customer) live(provider market.NodeID) streams.VoucherSession {
+	c.mu.Lock()
+	s := c.sessions[provider]
+	c.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
+}
+
 // pay sends a Payment over the live stream.
 func (s *session) pay(ctx context.Context, p market.Payment) (market.Amount, error) {
 	s.mu.Lock()

@@ -34,6 +34,7 @@ type View struct {
 	Deposit, Paid, Returned market.Amount
 	Signed, AtRisk          market.Amount
 	Finished, OutputsReady  bool
+	RefundLater             bool // over, but its channel goes on
 	FinishSig               string
 	BothSigned              bool
 	OutputsRoot             [32]byte
@@ -47,7 +48,7 @@ func (r *orderRun) view() View {
 	v := View{
 		ID: o.ID, Request: o.Request, Created: o.Created, ReadyAt: o.ReadyAt, Standing: o.Standing, Code: o.Code, Detail: o.Detail, Hint: o.Hint,
 		Provider: o.Provider, Rate: o.Rate, Channel: o.Channel, Lease: o.Lease, Steps: append([]Step(nil), o.Steps...), Phase: r.phase, Done: r.done,
-		Total: r.total, Paid: o.Paid, Returned: o.Returned, Finished: o.Finished, FinishSig: o.FinishSig, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
+		Total: r.total, Paid: o.Paid, Returned: o.Returned, Finished: o.Finished, RefundLater: o.RefundLater, FinishSig: o.FinishSig, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
 		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
 	}
 	r.mu.Unlock()

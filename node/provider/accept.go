@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,8 +15,14 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// maxRefused bounds what is remembered of refused leases.
-const maxRefused = 4096
+// maxRefused bounds what is remembered of refused leases, maxDeciding how many wait for a channel to show: each asks the chain.
+const (
+	maxRefused  = 4096
+	maxDeciding = 64
+)
+
+// errStale says that another lease or a Release entered the channel while this one was decided: look again.
+var errStale = errors.New("the channel changed meanwhile")
 
 // proposal is a Lease document with all that it names, opened and checked.
 type proposal struct {
@@ -29,7 +36,7 @@ type proposal struct {
 }
 
 // Propose takes a Lease; nil acknowledges its receipt, the Decision follows by Status. The same bytes get the stored answer.
-func (p *Provider) Propose(ctx context.Context, from market.NodeID, raw []byte) error {
+func (p *Provider) Propose(_ context.Context, from market.NodeID, raw []byte) error {
 	body, env, err := wire.OpenProposal(raw, p.cfg.Network)
 	if err != nil {
 		return market.Refuse("malformed", market.KindInvalid, err.Error())
@@ -39,20 +46,20 @@ func (p *Provider) Propose(ctx context.Context, from market.NodeID, raw []byte) 
 	}
 	pr := proposal{id: market.LeaseID(env.ID), from: from, body: body, raw: raw}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	_, have := p.leases[pr.id]
 	_, no := p.refused[pr.id]
-	p.mu.Unlock()
-	if have || no {
+	switch {
+	case have || no || p.deciding[pr.id]:
 		return nil
-	}
-	p.mu.Lock()
-	if p.deciding[pr.id] {
-		p.mu.Unlock()
-		return nil
+	case p.serving == nil || p.serving.Err() != nil:
+		return market.Refuse("draining", market.KindUnavailable, "this node is ending")
+	case len(p.deciding) >= maxDeciding:
+		return market.Refuse("busy", market.KindUnavailable, "too many leases wait for their decision")
 	}
 	p.deciding[pr.id] = true
-	p.mu.Unlock()
-	p.wg.Go(func() { p.decide(context.WithoutCancel(ctx), pr) })
+	serving := p.serving // not the request's: the decision goes on without it
+	p.wg.Go(func() { p.decide(serving, pr) })
 	return nil
 }
 
@@ -64,7 +71,7 @@ func (p *Provider) decide(ctx context.Context, pr proposal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.deciding, pr.id)
-	if err == nil {
+	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) { // ending: the customer asks the next start
 		return
 	}
 	d := market.Decision{Lease: pr.id, Code: market.CodeOf(err), Detail: err.Error(), At: p.now()}
@@ -93,7 +100,15 @@ func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
 	for {
 		ch, err := p.fitChannel(ctx, pr)
 		if err == nil {
-			return p.reserve(ctx, pr, ch)
+			err = p.reserve(ctx, pr, ch)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errStale):
+			continue
+		case market.CodeOf(err) == "channel-too-small" && !p.growing(ctx, pr.body.Channel):
+			return err
 		}
 		// A deposit that is only confirmed counts once it is final: wait for it as long as the customer does.
 		code := market.CodeOf(err)
@@ -198,6 +213,16 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	return ch, nil
 }
 
+// growing reports whether a deposit is on its way to be final: more is confirmed than counts yet.
+func (p *Provider) growing(ctx context.Context, id market.ChannelID) bool {
+	seen, err := p.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Confirmed)
+	if err != nil {
+		return true // not known: ask again
+	}
+	final, err := p.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Finalised)
+	return err != nil || seen[0].Deposit > final[0].Deposit
+}
+
 // reserve commits lease, Decision, channel share and device rows at once; one taken device refuses all.
 func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error {
 	l, err := p.newLease(pr, ch.id)
@@ -206,6 +231,11 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	// Again under the lock that counts: leases of one channel may be decided at the same time.
+	need := min(pr.quote.MinHeadroom, pr.body.Cap)
+	if h := ch.row.Account.Headroom(); h < need {
+		return market.Refuse("channel-too-small", market.KindConflict, fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), need.SOL()))
+	}
 	account, err := ch.row.Account.AddLease(pr.id, pr.body.Cap, pr.quote.MinHeadroom)
 	if err != nil {
 		return err
@@ -216,6 +246,14 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	crow.TickPrice, _ = pr.quote.Rate.For(len(pr.quote.Devices), pr.quote.Tick)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if cur, ok := p.channels[ch.id]; ok && cur != ch {
+		return errStale
+	}
+	for _, q := range p.quotes {
+		if q.quote.Order == pr.quote.Order && q.used != (market.LeaseID{}) {
+			return market.Refuse("quote-unknown", market.KindConflict, "this quote was taken by another lease")
+		}
+	}
 	var change store.Change
 	next := map[market.DeviceID]deviceRow{}
 	for _, id := range pr.quote.Devices {

@@ -175,11 +175,17 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, head.Clock.Unix())
 	account := ch.row.Account
 	after := account.Phase
+	if account.Settled >= account.Newest.Amount {
+		ch.row.OldestUnclaimed = time.Time{}
+	}
 	dec := escrow.Decide(&ch.row.Account, escrow.Settle{
 		Now: head.Clock, Cost: settleFee, Hourly: ch.row.Hourly, Tick: ch.row.TickPrice, MaxUnclaimed: escrow.DefaultMaxUnclaimed,
 		PayeeReceives: payeeReceives, OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
 	})
 	ch.mu.Unlock()
+	if after == escrow.PhaseSealed && account.Settled >= account.OwedSum() {
+		p.paidOnChain(ctx, ch.id)
+	}
 	for _, l := range p.leasesOf(ch.id) {
 		if after == escrow.PhaseClosing && before != escrow.PhaseClosing {
 			_ = l.actor.Send(ctx, market.ChainClosing{}) // an ended one does not take it
@@ -193,6 +199,28 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 		p.log.Info("Channel changed", "channel", ch.id, "from", before, "to", after)
 	}
 	p.settleBy(ctx, ch, dec)
+}
+
+// paidOnChain clears what leases of a finished channel left unpaid: it was closed at all that they owe.
+func (p *Provider) paidOnChain(ctx context.Context, id market.ChannelID) {
+	p.mu.Lock()
+	var debtors []*leaseRun
+	for lease := range p.debts {
+		if l := p.leases[lease]; l != nil && l.channel == id {
+			debtors = append(debtors, l)
+		}
+	}
+	p.mu.Unlock()
+	for _, l := range debtors {
+		m := l.actor.Lease()
+		err := l.tell(ctx, market.PaymentStored{LeaseAmount: m.Owed(), ReceiptSeq: m.ReceiptSeq})
+		if err == nil {
+			err = p.settleDebt(ctx, l)
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.Warn("Debt was not cleared", "lease", l.id, "error", err) // the next read tries again
+		}
+	}
 }
 
 // left is what the deposit leaves to one lease beyond what it owes: the others keep what they used.

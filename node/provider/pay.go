@@ -40,11 +40,13 @@ type channel struct {
 	row channelRow
 }
 
-// debt is what a customer left unpaid, kept by payer and node key.
+// debt is what one lease left unpaid; its node key and its payer answer for it.
 type debt struct {
-	Sum   market.Amount
-	Lease market.LeaseID
-	Until time.Time
+	Sum      market.Amount
+	Lease    market.LeaseID
+	Customer market.NodeID
+	Payer    market.Address
+	Until    time.Time
 }
 
 // debtLife is how long a debt is remembered.
@@ -102,8 +104,7 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 	if err := l.paid(ctx, covered, pay.ReceiptSeq); err != nil {
 		return 0, err
 	}
-	p.settleDebt(ctx, l, covered)
-	return stored, nil
+	return stored, p.settleDebt(ctx, l)
 }
 
 // Session keeps the push of a customer's live stream and repeats what it may have missed.
@@ -143,27 +144,54 @@ func (p *Provider) pushTo(to market.NodeID, m streams.VoucherPush) {
 	}
 }
 
-// ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live.
+// ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live, chain-unreachable.
 func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
 	ch, err := p.channelByID(id)
 	if err != nil {
+		ch, err = p.adoptUnused(ctx, from, id)
+	}
+	if err != nil {
 		return [114]byte{}, err
 	}
-	if ch.row.Customer != from {
+	ch.mu.Lock()
+	owner := ch.row.Customer
+	ch.mu.Unlock()
+	if owner != from {
 		return [114]byte{}, market.Refuse("channel-unknown", market.KindNotFound, "not a channel of this customer")
 	}
 	return p.release(ctx, ch)
 }
 
+// adoptUnused enters a channel on which no lease was ever accepted, so that its deposit can go back at once: a customer funds before it is
+// refused. Only one with the release key of exactly this customer is taken. Refusals: channel-unknown, chain-unreachable.
+func (p *Provider) adoptUnused(ctx context.Context, from market.NodeID, id market.ChannelID) (*channel, error) {
+	states, err := p.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Confirmed)
+	if err != nil {
+		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
+	}
+	cs := states[0]
+	if cs.Status != escrow.StatusOpen || cs.Payee != p.cfg.Payout || cs.ReleaseKey == ([32]byte{}) || cs.ReleaseKey != p.releaseKey(from, cs.Mint) {
+		return nil, market.Refuse("channel-unknown", market.KindNotFound, id.String())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ch, ok := p.channels[id]; ok {
+		return ch, nil // accepted meanwhile: its leases count
+	}
+	ch := &channel{id: id, row: channelRow{Account: escrow.NewAccount(cs, escrow.Confirmed), Customer: from, ReleaseCustomer: from, Payer: cs.Payer}}
+	p.channels[id] = ch
+	return ch, nil
+}
+
 // release makes and stores a Release at Σ owed before it leaves.
 func (p *Provider) release(ctx context.Context, ch *channel) ([114]byte, error) {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	key, err := p.keys.Release(p.cfg.ClusterTag, ch.row.Customer, p.cfg.Payout, market.Address{})
+	head, err := p.ledger.Head(ctx)
 	if err != nil {
 		return [114]byte{}, err
 	}
-	head, err := p.ledger.Head(ctx)
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	key, err := p.keys.Release(p.cfg.ClusterTag, ch.row.Customer, p.cfg.Payout, market.Address{})
 	if err != nil {
 		return [114]byte{}, err
 	}
@@ -204,9 +232,9 @@ func (p *Provider) ownLease(from market.NodeID, id market.LeaseID) (*leaseRun, e
 
 // debtOf sums what this node key or payer owes. Caller holds mu.
 func (p *Provider) debtOf(node market.NodeID, payer market.Address, now time.Time) (sum market.Amount) {
-	for _, k := range []string{node.String(), payer.String()} {
-		if d, ok := p.debts[k]; ok && now.Before(d.Until) {
-			sum = max(sum, d.Sum)
+	for _, d := range p.debts {
+		if (d.Customer == node || d.Payer == payer) && now.Before(d.Until) {
+			sum += d.Sum
 		}
 	}
 	return sum
@@ -217,32 +245,40 @@ func (p *Provider) knows(node market.NodeID, payer market.Address) bool {
 	return p.paidBy[node.String()] || p.paidBy[payer.String()]
 }
 
-// remember writes a debt of a lease that ended unpaid, by both keys.
+// remember writes what a lease that ended leaves unpaid; 0 forgets it.
 func (p *Provider) remember(ctx context.Context, l *leaseRun, sum market.Amount) error {
-	d := debt{Sum: sum, Lease: l.id, Until: p.now().Add(debtLife)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, k := range []string{l.customer.String(), l.order.Payer.String()} {
-		if err := p.put(ctx, bucketDebts, []byte(k), row(d)); err != nil {
-			return err
+	d, known := p.debts[l.id]
+	if sum == 0 {
+		if !known {
+			return nil
 		}
-		p.debts[k] = d
+		if err := p.del(ctx, bucketDebts, l.id[:]); err != nil {
+			return fmt.Errorf("forget debt: %w", err)
+		}
+		delete(p.debts, l.id)
+		return nil
 	}
+	if !known {
+		d = debt{Lease: l.id, Customer: l.customer, Payer: l.order.Payer, Until: p.now().Add(debtLife)}
+	}
+	d.Sum = sum
+	if err := p.put(ctx, bucketDebts, l.id[:], row(d)); err != nil {
+		return fmt.Errorf("store debt: %w", err)
+	}
+	p.debts[l.id] = d
 	return nil
 }
 
-// settleDebt forgets a debt once a Payment for the old lease covers it.
-func (p *Provider) settleDebt(ctx context.Context, l *leaseRun, covered market.Amount) {
-	owed := l.owed()
+// settleDebt brings a remembered debt to what the lease still owes before its payment is acknowledged: the customer may order at once.
+func (p *Provider) settleDebt(ctx context.Context, l *leaseRun) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, k := range []string{l.customer.String(), l.order.Payer.String()} {
-		if d, ok := p.debts[k]; ok && d.Lease == l.id && covered >= owed {
-			if err := p.del(ctx, bucketDebts, []byte(k)); err != nil {
-				p.log.Warn("Debt was not cleared", "lease", l.id, "error", err)
-				continue
-			}
-			delete(p.debts, k)
-		}
+	_, known := p.debts[l.id]
+	p.mu.Unlock()
+	if !known {
+		return nil
 	}
+	m := l.actor.Lease()
+	return p.remember(ctx, l, m.Owed()-min(m.Paid, m.Owed()))
 }

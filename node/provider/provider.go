@@ -103,10 +103,11 @@ type Provider struct {
 	refused  map[market.LeaseID]market.Decision // last 4,096, memory only
 	channels map[market.ChannelID]*channel
 	pushes   map[market.NodeID]*pusher
-	debts    map[string]debt
+	debts    map[market.LeaseID]debt
 	paidBy   map[string]bool // payer and node keys with a paid lease here
 	rentMin  market.Amount
 	feeBal   market.Amount
+	serving  context.Context // Serve's; nil before and after: nothing new is decided
 
 	changed chan struct{}
 	settle  chan struct{}
@@ -121,7 +122,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
-		debts: map[string]debt{}, paidBy: map[string]bool{}, changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
+		debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
 	}
 	for _, d := range devices {
 		p.deviceIDs = append(p.deviceIDs, market.DeviceIDOf(d.UUID))
@@ -139,7 +140,15 @@ func (p *Provider) Serve(ctx context.Context) error {
 	if err := p.recover(ctx); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	p.serving = ctx
+	p.mu.Unlock()
 	defer p.wg.Wait()
+	defer func() {
+		p.mu.Lock()
+		p.serving = nil // no goroutine joins a group that is waited for
+		p.mu.Unlock()
+	}()
 	p.wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
 	p.wg.Go(func() { p.fitLoop(ctx) })
 	p.wg.Go(func() { p.chainLoop(ctx) })

@@ -32,10 +32,13 @@ func (p *Provider) recover(ctx context.Context) error {
 	}
 	err := p.db.Scan(bucketDebts, nil, func(k, v []byte) error {
 		var d debt
+		if len(k) != len(d.Lease) {
+			return fmt.Errorf("debt row %x is not of a lease", k)
+		}
 		if err := unrow(v, &d); err != nil {
 			return err
 		}
-		p.debts[string(k)] = d
+		p.debts[market.LeaseID(k)] = d
 		return nil
 	})
 	if err != nil {
@@ -97,7 +100,7 @@ func (p *Provider) loadLeases(context.Context) error {
 			p.paidBy[l.customer.String()], p.paidBy[l.order.Payer.String()] = true, true
 		}
 		p.mu.Unlock()
-		if !r.Lease.Terminal() {
+		if !r.Lease.Terminal() || r.Lease.Debt > 0 { // an old debt may be paid at any time
 			p.wg.Go(func() { p.start <- l })
 		}
 		return nil
@@ -135,8 +138,12 @@ func (p *Provider) orphanLoop(ctx context.Context) {
 		}
 		for _, f := range found {
 			p.mu.Lock()
-			_, known := p.leases[f.Key.Lease]
+			l, known := p.leases[f.Key.Lease]
 			p.mu.Unlock()
+			if known && l.actor.Lease().Terminal() { // the node ended between the last commit and the removal
+				l.cleaned(ctx)
+				continue
+			}
 			if known || f.Role != "job" {
 				continue
 			}

@@ -166,6 +166,9 @@ func (l *leaseRun) paid(ctx context.Context, amount market.Amount, seq uint64) e
 
 // tell applies an event and waits for its commit. What the state does not take, or a lease that is over, is no error: peers repeat themselves.
 func (l *leaseRun) tell(ctx context.Context, ev market.Event) error {
+	if l.over() {
+		return nil
+	}
 	err := l.actor.Do(ctx, ev)
 	if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == "busy" && l.actor.Lease().Terminal() {
 		return nil
@@ -173,16 +176,24 @@ func (l *leaseRun) tell(ctx context.Context, ev market.Event) error {
 	return err
 }
 
+// over reports that nothing can change any more: no actor is there to tell.
+func (l *leaseRun) over() bool {
+	m := l.actor.Lease()
+	return m.Terminal() && m.Debt == 0
+}
+
 // serve runs the actor and the job's loop until the lease is over or ctx ends.
 func (l *leaseRun) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l.p.net.KeepConnected(l.customer, nil)
-	defer l.p.net.Forget(l.customer)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { _ = l.actor.Serve(ctx) }) // ends with ctx only
+	l.p.net.KeepConnected(l.customer, nil)
 	l.loop(ctx)
+	l.p.net.Forget(l.customer)
+	for !l.over() && sleep(ctx, time.Second) == nil { // what is left unpaid may still be paid
+	}
 	cancel()
 }
 

@@ -86,9 +86,18 @@ func (p *Provider) Stop(ctx context.Context, from market.NodeID, raw []byte) err
 	if grace == 0 {
 		grace = -1
 	}
-	err = l.tell(ctx, market.StopAsked{By: market.CustomerSide, Code: s.Code, Grace: grace})
+	err = l.tell(ctx, market.StopAsked{By: market.CustomerSide, Code: stopCode(s.Code), Grace: grace})
 	l.poke()
 	return err
+}
+
+// stopCode is the end reason that a customer's Stop may give. Any other word of a peer would let it choose whose fault the end is.
+func stopCode(code string) string {
+	switch code {
+	case "never-used", "start-timeout", "not-as-quoted", "meter-dispute", "equivocation", "max-duration", "channel-closing":
+		return code
+	}
+	return "stopped"
 }
 
 // Outcome takes the customer's signed Outcome and answers with the own one. Refusal: conflict while the job is not over.
