@@ -229,6 +229,34 @@ func (c *Customer) refresh(ctx context.Context, ch *channel, t escrow.Trust) err
 	return c.saveChannel(ctx, ch)
 }
 
+// finalise notes a deposit, or a top-up, that has become final: only that carries the next lease on the channel. The finalised view is an old
+// one, so nothing else is taken from it.
+func (c *Customer) finalise(ctx context.Context, ch *channel) error {
+	due := func(a escrow.Account) bool {
+		return (a.Phase == escrow.PhaseSeen || a.Phase == escrow.PhaseOpen) && a.Deposit < a.Seen
+	}
+	ch.mu.Lock()
+	wanted := due(ch.row.Account)
+	ch.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	states, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, escrow.Finalised)
+	if err != nil || states[0].Status != escrow.StatusOpen {
+		return err
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	a := ch.row.Account
+	if !due(a) || states[0].Deposit <= a.Deposit {
+		return nil
+	}
+	next := a.Observe(states[0], escrow.Finalised, 0)
+	next.Seen = a.Seen
+	ch.row.Account = next
+	return c.saveChannel(ctx, ch)
+}
+
 // leaseCap is what one lease may cost at most: the order's budget, or the rate for its longest time.
 func leaseCap(r *Request, o *offered) market.Amount {
 	whole, err := o.quote.Rate.For(len(o.quote.Devices), r.MaxDuration)

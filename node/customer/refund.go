@@ -289,7 +289,7 @@ func (c *Customer) reclaimLoop(ctx context.Context) {
 			if phase == escrow.PhaseGone {
 				continue
 			}
-			if err := c.refresh(ctx, ch, escrow.Confirmed); err != nil {
+			if err := errors.Join(c.finalise(ctx, ch), c.refresh(ctx, ch, escrow.Confirmed)); err != nil {
 				continue // the chain does not answer: nothing is known
 			}
 			c.afterRead(ctx, ch)
