@@ -46,6 +46,8 @@ type Terms struct {
 	AcceptUntil  time.Time     // customer: no answer until then and 5 s: Lapsed
 	Away         time.Duration // customer: signed ahead of the meter, as time; 0 = off
 	AwayMax      Amount        // customer: and as money, less what the channel already holds ahead
+	AwayAfter    time.Duration // customer: nothing is signed ahead before so much time is paid to this provider; 0 = 2 min
+	PriorMS      uint64        // customer: time that earlier leases have paid to this provider
 	SilentEnd    time.Duration // customer: 0 = 30 min
 	Keep         time.Duration // Closing lasts at most so long; 0 = 24 h, 1 h with an open debt
 }
@@ -118,13 +120,16 @@ func NewLease(id LeaseID, side Side, t Terms) (Lease, error) {
 	if t.StartTimeout == 0 {
 		t.StartTimeout = t.PrepMax
 	}
+	if t.AwayAfter == 0 {
+		t.AwayAfter = awayAfter
+	}
 	if t.SilentEnd == 0 {
 		t.SilentEnd = 30 * time.Minute
 	}
 	t.AcceptUntil = clean(t.AcceptUntil)
 	bad := t.Devices < 1 || t.Devices > MaxDevices || t.Rate > MaxRate || t.Tick < 200*time.Millisecond || t.Tick > time.Minute ||
 		t.Hold < 0 || t.PrepMax < 0 || t.StartTimeout < 0 || t.MaxDuration < time.Second || t.MaxDuration > 30*24*time.Hour ||
-		t.StopGrace < 0 || t.StopGrace > 300*time.Second || t.Cap == 0 && t.Rate > 0 || t.Away < 0 || t.Away > 24*time.Hour || t.SilentEnd < 0 || t.Keep < 0
+		t.StopGrace < 0 || t.StopGrace > 300*time.Second || t.Cap == 0 && t.Rate > 0 || t.Away < 0 || t.Away > 24*time.Hour || t.AwayAfter < 0 || t.SilentEnd < 0 || t.Keep < 0
 	if bad || side != ProviderSide && side != CustomerSide {
 		return Lease{}, fmt.Errorf("%w: terms of lease %s", ErrRange, id)
 	}

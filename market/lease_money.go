@@ -4,7 +4,7 @@ import "time"
 
 // Rules of §tick in docs/flows/payment.md. τ is the price of a tick; all comparisons are in money.
 
-// awayAfter is how much must be paid before anything is signed ahead of a stranger's meter; maxUnpaidPause ends a lease whose unpaid pauses
+// awayAfter is Terms.AwayAfter where it is not set: what must be paid before anything is signed ahead of a stranger's meter; maxUnpaidPause ends a lease whose unpaid pauses
 // sum to it; minMargin is the least time between freezing and a whole unpaid tick.
 const (
 	awayAfter      = 2 * time.Minute
@@ -123,10 +123,10 @@ func (l Lease) LastReceipt() Receipt {
 	}
 }
 
-// AtRisk is the away allowance: what may be signed beyond the claim so that a sleeping customer does not stop its job; 0 until two minutes
-// are paid. Customer's side.
+// AtRisk is the away allowance: what may be signed beyond the claim so that a sleeping customer does not stop its job; 0 until
+// Terms.AwayAfter is paid to this provider, earlier leases included. Customer's side.
 func (l Lease) AtRisk() Amount {
-	if l.Terms.Away == 0 || l.Signed < l.price(awayAfter) {
+	if l.Terms.Away == 0 || add(l.Signed, l.price(ms(l.Terms.PriorMS))) < l.price(l.Terms.AwayAfter) {
 		return 0
 	}
 	return min(l.price(l.Terms.Away), l.Terms.AwayMax, sub(l.Limit(), l.Claim))

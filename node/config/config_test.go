@@ -43,6 +43,20 @@ func TestConfig_Precedence(t *testing.T) {
 	}
 }
 
+func TestConfig_Ledger_ByNetwork(t *testing.T) {
+	t.Parallel()
+	for network, want := range map[string][]string{"devnet": {"https://api.devnet.solana.com"}, "localnet": {LocalRPC}, "localnet-mine": nil} {
+		l, err := Load(Options{Path: file(t, "[node]\nroles = []\n"), Env: []string{"HOME=/home/x"}, Flags: map[string]string{"node.network": network}})
+		if err != nil || l.Solana.RPC != nil {
+			t.Errorf("%s without a role: %v, %v", network, l.Solana.RPC, err)
+		}
+		l, err = Load(Options{Path: file(t, ""), Env: []string{"HOME=/home/x"}, Flags: map[string]string{"node.network": network}})
+		if d := cmp.Diff(want, l.Solana.RPC); d != "" || (want == nil) != (market.CodeOf(err) == "config-invalid") {
+			t.Errorf("%s: %s, %v", network, d, err)
+		}
+	}
+}
+
 func TestConfig_BadInput_NamesPlaceAndNearestKey(t *testing.T) {
 	t.Parallel()
 	home := "HOME=/home/x"

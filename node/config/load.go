@@ -218,6 +218,12 @@ func (l *Loaded) put(name, text, origin, from string) error {
 	return nil
 }
 
+// endpoints are the ledgers that a node with a role asks if it names none; that of localnet is what gpuai localnet serves.
+var endpoints = map[string][]string{"devnet": {"https://api.devnet.solana.com"}, "localnet": {LocalRPC}}
+
+// LocalRPC is where gpuai localnet serves its ledger if the port is free.
+const LocalRPC = "http://127.0.0.1:8899"
+
 // bySystem fills what depends on system and network.
 func (l *Loaded) bySystem(env []string) {
 	if l.Node.DataDir == "" {
@@ -226,7 +232,7 @@ func (l *Loaded) bySystem(env []string) {
 	if l.API.Socket == "" {
 		l.API.Socket = filepath.Join(l.Node.DataDir, "api.sock")
 	}
-	if l.Solana.RPC == nil && l.Node.Network == "devnet" && len(l.Node.Roles) > 0 {
-		l.Solana.RPC = []string{"https://api.devnet.solana.com"}
+	if l.Solana.RPC == nil && len(l.Node.Roles) > 0 {
+		l.Solana.RPC = endpoints[l.Node.Network]
 	}
 }

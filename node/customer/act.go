@@ -225,6 +225,9 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (spec.Manifest, err
 	return man, nil
 }
 
+// lastPayment is how long an Outcome waits for the last acknowledgement; it may never come: the channel may hold no more.
+const lastPayment = 10 * time.Second
+
 // sendOutcome signs our view and agrees with the provider's, if it owes no more than we saw.
 func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	peer, err := r.peerOutcome(ctx)
@@ -243,6 +246,9 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	}
 	if !m.OutputsDone {
 		return errors.New("outputs are not here yet")
+	}
+	if m.Signed > m.Paid && r.c.now().Sub(m.Ended) < lastPayment {
+		return errors.New("the last payment is not acknowledged yet") // agreed before it, the lease would leave a debt
 	}
 	o := r.snapshot()
 	answer, err := r.c.net.Outcome(ctx, o.Provider, raw)

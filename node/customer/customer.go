@@ -47,6 +47,7 @@ type Config struct {
 	Spool      string   // folder for outputs that wait
 	Away       time.Duration
 	AwayMax    market.Amount
+	AwayAfter  time.Duration // 0 = 2 min, see market.Terms
 	SilentEnd  time.Duration
 }
 

@@ -293,7 +293,22 @@ func (c *Customer) terms(req *Request, off *offered, p market.Proposal) market.T
 		Rate: q.Rate, Devices: len(q.Devices), Tick: q.Tick, Hold: q.Hold, Prepay: q.Prepay > 0, PrepMax: q.PrepMax,
 		StartTimeout: req.StartTimeout, MaxDuration: req.MaxDuration, StopGrace: req.StopGrace, Cap: p.Cap, Budget: req.MaxTotal,
 		AcceptUntil: p.AcceptUntil, Away: req.Away, AwayMax: c.cfg.AwayMax, SilentEnd: c.cfg.SilentEnd,
+		AwayAfter: c.cfg.AwayAfter, PriorMS: c.paidTo(off.provider),
 	}
+}
+
+// paidTo is the time that leases which are over have paid to a provider.
+func (c *Customer) paidTo(provider market.NodeID) (ms uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.runs {
+		r.mu.Lock()
+		if m := r.row.Lease; m != nil && r.row.Provider == provider && m.Terminal() && m.Paid >= m.Claim {
+			ms += m.ClaimMS
+		}
+		r.mu.Unlock()
+	}
+	return ms
 }
 
 // follow runs the lease's actor until it is over; again says that the order searches on.

@@ -249,6 +249,9 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	if cur, ok := p.channels[ch.id]; ok && cur != ch {
 		return errStale
 	}
+	if err := p.room(pr.order); err != nil {
+		return market.Refuse("devices-taken", market.KindUnavailable, "leased meanwhile: "+err.Error())
+	}
 	for _, q := range p.quotes {
 		if q.quote.Order == pr.quote.Order && q.used != (market.LeaseID{}) {
 			return market.Refuse("quote-unknown", market.KindConflict, "this quote was taken by another lease")

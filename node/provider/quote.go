@@ -91,8 +91,31 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 	if !p.selling {
 		return market.Refuse("draining", market.KindUnavailable, "this rig does not sell now")
 	}
+	if err := p.room(o); err != nil {
+		return err
+	}
 	if sum := p.debtOf(from, o.Payer, now); sum > 0 {
 		return market.Refuse("debt-unpaid", market.KindDenied, fmt.Sprintf("%s SOL of an old lease are unpaid", sum.SOL()))
+	}
+	return nil
+}
+
+// room checks the order's sizes against what is lent out: cores by the whole rig, they are shared; memory and disk by what live leases
+// leave. Caller holds mu. Refusal: does-not-fit, with the field.
+func (p *Provider) room(o market.Order) error {
+	ram, disk := o.RAM, o.Disk
+	for _, l := range p.leases {
+		if l.actor.Lease().State.Live() {
+			ram, disk = ram+l.order.RAM, disk+l.order.Disk
+		}
+	}
+	switch {
+	case o.CPUMilli > p.cfg.CPUMilli:
+		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("cpu: %d of %d milli-cores", o.CPUMilli, p.cfg.CPUMilli))
+	case o.RAM > p.cfg.RAM || ram > p.cfg.RAM:
+		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("ram: %d MiB with other jobs, of %d", ram>>20, p.cfg.RAM>>20))
+	case o.Disk > p.cfg.Disk || disk > p.cfg.Disk:
+		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("disk: %d MiB with other jobs, of %d", disk>>20, p.cfg.Disk>>20))
 	}
 	return nil
 }

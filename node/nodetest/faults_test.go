@@ -1,0 +1,163 @@
+package nodetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/streams"
+)
+
+// switches are what a test can break about a customer's network.
+type switches struct {
+	noPay     atomic.Bool // payments do not leave
+	noOutcome atomic.Bool // neither do outcomes
+	cut       atomic.Bool // nothing does; see cutOff
+
+	mu     sync.Mutex
+	open   map[*vouchers]struct{}
+	offers map[market.NodeID]heardOffer
+}
+
+type heardOffer struct {
+	offer market.Offer
+	raw   []byte
+}
+
+var errCut = errors.New("cut off by the test")
+
+// keep remembers the newest offers for the next start and passes them on.
+func (s *switches) keep(now func() *customer.Customer) offerSink { return offerSink{s, now} }
+
+type offerSink struct {
+	s   *switches
+	now func() *customer.Customer
+}
+
+// Offer implements the offers' sink.
+func (o offerSink) Offer(offer market.Offer, raw []byte) {
+	o.s.mu.Lock()
+	if o.s.offers == nil {
+		o.s.offers = map[market.NodeID]heardOffer{}
+	}
+	o.s.offers[offer.Provider] = heardOffer{offer, raw}
+	c := o.now()
+	o.s.mu.Unlock()
+	if c != nil {
+		c.Offer(offer, raw)
+	}
+}
+
+// cutOff takes the customer off the network, or back.
+func (s *switches) cutOff(on bool) {
+	s.cut.Store(on)
+	if on {
+		s.hangUp()
+	}
+}
+
+// hangUp ends all voucher sessions.
+func (s *switches) hangUp() {
+	s.mu.Lock()
+	var open []*vouchers
+	for v := range s.open {
+		open = append(open, v)
+	}
+	s.mu.Unlock()
+	for _, v := range open {
+		_ = v.Close() // it may be closed already
+	}
+}
+
+// custNet joins streams and upkeep, as node/wire.go does, behind the switches.
+type custNet struct {
+	*streams.Service
+	*p2p.Host
+	sw *switches
+}
+
+var _ customer.Net = custNet{}
+
+func (n custNet) Quote(ctx context.Context, to market.NodeID, reach []string, order []byte) ([]byte, error) {
+	if n.sw.cut.Load() {
+		return nil, errCut
+	}
+	return n.Service.Quote(ctx, to, reach, order)
+}
+
+func (n custNet) Propose(ctx context.Context, to market.NodeID, lease []byte) error {
+	if n.sw.cut.Load() {
+		return errCut
+	}
+	return n.Service.Propose(ctx, to, lease)
+}
+
+func (n custNet) Status(ctx context.Context, to market.NodeID, id market.LeaseID) (market.Status, error) {
+	if n.sw.cut.Load() {
+		return market.Status{}, errCut
+	}
+	return n.Service.Status(ctx, to, id)
+}
+
+func (n custNet) Stop(ctx context.Context, to market.NodeID, stop []byte) error {
+	if n.sw.cut.Load() {
+		return errCut
+	}
+	return n.Service.Stop(ctx, to, stop)
+}
+
+func (n custNet) Outcome(ctx context.Context, to market.NodeID, outcome []byte) ([]byte, error) {
+	if n.sw.cut.Load() || n.sw.noOutcome.Load() {
+		return nil, errCut
+	}
+	return n.Service.Outcome(ctx, to, outcome)
+}
+
+func (n custNet) Tunnel(ctx context.Context, to market.NodeID, o streams.TunnelOpen) (*streams.FrameConn, error) {
+	if n.sw.cut.Load() {
+		return nil, errCut
+	}
+	return n.Service.Tunnel(ctx, to, o)
+}
+
+func (n custNet) Vouchers(ctx context.Context, to market.NodeID) (streams.VoucherSession, error) {
+	if n.sw.cut.Load() {
+		return nil, errCut
+	}
+	s, err := n.Service.Vouchers(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	v := &vouchers{VoucherSession: s, sw: n.sw}
+	n.sw.mu.Lock()
+	if n.sw.open == nil {
+		n.sw.open = map[*vouchers]struct{}{}
+	}
+	n.sw.open[v] = struct{}{}
+	n.sw.mu.Unlock()
+	return v, nil
+}
+
+// vouchers is a session behind the switches.
+type vouchers struct {
+	streams.VoucherSession
+	sw *switches
+}
+
+func (v *vouchers) Pay(ctx context.Context, p market.Payment) (market.Amount, error) {
+	if v.sw.noPay.Load() || v.sw.cut.Load() {
+		return 0, errCut
+	}
+	return v.VoucherSession.Pay(ctx, p)
+}
+
+func (v *vouchers) Close() error {
+	v.sw.mu.Lock()
+	delete(v.sw.open, v)
+	v.sw.mu.Unlock()
+	return v.VoucherSession.Close()
+}

@@ -1,0 +1,256 @@
+package nodetest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow/escrowtest"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/offers"
+	"github.com/gpuai/gpuai/p2p/p2ptest"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/runtime/gpu"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// TestMain lets all worlds run at once: they wait for ticks, not for cores.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		panic(err) // the flag is the testing package's own
+	}
+	os.Exit(m.Run())
+}
+
+type noSink struct{}
+
+func (noSink) Offer(market.Offer, []byte) {}
+
+// tick is the price of one tick in these tests: 1 s at 3.6 SOL an hour.
+const tick = market.Amount(1_000_000)
+
+// world is one provider and one customer.
+type world struct {
+	chain  *escrowtest.Chain
+	engine *Engine
+	prov   *provider.Provider
+	cust   *customer.Customer
+	payout market.Address
+	payer  market.Address
+
+	ph       *p2p.Host
+	pc       provider.Config
+	pstore   *store.Store
+	poffers  *offers.Service
+	plog     *slog.Logger
+	clock    *lease.Clock
+	feePayer market.Address
+	fit      provider.Fitness
+	devices  int
+	stopProv func() // ends the provider's role, as a killed process would; engine, ledger and store stay
+
+	ch       *p2p.Host
+	cc       customer.Config
+	cstore   *store.Store
+	clog     *slog.Logger
+	sw       *switches
+	stopCust func() // the same for the customer's role
+}
+
+// startProvider runs the provider's role on its store, engine and ledger, anew each time.
+func (w *world) startProvider(t *testing.T) {
+	t.Helper()
+	devices := []gpu.Device{gpu.CPUSlot(w.ph.ID().String())}
+	for i := 1; i < w.devices; i++ {
+		devices = append(devices, gpu.CPUSlot(fmt.Sprintf("%s/%d", w.ph.ID(), i)))
+	}
+	prov := provider.New(w.pc, devices, provider.Deps{
+		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.fit,
+	})
+	w.prov = prov
+	streams.New(w.ph.Libp2p(), w.ph.Network().Name, streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog).Register()
+	stop := serve(t, prov.Serve)
+	w.stopProv = sync.OnceFunc(func() {
+		for _, name := range []string{"quote", "lease", "voucher", "tunnel"} {
+			w.ph.Libp2p().RemoveStreamHandler(w.ph.Network().Protocol(name, 1))
+		}
+		for _, c := range w.ph.Libp2p().Network().Conns() { // a killed process's connections break
+			_ = c.Close() // it may be closed already
+		}
+		stop()
+	})
+	t.Cleanup(w.stopProv)
+}
+
+// startCustomer runs the customer's role on its store and wallet, anew each time. The book of offers comes with it: it is kept in memory.
+func (w *world) startCustomer(t *testing.T) {
+	t.Helper()
+	old := w.cust
+	cust := customer.New(w.cc, w.cstore, w.chain.Ledger(w.payer), custNet{streams.New(w.ch.Libp2p(), w.ch.Network().Name, streams.Handlers{}, w.clog), w.ch, w.sw}, w.clock, w.clog)
+	w.sw.mu.Lock()
+	w.cust = cust
+	for _, raw := range w.sw.offers {
+		cust.Offer(raw.offer, raw.raw)
+	}
+	w.sw.mu.Unlock()
+	if old != nil {
+		w.sw.hangUp()
+	}
+	stop := serve(t, cust.Serve)
+	w.stopCust = sync.OnceFunc(func() { stop(); w.sw.hangUp() })
+	t.Cleanup(w.stopCust)
+}
+
+// serve runs a role until stop, which waits for its end.
+func serve(t *testing.T, f func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+func logger(t *testing.T, name string) *slog.Logger {
+	level := slog.LevelError
+	if testing.Verbose() {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("test", t.Name(), "node", name)
+}
+
+func newWorld(t *testing.T, work time.Duration, change func(*provider.Config, *customer.Config)) *world {
+	t.Helper()
+	return newWorldOf(t, 1, work, change)
+}
+
+// newWorldOf has a rig of that many CPU slots.
+func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*provider.Config, *customer.Config)) *world {
+	t.Helper()
+	w := &world{chain: escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 5 * time.Millisecond}), engine: NewEngine(work), devices: devices, sw: &switches{}}
+	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
+	w.chain.Fund(w.payer, 1_000_000_000)
+	w.chain.Fund(w.payout, 1_000_000)
+	w.ph = p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(1), Roles: []string{"provider"}})
+	w.ch = p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(2), Bootstrap: w.ph.FullAddrs()})
+	network := w.ph.Network().Name
+
+	w.pc = provider.Config{
+		Network: network, ClusterTag: w.chain.ClusterTag(), Program: w.chain.Program(), Key: p2ptest.Key(1), ID: w.ph.ID(), Payout: w.payout,
+		FeePayer: w.feePayer, Seed: [32]byte{1}, Rate: 3_600_000_000, Tick: time.Second, Hold: 3 * time.Second, MinCloseDelay: time.Hour,
+		ClaimFee: 50_000, CPUMilli: 2000, RAM: 4 << 30, Disk: 40 << 30, Egress: market.EgressWeb, Version: "test", Selling: true,
+	}
+	w.cc = customer.Config{
+		Network: network, ClusterTag: w.chain.ClusterTag(), Key: p2ptest.Key(2), ID: w.ch.ID(), Payer: w.payer, Program: w.chain.Program(),
+		Seed: [32]byte{2}, Spool: t.TempDir(), AwayMax: 2_000_000,
+	}
+	if change != nil {
+		change(&w.pc, &w.cc)
+	}
+	var err error
+	if w.clock, err = lease.NewClock(); err != nil {
+		t.Fatal(err)
+	}
+	open := func(name string) *store.Store {
+		s, err := store.Open(filepath.Join(t.TempDir(), name, "state.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+	w.plog, w.clog = logger(t, "provider"), logger(t, "customer")
+	w.pstore, w.cstore = open("p"), open("c")
+	w.poffers = offers.New(w.ph, noSink{}, w.plog)
+	coffers := offers.New(w.ch, w.sw.keep(func() *customer.Customer { return w.cust }), w.clog)
+	t.Cleanup(serve(t, w.poffers.Serve))
+	t.Cleanup(serve(t, coffers.Serve))
+	w.startCustomer(t)
+	w.startProvider(t)
+	p2ptest.Eventually(t, "the offer did not arrive", func() bool { return len(w.cust.Offers()) == 1 })
+	return w
+}
+
+func request(key string) customer.Request {
+	return customer.Request{
+		Key: key, Image: spec.ImageRef{Ref: "127.0.0.1/sample", Manifest: "sha256:" + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Platform: "linux/amd64", CompressedBytes: 1000},
+		Spec: spec.Spec{Command: []string{"/job"}, Outputs: []spec.Output{{Path: "/workspace/out.txt"}}}, Classes: []string{"cpu"}, Devices: 1, CPUMilli: 1000,
+		RAM: 512 << 20, Disk: 1 << 30, Egress: market.EgressNone, MaxRate: 4_000_000_000, MaxTotal: 100_000_000, MaxDuration: 10 * time.Minute, StopGrace: time.Second,
+	}
+}
+
+// place puts an order in.
+func (w *world) place(t *testing.T, r customer.Request) market.OrderID {
+	t.Helper()
+	id, err := w.cust.Place(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (w *world) wait(t *testing.T, id market.OrderID, limit time.Duration, ok func(customer.View) bool) customer.View {
+	t.Helper()
+	end := time.Now().Add(limit)
+	for {
+		v, err := w.cust.Order(id.String())
+		if err == nil && ok(v) { // a customer that has just started again may not have read it yet
+			return v
+		}
+		if time.Now().After(end) {
+			t.Fatalf("order stands at %s %s %s (%v): %+v", v.Standing, v.Code, v.Detail, err, v.Steps)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func over(v customer.View) bool {
+	return v.Standing == customer.StandingEnded || v.Standing == customer.StandingFailed
+}
+
+// in reports that the customer sees its lease in a state.
+func in(s market.LeaseState) func(customer.View) bool {
+	return func(v customer.View) bool { return v.Lease != nil && v.Lease.State == s }
+}
+
+// running reports that the lease runs and something is paid.
+func running(v customer.View) bool { return in(market.Running)(v) && v.Signed > 0 }
+
+// sold is the provider's lease of an order.
+func (w *world) sold(t *testing.T, v customer.View) market.Lease {
+	t.Helper()
+	for _, l := range w.prov.Leases() {
+		if v.Lease != nil && l.Lease.ID == v.Lease.ID {
+			return l.Lease
+		}
+	}
+	t.Fatalf("the provider does not know the lease of order %s", v.ID)
+	return market.Lease{}
+}
+
+// exact fails unless the order ended with code, paid to the unit what was metered, and got the rest back.
+func (w *world) exact(t *testing.T, v customer.View, code string, payoutBefore market.Amount) {
+	t.Helper()
+	if v.Code != code || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit || w.chain.Balance(w.payout)-payoutBefore != v.Paid {
+		t.Errorf("%s %s %s, want %s: paid %d, claim %d, payout got %d, returned %d of %d; %+v", v.Standing, v.Code, v.Detail, code, v.Paid, v.Lease.Claim,
+			w.chain.Balance(w.payout)-payoutBefore, v.Returned, v.Deposit, v.Steps)
+	}
+}
+
+func addr(name string) market.Address {
+	return market.Address(p2ptest.NodeID(p2ptest.Key(name[0] + name[len(name)-1]))) // any Ed25519 public key is a plain account
+}
