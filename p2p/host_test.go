@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -217,6 +218,20 @@ func TestNew_BadConfig_SaysWhat(t *testing.T) {
 		if _, err := New(cfg, nil, nil); market.CodeOf(err) != code {
 			t.Errorf("%+v: %v, want %s", cfg, err, code)
 		}
+	}
+}
+
+func TestNetworks_Localnet_MeetsAtItsSeed(t *testing.T) {
+	t.Parallel()
+	n, err := NetworkByName("localnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := LocalSeed()
+	id := market.NodeID(ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey))
+	want := fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", LocalPort, id)
+	if len(n.Bootstrap) != 1 || n.Bootstrap[0] != want {
+		t.Errorf("localnet meets at %v, want %s", n.Bootstrap, want)
 	}
 }
 

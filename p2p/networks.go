@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -23,9 +24,15 @@ const mainnetEnabled = false
 
 const defaultPort = 4801
 
+// LocalPort is where the meeting point of network localnet listens, UDP on loopback.
+const LocalPort = 8897
+
+// LocalSeed is the node key of that meeting point. It is public: loopback trusts whoever is on this machine anyway.
+func LocalSeed() [32]byte { return sha256.Sum256([]byte("gpuai/localnet/meeting-point/1")) }
+
 // Networks that exist, bound to their ledgers.
 var networks = []Network{
-	{Name: "localnet", Local: true},
+	{Name: "localnet", Local: true, Bootstrap: []string{"/ip4/127.0.0.1/udp/8897/quic-v1/p2p/12D3KooWLKm1pq8u2qmSD1eGhd5daQJ1AC58TBV3aJtQGQSH5you"}},
 	{Name: "devnet", Port: defaultPort, Genesis: "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"},
 	{Name: "mainnet", Port: defaultPort, Genesis: "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"},
 }
@@ -70,7 +77,7 @@ func (n Network) CheckGenesis(genesis string) error {
 	if bad {
 		return &market.Error{
 			Code: "wrong-ledger", Op: "check ledger of " + n.Name, Kind: market.KindInvalid, Detail: "its genesis hash is " + genesis,
-			Hint: "set escrow.rpc to a ledger of this network",
+			Hint: "gpuai config set solana.rpc=URL",
 		}
 	}
 	return nil
