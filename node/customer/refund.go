@@ -89,8 +89,7 @@ func (c *Customer) settled(ctx context.Context, ch *channel) {
 		if !last {
 			share = 0
 			if o.Lease != nil {
-				s := shares[o.Lease.ID]
-				share = min(max(s.Owed, s.Paid), paid)
+				share = min(shares[o.Lease.ID].Owed, paid) // what was only signed ahead is not paid
 			}
 		}
 		paid -= share

@@ -324,13 +324,12 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 	}
 	r.c.net.KeepConnected(o.Provider, o.Reach)
 	defer r.c.net.Forget(o.Provider)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	s := r.c.sessionWith(ctx, o.Provider)
 	defer s.leave()
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { _ = r.actor.Serve(ctx) }) // its end is seen at Done
+	actx, cancel := context.WithCancel(ctx)
+	defer func() { cancel(); wg.Wait() }()
+	wg.Go(func() { _ = r.actor.Serve(actx) }) // its end is seen at over
 	if r.stopped() {
 		r.sendStop(ctx)
 	}

@@ -106,7 +106,7 @@ func (s *session) take(ctx context.Context, m streams.VoucherPush) {
 		}
 	case m.Release != nil:
 		if err := s.c.keepRelease(ctx, s.provider, *m.Release); err != nil {
-			s.c.log.Warn("Release was ignored", "provider", s.provider, "error", err)
+			s.c.log.Debug("Release was ignored", "provider", s.provider, "error", err) // it is asked for when the channel is closed
 		}
 	}
 }
@@ -160,7 +160,7 @@ func (r *orderRun) event(ctx context.Context, ev market.Event) {
 	if a == nil {
 		return
 	}
-	if err := a.Do(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && ctx.Err() == nil {
+	if err := a.Do(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && !a.Lease().Terminal() && ctx.Err() == nil {
 		r.c.log.Warn("Lease event was not taken", "order", r.row.ID, "event", fmt.Sprintf("%T", ev), "error", err)
 	}
 }

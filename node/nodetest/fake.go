@@ -26,6 +26,34 @@ type Engine struct {
 	Exit int
 	Out  []byte // content of every output path
 	jobs map[job.Key]*fakeJob
+	held bool
+}
+
+// Hold keeps new jobs from starting, or lets them start: a long preparation.
+func (e *Engine) Hold(on bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.held = on
+}
+
+// SetWork changes how long jobs run, those that run included.
+func (e *Engine) SetWork(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.Work = d
+}
+
+// Ran is the sum of the unfrozen time of all jobs that are there.
+func (e *Engine) Ran() (sum time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, j := range e.jobs {
+		sum += j.ran
+		if j.state == job.Running {
+			sum += time.Since(j.since)
+		}
+	}
+	return sum
 }
 
 type fakeJob struct {
@@ -66,7 +94,7 @@ func (e *Engine) Reconcile(_ context.Context, k job.Key, w job.Want) (job.Observ
 	}
 	e.tick(j)
 	switch {
-	case w.Phase == job.WantRunning && j.state == job.Created && w.InputsReady:
+	case w.Phase == job.WantRunning && j.state == job.Created && w.InputsReady && !e.held:
 		j.state, j.since, j.started = job.Running, time.Now(), j.started+1
 	case w.Phase == job.WantRunning && j.state == job.PausedState:
 		j.state, j.since = job.Running, time.Now()
