@@ -2,6 +2,7 @@ package customer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -92,6 +93,10 @@ func (c *Customer) quote(ctx context.Context, r *Request, to market.NodeID, reac
 		return offered{}, err
 	}
 	answer, err := c.net.Quote(ctx, to, reach, raw)
+	var refusal *market.Refusal
+	if err != nil && !errors.As(err, &refusal) && sleep(ctx, 200*time.Millisecond) == nil {
+		answer, err = c.net.Quote(ctx, to, reach, raw) // the connection was of before the peer's last start
+	}
 	if err != nil {
 		return offered{}, err
 	}

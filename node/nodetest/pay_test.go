@@ -52,6 +52,7 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 	if m.Code != "payment-overdue" || m.Fault != market.FaultCustomer || m.Debt == 0 || m.Debt != m.Owed()-m.Paid {
 		t.Fatalf("ended as %s, fault %s, owed %d, paid %d, debt %d", m.Code, m.Fault, m.Owed(), m.Paid, m.Debt)
 	}
+	w.freeAgain(t, 1)
 	refused := w.wait(t, w.place(t, request("refused")), 20*time.Second, over)
 	if refused.Code != "quote-refused" || !strings.Contains(refused.Detail, "debt-unpaid") || refused.Deposit != 0 {
 		t.Errorf("a debtor's order ended as %s %s, deposit %d", refused.Code, refused.Detail, refused.Deposit)
