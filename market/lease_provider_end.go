@@ -39,6 +39,9 @@ func (s *step) pRestarted(ev Event) error {
 		s.release()
 		return nil
 	}
+	if s.State == Paused && s.Cause == CauseUnpaid {
+		s.Since, s.AskedAt = s.now, s.now // nobody could pay while this node was away: the hold begins anew
+	}
 	if s.State != Ended {
 		phase, grace := s.Want()
 		if s.State == Stopping && grace > 0 {

@@ -27,6 +27,14 @@ type Engine struct {
 	Out  []byte // content of every output path
 	jobs map[job.Key]*fakeJob
 	held bool
+	runs int
+}
+
+// Started is how often a job was started in all.
+func (e *Engine) Started() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.runs
 }
 
 // Hold keeps new jobs from starting, or lets them start: a long preparation.
@@ -57,12 +65,11 @@ func (e *Engine) Ran() (sum time.Duration) {
 }
 
 type fakeJob struct {
-	state   job.State
-	ran     time.Duration
-	since   time.Time
-	exit    int
-	inputs  bool
-	started int
+	state  job.State
+	ran    time.Duration
+	since  time.Time
+	exit   int
+	inputs bool
 }
 
 // NewEngine returns an engine whose jobs take work.
@@ -95,7 +102,7 @@ func (e *Engine) Reconcile(_ context.Context, k job.Key, w job.Want) (job.Observ
 	e.tick(j)
 	switch {
 	case w.Phase == job.WantRunning && j.state == job.Created && w.InputsReady && !e.held:
-		j.state, j.since, j.started = job.Running, time.Now(), j.started+1
+		j.state, j.since, e.runs = job.Running, time.Now(), e.runs+1
 	case w.Phase == job.WantRunning && j.state == job.PausedState:
 		j.state, j.since = job.Running, time.Now()
 	case w.Phase == job.WantPaused && j.state == job.Running:

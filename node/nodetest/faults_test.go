@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/p2p"
@@ -17,6 +18,8 @@ type switches struct {
 	noPay     atomic.Bool // payments do not leave
 	noOutcome atomic.Bool // neither do outcomes
 	cut       atomic.Bool // nothing does; see cutOff
+	// noChannels: the ledger shows the customer no channel, as before a confirmation
+	noChannels atomic.Bool
 
 	mu     sync.Mutex
 	open   map[*vouchers]struct{}
@@ -140,6 +143,23 @@ func (n custNet) Vouchers(ctx context.Context, to market.NodeID) (streams.Vouche
 	n.sw.open[v] = struct{}{}
 	n.sw.mu.Unlock()
 	return v, nil
+}
+
+// ledger is the customer's wallet behind the switches; like the real one it remembers its intents over restarts.
+type ledger struct {
+	escrow.Ledger
+	sw *switches
+}
+
+func (l ledger) Channels(ctx context.Context, ids []market.ChannelID, t escrow.Trust) ([]escrow.ChannelState, error) {
+	if !l.sw.noChannels.Load() {
+		return l.Ledger.Channels(ctx, ids, t)
+	}
+	out := make([]escrow.ChannelState, len(ids))
+	for i, id := range ids {
+		out[i] = escrow.ChannelState{ID: id, Status: escrow.StatusGone}
+	}
+	return out, nil
 }
 
 // vouchers is a session behind the switches.

@@ -66,6 +66,7 @@ type world struct {
 	cstore   *store.Store
 	clog     *slog.Logger
 	sw       *switches
+	wallet   ledger
 	stopCust func() // the same for the customer's role
 }
 
@@ -98,7 +99,7 @@ func (w *world) startProvider(t *testing.T) {
 func (w *world) startCustomer(t *testing.T) {
 	t.Helper()
 	old := w.cust
-	cust := customer.New(w.cc, w.cstore, w.chain.Ledger(w.payer), custNet{streams.New(w.ch.Libp2p(), w.ch.Network().Name, streams.Handlers{}, w.clog), w.ch, w.sw}, w.clock, w.clog)
+	cust := customer.New(w.cc, w.cstore, w.wallet, custNet{streams.New(w.ch.Libp2p(), w.ch.Network().Name, streams.Handlers{}, w.clog), w.ch, w.sw}, w.clock, w.clog)
 	w.sw.mu.Lock()
 	w.cust = cust
 	for _, raw := range w.sw.offers {
@@ -144,6 +145,7 @@ func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*prov
 	w := &world{chain: escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 5 * time.Millisecond}), engine: NewEngine(work), devices: devices, sw: &switches{}}
 	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
 	w.chain.Fund(w.payer, 1_000_000_000)
+	w.wallet = ledger{w.chain.Ledger(w.payer), w.sw}
 	w.chain.Fund(w.payout, 1_000_000)
 	w.ph = p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(1), Roles: []string{"provider"}})
 	w.ch = p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(2), Bootstrap: w.ph.FullAddrs()})
