@@ -163,8 +163,34 @@ func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.Tunnel
 	return c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: kind, Args: b})
 }
 
-// Logs streams the job's output; with follow until the job has ended.
+// logPoll is how often a followed log looks whether its job has started.
+const logPoll = 100 * time.Millisecond
+
+// started waits until the order's job runs, or until it never will.
+func (c *Customer) started(ctx context.Context, ref string) error {
+	r, err := c.find(ref)
+	if err != nil {
+		return err
+	}
+	for {
+		if o := r.snapshot(); !o.ReadyAt.IsZero() || o.Standing == StandingEnded || o.Standing == StandingFailed {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(logPoll):
+		}
+	}
+}
+
+// Logs streams the job's output; with follow from its start until the job has ended.
 func (c *Customer) Logs(ctx context.Context, ref string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error {
+	if follow {
+		if err := c.started(ctx, ref); err != nil {
+			return err
+		}
+	}
 	fc, err := c.tunnelTo(ctx, ref, streams.TunnelLogs, tunnel.LogsArgs{Since: since, Follow: follow})
 	if err != nil {
 		return err
