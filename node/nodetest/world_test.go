@@ -59,6 +59,7 @@ type world struct {
 	feePayer market.Address
 	fit      provider.Fitness
 	devices  int
+	classes  bool   // each device but the first is of a class of its own
 	stopProv func() // ends the provider's role, as a killed process would; engine, ledger and store stay
 
 	ch       *p2p.Host
@@ -75,7 +76,11 @@ func (w *world) startProvider(t *testing.T) {
 	t.Helper()
 	devices := []gpu.Device{gpu.CPUSlot(w.ph.ID().String())}
 	for i := 1; i < w.devices; i++ {
-		devices = append(devices, gpu.CPUSlot(fmt.Sprintf("%s/%d", w.ph.ID(), i)))
+		d := gpu.CPUSlot(fmt.Sprintf("%s/%d", w.ph.ID(), i))
+		if w.classes {
+			d.Class = fmt.Sprintf("slot-%d", i)
+		}
+		devices = append(devices, d)
 	}
 	prov := provider.New(w.pc, devices, provider.Deps{
 		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.fit,

@@ -191,6 +191,10 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	if err != nil {
 		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
 	}
+	head, err := p.ledger.Head(ctx)
+	if err != nil {
+		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
+	}
 	cs := states[0]
 	ch := p.channelOf(cs)
 	if ch.old && p.now().Before(p.cfg.OldChannels) {
@@ -198,7 +202,7 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, p.now().Unix())
+	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, head.Clock.Unix()) // the chain's clock judges a Release, not ours
 	p.mu.Lock()
 	rules := escrow.AcceptRules{
 
