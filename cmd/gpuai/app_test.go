@@ -35,6 +35,7 @@ type fakeNode struct {
 	request  api.OrderRequest
 	stopped  []bool
 	withdraw string
+	settleIn int // looks at the order until its channel is settled
 }
 
 func (f *fakeNode) Status(context.Context) (api.Status, error) {
@@ -71,7 +72,13 @@ func (f *fakeNode) Order(_ context.Context, id string) (api.Order, error) {
 	if id == "nobody" {
 		return api.Order{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Hint: "gpuai ps -a"}
 	}
-	return f.order, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := f.order
+	if f.settleIn > 0 {
+		f.settleIn, o.Finished = f.settleIn-1, false
+	}
+	return o, nil
 }
 
 func (f *fakeNode) Orders(context.Context, bool) ([]api.Order, error) {
@@ -328,6 +335,13 @@ func TestExecAndStopAndWithdraw(t *testing.T) {
 	}
 	if code, _, _ := b.run("", "stop", "--now", "-"); code != 0 || !slices.Equal(b.node.stopped, []bool{true}) {
 		t.Errorf("stop: %d %v", code, b.node.stopped)
+	}
+	zero := 0
+	b.node.order = ended("stopped", &zero)
+	b.node.settleIn = 2
+	code, _, errOut := b.run("", "stop", "--wait", "-")
+	if code != 0 || b.node.settleIn != 0 || !strings.Contains(errOut, "bill ") || strings.Contains(errOut, "stopping") {
+		t.Errorf("stop --wait: %d, %d looks before it was settled, %s", code, b.node.settleIn, errOut)
 	}
 	const to = "7xKdNqW2ESBAGRrMJr3G3z2qZ3nFLjW1p6bTr9a9fQ2a"
 	if code, _, _ := b.run("", "wallet", "withdraw", "-y", to); code != 0 || b.node.withdraw != to+"0true" && b.node.withdraw != to+"0 true" {

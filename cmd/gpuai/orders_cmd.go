@@ -85,8 +85,11 @@ func orderTable(t *Table, o api.Order) {
 	}
 }
 
+// settled: the order is over and its money is home, or stays in a channel that goes on.
+func settled(o api.Order) bool { return o.Ended() && (o.Finished || o.RefundLater || o.Channel == "") }
+
 func newStopCmd(a *App) *cobra.Command {
-	var now bool
+	var now, wait bool
 	cmd := &cobra.Command{
 		Use: "stop ID", Short: "End a job", Args: exact(1, "an order, a lease, a name, or - for the last"), Example: "  gpuai stop -",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -97,10 +100,28 @@ func newStopCmd(a *App) *cobra.Command {
 			if err := c.StopOrder(cmd.Context(), args[0], now); err != nil {
 				return err
 			}
-			a.say("stopping; what is not spent returns: gpuai show %s", args[0])
-			return nil
+			if !wait {
+				a.say("stopping; what is not spent returns: gpuai show %s", args[0])
+				return nil
+			}
+			for {
+				o, err := c.Order(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if settled(o) {
+					a.bill(o)
+					return nil
+				}
+				select {
+				case <-cmd.Context().Done():
+					return cmd.Context().Err()
+				case <-time.After(startPoll):
+				}
+			}
 		},
 	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "return once what is not spent is back")
 	cmd.Flags().BoolVar(&now, "now", false, "kill it, without the time to end by itself")
 	return cmd
 }
@@ -131,7 +152,11 @@ func receiptTable(t *Table, r api.Receipt) {
 	t.Row("rate", o.Rate.String())
 	t.Row("paid", o.Paid.String())
 	t.Row("returned", fmt.Sprintf("%s of %s", o.Returned, o.Deposit))
-	t.Row("settled by", or(o.FinishTx, "not yet"))
+	by := "not yet"
+	if o.Finished {
+		by = "the other side's transaction"
+	}
+	t.Row("settled by", or(o.FinishTx, by))
 	t.Row("outputs", or(o.OutputsRoot, "none"))
 	signed := "only one side has signed the outcome"
 	if o.OutcomeSignedByBoth {

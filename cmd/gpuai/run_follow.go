@@ -91,7 +91,7 @@ func (fl *follower) wait(ctx context.Context) (api.Order, error) {
 		}
 		order = o
 		fl.show(ctx, o)
-		if o.Ended() && (o.Finished || o.RefundLater || o.Channel == "") {
+		if settled(o) {
 			return o, nil
 		}
 		select {
