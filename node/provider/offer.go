@@ -5,12 +5,19 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// offerLife is how long an Offer lives unless renewed; it is renewed at half of it.
-const offerLife = time.Hour
+// offerLife is how long an Offer lives unless renewed; it is renewed at half of it. Peers take twelve Offers of a signer a minute and drop
+// the rest, so a newer one waits for its turn, after a burst of offerBurst: the last state must never be the one that was dropped.
+const (
+	offerLife  = time.Hour
+	offerGap   = 10 * time.Second
+	offerBurst = 6
+)
 
 // devState is the persisted state of a device row.
 type devState uint8
@@ -110,7 +117,11 @@ func (p *Provider) publish(ctx context.Context) error {
 
 // publishLoop republishes at half of the lifetime and on each change.
 func (p *Provider) publishLoop(ctx context.Context) error {
+	pace := rate.NewLimiter(rate.Every(offerGap), offerBurst)
 	for {
+		if p.peersSeen() > 0 { // else nobody counts them
+			p.waitTurn(ctx, pace)
+		}
 		if err := p.publish(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("Offer was not published", "error", err)
 		}
@@ -127,6 +138,28 @@ func (p *Provider) publishLoop(ctx context.Context) error {
 			t.Stop()
 		case <-t.C:
 		}
+	}
+}
+
+// waitTurn waits until another Offer may leave; a withdrawal leaves at once.
+func (p *Provider) waitTurn(ctx context.Context, pace *rate.Limiter) {
+	turn := pace.Reserve()
+	for turn.Delay() > 0 {
+		p.mu.Lock()
+		sells := p.sells()
+		p.mu.Unlock()
+		if !sells {
+			return
+		}
+		t := time.NewTimer(turn.Delay())
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-p.changed: // it is in the Offer that waits, unless it is the withdrawal
+		case <-t.C:
+		}
+		t.Stop()
 	}
 }
 

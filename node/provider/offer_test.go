@@ -1,0 +1,116 @@
+package provider
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p/wire"
+	"github.com/gpuai/gpuai/runtime/gpu"
+)
+
+// crowd is a network with peers that notes when what was published.
+type crowd struct {
+	mu  sync.Mutex
+	at  []time.Time
+	raw [][]byte
+}
+
+func (c *crowd) Publish(_ context.Context, raw []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at, c.raw = append(c.at, time.Now()), append(c.raw, raw)
+	return nil
+}
+
+func (c *crowd) free(t *testing.T) (n int, free uint64, groups int) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, _, err := wire.OpenOffer(c.raw[len(c.raw)-1], "localnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range o.Groups {
+		free = g.Free
+	}
+	return len(c.raw), free, len(o.Groups)
+}
+
+func (c *crowd) Addrs() []string                       { return []string{"/ip4/127.0.0.1/udp/4801/quic-v1"} }
+func (c *crowd) Peers() int                            { return 1 }
+func (c *crowd) KeepConnected(market.NodeID, []string) {}
+func (c *crowd) Forget(market.NodeID)                  {}
+
+// TestPublish_ManyChanges_LastStateIsHeard: short jobs change the Offer more often than peers take one; what they took last is how the rig
+// stands, within offerGap, and a withdrawal does not wait.
+func TestPublish_ManyChanges_LastStateIsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := store.Open(filepath.Join(t.TempDir(), "d", "state.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock, err := lease.NewClock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := ed25519.NewKeyFromSeed(make([]byte, 32))
+		c := &crowd{}
+		p := New(Config{
+			Network: "localnet", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)), Payout: market.Address{1}, Rate: 1, Selling: true, Version: "test",
+			Tick: time.Second, MinCloseDelay: time.Hour, CPUMilli: 1000, RAM: 1 << 30, Disk: 1 << 30, Egress: market.EgressNone,
+		}, []gpu.Device{gpu.CPUSlot("x")}, Deps{Store: db, Pub: c, Reach: c, Clock: clock, Log: slog.New(slog.DiscardHandler)})
+		p.health = health{fit: true, egress: market.EgressNone}
+		set := func(s devState) {
+			p.mu.Lock()
+			p.rows[p.deviceIDs[0]] = deviceRow{State: s}
+			p.mu.Unlock()
+			p.offerChanged()
+		}
+		set(devFree)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
+		for i := range 60 {
+			set(devLeased - devState(i%2)) // odd: free
+			time.Sleep(time.Second)
+		}
+		set(devFree)
+		time.Sleep(offerGap + time.Second)
+		if n, free, _ := c.free(t); free != 1 || n > offerBurst+8 {
+			t.Errorf("after 71 s: %d offers, the last one says free %b", n, free)
+		}
+		for i := range c.at {
+			n := 0
+			for _, at := range c.at[i:] {
+				if at.Sub(c.at[i]) < time.Minute {
+					n++
+				}
+			}
+			if n > 12 {
+				t.Errorf("%d offers within a minute, peers take 12", n)
+			}
+		}
+		set(devLeased)
+		set(devFree)
+		synctest.Wait()
+		p.SetSelling(false)
+		time.Sleep(100 * time.Millisecond)
+		if _, _, groups := c.free(t); groups != 0 {
+			t.Error("the withdrawal waits")
+		}
+		cancel()
+		wg.Wait()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
