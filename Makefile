@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: help setup build dist demo test check itest race bench program
+.PHONY: help setup build dist demo test check itest race bench program pages
 
 VERSION := 0.1.0
 GO_FLAGS := -trimpath -buildvcs=false
@@ -57,6 +57,9 @@ itest: setup ## a paid job on real parts: dockerd (DOCKER_HOST, or an own one), 
 
 program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)
 	escrow/program/build.sh
+
+pages: ## write docs/errors/CODE.md from the lists beside them
+	GPUAI_WRITE_PAGES=1 go test -count=1 -run TestCodes_PagePerCode ./docs
 
 race: ## tests under the race detector
 	go test -race -short ./...
