@@ -17,8 +17,9 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// How often the engine is asked while want and seen differ, and while the job runs. The second bounds the error of the meter's ends.
+// How often the engine is asked while it works, and else while want and seen differ; how often the customer hears of it all the same.
 const (
+	joinEvery   = 5 * time.Millisecond
 	settleEvery = 100 * time.Millisecond
 	reportEvery = 2 * time.Second
 )
@@ -215,6 +216,9 @@ func (l *leaseRun) loop(ctx context.Context) {
 			l.observe(ctx, m, obs)
 			if !settled(phase, obs.State) {
 				wait = settleEvery
+				if obs.Progress.Phase != "" || obs.State == job.Gated { // the engine is at it, and the next call waits for it
+					wait = joinEvery
+				}
 			}
 		}
 		if time.Since(lastReport) > reportEvery && !m.Terminal() {
