@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// options are the flags of every bench; each reads those that concern it.
+type options struct {
+	json   bool
+	exe    string
+	runs   int
+	peers  int
+	load   time.Duration
+	settle time.Duration
+	window time.Duration
+	keep   bool
+}
+
+// bench measures and reports through r.
+type bench func(ctx context.Context, o options, r *report) error
+
+func benches() map[string]bench {
+	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	var o options
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.BoolVar(&o.json, "json", false, "one JSON object per figure")
+	fs.StringVar(&o.exe, "exe", "bin/gpuai", "start, idle: the binary that runs the nodes")
+	fs.IntVar(&o.runs, "runs", 12, "start: orders on an open channel")
+	fs.IntVar(&o.peers, "peers", 24, "idle: peers of the idle node")
+	fs.DurationVar(&o.load, "load", 8*time.Second, "vouchers: length of each load")
+	fs.DurationVar(&o.settle, "settle", 30*time.Second, "idle: time before the measurement")
+	fs.DurationVar(&o.window, "window", 60*time.Second, "idle: length of the measurement")
+	fs.BoolVar(&o.keep, "keep", false, "keep the nodes' folder")
+	usage := fmt.Errorf("usage: bench start|cu|idle [-json] [flags]; flags: bench start -h")
+	if len(args) == 0 {
+		return usage
+	}
+	b, ok := benches()[args[0]]
+	if !ok {
+		return usage
+	}
+	if err := fs.Parse(args[1:]); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 || o.runs < 1 || o.peers < 0 || o.load <= 0 || o.window <= 0 {
+		return usage
+	}
+	r, err := newReport(ctx, out, o.json)
+	if err != nil {
+		return err
+	}
+	if err := b(ctx, o, r); err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	return nil
+}
