@@ -107,12 +107,15 @@ func (a Account) Observe(cs ChannelState, t Trust, clock int64) Account {
 		a.Phase = PhaseClosing
 	case StatusOpen:
 		a.Phase = a.openPhase(t, clock)
+		if t == Finalised && clock > a.ReleaseTo {
+			a.ReleaseTo = 0 // expired for good
+		}
 	}
 	return a
 }
 
 func (a Account) openPhase(t Trust, clock int64) Phase {
-	if a.Phase == PhaseReleasing && (t < Finalised || clock <= a.ReleaseTo) {
+	if a.Phase == PhaseReleasing && t < Finalised || a.ReleaseTo > 0 && clock <= a.ReleaseTo { // whatever an old view said meanwhile
 		return PhaseReleasing
 	}
 	if t == Finalised || a.Phase == PhaseOpen {

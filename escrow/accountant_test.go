@@ -303,6 +303,15 @@ func TestRelease_Rules(t *testing.T) {
 	if got := payee.Observe(cs, escrow.Finalised, rel.Expires+1).Phase; got != escrow.PhaseOpen {
 		t.Errorf("after expiry: %s", got)
 	}
+	// Once expired by a final view, it is over for a caller without a clock too.
+	if got := payee.Observe(cs, escrow.Finalised, rel.Expires+1).Observe(cs, escrow.Finalised, 0).Phase; got != escrow.PhaseOpen {
+		t.Errorf("after expiry, without a clock: %s", got)
+	}
+	// A view of before the open does not make the Release forgotten.
+	stale := payee.Observe(escrow.ChannelState{ID: cs.ID, Status: escrow.StatusGone}, escrow.Finalised, rel.Expires-10)
+	if got := stale.Observe(cs, escrow.Finalised, rel.Expires-9).Phase; got != escrow.PhaseReleasing {
+		t.Errorf("after a stale view: %s", got)
+	}
 }
 
 func second(_ escrow.Account, err error) error { return err }
