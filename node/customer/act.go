@@ -63,11 +63,17 @@ func (r *orderRun) ask(ctx context.Context, o orderRow) error {
 // takeReceipt verifies a Receipt, keeps it and gives it to the machine.
 func (r *orderRun) takeReceipt(ctx context.Context, provider market.NodeID, raw []byte) {
 	rec, env, err := wire.OpenReceipt(raw, r.c.cfg.Network)
-	if err != nil || env.Signer != provider {
+	if o := r.snapshot(); err != nil || env.Signer != provider || o.Lease == nil || rec.Lease != o.Lease.ID {
 		r.c.log.Warn("Receipt was ignored", "provider", provider, "error", err)
 		return
 	}
-	_ = r.update(ctx, func(o *orderRow) { o.Receipt = raw }) // the machine's own commit follows
+	r.mu.Lock()
+	newer := rec.Seq >= r.receiptSeq
+	r.receiptSeq = max(rec.Seq, r.receiptSeq)
+	r.mu.Unlock()
+	if newer { // a repeated one is no proof of what was owed last
+		_ = r.update(ctx, func(o *orderRow) { o.Receipt = raw }) // the machine's own commit follows
+	}
 	r.event(ctx, market.ReceiptSeen{Receipt: rec, BootMS: r.c.clock.BootMS()})
 }
 

@@ -64,16 +64,19 @@ type Step struct {
 
 // orderRun drives one order from search to refund.
 type orderRun struct {
-	c     *Customer
-	mu    sync.Mutex
-	row   orderRow
-	actor *lease.Actor
-	subs  map[chan struct{}]struct{}
-	stop  bool
-	kill  bool
-	phase string // progress of the preparation
-	done  uint64
-	total uint64
+	c      *Customer
+	saving sync.Mutex // held from a look at row until that is on disk: an older row must not overwrite a newer one
+	mu     sync.Mutex
+	row    orderRow
+	actor  *lease.Actor
+	subs   map[chan struct{}]struct{}
+	stop   bool
+	kill   bool
+	phase  string // progress of the preparation
+	done   uint64
+	total  uint64
+
+	receiptSeq uint64 // of the newest Receipt of this start
 }
 
 // Place takes an order; the same Key returns the same order. Errors: bad-usage; the store's.
@@ -82,25 +85,25 @@ func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error)
 		return market.OrderID{}, err
 	}
 	id := OrderIDOf(c.cfg.ID, r.Key)
+	run := &orderRun{c: c, subs: map[chan struct{}]struct{}{}, row: orderRow{Request: r, ID: id, Created: c.now(), Standing: StandingSearching}}
 	c.mu.Lock()
-	_, have := c.runs[id]
-	c.mu.Unlock()
-	if have {
+	if _, have := c.runs[id]; have {
+		c.mu.Unlock()
 		return id, nil
 	}
-	run := &orderRun{c: c, subs: map[chan struct{}]struct{}{}, row: orderRow{Request: r, ID: id, Created: c.now(), Standing: StandingSearching}}
-	if err := c.put(ctx, bucketOrders, id[:], row(run.row)); err != nil {
-		return id, fmt.Errorf("store order: %w", err)
-	}
-	c.mu.Lock()
-	c.runs[id], c.order = run, append(c.order, id)
+	c.runs[id], c.order = run, append(c.order, id) // entered first: two calls at once are one order too
 	c.mu.Unlock()
+	if err := c.put(context.WithoutCancel(ctx), bucketOrders, id[:], row(run.row)); err != nil {
+		return id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
+	}
 	c.start <- run
 	return id, nil
 }
 
 // update changes the row, stores it and wakes watchers.
 func (r *orderRun) update(ctx context.Context, f func(*orderRow)) error {
+	r.saving.Lock()
+	defer r.saving.Unlock()
 	r.mu.Lock()
 	f(&r.row)
 	b := row(r.row)

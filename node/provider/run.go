@@ -57,9 +57,10 @@ type leaseRun struct {
 	filesMu     sync.Mutex // put, get and hashing of outputs exclude each other
 	kick        chan struct{}
 
-	mu   sync.Mutex
-	row  leaseRow
-	seen job.Observed
+	saving sync.Mutex // held from a look at row until that is on disk: an older row must not overwrite a newer one
+	mu     sync.Mutex
+	row    leaseRow
+	seen   job.Observed
 
 	silentSince time.Time // the engine does not answer; owned by loop
 }
@@ -118,6 +119,8 @@ func (l *leaseRun) saved() leaseRow {
 
 // Commit implements lease.Store. A Receipt that leaves with the state is sealed and stored with it.
 func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.Effect) error {
+	l.saving.Lock()
+	defer l.saving.Unlock()
 	l.mu.Lock()
 	l.row.Lease, l.row.InputsReady = m, l.inputsReady.Load()
 	for _, e := range effects {
@@ -138,14 +141,13 @@ func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.
 	return l.p.put(ctx, bucketLeases, l.id[:], row(r))
 }
 
-func (p *Provider) saveLease(ctx context.Context, l *leaseRun) error {
-	return p.put(ctx, bucketLeases, l.id[:], row(l.saved()))
-}
-
 // update changes the row under its lock and stores it.
 func (l *leaseRun) update(ctx context.Context, f func(*leaseRow)) error {
+	l.saving.Lock()
+	defer l.saving.Unlock()
 	l.mu.Lock()
 	f(&l.row)
+	l.row.InputsReady = l.inputsReady.Load()
 	r := l.row
 	l.mu.Unlock()
 	return l.p.put(ctx, bucketLeases, l.id[:], row(r))

@@ -149,7 +149,7 @@ func (p *Provider) servePut(ctx context.Context, l *leaseRun, c *streams.FrameCo
 		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
 	l.inputsReady.Store(true)
-	if err := p.saveLease(ctx, l); err != nil {
+	if err := l.update(ctx, func(*leaseRow) {}); err != nil { // it is in every row from now on
 		return err
 	}
 	l.poke()
