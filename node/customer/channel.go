@@ -75,7 +75,10 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, say func(ph
 		}
 	}
 	say("channel", fmt.Sprintf("opening %s with %s SOL", ch.id, ch.row.Deposit.SOL()))
-	if err := c.ledger.Submit(ctx, ch.row.openIntent()); err != nil {
+	ch.mu.Lock()
+	in := ch.row.openIntent()
+	ch.mu.Unlock()
+	if err := c.ledger.Submit(ctx, in); err != nil {
 		return nil, errors.Join(err, c.forget(ctx, ch))
 	}
 	return ch, c.waitOpen(ctx, ch)
@@ -106,7 +109,8 @@ func (c *Customer) unfinished(o *offered) *channel {
 
 // openIntent is the one that Terms describe; its key makes a repeat free.
 func (r *channelRow) openIntent() escrow.Intent {
-	return escrow.Intent{Op: escrow.OpOpen, Channel: r.Account.Channel, Amount: r.Deposit, Open: &r.Terms, ClaimFee: r.ClaimFee, FeePayer: r.FeePayer}
+	terms := r.Terms
+	return escrow.Intent{Op: escrow.OpOpen, Channel: r.Account.Channel, Amount: r.Deposit, Open: &terms, ClaimFee: r.ClaimFee, FeePayer: r.FeePayer}
 }
 
 // forget drops a channel that was never opened.

@@ -26,6 +26,8 @@ func (c *Customer) put(ctx context.Context, bucket string, key, value []byte) er
 
 // load reads channels and orders, and goes on with those that are not over.
 func (c *Customer) load(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	err := c.db.Scan(bucketChannels, nil, func(k, v []byte) error {
 		ch := &channel{id: market.ChannelID(k), loaded: true}
 		if err := store.Unrow(v, &ch.row); err != nil {

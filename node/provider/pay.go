@@ -165,7 +165,7 @@ func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id ma
 // adoptUnused enters a channel on which no lease was ever accepted, so that its deposit can go back at once: a customer funds before it is
 // refused. Only one with the release key of exactly this customer is taken. Refusals: channel-unknown, chain-unreachable.
 func (p *Provider) adoptUnused(ctx context.Context, from market.NodeID, id market.ChannelID) (*channel, error) {
-	states, err := p.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Confirmed)
+	states, err := p.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Finalised) // the customer asks again until it is
 	if err != nil {
 		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
 	}
@@ -178,7 +178,7 @@ func (p *Provider) adoptUnused(ctx context.Context, from market.NodeID, id marke
 	if ch, ok := p.channels[id]; ok {
 		return ch, nil // accepted meanwhile: its leases count
 	}
-	ch := &channel{id: id, row: channelRow{Account: escrow.NewAccount(cs, escrow.Confirmed), Customer: from, ReleaseCustomer: from, Payer: cs.Payer}}
+	ch := &channel{id: id, row: channelRow{Account: escrow.NewAccount(cs, escrow.Finalised), Customer: from, ReleaseCustomer: from, Payer: cs.Payer}}
 	p.channels[id] = ch
 	return ch, nil
 }

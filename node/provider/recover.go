@@ -38,7 +38,9 @@ func (p *Provider) recover(ctx context.Context) error {
 		if err := unrow(v, &d); err != nil {
 			return err
 		}
+		p.mu.Lock()
 		p.debts[market.LeaseID(k)] = d
+		p.mu.Unlock()
 		return nil
 	})
 	if err != nil {
@@ -52,7 +54,9 @@ func (p *Provider) recover(ctx context.Context) error {
 		if ch.row.Customer == (market.NodeID{}) {
 			return nil // an own channel of the customer's role
 		}
+		p.mu.Lock()
 		p.channels[ch.id] = ch
+		p.mu.Unlock()
 		return nil
 	})
 	if err != nil {
@@ -76,7 +80,9 @@ func (p *Provider) loadDevices(ctx context.Context) error {
 		} else if err := unrow(b, &r); err != nil {
 			return fmt.Errorf("device row: %w", err)
 		}
+		p.mu.Lock()
 		p.rows[id] = r
+		p.mu.Unlock()
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (l *leaseRun) plan() job.Plan {
 	plan := job.Plan{
 		Spec: l.spec, Image: imageOf(l.order), CPUMilli: max(l.order.CPUMilli, 100), RAM: l.order.RAM, Disk: l.order.Disk, Shm: l.order.Shm,
 		Egress: l.order.Egress, Resolvers: l.p.cfg.Resolvers, UplinkMbit: l.p.cfg.UplinkMbit, FloorRate: l.quote.FloorRate,
-		Deadline: l.row.Lease.Accepted.Add(l.quote.PrepMax),
+		Deadline: l.actor.Lease().Accepted.Add(l.quote.PrepMax),
 	}
 	for i, d := range l.p.devices {
 		for _, want := range l.quote.Devices {
