@@ -311,8 +311,12 @@ func TestAdversary_Release_OrALease_NotBoth(t *testing.T) {
 		t.Errorf("another customer's channel: %v", err)
 	}
 	s := h.session()
-	b, err := s.ReleaseRequest(context.Background(), ch)
-	h.check(err)
+	var b [114]byte
+	p2ptest.Eventually(t, "an unused channel is not released", func() bool { // the deposit must be final
+		b, err = s.ReleaseRequest(context.Background(), ch)
+		time.Sleep(50 * time.Millisecond)
+		return err == nil
+	})
 	rel, err := escrow.ParseRelease(b[:])
 	if err != nil || rel.Final != 0 || !rel.Verify(q.ReleaseKey) {
 		t.Fatalf("release at %d: %v", rel.Final, err)

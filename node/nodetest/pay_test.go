@@ -30,7 +30,7 @@ func (w *world) worstUnpaid(t *testing.T, v customer.View, limit time.Duration) 
 // hold; its next order is refused until a late payment covers the debt, over a restart of the provider too.
 func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1200*time.Millisecond, func(p *provider.Config, _ *customer.Config) { p.Hold = 1500 * time.Millisecond })
+	w := newWorld(t, 1200*time.Millisecond, func(p *provider.Config, _ *customer.Config) { p.Hold, p.Tick = 3*time.Second, 4*time.Second })
 	before := w.chain.Balance(w.payout)
 	keep := request("known")
 	keep.KeepChannel = true
@@ -45,8 +45,8 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 		t.Errorf("the kept channel was not used again")
 	}
 	w.sw.noPay.Store(true)
-	if worst := w.worstUnpaid(t, v, 20*time.Second); worst >= tick || worst < tick/2 {
-		t.Errorf("%d were unpaid at the worst, a tick costs %d", worst, tick)
+	if worst := w.worstUnpaid(t, v, 20*time.Second); worst >= 4*tick || worst < 2*tick {
+		t.Errorf("%d were unpaid at the worst, a tick costs %d", worst, 4*tick)
 	}
 	m := w.sold(t, v)
 	if m.Code != "payment-overdue" || m.Fault != market.FaultCustomer || m.Debt == 0 || m.Debt != m.Owed()-m.Paid {
@@ -217,5 +217,22 @@ func TestPay_PlacedTogether_BothExact(t *testing.T) {
 	}
 	if got := w.chain.Balance(w.payout) - before; got != paid {
 		t.Errorf("payout got %d of %d", got, paid)
+	}
+}
+
+// TestPay_DepositRunsOut_EndsInOrder: a deposit that is not topped up ends its job while it still carries the stop, so nothing is left unpaid.
+func TestPay_DepositRunsOut_EndsInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, time.Hour, func(p *provider.Config, _ *customer.Config) { p.Hold = time.Minute })
+	h := w.newHand(t, 10)
+	const deposit = 7 * tick // the least: stop grace and six ticks
+	lease, ch := h.deal(deposit)
+	if stored, err := h.pay(h.session(), lease, ch, deposit, deposit, nil); err != nil || stored != deposit {
+		t.Fatalf("stored %d, %v", stored, err)
+	}
+	p2ptest.Eventually(t, "the lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
+	m := w.prov.Leases()[0].Lease
+	if m.Code != "channel-low" || m.Fault != market.FaultCustomer || m.Debt != 0 || m.Owed() > deposit || m.Owed() < 4*tick {
+		t.Errorf("ended as %s, fault %s, owed %d of %d, debt %d", m.Code, m.Fault, m.Owed(), deposit, m.Debt)
 	}
 }

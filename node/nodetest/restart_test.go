@@ -83,14 +83,14 @@ func TestRestart_Funding_OneDeposit(t *testing.T) {
 // TestRestart_HoldDoesNotRunWhileTheProviderIsAway: an unpaid pause ends a lease after the hold, but not for the provider's own outage.
 func TestRestart_HoldDoesNotRunWhileTheProviderIsAway(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1500*time.Millisecond, func(p *provider.Config, _ *customer.Config) { p.Hold = 2 * time.Second })
+	w := newWorld(t, 1500*time.Millisecond, func(p *provider.Config, _ *customer.Config) { p.Hold = 8 * time.Second })
 	before := w.chain.Balance(w.payout)
 	w.sw.noPay.Store(true)
 	id := w.place(t, request("hold"))
 	w.wait(t, id, 40*time.Second, in(market.Paused))
 	w.stopProv()
 	w.sw.noPay.Store(false)
-	time.Sleep(2200 * time.Millisecond) // longer than the hold
+	time.Sleep(8200 * time.Millisecond) // longer than the hold, which leaves a loaded machine time to pay
 	w.startProvider(t)
 	w.exact(t, w.wait(t, id, 60*time.Second, over), "completed", before)
 }

@@ -25,10 +25,14 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// TestMain lets all worlds run at once: they wait for ticks, not for cores.
+// TestMain lets many worlds run at once: they wait for ticks, not for cores. The race detector needs cores.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "32"); err != nil {
+	worlds := "20"
+	if raceOn || testing.Short() {
+		worlds = "4"
+	}
+	if err := flag.Set("test.parallel", worlds); err != nil {
 		panic(err) // the flag is the testing package's own
 	}
 	os.Exit(m.Run())
@@ -158,7 +162,7 @@ func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*prov
 
 	w.pc = provider.Config{
 		Network: network, ClusterTag: w.chain.ClusterTag(), Program: w.chain.Program(), Key: p2ptest.Key(1), ID: w.ph.ID(), Payout: w.payout,
-		FeePayer: w.feePayer, Seed: [32]byte{1}, Rate: 3_600_000_000, Tick: time.Second, Hold: 3 * time.Second, MinCloseDelay: time.Hour,
+		FeePayer: w.feePayer, Seed: [32]byte{1}, Rate: 3_600_000_000, Tick: time.Second, Hold: 10 * time.Second, MinCloseDelay: time.Hour,
 		ClaimFee: 50_000, CPUMilli: 2000, RAM: 4 << 30, Disk: 40 << 30, Egress: market.EgressWeb, Version: "test", Selling: true,
 	}
 	w.cc = customer.Config{
@@ -189,6 +193,7 @@ func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*prov
 	w.startCustomer(t)
 	w.startProvider(t)
 	p2ptest.Eventually(t, "the offer did not arrive", func() bool { return len(w.cust.Offers()) == 1 })
+	p2ptest.Eventually(t, "the rig does not sell", func() bool { return !w.pc.Selling || w.prov.View().Selling }) // the first Offer may be of before the check
 	return w
 }
 
