@@ -41,7 +41,7 @@ type ChannelState struct {
 	VoucherKey, ReleaseKey           [32]byte
 	PayeeDest, PayerDest             market.Address
 	OpenedAt                         int64
-	VoucherSlot                      uint64
+	VoucherSlot                      uint64 // slot in which the last voucher came in, if it had an expiry; else 0
 	Slot                             uint64 // the read's slot
 	Lamports                         uint64 // the account's balance, rent included
 }

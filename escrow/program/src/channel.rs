@@ -32,13 +32,12 @@ pub const WINDOW: u64 = 3000;
 
 /// The checked data of a Channel account: writable, ours, of this length, kind and version, in SOL.
 #[inline(always)]
-pub unsafe fn load(ctx: &Ctx, i: usize) -> Result<*mut u8, u64> {
-    let a = ctx.acc[i];
+pub unsafe fn load(program: *const u8, a: Acc) -> Result<*mut u8, u64> {
     if !a.writable() { return Err(NOT_WRITABLE); } // guard:channel-writable
-    if !eq32(a.owner(), ctx.program) { return Err(BAD_OWNER); } // guard:channel-owner
+    if !eq32(a.owner(), program) { return Err(BAD_OWNER); } // guard:channel-owner
     let d = a.data();
     if a.len() != LEN || *d != 1 || *d.add(1) != 1 { return Err(BAD_ACCOUNT); } // guard:channel-kind
-    if !zero32(d.add(MINT)) { return Err(BAD_ACCOUNT); } // SPL channels do not exist in this form
+    if !zero32(d.add(MINT)) { return Err(BAD_ACCOUNT); } // guard:mint, SPL channels do not exist in this form
     Ok(d)
 }
 
@@ -49,24 +48,23 @@ pub unsafe fn set(d: *mut u8, off: usize, v: u64) { wr(d.add(off), v) }
 
 /// Moves lamports out of the Channel; 0 succeeds and does nothing. The destination is a field of the Channel.
 #[inline(always)]
-pub unsafe fn pay(ctx: &Ctx, from: usize, to: usize, field: *const u8, amount: u64) -> Result<(), u64> {
-    let (c, t) = (ctx.acc[from], ctx.acc[to]);
-    if !eq32(t.key(), field) { return Err(BAD_DESTINATION); } // guard:destination
-    if !t.writable() { return Err(NOT_WRITABLE); } // guard:destination-writable
-    let have = c.lamports();
-    let sum = t.lamports().wrapping_add(amount);
+pub unsafe fn pay(from: Acc, to: Acc, field: *const u8, amount: u64) -> Result<(), u64> {
+    if !eq32(to.key(), field) { return Err(BAD_DESTINATION); } // guard:destination
+    if !to.writable() { return Err(NOT_WRITABLE); } // guard:destination-writable
+    let have = from.lamports();
+    let sum = to.lamports().wrapping_add(amount);
     if have < amount || sum < amount { return Err(OVERFLOW); } // guard:lamports
-    c.set_lamports(have - amount);
-    t.set_lamports(sum);
+    from.set_lamports(have - amount);
+    to.set_lamports(sum);
     Ok(())
 }
 
 /// Pays the payee what is settled and not yet paid.
 #[inline(always)]
-pub unsafe fn pay_payee(ctx: &Ctx, d: *mut u8, to: usize) -> Result<u64, u64> {
+pub unsafe fn pay_payee(channel: Acc, d: *mut u8, to: Acc) -> Result<u64, u64> {
     let (settled, paid) = (get(d, SETTLED), get(d, PAID));
     if settled < paid { return Err(OVERFLOW); }
     set(d, PAID, settled); // the watermark before the money
-    pay(ctx, 0, to, d.add(PAYEE_DEST), settled - paid)?;
+    pay(channel, to, d.add(PAYEE_DEST), settled - paid)?;
     Ok(settled - paid)
 }

@@ -6,47 +6,46 @@ use crate::voucher::*;
 
 /// The signer is the payer or the voucher key: the money goes to the payer either way.
 #[inline(always)]
-unsafe fn authority(ctx: &Ctx, d: *const u8, who: usize) -> Result<(), u64> {
-    let a = ctx.acc[who];
-    if !a.signer() || !(eq32(a.key(), d.add(PAYER)) || eq32(a.key(), d.add(VOUCHER_KEY))) { return Err(BAD_SIGNER); } // guard:authority
+unsafe fn authority(who: Acc, d: *const u8) -> Result<(), u64> {
+    if !who.signer() || !(eq32(who.key(), d.add(PAYER)) || eq32(who.key(), d.add(VOUCHER_KEY))) { return Err(BAD_SIGNER); } // guard:authority
     Ok(())
 }
 
 /// Accounts: authority s, channel w.
 #[inline(always)]
-pub unsafe fn request_close(ctx: &Ctx) -> Result<(), u64> {
-    let d = load(ctx, 1)?;
-    authority(ctx, d, 0)?;
+pub unsafe fn request_close(program: *const u8, who: Acc, channel: Acc) -> Result<(), u64> {
+    let d = load(program, channel)?;
+    authority(who, d)?;
     if *d.add(STATUS) != OPEN { return Err(BAD_STATUS); } // guard:open
     let deadline = clock().1.wrapping_add((get(d, CLOSE_DELAY) & 0xFFFF_FFFF) as i64);
     *d.add(STATUS) = CLOSING;
     set(d, DEADLINE, deadline as u64);
-    event(5, ctx.acc[1].key(), deadline as u64, get(d, SETTLED));
+    event(5, channel.key(), deadline as u64, get(d, SETTLED));
     Ok(())
 }
 
-/// Accounts: channel w, authority s, instructions sysvar (the caller has put the channel first).
+/// Accounts: authority s, channel w, instructions sysvar.
 #[inline(always)]
-pub unsafe fn release(ctx: &Ctx) -> Result<(), u64> {
-    let d = load(ctx, 0)?;
-    authority(ctx, d, 1)?;
+pub unsafe fn release(program: *const u8, who: Acc, channel: Acc, ix: Acc) -> Result<(), u64> {
+    let d = load(program, channel)?;
+    authority(who, d)?;
     if zero32(d.add(RELEASE_KEY)) { return Err(WRONG_SIGNER); } // guard:no-release
-    let last = read(ctx, d, 2, RELEASE_MAGIC, RELEASE_KEY, false)?;
+    let last = read(channel, d, ix, RELEASE_MAGIC, RELEASE_KEY, false)?.amount;
     if last > get(d, DEPOSIT) { return Err(OVER_DEPOSIT); } // guard:deposit
     if last < get(d, SETTLED) { return Err(NOT_MONOTONIC); } // guard:settled
     set(d, SETTLED, last);
     *d.add(STATUS) = SEALED;
-    event(6, ctx.acc[0].key(), last, get(d, DEPOSIT));
+    event(6, channel.key(), last, get(d, DEPOSIT));
     Ok(())
 }
 
 /// Accounts: channel w. Anybody may call it.
 #[inline(always)]
-pub unsafe fn seal(ctx: &Ctx) -> Result<(), u64> {
-    let d = load(ctx, 0)?;
+pub unsafe fn seal(program: *const u8, channel: Acc) -> Result<(), u64> {
+    let d = load(program, channel)?;
     if *d.add(STATUS) != CLOSING { return Err(BAD_STATUS); } // guard:closing
     if clock().1 < get(d, DEADLINE) as i64 { return Err(TOO_EARLY); } // guard:deadline
     *d.add(STATUS) = SEALED;
-    event(7, ctx.acc[0].key(), get(d, SETTLED), get(d, DEPOSIT));
+    event(7, channel.key(), get(d, SETTLED), get(d, DEPOSIT));
     Ok(())
 }

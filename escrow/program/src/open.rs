@@ -8,9 +8,9 @@ static BUMP: [u8; 1] = [255];
 static ZERO: [u8; 32] = [0; 32];
 
 #[inline(always)]
-pub unsafe fn open(ctx: &Ctx) -> Result<(), u64> {
-    let [payer, payee, channel, system] = ctx.acc;
-    let x = ctx.data; // deposit 0, close_delay 8, salt 12, cluster_tag 20, open_slot 28, voucher_key 36, release_key 68
+pub unsafe fn open(program: *const u8, x: *const u8, accounts: [Acc; 4]) -> Result<(), u64> {
+    let [payer, payee, channel, system] = accounts;
+    // x: deposit 0, close_delay 8, salt 12, cluster_tag 20, open_slot 28, voucher_key 36, release_key 68
     let deposit = rd(x);
     let delay = (x.add(8) as *const u32).read_unaligned() as u64;
     let open_slot = rd(x.add(28));
@@ -30,8 +30,8 @@ pub unsafe fn open(ctx: &Ctx) -> Result<(), u64> {
     let need = match rent(LEN).checked_add(deposit) { Some(v) => v, None => return Err(OVERFLOW) };
     let have = channel.lamports();
     let add = if have >= need { 0 } else { need - have }; // a stranger's prefund only lowers what the payer pays
-    create(ctx, x, add)?;
-    if channel.len() != LEN || !eq32(channel.owner(), ctx.program) || channel.lamports() < need { return Err(BAD_ACCOUNT); }
+    create(program, x, accounts, add)?;
+    if channel.len() != LEN || !eq32(channel.owner(), program) || channel.lamports() < need { return Err(BAD_ACCOUNT); }
 
     let d = channel.data();
     wr(d, 0x0000_FF09_0000_0101); // discriminator 1, version 1, Open, flags 0, decimals 9, bump 255
@@ -53,14 +53,14 @@ pub unsafe fn open(ctx: &Ctx) -> Result<(), u64> {
 
 /// System instruction 13, CreateAccountAllowPrefund, signed by the Channel's seeds: the runtime checks the address, as no other signature reaches it.
 #[inline(always)]
-unsafe fn create(ctx: &Ctx, x: *const u8, add: u64) -> Result<(), u64> {
-    let [payer, payee, channel, system] = ctx.acc;
+unsafe fn create(program: *const u8, x: *const u8, accounts: [Acc; 4], add: u64) -> Result<(), u64> {
+    let [payer, payee, channel, system] = accounts;
     let mut data = core::mem::MaybeUninit::<[u8; 56]>::uninit();
     let p = data.as_mut_ptr() as *mut u8;
     (p as *mut u32).write_unaligned(13);
     wr(p.add(4), add);
     wr(p.add(12), LEN);
-    cp32(p.add(20), ctx.program);
+    cp32(p.add(20), program);
     let metas = [Meta { key: channel.key(), writable: 1, signer: 1 }, Meta { key: payer.key(), writable: 1, signer: 1 }];
     let seeds = [
         Bytes { ptr: TAG.as_ptr(), len: 7 },
@@ -72,7 +72,8 @@ unsafe fn create(ctx: &Ctx, x: *const u8, add: u64) -> Result<(), u64> {
         Bytes { ptr: BUMP.as_ptr(), len: 1 },
     ];
     let signer = Seeds { ptr: seeds.as_ptr(), len: 7 };
-    let infos = [channel.info(), payer.info(), system.info()];
+    // The accounts that System's instruction names; the runtime finds System itself among this instruction's accounts.
+    let infos = [channel.info(), payer.info()];
     let ix = Instruction { program: system.key(), metas: metas.as_ptr(), metas_len: 2, data: p, data_len: 52 };
-    match sol_invoke_signed_c(&ix, infos.as_ptr(), 3, &signer, 1) { 0 => Ok(()), e => Err(e) }
+    match sol_invoke_signed_c(&ix, infos.as_ptr(), 2, &signer, 1) { 0 => Ok(()), e => Err(e) }
 }

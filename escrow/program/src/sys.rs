@@ -1,4 +1,8 @@
 //! The runtime's interface: accounts as the loader lays them out, syscalls, error codes. Raw pointers only: slices would pull in panics.
+//!
+//! Every function is unsafe for one reason, raw pointers, and sound for one: they point into the loader's input (aligned, writable, lengths
+//! set by the runtime), and no read passes a length that was not compared first: the account count (`run`), the data's (`exactly`), a
+//! Channel's (`load`), the sysvar's (`previous`; only the runtime's own account has its key). Locals that a syscall gets outlive the call.
 
 pub const BAD_SIGNER: u64 = 100;
 pub const BAD_STATUS: u64 = 101;
@@ -91,9 +95,6 @@ impl Acc {
         Info { key: self.key(), lamports: self.0.add(72) as *mut u64, data_len: self.len(), data: self.data(), owner: self.owner(), rent_epoch: 0, signer: *self.0.add(1), writable: *self.0.add(2), executable: *self.0.add(3) }
     }
 }
-
-/// What an instruction gets: its accounts, its data after the tag, the program's own id.
-pub struct Ctx { pub acc: [Acc; 4], pub data: *const u8, pub program: *const u8 }
 
 #[repr(C, align(8))]
 struct Clock([u8; 40]);

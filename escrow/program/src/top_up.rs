@@ -4,10 +4,9 @@ use crate::channel::*;
 use crate::sys::*;
 
 #[inline(always)]
-pub unsafe fn top_up(ctx: &Ctx) -> Result<(), u64> {
-    let [payer, channel, system, _] = ctx.acc;
-    let amount = rd(ctx.data);
-    let d = load(ctx, 1)?;
+pub unsafe fn top_up(program: *const u8, x: *const u8, payer: Acc, channel: Acc, system: Acc) -> Result<(), u64> {
+    let amount = rd(x);
+    let d = load(program, channel)?;
     if !payer.signer() || !eq32(payer.key(), d.add(PAYER)) { return Err(BAD_SIGNER); } // guard:payer
     if !zero32(system.key()) { return Err(BAD_PROGRAM); } // guard:system
     if *d.add(STATUS) != OPEN { return Err(BAD_STATUS); } // guard:open
@@ -19,9 +18,10 @@ pub unsafe fn top_up(ctx: &Ctx) -> Result<(), u64> {
     (p as *mut u32).write_unaligned(2);
     wr(p.add(4), amount);
     let metas = [Meta { key: payer.key(), writable: 1, signer: 1 }, Meta { key: channel.key(), writable: 1, signer: 0 }];
-    let infos = [payer.info(), channel.info(), system.info()];
+    // The accounts that System's instruction names; the runtime finds System itself among this instruction's accounts.
+    let infos = [payer.info(), channel.info()];
     let ix = Instruction { program: system.key(), metas: metas.as_ptr(), metas_len: 2, data: p, data_len: 12 };
-    let e = sol_invoke_signed_c(&ix, infos.as_ptr(), 3, core::ptr::null(), 0);
+    let e = sol_invoke_signed_c(&ix, infos.as_ptr(), 2, core::ptr::null(), 0);
     if e != 0 { return Err(e); }
     if channel.lamports() < before.wrapping_add(amount) { return Err(OVERFLOW); } // read again after the CPI
     set(d, DEPOSIT, total);

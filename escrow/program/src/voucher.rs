@@ -36,20 +36,26 @@ unsafe fn previous(ix: Acc) -> Result<*const u8, u64> {
 const HEAD0: u64 = u64::from_le_bytes([0x01, 0x00, 0x30, 0x00, 0xFF, 0xFF, 0x10, 0x00]);
 const HEAD1: u64 = u64::from_le_bytes([0xFF, 0xFF, 0x70, 0x00, 0x32, 0x00, 0xFF, 0xFF]);
 
-/// Checks magic, channel, key, status and expiry, and returns the amount. `forever` allows expires_at 0.
+/// A message that passed all checks which need no amount. slot is 0 when the clock was not read: no expiry, no clock.
+pub struct Message { pub amount: u64, pub slot: u64 }
+
+/// Checks magic, channel, key, status and expiry. `forever` allows expires_at 0.
 #[inline(always)]
-pub unsafe fn read(ctx: &Ctx, d: *const u8, ix: usize, magic: u16, key: usize, forever: bool) -> Result<u64, u64> {
-    let b = previous(ctx.acc[ix])?;
+pub unsafe fn read(channel: Acc, d: *const u8, ix: Acc, magic: u16, key: usize, forever: bool) -> Result<Message, u64> {
+    let b = previous(ix)?;
     let m = b.add(112);
     if u16at(m) as u16 != magic { return Err(BAD_MAGIC); } // guard:magic
-    if !eq32(m.add(2), ctx.acc[0].key()) { return Err(WRONG_CHANNEL); } // guard:channel
+    if !eq32(m.add(2), channel.key()) { return Err(WRONG_CHANNEL); } // guard:channel
     if !eq32(b.add(16), d.add(key)) { return Err(WRONG_SIGNER); } // guard:key
     if *d.add(STATUS) == SEALED { return Err(BAD_STATUS); } // guard:sealed
     let expires = rd(m.add(42)) as i64;
+    let mut slot = 0;
     if expires == 0 {
         if !forever { return Err(EXPIRED); } // guard:release-expiry
-    } else if expires < 0 || clock().1 >= expires {
-        return Err(EXPIRED); // guard:expiry
+    } else {
+        let now;
+        (slot, now) = clock();
+        if expires < 0 || now >= expires { return Err(EXPIRED); } // guard:expiry
     }
-    Ok(rd(m.add(34)))
+    Ok(Message { amount: rd(m.add(34)), slot })
 }
