@@ -27,7 +27,7 @@ type options struct {
 type bench func(ctx context.Context, o options, r *report) error
 
 func benches() map[string]bench {
-	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle}
+	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle, "vouchers": benchVouchers}
 }
 
 func main() {
@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.DurationVar(&o.settle, "settle", 30*time.Second, "idle: time before the measurement")
 	fs.DurationVar(&o.window, "window", 60*time.Second, "idle: length of the measurement")
 	fs.BoolVar(&o.keep, "keep", false, "keep the nodes' folder")
-	usage := fmt.Errorf("usage: bench start|cu|idle [-json] [flags]; flags: bench start -h")
+	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle [-json] [flags]; flags: bench start -h")
 	if len(args) == 0 {
 		return usage
 	}

@@ -75,7 +75,7 @@ func TestAdversary_Lease_RefusedByName(t *testing.T) {
 		"somebody's channel":  {ch: other.open(q, 50_000_000, nil), code: "channel-unfit", detail: "payer"},
 		"too small":           {ch: h.open(q, 1_000_000, nil), code: "channel-too-small"},
 		"no such channel":     {ch: market.ChannelID{5}, change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(2 * time.Second) }, code: "channel-unknown"},
-		"bound to another":    {ch: good, change: func(p *market.Proposal) { p.BindSig = provider.SignBind(h.vkey, other.id, p.Channel) }, code: "bad-signature"},
+		"bound to another":    {ch: good, change: func(p *market.Proposal) { p.BindSig = provider.SignBind(h.Voucher, other.ID, p.Channel) }, code: "bad-signature"},
 		"over the budget":     {ch: good, change: func(p *market.Proposal) { p.Cap++ }, code: "spec-mismatch"},
 		"cap of nothing":      {ch: good, change: func(p *market.Proposal) { p.Cap = 0 }, code: "spec-mismatch"},
 		"another order":       {ch: good, change: func(p *market.Proposal) { p.Order = h.order(nil) }, code: "spec-mismatch"},
@@ -101,7 +101,7 @@ func TestAdversary_Lease_RefusedByName(t *testing.T) {
 // selfQuote is a quote that the customer signed itself, for nothing.
 func selfQuote(h *hand, q market.Quote) []byte {
 	q.Rate = 1
-	raw, err := wire.SealQuote(h.key, h.network(), q)
+	raw, err := wire.SealQuote(h.Key, h.Network, q)
 	h.check(err)
 	return raw
 }
@@ -161,8 +161,8 @@ func TestAdversary_Payment_RefusedByName(t *testing.T) {
 		"over the cap":          {50_000_001, 50_000_000, nil, "voucher-allocation"},
 		"share over the total":  {5 * tick, 4 * tick, nil, "voucher-allocation"},
 		"flipped bit":           {4 * tick, 4 * tick, func(p *market.Payment) { p.Sig[40] ^= 1 }, "voucher-signature"},
-		"another key":           {4 * tick, 4 * tick, func(p *market.Payment) { p.Sig = [64]byte(ed25519.Sign(other.vkey, p.Voucher[:])) }, "voucher-signature"},
-		"identity R":            {4 * tick, 4 * tick, func(p *market.Payment) { p.Sig = identityR(t, h.vkey, p.Voucher[:]) }, "voucher-signature"},
+		"another key":           {4 * tick, 4 * tick, func(p *market.Payment) { p.Sig = [64]byte(ed25519.Sign(other.Voucher, p.Voucher[:])) }, "voucher-signature"},
+		"identity R":            {4 * tick, 4 * tick, func(p *market.Payment) { p.Sig = identityR(t, h.Voucher, p.Voucher[:]) }, "voucher-signature"},
 		"somebody's lease":      {4 * tick, 4 * tick, func(p *market.Payment) { p.Lease = foreign }, "unknown-lease"},
 		"no lease":              {4 * tick, 4 * tick, func(p *market.Payment) { p.Lease = market.LeaseID{1} }, "unknown-lease"},
 	} {
@@ -182,7 +182,7 @@ func TestAdversary_Payment_RefusedByName(t *testing.T) {
 }
 
 // sign makes the payment's own bytes good for the verifier.
-func (h *hand) sign(p *market.Payment) { p.Sig = [64]byte(ed25519.Sign(h.vkey, p.Voucher[:])) }
+func (h *hand) sign(p *market.Payment) { p.Sig = [64]byte(ed25519.Sign(h.Voucher, p.Voucher[:])) }
 
 // identityR is a signature with R the identity: with the secret key in hand Go's library takes it, the chain's precompile does not.
 func identityR(t *testing.T, key ed25519.PrivateKey, msg []byte) (sig [64]byte) {
@@ -325,9 +325,9 @@ func TestAdversary_Release_OrALease_NotBoth(t *testing.T) {
 	if code, detail := h.decided(id, raw); code != "channel-unfit" {
 		t.Errorf("a lease beside a release: %q %s", code, detail)
 	}
-	before := w.chain.Balance(h.payer)
-	h.check(h.wallet.Submit(context.Background(), escrow.Intent{Op: escrow.OpFinish, Channel: ch, Nonce: uint64(rel.Expires), Release: &rel}))
-	if got := w.chain.Balance(h.payer) - before; got < 49_900_000 {
+	before := w.chain.Balance(h.Payer)
+	h.check(h.Wallet.Submit(context.Background(), escrow.Intent{Op: escrow.OpFinish, Channel: ch, Nonce: uint64(rel.Expires), Release: &rel}))
+	if got := w.chain.Balance(h.Payer) - before; got < 49_900_000 {
 		t.Errorf("%d of 50,000,000 came back", got)
 	}
 	// And the other way round: with a live lease there is no release.
@@ -344,7 +344,7 @@ func TestAdversary_Stop_CannotBlameTheRig(t *testing.T) {
 	h, other := w.newHand(t, 10), w.newHand(t, 11)
 	id, _ := h.deal(50_000_000)
 	stop := func(by *hand) error {
-		raw, err := wire.SealStop(by.key, h.network(), market.Stop{Lease: id, Code: "device-lost", At: w.clock.Now().Truncate(time.Millisecond)})
+		raw, err := wire.SealStop(by.Key, h.Network, market.Stop{Lease: id, Code: "device-lost", At: w.clock.Now().Truncate(time.Millisecond)})
 		h.check(err)
 		return by.svc.Stop(context.Background(), w.ph.ID(), raw)
 	}

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow/escrowtest"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/nodetest"
+	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p/wire"
+	"github.com/gpuai/gpuai/runtime/gpu"
+)
+
+// The rig of this bench: as many jobs as one Offer can list, each of its own customer on its own channel, at the highest rate there is, so that
+// each voucher can be a new one.
+const (
+	voucherJobs = 64
+	voucherRate = market.Rate(1_000_000_000_000)
+	voucherTick = time.Second
+	steadyRate  = 500 // vouchers per second of the paced load
+)
+
+// Targets of a provider's node.
+const (
+	voucherMin = 500.0
+	voucherP99 = 10 * time.Millisecond
+)
+
+// benchVouchers measures how many vouchers one provider's node takes: strictly verified, booked, on disk with the lease that they pay, then
+// acknowledged. It calls the provider's role as its stream does; network and signing by the customers are not part of the figures, though the
+// signing costs the same cores. Jobs and ledger are those of the tests. The peer is a file that syncs each voucher by itself.
+func benchVouchers(ctx context.Context, o options, r *report) (err error) {
+	dir, err := os.MkdirTemp(".", "bench-vouchers-") // on the disk of the checkout: /tmp may be memory
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	alone, err := syncAlone(ctx, dir, o.load/2)
+	if err != nil {
+		return err
+	}
+	rig, err := newVoucherRig(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rig.close()) }()
+	if err := sleep(ctx, 2*voucherTick); err != nil { // until more is owed than was prepaid
+		return err
+	}
+	full, err := rig.load(ctx, o.load, 0)
+	if err != nil {
+		return err
+	}
+	steady, err := rig.load(ctx, o.load, steadyRate)
+	if err != nil {
+		return err
+	}
+	perSecond := float64(len(full)) / o.load.Seconds()
+	p50, p99 := quantile(steady, 0.5), quantile(steady, 0.99)
+	for _, f := range []figure{
+		{Name: "vouchers_per_second", Value: perSecond, Unit: "1/s", Peer: "one fdatasync per voucher, nothing verified", PeerValue: alone, Target: fmt.Sprintf("≥ %g/s", voucherMin), OK: perSecond >= voucherMin},
+		{Name: "vouchers_full_p99", Value: millis(quantile(full, 0.99)), Unit: "ms", OK: true},
+		{Name: "vouchers_steady_p50", Value: millis(p50), Unit: "ms", OK: true},
+		{Name: "vouchers_steady_p99", Value: millis(p99), Unit: "ms", Target: fmt.Sprintf("≤ %g ms at %d/s", millis(voucherP99), steadyRate), OK: p99 <= voucherP99},
+	} {
+		if err := r.add(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncAlone appends a voucher and its signature to a file and syncs it, one after another: what a store without group commit does at least.
+func syncAlone(ctx context.Context, dir string, d time.Duration) (perSecond float64, err error) {
+	f, err := os.Create(filepath.Join(dir, "alone"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var voucher [114]byte
+	n, began := 0, time.Now()
+	for ; time.Since(began) < d && ctx.Err() == nil; n++ {
+		if _, err := f.Write(voucher[:]); err != nil {
+			return 0, err
+		}
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			return 0, err
+		}
+	}
+	return float64(n) / time.Since(began).Seconds(), ctx.Err()
+}
+
+// voucherRig is a provider's role with running jobs, and their customers.
+type voucherRig struct {
+	prov   *provider.Provider
+	chain  *escrowtest.Chain
+	db     *store.Store
+	clock  *lease.Clock
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	payers []*voucherPayer
+}
+
+// voucherPayer is one customer with a running job; one goroutine at a time uses it.
+type voucherPayer struct {
+	nodetest.Buyer
+	lease market.LeaseID
+	ch    market.ChannelID
+	paid  market.Amount
+	ready time.Time
+}
+
+func newVoucherRig(ctx context.Context, dir string) (_ *voucherRig, err error) {
+	rig := &voucherRig{chain: escrowtest.NewChain(escrowtest.Options{Seed: "bench", SlotTime: 5 * time.Millisecond})}
+	if rig.clock, err = lease.NewClock(); err != nil {
+		return nil, err
+	}
+	if rig.db, err = store.Open(filepath.Join(dir, "provider", "state.db")); err != nil {
+		return nil, err
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	id := market.NodeID(key.Public().(ed25519.PublicKey))
+	payout, feePayer := randomAddress(), randomAddress()
+	rig.chain.Fund(payout, 1_000_000)
+	rig.chain.Fund(feePayer, market.LamportsSOL)
+	var devices []gpu.Device
+	for i := range voucherJobs {
+		devices = append(devices, gpu.CPUSlot(fmt.Sprintf("%s/%d", id, i)))
+	}
+	engine := nodetest.NewEngine(time.Hour)
+	rig.prov = provider.New(provider.Config{
+		Network: "localnet-bench", ClusterTag: rig.chain.ClusterTag(), Program: rig.chain.Program(), Key: key, ID: id, Payout: payout, FeePayer: feePayer,
+		Rate: voucherRate, Tick: voucherTick, Hold: 2 * time.Minute, MinCloseDelay: time.Hour, ClaimFee: 50_000,
+		CPUMilli: voucherJobs * 1000, RAM: 1 << 40, Disk: 1 << 42, Egress: market.EgressNone, Version: "bench", Selling: true,
+	}, devices, provider.Deps{
+		Store: rig.db, Ledger: rig.chain.Ledger(feePayer), Runner: engine, Access: engine, Pub: nobody{}, Reach: nobody{}, Clock: rig.clock, Log: slog.New(slog.DiscardHandler),
+	})
+	ctx, rig.cancel = context.WithCancel(ctx)
+	rig.wg.Go(func() { _ = rig.prov.Serve(ctx) }) // a failure shows as a refusal
+	for range voucherJobs {
+		p, err := rig.customer(ctx, id)
+		if err != nil {
+			return nil, errors.Join(err, rig.close())
+		}
+		rig.payers = append(rig.payers, p)
+	}
+	return rig, nil
+}
+
+// customer buys one job with a new key and waits until it runs.
+func (rig *voucherRig) customer(ctx context.Context, provider market.NodeID) (*voucherPayer, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	_, vkey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	p := &voucherPayer{Buyer: nodetest.Buyer{
+		Network: "localnet-bench", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)), Payer: randomAddress(), Voucher: vkey, Chain: rig.chain, Now: rig.clock.Now,
+	}}
+	const budget = 100 * market.LamportsSOL
+	rig.chain.Fund(p.Payer, 2*budget)
+	p.Wallet = rig.chain.Ledger(p.Payer)
+	order, err := p.Order(func(o *market.Order) { o.MaxRate, o.Budget = voucherRate, budget })
+	if err != nil {
+		return nil, err
+	}
+	var raw []byte
+	err = until(ctx, "a quote", nodeWait, func() (bool, error) { // none before the chain was read
+		var err error
+		raw, err = rig.prov.Quote(ctx, p.ID, order)
+		return err == nil, nil
+	})
+	if err != nil {
+		_, why := rig.prov.Quote(ctx, p.ID, order)
+		return nil, errors.Join(err, why)
+	}
+	q, _, err := wire.OpenQuote(raw, p.Network)
+	if err != nil {
+		return nil, err
+	}
+	if p.ch, err = p.Open(q, budget, nil); err != nil {
+		return nil, err
+	}
+	var lease []byte
+	if p.lease, lease, err = p.Lease(order, raw, p.ch, func(b *market.Proposal) { b.Cap = budget }); err != nil {
+		return nil, err
+	}
+	if err := rig.prov.Propose(ctx, p.ID, lease); err != nil {
+		return nil, err
+	}
+	err = until(ctx, "a job", nodeWait, func() (bool, error) { // a stranger's is frozen until its first tick is paid
+		s, err := rig.prov.Status(ctx, p.ID, p.lease)
+		if err == nil && s.State == market.Refused {
+			return false, fmt.Errorf("the lease is refused: %s %s", s.Cause, s.Detail)
+		}
+		return err == nil && (s.State == market.Running || s.State == market.Paused), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.ready = time.Now()
+	tick, err := voucherRate.For(1, voucherTick)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.pay(ctx, rig.prov, tick)
+}
+
+// pay signs and sends the next voucher.
+func (p *voucherPayer) pay(ctx context.Context, prov *provider.Provider, more market.Amount) error {
+	p.paid += more
+	stored, err := prov.Payment(ctx, p.ID, p.Payment(p.lease, p.ch, p.paid, p.paid))
+	if err == nil && stored != p.paid {
+		err = fmt.Errorf("stored %d of %d", stored, p.paid)
+	}
+	return err
+}
+
+// load has all customers pay for d, at perSecond in all, or as fast as they can for 0. The result is the time of each payment, from when it
+// was due to its acknowledgement. Amounts follow what is owed, as real ones do.
+func (rig *voucherRig) load(ctx context.Context, d time.Duration, perSecond int) ([]time.Duration, error) {
+	var mu sync.Mutex
+	var all []time.Duration
+	var errs []error
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i, p := range rig.payers {
+		wg.Go(func() {
+			var took []time.Duration
+			var err error
+			every, due := time.Duration(0), began
+			if perSecond > 0 {
+				every = time.Second * voucherJobs / time.Duration(perSecond)
+				due = due.Add(every * time.Duration(i) / voucherJobs)
+			}
+			for err == nil && ctx.Err() == nil && time.Since(began) < d {
+				if every > 0 {
+					time.Sleep(time.Until(due))
+				} else {
+					due = time.Now()
+				}
+				if owed, e := voucherRate.For(1, time.Since(p.ready)); e != nil {
+					err = e
+				} else {
+					err = p.pay(ctx, rig.prov, max(owed, p.paid+1)-p.paid)
+				}
+				took = append(took, time.Since(due))
+				due = due.Add(every)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all, errs = append(all, took...), append(errs, err)
+		})
+	}
+	wg.Wait()
+	return all, errors.Join(append(errs, ctx.Err())...)
+}
+
+func (rig *voucherRig) close() error {
+	rig.cancel()
+	rig.wg.Wait()
+	return rig.db.Close()
+}
+
+func randomAddress() market.Address {
+	pub, _, _ := ed25519.GenerateKey(rand.Reader) // it never fails
+	return market.Address(pub)
+}
+
+// nobody is a network without peers.
+type nobody struct{}
+
+func (nobody) Publish(context.Context, []byte) error { return nil }
+func (nobody) Addrs() []string                       { return nil }
+func (nobody) Peers() int                            { return 1 }
+func (nobody) KeepConnected(market.NodeID, []string) {}
+func (nobody) Forget(market.NodeID)                  {}
