@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
@@ -15,7 +16,7 @@ import (
 // newEngine makes an engine with a name of its own, whose network and containers go away with the test.
 func newEngine(t *testing.T, peer string, mem *runtimetest.Memory) *Engine {
 	t.Helper()
-	e, err := New(Config{Peer8: peer, Host: runtimetest.NeedDocker(t), AllowWeakRuntime: true}, mem, slog.New(slog.DiscardHandler))
+	e, err := New(Config{Peer8: peer, Host: runtimetest.NeedDocker(t), AllowWeakRuntime: true, DiskEvery: 200 * time.Millisecond, DiskFloor: 1}, mem, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

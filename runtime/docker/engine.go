@@ -40,11 +40,15 @@ const (
 
 // Config of an Engine. Peer8: last 8 characters of the peer id; nodes may share an engine. Host: address of the engine, "" = the
 // environment's. AllowWeakRuntime: local network only; lets versions below the floors pass. Resolvers: used where a Plan names none.
+// DiskEvery: how often the jobs' use of disk is measured, default a minute. DiskFloor: bytes that must stay free on the engine's disk,
+// default the larger of 20 GiB and 5 %.
 type Config struct {
 	Peer8            string
 	Host             string
 	AllowWeakRuntime bool
 	Resolvers        []string
+	DiskEvery        time.Duration
+	DiskFloor        uint64
 }
 
 // Engine implements job.Runner and job.Access.
@@ -63,6 +67,7 @@ type Engine struct {
 	pulls   chan struct{} // slots
 	creates chan struct{}
 	pulling flights
+	disk    watcher
 
 	mu    sync.Mutex
 	jobs  map[job.Key]*entry
@@ -86,6 +91,9 @@ func New(cfg Config, mem job.Memory, log *slog.Logger) (*Engine, error) {
 	if len(cfg.Resolvers) == 0 {
 		cfg.Resolvers = []string{"1.1.1.1", "9.9.9.9"}
 	}
+	if cfg.DiskEvery <= 0 {
+		cfg.DiskEvery = diskEvery
+	}
 	for _, r := range cfg.Resolvers {
 		if _, err := netip.ParseAddr(r); err != nil {
 			return nil, fmt.Errorf("docker: resolver: %w", err)
@@ -103,6 +111,7 @@ func New(cfg Config, mem job.Memory, log *slog.Logger) (*Engine, error) {
 	return &Engine{
 		cfg: cfg, mem: mem, log: log, api: api, window: floorWindow, rig: rigPrefixes, ctx: ctx, cancel: cancel,
 		pulls: make(chan struct{}, 2), creates: make(chan struct{}, 4), pulling: flights{m: map[string]*flight{}},
+		disk: watcher{crossed: make(chan struct{}, 1), grants: map[job.Key]uint64{}, used: map[string]usage{}},
 		jobs: map[job.Key]*entry{}, execs: map[job.Key]int{},
 	}, nil
 }
@@ -153,8 +162,11 @@ func (e *Engine) volume(k job.Key, what string) string {
 	return e.prefix() + lease16(k.Lease) + "-" + what
 }
 
+// leaseName is how much of a lease's id is in names.
+const leaseName = 16
+
 func lease16(id market.LeaseID) string {
-	return strings.TrimPrefix(id.String(), "lease_")[:16]
+	return strings.TrimPrefix(id.String(), "lease_")[:leaseName]
 }
 
 // keyOf reads a key back from a container's name and its label.

@@ -143,6 +143,11 @@ func (e *Engine) checkGuard(ctx context.Context, k job.Key, r row, c *container.
 		return o, nil
 	}
 	r.EndCode = "guard-lost"
+	return e.endJob(ctx, k, r, c, o)
+}
+
+// endJob kills a job for the cause in its row, which is saved first.
+func (e *Engine) endJob(ctx context.Context, k job.Key, r row, c *container.InspectResponse, o job.Observed) (job.Observed, error) {
 	if err := e.save(ctx, k, r); err != nil {
 		return o, fmt.Errorf("save job row: %w", err)
 	}

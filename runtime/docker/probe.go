@@ -102,12 +102,15 @@ func (e *Engine) unreachable(g *container.InspectResponse) (out []string) {
 }
 
 // Sellable says whether this engine may take leases, by the facts of Doctor and a probe. Errors: *market.Error engine-unsupported,
-// runc-old, sandbox-weak, sandbox-missing, engine-error.
+// runc-old, disk-full, sandbox-weak, sandbox-missing, engine-error.
 func (e *Engine) Sellable(ctx context.Context) (guard.ProbeReport, error) {
 	for _, f := range e.Doctor(ctx) {
 		if f.Level == "fail" {
 			return guard.ProbeReport{}, &market.Error{Code: f.Code, Kind: market.KindUnavailable, Op: "check engine", Detail: f.Name + " " + f.Value, Hint: f.Fix}
 		}
+	}
+	if err := e.checkDisk(ctx); err != nil {
+		return guard.ProbeReport{}, err
 	}
 	rep, err := e.Probe(ctx)
 	if err != nil {

@@ -149,6 +149,7 @@ func (e *Engine) Remove(ctx context.Context, k job.Key) error {
 			return engineError("remove "+role, err)
 		}
 	}
+	e.drop(k)
 	if err := e.removeVolumes(ctx, k); err != nil {
 		return engineError("remove volumes", err)
 	}

@@ -86,6 +86,7 @@ func (e *Engine) wantRunning(ctx context.Context, k job.Key, w job.Want, r row, 
 			return e.unseen(r), err
 		}
 	}
+	e.hold(k, w.Plan.Disk)
 	o := e.see(k, r, c)
 	switch o.State {
 	case job.Created:
@@ -105,7 +106,13 @@ func (e *Engine) wantRunning(ctx context.Context, k job.Key, w job.Want, r row, 
 		}
 		return e.look(ctx, k, r)
 	case job.Running:
+		if code, detail := e.overDisk(k, w.Plan.Disk); code != "" {
+			r.EndCode, r.Detail = code, detail
+			return e.endJob(ctx, k, r, c, o)
+		}
 		return e.checkGuard(ctx, k, r, c, o)
+	case job.Exited:
+		e.drop(k)
 	}
 	return o, nil
 }
@@ -176,6 +183,7 @@ func startFailure(err error) error {
 // wantGone lets no process live. A container that never started goes away; another stays for its files.
 func (e *Engine) wantGone(ctx context.Context, k job.Key, w job.Want, r row, c *container.InspectResponse) (job.Observed, error) {
 	if c == nil || c.State.Status == "created" {
+		e.drop(k)
 		for _, role := range []string{"job", "guard"} {
 			if err := e.removeContainer(ctx, e.name(k, role), k); err != nil {
 				return e.see(k, r, c), engineError("remove "+role, err)
@@ -187,10 +195,20 @@ func (e *Engine) wantGone(ctx context.Context, k job.Key, w job.Want, r row, c *
 		return job.Observed{State: job.Absent, Code: r.Code, Detail: r.Detail}, nil
 	}
 	if !c.State.Running && !c.State.Paused {
+		e.drop(k)
 		if err := e.stopGuard(ctx, k); err != nil {
 			return e.see(k, r, c), engineError("stop guard", err)
 		}
 		return e.see(k, r, c), nil
+	}
+	e.hold(k, w.Plan.Disk)
+	if r.EndCode == "" && w.Grace > 0 { // the grace is no time to fill the disk
+		if code, detail := e.overDisk(k, w.Plan.Disk); code != "" {
+			r.EndCode, r.Detail = code, detail
+		}
+	}
+	if r.EndCode != "" {
+		w.Grace = 0
 	}
 	now := time.Now()
 	switch {

@@ -53,6 +53,7 @@ func Conformance(t *testing.T, mk func(t *testing.T) Subject) {
 		"Exec_StdinAndExitCode":               execCode,
 		"Exec_Terminal_HasSize":               execTTY,
 		"Deadline_Past_FailsPreparation":      deadline,
+		"Disk_AboveTheGrant_IsDiskExceeded":   diskExceeded,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -478,23 +479,4 @@ func execTTY(t *testing.T, b *bench) {
 	if !strings.Contains(out, "101x33") || !strings.Contains(out, "got abc") || code != 0 {
 		t.Errorf("got %q, exit %d", out, code)
 	}
-}
-
-func deadline(t *testing.T, b *bench) {
-	p := b.plan("forever")
-	p.Deadline = time.Now().Add(-time.Second)
-	end := time.Now().Add(patience)
-	for time.Now().Before(end) {
-		o, err := b.r.Reconcile(b.ctx, b.k, job.Want{Phase: job.WantRunning, Plan: p})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if o.State == job.FailedState {
-			if o.Code != "image-stalled" {
-				t.Errorf("code %q", o.Code)
-			}
-			return
-		}
-	}
-	t.Fatal("never failed")
 }

@@ -97,7 +97,7 @@ func (f *Fake) Reconcile(ctx context.Context, k job.Key, w job.Want) (job.Observ
 	f.cond.Broadcast()
 	o := j.see()
 	if o.State == job.Exited && w.Phase == job.WantRunning && !j.shown && j.started {
-		o.State, o.Exit, o.Code, o.OOM = job.Running, 0, "", false // that it ran is said once
+		o.State, o.Exit, o.Code, o.Detail, o.OOM = job.Running, 0, "", "", false // that it ran is said once
 	}
 	j.shown = j.shown || o.State == job.Running
 	return o, nil
@@ -151,7 +151,7 @@ type fakeJob struct {
 	created, started, over, removed                 bool
 	frozen, termed, killed, deaf, terms, shown, oom bool
 	exit                                            int
-	code, detail                                    string
+	code, detail, endCode                           string
 	begun, ended                                    time.Time
 	files                                           map[string]fakeFile
 	logs                                            []job.LogRecord
@@ -173,7 +173,7 @@ func (j *fakeJob) see() job.Observed {
 	case j.removed || !j.created:
 		o.State = job.Absent
 	case j.over:
-		o.State = job.Exited
+		o.State, o.Code = job.Exited, j.endCode
 		if j.oom {
 			o.Code = "job-oom"
 		}
@@ -246,6 +246,17 @@ func (j *fakeJob) wantGone(w job.Want) {
 		}
 	case w.Grace <= 0:
 		j.killed, j.frozen = true, false
+	}
+}
+
+// checkDisk ends a job that holds more than its grant, as an engine's node does at its next measurement.
+func (j *fakeJob) checkDisk() {
+	var used uint64
+	for _, f := range j.files {
+		used += uint64(len(f.data))
+	}
+	if grant := j.plan.Disk; grant > 0 && used > grant {
+		j.killed, j.endCode, j.detail = true, "disk-exceeded", fmt.Sprintf("disk %d bytes granted, %d used at the peak", grant, used)
 	}
 }
 

@@ -2,6 +2,7 @@ package runtimetest
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -121,6 +122,16 @@ func (p *fakeProc) fileStep(verb, arg string) (int, error) {
 			} else {
 				j.files[path.Clean(name)] = fakeFile{data: []byte(text)}
 			}
+		})
+	case "fill":
+		name, text, _ := strings.Cut(arg, ":")
+		n, err := atoi(text)
+		if err != nil {
+			return -1, err
+		}
+		p.set(func(j *fakeJob) {
+			j.files[path.Clean(name)] = fakeFile{data: bytes.Repeat([]byte("x"), n)}
+			j.checkDisk()
 		})
 	case "stdin":
 		b, err := io.ReadAll(p.in())

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -82,6 +83,16 @@ func run(verb, arg string) error {
 			return err
 		}
 		return os.WriteFile(p, []byte(text), 0o644)
+	case "fill": // path:bytes, written in full
+		p, n, _ := strings.Cut(arg, ":")
+		size, err := strconv.Atoi(n)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(p, bytes.Repeat([]byte("x"), size), 0o644)
 	case "link": // path:target
 		p, target, _ := strings.Cut(arg, ":")
 		return os.Symlink(target, p)
