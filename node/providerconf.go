@@ -22,6 +22,14 @@ const (
 	keepRAM   = 2 << 30
 )
 
+// chainEvery is how often channels are read: a public endpoint limits its callers, a local ledger does not.
+func (p *parts) chainEvery() time.Duration {
+	if p.host.Network().Local {
+		return time.Second
+	}
+	return 15 * time.Second
+}
+
 func invalid(key, detail string) error {
 	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config", Detail: key + ": " + detail, Hint: "gpuai provider setup"}
 }
@@ -37,7 +45,7 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		Network: p.host.Network().Name, ClusterTag: clusterTag, Program: program.ID, Key: p.keys.node, ID: p.host.ID(), Payout: payout,
 		FeePayer: p.fees.Address(), Seed: p.keys.seed, Rates: map[string]market.Rate{}, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
 		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000, RAM: uint64(c.Memory), Disk: uint64(c.Disk),
-		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, MaxTime: time.Duration(c.MaxTime),
+		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, MaxTime: time.Duration(c.MaxTime), ChainEvery: p.chainEvery(),
 	}
 	if p.db.Unclean() {
 		pc.OldChannels = p.clock.Now().Add(escrow.MaxReleaseTTL)

@@ -93,9 +93,9 @@ func (p *parts) openLedger(ctx context.Context) (err error) {
 	if err := p.host.Network().CheckGenesis(p.genesis); err != nil {
 		return err
 	}
-	sc := solana.Config{RPC: p.cfg.Solana.RPC, Genesis: p.genesis, Program: program.ID, MaxFee: uint64(p.cfg.Solana.MaxFee), MaxPerDay: market.Amount(p.cfg.Wallet.MaxPerDay)}
+	sc := solana.Config{RPC: p.cfg.Solana.RPC, Genesis: p.genesis, Program: program.ID, MaxFee: uint64(p.cfg.Solana.MaxFee), MaxPerDay: market.Amount(p.cfg.Wallet.MaxPerDay), Poll: p.chainEvery()}
 	if p.host.Network().Local {
-		sc.Poll, sc.Step = time.Second, 50*time.Millisecond
+		sc.Step = 50 * time.Millisecond
 	}
 	if p.spending, err = solana.New(sc, p.keys.spending, journal{p.db, "spending/"}, p.log.With("part", "spending")); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (p *parts) roles(ctx context.Context, clusterTag uint64) error {
 	if p.role("customer") {
 		p.cust = customer.New(customer.Config{
 			Network: network, ClusterTag: clusterTag, Key: p.keys.node, ID: p.host.ID(), Payer: p.spending.Address(), Program: program.ID,
-			Seed: p.keys.seed, Spool: filepath.Join(p.cfg.Node.DataDir, "spool"), AwayMax: market.Amount(p.cfg.Customer.AwayMax),
+			Seed: p.keys.seed, Spool: filepath.Join(p.cfg.Node.DataDir, "spool"), AwayMax: market.Amount(p.cfg.Customer.AwayMax), ChainEvery: p.chainEvery(),
 		}, p.db, p.spending, wired{svc, p.host}, p.clock, p.log.With("role", "customer"))
 	}
 	return nil

@@ -70,13 +70,15 @@ func (l *Ledger) commit(r record) error {
 func (l *Ledger) Serve(ctx context.Context) error {
 	t := time.NewTicker(l.cfg.Step)
 	defer t.Stop()
-	for {
-		if err := l.step(ctx); err != nil && ctx.Err() == nil {
-			if errors.Is(err, errJournal) {
-				return err
-			}
-			l.log.Warn("chain", "err", err)
+	for failing := false; ; {
+		err := l.step(ctx)
+		if errors.Is(err, errJournal) && ctx.Err() == nil {
+			return err
 		}
+		if err != nil && !failing && ctx.Err() == nil {
+			l.log.Warn("Transactions are not driven", "code", "chain-unreachable", "error", err) // once per outage
+		}
+		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return nil

@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -49,10 +50,20 @@ type channel struct {
 	loaded bool
 	told   atomic.Bool // its orders know what it paid
 	left   atomic.Bool // no order wants it, it is being closed
+	saved  []byte      // the row as it is on disk
 }
 
+// saveChannel makes the row durable, if it differs from what is on disk: most looks at the chain see nothing new. Caller holds ch.mu.
 func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
-	return c.put(ctx, bucketChannels, ch.id[:], row(ch.row))
+	b := row(ch.row)
+	if bytes.Equal(b, ch.saved) {
+		return nil
+	}
+	if err := c.put(ctx, bucketChannels, ch.id[:], b); err != nil {
+		return err
+	}
+	ch.saved = b
+	return nil
 }
 
 // fund returns a Channel to the quote's provider that can carry the lease, opening one if none has room. The deposit is one hour of
@@ -181,7 +192,7 @@ func (c *Customer) newChannel(ctx context.Context, o *offered, deposit market.Am
 func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 	deadline := time.Now().Add(fundWithin)
 	for {
-		if err := c.refresh(ctx, ch, escrow.Confirmed); err == nil {
+		if err := c.refresh(ctx, ch); err == nil {
 			ch.mu.Lock()
 			phase := ch.row.Account.Phase
 			ch.mu.Unlock()
@@ -206,29 +217,35 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 }
 
 // refresh reads the Channel and keeps the account up to date.
-func (c *Customer) refresh(ctx context.Context, ch *channel, t escrow.Trust) error {
-	states, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, t)
+func (c *Customer) refresh(ctx context.Context, ch *channel) error {
+	head, err := c.ledger.Head(ctx)
 	if err != nil {
 		return err
 	}
-	if states[0].Status == escrow.StatusGone && t == escrow.Confirmed { // reclaimed, if it stays so: only then it is not read again
+	states, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, escrow.Confirmed)
+	if err != nil {
+		return err
+	}
+	return c.observe(ctx, ch, states[0], head)
+}
+
+// observe takes a confirmed view of the Channel.
+func (c *Customer) observe(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) error {
+	trust := escrow.Confirmed
+	if cs.Status == escrow.StatusGone { // reclaimed, if it stays so: only then it is not read again
 		final, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, escrow.Finalised)
 		if err != nil {
 			return err
 		}
 		if final[0].Status == escrow.StatusGone {
-			t = escrow.Finalised
+			trust = escrow.Finalised
 		}
-	}
-	head, err := c.ledger.Head(ctx)
-	if err != nil {
-		return err
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.row.Account = ch.row.Account.Observe(states[0], t, head.Clock.Unix())
-	if states[0].Status == escrow.StatusSealed {
-		ch.row.Paid, ch.row.Returned = states[0].Paid, states[0].Refunded
+	ch.row.Account = ch.row.Account.Observe(cs, trust, head.Clock.Unix())
+	if cs.Status == escrow.StatusSealed {
+		ch.row.Paid, ch.row.Returned = cs.Paid, cs.Refunded
 	}
 	return c.saveChannel(ctx, ch)
 }

@@ -49,6 +49,7 @@ type Config struct {
 	AwayMax    market.Amount
 	AwayAfter  time.Duration // 0 = 2 min, see market.Terms
 	SilentEnd  time.Duration
+	ChainEvery time.Duration // how often own channels are read; 0 = 1 s
 }
 
 // Customer is the role. Use New, then Serve.
@@ -76,6 +77,9 @@ type Customer struct {
 
 // New returns a customer that does nothing yet.
 func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *lease.Clock, log *slog.Logger) *Customer {
+	if cfg.ChainEvery <= 0 {
+		cfg.ChainEvery = time.Second
+	}
 	return &Customer{
 		cfg: cfg, db: db, ledger: ledger, net: net, clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{},
@@ -112,7 +116,7 @@ func (c *Customer) Serve(ctx context.Context) error {
 		return err
 	}
 	defer c.wg.Wait()
-	c.wg.Go(func() { c.reclaimLoop(ctx) })
+	c.wg.Go(func() { c.chainLoop(ctx) })
 	for {
 		select {
 		case <-ctx.Done():

@@ -15,8 +15,8 @@ import (
 const (
 	releaseWait  = 60 * time.Second
 	finishWait   = 90 * time.Second
-	reclaimEvery = 30 * time.Second
 	reclaimAfter = 3000 // slots, the program's window
+	readAtOnce   = 100  // channels in one call
 )
 
 // keepRelease checks a Release against our own books and stores it with the channel.
@@ -138,7 +138,7 @@ func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error 
 // closedBefore reports that the channel was finished already, by us before a restart or at its deadline. Error: channel-closing while it waits
 // for that deadline.
 func (c *Customer) closedBefore(ctx context.Context, ch *channel) (bool, error) {
-	if err := c.refresh(ctx, ch, escrow.Confirmed); err != nil {
+	if err := c.refresh(ctx, ch); err != nil {
 		return false, nil // the chain does not answer: the usual way finds out
 	}
 	ch.mu.Lock()
@@ -228,7 +228,7 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 			ch.mu.Lock()
 			ch.row.FinishSig, ch.row.FinishKey = res.Signature, key
 			ch.mu.Unlock()
-			if err := c.refresh(ctx, ch, escrow.Confirmed); err != nil {
+			if err := c.refresh(ctx, ch); err != nil {
 				return err
 			}
 			c.settled(ctx, ch)
@@ -272,35 +272,44 @@ func (c *Customer) topUp(ctx context.Context, id market.ChannelID) error {
 	return c.ledger.Submit(ctx, escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(seen), Amount: add})
 }
 
-// reclaimLoop keeps channels at what the chain says, tells leases of closings and funds, finishes what is due, and takes rents back.
-func (c *Customer) reclaimLoop(ctx context.Context) {
-	for sleep(ctx, time.Second) == nil {
+// chainLoop keeps channels at what the chain says, tells leases of closings and funds, finishes what is due, and takes rents back.
+func (c *Customer) chainLoop(ctx context.Context) {
+	for sleep(ctx, c.cfg.ChainEvery) == nil {
+		var list []*channel
+		var ids []market.ChannelID
 		c.mu.Lock()
-		list := make([]*channel, 0, len(c.channels))
-		for _, ch := range c.channels {
-			list = append(list, ch)
+		for id, ch := range c.channels {
+			ch.mu.Lock()
+			if ch.row.Account.Phase != escrow.PhaseGone {
+				list, ids = append(list, ch), append(ids, id)
+			}
+			ch.mu.Unlock()
 		}
 		c.mu.Unlock()
-		for _, ch := range list {
-			ch.mu.Lock()
-			phase := ch.row.Account.Phase
-			ch.mu.Unlock()
-			if phase == escrow.PhaseGone {
-				continue
-			}
-			if err := errors.Join(c.finalise(ctx, ch), c.refresh(ctx, ch, escrow.Confirmed)); err != nil {
-				continue // the chain does not answer: nothing is known
-			}
-			c.afterRead(ctx, ch)
+		for n := 0; n < len(ids); n += readAtOnce {
+			end := min(n+readAtOnce, len(ids))
+			c.readChannels(ctx, list[n:end], ids[n:end]) // what was not read is read in the next round
 		}
 	}
 }
 
-func (c *Customer) afterRead(ctx context.Context, ch *channel) {
+func (c *Customer) readChannels(ctx context.Context, list []*channel, ids []market.ChannelID) {
 	head, err := c.ledger.Head(ctx)
 	if err != nil {
 		return
 	}
+	states, err := c.ledger.Channels(ctx, ids, escrow.Confirmed)
+	if err != nil {
+		return
+	}
+	for i, ch := range list {
+		if errors.Join(c.finalise(ctx, ch), c.observe(ctx, ch, states[i], head)) == nil {
+			c.afterRead(ctx, ch, head)
+		}
+	}
+}
+
+func (c *Customer) afterRead(ctx context.Context, ch *channel, head escrow.Head) {
 	ch.mu.Lock()
 	a, terms := ch.row.Account, ch.row.Terms
 	ch.mu.Unlock()

@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -29,7 +30,7 @@ func (c *Customer) load(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.db.Scan(bucketChannels, nil, func(k, v []byte) error {
-		ch := &channel{id: market.ChannelID(k), loaded: true}
+		ch := &channel{id: market.ChannelID(k), loaded: true, saved: bytes.Clone(v)}
 		if err := store.Unrow(v, &ch.row); err != nil {
 			return fmt.Errorf("channel row %x: %w", k, err)
 		}

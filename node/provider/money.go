@@ -10,11 +10,8 @@ import (
 	"github.com/gpuai/gpuai/p2p/streams"
 )
 
-// chainEvery is how often live channels are read; settleFee is what a claim costs (two signatures).
-const (
-	chainEvery = time.Second
-	settleFee  = 10_000
-)
+// settleFee is what a claim costs (two signatures).
+const settleFee = 10_000
 
 // owe keeps the channel's account at what this lease has metered; it is stored with the next payment or end, the lease row has it too.
 func (p *Provider) owe(_ context.Context, l *leaseRun, owed market.Amount) error {
@@ -124,7 +121,7 @@ func (p *Provider) chainLoop(ctx context.Context) {
 		}
 		failing = err != nil
 		p.tellBlind(ctx, p.now().Sub(seen) > p.blindAfter())
-		t := time.NewTimer(chainEvery)
+		t := time.NewTimer(p.cfg.ChainEvery)
 		select {
 		case <-ctx.Done():
 		case <-p.settle:

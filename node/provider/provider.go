@@ -45,7 +45,8 @@ type Config struct {
 	UplinkMbit    uint32
 	Version       string
 	Selling       bool
-	OldChannels   time.Time // until then no new lease on a channel of before the start: a forgotten Release may still live
+	ChainEvery    time.Duration // how often live channels are read; 0 = 1 s
+	OldChannels   time.Time     // until then no new lease on a channel of before the start: a forgotten Release may still live
 }
 
 // Publisher sends an own Offer to everybody.
@@ -117,6 +118,9 @@ type Provider struct {
 
 // New returns a provider that does nothing yet. devices: as measured, at least one.
 func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
+	if cfg.ChainEvery <= 0 {
+		cfg.ChainEvery = time.Second
+	}
 	p := &Provider{
 		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit,
 		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling,
