@@ -1,6 +1,7 @@
-// Package p2ptest makes hosts and documents for tests of the packages around p2p: real hosts on loopback, no fakes.
+// Package p2ptest makes hosts and documents for tests of the packages around p2p: real hosts, on loopback in
+// real time or on a simulated network in virtual time.
 //
-// Invariants: hosts are closed when the test ends. Concurrency: from the test's goroutine. Persistence: none. Next: Start.
+// Invariants: hosts are closed when the test ends. Concurrency: from the test's goroutine. Persistence: none. Next: Start, Run.
 package p2ptest
 
 import (
@@ -43,25 +44,35 @@ func Start(t testing.TB, cfg p2p.Config) *p2p.Host {
 		t.Fatal(err)
 	}
 	Serve(t, h.Serve)
+	ready(t, h)
+	return h
+}
+
+func ready(t testing.TB, h *p2p.Host) {
+	t.Helper()
 	select {
 	case <-h.Ready():
 	case <-time.After(wait):
 		t.Fatal("host is not ready")
 	}
-	return h
 }
 
 // Serve runs a service until the test ends, which it then waits for; an error fails the test.
-func Serve(t testing.TB, serve func(context.Context) error) {
+func Serve(t testing.TB, f func(context.Context) error) {
 	t.Helper()
+	t.Cleanup(serve(t, f))
+}
+
+// serve returns what ends the service and waits for it; it may be called again.
+func serve(t testing.TB, f func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := serve(ctx); err != nil {
+		if err := f(ctx); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() { cancel(); wg.Wait() })
+	return func() { cancel(); wg.Wait() }
 }
 
 // Pair starts two connected hosts, seeds 1 and 2.
