@@ -126,6 +126,9 @@ func (p *parts) roles(ctx context.Context, clusterTag uint64) error {
 	return nil
 }
 
+// localDiskFloor must stay free on a local network's engine, which is often a small machine's: 20 GiB elsewhere.
+const localDiskFloor = 1 << 30
+
 func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 	c := p.cfg.Provider
 	local := p.host.Network().Local
@@ -143,7 +146,11 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 	for i := range devices {
 		p.log.Info("Device", "class", devices[i].Class, "uuid", devices[i].UUID)
 	}
-	p.engine, err = docker.New(docker.Config{Peer8: p.host.ID().Short(), Host: c.DockerHost, AllowWeakRuntime: c.AllowWeakRuntime, Resolvers: c.Resolvers}, memory{p.db}, p.log.With("part", "docker"))
+	dc := docker.Config{Peer8: p.host.ID().Short(), Host: c.DockerHost, AllowWeakRuntime: c.AllowWeakRuntime, Resolvers: c.Resolvers}
+	if local {
+		dc.DiskFloor = localDiskFloor
+	}
+	p.engine, err = docker.New(dc, memory{p.db}, p.log.With("part", "docker"))
 	if err != nil {
 		return fmt.Errorf("open engine: %w", err)
 	}
@@ -153,6 +160,7 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 			rep, err := p.engine.Sellable(ctx)
 			return rep.Egress, err
 		},
+		Recheck: p.engine.DiskLow(),
 	})
 	return nil
 }

@@ -32,9 +32,13 @@ func (p *Provider) fitLoop(ctx context.Context) {
 		if !p.checkFit(ctx) {
 			wait = fitRetry
 		}
-		if sleep(ctx, wait) != nil {
-			return
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-p.recheck:
+		case <-t.C:
 		}
+		t.Stop()
 	}
 }
 

@@ -73,6 +73,8 @@ type Deps struct {
 	Clock  *lease.Clock
 	Log    *slog.Logger
 	Fit    Fitness // nil: the engine is taken as it is, for tests
+	// Recheck asks for Fit before its time: something of the engine changed. nil: never.
+	Recheck <-chan struct{}
 }
 
 // Provider is the role. Use New, then Serve.
@@ -88,6 +90,7 @@ type Provider struct {
 	log     *slog.Logger
 	keys    escrow.Keys
 	fitness Fitness
+	recheck <-chan struct{}
 
 	devices   []gpu.Device
 	deviceIDs []market.DeviceID
@@ -122,7 +125,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		cfg.ChainEvery = time.Second
 	}
 	p := &Provider{
-		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit,
+		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck,
 		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
