@@ -9,13 +9,15 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // Version is this program's version, as Offers and the API state it.
-const Version = "0.1.0"
+const Version = api.Version
 
 // endWait bounds how long a shutdown waits for leases to end; answerTime lets the answer to the shutdown itself leave.
 const (
@@ -30,19 +32,25 @@ type Backend struct {
 	started time.Time
 	images  *spec.Resolver
 
+	settings config.Options // where the settings came from
+	watch    *health.Watch
+
 	mu      sync.Mutex
 	waiting map[market.OrderID]customer.Request // created, inputs not here yet
 }
 
 var _ api.Backend = (*Backend)(nil)
 
-// NewBackend returns the API's side of a node. Call it once Serve is ready; stop ends the node.
-func NewBackend(n *Node, stop func()) (*Backend, error) {
+// NewBackend returns the API's side of a node. Call it once the node's Serve is ready, then Serve; stop ends the node. settings are those that
+// its config was loaded with.
+func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error) {
 	r, err := spec.NewResolver("linux/amd64", nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Backend{p: n.p, stop: stop, started: time.Now(), images: r, waiting: map[market.OrderID]customer.Request{}}, nil
+	b := &Backend{p: n.p, settings: settings, stop: stop, started: time.Now(), images: r, waiting: map[market.OrderID]customer.Request{}}
+	b.watch = health.NewWatch(b.doctorInput)
+	return b, nil
 }
 
 func roleOff(role string) error {
@@ -71,7 +79,7 @@ func (b *Backend) Status(context.Context) (api.Status, error) {
 	p := b.p
 	s := api.Status{
 		Schema: "gpuai.status/v1", PeerID: p.host.ID().String(), Version: Version, Network: p.host.Network().Name, Genesis: p.genesis,
-		Roles: p.cfg.Node.Roles, Addresses: p.host.FullAddrs(), Peers: p.host.Peers(), StartedAt: b.started,
+		Roles: p.cfg.Node.Roles, Addresses: p.host.FullAddrs(), Peers: p.host.Peers(), StartedAt: api.At(b.started),
 	}
 	if s.Roles == nil {
 		s.Roles = []string{}
@@ -183,13 +191,16 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 	v := p.View()
 	out := api.Provider{
 		Schema: "gpuai.provider/v1", Selling: v.Selling, Payout: v.Payout.String(), FeePayer: v.FeePayer.String(), Leases: v.Live,
-		Earned: api.SOL(v.Earned), Devices: []api.Device{},
+		Earned: api.SOL(v.Earned), Devices: []api.Device{}, Rate: b.rateDoc(b.p.cfg.Provider.Rate), Rates: map[string]api.Money{},
+	}
+	for class, text := range b.p.cfg.Provider.Rates {
+		out.Rates[class] = b.rateDoc(text)
 	}
 	if out.Why = v.Why; !v.Selling && out.Why == "" {
 		out.Why = "paused"
 	}
 	for _, d := range v.Devices {
-		dev := api.Device{ID: d.ID.String(), Class: d.Class, State: d.State, Rate: api.RateSOL(d.Rate)}
+		dev := api.Device{Schema: "gpuai.device/v1", ID: d.ID.String(), Class: d.Class, State: d.State, Rate: api.RateSOL(d.Rate)}
 		if d.Lease != (market.LeaseID{}) {
 			dev.Lease = d.Lease.String()
 		}
@@ -206,22 +217,4 @@ func (b *Backend) ProviderSell(ctx context.Context, on bool) (api.Provider, erro
 	}
 	p.SetSelling(on)
 	return b.Provider(ctx)
-}
-
-// ProviderLeases implements api.Backend.
-func (b *Backend) ProviderLeases(context.Context) ([]api.Lease, error) {
-	p, err := b.provider()
-	if err != nil {
-		return nil, err
-	}
-	out := []api.Lease{}
-	for _, v := range p.Leases() {
-		m := v.Lease
-		out = append(out, api.Lease{
-			Schema: "gpuai.lease/v1", ID: m.ID.String(), Customer: v.Customer.String(), State: m.State.String(), Cause: m.Cause, Code: m.Code,
-			Devices: m.Terms.Devices, Rate: api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(m.Paid),
-			BillableMS: int64(m.Meter.BillableMS), CreatedAt: m.Accepted,
-		})
-	}
-	return out, nil
 }

@@ -2,9 +2,8 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -107,28 +106,25 @@ func poll(ctx context.Context, op string, f func() (done bool, err error)) error
 }
 
 // Withdraw implements api.Backend. Errors: bad-usage, funds-short, spend-cap, transaction-pending.
-func (b *Backend) Withdraw(ctx context.Context, to string, amount market.Amount, all bool) (api.Transfer, error) {
+func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer, error) {
 	l, err := b.spending()
 	if err != nil {
 		return api.Transfer{}, err
 	}
-	dest, err := market.ParseAddress(to)
-	if err != nil || amount == 0 && !all {
+	dest, err := market.ParseAddress(w.To)
+	if err != nil || (w.Amount == 0) != w.All || w.Key == "" {
 		return api.Transfer{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "withdraw", Detail: "an address and an amount are needed", Err: err, Hint: "gpuai wallet withdraw --help"}
 	}
 	before, err := l.Balance(ctx, l.Address())
 	if err != nil {
 		return api.Transfer{}, err
 	}
-	var nonce [8]byte
-	if _, err := rand.Read(nonce[:]); err != nil {
-		return api.Transfer{}, fmt.Errorf("make nonce: %w", err)
-	}
-	in := escrow.Intent{Op: escrow.OpTransfer, Nonce: binary.LittleEndian.Uint64(nonce[:]), Amount: amount, To: dest, All: all}
+	h := sha256.Sum256([]byte("gpuai/withdraw/1\x00" + w.Key)) // the same key is the same transfer, also after a restart
+	in := escrow.Intent{Op: escrow.OpTransfer, Nonce: binary.LittleEndian.Uint64(h[:]), Amount: w.Amount, To: dest, All: w.All}
 	if err := l.Submit(ctx, in); err != nil {
 		return api.Transfer{}, err
 	}
-	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String(), Amount: api.SOL(amount)}
+	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String(), Amount: api.SOL(w.Amount)}
 	err = poll(ctx, "withdraw", func() (bool, error) {
 		res, ok, err := l.Result(ctx, in.Key())
 		switch {
@@ -138,7 +134,7 @@ func (b *Backend) Withdraw(ctx context.Context, to string, amount market.Amount,
 			return false, &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "withdraw", Detail: res.Err, Hint: "gpuai wallet show"}
 		case res.State == escrow.ConfirmedTx || res.State == escrow.Final:
 			out.Tx = res.Signature
-			if all {
+			if w.All {
 				out.Amount = api.SOL(before - min(market.Amount(res.Fee), before))
 			}
 			return true, nil
@@ -170,13 +166,13 @@ func channelDoc(v customer.ChannelView) api.Channel {
 	a := v.Account
 	ch := api.Channel{
 		Schema: "gpuai.channel/v1", Address: v.ID.String(), Provider: v.Provider.String(), State: phases[a.Phase], Deposit: api.SOL(a.Seen),
-		Paid: api.SOL(a.PaidSum()), Returned: api.SOL(v.Returned), OpenedAt: v.Opened,
+		Paid: api.SOL(a.PaidSum()), Returned: api.SOL(v.Returned), OpenedAt: api.At(v.Opened),
 	}
 	if a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone {
 		ch.Paid = api.SOL(v.Paid)
 	}
 	if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
-		t := time.Unix(a.Deadline, 0).UTC()
+		t := api.At(time.Unix(a.Deadline, 0))
 		ch.ClosesAt = &t
 	}
 	return ch
@@ -190,7 +186,7 @@ func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, e
 	}
 	a, err := market.ParseAddress(addr)
 	if err != nil {
-		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Err: err, Hint: "gpuai channel list"}
+		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: "this is no address", Err: err, Hint: "gpuai channel list"}
 	}
 	id := market.ChannelID(a)
 	for _, v := range c.Channels() {
@@ -206,5 +202,5 @@ func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, e
 			return channelDoc(v), nil
 		}
 	}
-	return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: addr, Hint: "gpuai channel list"}
+	return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: "no channel of this node has that address", Hint: "gpuai channel list"}
 }

@@ -31,8 +31,8 @@ func (b *Backend) Offers(context.Context) ([]api.Offer, error) {
 		for _, g := range o.Groups {
 			row := api.Offer{
 				Schema: "gpuai.offer/v1", Provider: o.Provider.String(), Class: g.Class, Devices: len(g.Devices), Free: bits.OnesCount64(g.Free),
-				CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)), RAMBytes: o.Fields[market.FieldRAM] << 20, DiskBytes: o.Fields[market.FieldDisk] << 20,
-				Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]), Facts: map[string]string{}, Seen: time.UnixMilli(int64(o.Seq)),
+				CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)), RAMBytes: mebibytes(o.Fields[market.FieldRAM]), DiskBytes: mebibytes(o.Fields[market.FieldDisk]),
+				Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]), Facts: map[string]string{}, Seen: api.At(time.UnixMilli(int64(o.Seq))),
 			}
 			if len(g.Rates) > 0 && len(o.Mints) > 0 && o.Mints[0] == (market.Address{}) {
 				row.Rate = api.RateSOL(g.Rates[0])
@@ -47,6 +47,9 @@ func (b *Backend) Offers(context.Context) ([]api.Offer, error) {
 	}
 	return out, nil
 }
+
+// mebibytes as bytes, at most what a JavaScript number holds: peers may state anything.
+func mebibytes(n uint64) uint64 { return min(n, 1<<33-1) << 20 }
 
 // request turns the API's document into the role's, with its image pinned by the registry. Errors: bad-usage, image-….
 func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Request, error) {
@@ -63,7 +66,7 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 		for _, s := range list.from {
 			id, err := market.ParseNodeID(s)
 			if err != nil {
-				return req, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read order", Err: err, Hint: "gpuai offers"}
+				return req, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read order", Detail: "providers and exclude are node ids", Err: err, Hint: "gpuai offers"}
 			}
 			*list.to = append(*list.to, id)
 		}
@@ -82,6 +85,9 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 	c, err := b.customer()
 	if err != nil {
+		return api.Plan{}, err
+	}
+	if r, err = r.FromJob(); err != nil {
 		return api.Plan{}, err
 	}
 	if r.Key == "" {
@@ -143,6 +149,9 @@ func (b *Backend) CreateOrder(ctx context.Context, r api.OrderRequest) (api.Orde
 	if v, err := c.Order(id.String()); err == nil {
 		return b.order(v), nil // the same key is the same order
 	}
+	if r, err = r.FromJob(); err != nil {
+		return api.Order{}, err
+	}
 	req, err := b.request(ctx, r)
 	if err != nil {
 		return api.Order{}, err
@@ -153,7 +162,7 @@ func (b *Backend) CreateOrder(ctx context.Context, r api.OrderRequest) (api.Orde
 		}
 		return api.Order{
 			Schema: "gpuai.order/v1", ID: id.String(), Name: req.Name, Standing: "inputs", Image: req.Image.Ref, Devices: req.Devices,
-			Rate: api.RateSOL(0), Cap: api.SOL(req.MaxTotal), Steps: []api.Step{}, CreatedAt: time.Now(),
+			Rate: api.RateSOL(0), Cap: api.SOL(req.MaxTotal), Steps: []api.Step{}, CreatedAt: api.At(time.Now()),
 		}, nil
 	}
 	if _, err := c.Place(ctx, req); err != nil {
@@ -180,7 +189,7 @@ func (b *Backend) PutInputs(ctx context.Context, ref string, r io.Reader) error 
 	}
 	id, err := market.ParseOrderID(ref)
 	if err != nil {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "take inputs", Err: err, Hint: "use the id of the created order"}
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "take inputs", Detail: "this is no order id", Err: err, Hint: "use the id of the created order"}
 	}
 	b.mu.Lock()
 	req, waits := b.waiting[id]
@@ -298,7 +307,7 @@ func (b *Backend) order(v customer.View) api.Order {
 	o := api.Order{
 		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.Name, Standing: v.Standing, Code: v.Code, Detail: v.Detail, Hint: v.Hint,
 		Image: v.Request.Image.Ref, Devices: v.Request.Devices, Rate: api.RateSOL(v.Rate), Cap: api.SOL(v.Request.MaxTotal), Owed: api.SOL(0),
-		Paid: api.SOL(v.Signed), AtRisk: api.SOL(0), CreatedAt: v.Created, Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
+		Paid: api.SOL(v.Signed), AtRisk: api.SOL(0), CreatedAt: api.At(v.Created), Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
 		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished, RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
 		OutcomeSignedByBoth: v.BothSigned,
 	}
@@ -312,13 +321,14 @@ func (b *Backend) order(v customer.View) api.Order {
 		o.Channel = v.Channel.String()
 	}
 	if !v.ReadyAt.IsZero() {
-		o.ReadyAt = &v.ReadyAt
+		at := api.At(v.ReadyAt)
+		o.ReadyAt = &at
 	}
 	if v.OutputsRoot != ([32]byte{}) {
 		o.OutputsRoot = hex.EncodeToString(v.OutputsRoot[:])
 	}
 	for _, s := range v.Steps {
-		o.Steps = append(o.Steps, api.Step{At: s.At, Phase: s.Phase, Detail: s.Detail})
+		o.Steps = append(o.Steps, api.Step{At: api.At(s.At), Phase: s.Phase, Detail: s.Detail})
 	}
 	if m := v.Lease; m != nil {
 		o.LeaseID, o.State, o.Cause = m.ID.String(), m.State.String(), m.Cause

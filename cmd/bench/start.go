@@ -185,7 +185,7 @@ func (b *startBench) order(ctx context.Context, keep bool) (first, ready time.Du
 	}
 	b.steps = b.steps[:0]
 	for _, s := range o.Steps {
-		b.steps = append(b.steps, fmt.Sprintf("%s +%d", s.Phase, s.At.Sub(o.CreatedAt).Milliseconds()))
+		b.steps = append(b.steps, fmt.Sprintf("%s +%d", s.Phase, s.At.Sub(o.CreatedAt.Time).Milliseconds()))
 	}
 	return first, ready, err
 }

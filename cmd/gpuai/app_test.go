@@ -107,9 +107,9 @@ func (f *fakeNode) Wallet(context.Context) (api.Wallet, error) {
 	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet", Available: api.SOL(1_500_000_000)}, nil
 }
 
-func (f *fakeNode) Withdraw(_ context.Context, to string, a market.Amount, all bool) (api.Transfer, error) {
-	f.withdraw = fmt.Sprint(to, uint64(a), all)
-	return api.Transfer{To: to, Amount: api.SOL(a), Tx: "sig"}, nil
+func (f *fakeNode) Withdraw(_ context.Context, w api.Withdrawal) (api.Transfer, error) {
+	f.withdraw = fmt.Sprint(w.To, uint64(w.Amount), w.All)
+	return api.Transfer{To: w.To, Amount: api.SOL(w.Amount), Tx: "sig"}, nil
 }
 
 // bed is a command line with a node behind it.
@@ -158,7 +158,8 @@ func (b *bed) run(in string, args ...string) (code int, out, errOut string) {
 func ended(code string, exit *int) api.Order {
 	o := api.Order{ID: "order_7", Standing: "ended", State: "ended", Code: code, ExitCode: exit, Finished: true, Channel: "ch", LeaseID: "lease_1"}
 	now := time.Now()
-	o.ReadyAt = &now
+	ready := api.At(now)
+	o.ReadyAt = &ready
 	return o
 }
 

@@ -33,7 +33,11 @@ func newNodeCmd(a *App) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return runNode(ctx, c.Config, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})))
+			o, err := a.options()
+			if err != nil {
+				return err
+			}
+			return runNode(ctx, o, c.Config, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})))
 		},
 	}
 	flags := cmd.PersistentFlags()
@@ -162,5 +166,5 @@ func statusTable(t *Table, s api.Status) {
 	for _, addr := range s.Addresses {
 		t.Row("address", addr)
 	}
-	t.Row("up", span(time.Since(s.StartedAt)))
+	t.Row("up", span(time.Since(s.StartedAt.Time)))
 }

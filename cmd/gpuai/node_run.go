@@ -14,8 +14,8 @@ import (
 	"github.com/gpuai/gpuai/node/config"
 )
 
-// runNode runs a node until ctx ends or its API is told to shut it down.
-func runNode(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+// runNode runs a node until ctx ends or its API is told to shut it down. settings are those that cfg was loaded with.
+func runNode(ctx context.Context, settings config.Options, cfg config.Config, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if err := os.MkdirAll(cfg.Node.DataDir, 0o700); err != nil {
@@ -37,11 +37,12 @@ func runNode(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 			return nil
 		case <-ready:
 		}
-		b, err := node.NewBackend(n, stop)
+		b, err := node.NewBackend(n, settings, stop)
 		if err != nil {
 			return err
 		}
-		return api.Serve(ctx, cfg.API.Socket, api.NewServer(b, log.With("part", "api")))
+		g.Go(func() error { return b.Serve(ctx) })
+		return api.Serve(ctx, cfg.API.Socket, api.New(b.API(), log.With("part", "api")))
 	})
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err

@@ -26,7 +26,7 @@ func newPsCmd(a *App) *cobra.Command {
 			return a.print("orders", map[string]any{"orders": list}, func(t *Table) {
 				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED")
 				for _, o := range list {
-					t.Row(o.ID, or(o.Name, "-"), state(o), o.Rate.String(), o.Paid.String(), ago(o.CreatedAt))
+					t.Row(o.ID, or(o.Name, "-"), state(o), o.Rate.String(), o.Paid.String(), ago(o.CreatedAt.Time))
 				}
 			})
 		},

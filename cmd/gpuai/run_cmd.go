@@ -128,18 +128,8 @@ func isJobFile(s string) bool {
 
 // request is what the API takes: the job without the local paths.
 func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (api.OrderRequest, error) {
-	r := api.OrderRequest{
-		Key: rand.Text(), Name: f.Name, Image: f.Image, Spec: f.Spec(), Terms: f.Terms(), Classes: f.Classes(), Devices: f.Devices(), CPUMilli: f.CPUMilli,
-		RAM: f.Memory, Disk: f.Disk, Shm: f.Shm, Egress: f.Egress, HasInputs: len(f.Inputs) > 0, MaxRate: f.Limits.MaxRate, MaxTotal: f.Limits.MaxTotal,
-		MaxDurationMS: f.Limits.MaxDuration.Milliseconds(), StartTimeoutMS: f.Limits.StartTimeout.Milliseconds(), StopGraceMS: f.StopGrace.Milliseconds(),
-		AwayMS: f.Limits.Away.Milliseconds(), KeepChannel: o.keep || c.Customer.KeepChannel,
-	}
-	for _, id := range f.Placement.Providers {
-		r.Providers = append(r.Providers, id.String())
-	}
-	for _, id := range f.Placement.Exclude {
-		r.Exclude = append(r.Exclude, id.String())
-	}
+	r := api.RequestOf(f)
+	r.Key, r.KeepChannel = rand.Text(), o.keep || c.Customer.KeepChannel
 	if r.MaxTotal == 0 {
 		r.MaxTotal = market.Amount(c.Customer.MaxTotal)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"github.com/spf13/cobra"
 
 	"github.com/gpuai/gpuai/market"
@@ -97,7 +98,7 @@ func newWithdraw(a *App) *cobra.Command {
 			if err := a.confirm("send " + what + " to " + args[0] + "?"); err != nil {
 				return err
 			}
-			tr, err := c.Withdraw(cmd.Context(), args[0], amount, len(args) == 1)
+			tr, err := c.Withdraw(cmd.Context(), api.Withdrawal{Key: rand.Text(), To: args[0], Amount: amount, All: len(args) == 1})
 			if err != nil {
 				return err
 			}

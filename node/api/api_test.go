@@ -86,8 +86,8 @@ func (f *fake) Exec(_ context.Context, _ string, argv []string, tty bool, stdin 
 	err = errors.Join(f.call("exec", argv, tty), out(1, bytes.ToUpper(b)), out(2, []byte("oops")))
 	return 137, err
 }
-func (f *fake) Withdraw(_ context.Context, to string, a market.Amount, all bool) (Transfer, error) {
-	return Transfer{To: to, Amount: SOL(a)}, f.call("withdraw", to, uint64(a), all)
+func (f *fake) Withdraw(_ context.Context, w Withdrawal) (Transfer, error) {
+	return Transfer{To: w.To, Amount: SOL(w.Amount)}, f.call("withdraw", w.To, uint64(w.Amount), w.All)
 }
 func (f *fake) ProviderSell(_ context.Context, on bool) (Provider, error) {
 	return Provider{Selling: on}, f.call("sell", on)
@@ -146,7 +146,7 @@ func TestClient_CallsReachTheBackend(t *testing.T) {
 	if _, err := c.Order(ctx, "a/../b c"); err != nil {
 		t.Error(err)
 	}
-	req := OrderRequest{Key: "k", Image: "i", MaxRate: 1<<64 - 1, MaxTotal: 1 << 60, Devices: 2, Terms: []market.Term{{Field: 3, Lo: 1 << 63}}}
+	req := OrderRequest{Key: "k", Image: "i", MaxRate: 1<<64 - 1, MaxTotal: 1 << 60, Devices: 2, Terms: Terms{{Field: market.FieldRAM, Lo: 1 << 63}, {Classes: []string{"a"}, Not: true}}}
 	if _, err := c.CreateOrder(ctx, req); err != nil || !cmp.Equal(req, f.request) {
 		t.Errorf("request: %s, %v", cmp.Diff(req, f.request), err)
 	}
@@ -157,13 +157,13 @@ func TestClient_CallsReachTheBackend(t *testing.T) {
 	if err := errors.Join(c.StopOrder(ctx, "-", true), c.Shutdown(ctx, true)); err != nil {
 		t.Error(err)
 	}
-	if tr, err := c.Withdraw(ctx, "addr", 1<<63, false); err != nil || tr.Amount.Lamports() != 1<<63 {
+	if tr, err := c.Withdraw(ctx, Withdrawal{Key: "w", To: solMint, Amount: 1 << 63}); err != nil || tr.Amount.Lamports() != 1<<63 {
 		t.Errorf("transfer %+v, %v", tr, err)
 	}
 	if p, err := c.ProviderSell(ctx, true); err != nil || !p.Selling {
 		t.Errorf("provider %+v, %v", p, err)
 	}
-	want := []string{"orders true", "order a/../b c", "inputs order_1", "stop - true", "shutdown true", "withdraw addr 9223372036854775808 false", "sell true"}
+	want := []string{"orders true", "order a/../b c", "inputs order_1", "stop - true", "shutdown true", "withdraw " + solMint + " 9223372036854775808 false", "sell true"}
 	if d := cmp.Diff(want, f.calls); d != "" {
 		t.Error(d)
 	}
@@ -175,7 +175,7 @@ func TestClient_Streams(t *testing.T) {
 	f := &fake{}
 	c, _ := serve(t, f)
 	var got [4]bytes.Buffer
-	err := c.Logs(ctx, "-", time.UnixMilli(5), true, func(stream uint8, at time.Time, b []byte) error {
+	err := c.Logs(ctx, "-", time.UnixMilli(5_005), true, func(stream uint8, at time.Time, b []byte) error {
 		if at.UnixMilli() != 1_700_000_000_123 {
 			t.Errorf("time %v", at)
 		}
@@ -197,7 +197,7 @@ func TestClient_Streams(t *testing.T) {
 	if err != nil || code != 137 || out.String() != strings.Repeat("X", 1<<18) || errOut.String() != "oops" {
 		t.Errorf("exec: code %d, %d bytes, %q, %v", code, out.Len(), errOut.String(), err)
 	}
-	if d := cmp.Diff([]string{"logs 5 true", "exec [tr a b ] false"}, f.calls); d != "" {
+	if d := cmp.Diff([]string{"logs 5005 true", "order -", "exec [tr a b ] false"}, f.calls); d != "" {
 		t.Error(d)
 	}
 	var tar bytes.Buffer
@@ -252,7 +252,7 @@ func TestServer_RefusesWhatItDoesNotKnow(t *testing.T) {
 		status             int
 	}{
 		{"GET", "/api/v1/nothing", "", 404},
-		{"DELETE", "/api/v1/orders/x", "", 404},
+		{"DELETE", "/api/v1/orders/x", "", 405},
 		{"POST", "/api/v1/orders", `{"key":"k","hunter2":1}`, 400},
 		{"POST", "/api/v1/orders", `{"key":"hunter2`, 400},
 		{"POST", "/api/v1/wallet/withdraw", `{"amount":"hunter2"}`, 400},
@@ -262,6 +262,7 @@ func TestServer_RefusesWhatItDoesNotKnow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		r.Header.Set("Idempotency-Key", "k")
 		h.ServeHTTP(&w, r)
 		if w.status != c.status || w.header.Get("Content-Type") != "application/problem+json" || strings.Contains(w.body.String(), "hunter2") {
 			t.Errorf("%s %s: %d %s %s", c.method, c.path, w.status, w.header.Get("Content-Type"), w.body.String())
@@ -326,6 +327,8 @@ type hanging struct {
 	Backend
 	ended chan error
 }
+
+func (h *hanging) Order(context.Context, string) (Order, error) { return Order{}, nil }
 
 func (h *hanging) Exec(ctx context.Context, _ string, _ []string, _ bool, _ io.Reader, out func(uint8, []byte) error) (int, error) {
 	if err := out(1, []byte("started")); err != nil {

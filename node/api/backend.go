@@ -37,12 +37,24 @@ type Backend interface {
 	Wallet(ctx context.Context) (Wallet, error)
 	WalletNew(ctx context.Context) (Wallet, error)
 	Airdrop(ctx context.Context, amount market.Amount) (Wallet, error)
-	Withdraw(ctx context.Context, to string, amount market.Amount, all bool) (Transfer, error)
+	Withdraw(ctx context.Context, w Withdrawal) (Transfer, error)
 	Channels(ctx context.Context) ([]Channel, error)
 	CloseChannel(ctx context.Context, addr string) (Channel, error)
 	Provider(ctx context.Context) (Provider, error)
 	ProviderSell(ctx context.Context, on bool) (Provider, error)
+	PatchProvider(ctx context.Context, p ProviderPatch) error
 	ProviderLeases(ctx context.Context) ([]Lease, error)
+	// Leases are those of both roles. A lease is named by its id, or by its order's.
+	Leases(ctx context.Context) ([]Lease, error)
+	Lease(ctx context.Context, id string) (Lease, error)
+	// LeaseReceipts holds the newest Receipt: each says all that the ones before it said.
+	LeaseReceipts(ctx context.Context, id string) ([]LeaseReceipt, error)
+	LeaseOutcome(ctx context.Context, id string) (LeaseOutcome, error)
+	Health(ctx context.Context) (Doctor, error)
+	Doctor(ctx context.Context, r DoctorRequest) (Doctor, error)
+	Config(ctx context.Context) (Settings, error)
+	// PatchConfig writes settings and returns the keys that wait for the next start.
+	PatchConfig(ctx context.Context, p SettingsPatch) (restart []string, err error)
 	// Shutdown stops the node; endLeases also ends its leases first.
 	Shutdown(ctx context.Context, endLeases bool) error
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -44,10 +45,13 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://node/api/v1"+path, body)
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader, header ...string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://node"+base+path, body)
 	if err != nil {
 		return nil, err
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -72,7 +76,8 @@ func problemFrom(resp *http.Response) error {
 	return p.Err()
 }
 
-func call[A any](ctx context.Context, c *Client, method, path string, body any) (a A, err error) {
+// call asks for a document. header: names and values in turn.
+func call[A any](ctx context.Context, c *Client, method, path string, body any, header ...string) (a A, err error) {
 	var r io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -80,8 +85,9 @@ func call[A any](ctx context.Context, c *Client, method, path string, body any) 
 			return a, fmt.Errorf("encode request: %w", err)
 		}
 		r = bytes.NewReader(b)
+		header = append(header, "Content-Type", "application/json")
 	}
-	resp, err := c.do(ctx, method, path, r)
+	resp, err := c.do(ctx, method, path, r, header...)
 	if err != nil {
 		return a, err
 	}
@@ -92,6 +98,60 @@ func call[A any](ctx context.Context, c *Client, method, path string, body any) 
 	return a, nil
 }
 
+// create asks once for a key; a repeat of the call has another.
+func create[A any](ctx context.Context, c *Client, path string, body any) (A, error) {
+	return call[A](ctx, c, "POST", path, body, "Idempotency-Key", rand.Text())
+}
+
+// all collects the pages of a list.
+func all[L, T any](ctx context.Context, c *Client, path string, of func(L) (items []T, cursor string)) ([]T, error) {
+	out, cursor := []T{}, ""
+	for {
+		l, err := call[L](ctx, c, "GET", path+"limit="+strconv.Itoa(maxLimit)+cursor, nil)
+		if err != nil {
+			return nil, err
+		}
+		items, next := of(l)
+		out = append(out, items...)
+		if next == "" {
+			return out, nil
+		}
+		cursor = "&cursor=" + url.QueryEscape(next)
+	}
+}
+
+// operationPoll is how often the client looks at an operation.
+const operationPoll = 100 * time.Millisecond
+
+// wait follows an operation to its end and reads its result.
+func wait[A any](ctx context.Context, c *Client, op Operation, err error) (a A, _ error) {
+	for err == nil && op.State == "running" {
+		select {
+		case <-ctx.Done():
+			return a, ctx.Err()
+		case <-time.After(operationPoll):
+		}
+		op, err = c.Operation(ctx, op.ID)
+	}
+	if err != nil {
+		return a, err
+	}
+	if op.Error != nil {
+		return a, op.Error.Err()
+	}
+	if err := json.Unmarshal(op.Result, &a); err != nil {
+		return a, fmt.Errorf("read result: %w", err)
+	}
+	return a, nil
+}
+
+// Operation is one by its id.
+func (c *Client) Operation(ctx context.Context, id string) (Operation, error) {
+	return call[Operation](ctx, c, "GET", "/operations/"+url.PathEscape(id), nil)
+}
+
+func lease(id, rest string) string { return "/leases/" + url.PathEscape(id) + rest }
+
 func order(id, rest string) string { return "/orders/" + url.PathEscape(id) + rest }
 
 // Status implements Backend.
@@ -101,8 +161,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Offers implements Backend.
 func (c *Client) Offers(ctx context.Context) ([]Offer, error) {
-	l, err := call[offerList](ctx, c, "GET", "/offers", nil)
-	return l.Offers, err
+	return all(ctx, c, "/offers?", func(l offerList) ([]Offer, string) { return l.Offers, l.Cursor })
 }
 
 // Plan implements Backend.
@@ -112,12 +171,12 @@ func (c *Client) Plan(ctx context.Context, r OrderRequest) (Plan, error) {
 
 // CreateOrder implements Backend.
 func (c *Client) CreateOrder(ctx context.Context, r OrderRequest) (Order, error) {
-	return call[Order](ctx, c, "POST", "/orders", r)
+	return call[Order](ctx, c, "POST", "/orders", r, "Idempotency-Key", r.Key)
 }
 
 // PutInputs implements Backend.
 func (c *Client) PutInputs(ctx context.Context, id string, r io.Reader) error {
-	resp, err := c.do(ctx, "PUT", order(id, "/inputs"), r)
+	resp, err := c.do(ctx, "PUT", order(id, "/inputs/0"), r, "Content-Type", "application/x-tar")
 	if err != nil {
 		return err
 	}
@@ -125,9 +184,8 @@ func (c *Client) PutInputs(ctx context.Context, id string, r io.Reader) error {
 }
 
 // Orders implements Backend.
-func (c *Client) Orders(ctx context.Context, all bool) ([]Order, error) {
-	l, err := call[orderList](ctx, c, "GET", "/orders?all="+strconv.FormatBool(all), nil)
-	return l.Orders, err
+func (c *Client) Orders(ctx context.Context, over bool) ([]Order, error) {
+	return all(ctx, c, "/orders?all="+strconv.FormatBool(over)+"&", func(l orderList) ([]Order, string) { return l.Orders, l.Cursor })
 }
 
 // Order implements Backend.
@@ -137,7 +195,7 @@ func (c *Client) Order(ctx context.Context, id string) (Order, error) {
 
 // StopOrder implements Backend.
 func (c *Client) StopOrder(ctx context.Context, id string, now bool) error {
-	_, err := call[none](ctx, c, "POST", order(id, "/stop?now="+strconv.FormatBool(now)), nil)
+	_, err := call[done](ctx, c, "POST", order(id, "/stop?now="+strconv.FormatBool(now)), nil)
 	return err
 }
 
@@ -145,9 +203,9 @@ func (c *Client) StopOrder(ctx context.Context, id string, now bool) error {
 func (c *Client) Logs(ctx context.Context, id string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error {
 	q := "/logs?follow=" + strconv.FormatBool(follow)
 	if !since.IsZero() {
-		q += "&since=" + strconv.FormatInt(since.UnixMilli(), 10)
+		q += "&since=" + url.QueryEscape(since.UTC().Format(timeForm))
 	}
-	resp, err := c.do(ctx, "GET", order(id, q), nil)
+	resp, err := c.do(ctx, "GET", lease(id, q), nil)
 	if err != nil {
 		return err
 	}
@@ -193,7 +251,7 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, tty bool, s
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	q := url.Values{"arg": argv, "tty": {strconv.FormatBool(tty)}}
-	req, err := http.NewRequestWithContext(ctx, "POST", "http://node/api/v1"+order(id, "/exec?"+q.Encode()), nil)
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://node"+base+lease(id, "/exec?"+q.Encode()), nil)
 	if err != nil {
 		return 0, err
 	}
@@ -235,7 +293,7 @@ func sendStdin(w io.Writer, stdin io.Reader) {
 
 // GetOutputs implements Backend.
 func (c *Client) GetOutputs(ctx context.Context, id string, w io.Writer) error {
-	resp, err := c.do(ctx, "GET", order(id, "/outputs"), nil)
+	resp, err := c.do(ctx, "GET", order(id, "/outputs/0"), nil)
 	if err != nil {
 		return err
 	}
@@ -256,28 +314,30 @@ func (c *Client) Wallet(ctx context.Context) (Wallet, error) {
 
 // WalletNew implements Backend.
 func (c *Client) WalletNew(ctx context.Context) (Wallet, error) {
-	return call[Wallet](ctx, c, "POST", "/wallet", nil)
+	return create[Wallet](ctx, c, "/wallet", nil)
 }
 
 // Airdrop implements Backend.
 func (c *Client) Airdrop(ctx context.Context, amount market.Amount) (Wallet, error) {
-	return call[Wallet](ctx, c, "POST", "/wallet/airdrop", amountBody{Amount: amount})
+	op, err := create[Operation](ctx, c, "/wallet/airdrop", amountBody{Amount: Lamports(amount)})
+	return wait[Wallet](ctx, c, op, err)
 }
 
 // Withdraw implements Backend.
-func (c *Client) Withdraw(ctx context.Context, to string, amount market.Amount, all bool) (Transfer, error) {
-	return call[Transfer](ctx, c, "POST", "/wallet/withdraw", amountBody{To: to, Amount: amount, All: all})
+func (c *Client) Withdraw(ctx context.Context, w Withdrawal) (Transfer, error) {
+	op, err := call[Operation](ctx, c, "POST", "/wallet/withdraw", amountBody{To: w.To, Amount: Lamports(w.Amount), All: w.All}, "Idempotency-Key", w.Key)
+	return wait[Transfer](ctx, c, op, err)
 }
 
 // Channels implements Backend.
 func (c *Client) Channels(ctx context.Context) ([]Channel, error) {
-	l, err := call[channelList](ctx, c, "GET", "/channels", nil)
-	return l.Channels, err
+	return all(ctx, c, "/channels?", func(l channelList) ([]Channel, string) { return l.Channels, l.Cursor })
 }
 
 // CloseChannel implements Backend.
 func (c *Client) CloseChannel(ctx context.Context, addr string) (Channel, error) {
-	return call[Channel](ctx, c, "POST", "/channels/"+url.PathEscape(addr)+"/close", nil)
+	op, err := call[Operation](ctx, c, "POST", "/channels/"+url.PathEscape(addr)+"/close", nil)
+	return wait[Channel](ctx, c, op, err)
 }
 
 // Provider implements Backend.
@@ -296,12 +356,58 @@ func (c *Client) ProviderSell(ctx context.Context, on bool) (Provider, error) {
 
 // ProviderLeases implements Backend.
 func (c *Client) ProviderLeases(ctx context.Context) ([]Lease, error) {
-	l, err := call[leaseList](ctx, c, "GET", "/provider/leases", nil)
-	return l.Leases, err
+	return all(ctx, c, "/provider/leases?", func(l leaseList) ([]Lease, string) { return l.Leases, l.Cursor })
 }
 
 // Shutdown implements Backend.
 func (c *Client) Shutdown(ctx context.Context, endLeases bool) error {
-	_, err := call[none](ctx, c, "POST", "/shutdown?end_leases="+strconv.FormatBool(endLeases), nil)
+	_, err := call[done](ctx, c, "POST", "/shutdown?end_leases="+strconv.FormatBool(endLeases), nil)
 	return err
+}
+
+// PatchProvider implements Backend.
+func (c *Client) PatchProvider(ctx context.Context, p ProviderPatch) error {
+	_, err := call[Provider](ctx, c, "PATCH", "/provider", p)
+	return err
+}
+
+// Leases implements Backend.
+func (c *Client) Leases(ctx context.Context) ([]Lease, error) {
+	return all(ctx, c, "/leases?", func(l leaseList) ([]Lease, string) { return l.Leases, l.Cursor })
+}
+
+// Lease implements Backend.
+func (c *Client) Lease(ctx context.Context, id string) (Lease, error) {
+	return call[Lease](ctx, c, "GET", lease(id, ""), nil)
+}
+
+// LeaseReceipts implements Backend.
+func (c *Client) LeaseReceipts(ctx context.Context, id string) ([]LeaseReceipt, error) {
+	return all(ctx, c, lease(id, "/receipts?"), func(l receiptList) ([]LeaseReceipt, string) { return l.Receipts, l.Cursor })
+}
+
+// LeaseOutcome implements Backend.
+func (c *Client) LeaseOutcome(ctx context.Context, id string) (LeaseOutcome, error) {
+	return call[LeaseOutcome](ctx, c, "GET", lease(id, "/outcome"), nil)
+}
+
+// Health implements Backend.
+func (c *Client) Health(ctx context.Context) (Doctor, error) {
+	return call[Doctor](ctx, c, "GET", "/health", nil)
+}
+
+// Doctor implements Backend.
+func (c *Client) Doctor(ctx context.Context, r DoctorRequest) (Doctor, error) {
+	return call[Doctor](ctx, c, "POST", "/doctor", r)
+}
+
+// Config implements Backend.
+func (c *Client) Config(ctx context.Context) (Settings, error) {
+	return call[Settings](ctx, c, "GET", "/config", nil)
+}
+
+// PatchConfig implements Backend.
+func (c *Client) PatchConfig(ctx context.Context, p SettingsPatch) ([]string, error) {
+	got, err := call[Settings](ctx, c, "PATCH", "/config", p)
+	return got.Restart, err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/gpuai/gpuai/market"
@@ -11,15 +12,16 @@ import (
 
 // Problem is the one error document (RFC 9457 with our fields). Code is kebab-case and never renamed; Why at most 400 bytes.
 type Problem struct {
-	Type       string `json:"type"`
-	Title      string `json:"title"`
-	Status     int    `json:"status"`
-	Code       string `json:"code"`
-	Why        string `json:"why,omitempty"`
-	Fix        []Fix  `json:"fix"`
-	Fault      string `json:"fault"` // you, provider, customer, network, engine, node, chain, none
-	Retryable  bool   `json:"retryable"`
-	RetryAfter int64  `json:"retry_after_s,omitempty"`
+	Type       string            `json:"type"`
+	Title      string            `json:"title"`
+	Status     int               `json:"status"`
+	Code       string            `json:"code"`
+	Why        string            `json:"why,omitempty"`
+	Fix        []Fix             `json:"fix"`
+	Fault      string            `json:"fault"` // you, provider, customer, network, engine, node, chain, none
+	Retryable  bool              `json:"retryable"`
+	RetryAfter int64             `json:"retry_after_s,omitempty"`
+	Details    map[string]string `json:"details,omitempty"`
 }
 
 // Fix is a next step: a command that parses, or text.
@@ -41,15 +43,36 @@ func (p Problem) Err() error {
 			e.Kind = kind
 		}
 	}
+	if e.Kind == market.KindInternal && p.Status >= 400 && p.Status < 500 {
+		e.Kind = market.KindInvalid
+	}
 	if len(p.Fix) > 0 {
 		e.Hint = p.Fix[0].Text + p.Fix[0].Command
 	}
 	return e
 }
 
+// withStatus gives an error an HTTP status of its own: HTTP's rules know more of them than we have codes.
+type withStatus struct {
+	cause  *market.Error
+	status int
+	after  int64 // seconds until a retry may help
+}
+
+func (e *withStatus) Error() string { return e.cause.Error() }
+func (e *withStatus) Unwrap() error { return e.cause }
+
+func usage(status int, detail string) error {
+	return &withStatus{cause: &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read request", Detail: detail, Hint: "see docs/reference/api.md"}, status: status}
+}
+
 func writeProblem(w http.ResponseWriter, err error) {
 	p := ProblemOf(err)
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(p.RetryAfter, 10))
+	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the caller is gone if this fails
 }
@@ -77,6 +100,8 @@ var codes = map[string]row{
 	"timeout":              {504, 7, "network", "it took too long"},
 	"node-unreachable":     {503, 8, "node", "no node answers"},
 	"chain-unreachable":    {503, 8, "chain", "the ledger does not answer"},
+	"key-reused":           {409, 1, "you", "this idempotency key belongs to another request"},
+	"too-large":            {413, 2, "you", "what was sent is larger than allowed"},
 	"channel-closing":      {409, 1, "none", "the channel is closing"},
 	"transaction-pending":  {409, 1, "chain", "a transaction is still on its way"},
 	"needs-checkout":       {409, 1, "you", "this needs a checkout of the source"},
@@ -153,15 +178,19 @@ func ProblemOf(err error) (p Problem) {
 		}
 	}
 	if hint != "" {
-		p.Fix = append(p.Fix, fix(hint))
+		p.Fix = append(p.Fix, FixOf(hint))
 	}
 	p.Type, p.Title, p.Status, p.Code, p.Why = "urn:gpuai:error:"+code, r.title, r.status, code, cut(why)
+	var s *withStatus
+	if errors.As(err, &s) {
+		p.Status, p.RetryAfter = s.status, s.after
+	}
 	p.Fault, p.Retryable = r.fault, kind == market.KindUnavailable || p.RetryAfter > 0
 	return p
 }
 
-// fix tells commands from advice.
-func fix(hint string) Fix {
+// FixOf tells commands from advice.
+func FixOf(hint string) Fix {
 	for _, word := range []string{"gpuai ", "sudo ", "chmod "} {
 		if strings.HasPrefix(hint, word) && !strings.Contains(hint, "; ") {
 			return Fix{Command: hint}

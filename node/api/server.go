@@ -9,158 +9,202 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
-	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
 )
 
-type server struct {
-	b   Backend
-	log *slog.Logger
-}
+// base is where all paths begin.
+const base = "/api/v1"
 
-// amountBody carries money of a request.
-type amountBody struct {
-	To     string        `json:"to,omitempty"`
-	Amount market.Amount `json:"amount,string"`
-	All    bool          `json:"all,omitempty"`
-}
-
-// Lists are wrapped, never null.
-type (
-	offerList struct {
-		Offers []Offer `json:"offers"`
-	}
-	orderList struct {
-		Orders []Order `json:"orders"`
-	}
-	channelList struct {
-		Channels []Channel `json:"channels"`
-	}
-	leaseList struct {
-		Leases []Lease `json:"leases"`
-	}
-	none struct{}
+// Version is this program's; MinClient is the oldest client that this API understands.
+const (
+	Version   = "0.1.0"
+	MinClient = "0.1.0"
 )
 
-// NewServer serves b below /api/v1.
-func NewServer(b Backend, log *slog.Logger) http.Handler {
-	s, m := &server{b, log}, http.NewServeMux()
-	on := func(route string, f func(r *http.Request) (any, error)) { m.HandleFunc(route, s.answer(f)) }
-	on("GET /api/v1/status", func(r *http.Request) (any, error) { return b.Status(r.Context()) })
-	on("GET /api/v1/offers", func(r *http.Request) (any, error) { l, err := b.Offers(r.Context()); return offerList{orEmpty(l)}, err })
-	on("POST /api/v1/plans", func(r *http.Request) (any, error) { return withBody(r, b.Plan) })
-	on("POST /api/v1/orders", func(r *http.Request) (any, error) { return withBody(r, b.CreateOrder) })
-	on("GET /api/v1/orders", func(r *http.Request) (any, error) {
-		l, err := b.Orders(r.Context(), r.FormValue("all") == "true")
-		return orderList{orEmpty(l)}, err
-	})
-	on("GET /api/v1/orders/{id}", func(r *http.Request) (any, error) { return b.Order(r.Context(), r.PathValue("id")) })
-	on("PUT /api/v1/orders/{id}/inputs", func(r *http.Request) (any, error) {
-		return none{}, b.PutInputs(r.Context(), r.PathValue("id"), r.Body)
-	})
-	on("POST /api/v1/orders/{id}/stop", func(r *http.Request) (any, error) {
-		return none{}, b.StopOrder(r.Context(), r.PathValue("id"), r.FormValue("now") == "true")
-	})
-	on("GET /api/v1/orders/{id}/receipt", func(r *http.Request) (any, error) { return b.Receipt(r.Context(), r.PathValue("id")) })
-	m.HandleFunc("GET /api/v1/orders/{id}/outputs", s.outputs)
-	m.HandleFunc("GET /api/v1/orders/{id}/logs", s.logs)
-	m.HandleFunc("POST /api/v1/orders/{id}/exec", s.exec)
-	on("GET /api/v1/wallet", func(r *http.Request) (any, error) { return b.Wallet(r.Context()) })
-	on("POST /api/v1/wallet", func(r *http.Request) (any, error) { return b.WalletNew(r.Context()) })
-	on("POST /api/v1/wallet/airdrop", func(r *http.Request) (any, error) {
-		return withBody(r, func(ctx context.Context, a amountBody) (Wallet, error) { return b.Airdrop(ctx, a.Amount) })
-	})
-	on("POST /api/v1/wallet/withdraw", func(r *http.Request) (any, error) {
-		return withBody(r, func(ctx context.Context, a amountBody) (Transfer, error) {
-			return b.Withdraw(ctx, a.To, a.Amount, a.All)
+// Config of a Server. Events and Answers may be nil: then there is no event stream, and keys are remembered until the process ends. Observe, if
+// set, hears of each request: its route and status.
+type Config struct {
+	Backend Backend
+	Events  Feed
+	Answers Answers
+	Observe func(route string, status int)
+}
+
+// Server answers the local API. Use New; Close ends its operations and streams and waits for them.
+type Server struct {
+	b       Backend
+	feed    Feed
+	answers Answers
+	observe func(string, int)
+	log     *slog.Logger
+	mux     *http.ServeMux
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	wg      sync.WaitGroup
+
+	patching   sync.Mutex // one change of settings at a time
+	mu         sync.Mutex
+	working    map[string]bool // idempotency keys
+	operations map[string]Operation
+	opOrder    []string
+	streams    int
+}
+
+// NewServer serves b without events.
+func NewServer(b Backend, log *slog.Logger) *Server { return New(Config{Backend: b}, log) }
+
+// New serves c.Backend below /api/v1.
+func New(c Config, log *slog.Logger) *Server {
+	s := &Server{
+		b: c.Backend, feed: c.Events, answers: c.Answers, observe: c.Observe, log: log, mux: http.NewServeMux(), working: map[string]bool{}, operations: map[string]Operation{},
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	if s.answers == nil {
+		s.answers = &memory{m: map[string][]byte{}}
+	}
+	if s.observe == nil {
+		s.observe = func(string, int) {}
+	}
+	allowed := map[string][]string{}
+	for _, rt := range s.routes() {
+		allowed[rt.path] = append(allowed[rt.path], rt.method)
+		s.mux.HandleFunc(rt.method+" "+base+rt.path, s.handler(rt))
+	}
+	for p, methods := range allowed {
+		s.mux.HandleFunc(base+p, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			s.refuse(w, r, usage(http.StatusMethodNotAllowed, "this path takes "+strings.Join(methods, ", ")))
 		})
-	})
-	on("GET /api/v1/channels", func(r *http.Request) (any, error) {
-		l, err := b.Channels(r.Context())
-		return channelList{orEmpty(l)}, err
-	})
-	on("POST /api/v1/channels/{addr}/close", func(r *http.Request) (any, error) { return b.CloseChannel(r.Context(), r.PathValue("addr")) })
-	on("GET /api/v1/provider", func(r *http.Request) (any, error) { return b.Provider(r.Context()) })
-	on("POST /api/v1/provider/pause", func(r *http.Request) (any, error) { return b.ProviderSell(r.Context(), false) })
-	on("POST /api/v1/provider/resume", func(r *http.Request) (any, error) { return b.ProviderSell(r.Context(), true) })
-	on("GET /api/v1/provider/leases", func(r *http.Request) (any, error) {
-		l, err := b.ProviderLeases(r.Context())
-		return leaseList{orEmpty(l)}, err
-	})
-	on("POST /api/v1/shutdown", func(r *http.Request) (any, error) {
-		return none{}, b.Shutdown(r.Context(), r.FormValue("end_leases") == "true")
-	})
-	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find endpoint", Detail: r.Method + " " + r.URL.Path})
-	})
-	return m
-}
-
-func orEmpty[T any](l []T) []T {
-	if l == nil {
-		return []T{}
 	}
-	return l
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, noEndpoint()) })
+	return s
 }
 
-func withBody[B, A any](r *http.Request, f func(context.Context, B) (A, error)) (any, error) {
-	var body B
-	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&body); err != nil {
-		// the error may quote what was sent, so only its kind is told
-		return nil, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read request", Detail: "the body is not the expected JSON", Err: err}
+func noEndpoint() error {
+	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find endpoint", Detail: "there is no such endpoint", Hint: "see docs/reference/api.md"}
+}
+
+// Close ends operations and waits for them.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.end() // under the lock: what begins later sees it
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	seen := &watched{ResponseWriter: w, status: http.StatusOK}
+	defer func() { s.observe(s.pattern(r), seen.status) }()
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	p := r.URL.EscapedPath()
+	if path.Clean("/"+p) != p { // the mux would redirect to the clean one, as HTML
+		s.refuse(seen, r, noEndpoint())
+		return
 	}
-	return f(r.Context(), body)
+	s.mux.ServeHTTP(seen, r)
 }
 
-func (s *server) answer(f func(*http.Request) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		v, err := f(r)
-		if err != nil {
-			s.fail(r, err)
-			writeProblem(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v) // the caller is gone if this fails
+// pattern names the route of a request, for logs and metrics: paths hold ids, and may hold anything.
+func (s *Server) pattern(r *http.Request) string {
+	_, p := s.mux.Handler(r)
+	if p == "/" {
+		return "none"
 	}
+	return strings.Replace(p, base, "", 1)
 }
 
-// fail logs a failed request; what carries no code is our own fault, and its text goes nowhere else.
-func (s *server) fail(r *http.Request, err error) {
-	level := slog.LevelDebug
-	if market.CodeOf(err) == "" && r.Context().Err() == nil {
-		level = slog.LevelError
-	}
-	s.log.Log(r.Context(), level, "Request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-}
-
-// counted knows whether bytes went out: after that an error can only cut the connection.
-type counted struct {
+// watched knows the status and whether bytes went out: after that an error can only cut the connection.
+type watched struct {
 	http.ResponseWriter
-	n int64
+	status int
+	n      int64
 }
 
-func (c *counted) Write(b []byte) (int, error) {
+// WriteHeader implements http.ResponseWriter.
+func (c *watched) WriteHeader(status int) {
+	c.status = status
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (c *watched) Write(b []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(b)
 	c.n += int64(n)
 	return n, err
 }
 
-func (s *server) outputs(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/x-tar")
-	c := &counted{ResponseWriter: w}
-	if err := s.b.GetOutputs(r.Context(), r.PathValue("id"), c); err != nil {
-		s.fail(r, err)
-		if c.n > 0 {
-			panic(http.ErrAbortHandler) // net/http's way to cut a started answer; it is not logged
+// Unwrap lets http.ResponseController find flush and hijack.
+func (c *watched) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// handler checks what all routes share, then calls the route.
+func (s *Server) handler(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := checkQuery(r, rt.query); err != nil {
+			s.refuse(w, r, err)
+			return
 		}
-		writeProblem(w, err)
+		switch {
+		case rt.raw != nil:
+			rt.raw(w, r)
+		case rt.keyed:
+			s.once(w, r, rt.answer)
+		default:
+			v, err := rt.answer(r)
+			if err != nil {
+				s.refuse(w, r, err)
+				return
+			}
+			send(w, render(v))
+		}
 	}
+}
+
+// render makes the answer of a value; accepted and created have a status of their own.
+func render(v any) answerDoc {
+	d := answerDoc{Status: http.StatusOK}
+	switch x := v.(type) {
+	case accepted:
+		d.Status, d.Location, v = http.StatusAccepted, base+"/operations/"+x.op.ID, x.op
+	case created:
+		d.Status, d.Location, v = http.StatusCreated, base+x.location, x.v
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("document %T does not marshal: %v", v, err)) // our own mistake; net/http cuts the connection
+	}
+	d.Body = append(b, '\n')
+	return d
+}
+
+func send(w http.ResponseWriter, d answerDoc) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if d.Location != "" {
+		w.Header().Set("Location", d.Location)
+	}
+	w.WriteHeader(d.Status)
+	_, _ = w.Write(d.Body) // the caller is gone if this fails
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	s.fail(r, err)
+	writeProblem(w, err)
+}
+
+// fail logs a failed request; what carries no code is our own fault, and its text goes nowhere else.
+func (s *Server) fail(r *http.Request, err error) {
+	level := slog.LevelDebug
+	if market.CodeOf(err) == "" && r.Context().Err() == nil {
+		level = slog.LevelError
+	}
+	s.log.Log(r.Context(), level, "Request failed", "route", s.pattern(r), "error", err)
 }
 
 // Serve listens on a unix socket of mode 0600 until ctx ends. Errors: *market.Error node-running; I/O.
@@ -184,7 +228,11 @@ func Serve(ctx context.Context, socket string, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // streams end with ctx
 	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	err = srv.Serve(l)
+	if s, ok := h.(*Server); ok {
+		s.Close()
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve api: %w", err)
 	}
 	return ctx.Err()
@@ -194,6 +242,5 @@ func parseSince(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	ms, err := strconv.ParseInt(s, 10, 64)
-	return time.UnixMilli(ms), err
+	return time.Parse(time.RFC3339, s)
 }

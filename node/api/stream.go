@@ -20,16 +20,13 @@ func (f *frameWriter) end(exit int, err error) {
 	_ = f.write(frameExit, binary.BigEndian.AppendUint32(nil, uint32(exit)))
 }
 
-func (s *server) logs(w http.ResponseWriter, r *http.Request) {
-	since, err := parseSince(r.FormValue("since"))
-	if err != nil {
-		writeProblem(w, err)
-		return
-	}
+func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+	since, _ := parseSince(r.URL.Query().Get("since")) // checked before
 	rc := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/x-gpuai-frames")
-	fw := &frameWriter{w: w, flush: func() { _ = rc.Flush() }}
-	err = s.b.Logs(r.Context(), r.PathValue("id"), since, r.FormValue("follow") == "true", func(stream uint8, t time.Time, data []byte) error {
+	c := &watched{ResponseWriter: w}
+	fw := &frameWriter{w: c, flush: func() { _ = rc.Flush() }}
+	err := s.b.Logs(r.Context(), r.PathValue("id"), since, flag(r, "follow"), func(stream uint8, t time.Time, data []byte) error {
 		for len(data) > 0 {
 			n := min(len(data), maxFrame/4)
 			b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+n), uint64(t.UnixMilli()))
@@ -40,21 +37,30 @@ func (s *server) logs(w http.ResponseWriter, r *http.Request) {
 		}
 		return nil
 	})
+	if err != nil && c.n == 0 {
+		s.refuse(w, r, err)
+		return
+	}
 	if err != nil {
 		s.fail(r, err)
 	}
 	fw.end(0, err)
 }
 
-func (s *server) exec(w http.ResponseWriter, r *http.Request) {
-	argv, tty := r.URL.Query()["arg"], r.FormValue("tty") == "true"
+func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
+	argv, tty := r.URL.Query()["arg"], flag(r, "tty")
 	if r.Header.Get("Upgrade") != "gpuai-exec" {
-		http.Error(w, "upgrade to gpuai-exec", http.StatusUpgradeRequired)
+		w.Header().Set("Upgrade", "gpuai-exec")
+		s.refuse(w, r, usage(http.StatusUpgradeRequired, "exec needs Connection: Upgrade and Upgrade: gpuai-exec"))
+		return
+	}
+	if _, err := s.b.Order(r.Context(), r.PathValue("id")); err != nil { // an answer in HTTP, while there is one
+		s.refuse(w, r, err)
 		return
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		writeProblem(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	defer conn.Close()
@@ -81,6 +87,22 @@ func (s *server) exec(w http.ResponseWriter, r *http.Request) {
 	_ = in.Close()
 	_ = conn.Close() // wakes the reader
 	wg.Wait()
+}
+
+func (s *Server) outputs(w http.ResponseWriter, r *http.Request) {
+	if err := onlyFirst(r); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-tar")
+	c := &watched{ResponseWriter: w}
+	if err := s.b.GetOutputs(r.Context(), r.PathValue("id"), c); err != nil {
+		if c.n > 0 {
+			s.fail(r, err)
+			panic(http.ErrAbortHandler) // net/http's way to cut a started answer; it is not logged
+		}
+		s.refuse(w, r, err)
+	}
 }
 
 // feedStdin moves stdin frames to w; nil is the end of stdin.

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"encoding/json"
 	"strconv"
-	"time"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/spec"
@@ -51,20 +51,20 @@ func (m Money) String() string {
 
 // Status describes the node.
 type Status struct {
-	Schema    string    `json:"schema"`
-	PeerID    string    `json:"peer_id"`
-	Name      string    `json:"name,omitempty"`
-	Version   string    `json:"version"`
-	Network   string    `json:"network"`
-	Genesis   string    `json:"genesis,omitempty"`
-	Roles     []string  `json:"roles"`
-	Addresses []string  `json:"addresses"`
-	Peers     int       `json:"peers"`
-	Offers    int       `json:"offers"`
-	Orders    int       `json:"orders"`
-	Leases    int       `json:"leases"`
-	StartedAt time.Time `json:"started_at"`
-	Wallet    string    `json:"wallet,omitempty"`
+	Schema    string   `json:"schema"`
+	PeerID    string   `json:"peer_id"`
+	Name      string   `json:"name,omitempty"`
+	Version   string   `json:"version"`
+	Network   string   `json:"network"`
+	Genesis   string   `json:"genesis,omitempty"`
+	Roles     []string `json:"roles"`
+	Addresses []string `json:"addresses"`
+	Peers     int      `json:"peers"`
+	Offers    int      `json:"offers"`
+	Orders    int      `json:"orders"`
+	Leases    int      `json:"leases"`
+	StartedAt Time     `json:"started_at"`
+	Wallet    string   `json:"wallet,omitempty"`
 }
 
 // Offer is one rig of the book.
@@ -81,34 +81,36 @@ type Offer struct {
 	Egress    uint8             `json:"egress"`
 	Tick      int64             `json:"tick_ms"`
 	Facts     map[string]string `json:"facts,omitempty"`
-	Seen      time.Time         `json:"seen_at"`
+	Seen      Time              `json:"seen_at"`
 }
 
-// OrderRequest is one Order and its job. Key is the idempotency key. Sizes are bytes, times milliseconds, money lamports.
+// OrderRequest is one Order and its job. Sizes are bytes, times milliseconds, money lamports as text. Job, if given, is a job file as JSON:
+// it replaces all other fields but input_bytes, away_ms and keep_channel.
 type OrderRequest struct {
-	Key            string        `json:"key"`
-	Name           string        `json:"name,omitempty"`
-	Image          string        `json:"image"`
-	Spec           spec.Spec     `json:"spec"`
-	Terms          []market.Term `json:"terms,omitempty"`
-	Classes        []string      `json:"classes,omitempty"`
-	Devices        int           `json:"devices"`
-	CPUMilli       uint32        `json:"cpu_milli"`
-	RAM            uint64        `json:"ram_bytes"`
-	Disk           uint64        `json:"disk_bytes"`
-	Shm            uint64        `json:"shm_bytes"`
-	Egress         uint8         `json:"egress"`
-	InputBytes     uint64        `json:"input_bytes"`
-	HasInputs      bool          `json:"has_inputs"`
-	MaxRate        market.Rate   `json:"max_rate,string"`
-	MaxTotal       market.Amount `json:"max_total,string"`
-	MaxDurationMS  int64         `json:"max_duration_ms"`
-	StartTimeoutMS int64         `json:"start_timeout_ms"`
-	StopGraceMS    int64         `json:"stop_grace_ms"`
-	AwayMS         int64         `json:"away_ms"`
-	KeepChannel    bool          `json:"keep_channel"`
-	Providers      []string      `json:"providers,omitempty"` // only these; empty = any
-	Exclude        []string      `json:"exclude,omitempty"`
+	Key            string          `json:"-"` // the header Idempotency-Key
+	Job            json.RawMessage `json:"job,omitempty"`
+	Name           string          `json:"name,omitempty"`
+	Image          string          `json:"image"`
+	Spec           spec.Spec       `json:"spec"`
+	Terms          Terms           `json:"terms,omitempty"`
+	Classes        []string        `json:"classes,omitempty"`
+	Devices        int             `json:"devices"`
+	CPUMilli       uint32          `json:"cpu_milli"`
+	RAM            uint64          `json:"ram_bytes"`
+	Disk           uint64          `json:"disk_bytes"`
+	Shm            uint64          `json:"shm_bytes"`
+	Egress         uint8           `json:"egress"`
+	InputBytes     uint64          `json:"input_bytes"`
+	HasInputs      bool            `json:"has_inputs"`
+	MaxRate        market.Rate     `json:"max_rate,string"`
+	MaxTotal       market.Amount   `json:"max_total,string"`
+	MaxDurationMS  int64           `json:"max_duration_ms"`
+	StartTimeoutMS int64           `json:"start_timeout_ms"`
+	StopGraceMS    int64           `json:"stop_grace_ms"`
+	AwayMS         int64           `json:"away_ms"`
+	KeepChannel    bool            `json:"keep_channel"`
+	Providers      []string        `json:"providers,omitempty"` // only these; empty = any
+	Exclude        []string        `json:"exclude,omitempty"`
 }
 
 // Candidate is an offer that fits; Rejection one that does not.
@@ -144,9 +146,9 @@ type Plan struct {
 
 // Step is one line of progress.
 type Step struct {
-	At     time.Time `json:"at"`
-	Phase  string    `json:"phase"`
-	Detail string    `json:"detail"`
+	At     Time   `json:"at"`
+	Phase  string `json:"phase"`
+	Detail string `json:"detail"`
 }
 
 // Progress is how far the current phase is; Total 0 = unknown.
@@ -158,42 +160,42 @@ type Progress struct {
 
 // Order is an order and its lease. ExitCode is nil until the job exited.
 type Order struct {
-	Schema              string     `json:"schema"`
-	ID                  string     `json:"id"`
-	Name                string     `json:"name,omitempty"`
-	Standing            string     `json:"standing"` // searching, funding, leased, ended, failed
-	State               string     `json:"state,omitempty"`
-	Cause               string     `json:"cause,omitempty"`
-	Code                string     `json:"code,omitempty"`
-	Detail              string     `json:"detail,omitempty"`
-	Hint                string     `json:"hint,omitempty"`
-	Fault               string     `json:"fault,omitempty"`
-	Provider            string     `json:"provider,omitempty"`
-	LeaseID             string     `json:"lease_id,omitempty"`
-	Image               string     `json:"image,omitempty"`
-	Devices             int        `json:"devices"`
-	Rate                Money      `json:"rate"`
-	Cap                 Money      `json:"cap"`
-	Owed                Money      `json:"owed"`
-	Paid                Money      `json:"paid"`
-	AtRisk              Money      `json:"at_risk"`
-	OwnMS               int64      `json:"own_ms"`
-	BillableMS          int64      `json:"billable_ms"`
-	ReceiptSeq          uint64     `json:"receipt_seq"`
-	ExitCode            *int       `json:"exit_code,omitempty"`
-	CreatedAt           time.Time  `json:"created_at"`
-	ReadyAt             *time.Time `json:"ready_at,omitempty"`
-	Channel             string     `json:"channel,omitempty"`
-	Steps               []Step     `json:"steps"`
-	Progress            Progress   `json:"progress"`
-	Deposit             Money      `json:"deposit"`
-	Returned            Money      `json:"returned"`
-	FinishTx            string     `json:"finish_tx,omitempty"`
-	Finished            bool       `json:"finished"`     // the channel is settled, or none was opened
-	RefundLater         bool       `json:"refund_later"` // the order is over, its channel goes on
-	OutputsRoot         string     `json:"outputs_root,omitempty"`
-	OutputsReady        bool       `json:"outputs_ready"`
-	OutcomeSignedByBoth bool       `json:"outcome_signed_by_both"`
+	Schema              string   `json:"schema"`
+	ID                  string   `json:"id"`
+	Name                string   `json:"name,omitempty"`
+	Standing            string   `json:"standing"` // searching, funding, leased, ended, failed
+	State               string   `json:"state,omitempty"`
+	Cause               string   `json:"cause,omitempty"`
+	Code                string   `json:"code,omitempty"`
+	Detail              string   `json:"detail,omitempty"`
+	Hint                string   `json:"hint,omitempty"`
+	Fault               string   `json:"fault,omitempty"`
+	Provider            string   `json:"provider,omitempty"`
+	LeaseID             string   `json:"lease_id,omitempty"`
+	Image               string   `json:"image,omitempty"`
+	Devices             int      `json:"devices"`
+	Rate                Money    `json:"rate"`
+	Cap                 Money    `json:"cap"`
+	Owed                Money    `json:"owed"`
+	Paid                Money    `json:"paid"`
+	AtRisk              Money    `json:"at_risk"`
+	OwnMS               int64    `json:"own_ms"`
+	BillableMS          int64    `json:"billable_ms"`
+	ReceiptSeq          uint64   `json:"receipt_seq"`
+	ExitCode            *int     `json:"exit_code,omitempty"`
+	CreatedAt           Time     `json:"created_at"`
+	ReadyAt             *Time    `json:"ready_at,omitempty"`
+	Channel             string   `json:"channel,omitempty"`
+	Steps               []Step   `json:"steps"`
+	Progress            Progress `json:"progress"`
+	Deposit             Money    `json:"deposit"`
+	Returned            Money    `json:"returned"`
+	FinishTx            string   `json:"finish_tx,omitempty"`
+	Finished            bool     `json:"finished"`     // the channel is settled, or none was opened
+	RefundLater         bool     `json:"refund_later"` // the order is over, its channel goes on
+	OutputsRoot         string   `json:"outputs_root,omitempty"`
+	OutputsReady        bool     `json:"outputs_ready"`
+	OutcomeSignedByBoth bool     `json:"outcome_signed_by_both"`
 }
 
 // Ended reports whether nothing more happens to the job.
@@ -203,7 +205,7 @@ func (o Order) Ended() bool { return o.Standing == "ended" || o.Standing == "fai
 type Receipt struct {
 	Schema     string `json:"schema"`
 	Order      Order  `json:"order"`
-	Lease      []byte `json:"lease"`
+	Lease      []byte `json:"lease,omitempty"`
 	Receipt    []byte `json:"receipt,omitempty"`
 	Outcome    []byte `json:"outcome,omitempty"`
 	OwnOutcome []byte `json:"own_outcome,omitempty"`
@@ -231,51 +233,147 @@ type Transfer struct {
 
 // Channel is an own payment channel.
 type Channel struct {
-	Schema   string     `json:"schema"`
-	Address  string     `json:"address"`
-	Provider string     `json:"provider"`
-	State    string     `json:"state"`
-	Deposit  Money      `json:"deposit"`
-	Paid     Money      `json:"paid"`
-	Returned Money      `json:"returned"`
-	OpenedAt time.Time  `json:"opened_at"`
-	ClosesAt *time.Time `json:"closes_at,omitempty"`
-	Tx       string     `json:"tx,omitempty"`
+	Schema   string `json:"schema"`
+	Address  string `json:"address"`
+	Provider string `json:"provider"`
+	State    string `json:"state"`
+	Deposit  Money  `json:"deposit"`
+	Paid     Money  `json:"paid"`
+	Returned Money  `json:"returned"`
+	OpenedAt Time   `json:"opened_at"`
+	ClosesAt *Time  `json:"closes_at,omitempty"`
+	Tx       string `json:"tx,omitempty"`
 }
 
 // Device is one device of the rig.
 type Device struct {
-	ID    string `json:"id"`
-	Class string `json:"class"`
-	State string `json:"state"`
-	Lease string `json:"lease_id,omitempty"`
-	Rate  Money  `json:"rate"`
+	Schema string `json:"schema"`
+	ID     string `json:"id"`
+	Class  string `json:"class"`
+	State  string `json:"state"`
+	Lease  string `json:"lease_id,omitempty"`
+	Rate   Money  `json:"rate"`
 }
 
 // Provider is the selling side.
 type Provider struct {
-	Schema   string   `json:"schema"`
-	Selling  bool     `json:"selling"`
-	Why      string   `json:"why,omitempty"` // it does not sell
-	Payout   string   `json:"payout"`
-	FeePayer string   `json:"fee_payer"`
-	Devices  []Device `json:"devices"`
-	Leases   int      `json:"leases"`
-	Earned   Money    `json:"earned"`
+	Schema   string           `json:"schema"`
+	Selling  bool             `json:"selling"`
+	Why      string           `json:"why,omitempty"` // it does not sell
+	Payout   string           `json:"payout"`
+	FeePayer string           `json:"fee_payer"`
+	Rate     Money            `json:"rate"`
+	Rates    map[string]Money `json:"rates"` // by model, where it differs
+	Devices  []Device         `json:"devices"`
+	Leases   int              `json:"leases"`
+	Earned   Money            `json:"earned"`
 }
 
-// Lease is one lease of the selling side.
+// ProviderPatch changes what is given; Rates replaces all of them. Rates are in lamports per device and hour.
+type ProviderPatch struct {
+	Selling *bool            `json:"selling,omitempty"`
+	Rate    *Money           `json:"rate,omitempty"`
+	Rates   map[string]Money `json:"rates,omitempty"`
+}
+
+// Lease is one lease of this node: role "provider" or "customer". Peer fields name the other side.
 type Lease struct {
-	Schema     string    `json:"schema"`
-	ID         string    `json:"id"`
-	Customer   string    `json:"customer"`
-	State      string    `json:"state"`
-	Cause      string    `json:"cause,omitempty"`
-	Code       string    `json:"code,omitempty"`
-	Devices    int       `json:"devices"`
-	Rate       Money     `json:"rate"`
-	Owed       Money     `json:"owed"`
-	Paid       Money     `json:"paid"`
-	BillableMS int64     `json:"billable_ms"`
-	CreatedAt  time.Time `json:"created_at"`
+	Schema     string `json:"schema"`
+	ID         string `json:"id"`
+	Role       string `json:"role"`
+	Order      string `json:"order_id,omitempty"` // the customer's
+	Customer   string `json:"customer,omitempty"`
+	Provider   string `json:"provider,omitempty"`
+	State      string `json:"state"`
+	Cause      string `json:"cause,omitempty"`
+	Code       string `json:"code,omitempty"`
+	Devices    int    `json:"devices"`
+	Rate       Money  `json:"rate"`
+	Owed       Money  `json:"owed"`
+	Paid       Money  `json:"paid"`
+	BillableMS int64  `json:"billable_ms"`
+	CreatedAt  Time   `json:"created_at"`
+}
+
+// LeaseReceipt is one Receipt of a lease: base64 of the signed bytes, and what they say.
+type LeaseReceipt struct {
+	Schema string `json:"schema"`
+	Lease  string `json:"lease_id"`
+	Seq    uint64 `json:"seq"`
+	Claim  Money  `json:"claim"`
+	Signed []byte `json:"signed"`
+}
+
+// LeaseOutcome is how a lease ended, as each side signed it; base64 of the signed bytes.
+type LeaseOutcome struct {
+	Schema       string `json:"schema"`
+	Lease        string `json:"lease_id"`
+	Amount       Money  `json:"amount"`
+	Provider     []byte `json:"provider_signed,omitempty"`
+	Customer     []byte `json:"customer_signed,omitempty"`
+	SignedByBoth bool   `json:"signed_by_both"`
+}
+
+// Build says what answers; MinClient is the oldest API client that is understood.
+type Build struct {
+	Schema    string `json:"schema"`
+	Version   string `json:"version"`
+	MinClient string `json:"min_client"`
+}
+
+// Setting is one key of the configuration; From is default, file, env or flag. Hot keys apply without a restart.
+type Setting struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	From  string `json:"from"`
+	Hot   bool   `json:"hot"`
+}
+
+// Settings is the node's configuration. Restart names keys whose change waits for the node's next start.
+type Settings struct {
+	Schema   string    `json:"schema"`
+	File     string    `json:"file,omitempty"`
+	Settings []Setting `json:"settings"`
+	Restart  []string  `json:"restart"`
+}
+
+// SettingsPatch sets keys to values, as text.
+type SettingsPatch struct {
+	Set map[string]string `json:"set"`
+}
+
+// Finding is one line of doctor. Level is ok, warn or fail; effect none, tier or no-sell.
+type Finding struct {
+	Group    string   `json:"group"`
+	Code     string   `json:"code,omitempty"`
+	Level    string   `json:"level"`
+	Effect   string   `json:"effect,omitempty"`
+	Actual   string   `json:"actual"`
+	Required *float64 `json:"required,omitempty"`
+	Op       string   `json:"op,omitempty"`
+	Unit     string   `json:"unit,omitempty"`
+	Why      string   `json:"why,omitempty"`
+	Fix      []Fix    `json:"fix"`
+}
+
+// Doctor is a report about this machine. Level is the worst finding's.
+type Doctor struct {
+	Schema    string    `json:"schema"`
+	Level     string    `json:"level"`
+	CheckedAt *Time     `json:"checked_at,omitempty"` // absent: not yet
+	Findings  []Finding `json:"findings"`
+}
+
+// DoctorRequest asks for groups of checks, empty = all.
+type DoctorRequest struct {
+	Only    []string `json:"only,omitempty"`
+	Offline bool     `json:"offline,omitempty"`
+}
+
+// Withdrawal sends Amount, or All that is free; the same Key is the same transfer.
+type Withdrawal struct {
+	Key    string
+	To     string
+	Amount market.Amount
+	All    bool
 }

@@ -109,7 +109,7 @@ func (c *Customer) find(ref string) (*orderRun, error) {
 		hits = hits[len(hits)-1:]
 	}
 	if len(hits) != 1 || ref == "" {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Detail: fmt.Sprintf("%q fits %d orders", ref, len(hits)), Hint: "gpuai ps -a"}
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Detail: fmt.Sprintf("this fits %d orders", len(hits)), Hint: "gpuai ps -a"}
 	}
 	return hits[0], nil
 }

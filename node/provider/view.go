@@ -30,8 +30,9 @@ type DeviceView struct {
 
 // LeaseView is one lease of the selling side.
 type LeaseView struct {
-	Lease    market.Lease
-	Customer market.NodeID
+	Lease                         market.Lease
+	Customer                      market.NodeID
+	Receipt, Outcome, PeerOutcome []byte // signed bytes; nil while there are none
 }
 
 var deviceWords = map[devState]string{0: "free", devFree: "free", devLeased: "leased", devClearing: "clearing", devQuarantined: "quarantined", devWithdrawn: "withdrawn"}
@@ -69,7 +70,10 @@ func (p *Provider) Leases() []LeaseView {
 	p.mu.Unlock()
 	out := make([]LeaseView, len(runs))
 	for i, l := range runs {
-		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer}
+		l.mu.Lock()
+		r := l.row
+		l.mu.Unlock()
+		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Receipt: r.Receipt, Outcome: r.Outcome, PeerOutcome: r.PeerOutcome}
 	}
 	slices.SortFunc(out, func(a, b LeaseView) int { return a.Lease.Accepted.Compare(b.Lease.Accepted) })
 	return out

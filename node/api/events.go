@@ -1,0 +1,173 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Limits of event streams.
+const (
+	maxStreams  = 64
+	heartbeat   = 15 * time.Second
+	maxBacklog  = 256              // rows that a reader may be behind once it has caught up
+	writeWithin = 30 * time.Second // one write to a reader
+)
+
+// Topics of events.
+var Topics = []string{"order", "lease", "channel", "offer", "health", "operation", "security"}
+
+// Event is one row of what happened: Seq counts up without a gap, Data is the document that GET returns, with the row's cause, time and state.
+type Event struct {
+	Seq   uint64
+	Topic string
+	Data  json.RawMessage
+}
+
+// Feed is the node's record of what happened.
+type Feed interface {
+	// Events are rows after a sequence, oldest first, at most limit. last is the newest sequence there is, floor the newest that is not kept.
+	Events(ctx context.Context, after uint64, limit int) (rows []Event, floor, last uint64, err error)
+	// EventsChanged is closed at the next row.
+	EventsChanged() <-chan struct{}
+}
+
+// events streams rows as server-sent events. A reader that was up to date and falls behind by more than maxBacklog is told so and dropped; one
+// that names a row older than what is kept gets reset and goes on from now.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	topics, after, resumes, err := eventQuery(r)
+	if err == nil && s.feed == nil {
+		err = noEndpoint()
+	}
+	if err == nil {
+		err = s.enterStream()
+	}
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	defer s.leaveStream()
+	changed := s.feed.EventsChanged() // first: no row between look and wait is missed
+	rows, floor, last, err := s.feed.Events(r.Context(), after, maxBacklog)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	e := &eventWriter{w: w, rc: http.NewResponseController(w), topics: topics}
+	e.text(": ready\n\n")
+	switch {
+	case !resumes:
+		after, rows = last, nil
+	case after < floor || after > last: // older than what is kept, or of another store
+		e.text(fmt.Sprintf("id: %d\nevent: reset\ndata: {}\n\n", last))
+		after, rows = last, nil
+	}
+	e.target = last
+	s.follow(r.Context(), e, after, rows, changed)
+}
+
+// follow writes rows until the reader goes, or is too slow.
+func (s *Server) follow(ctx context.Context, e *eventWriter, after uint64, rows []Event, changed <-chan struct{}) {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	var last uint64
+	for e.err == nil {
+		for _, row := range rows {
+			e.event(row)
+			after = row.Seq
+		}
+		if len(rows) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.life.Done():
+				return
+			case <-tick.C:
+				e.text(": heartbeat\n\n")
+			case <-changed:
+			}
+		}
+		changed = s.feed.EventsChanged()
+		var err error
+		if rows, _, last, err = s.feed.Events(ctx, after, maxBacklog); err != nil {
+			return
+		}
+		if after >= e.target && last > after+maxBacklog {
+			e.text("event: lagged\ndata: {}\n\n")
+			return
+		}
+	}
+}
+
+func eventQuery(r *http.Request) (topics []string, after uint64, resumes bool, err error) {
+	if t := r.URL.Query().Get("topics"); t != "" {
+		topics = strings.Split(t, ",")
+		for _, t := range topics {
+			if !slices.Contains(Topics, t) {
+				return nil, 0, false, usage(http.StatusBadRequest, "topics are of "+strings.Join(Topics, ","))
+			}
+		}
+	}
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		if after, err = strconv.ParseUint(id, 10, 63); err != nil {
+			return nil, 0, false, usage(http.StatusBadRequest, "Last-Event-ID is no id of this stream")
+		}
+		resumes = true
+	}
+	return topics, after, resumes, nil
+}
+
+func (s *Server) enterStream() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams >= maxStreams {
+		return &withStatus{
+			cause:  &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "open stream", Detail: fmt.Sprintf("%d event streams are open", maxStreams), Hint: "close one"},
+			status: http.StatusServiceUnavailable, after: 5,
+		}
+	}
+	s.streams++
+	return nil
+}
+
+func (s *Server) leaveStream() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams--
+}
+
+// eventWriter writes to one reader, each time with a deadline of its own: the server has none, it would cut streams.
+type eventWriter struct {
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	topics []string
+	target uint64 // the newest row when the reader came
+	err    error
+}
+
+func (e *eventWriter) text(s string) {
+	if e.err != nil {
+		return
+	}
+	_ = e.rc.SetWriteDeadline(time.Now().Add(writeWithin)) // where it is not supported a write may take long
+	if _, e.err = e.w.Write([]byte(s)); e.err == nil {
+		e.err = e.rc.Flush()
+	}
+}
+
+// event writes a row; one of another topic is passed over, its id too: a resume skips it again.
+func (e *eventWriter) event(row Event) {
+	if len(e.topics) > 0 && !slices.Contains(e.topics, row.Topic) {
+		return
+	}
+	e.text(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", row.Seq, row.Topic, row.Data))
+}

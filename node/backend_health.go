@@ -1,0 +1,53 @@
+package node
+
+import (
+	"context"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/health"
+)
+
+// doctorInput is what this node's doctor looks at: a node that only buys needs neither engine nor GPU.
+func (b *Backend) doctorInput() health.Input {
+	in := health.Input{Config: b.p.cfg}
+	if b.p.prov == nil {
+		in.Only = []string{"rig", "chain"}
+	}
+	return in
+}
+
+// Health implements api.Backend: what the hourly look found last.
+func (b *Backend) Health(context.Context) (api.Doctor, error) {
+	r := b.watch.Last()
+	d := doctorDoc("gpuai.health/v1", r)
+	if !r.At.IsZero() {
+		at := api.At(r.At)
+		d.CheckedAt = &at
+	}
+	return d, nil
+}
+
+// Doctor implements api.Backend. Error: bad-usage for a group that does not exist.
+func (b *Backend) Doctor(ctx context.Context, r api.DoctorRequest) (api.Doctor, error) {
+	for _, g := range r.Only {
+		if !health.Group(g) {
+			return api.Doctor{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "run doctor", Detail: "there is no such group of checks", Hint: "gpuai doctor --list"}
+		}
+	}
+	in := b.doctorInput()
+	in.Only, in.Offline = r.Only, r.Offline
+	return doctorDoc("gpuai.doctor/v1", health.Report{Findings: health.Check(ctx, in)}), nil
+}
+
+func doctorDoc(schema string, r health.Report) api.Doctor {
+	d := api.Doctor{Schema: schema, Level: r.Level(), Findings: []api.Finding{}}
+	for _, f := range r.Findings {
+		out := api.Finding{Group: f.Group, Code: f.Code, Level: f.Level, Effect: f.Effect, Actual: f.Actual, Why: f.Why, Fix: []api.Fix{}}
+		for _, hint := range f.Fix {
+			out.Fix = append(out.Fix, api.FixOf(hint))
+		}
+		d.Findings = append(d.Findings, out)
+	}
+	return d
+}

@@ -1,0 +1,131 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// leaseSide is one lease of either role, with its signed documents.
+type leaseSide struct {
+	doc                             api.Lease
+	receipt, byProvider, byCustomer []byte
+}
+
+func leaseDoc(m *market.Lease, role string) api.Lease {
+	return api.Lease{
+		Schema: "gpuai.lease/v1", ID: m.ID.String(), Role: role, State: m.State.String(), Cause: m.Cause, Code: m.Code, Devices: m.Terms.Devices,
+		Rate: api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(m.Paid), BillableMS: int64(m.Meter.BillableMS), CreatedAt: api.At(m.Accepted),
+	}
+}
+
+func soldLease(v provider.LeaseView) leaseSide {
+	d := leaseDoc(&v.Lease, "provider")
+	d.Customer = v.Customer.String()
+	return leaseSide{d, v.Receipt, v.Outcome, v.PeerOutcome}
+}
+
+// boughtLease is the lease of an order; ok is false while it has none. What is owed is what the provider claims: our own meter only checks it.
+func boughtLease(v customer.View) (s leaseSide, ok bool) {
+	if v.Lease == nil {
+		return s, false
+	}
+	d := leaseDoc(v.Lease, "customer")
+	d.Order, d.Provider, d.Owed, d.BillableMS, d.CreatedAt = v.ID.String(), v.Provider.String(), api.SOL(v.Lease.Claim), int64(v.Lease.ClaimMS), api.At(v.Created)
+	return leaseSide{d, v.Receipt, v.Outcome, v.OwnOutcome}, true
+}
+
+func (b *Backend) leaseSides() (out []leaseSide) {
+	if b.p.prov != nil {
+		for _, v := range b.p.prov.Leases() {
+			out = append(out, soldLease(v))
+		}
+	}
+	if b.p.cust != nil {
+		for _, v := range b.p.cust.Orders() {
+			if s, ok := boughtLease(v); ok {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// findLease takes the id of a lease, or of an order; of a node that leases to itself the customer's side. Error: not-found.
+func (b *Backend) findLease(id string) (leaseSide, error) {
+	all := b.leaseSides()
+	slices.Reverse(all) // the customer's first
+	i := slices.IndexFunc(all, func(s leaseSide) bool { return id != "" && (s.doc.ID == id || s.doc.Order == id) })
+	if i < 0 {
+		return leaseSide{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find lease", Detail: "this node has no such lease", Hint: "gpuai ps -a"}
+	}
+	return all[i], nil
+}
+
+// Leases implements api.Backend.
+func (b *Backend) Leases(context.Context) ([]api.Lease, error) {
+	out := []api.Lease{}
+	for _, s := range b.leaseSides() {
+		out = append(out, s.doc)
+	}
+	return out, nil
+}
+
+// Lease implements api.Backend.
+func (b *Backend) Lease(_ context.Context, id string) (api.Lease, error) {
+	s, err := b.findLease(id)
+	return s.doc, err
+}
+
+// ProviderLeases implements api.Backend.
+func (b *Backend) ProviderLeases(context.Context) ([]api.Lease, error) {
+	p, err := b.provider()
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Lease{}
+	for _, v := range p.Leases() {
+		out = append(out, soldLease(v).doc)
+	}
+	return out, nil
+}
+
+// LeaseReceipts implements api.Backend.
+func (b *Backend) LeaseReceipts(_ context.Context, id string) ([]api.LeaseReceipt, error) {
+	s, err := b.findLease(id)
+	if err != nil || s.receipt == nil {
+		return []api.LeaseReceipt{}, err
+	}
+	r, _, err := wire.OpenReceipt(s.receipt, b.p.host.Network().Name)
+	if err != nil {
+		return nil, err
+	}
+	return []api.LeaseReceipt{{Schema: "gpuai.lease-receipt/v1", Lease: s.doc.ID, Seq: r.Seq, Claim: api.SOL(r.Amount), Signed: s.receipt}}, nil
+}
+
+// LeaseOutcome implements api.Backend. Error: not-found until the provider has signed one.
+func (b *Backend) LeaseOutcome(_ context.Context, id string) (api.LeaseOutcome, error) {
+	s, err := b.findLease(id)
+	if err != nil {
+		return api.LeaseOutcome{}, err
+	}
+	if s.byProvider == nil {
+		return api.LeaseOutcome{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outcome", Detail: "the lease has none yet", Hint: "gpuai ps -a"}
+	}
+	o, _, err := wire.OpenOutcome(s.byProvider, b.p.host.Network().Name)
+	if err != nil {
+		return api.LeaseOutcome{}, err
+	}
+	out := api.LeaseOutcome{Schema: "gpuai.outcome/v1", Lease: s.doc.ID, Amount: api.SOL(o.Amount), Provider: s.byProvider, Customer: s.byCustomer}
+	if s.byCustomer != nil {
+		c, _, err := wire.OpenOutcome(s.byCustomer, b.p.host.Network().Name)
+		out.SignedByBoth = err == nil && c.Amount == o.Amount && bytes.Equal(c.OutputsRoot[:], o.OutputsRoot[:])
+	}
+	return out, nil
+}

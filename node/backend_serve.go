@@ -1,0 +1,19 @@
+package node
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuai/gpuai/node/api"
+)
+
+// API is what the API's server needs of this node.
+func (b *Backend) API() api.Config { return api.Config{Backend: b} }
+
+// Serve does the backend's own work until ctx ends: the hourly look at the machine. An error of it ends the node.
+func (b *Backend) Serve(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.watch.Serve(ctx, nil) })
+	return ignoreCanceled(g.Wait())
+}

@@ -1,0 +1,82 @@
+package health
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// watchEvery is how often a running node looks at its machine.
+const watchEvery = time.Hour
+
+// Report is what Check found, and when.
+type Report struct {
+	At       time.Time
+	Findings []Finding
+}
+
+// Level is the worst level of the findings, ok without any.
+func (r Report) Level() string {
+	level := OK
+	for _, f := range r.Findings {
+		if f.Level == Fail || f.Level == Warn && level == OK {
+			level = f.Level
+		}
+	}
+	return level
+}
+
+// Codes are those of the findings, sorted, each once.
+func (r Report) Codes() []string {
+	out := []string{}
+	for _, f := range r.Findings {
+		if f.Code != "" && !slices.Contains(out, f.Code) {
+			out = append(out, f.Code)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Watch looks at the machine once an hour and remembers what it saw. Use NewWatch; Last is safe for any goroutine.
+type Watch struct {
+	input func() Input
+	mu    sync.Mutex
+	last  Report
+}
+
+// NewWatch returns one that has seen nothing yet. input says what to look at, each time anew.
+func NewWatch(input func() Input) *Watch { return &Watch{input: input} }
+
+// Last is the newest report; its time is zero before the first.
+func (w *Watch) Last() Report {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// Serve looks at once, then hourly, until ctx ends. changed, which may be nil, is told a report whose codes differ from the one before.
+func (w *Watch) Serve(ctx context.Context, changed func(Report)) error {
+	for {
+		r := Report{Findings: Check(ctx, w.input())}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.At = time.Now()
+		w.mu.Lock()
+		old := w.last
+		w.last = r
+		w.mu.Unlock()
+		if changed != nil && !slices.Equal(old.Codes(), r.Codes()) {
+			changed(r)
+		}
+		t := time.NewTimer(watchEvery)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
