@@ -35,6 +35,13 @@ func TestMain(m *testing.M) {
 		}})
 	case "none":
 		_ = json.NewEncoder(os.Stdout).Encode(response{V: protocol, ID: 1, NoDriver: true})
+	case "samples":
+		var r response
+		if err := json.Unmarshal([]byte(os.Getenv("GPU_TEST_SAMPLES")), &r.Samples); err != nil {
+			os.Exit(1)
+		}
+		r.V, r.ID = protocol, 1
+		_ = json.NewEncoder(os.Stdout).Encode(r)
 	case "dies":
 		os.Exit(127) // what a missing symbol does
 	case "garbage":

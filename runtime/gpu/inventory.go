@@ -80,8 +80,16 @@ func measured(ctx context.Context, cfg Config) ([]Device, error) {
 // Sample is what a device does now; an absent value is not in Fields' sense 0 but nil.
 type Sample = nvml.Sample
 
-// Samples asks the agent for one sample per GPU. Errors: ErrNoDriver, or the agent's fault.
+// Samples asks the agent for one sample per GPU; simulated devices are idle. Errors: ErrNoDriver, or the agent's fault.
 func Samples(ctx context.Context, cfg Config) ([]Sample, error) {
+	if len(cfg.Simulate) > 0 {
+		devs, err := simulated(cfg.Simulate, cfg.PeerID)
+		out := make([]Sample, len(devs))
+		for i, d := range devs {
+			out[i] = Sample{UUID: d.UUID, UsedMiB: new(uint64)}
+		}
+		return out, err
+	}
 	exe, args, err := cfg.command()
 	if err != nil {
 		return nil, err

@@ -30,8 +30,10 @@ type Device struct {
 	Unhealthy string  `json:"unhealthy,omitempty"`
 }
 
-// Sample is a moment of one GPU: utilisation in %, power in mW, temperature in °C, used memory in MiB, processes that hold it.
+// Sample is a moment of one GPU: utilisation in %, power in mW, temperature in °C, used memory in MiB, processes that hold it. Fault says why
+// the processes are not known.
 type Sample struct {
+	Fault   string   `json:"fault,omitempty"`
 	UUID    string   `json:"uuid"`
 	Util    *uint64  `json:"util,omitempty"`
 	PowerMW *uint64  `json:"power_mw,omitempty"`

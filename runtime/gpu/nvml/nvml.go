@@ -193,19 +193,34 @@ func (l *Library) Samples() ([]Sample, error) {
 		if t, r := d.GetTemperature(sdk.TEMPERATURE_GPU); r == sdk.SUCCESS {
 			s.TempC = number(uint64(t))
 		}
-		if m, r := d.GetMemoryInfo(); r == sdk.SUCCESS {
-			s.UsedMiB = number(m.Used >> 20)
-		}
-		if ps, r := d.GetComputeRunningProcesses(); r == sdk.SUCCESS {
+		s.UsedMiB = l.used(d)
+		switch ps, r := d.GetComputeRunningProcesses(); r {
+		case sdk.SUCCESS:
 			for _, p := range ps {
 				s.PIDs = append(s.PIDs, p.Pid)
 			}
 			slices.Sort(s.PIDs)
+		case sdk.ERROR_NOT_SUPPORTED:
+		default: // a lost GPU must not look like a free one
+			s.Fault = "list processes: " + text(r)
 		}
 		out = append(out, s)
 		return nil
 	})
 	return out, err
+}
+
+// used is nil where the driver states no memory of the GPU's own (GB10, GH200).
+func (l *Library) used(d sdk.Device) *uint64 {
+	if l.symbol("nvmlDeviceGetMemoryInfo_v2") { // version 1 counts reserved memory as used
+		if m, r := d.GetMemoryInfo_v2(); r == sdk.SUCCESS {
+			return number(m.Used >> 20)
+		}
+	}
+	if m, r := d.GetMemoryInfo(); r == sdk.SUCCESS {
+		return number(m.Used >> 20)
+	}
+	return nil
 }
 
 func number(v uint64) *uint64 { return &v }
