@@ -10,7 +10,9 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/escrow/program"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // minCloseDelay is what a provider wants at least: time to record the last voucher after a close was asked for.
@@ -43,20 +45,15 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 	}
 	pc := provider.Config{
 		Network: p.host.Network().Name, ClusterTag: clusterTag, Program: program.ID, Key: p.keys.node, ID: p.host.ID(), Payout: payout,
-		FeePayer: p.fees.Address(), Seed: p.keys.seed, Rates: map[string]market.Rate{}, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
+		FeePayer: p.fees.Address(), Seed: p.keys.seed, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
 		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000, RAM: uint64(c.Memory), Disk: uint64(c.Disk),
-		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, MaxTime: time.Duration(c.MaxTime), ChainEvery: p.chainEvery(),
+		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, ChainEvery: p.chainEvery(),
 	}
 	if p.db.Unclean() {
 		pc.OldChannels = p.clock.Now().Add(escrow.MaxReleaseTTL)
 	}
-	if pc.Rate, err = market.ParseRateSOL(c.Rate); err != nil {
-		return pc, invalid("provider.rate", err.Error())
-	}
-	for class, text := range c.Rates {
-		if pc.Rates[class], err = market.ParseRateSOL(text); err != nil {
-			return pc, invalid("provider.rates."+class, err.Error())
-		}
+	if pc.Policy, err = policyOf(p.cfg); err != nil {
+		return pc, err
 	}
 	switch c.Egress {
 	case "none":
@@ -78,6 +75,36 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		pc.Disk = 20 << 30
 	}
 	return pc, nil
+}
+
+// policyOf is what the provider's section says about prices and customers: all that changes while the rig sells.
+func policyOf(cfg config.Config) (pol provider.Policy, err error) {
+	c := cfg.Provider
+	pol = provider.Policy{
+		Rates: map[string]market.Rate{}, MaxTime: time.Duration(c.MaxTime), PayerStarts: int(cfg.Limits.PayerStarts), PayerDevices: cfg.Limits.PayerDevices,
+	}
+	if pol.Rate, err = market.ParseRateSOL(c.Rate); err != nil {
+		return pol, invalid("provider.rate", err.Error())
+	}
+	for class, text := range c.Rates {
+		if pol.Rates[class], err = market.ParseRateSOL(text); err != nil {
+			return pol, invalid("provider.rates."+class, err.Error())
+		}
+	}
+	for _, l := range []struct {
+		key  string
+		from []string
+		to   *[]spec.ImageRule
+	}{{"provider.allow_images", c.AllowImages, &pol.Allow}, {"provider.deny_images", c.DenyImages, &pol.Deny}} {
+		for _, text := range l.from {
+			rule, err := spec.ParseImageRule(text)
+			if err != nil {
+				return pol, invalid(l.key, err.Error())
+			}
+			*l.to = append(*l.to, rule)
+		}
+	}
+	return pol, nil
 }
 
 // totalRAM is MemTotal of the machine in bytes, 0 where it is not known.

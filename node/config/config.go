@@ -14,6 +14,7 @@ type Config struct {
 	Wallet   Wallet   `toml:"wallet"`
 	Customer Customer `toml:"customer"`
 	Provider Provider `toml:"provider"`
+	Limits   Limits   `toml:"limits"`
 }
 
 // Node says who the node is. Empty DataDir: by system.
@@ -72,7 +73,16 @@ type Provider struct {
 	Hold      Duration          `toml:"hold" default:"2m" help:"how long a job waits, paused, for a customer that went silent"`
 	ClaimFee  Money             `toml:"claim_fee" default:"0.00005 SOL" help:"a customer's open pays this towards the rig's transactions"`
 
+	AllowImages []string `toml:"allow_images" help:"images that may run, as in docker.io/library, ghcr.io/me or python; none: any"`
+	DenyImages  []string `toml:"deny_images" help:"images that may not; goes before allow_images"`
+
 	DockerHost       string   `toml:"docker_host" help:"engine, as in unix:///run/docker.sock; default the environment's"`
 	Simulate         []string `toml:"simulate_gpu" help:"localnet only: pretend to have MODEL:N"`
 	AllowWeakRuntime bool     `toml:"allow_weak_runtime" help:"localnet only: sell on an engine below the safe versions"`
+}
+
+// Limits bound what others may use of the node.
+type Limits struct {
+	PayerStarts  PerHour `toml:"payer_starts" default:"3/h" help:"starts that nobody paid for, per new customer; also one lease at a time until it has paid a tick; 0/h = no limit"`
+	PayerDevices int     `toml:"payer_devices" help:"devices of one customer at a time; 0 = all"`
 }

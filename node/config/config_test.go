@@ -78,6 +78,10 @@ func TestConfig_BadInput_NamesPlaceAndNearestKey(t *testing.T) {
 		"tick":           {text: "[provider]\ntick = \"1s\"\n", want: "within 5s to 1m"},
 		"hold":           {text: "[provider]\nhold = \"1h\"\n", want: "within one tick to 10m"},
 		"rate":           {text: "[provider]\nrates = { t4 = \"-1\" }\n", want: "no model with a rate"},
+		"image tag":      {text: "[provider]\ndeny_images = [\"python:3\"]\n", want: "provider.deny_images"},
+		"image rule":     {text: "[provider]\nallow_images = [\"docker.io/a b\"]\n", want: "provider.allow_images"},
+		"starts":         {text: "[limits]\npayer_starts = \"3/d\"\n", want: ":2:16: limits.payer_starts"},
+		"devices":        {text: "[limits]\npayer_devices = -1\n", want: "limits.payer_devices: -1 is negative"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // Ranges that hold on every network but the local ones; the protocol has its own, wider ones.
@@ -74,6 +75,16 @@ func (c *Config) provider(bad func(key, format string, a ...any)) {
 	}
 	if !slices.Contains([]string{"none", "web", "any"}, p.Egress) {
 		bad("provider.egress", "%q is none of none, web, any", p.Egress)
+	}
+	for key, rules := range map[string][]string{"provider.allow_images": p.AllowImages, "provider.deny_images": p.DenyImages} {
+		for _, text := range rules {
+			if _, err := spec.ParseImageRule(text); err != nil {
+				bad(key, "%v", err)
+			}
+		}
+	}
+	if c.Limits.PayerDevices < 0 {
+		bad("limits.payer_devices", "%d is negative", c.Limits.PayerDevices)
 	}
 	if p.Cores < 0 {
 		bad("provider.cores", "%d is negative", p.Cores)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,3 +68,18 @@ func (m *Money) UnmarshalText(b []byte) error {
 }
 
 func (m Money) String() string { return market.Amount(m).SOL() + " SOL" }
+
+// PerHour is how often something may happen in an hour: "3/h".
+type PerHour uint16
+
+// UnmarshalText parses it; "/h" may be left out. Errors: market.ErrFormat.
+func (n *PerHour) UnmarshalText(b []byte) error {
+	v, err := strconv.ParseUint(strings.TrimSuffix(string(b), "/h"), 10, 16)
+	if err != nil {
+		return fmt.Errorf("%q is no number per hour, write it as in 3/h: %w", b, market.ErrFormat)
+	}
+	*n = PerHour(v)
+	return nil
+}
+
+func (n PerHour) String() string { return fmt.Sprintf("%d/h", uint16(n)) }

@@ -145,6 +145,14 @@ func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to mark
 	return nil
 }
 
+// advice is what to do about a refusal that the same provider repeats; "" for others.
+func advice(code string, provider market.NodeID) string {
+	if code != "policy" {
+		return ""
+	}
+	return "change what the rule names, wait if it says until when, or ask others: gpuai run --exclude " + provider.String()
+}
+
 // best asks for quotes and returns the cheapest. Errors: no-offer-fits with the explanation, quote-refused with each refusal.
 func (c *Customer) best(ctx context.Context, r *Request) (offered, error) {
 	res := c.Match(r)
@@ -153,14 +161,17 @@ func (c *Customer) best(ctx context.Context, r *Request) (offered, error) {
 	}
 	good, refused := c.quotes(ctx, r, res.Candidates)
 	if len(good) == 0 {
-		detail := ""
+		detail, hint := "", "gpuai offers --explain"
 		for i, e := range refused {
 			if i > 0 {
 				detail += "; "
 			}
 			detail += e.Error()
+			if h := advice(market.CodeOf(e), res.Candidates[i].Provider); h != "" {
+				hint = h
+			}
 		}
-		return offered{}, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes", Detail: detail, Hint: "gpuai offers --explain"}
+		return offered{}, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes", Detail: detail, Hint: hint}
 	}
 	return good[0], nil
 }

@@ -362,8 +362,12 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 	if ctx.Err() != nil {
 		return false // finished at the next start
 	}
+	hint := "gpuai show " + o.ID.String()
+	if h := advice(m.Code, o.Provider); h != "" && m.State == market.Refused {
+		hint = h
+	}
 	_ = r.update(ctx, func(o *orderRow) {
-		o.Standing, o.Code, o.Detail, o.Hint = standing, m.Code, m.Detail, "gpuai show "+o.ID.String()
+		o.Standing, o.Code, o.Detail, o.Hint = standing, m.Code, m.Detail, hint
 	})
 	return false
 }

@@ -23,7 +23,7 @@ import (
 // TestAdversary_Order_RefusedByName: orders that a rig must not take, each with the code that says why.
 func TestAdversary_Order_RefusedByName(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, time.Hour, func(p *provider.Config, _ *customer.Config) { p.MaxTime = time.Hour })
+	w := newWorld(t, time.Hour, func(p *provider.Config, _ *customer.Config) { p.Policy.MaxTime = time.Hour })
 	h := w.newHand(t, 10)
 	for name, c := range map[string]struct {
 		change func(*market.Order)
@@ -273,6 +273,7 @@ func twoClasses(t *testing.T) (*world, *hand) {
 	w.stopProv()
 	w.devices, w.classes = 2, true
 	w.startProvider(t)
+	p2ptest.Eventually(t, "the rig does not sell again", func() bool { return w.prov.View().Selling })
 	return w, w.newHand(t, 10)
 }
 

@@ -162,7 +162,7 @@ func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*prov
 
 	w.pc = provider.Config{
 		Network: network, ClusterTag: w.chain.ClusterTag(), Program: w.chain.Program(), Key: p2ptest.Key(1), ID: w.ph.ID(), Payout: w.payout,
-		FeePayer: w.feePayer, Seed: [32]byte{1}, Rate: 3_600_000_000, Tick: time.Second, Hold: 10 * time.Second, MinCloseDelay: time.Hour,
+		FeePayer: w.feePayer, Seed: [32]byte{1}, Policy: provider.Policy{Rate: 3_600_000_000}, Tick: time.Second, Hold: 10 * time.Second, MinCloseDelay: time.Hour,
 		ClaimFee: 50_000, CPUMilli: 2000, RAM: 4 << 30, Disk: 40 << 30, Egress: market.EgressWeb, Version: "test", Selling: true,
 	}
 	w.cc = customer.Config{

@@ -75,6 +75,10 @@ func (p *Provider) decide(ctx context.Context, pr proposal) {
 		return
 	}
 	d := market.Decision{Lease: pr.id, Code: market.CodeOf(err), Detail: err.Error(), At: p.now()}
+	var refusal *market.Refusal
+	if errors.As(err, &refusal) {
+		d.Detail, d.RetryAfter = refusal.Detail, refusal.RetryAfter
+	}
 	if d.Code == "" {
 		d.Code = "internal"
 		p.log.Error("Lease could not be decided", "lease", pr.id, "error", err)
@@ -96,6 +100,12 @@ func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
 	}
 	if !boundKey(pr) {
 		return market.Refuse("bad-signature", market.KindInvalid, "voucher key is not bound to this customer and channel")
+	}
+	p.mu.Lock()
+	err := p.admits(pr.order, pr.from, now)
+	p.mu.Unlock()
+	if err != nil {
+		return err
 	}
 	for {
 		ch, err := p.fitChannel(ctx, pr)
@@ -252,6 +262,9 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	defer p.mu.Unlock()
 	if cur, ok := p.channels[ch.id]; ok && cur != ch {
 		return errStale
+	}
+	if err := p.admits(pr.order, pr.from, p.now()); err != nil { // again: leases of one customer may be decided at the same time
+		return err
 	}
 	if err := p.room(pr.order); err != nil {
 		return market.Refuse("devices-taken", market.KindUnavailable, "leased meanwhile: "+err.Error())

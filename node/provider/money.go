@@ -63,11 +63,7 @@ func (p *Provider) finalShare(ctx context.Context, l *leaseRun) error {
 		return err
 	}
 	ch.row = crow
-	if m.Paid > 0 {
-		p.mu.Lock()
-		p.paidBy[l.customer.String()], p.paidBy[l.order.Payer.String()] = true, true
-		p.mu.Unlock()
-	}
+	p.learn(l)
 	return nil
 }
 

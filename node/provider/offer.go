@@ -38,12 +38,12 @@ type deviceRow struct {
 	Generation uint32
 }
 
-// rateOf is the own rate of a group: by its class, else the default.
+// rateOf is the own rate of a group: by its class, else the default. Caller holds mu.
 func (p *Provider) rateOf(g market.DeviceGroup) market.Rate {
-	if r, ok := p.cfg.Rates[g.Class]; ok {
+	if r, ok := p.policy.Rates[g.Class]; ok {
 		return r
 	}
-	return p.cfg.Rate
+	return p.policy.Rate
 }
 
 // buildOffer states the whole rig as it is now. Caller holds mu.
@@ -83,8 +83,8 @@ func (p *Provider) rigFields() market.Fields {
 		market.FieldMinCloseDelay: uint64(p.cfg.MinCloseDelay / time.Second),
 		market.FieldTickMin:       uint64(p.cfg.Tick.Milliseconds()), market.FieldTickMax: uint64(p.cfg.Tick.Milliseconds()),
 	}
-	if p.cfg.MaxTime > 0 {
-		f[market.FieldMaxTime] = uint64(p.cfg.MaxTime / time.Second)
+	if p.policy.MaxTime > 0 {
+		f[market.FieldMaxTime] = uint64(p.policy.MaxTime / time.Second)
 	}
 	return f
 }

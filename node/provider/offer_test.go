@@ -65,7 +65,7 @@ func TestPublish_ManyChanges_LastStateIsHeard(t *testing.T) {
 		key := ed25519.NewKeyFromSeed(make([]byte, 32))
 		c := &crowd{}
 		p := New(Config{
-			Network: "localnet", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)), Payout: market.Address{1}, Rate: 1, Selling: true, Version: "test",
+			Network: "localnet", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)), Payout: market.Address{1}, Policy: Policy{Rate: 1}, Selling: true, Version: "test",
 			Tick: time.Second, MinCloseDelay: time.Hour, CPUMilli: 1000, RAM: 1 << 30, Disk: 1 << 30, Egress: market.EgressNone,
 		}, []gpu.Device{gpu.CPUSlot("x")}, Deps{Store: db, Pub: c, Reach: c, Clock: clock, Log: slog.New(slog.DiscardHandler)})
 		p.health = health{fit: true, egress: market.EgressNone}

@@ -104,6 +104,7 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 	if err := l.paid(ctx, covered, pay.ReceiptSeq); err != nil {
 		return 0, err
 	}
+	p.learn(l)
 	return stored, p.settleDebt(ctx, l)
 }
 
@@ -238,11 +239,6 @@ func (p *Provider) debtOf(node market.NodeID, payer market.Address, now time.Tim
 		}
 	}
 	return sum
-}
-
-// knows tells whether this node key or payer has paid for a lease here. Caller holds mu.
-func (p *Provider) knows(node market.NodeID, payer market.Address) bool {
-	return p.paidBy[node.String()] || p.paidBy[payer.String()]
 }
 
 // remember writes what a lease that ended leaves unpaid; 0 forgets it.

@@ -22,7 +22,7 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// Config is what the role needs to know. Rates are per device-hour; CPUMilli, RAM and Disk are what is lent out in all.
+// Config is what the role needs to know; Policy is how it begins. CPUMilli, RAM and Disk are what is lent out in all.
 type Config struct {
 	Network       string
 	ClusterTag    uint64
@@ -32,10 +32,8 @@ type Config struct {
 	Payout        market.Address
 	FeePayer      market.Address
 	Seed          [32]byte
-	Rate          market.Rate
-	Rates         map[string]market.Rate
+	Policy        Policy
 	Tick, Hold    time.Duration
-	MaxTime       time.Duration
 	MinCloseDelay time.Duration
 	ClaimFee      market.Amount
 	CPUMilli      uint32
@@ -97,6 +95,7 @@ type Provider struct {
 
 	mu       sync.Mutex
 	selling  bool
+	policy   Policy
 	health   health
 	offerSeq uint64
 	offerID  market.DocID
@@ -126,7 +125,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 	}
 	p := &Provider{
 		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck,
-		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling,
+		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
 		debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),

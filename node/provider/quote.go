@@ -28,7 +28,7 @@ type quoted struct {
 }
 
 // Quote answers an Order with a signed Quote; it reserves nothing. Refusals: malformed, signer-not-peer, policy, clock-skew,
-// offer-gone, does-not-fit (names the term), devices-taken, draining, unhealthy.
+// debt-unpaid, does-not-fit (names the term), busy, draining, unhealthy.
 func (p *Provider) Quote(_ context.Context, from market.NodeID, raw []byte) ([]byte, error) {
 	order, env, err := wire.OpenOrder(raw, p.cfg.Network)
 	if err != nil {
@@ -77,11 +77,11 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 	case o.Platform != "" && o.Platform != "linux/amd64":
 		return market.Refuse("does-not-fit", market.KindConflict, "platform "+o.Platform)
 	}
-	if p.cfg.MaxTime > 0 && o.MaxDuration > p.cfg.MaxTime {
-		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("longest lease is %s", p.cfg.MaxTime))
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if limit := p.policy.MaxTime; limit > 0 && o.MaxDuration > limit {
+		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("longest lease is %s", limit))
+	}
 	if !p.health.fit {
 		return market.Refuse("unhealthy", market.KindUnavailable, p.health.code)
 	}
@@ -94,10 +94,7 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 	if err := p.room(o); err != nil {
 		return err
 	}
-	if sum := p.debtOf(from, o.Payer, now); sum > 0 {
-		return market.Refuse("debt-unpaid", market.KindDenied, fmt.Sprintf("%s SOL of an old lease are unpaid", sum.SOL()))
-	}
-	return nil
+	return p.admits(o, from, now)
 }
 
 // room checks the order's sizes against what is lent out: cores by the whole rig, they are shared; memory and disk by what live leases

@@ -102,10 +102,8 @@ func (p *Provider) loadLeases(context.Context) error {
 		}
 		p.mu.Lock()
 		p.leases[l.id] = l
-		if r.Lease.Paid > 0 {
-			p.paidBy[l.customer.String()], p.paidBy[l.order.Payer.String()] = true, true
-		}
 		p.mu.Unlock()
+		p.learn(l)
 		if !r.Lease.Terminal() || r.Lease.Debt > 0 { // an old debt may be paid at any time
 			p.wg.Go(func() { p.start <- l })
 		}

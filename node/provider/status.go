@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p/streams"
@@ -60,7 +62,12 @@ func (p *Provider) Status(_ context.Context, from market.NodeID, id market.Lease
 	p.mu.Unlock()
 	switch {
 	case refused:
-		return market.Status{Lease: id, State: market.Refused, Cause: d.Code, Detail: cut(d.Detail)}, nil
+		d.Detail, d.At = cut(d.Detail), d.At.Truncate(time.Millisecond)
+		s := market.Status{Lease: id, State: market.Refused, Cause: d.Code, Detail: d.Detail}
+		if s.Decision, err = wire.SealDecision(p.cfg.Key, p.cfg.Network, d); err != nil {
+			return s, fmt.Errorf("seal decision: %w", err)
+		}
+		return s, nil
 	case deciding:
 		return market.Status{Lease: id, State: market.Proposed}, nil
 	}
