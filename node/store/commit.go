@@ -43,12 +43,13 @@ type (
 	}
 )
 
-// Change is one atomic step, as data: guards first, then deletes and puts. At most 4,096 keys and 1 MiB. It must not be changed until
-// Commit has returned.
+// Change is one atomic step, as data: guards first, then deletes, puts and events. At most 4,096 keys, 64 events and 1 MiB. It must not be
+// changed until Commit has returned.
 type Change struct {
 	Guards  []Guard
 	Puts    []Put
 	Deletes []Ref
+	Events  []Event
 }
 
 func (c Change) size() (n int) {
@@ -61,6 +62,9 @@ func (c Change) size() (n int) {
 	for _, d := range c.Deletes {
 		n += len(d.Key)
 	}
+	for _, e := range c.Events {
+		n += len(Row(e))
+	}
 	return n
 }
 
@@ -71,6 +75,9 @@ func (c Change) validate() error {
 	}
 	if n := c.size(); n > maxChangeBytes {
 		return fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, n, maxChangeBytes)
+	}
+	if n := len(c.Events); n > maxEvents {
+		return fmt.Errorf("%w: %d events, limit %d", ErrTooLarge, n, maxEvents)
 	}
 	one := func(bucket string, key []byte) error {
 		if !isBucket(bucket) {
@@ -193,11 +200,16 @@ func (s *Store) commit(group []request) {
 			err = s.alive()
 		}
 	}
+	tells := false
 	for i, r := range group {
 		if err != nil {
 			results[i] = err
 		}
+		tells = tells || results[i] == nil && len(r.c.Events) > 0
 		r.done <- results[i]
+	}
+	if tells {
+		s.told()
 	}
 }
 
@@ -237,7 +249,7 @@ func apply(tx *bolt.Tx, c Change) error {
 			return fmt.Errorf("put %s/%x: %w", p.Bucket, p.Key, err)
 		}
 	}
-	return nil
+	return putEvents(tx, c.Events)
 }
 
 // isDiskFull reports a write that found no room, after which bbolt has rolled back and the file is as before. A sync that finds no room

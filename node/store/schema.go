@@ -17,7 +17,8 @@
 //	jobs      LeaseID ‖ attempt           -> engine intents and handle
 //	offers    "seq"                       -> last Offer number
 //	peers     NodeID                      -> peer record
-//	events    sequence u64                -> what happened (state, money, security)
+//	events    sequence u64                -> what happened (state, money, security); meta "events_floor" -> newest pruned sequence u64
+//	answers   idempotency key (text)      -> answer of a creating request, 24 h
 package store
 
 import "slices"
@@ -36,10 +37,12 @@ const (
 	BucketOffers      = "offers"
 	BucketPeers       = "peers"
 	BucketEvents      = "events"
+	BucketAnswers     = "answers"
 )
 
 var buckets = []string{
 	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketOwnChannels, BucketDevices, BucketDebts, BucketChain, BucketJobs, BucketOffers, BucketPeers, BucketEvents,
+	BucketAnswers,
 }
 
 func isBucket(name string) bool { return slices.Contains(buckets, name) }

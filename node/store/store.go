@@ -44,6 +44,9 @@ type Store struct {
 	mu     sync.RWMutex // closed against senders: the committer never takes it
 	closed bool
 
+	eventsMu sync.Mutex
+	changed  chan struct{} // closed at the next event
+
 	dead    chan struct{} // closed after a failed sync
 	deadErr error         // valid once dead is closed
 }
@@ -71,7 +74,7 @@ func openWith(path string, wrap func(updater) updater) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, update: wrap(db.Update), queue: make(chan request, queueSize), dead: make(chan struct{})}
+	s := &Store{db: db, update: wrap(db.Update), queue: make(chan request, queueSize), dead: make(chan struct{}), changed: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
