@@ -13,6 +13,7 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -107,6 +108,7 @@ func over(v customer.View) bool {
 
 // Shutdown implements api.Backend.
 func (b *Backend) Shutdown(ctx context.Context, endLeases bool) error {
+	b.security(ctx, b.p.host.ID().String(), "shutdown")
 	if endLeases {
 		if err := b.endAll(ctx); err != nil {
 			return err
@@ -216,5 +218,6 @@ func (b *Backend) ProviderSell(ctx context.Context, on bool) (api.Provider, erro
 		return api.Provider{}, err
 	}
 	p.SetSelling(on)
+	b.tell(ctx, store.Event{Topic: "offer", ID: b.p.host.ID().String(), Cause: map[bool]string{true: "resumed", false: "paused"}[on]})
 	return b.Provider(ctx)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/store"
 )
 
 // chainWait bounds how long a request waits for its transaction; chainPoll is how often it looks.
@@ -124,6 +125,7 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 	if err := l.Submit(ctx, in); err != nil {
 		return api.Transfer{}, err
 	}
+	b.tell(ctx, store.Event{Topic: "security", ID: dest.String(), Cause: "withdrawal-sent", Money: true, Amounts: map[string]market.Amount{"amount": w.Amount}})
 	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String(), Amount: api.SOL(w.Amount)}
 	err = poll(ctx, "withdraw", func() (bool, error) {
 		res, ok, err := l.Result(ctx, in.Key())

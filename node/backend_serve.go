@@ -9,11 +9,12 @@ import (
 )
 
 // API is what the API's server needs of this node.
-func (b *Backend) API() api.Config { return api.Config{Backend: b} }
+func (b *Backend) API() api.Config { return api.Config{Backend: b, Events: b, Answers: b.p.db} }
 
-// Serve does the backend's own work until ctx ends: the hourly look at the machine. An error of it ends the node.
+// Serve does the backend's own work until ctx ends: the hourly look at the machine, and old rows go. An error of it ends the node.
 func (b *Backend) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return b.watch.Serve(ctx, nil) })
+	g.Go(func() error { return b.watch.Serve(ctx, b.healthChanged(ctx)) })
+	g.Go(func() error { return b.prune(ctx) })
 	return ignoreCanceled(g.Wait())
 }

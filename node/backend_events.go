@@ -1,0 +1,135 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/health"
+	"github.com/gpuai/gpuai/node/store"
+)
+
+var _ api.Feed = (*Backend)(nil)
+
+// EventsChanged implements api.Feed.
+func (b *Backend) EventsChanged() <-chan struct{} { return b.p.db.EventsChanged() }
+
+// Events implements api.Feed.
+func (b *Backend) Events(ctx context.Context, after uint64, limit int) (out []api.Event, floor, last uint64, err error) {
+	rows, floor, last, err := b.p.db.Events(after, limit)
+	if err != nil {
+		return nil, 0, 0, fmt.Errorf("read events: %w", err)
+	}
+	for _, row := range rows {
+		data, err := b.eventData(ctx, row)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		out = append(out, api.Event{Seq: row.Seq, Topic: row.Topic, Data: data})
+	}
+	return out, floor, last, nil
+}
+
+// eventData is the document that GET returns, over it what the row says: that was true then, the rest is true now. What is gone since leaves
+// the row alone.
+func (b *Backend) eventData(ctx context.Context, row store.Event) (json.RawMessage, error) {
+	fields := map[string]any{"schema": "gpuai." + row.Topic + "/v1", "id": row.ID}
+	if doc := b.eventDoc(ctx, row); doc != nil {
+		raw, err := json.Marshal(doc)
+		if err == nil {
+			err = json.Unmarshal(raw, &fields)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", row.Seq, err)
+		}
+	}
+	fields["cause"], fields["at"] = row.Cause, api.At(row.At)
+	for name, amount := range row.Amounts {
+		fields[name] = api.SOL(amount)
+	}
+	if row.State != "" {
+		name := "state"
+		if row.Topic == "order" {
+			name = "standing"
+		}
+		fields[name] = row.State
+	}
+	return json.Marshal(fields)
+}
+
+func (b *Backend) eventDoc(ctx context.Context, row store.Event) any {
+	switch row.Topic {
+	case "order":
+		if o, err := b.Order(ctx, row.ID); err == nil {
+			return o
+		}
+	case "lease":
+		for _, s := range b.leaseSides() {
+			if s.doc.ID == row.ID && s.doc.Role == row.Role {
+				return s.doc
+			}
+		}
+	case "channel":
+		if b.p.cust == nil {
+			return nil
+		}
+		for _, v := range b.p.cust.Channels() {
+			if v.ID.String() == row.ID {
+				return channelDoc(v)
+			}
+		}
+	case "offer":
+		if p, err := b.Provider(ctx); err == nil {
+			return p
+		}
+	case "health":
+		if h, err := b.Health(ctx); err == nil {
+			return h
+		}
+	}
+	return nil
+}
+
+// tell writes an event of the node itself. Its cause is in memory or in a file, so there is no commit to join.
+func (b *Backend) tell(ctx context.Context, e store.Event) {
+	if b.p.db == nil {
+		return // a part of a node, without a store
+	}
+	e.At = time.Now()
+	if err := b.p.db.Commit(context.WithoutCancel(ctx), store.Change{Events: []store.Event{e}}); err != nil {
+		b.p.log.Warn("Event was not stored", "topic", e.Topic, "cause", e.Cause, "error", err)
+	}
+}
+
+// security tells what an owner must be able to look up later.
+func (b *Backend) security(ctx context.Context, id, cause string) {
+	b.tell(ctx, store.Event{Topic: "security", ID: id, Cause: cause, Money: true})
+}
+
+func (b *Backend) healthChanged(ctx context.Context) func(health.Report) {
+	return func(r health.Report) {
+		b.tell(ctx, store.Event{Topic: "health", ID: b.p.host.ID().String(), Cause: "checked", State: r.Level()})
+	}
+}
+
+// pruneEvery is how often old events and answers go.
+const pruneEvery = time.Hour
+
+func (b *Backend) prune(ctx context.Context) error {
+	for {
+		now := time.Now()
+		if err := b.p.db.PruneEvents(ctx, now, store.KeepEvents); err != nil {
+			b.p.log.Warn("Old events were not deleted", "error", err)
+		}
+		if err := b.p.db.PruneAnswers(ctx, now); err != nil {
+			b.p.log.Warn("Old answers were not deleted", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pruneEvery):
+		}
+	}
+}
