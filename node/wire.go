@@ -160,7 +160,7 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 			rep, err := p.engine.Sellable(ctx)
 			return rep.Egress, err
 		},
-		Recheck: p.engine.DiskLow(),
+		Recheck: p.engine.DiskLow(), HandOver: gpu.NewHandOver(gpu.Config{Simulate: c.Simulate, PeerID: p.host.ID().String()}),
 	})
 	return nil
 }

@@ -62,6 +62,7 @@ type world struct {
 	clock    *lease.Clock
 	feePayer market.Address
 	fit      provider.Fitness
+	hand     provider.HandOver // nil: CPU slots; else the rig's devices are simulated GPUs
 	devices  int
 	classes  bool   // each device but the first is of a class of its own
 	stopProv func() // ends the provider's role, as a killed process would; engine, ledger and store stay
@@ -86,8 +87,14 @@ func (w *world) startProvider(t *testing.T) {
 		}
 		devices = append(devices, d)
 	}
+	for i := range devices {
+		if w.hand != nil {
+			devices[i].Kind = gpu.KindSim
+		}
+	}
 	prov := provider.New(w.pc, devices, provider.Deps{
 		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.fit,
+		HandOver: w.hand,
 	})
 	w.prov = prov
 	streams.New(w.ph.Libp2p(), w.ph.Network().Name, streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog).Register()

@@ -81,9 +81,9 @@ func (p *Provider) freeDevices(ctx context.Context, l *leaseRun, quarantine bool
 		if r.Lease != l.id || r.State != devLeased {
 			continue // freed before
 		}
-		r.State, r.Lease = devFree, market.LeaseID{}
-		if quarantine {
-			r.State = devQuarantined
+		r.State = devQuarantined // the lease stays: its row knows how the device looked before
+		if !quarantine {
+			r.State, r.Lease = devFree, market.LeaseID{}
 		}
 		next[id] = r
 		change.Puts = append(change.Puts, store.Put{Bucket: bucketDevices, Key: id[:], Value: row(r)})

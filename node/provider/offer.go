@@ -57,6 +57,9 @@ func (p *Provider) buildOffer(seq uint64) market.Offer {
 	}
 	byClass := map[string]int{}
 	for i, d := range p.devices {
+		if p.rows[p.deviceIDs[i]].State == devQuarantined {
+			continue
+		}
 		gi, ok := byClass[d.Class]
 		if !ok {
 			gi = len(o.Groups)

@@ -73,6 +73,8 @@ type Deps struct {
 	Fit    Fitness // nil: the engine is taken as it is, for tests
 	// Recheck asks for Fit before its time: something of the engine changed. nil: never.
 	Recheck <-chan struct{}
+	// HandOver: nil: GPUs are free as soon as their job is gone, for tests.
+	HandOver HandOver
 }
 
 // Provider is the role. Use New, then Serve.
@@ -90,6 +92,7 @@ type Provider struct {
 	fitness Fitness
 	recheck <-chan struct{}
 
+	handOver  HandOver
 	devices   []gpu.Device
 	deviceIDs []market.DeviceID
 
@@ -125,7 +128,8 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 	}
 	p := &Provider{
 		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck,
-		keys: escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
+		handOver: d.HandOver,
+		keys:     escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
 		debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
@@ -146,6 +150,7 @@ func (p *Provider) Serve(ctx context.Context) error {
 	if err := p.recover(ctx); err != nil {
 		return err
 	}
+	p.learnIdle(ctx)
 	p.mu.Lock()
 	p.serving = ctx
 	p.mu.Unlock()
@@ -159,6 +164,7 @@ func (p *Provider) Serve(ctx context.Context) error {
 	p.wg.Go(func() { p.fitLoop(ctx) })
 	p.wg.Go(func() { p.chainLoop(ctx) })
 	p.wg.Go(func() { p.orphanLoop(ctx) })
+	p.wg.Go(func() { p.quarantineLoop(ctx) })
 	for {
 		select {
 		case <-ctx.Done():

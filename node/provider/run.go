@@ -13,6 +13,7 @@ import (
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
+	"github.com/gpuai/gpuai/runtime/gpu"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -38,6 +39,7 @@ type leaseRow struct {
 	InputsReady bool
 	BootID      string
 	Seen        []market.DeviceID // devices at Ready
+	Idle        []gpu.Idle        `json:",omitempty"` // how the GPUs looked before the lease
 }
 
 // leaseRun drives one lease: its actor, its job, its messages.
@@ -62,7 +64,9 @@ type leaseRun struct {
 	row    leaseRow
 	seen   job.Observed
 
-	silentSince time.Time // the engine does not answer; owned by loop
+	silentSince time.Time // the engine does not answer; owned by loop, as are lookAgain and left of the hand-over
+	lookAgain   time.Time
+	left        string
 }
 
 // engineSilent is how long the engine may not answer before the meter closes at the last proof.
@@ -91,7 +95,7 @@ func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error
 	if err != nil {
 		return nil, fmt.Errorf("seal decision: %w", err)
 	}
-	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID()}
+	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID(), Idle: p.idleOf(pr.quote.Devices)}
 	return p.runOf(row, pr)
 }
 
@@ -291,15 +295,13 @@ func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) 
 		send(market.JobSeen{BootMS: boot})
 	case job.FailedState:
 		if m.State == market.Releasing { // it never ran
-			send(market.JobGone{})
-			send(market.DevicesClear{})
+			l.released(ctx, m, send)
 			return
 		}
 		send(market.PrepFailed{Code: o.Code, Detail: o.Detail})
 	case job.Exited:
 		if m.State == market.Releasing {
-			send(market.JobGone{})
-			send(market.DevicesClear{})
+			l.released(ctx, m, send)
 			return
 		}
 		send(market.JobExited{Exit: int32(o.Exit), OOM: o.OOM, BootMS: boot, Code: o.Code, Detail: o.Detail})
@@ -307,10 +309,11 @@ func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) 
 		if m.State == market.Preparing {
 			return // it is being made
 		}
-		send(market.JobGone{})
 		if m.State == market.Releasing {
-			send(market.DevicesClear{})
+			l.released(ctx, m, send)
+			return
 		}
+		send(market.JobGone{})
 	}
 }
 

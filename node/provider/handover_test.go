@@ -1,0 +1,112 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/runtime/gpu"
+)
+
+// stuckGPU is a hand-over that finds something until the time clear; looks are when it was asked.
+type stuckGPU struct {
+	clear time.Time
+	looks []time.Time
+}
+
+func (*stuckGPU) Learn(context.Context, []string) error { return nil }
+
+func (*stuckGPU) Idle(uuids []string) (out []gpu.Idle) {
+	for _, u := range uuids {
+		out = append(out, gpu.Idle{UUID: u})
+	}
+	return out
+}
+
+func (s *stuckGPU) Left(context.Context, []gpu.Idle) (string, error) {
+	s.looks = append(s.looks, time.Now())
+	switch {
+	case len(s.looks) == 1:
+		return "", errors.New("the agent hangs")
+	case time.Now().Before(s.clear):
+		return "process 4242 is still on it", nil
+	}
+	return "", nil
+}
+
+// TestHandOver_Quarantine_IsLookedAtAgain: after 5 minutes, then each time twice as long, and sold once it is clear; also after a restart.
+func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := store.Open(filepath.Join(t.TempDir(), "d", "state.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock, err := lease.NewClock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		devices, err := gpu.Inventory(t.Context(), gpu.Config{Simulate: []string{"t4"}, PeerID: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hand := &stuckGPU{clear: time.Now().Add(30 * time.Minute)}
+		p := New(Config{Selling: true, Egress: market.EgressNone}, devices, Deps{Store: db, Clock: clock, Log: slog.New(slog.DiscardHandler), HandOver: hand, Reach: &crowd{}})
+		p.health = health{fit: true, egress: market.EgressNone}
+		id := p.deviceIDs[0]
+		bad := deviceRow{State: devQuarantined, Generation: 3}
+		if err := p.put(t.Context(), bucketDevices, id[:], row(bad)); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.loadDevices(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		listed := func() int {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(p.buildOffer(1).Groups)
+		}
+		if listed() != 1 {
+			t.Error("want the CPU slot only in the Offer")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { p.quarantineLoop(ctx) })
+		start := time.Now()
+		time.Sleep(35 * time.Minute)
+		synctest.Wait()
+		if len(hand.looks) != 2 || listed() != 1 {
+			t.Errorf("looked at %v, %d groups", hand.looks, listed())
+		}
+		time.Sleep(4 * time.Hour)
+		synctest.Wait()
+		var stored deviceRow
+		b, err := db.Get(bucketDevices, id[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unrow(b, &stored); err != nil {
+			t.Fatal(err)
+		}
+		if len(hand.looks) != 3 || listed() != 2 || stored.State != devFree || stored.Generation != 3 {
+			t.Errorf("looked at %v, %d groups, row %+v", hand.looks, listed(), stored)
+		}
+		for i, want := range []time.Duration{6 * time.Minute, 16 * time.Minute, 36 * time.Minute} { // seen at 1 min; 5, 10, 20 min later
+			if got := hand.looks[i].Sub(start); got < want || got > want+2*time.Minute {
+				t.Errorf("look %d after %v, want %v", i+1, got, want)
+			}
+		}
+		cancel()
+		wg.Wait()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
