@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +25,10 @@ type App struct {
 	config, socket      string
 	sets                []string
 	json, yes, no, mute bool
+	color, progress     string
+	timeout             time.Duration
+
+	transient bool // stderr's last line is to be erased
 }
 
 // Main runs one command line and returns the exit code.
@@ -50,13 +54,21 @@ func newRoot(a *App) *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print the API's document")
 	f.BoolVarP(&a.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.no, "no-input", false, "never ask")
-	f.BoolVarP(&a.mute, "quiet", "q", false, "no progress")
+	f.BoolVarP(&a.mute, "quiet", "q", false, "no progress, no talk")
+	f.StringVar(&a.color, "color", "auto", "auto, always or never; NO_COLOR and CLICOLOR_FORCE are obeyed")
+	f.StringVar(&a.progress, "progress", "auto", "auto (redrawn on a terminal), plain or none")
+	f.Var((*spanFlag)(&a.timeout), "timeout", "give up after, as in 90s; an order that was placed goes on")
 	for _, c := range []func(*App) *cobra.Command{
 		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd, newExecCmd, newStopCmd, newOutputsCmd,
 		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newDemoCmd, newVersionCmd, newAgentCmd, newJobFileTopic,
 	} {
 		root.AddCommand(c(a))
 	}
+	root.SetHelpCommand(newHelpCmd(a))
+	root.SetUsageTemplate(usageText)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd("completion") // cobra takes no command's name for a file's here
+	a.finish(root)
 	return root
 }
 
@@ -90,23 +102,6 @@ func (a *App) client() (*api.Client, error) {
 	return api.Dial(c.API.Socket), err
 }
 
-// say prints talk: progress, questions, what happened.
-func (a *App) say(format string, args ...any) {
-	if !a.mute {
-		fmt.Fprintf(a.err, format+"\n", args...)
-	}
-}
-
-// terminal reports whether a stream is one.
-func terminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
 // confirm asks before something costs or ends; without a terminal only --yes goes on.
 func (a *App) confirm(question string) error {
 	if a.yes {
@@ -120,8 +115,8 @@ func (a *App) confirm(question string) error {
 	if _, err := fmt.Fscanln(a.in, &answer); err != nil && answer == "" {
 		answer = "n"
 	}
-	if answer != "y" && answer != "yes" {
-		return &market.Error{Code: "not-confirmed", Kind: market.KindConflict, Op: "ask", Detail: "nothing was done"}
+	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
+		return &market.Error{Code: "not-confirmed", Kind: market.KindConflict, Op: "ask", Detail: "nothing was done", Hint: "add --yes, or answer y"}
 	}
 	return nil
 }
@@ -138,7 +133,7 @@ func (a *App) print(schema string, doc any, table func(*Table)) error {
 	}
 	t := &Table{}
 	table(t)
-	_, err := io.WriteString(a.out, t.Text(terminal(a.out)))
+	_, err := io.WriteString(a.out, t.Text(a.look(a.out)))
 	return err
 }
 
@@ -163,16 +158,6 @@ func usage(detail, hint string) error {
 	return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read command line", Detail: detail, Hint: hint}
 }
 
-// exact is cobra's argument check with our error.
-func exact(n int, what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usage(fmt.Sprintf("%s takes %s", cmd.CommandPath(), what), cmd.CommandPath()+" --help")
-		}
-		return nil
-	}
-}
-
 // exitCode ends the process with a job's own code, without a word.
 type exitCode int
 
@@ -194,21 +179,30 @@ func (a *App) exit(err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	if errors.Is(err, context.Canceled) {
-		err = &market.Error{Code: "interrupted", Kind: market.KindConflict, Err: err}
-	}
-	if market.CodeOf(err) == "" && strings.HasPrefix(err.Error(), "unknown command") {
-		err = usage(err.Error(), "gpuai --help")
+	switch {
+	case errors.Is(err, context.Canceled):
+		err = &market.Error{Code: "interrupted", Kind: market.KindConflict, Err: err, Hint: "gpuai ps"}
+	case errors.Is(err, context.DeadlineExceeded) && market.CodeOf(err) == "":
+		late := &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "wait", Detail: fmt.Sprintf("not done within --timeout %s; what the node had begun goes on", a.timeout), Hint: "gpuai ps"}
+		if at := (attached{}); errors.As(err, &at) {
+			err = attached{late}
+		} else {
+			err = late
+		}
 	}
 	p := api.ProblemOf(err)
 	if p.Code == "internal" { // the text that the API keeps to itself: here it is our own
 		p.Why, p.Fix = err.Error(), nil
 	}
+	if p.Code != "internal" && len(p.Fix) == 0 {
+		p.Fix = []api.Fix{{Command: "gpuai help " + p.Code}}
+	}
+	a.erase()
 	if a.json {
 		b, _ := json.Marshal(p) // strings and numbers only
 		fmt.Fprintln(a.err, string(b))
 	} else {
-		fmt.Fprintf(a.err, "error[%s]: %s\n", p.Code, p.Title)
+		fmt.Fprintf(a.err, "%s: %s\n", a.paint(a.err, red, "error["+p.Code+"]"), p.Title)
 		if p.Why != "" {
 			fmt.Fprintf(a.err, "  why: %s\n", strings.ReplaceAll(clean(p.Why), "\n", "\n       "))
 		}

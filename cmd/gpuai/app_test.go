@@ -264,6 +264,18 @@ func TestExitCodes(t *testing.T) {
 		says string
 	}{
 		{b, "frobnicate", 2, "error[bad-usage]"},
+		{b, "runn", 2, "did you mean run?"},
+		{b, "channel frob", 2, "frob is no command of gpuai channel"},
+		{b, "help frobnicate", 3, "no command, topic or code"},
+		{b, "help no-offer-fits", 0, ""},
+		{b, "config set", 2, "error[bad-usage]"},
+		{b, "provider price", 2, "error[bad-usage]"},
+		{b, "wallet withdraw", 2, "error[bad-usage]"},
+		{b, "wallet airdrop 1 2", 2, "error[bad-usage]"},
+		{b, "completion fish extra", 2, "error[bad-usage]"},
+		{b, "--color blue status", 2, "--color blue"},
+		{b, "--progress loud status", 2, "--progress loud"},
+		{b, "--timeout 3 status", 2, "no span of time"},
 		{b, "run --no-such-flag x", 2, "error[bad-usage]"},
 		{b, "run", 2, "an image or a job file"},
 		{b, "run -y alpine", 2, "no cap"},
@@ -427,10 +439,10 @@ func TestTable_AlignsForPeopleOnly(t *testing.T) {
 	tab.Head("A", "LONGER")
 	tab.Row("größe", "x")
 	tab.Row("b", "y")
-	if got := tab.Text(true); got != "A      LONGER\ngröße  x\nb      y\n" {
+	if got := tab.Text(Look{Aligned: true}); got != "A      LONGER\ngröße  x\nb      y\n" {
 		t.Errorf("%q", got)
 	}
-	if got := tab.Text(false); got != "größe\tx\nb\ty\n" {
+	if got := tab.Text(Look{}); got != "größe\tx\nb\ty\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -27,17 +28,23 @@ func (t *Table) Row(cells ...string) {
 	t.rows = append(t.rows, row)
 }
 
+// Look is how a table appears: Aligned for people, else separated by tabs, uncut, without head. Width 0: as wide as it is.
+type Look struct {
+	Aligned, Colour bool
+	Width           int
+}
+
 // Text renders the table.
-func (t *Table) Text(human bool) string {
+func (t *Table) Text(l Look) string {
 	var b strings.Builder
-	if !human {
+	if !l.Aligned {
 		for _, r := range t.rows {
 			b.WriteString(strings.Join(r, "\t") + "\n")
 		}
 		return b.String()
 	}
 	rows := t.rows
-	if t.head != nil {
+	if t.head != nil && len(rows) > 0 {
 		rows = append([][]string{t.head}, rows...)
 	}
 	var width []int
@@ -49,7 +56,7 @@ func (t *Table) Text(human bool) string {
 			width[i] = max(width[i], utf8.RuneCountInString(c))
 		}
 	}
-	for _, r := range rows {
+	for n, r := range rows {
 		var line strings.Builder
 		for i, c := range r {
 			line.WriteString(c)
@@ -57,9 +64,24 @@ func (t *Table) Text(human bool) string {
 				line.WriteString(strings.Repeat(" ", width[i]-utf8.RuneCountInString(c)+2))
 			}
 		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		text := strings.TrimRight(line.String(), " ")
+		if l.Width > 0 && t.head != nil { // pairs of name and value are whole: people copy them
+			text = cutTo(text, l.Width)
+		}
+		if n == 0 && t.head != nil && l.Colour {
+			text = "\x1b[" + bold + "m" + text + "\x1b[0m"
+		}
+		b.WriteString(text + "\n")
 	}
 	return b.String()
+}
+
+// cutTo shortens text to n characters; the last one then says so.
+func cutTo(text string, n int) string {
+	if utf8.RuneCountInString(text) <= n {
+		return text
+	}
+	return string([]rune(text)[:max(n-1, 0)]) + "…"
 }
 
 // clean drops what a peer's text could do to a terminal: control bytes, escapes, bidirectional marks.
@@ -77,16 +99,21 @@ func clean(s string) string {
 	}, s)
 }
 
-// span writes a duration for people: "1 h 24 min", "12 s".
+// span writes a duration for people: "1h 24m", "12s", "0.26s".
 func span(d time.Duration) string {
-	d = d.Round(time.Second)
 	switch {
+	case d < 0:
+		return "-" + span(-d)
+	case d < time.Second:
+		return fmt.Sprintf("%.2fs", d.Seconds())
 	case d < time.Minute:
-		return d.String()
+		return d.Round(time.Second).String()
 	case d < time.Hour:
-		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+		d = d.Round(time.Second)
+		return strings.TrimSuffix(fmt.Sprintf("%dm %ds", d/time.Minute, d%time.Minute/time.Second), " 0s")
 	}
-	return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	d = d.Round(time.Minute)
+	return strings.TrimSuffix(fmt.Sprintf("%dh %dm", d/time.Hour, d%time.Hour/time.Minute), " 0m")
 }
 
 func ago(t time.Time) string {

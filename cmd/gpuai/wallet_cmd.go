@@ -52,7 +52,7 @@ func walletTable(t *Table, w api.Wallet) {
 
 func newAirdrop(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "airdrop [SOL]", Short: "Get test money, on localnet and devnet only", Args: cobra.MaximumNArgs(1),
+		Use: "airdrop [SOL]", Short: "Get test money, on localnet and devnet only", Args: between(0, 1, "at most an amount of SOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			amount := market.Amount(market.LamportsSOL)
 			if len(args) == 1 {
@@ -77,7 +77,7 @@ func newAirdrop(a *App) *cobra.Command {
 
 func newWithdraw(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "withdraw ADDRESS [SOL]", Short: "Send what is free to an address", Args: cobra.RangeArgs(1, 2),
+		Use: "withdraw ADDRESS [SOL]", Short: "Send what is free to an address", Args: between(1, 2, "an address and, if not all, an amount of SOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := market.ParseAddress(args[0]); err != nil {
 				return usage(args[0]+" is no Solana address", "gpuai wallet withdraw --help")
