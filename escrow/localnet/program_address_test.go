@@ -35,6 +35,21 @@ func TestOpen_ReadOnlyPayer_Refused(t *testing.T) {
 	c.refused(escrow.CodeNotWritable, one(d.relay, d.payer), x) // the relay pays the fee: a fee payer is always writable
 }
 
+// The last slot of the window still opens; the first one after it does not (TestReopen_NeverSameAddress).
+func TestOpen_LastSlotOfWindow(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	d := c.plan(1_000_000)
+	c.must(nil, "test_warp", d.terms.OpenSlot+escrow.ReopenWindow-c.slot())
+	late := *d
+	late.terms.OpenSlot--
+	c.place(&late)
+	c.refused(escrow.CodeSlotWindow, one(d.payer), c.open(&late)) // this refusal is a slot too
+	d.terms.OpenSlot++
+	c.place(d)
+	c.ok(one(d.payer), c.open(d))
+}
+
 // The address binds every term that a voucher does not name: other terms, other address, and the old address refuses them.
 func TestOpen_OtherTermsAtTheAddress_Refused(t *testing.T) {
 	t.Parallel()
@@ -85,6 +100,8 @@ func TestArithmetic_ImpossibleStates_PayNothing(t *testing.T) {
 	}
 	with(24, 400_001) // paid over settled
 	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayee(d))
+	with(24, math.MaxUint64) // so far over that the difference wraps around to what the Channel holds
+	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayee(d))
 	sealed := func(settled, refunded uint64) {
 		bent := append([]byte(nil), b...)
 		bent[escrow.OffStatus] = byte(escrow.StatusSealed)
@@ -95,6 +112,10 @@ func TestArithmetic_ImpossibleStates_PayNothing(t *testing.T) {
 	sealed(400_000, 600_001) // refunded over the rest
 	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayer(d))
 	sealed(1_000_001, 0) // settled over the deposit: the rest would be nearly 2^64
+	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayer(d))
+	sealed(1_000_000, math.MaxUint64) // both wrap around to a sum that the Channel holds
+	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayer(d))
+	sealed(1_000_001, math.MaxUint64-1)
 	c.refused(escrow.CodeOverflow, one(d.relay), c.payPayer(d))
 	// A destination that cannot hold more lamports.
 	with(24, 0)

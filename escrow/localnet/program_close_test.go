@@ -144,6 +144,16 @@ func TestLegs_Independent(t *testing.T) {
 	if got := c.balance(pub(d.payee)); got != 891_880 {
 		t.Errorf("payee holds %d", got)
 	}
+	// An address without lamports that gets the rent minimum at once is no special case.
+	g := c.plan(1_000_000)
+	g.payee = keyOf("another address without lamports")
+	g.terms.Payee = pub(g.payee)
+	c.place(g)
+	c.ok(one(g.payer), c.open(g))
+	c.ok(one(g.relay), g.voucherIx(890_880), c.claim(g))
+	if got := c.balance(pub(g.payee)); got != 890_880 {
+		t.Errorf("a new payee holds %d", got)
+	}
 	// A foreign payer_dest is refused; the owner of the money does not sign.
 	e := c.opened(1_000_000)
 	c.ok(one(e.payer), e.releaseMsg(1_000, time.Now().Unix()+600), c.releaseIx(e, pub(e.payer)))

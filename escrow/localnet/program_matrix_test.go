@@ -84,6 +84,11 @@ func TestProgram_Matrix(t *testing.T) {
 // form: counts, lengths, tags, an account twice.
 func (m *matrix) form(k cell) {
 	m.refuses(k, "count-more", escrow.CodeAccountCount, func(x *ix) { x.metas = append(x.metas, meta{key: addr{9}}) })
+	m.refuses(k, "count-five", escrow.CodeAccountCount, func(x *ix) { // the fifth account must not be read as the data behind the fourth
+		for i := byte(len(x.metas)); i < 5; i++ {
+			x.metas = append(x.metas, meta{key: addr{1, i}})
+		}
+	})
 	m.refuses(k, "count-less", escrow.CodeAccountCount, func(x *ix) { x.metas = x.metas[:len(x.metas)-1] })
 	m.refuses(k, "data-longer", escrow.CodeBadInstruction, func(x *ix) { x.data = append(x.data, 0) })
 	m.refuses(k, "data-empty", escrow.CodeBadInstruction, func(x *ix) { x.data = nil })

@@ -63,7 +63,7 @@ pub unsafe fn pay(from: Acc, to: Acc, field: *const u8, amount: u64) -> Result<(
 #[inline(always)]
 pub unsafe fn pay_payee(channel: Acc, d: *mut u8, to: Acc) -> Result<u64, u64> {
     let (settled, paid) = (get(d, SETTLED), get(d, PAID));
-    if settled < paid { return Err(OVERFLOW); }
+    if settled < paid { return Err(OVERFLOW); } // guard:paid
     set(d, PAID, settled); // the watermark before the money
     pay(channel, to, d.add(PAYEE_DEST), settled - paid)?;
     Ok(settled - paid)

@@ -19,7 +19,7 @@ pub unsafe fn open(program: *const u8, x: *const u8, accounts: [Acc; 4]) -> Resu
     // A keypair that signs would satisfy System without the seeds below: the address would stand for no terms and could live twice.
     if channel.signer() { return Err(BAD_ACCOUNT); } // guard:channel-signer
     if !zero32(system.key()) { return Err(BAD_PROGRAM); } // guard:system
-    if eq32(payer.key(), payee.key()) { return Err(SELF_PAY); }
+    if eq32(payer.key(), payee.key()) { return Err(SELF_PAY); } // R2 refuses it first: one key is one account
     if deposit == 0 { return Err(ZERO_AMOUNT); }
     if delay < 600 || delay > 604_800 { return Err(CLOSE_DELAY_RANGE); } // guard:close-delay
     let (slot, now) = clock();
@@ -31,6 +31,7 @@ pub unsafe fn open(program: *const u8, x: *const u8, accounts: [Acc; 4]) -> Resu
     let have = channel.lamports();
     let add = if have >= need { 0 } else { need - have }; // a stranger's prefund only lowers what the payer pays
     create(program, x, accounts, add)?;
+    // System did it or the call failed; looked at again because all that follows rests on it.
     if channel.len() != LEN || !eq32(channel.owner(), program) || channel.lamports() < need { return Err(BAD_ACCOUNT); }
 
     let d = channel.data();

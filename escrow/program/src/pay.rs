@@ -17,9 +17,10 @@ pub unsafe fn payee(program: *const u8, channel: Acc, payee_dest: Acc) -> Result
 pub unsafe fn payer(program: *const u8, channel: Acc, payer_dest: Acc) -> Result<(), u64> {
     let d = load(program, channel)?;
     if *d.add(STATUS) != SEALED { return Err(BAD_STATUS); } // guard:sealed
-    let rest = get(d, DEPOSIT).wrapping_sub(get(d, SETTLED));
-    let due = rest.wrapping_sub(get(d, REFUNDED));
-    if due > rest { return Err(OVERFLOW); }
+    let (deposit, settled, refunded) = (get(d, DEPOSIT), get(d, SETTLED), get(d, REFUNDED));
+    if settled > deposit || refunded > deposit - settled { return Err(OVERFLOW); } // guard:rest
+    let rest = deposit - settled;
+    let due = rest - refunded;
     set(d, REFUNDED, rest);
     pay(channel, payer_dest, d.add(PAYER_DEST), due)?;
     event(9, channel.key(), due, rest);
