@@ -48,9 +48,10 @@ type channel struct {
 	avoid bool
 	// loaded: read from the store at this start, not used yet
 	loaded bool
-	told   atomic.Bool // its orders know what it paid
-	left   atomic.Bool // no order wants it, it is being closed
-	saved  []byte      // the row as it is on disk
+	told   atomic.Bool  // its orders know what it paid
+	left   atomic.Bool  // no order wants it, it is being closed
+	saved  []byte       // the row as it is on disk
+	phase  escrow.Phase // the same: what events told last
 }
 
 // saveChannel makes the row durable, if it differs from what is on disk: most looks at the chain see nothing new. Caller holds ch.mu.
@@ -59,10 +60,10 @@ func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
 	if bytes.Equal(b, ch.saved) {
 		return nil
 	}
-	if err := c.put(ctx, bucketChannels, ch.id[:], b); err != nil {
+	if err := c.put(ctx, bucketChannels, ch.id[:], b, channelHappened(ch, c.now())...); err != nil {
 		return err
 	}
-	ch.saved = b
+	ch.saved, ch.phase = b, ch.row.Account.Phase
 	return nil
 }
 

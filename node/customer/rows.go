@@ -21,8 +21,8 @@ const (
 
 func row(v any) []byte { return store.Row(v) }
 
-func (c *Customer) put(ctx context.Context, bucket string, key, value []byte) error {
-	return c.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: bucket, Key: key, Value: value}}})
+func (c *Customer) put(ctx context.Context, bucket string, key, value []byte, events ...store.Event) error {
+	return c.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: bucket, Key: key, Value: value}}, Events: events})
 }
 
 // load reads channels and orders, and goes on with those that are not over.
@@ -38,7 +38,7 @@ func (c *Customer) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ch.key = key
+		ch.key, ch.phase = key, ch.row.Account.Phase
 		c.channels[ch.id] = ch
 		return nil
 	})

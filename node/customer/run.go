@@ -53,6 +53,7 @@ type orderRow struct {
 	Attempts   int // leases that were refused
 	// RefundLater: the order is over, but its channel goes on: kept, used by another job, or closing until its deadline.
 	RefundLater bool
+	Events      int // that the lease has left in the store
 }
 
 // Step is one line of progress, for people.
@@ -93,7 +94,7 @@ func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error)
 	}
 	c.runs[id], c.order = run, append(c.order, id) // entered first: two calls at once are one order too
 	c.mu.Unlock()
-	if err := c.put(context.WithoutCancel(ctx), bucketOrders, id[:], row(run.row)); err != nil {
+	if err := c.put(context.WithoutCancel(ctx), bucketOrders, id[:], row(run.row), happened(&orderRow{}, &run.row, c.now())...); err != nil {
 		return id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
 	}
 	c.start <- run
@@ -105,11 +106,13 @@ func (r *orderRun) update(ctx context.Context, f func(*orderRow)) error {
 	r.saving.Lock()
 	defer r.saving.Unlock()
 	r.mu.Lock()
+	old := r.row
 	f(&r.row)
+	events := happened(&old, &r.row, r.c.now())
 	b := row(r.row)
 	id := r.row.ID
 	r.mu.Unlock()
-	err := r.c.put(context.WithoutCancel(ctx), bucketOrders, id[:], b)
+	err := r.c.put(context.WithoutCancel(ctx), bucketOrders, id[:], b, events...)
 	r.wake()
 	return err
 }

@@ -288,6 +288,7 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	change.Puts = append(change.Puts,
 		store.Put{Bucket: bucketLeases, Key: pr.id[:], Value: row(l.saved())},
 		store.Put{Bucket: bucketChannels, Key: ch.id[:], Value: row(crow)})
+	change.Events = l.accepted()
 	if err := p.db.Commit(ctx, change); err != nil {
 		return fmt.Errorf("commit lease: %w", err)
 	}

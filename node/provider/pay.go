@@ -202,7 +202,7 @@ func (p *Provider) release(ctx context.Context, ch *channel) ([114]byte, error) 
 	}
 	crow := ch.row
 	crow.Account, crow.Release = account, rel.Wire()
-	if err := p.put(ctx, bucketChannels, ch.id[:], row(crow)); err != nil {
+	if err := p.put(ctx, bucketChannels, ch.id[:], row(crow), p.released(ch.id, account)); err != nil {
 		return [114]byte{}, fmt.Errorf("store release: %w", err)
 	}
 	ch.row = crow
@@ -260,7 +260,7 @@ func (p *Provider) remember(ctx context.Context, l *leaseRun, sum market.Amount)
 		d = debt{Lease: l.id, Customer: l.customer, Payer: l.order.Payer, Until: p.now().Add(debtLife)}
 	}
 	d.Sum = sum
-	if err := p.put(ctx, bucketDebts, l.id[:], row(d)); err != nil {
+	if err := p.put(ctx, bucketDebts, l.id[:], row(d), p.unpaid(l.id, sum)); err != nil {
 		return fmt.Errorf("store debt: %w", err)
 	}
 	p.debts[l.id] = d

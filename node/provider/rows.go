@@ -19,8 +19,8 @@ const (
 func row(v any) []byte            { return store.Row(v) }
 func unrow(b []byte, v any) error { return store.Unrow(b, v) }
 
-func (p *Provider) put(ctx context.Context, bucket string, key, value []byte) error {
-	return p.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: bucket, Key: key, Value: value}}})
+func (p *Provider) put(ctx context.Context, bucket string, key, value []byte, events ...store.Event) error {
+	return p.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: bucket, Key: key, Value: value}}, Events: events})
 }
 
 func (p *Provider) del(ctx context.Context, bucket string, key []byte) error {

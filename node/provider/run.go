@@ -39,6 +39,7 @@ type leaseRow struct {
 	InputsReady bool
 	BootID      string
 	Seen        []market.DeviceID // devices at Ready
+	Events      int               // that the lease has left in the store
 	Idle        []gpu.Idle        `json:",omitempty"` // how the GPUs looked before the lease
 }
 
@@ -126,6 +127,7 @@ func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.
 	l.saving.Lock()
 	defer l.saving.Unlock()
 	l.mu.Lock()
+	events := lease.Events(l.row.Lease.State, m, &l.row.Events, l.p.now())
 	l.row.Lease, l.row.InputsReady = m, l.inputsReady.Load()
 	for _, e := range effects {
 		if r, ok := e.(market.SendReceipt); ok {
@@ -142,7 +144,7 @@ func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.
 	if err := l.p.owe(ctx, l, m.Owed()); err != nil {
 		return err
 	}
-	return l.p.put(ctx, bucketLeases, l.id[:], row(r))
+	return l.p.put(ctx, bucketLeases, l.id[:], row(r), events...)
 }
 
 // update changes the row under its lock and stores it.

@@ -1,0 +1,54 @@
+package customer
+
+import (
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/store"
+)
+
+// happened are the events that belong into the commit which takes an order's row from old to now.
+func happened(old *orderRow, now *orderRow, at time.Time) (out []store.Event) {
+	if old.Standing != now.Standing || old.Finished != now.Finished {
+		e := store.Event{At: at, Topic: "order", ID: now.ID.String(), State: now.Standing, Cause: now.Code}
+		if e.Cause == "" {
+			e.Cause = now.Standing
+		}
+		e.Money = now.Standing == StandingEnded || now.Standing == StandingFailed || now.Finished
+		if now.Finished {
+			e.Amounts = map[string]market.Amount{"paid": now.Paid, "returned": now.Returned}
+		}
+		if old.Standing == now.Standing {
+			e.Cause = "settled"
+		}
+		out = append(out, e)
+	}
+	if now.Lease == nil {
+		return out
+	}
+	var was market.LeaseState
+	if old.Lease != nil && old.Lease.ID == now.Lease.ID {
+		was = old.Lease.State
+	} else {
+		now.Events = 0
+	}
+	return append(out, lease.Events(was, *now.Lease, &now.Events, at)...)
+}
+
+// channelHappened is the event of a channel whose phase changed.
+func channelHappened(ch *channel, at time.Time) []store.Event {
+	if ch.row.Account.Phase == ch.phase {
+		return nil
+	}
+	a := ch.row.Account
+	paid := a.PaidSum()
+	if a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone {
+		paid = ch.row.Paid // what the ledger paid out: less than was signed, if that was ahead of the meter
+	}
+	return []store.Event{{
+		At: at, Topic: "channel", ID: ch.id.String(), Cause: a.Phase.String(), Money: true,
+		Amounts: map[string]market.Amount{"deposit": a.Seen, "paid": paid, "returned": ch.row.Returned},
+	}}
+}
