@@ -34,6 +34,7 @@ type Backend struct {
 	images  *spec.Resolver
 
 	settings config.Options // where the settings came from
+	changing sync.Mutex     // one change of settings at a time, up to its effect
 	watch    *health.Watch
 
 	mu      sync.Mutex
@@ -193,10 +194,10 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 	v := p.View()
 	out := api.Provider{
 		Schema: "gpuai.provider/v1", Selling: v.Selling, Payout: v.Payout.String(), FeePayer: v.FeePayer.String(), Leases: v.Live,
-		Earned: api.SOL(v.Earned), Devices: []api.Device{}, Rate: b.rateDoc(b.p.cfg.Provider.Rate), Rates: map[string]api.Money{},
+		Earned: api.SOL(v.Earned), Devices: []api.Device{}, Rate: api.RateSOL(v.Policy.Rate), Rates: map[string]api.Money{},
 	}
-	for class, text := range b.p.cfg.Provider.Rates {
-		out.Rates[class] = b.rateDoc(text)
+	for class, r := range v.Policy.Rates {
+		out.Rates[class] = api.RateSOL(r)
 	}
 	if out.Why = v.Why; !v.Selling && out.Why == "" {
 		out.Why = "paused"

@@ -13,11 +13,6 @@ import (
 	"github.com/gpuai/gpuai/node/config"
 )
 
-// hotKeys take effect while the node runs; all others wait for its next start.
-var hotKeys = []string{
-	"customer.max_total", "customer.keep_channel", "customer.away", // the command line reads these for each order
-}
-
 // Config implements api.Backend: the settings as the node would read them now.
 func (b *Backend) Config(context.Context) (api.Settings, error) {
 	l, err := config.Load(b.settings)
@@ -26,7 +21,7 @@ func (b *Backend) Config(context.Context) (api.Settings, error) {
 	}
 	out := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{}, Restart: []string{}}
 	for _, k := range config.Keys() {
-		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: masked(k.Text(&l.Config)), From: l.Origin[k.Name], Hot: slices.Contains(hotKeys, k.Name)})
+		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: masked(k.Text(&l.Config)), From: l.Origin[k.Name], Hot: k.Hot})
 	}
 	return out, nil
 }
@@ -46,16 +41,23 @@ func masked(value string) string {
 	return strings.Join(parts, ",")
 }
 
-// PatchConfig implements api.Backend. Errors: config-invalid, naming keys but no value.
-func (b *Backend) PatchConfig(_ context.Context, p api.SettingsPatch) (restart []string, err error) {
-	known := map[string]bool{}
+// PatchConfig implements api.Backend: what is hot takes effect before it returns. Errors: config-invalid, naming keys but no value.
+func (b *Backend) PatchConfig(ctx context.Context, p api.SettingsPatch) (restart []string, err error) {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	hot := map[string]bool{}
 	for _, k := range config.Keys() {
-		known[k.Name] = true
+		hot[k.Name] = k.Hot
 	}
 	names := slices.Sorted(maps.Keys(p.Set))
+	restart = []string{}
 	for _, name := range names {
-		if !known[name] {
+		now, known := hot[name]
+		if !known {
 			return nil, invalidSetting("there is no such key")
+		}
+		if !now {
+			restart = append(restart, name)
 		}
 	}
 	if _, err := config.Set(b.settings, p.Set); err != nil {
@@ -64,32 +66,38 @@ func (b *Backend) PatchConfig(_ context.Context, p api.SettingsPatch) (restart [
 		}
 		return nil, invalidSetting("a value is not valid for " + strings.Join(names, ", "))
 	}
-	restart = []string{}
-	for _, name := range names {
-		if !slices.Contains(hotKeys, name) {
-			restart = append(restart, name)
-		}
+	b.security(ctx, strings.Join(names, ","), "config-changed")
+	return restart, b.apply(names)
+}
+
+// apply gives the roles what is hot among the changed keys, as the node would read it now: a flag or the environment still goes before the
+// file. The command line reads the customer's keys for each order.
+func (b *Backend) apply(names []string) error {
+	if b.p.prov == nil {
+		return nil
 	}
-	return restart, nil
+	l, err := config.Load(b.settings)
+	if err != nil {
+		return err
+	}
+	pol, err := policyOf(l.Config)
+	if err != nil {
+		return err
+	}
+	b.p.prov.SetPolicy(pol)
+	if slices.Contains(names, "provider.sell") {
+		b.p.prov.SetSelling(l.Provider.Sell)
+	}
+	return nil
 }
 
 func invalidSetting(detail string) error {
 	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "change config", Detail: detail, Hint: "gpuai config show"}
 }
 
-// rateDoc is a rate of the settings, which were checked at the start.
-func (b *Backend) rateDoc(text string) api.Money {
-	r, err := market.ParseRateSOL(text)
-	if err != nil {
-		return api.RateSOL(0)
-	}
-	return api.RateSOL(r)
-}
-
 // PatchProvider implements api.Backend: rates go to the settings, so that they outlive the node.
-func (b *Backend) PatchProvider(ctx context.Context, p api.ProviderPatch) error {
-	prov, err := b.provider()
-	if err != nil {
+func (b *Backend) PatchProvider(ctx context.Context, p api.ProviderPatch) (err error) {
+	if _, err = b.provider(); err != nil {
 		return err
 	}
 	set := map[string]string{}
@@ -118,9 +126,9 @@ func (b *Backend) PatchProvider(ctx context.Context, p api.ProviderPatch) error 
 		}
 	}
 	if p.Selling != nil {
-		prov.SetSelling(*p.Selling)
+		_, err = b.ProviderSell(ctx, *p.Selling)
 	}
-	return nil
+	return err
 }
 
 func rateText(m api.Money) (string, error) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -36,6 +37,31 @@ type fakeNode struct {
 	stopped  []bool
 	withdraw string
 	settleIn int // looks at the order until its channel is settled
+	settings config.Options
+	patched  []map[string]string
+}
+
+func (f *fakeNode) Config(context.Context) (api.Settings, error) {
+	l, err := config.Load(f.settings)
+	out := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{}}
+	for _, k := range config.Keys() {
+		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name], Hot: k.Hot})
+	}
+	return out, err
+}
+
+// PatchConfig writes as a node does; what is not hot waits for a restart.
+func (f *fakeNode) PatchConfig(_ context.Context, p api.SettingsPatch) (restart []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.patched = append(f.patched, p.Set)
+	for _, k := range config.Keys() {
+		if _, set := p.Set[k.Name]; set && !k.Hot {
+			restart = append(restart, k.Name)
+		}
+	}
+	_, err = config.Set(f.settings, p.Set)
+	return restart, err
 }
 
 func (f *fakeNode) Status(context.Context) (api.Status, error) {
@@ -127,6 +153,7 @@ func newBed(t *testing.T) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{t: t, node: &fakeNode{plan: api.Plan{Feasible: true, Candidates: []api.Candidate{{Provider: "12D3KooWcheapone", Class: "rtx-4090", Rate: api.RateSOL(2_400_000)}}}}, dir: dir, socket: filepath.Join(dir, "api.sock")}
+	b.node.settings = config.Options{Env: []string{"HOME=" + dir}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -379,6 +406,37 @@ func TestProvider_SetupWritesSettings(t *testing.T) {
 		if _, out, _ := b.run("", "config", "get", key); out != want+"\n" {
 			t.Errorf("%s = %q, want %q", key, out, want)
 		}
+	}
+}
+
+// TestConfigSet_ThroughTheNode_SaysWhatIsInEffect: a running node of the same file is told; one of another file, or none, is not, and the
+// command says so. A wrong value is explained and reaches no node.
+func TestConfigSet_ThroughTheNode_SaysWhatIsInEffect(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	code, _, errOut := b.run("", "config", "set", "provider.deny_images=evil/x", "provider.hold=3m")
+	if code != 0 || len(b.node.patched) != 1 || !strings.Contains(errOut, "provider.deny_images: in effect") || !strings.Contains(errOut, "provider.hold: restart needed") {
+		t.Errorf("%d, told %d times: %s", code, len(b.node.patched), errOut)
+	}
+	if code, _, errOut := b.run("", "config", "set", "limits.payer_starts=often"); code != 2 || !strings.Contains(errOut, "often") || len(b.node.patched) != 1 {
+		t.Errorf("%d: %s", code, errOut)
+	}
+	b.node.settings.Flags = map[string]string{"limits.payer_devices": "1"}
+	if code, _, errOut := b.run("", "config", "set", "limits.payer_devices=2"); code != 0 || !strings.Contains(errOut, "started with another value (flag)") {
+		t.Errorf("%d: %s", code, errOut)
+	}
+	other := filepath.Join(b.dir, "other.toml")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := b.run("", "--config", other, "config", "set", "limits.payer_devices=3"); code != 0 || len(b.node.patched) != 2 || !strings.Contains(errOut, "the running node reads "+filepath.Join(b.dir, ".config", "gpuai", "config.toml")) {
+		t.Errorf("%d: %s", code, errOut)
+	}
+	if text, err := os.ReadFile(other); err != nil || string(text) != "[limits]\npayer_devices = 3\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if code, _, errOut := b.run("", "--socket", filepath.Join(b.dir, "none.sock"), "config", "set", "limits.payer_devices=4"); code != 0 || strings.Contains(errOut, "in effect") || len(b.node.patched) != 2 {
+		t.Errorf("%d: %s", code, errOut)
 	}
 }
 

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/config"
 )
 
@@ -42,7 +45,7 @@ func newConfigCmd(a *App) *cobra.Command {
 			}
 			return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read config", Detail: args[0] + " is no key", Hint: "gpuai config show"}
 		}},
-		&cobra.Command{Use: "set KEY=VALUE...", Short: "Change settings in the file; a running node takes them at its next start", Args: cobra.MinimumNArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+		&cobra.Command{Use: "set KEY=VALUE...", Short: "Change settings in the file, and in a running node where that needs no restart", Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 			values := map[string]string{}
 			for _, s := range args {
 				key, value, ok := strings.Cut(s, "=")
@@ -51,7 +54,7 @@ func newConfigCmd(a *App) *cobra.Command {
 				}
 				values[key] = value
 			}
-			return a.set(values)
+			return a.set(cmd.Context(), values)
 		}},
 		&cobra.Command{Use: "check", Short: "Say what is wrong with the settings", Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
 			l, err := a.load()
@@ -68,14 +71,52 @@ func newConfigCmd(a *App) *cobra.Command {
 	return cmd
 }
 
-func (a *App) set(values map[string]string) error {
+// set changes settings through the node if one runs and reads the same file, so that what can take effect at once does; else in the file only.
+func (a *App) set(ctx context.Context, values map[string]string) error {
 	o, err := a.options()
 	if err != nil {
 		return err
 	}
-	path, err := config.Set(o, values)
-	if err == nil {
-		a.say("written to %s; a running node takes it at its next start", path)
+	if err := config.Check(o, values); err != nil {
+		return err // it says more than the node does, which repeats no value
 	}
-	return err
+	path, named := config.Path(o)
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	running, err := c.Config(ctx)
+	switch {
+	case market.CodeOf(err) == "node-unreachable":
+		if path, err = config.Set(o, values); err == nil {
+			a.say("written to %s", path)
+		}
+		return err
+	case err != nil:
+		return err
+	case running.File != path && (running.File != "" || named):
+		if path, err = config.Set(o, values); err == nil {
+			a.say("written to %s; the running node reads %s", path, or(running.File, "no file"))
+		}
+		return err
+	}
+	restart, err := c.PatchConfig(ctx, api.SettingsPatch{Set: values})
+	if err != nil {
+		return err
+	}
+	if running, err = c.Config(ctx); err != nil {
+		return err
+	}
+	a.say("written to %s", running.File)
+	for _, s := range running.Settings {
+		switch _, set := values[s.Key]; {
+		case set && s.From != "file":
+			a.say("%s: the node was started with another value (%s), which goes before the file", s.Key, s.From)
+		case set && slices.Contains(restart, s.Key):
+			a.say("%s: restart needed: gpuai node stop, then gpuai node start", s.Key)
+		case set:
+			a.say("%s: in effect", s.Key)
+		}
+	}
+	return nil
 }

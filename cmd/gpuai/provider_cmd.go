@@ -82,13 +82,13 @@ func newLeases(a *App) *cobra.Command {
 func newPrice(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "price [MODEL] RATE", Short: "Set the rate in SOL per device and hour", Args: cobra.RangeArgs(1, 2), Example: "  gpuai provider price 0.0024/h\n  gpuai provider price rtx-4090 0.003/h",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			rate := args[len(args)-1]
 			if r, err := market.ParseRateSOL(rate); err != nil || r == 0 {
 				return usage(rate+" is no rate", "gpuai provider price 0.0024/h")
 			}
 			if len(args) == 1 {
-				return a.set(map[string]string{"provider.rate": rate})
+				return a.set(cmd.Context(), map[string]string{"provider.rate": rate})
 			}
 			l, err := a.load()
 			if err != nil {
@@ -100,7 +100,7 @@ func newPrice(a *App) *cobra.Command {
 					pairs = append(pairs, class+"="+old)
 				}
 			}
-			return a.set(map[string]string{"provider.rates": strings.Join(pairs, ",")})
+			return a.set(cmd.Context(), map[string]string{"provider.rates": strings.Join(pairs, ",")})
 		},
 	}
 }
@@ -110,7 +110,7 @@ func newSetup(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Say where to be paid and how much; writes the settings", Args: exact(0, "no arguments"),
 		Example: "  gpuai provider setup\n  gpuai provider setup --payout ADDRESS --rate 0.0024/h -y",
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			in := bufio.NewReader(a.in)
 			for _, q := range []struct {
 				text  string
@@ -136,7 +136,7 @@ func newSetup(a *App) *cobra.Command {
 			if !strings.Contains(roles, "provider") {
 				roles = strings.TrimPrefix(roles+",provider", ",")
 			}
-			if err := a.set(map[string]string{"provider.payout": payout, "provider.rate": rate, "node.roles": roles}); err != nil {
+			if err := a.set(cmd.Context(), map[string]string{"provider.payout": payout, "provider.rate": rate, "node.roles": roles}); err != nil {
 				return err
 			}
 			a.say("next: gpuai doctor, then gpuai node start")

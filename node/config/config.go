@@ -51,19 +51,19 @@ type Wallet struct {
 
 // Customer holds defaults of orders.
 type Customer struct {
-	MaxTotal    Money    `toml:"max_total" default:"0 SOL" help:"cap of an order that names none; 0 = it must name one"`
-	KeepChannel bool     `toml:"keep_channel" help:"leave the channel open for the next order"`
-	Away        Duration `toml:"away" default:"15m" help:"signed ahead per lease, so that a job outlives a sleeping computer; 0s = off"`
+	MaxTotal    Money    `toml:"max_total" default:"0 SOL" hot:"yes" help:"cap of an order that names none; 0 = it must name one"`
+	KeepChannel bool     `toml:"keep_channel" hot:"yes" help:"leave the channel open for the next order"`
+	Away        Duration `toml:"away" default:"15m" hot:"yes" help:"signed ahead per lease, so that a job outlives a sleeping computer; 0s = off"`
 	AwayMax     Money    `toml:"away_max" default:"0.002 SOL" help:"most that is signed ahead per lease"`
 }
 
 // Provider is what is sold, and how.
 type Provider struct {
-	Sell      bool              `toml:"sell" default:"true" help:"list the rig when the node starts"`
+	Sell      bool              `toml:"sell" default:"true" hot:"yes" help:"list the rig; pause and resume change it until the next start"`
 	Payout    string            `toml:"payout" help:"Solana address that only receives; its key is not needed here"`
-	Rate      string            `toml:"rate" help:"SOL per device and hour, as in 0.0024/h"`
-	Rates     map[string]string `toml:"rates" help:"the same by model, as in { rtx-4090 = \"0.003/h\" }"`
-	MaxTime   Duration          `toml:"max_time" default:"30d" help:"longest lease"`
+	Rate      string            `toml:"rate" hot:"yes" help:"SOL per device and hour, as in 0.0024/h"`
+	Rates     map[string]string `toml:"rates" hot:"yes" help:"the same by model, as in { rtx-4090 = \"0.003/h\" }"`
+	MaxTime   Duration          `toml:"max_time" default:"30d" hot:"yes" help:"longest lease"`
 	Cores     int               `toml:"cores" help:"lent out; 0 = all but one"`
 	Memory    Size              `toml:"memory" default:"0B" help:"lent out; 0B = all but 2 GiB"`
 	Disk      Size              `toml:"disk" default:"0B" help:"lent out; 0B = 20 GiB"`
@@ -73,8 +73,8 @@ type Provider struct {
 	Hold      Duration          `toml:"hold" default:"2m" help:"how long a job waits, paused, for a customer that went silent"`
 	ClaimFee  Money             `toml:"claim_fee" default:"0.00005 SOL" help:"a customer's open pays this towards the rig's transactions"`
 
-	AllowImages []string `toml:"allow_images" help:"images that may run, as in docker.io/library, ghcr.io/me or python; none: any"`
-	DenyImages  []string `toml:"deny_images" help:"images that may not; goes before allow_images"`
+	AllowImages []string `toml:"allow_images" hot:"yes" help:"images that may run, as in docker.io/library, ghcr.io/me or python; none: any"`
+	DenyImages  []string `toml:"deny_images" hot:"yes" help:"images that may not; goes before allow_images"`
 
 	DockerHost       string   `toml:"docker_host" help:"engine, as in unix:///run/docker.sock; default the environment's"`
 	Simulate         []string `toml:"simulate_gpu" help:"localnet only: pretend to have MODEL:N"`
@@ -83,6 +83,6 @@ type Provider struct {
 
 // Limits bound what others may use of the node.
 type Limits struct {
-	PayerStarts  PerHour `toml:"payer_starts" default:"3/h" help:"starts that nobody paid for, per new customer; also one lease at a time until it has paid a tick; 0/h = no limit"`
-	PayerDevices int     `toml:"payer_devices" help:"devices of one customer at a time; 0 = all"`
+	PayerStarts  PerHour `toml:"payer_starts" default:"3/h" hot:"yes" help:"starts that nobody paid for, per new customer; also one lease at a time until it has paid a tick; 0/h = no limit"`
+	PayerDevices int     `toml:"payer_devices" hot:"yes" help:"devices of one customer at a time; 0 = all"`
 }

@@ -80,10 +80,13 @@ func read(o Options) (Loaded, error) {
 // Path returns the file that Load reads and whether it was named, so that it must exist: --config, GPUAI_CONFIG, the service's file if
 // readable, the user's.
 func Path(o Options) (path string, named bool) {
-	if o.Path != "" {
-		return o.Path, true
-	}
-	if p := lookup(o.Env, "GPUAI_CONFIG"); p != "" {
+	for _, p := range []string{o.Path, lookup(o.Env, "GPUAI_CONFIG")} {
+		if p == "" {
+			continue
+		}
+		if abs, err := filepath.Abs(p); err == nil {
+			p = abs // two programs that name one file agree on its name
+		}
 		return p, true
 	}
 	const service = "/etc/gpuai/config.toml"

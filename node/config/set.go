@@ -12,12 +12,27 @@ import (
 )
 
 // Set changes keys of the file that Load reads, one line each, and keeps all comments; a missing file is made (0600). The result must be
-// valid before it replaces the old file by a rename. A running node takes it at its next start. Errors: *market.Error config-invalid; I/O.
+// valid before it replaces the old file by a rename. A running node knows it only if it is asked to set it. Errors: *market.Error
+// config-invalid; I/O.
 func Set(o Options, values map[string]string) (path string, err error) {
+	path, raw, err := changed(o, values)
+	if err != nil {
+		return path, err
+	}
+	return path, write(path, raw)
+}
+
+// Check says what Set would refuse, and changes nothing.
+func Check(o Options, values map[string]string) error {
+	_, _, err := changed(o, values)
+	return err
+}
+
+func changed(o Options, values map[string]string) (path string, raw []byte, err error) {
 	path, _ = Path(o)
-	raw, err := os.ReadFile(path)
+	raw, err = os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return path, fmt.Errorf("read config: %w", err)
+		return path, nil, fmt.Errorf("read config: %w", err)
 	}
 	names := make([]string, 0, len(values))
 	for name := range values {
@@ -27,23 +42,20 @@ func Set(o Options, values map[string]string) (path string, err error) {
 	for _, name := range names {
 		k, ok := find(name)
 		if !ok {
-			return path, invalid("%s is no key; did you mean %s?", name, nearest(name))
+			return path, nil, invalid("%s is no key; did you mean %s?", name, nearest(name))
 		}
 		var c Config
 		if err := k.set(&c, values[name]); err != nil {
-			return path, invalid("%s: %v", name, err)
+			return path, nil, invalid("%s: %v", name, err)
 		}
 		raw = []byte(edit(string(raw), name, k.literal(&c)))
 	}
 	l := Loaded{Origin: map[string]string{}}
 	if err := errors.Join(l.defaults(), l.file(path, raw)); err != nil {
-		return path, err
+		return path, nil, err
 	}
 	l.bySystem(o.Env)
-	if err := l.Validate(); err != nil {
-		return path, err
-	}
-	return path, write(path, raw)
+	return path, raw, l.Validate()
 }
 
 var header = regexp.MustCompile(`^\s*\[\s*([A-Za-z0-9_]+)\s*\]`)

@@ -16,6 +16,7 @@ type Key struct {
 	Env     string // "GPUAI_NODE_NETWORK"
 	Default string // as text, "" = empty or by system
 	Help    string
+	Hot     bool // a running node takes it at once
 	index   [2]int
 }
 
@@ -29,7 +30,7 @@ func Keys() (out []Key) {
 			name := section.Tag.Get("toml") + "." + f.Tag.Get("toml")
 			out = append(out, Key{
 				Name: name, Env: "GPUAI_" + strings.ToUpper(strings.ReplaceAll(name, ".", "_")),
-				Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), index: [2]int{i, j},
+				Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Hot: f.Tag.Get("hot") != "", index: [2]int{i, j},
 			})
 		}
 	}

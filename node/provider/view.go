@@ -13,6 +13,7 @@ import (
 type View struct {
 	Selling          bool
 	Why              string // the engine may not sell
+	Policy           Policy
 	Payout, FeePayer market.Address
 	Devices          []DeviceView
 	Live             int
@@ -42,7 +43,7 @@ func (p *Provider) View() View {
 	leases := p.Leases()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := View{Selling: p.sells(), Why: p.health.detail, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
+	v := View{Selling: p.sells(), Why: p.health.detail, Policy: p.policy, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
 	for i, d := range p.devices {
 		row := p.rows[p.deviceIDs[i]]
 		dv := DeviceView{ID: p.deviceIDs[i], Class: d.Class, State: deviceWords[row.State], Rate: p.rateOf(market.DeviceGroup{Class: d.Class})}
