@@ -97,6 +97,12 @@ func (f *fake) Shutdown(_ context.Context, end bool) error { return f.call("shut
 // serve starts a server on a socket and returns its client.
 func serve(t *testing.T, b Backend) (*Client, string) {
 	t.Helper()
+	c := serveConfig(t, Config{Backend: b})
+	return c, c.socket
+}
+
+func serveConfig(t *testing.T, c Config) *Client {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "api") // t.TempDir is too long for a socket's name
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +111,7 @@ func serve(t *testing.T, b Backend) (*Client, string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := Serve(ctx, socket, NewServer(b, slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
+		if err := Serve(ctx, socket, New(c, slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
 			t.Errorf("Serve = %v", err)
 		}
 	})
@@ -121,12 +127,12 @@ func serve(t *testing.T, b Backend) (*Client, string) {
 			if err := c.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return Dial(socket), socket
+			return Dial(socket)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("the server does not listen")
-	return nil, ""
+	return nil
 }
 
 func TestClient_CallsReachTheBackend(t *testing.T) {
