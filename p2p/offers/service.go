@@ -50,12 +50,19 @@ type Service struct {
 	perNode   *rate.Limiter
 	syncPeer  *limiters[peer.ID]
 	syncNode  *rate.Limiter
-	joined    chan peer.ID
+	perBack   *limiters[peer.ID]
+	joined    chan arrival
 	ready     chan struct{}
 
 	mu    sync.Mutex
 	topic *pubsub.Topic
 	blame map[peer.ID]*blame
+}
+
+// arrival is a peer that subscribes; back: it had been here before.
+type arrival struct {
+	peer peer.ID
+	back bool
 }
 
 type blame struct {
@@ -72,7 +79,7 @@ func New(h *p2p.Host, sink Sink, log *slog.Logger) *Service {
 		host: h, sink: sink, log: log, network: h.Network().Name, now: time.Now, set: newSet(), queue: newQueue(),
 		perPeer: newLimiters[peer.ID](peerRate, peerBurst), perSigner: newLimiters[market.NodeID](signerRate, signerBurst),
 		perNode: rate.NewLimiter(nodeRate, nodeRate), syncPeer: newLimiters[peer.ID](5.0/60, 5), syncNode: rate.NewLimiter(50.0/60, 50),
-		joined: make(chan peer.ID, 256), ready: make(chan struct{}), blame: map[peer.ID]*blame{},
+		perBack: newLimiters[peer.ID](1.0/60, 1), joined: make(chan arrival, 256), ready: make(chan struct{}), blame: map[peer.ID]*blame{},
 	}
 	s.self, _ = p2p.PeerOf(h.ID()) // the host was made from the same key
 	return s
@@ -128,17 +135,24 @@ func (s *Service) drain(ctx context.Context, sub *pubsub.Subscription) error {
 }
 
 func (s *Service) watch(ctx context.Context, events *pubsub.TopicEventHandler) error {
+	gone := map[peer.ID]bool{}
 	for {
 		e, err := events.NextPeerEvent(ctx)
 		if err != nil {
 			return stopped(ctx, err)
 		}
-		if e.Type == pubsub.PeerJoin {
-			select {
-			case s.joined <- e.Peer:
-			default: // plenty to sync with already
+		if e.Type == pubsub.PeerLeave {
+			if len(gone) >= maxLimiters {
+				clear(gone) // the next regular sync makes up for it
 			}
+			gone[e.Peer] = true
+			continue
 		}
+		select {
+		case s.joined <- arrival{e.Peer, gone[e.Peer]}:
+		default: // plenty to sync with already
+		}
+		delete(gone, e.Peer)
 	}
 }
 

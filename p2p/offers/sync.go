@@ -33,7 +33,8 @@ const (
 
 var errSync = errors.New("peer broke sync/1")
 
-// syncLoop syncs with the first 3 peers, again after a minute without any, and every 10 minutes with a random subscriber.
+// syncLoop syncs with the first 3 peers, again after a minute without any, with each peer that comes back, and every 10 minutes with a
+// random subscriber. Those who come back after a split of the network are the ones who hold what the other half published.
 func (s *Service) syncLoop(ctx context.Context) error {
 	left, alone := startSyncs, s.now()
 	next := time.NewTimer(jitter(syncEvery))
@@ -54,8 +55,8 @@ func (s *Service) syncLoop(ctx context.Context) error {
 			}
 			s.set.expire(now)
 			continue
-		case p = <-s.joined:
-			if left == 0 {
+		case a := <-s.joined:
+			if p = a.peer; left == 0 && !(a.back && s.perBack.allow(p, s.now())) {
 				continue
 			}
 		case <-next.C:
