@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,8 @@ type App struct {
 	color, progress     string
 	timeout             time.Duration
 
+	screen    sync.Mutex // a job's output and our talk share it
+	rest      [sourceNode + 1]cleaner
 	transient bool // stderr's last line is to be erased
 }
 
@@ -170,38 +173,45 @@ func (e attached) Unwrap() error { return e.error }
 
 const exitAttached = 125
 
-// exit prints an error and returns the process's exit code.
-func (a *App) exit(err error) int {
-	if err == nil {
-		return 0
-	}
+// judge maps an error to its problem, nil if there is none of ours, and the process's exit code.
+func (a *App) judge(err error) (*api.Problem, int) {
 	var code exitCode
-	if errors.As(err, &code) {
-		return int(code)
+	switch {
+	case err == nil:
+		return nil, 0
+	case errors.As(err, &code):
+		return nil, int(code)
 	}
+	var at attached
+	inJob := errors.As(err, &at)
 	switch {
 	case errors.Is(err, context.Canceled):
-		err = &market.Error{Code: "interrupted", Kind: market.KindConflict, Err: err, Hint: "gpuai ps"}
+		err, inJob = &market.Error{Code: "interrupted", Kind: market.KindConflict, Err: err, Hint: "gpuai ps"}, false
 	case errors.Is(err, context.DeadlineExceeded) && market.CodeOf(err) == "":
-		late := &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "wait", Detail: fmt.Sprintf("not done within --timeout %s; what the node had begun goes on", a.timeout), Hint: "gpuai ps"}
-		if at := (attached{}); errors.As(err, &at) {
-			err = attached{late}
-		} else {
-			err = late
-		}
+		err = &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "wait", Detail: fmt.Sprintf("not done within --timeout %s; what the node had begun goes on", a.timeout), Hint: "gpuai ps"}
 	}
 	p := api.ProblemOf(err)
 	if p.Code == "internal" { // the text that the API keeps to itself: here it is our own
 		p.Why, p.Fix = err.Error(), nil
-	}
-	if p.Code != "internal" && len(p.Fix) == 0 {
+	} else if len(p.Fix) == 0 {
 		p.Fix = []api.Fix{{Command: "gpuai help " + p.Code}}
 	}
+	if inJob {
+		return &p, exitAttached
+	}
+	return &p, p.Exit()
+}
+
+// exit prints an error and returns the process's exit code.
+func (a *App) exit(err error) int {
+	p, code := a.judge(err)
 	a.erase()
-	if a.json {
+	switch {
+	case p == nil:
+	case a.json:
 		b, _ := json.Marshal(p) // strings and numbers only
 		fmt.Fprintln(a.err, string(b))
-	} else {
+	default:
 		fmt.Fprintf(a.err, "%s: %s\n", a.paint(a.err, red, "error["+p.Code+"]"), p.Title)
 		if p.Why != "" {
 			fmt.Fprintf(a.err, "  why: %s\n", strings.ReplaceAll(clean(p.Why), "\n", "\n       "))
@@ -210,9 +220,5 @@ func (a *App) exit(err error) int {
 			fmt.Fprintf(a.err, "  fix: %s%s\n", f.Text, f.Command)
 		}
 	}
-	var at attached
-	if errors.As(err, &at) {
-		return exitAttached
-	}
-	return p.Exit()
+	return code
 }

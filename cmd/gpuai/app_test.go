@@ -316,7 +316,16 @@ func TestExitCodes(t *testing.T) {
 		{b, "run --dry-run --max-total 0.02 alpine", 0, ""},
 		{b, "--set node.netwrok=x status", 2, "did you mean node.network?"},
 		{b, "config get no.key", 3, "is no key"},
-		{b, "offers --max-rate cheap", 2, "--max-rate"},
+		{b, "offers --max-rate cheap", 2, "limits.max_rate"},
+		{b, "offers --limit -1", 2, "--limit -1"},
+		{b, "offers --sort fame", 2, "--sort fame"},
+		{b, "offers --cpu 9", 0, "nothing free fits what the flags ask"},
+		{b, "show ''", 2, "error[bad-usage]"},
+		{b, "logs --tail -7 -", 2, "--tail -7"},
+		{b, "run -y --max-total 0.02 --env FOO alpine", 2, "NAME=VALUE"},
+		{b, "run -y --max-total 0.02 --in ./x alpine", 2, "write ./x:/workspace/…"},
+		{b, "run -y --max-total 0.02 --provider abcdefg alpine", 3, "no node that offers something ends with abcdefg"},
+		{b, "offers --provider xy", 2, "last 4 characters"},
 		{b, "wallet withdraw here", 2, "no Solana address"},
 		{b, "wallet withdraw 7xKdNqW2ESBAGRrMJr3G3z2qZ3nFLjW1p6bTr9a9fQ2a", 2, "add --yes"},
 		{b, "--socket /nowhere/api.sock status", 8, "gpuai node start"},
@@ -325,7 +334,11 @@ func TestExitCodes(t *testing.T) {
 		{b, "exec -", 2, "a command"},
 		{b, "provider price much", 2, "no rate"},
 	} {
-		code, _, errOut := c.b.run("", strings.Fields(c.args)...)
+		words := strings.Fields(c.args)
+		for i, w := range words {
+			words[i] = strings.Trim(w, "'")
+		}
+		code, _, errOut := c.b.run("", words...)
 		if code != c.code || !strings.Contains(errOut, c.says) {
 			t.Errorf("gpuai %s: exit %d, want %d with %q:\n%s", c.args, code, c.code, c.says, errOut)
 		}
@@ -373,6 +386,7 @@ func TestExecAndStopAndWithdraw(t *testing.T) {
 	if code, out, _ := b.run("typed", "exec", "-", "true"); code != 1 || out != "true" {
 		t.Errorf("exec without -i: %d %q", code, out)
 	}
+	b.node.order = api.Order{ID: "order_7", Standing: "leased"}
 	if code, _, _ := b.run("", "stop", "--now", "-"); code != 0 || !slices.Equal(b.node.stopped, []bool{true}) {
 		t.Errorf("stop: %d %v", code, b.node.stopped)
 	}
@@ -484,9 +498,18 @@ func TestPrintable_KeepsColoursOnly(t *testing.T) {
 		"cut \x1b[31":               "cut ",
 		"cut \x1b":                  "cut ",
 		"größe ✓":                   "größe ✓",
+		"a\u202eb\u2066c":           "abc",
+		"a\u009b2Jb\x9b2Jc":         "a2Jb2Jc",
 	} {
-		if got := string(printable([]byte(in))); got != want {
-			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		for size := 1; size <= len(in); size++ { // however it is cut into pieces
+			var c cleaner
+			var got []byte
+			for piece := range slices.Chunk([]byte(in), size) {
+				got = append(got, c.clean(piece)...)
+			}
+			if string(got) != want {
+				t.Errorf("%q in pieces of %d = %q, want %q", in, size, got, want)
+			}
 		}
 	}
 }

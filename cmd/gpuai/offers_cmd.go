@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,83 +12,203 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
+// offerOptions are the flags of gpuai offers: those that say where a job may run, and what to show.
+type offerOptions struct {
+	place        spec.Flags
+	words        []string
+	all, explain bool
+	limit        int
+	sort         string
+}
+
 func newOffersCmd(a *App) *cobra.Command {
-	var all, explain bool
-	var limit int
-	var sort, maxRate string
+	var o offerOptions
 	cmd := &cobra.Command{
-		Use: "offers [MODEL...]", Short: "What is for rent now", Example: "  gpuai offers\n  gpuai offers rtx-4090 --max-rate 0.003/h",
+		Use: "offers [MODEL...]", Short: "What is for rent now",
+		Example: "  gpuai offers\n  gpuai offers rtx-4090 --max-rate 0.003/h\n  gpuai offers --gpu any --vram 40GiB --sort value",
 		RunE: func(cmd *cobra.Command, words []string) error {
-			var top market.Rate
-			if maxRate != "" {
-				r, err := market.ParseRateSOL(maxRate)
-				if err != nil {
-					return usage("--max-rate: "+err.Error(), "write SOL per hour as in --max-rate 0.003/h")
-				}
-				top = r
+			o.words = words
+			if !slices.Contains(sorts, o.sort) {
+				return usage("--sort "+o.sort+" is none of "+strings.Join(sorts, ", "), "gpuai offers --help")
 			}
-			if sort != "price" && sort != "free" {
-				return usage("--sort "+sort+" is neither price nor free", "--sort price")
+			if o.limit < 1 {
+				return usage(fmt.Sprintf("--limit %d shows nothing", o.limit), "gpuai offers --help")
 			}
-			c, err := a.running(cmd.Context())
-			if err != nil {
-				return err
-			}
-			list, err := c.Offers(cmd.Context())
-			if err != nil {
-				return err
-			}
-			shown := choose(list, words, top, all, sort)
-			if len(shown) == 0 && len(words) > 0 {
-				a.say("%s", nothing(list, words))
-			}
-			if len(shown) > limit {
-				a.say("%d more, see them with --limit", len(shown)-limit)
-				shown = shown[:limit]
-			}
-			return a.print("offers", map[string]any{"offers": shown}, func(t *Table) {
-				if explain {
-					factsTable(t, shown)
-					return
-				}
-				offersTable(t, shown)
-			})
+			return a.offers(cmd.Context(), o)
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&all, "all", false, "also rigs with nothing free")
-	f.BoolVar(&explain, "explain", false, "every value that each rig states; terms of --where use these names")
-	f.IntVar(&limit, "limit", 50, "how many rows")
-	f.StringVar(&sort, "sort", "price", "price or free")
-	f.StringVar(&maxRate, "max-rate", "", "top price, SOL per device and hour")
+	placeFlags(f, &o.place)
+	f.BoolVar(&o.all, "all", false, "also rigs with too few free")
+	f.BoolVar(&o.explain, "explain", false, "every value that each rig states; terms of --where use these names")
+	f.IntVar(&o.limit, "limit", 50, "how many rows")
+	f.StringVar(&o.sort, "sort", "price", strings.Join(sorts, ", ")+" (most speed for the money)")
 	return cmd
 }
 
-// choose filters and sorts; the result is never nil.
-func choose(list []api.Offer, words []string, top market.Rate, all bool, sort string) []api.Offer {
-	shown := []api.Offer{}
-	for _, o := range list {
-		fits := len(words) == 0
-		for _, w := range words {
-			fits = fits || strings.Contains(o.Class, market.Slug(w))
+var sorts = []string{"price", "free", "value"}
+
+func (a *App) offers(ctx context.Context, o offerOptions) (err error) {
+	for _, list := range []*[]string{&o.place.Provider, &o.place.Exclude} {
+		if *list, err = a.nodeIDs(ctx, *list); err != nil {
+			return err
 		}
-		if fits && (all || o.Free > 0) && (top == 0 || market.Rate(o.Rate.Lamports()) <= top) {
-			shown = append(shown, o)
+	}
+	w, err := wants(o)
+	if err != nil {
+		return err
+	}
+	c, err := a.running(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := c.Offers(ctx)
+	if err != nil {
+		return err
+	}
+	shown := w.choose(list, o)
+	if len(shown) == 0 {
+		a.say("%s", nothing(list, o))
+	}
+	if len(shown) > o.limit {
+		a.say("%d more, see them with --limit", len(shown)-o.limit)
+		shown = shown[:o.limit]
+	}
+	return a.print("offers", map[string]any{"offers": shown}, func(t *Table) {
+		if o.explain {
+			factsTable(t, shown)
+			return
+		}
+		offersTable(t, shown)
+	})
+}
+
+// wanted is what the flags ask of an offer. Sizes that were not given ask for nothing.
+type wanted struct {
+	job     spec.File
+	any     bool // no --gpu, --vram or --cuda: CPU slots too
+	terms   []market.Term
+	minimum map[market.FieldID]uint64
+}
+
+// wants reads the flags by the rules of a job. Errors: spec-….
+func wants(o offerOptions) (w wanted, err error) {
+	f := o.place
+	w.any = len(f.GPU) == 0 && f.VRAM == "" && f.CUDA == ""
+	f.Image = "any"
+	file, faults := spec.FromFlags(f)
+	if err := spec.AsError("", faults); err != nil {
+		return w, err
+	}
+	w.job, w.terms, w.minimum = file, file.Terms(), map[market.FieldID]uint64{}
+	for _, m := range []struct {
+		given string
+		field market.FieldID
+		value uint64
+	}{{f.CPU, market.FieldCPU, uint64(file.CPUMilli)}, {f.Memory, market.FieldRAM, file.Memory >> 20}, {f.Disk, market.FieldDisk, file.Disk >> 20}} {
+		if m.given != "" {
+			w.minimum[m.field] = m.value
+		}
+	}
+	if f.Egress != "" {
+		w.terms = append(w.terms, market.Term{Field: market.FieldEgress, In: []uint64{uint64(file.Egress)}})
+	}
+	return w, nil
+}
+
+func (w wanted) fits(o api.Offer) bool {
+	if !w.any {
+		if classes := w.job.Classes(); len(classes) > 0 && !slices.Contains(classes, o.Class) {
+			return false
+		}
+	}
+	if top := w.job.Limits.MaxRate; top > 0 && market.Rate(o.Rate.Lamports()) > top {
+		return false
+	}
+	is := func(id market.NodeID) bool { return id.String() == o.Provider }
+	if p := w.job.Placement; len(p.Providers) > 0 && !slices.ContainsFunc(p.Providers, is) || slices.ContainsFunc(p.Exclude, is) {
+		return false
+	}
+	for _, t := range w.terms {
+		switch v, ok := fact(o, t.Field); {
+		case t.Soft:
+		case t.Field == market.FieldClass:
+			if !t.FitsClass(o.Class) {
+				return false
+			}
+		case !t.Fits(v, ok):
+			return false
+		}
+	}
+	for field, least := range w.minimum {
+		if v, ok := fact(o, field); !ok || v < least {
+			return false
+		}
+	}
+	return true
+}
+
+// fact reads what an offer states; rate and free devices stand beside the facts.
+func fact(o api.Offer, field market.FieldID) (uint64, bool) {
+	switch field {
+	case market.FieldRate:
+		return uint64(o.Rate.Lamports()), true
+	case market.FieldFree:
+		return uint64(o.Free), true
+	case market.FieldEgress:
+		return uint64(o.Egress), true
+	}
+	text, ok := o.Facts[field.String()]
+	if !ok {
+		return 0, false
+	}
+	v, err := market.ParseValue(field, text)
+	return v, err == nil
+}
+
+// choose filters and sorts; the result is never nil.
+func (w wanted) choose(list []api.Offer, o offerOptions) []api.Offer {
+	shown := []api.Offer{}
+	for _, offer := range list {
+		fits := len(o.words) == 0
+		for _, word := range o.words {
+			fits = fits || strings.Contains(offer.Class, market.Slug(word))
+		}
+		need := 1
+		if !w.any {
+			need = w.job.Devices()
+		}
+		if fits && (o.all || offer.Free >= need) && w.fits(offer) {
+			shown = append(shown, offer)
 		}
 	}
 	slices.SortStableFunc(shown, func(x, y api.Offer) int {
-		if sort == "free" {
-			return cmp.Compare(y.Free, x.Free)
+		price := cmp.Compare(x.Rate.Lamports(), y.Rate.Lamports())
+		switch o.sort {
+		case "free":
+			return cmp.Or(cmp.Compare(y.Free, x.Free), price)
+		case "value":
+			return cmp.Or(cmp.Compare(value(y), value(x)), price)
 		}
-		return cmp.Compare(x.Rate.Lamports(), y.Rate.Lamports())
+		return price
 	})
 	return shown
 }
 
+// value is measured speed for the money; 0 for what states none.
+func value(o api.Offer) float64 {
+	speed, _ := fact(o, market.FieldFP16)
+	if o.Rate.Lamports() == 0 {
+		return 0
+	}
+	return float64(speed) / float64(o.Rate.Lamports())
+}
+
 // nothing says what models there are instead.
-func nothing(list []api.Offer, words []string) string {
+func nothing(list []api.Offer, o offerOptions) string {
 	var classes []string
 	for _, o := range list {
 		if !slices.Contains(classes, o.Class) {
@@ -98,7 +219,11 @@ func nothing(list []api.Offer, words []string) string {
 		return "no rig has offered anything yet; a node that has just started needs a moment"
 	}
 	slices.Sort(classes)
-	return fmt.Sprintf("nothing free fits %s; on offer are: %s", strings.Join(words, " "), strings.Join(classes, ", "))
+	what := "what the flags ask"
+	if len(o.words) > 0 {
+		what = strings.Join(o.words, " ")
+	}
+	return fmt.Sprintf("nothing free fits %s; on offer are: %s (all of them: gpuai offers --all)", what, strings.Join(classes, ", "))
 }
 
 func offersTable(t *Table, list []api.Offer) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +44,11 @@ func newShowCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o, err := c.Order(cmd.Context(), args[0])
+			id, err := a.ref(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			o, err := c.Order(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -63,7 +68,7 @@ func orderTable(t *Table, o api.Order) {
 		}
 	}
 	if o.LeaseID != "" {
-		t.Row("rate", fmt.Sprintf("%s, %d devices", o.Rate, o.Devices))
+		t.Row("rate", fmt.Sprintf("%s for each of %d", o.Rate, o.Devices))
 		t.Row("ran", span(time.Duration(o.BillableMS)*time.Millisecond))
 		t.Row("paid", fmt.Sprintf("%s of at most %s", o.Paid, o.Cap))
 		t.Row("deposit", o.Deposit.String())
@@ -77,12 +82,27 @@ func orderTable(t *Table, o api.Order) {
 	if o.ExitCode != nil {
 		t.Row("exit code", fmt.Sprint(*o.ExitCode))
 	}
-	if o.Hint != "" && o.Standing == "failed" {
-		t.Row("next", o.Hint)
-	}
+	t.Row("next", next(o))
 	for _, s := range o.Steps {
-		t.Row(s.At.Local().Format("15:04:05"), s.Phase+"  "+s.Detail)
+		t.Row(s.At.Local().Format("15:04:05"), strings.TrimSpace(s.Phase+"  "+s.Detail))
 	}
+}
+
+// next is what a person does now.
+func next(o api.Order) string {
+	switch {
+	case !o.Ended() && o.ReadyAt != nil:
+		return "gpuai logs -f " + o.ID + ", gpuai stop " + o.ID
+	case !o.Ended():
+		return "wait, or: gpuai stop " + o.ID
+	case !settled(o):
+		return "wait: what is not spent is on its way back"
+	case o.OutputsReady:
+		return "gpuai outputs " + o.ID + " DIR"
+	case o.Hint != "" && o.Hint != "gpuai show "+o.ID:
+		return o.Hint
+	}
+	return "gpuai receipt " + o.ID
 }
 
 // settled: the order is over and its money is home, or stays in a channel that goes on.
@@ -97,22 +117,36 @@ func newStopCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.StopOrder(cmd.Context(), args[0], now); err != nil {
+			id, err := a.ref(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			o, err := c.Order(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			if o.Ended() && settled(o) {
+				a.say("%s is over already", o.ID)
+				a.bill(o)
+				return a.document("order", o)
+			}
+			if err := c.StopOrder(cmd.Context(), o.ID, now); err != nil {
 				return err
 			}
 			if !wait {
-				a.say("stopping; what is not spent returns: gpuai show %s", args[0])
+				a.say("stopping; what is not spent returns: gpuai show %s", o.ID)
 				return nil
 			}
+			line := progress{a: a}
 			for {
-				o, err := c.Order(cmd.Context(), args[0])
-				if err != nil {
+				if o, err = c.Order(cmd.Context(), o.ID); err != nil {
 					return err
 				}
 				if settled(o) {
 					a.bill(o)
-					return nil
+					return a.document("order", o)
 				}
+				line.show(api.Progress{Phase: or(map[bool]string{true: "refund"}[o.Ended()], "stopping")})
 				select {
 				case <-cmd.Context().Done():
 					return cmd.Context().Err()
@@ -134,7 +168,11 @@ func newReceiptCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := c.Receipt(cmd.Context(), args[0])
+			id, err := a.ref(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			r, err := c.Receipt(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -165,6 +203,14 @@ func receiptTable(t *Table, r api.Receipt) {
 	t.Row("signed", signed)
 }
 
+// document prints a document for programs only; people were told.
+func (a *App) document(schema string, doc any) error {
+	if !a.json {
+		return nil
+	}
+	return a.print(schema, doc, nil)
+}
+
 func newOutputsCmd(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "outputs ID DIR", Short: "Bring the outputs of a detached run into a folder", Args: exact(2, "an order and a folder"), Example: "  gpuai outputs - ./out",
@@ -173,10 +219,14 @@ func newOutputsCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			id, err := a.ref(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
 			if err := os.MkdirAll(args[1], 0o755); err != nil {
 				return usage(err.Error(), "name a folder that can be made")
 			}
-			m, err := receive(cmd.Context(), c, args[0], args[1], nil)
+			m, err := receive(cmd.Context(), c, id, args[1], nil)
 			if err == nil {
 				a.say("%d entries in %s", len(m.Entries), args[1])
 			}

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +23,9 @@ import (
 // maxJobFile bounds a job file before it is parsed.
 const maxJobFile = 64 << 10
 
+// stopWait bounds how long an interrupted command waits for the node to hear of it.
+const stopWait = 10 * time.Second
+
 // runOptions are the flags of gpuai run beside those of the job itself.
 type runOptions struct {
 	job        spec.Flags
@@ -27,6 +33,7 @@ type runOptions struct {
 	dry        bool
 	keep       bool
 	statusFile string
+	awayGiven  bool
 }
 
 func newRunCmd(a *App) *cobra.Command {
@@ -36,11 +43,8 @@ func newRunCmd(a *App) *cobra.Command {
 		Example: "  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- nvidia-smi\n" +
 			"  gpuai run --in ./src:/workspace/src --out /workspace/out:./out job.yaml\n  gpuai run --dry-run job.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := readJob(o.job, args, cmd.ArgsLenAtDash())
-			if err != nil {
-				return err
-			}
-			return a.run(cmd.Context(), o, file, cmd.Flags().Changed("away"))
+			o.awayGiven = cmd.Flags().Changed("away")
+			return a.run(cmd.Context(), o, args, cmd.ArgsLenAtDash())
 		},
 	}
 	orderFlags(cmd.Flags(), &o.job)
@@ -48,33 +52,38 @@ func newRunCmd(a *App) *cobra.Command {
 	f.BoolVarP(&o.detach, "detach", "d", false, "return once the order is placed")
 	f.BoolVar(&o.dry, "dry-run", false, "show the plan, sign nothing")
 	f.BoolVar(&o.keep, "keep-channel", false, "leave the deposit for the next order")
-	f.StringVar(&o.statusFile, "status-file", "", "write the order's last document here")
+	f.StringVar(&o.statusFile, "status-file", "", "write here, at the end, the order, our problem if any, and the exit code")
 	return cmd
 }
 
-func orderFlags(f *pflag.FlagSet, j *spec.Flags) {
+// placeFlags say where a job may run; gpuai offers has them too.
+func placeFlags(f *pflag.FlagSet, j *spec.Flags) {
 	f.StringArrayVar(&j.GPU, "gpu", nil, "MODEL[:N], any or none; repeat for any of several")
 	f.StringVar(&j.VRAM, "vram", "", "at least, as in 24GiB")
 	f.StringVar(&j.CUDA, "cuda", "", "at least, as in 12.4")
 	f.StringVar(&j.CPU, "cpu", "", "cores, at least")
 	f.StringVar(&j.Memory, "memory", "", "at least, as in 8GiB")
 	f.StringVar(&j.Disk, "disk", "", "at least, as in 20GiB")
-	f.StringVar(&j.Shm, "shm", "", "shared memory")
 	f.StringVar(&j.Egress, "egress", "", "what the job may reach: none, web or any")
-	f.StringVar(&j.Workdir, "workdir", "", "folder in the container")
 	f.StringVar(&j.Where, "where", "", "more terms, as in 'net_down >= 100Mbit/s'")
+	f.StringVar(&j.MaxRate, "max-rate", "", "SOL per device and hour, at most")
+	f.StringArrayVar(&j.Provider, "provider", nil, "only this node, by its id or the end of it")
+	f.StringArrayVar(&j.Exclude, "exclude", nil, "never this node")
+}
+
+func orderFlags(f *pflag.FlagSet, j *spec.Flags) {
+	placeFlags(f, j)
+	f.StringVar(&j.Shm, "shm", "", "shared memory")
+	f.StringVar(&j.Workdir, "workdir", "", "folder in the container")
 	f.StringVar(&j.Name, "name", "", "a name for ps and stop")
 	f.StringArrayVar(&j.In, "in", nil, "SRC:/workspace/…, copied in before the start")
 	f.StringArrayVar(&j.Out, "out", nil, "/workspace/…:DST, brought home at the end")
 	f.StringArrayVar(&j.Env, "env", nil, "NAME=VALUE; the provider can read it")
-	f.StringVar(&j.MaxRate, "max-rate", "", "SOL per device and hour, at most")
 	f.StringVar(&j.MaxTotal, "max-total", "", "SOL for this order, at most")
 	f.StringVar(&j.MaxDuration, "max-duration", "", "end it after, as in 10h")
 	f.StringVar(&j.StartTimeout, "start-timeout", "", "give up if it is not ready by then")
 	f.StringVar(&j.StopGrace, "stop-grace", "", "time between the stop signal and the kill")
 	f.StringVar(&j.Away, "away", "", "how far to pay ahead while this computer sleeps; 0s = not")
-	f.StringArrayVar(&j.Provider, "provider", nil, "only this node id")
-	f.StringArrayVar(&j.Exclude, "exclude", nil, "never this node id")
 }
 
 // readJob reads flags and, if the first word names a file, the job file below them. Errors: *market.Error spec-…, bad-usage.
@@ -144,12 +153,42 @@ func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (api.Or
 	return r, err
 }
 
-func (a *App) run(ctx context.Context, o runOptions, f spec.File, awayGiven bool) error {
+// runReport is the document of --status-file: what became of a gpuai run, with our problem if it was one.
+type runReport struct {
+	Schema  string       `json:"schema"`
+	Order   *api.Order   `json:"order,omitempty"`
+	Problem *api.Problem `json:"problem,omitempty"`
+	Exit    int          `json:"exit"`
+}
+
+func (a *App) run(ctx context.Context, o runOptions, args []string, dash int) error {
+	report := runReport{Schema: "gpuai.run/v1"}
+	err := a.runJob(ctx, o, args, dash, &report)
+	if o.statusFile == "" {
+		return err
+	}
+	report.Problem, report.Exit = a.judge(err)
+	if e := writeStatus(o.statusFile, report); e != nil {
+		return errors.Join(err, attached{e})
+	}
+	return err
+}
+
+func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int, report *runReport) error {
 	l, err := a.load()
 	if err != nil {
 		return err
 	}
-	r, err := request(f, l.Config, o, awayGiven)
+	for _, list := range []*[]string{&o.job.Provider, &o.job.Exclude} {
+		if *list, err = a.nodeIDs(ctx, *list); err != nil {
+			return err
+		}
+	}
+	f, err := readJob(o.job, args, dash)
+	if err != nil {
+		return err
+	}
+	r, err := request(f, l.Config, o, o.awayGiven)
 	if err != nil {
 		return err
 	}
@@ -173,28 +212,64 @@ func (a *App) run(ctx context.Context, o runOptions, f spec.File, awayGiven bool
 	if err := a.confirm("go on?"); err != nil {
 		return err
 	}
-	order, err := a.place(ctx, c, r, f)
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt) // from here on something may be left behind
+	defer signal.Stop(interrupts)
+	order, err := a.place(ctx, c, r, f, interrupts)
+	if order.ID != "" {
+		report.Order = &order
+	}
 	if err != nil {
 		return err
 	}
 	if o.detach {
-		fmt.Fprintln(a.out, order.ID)
 		a.say("stop it: gpuai stop %s · follow: gpuai logs -f %s", order.ID, order.ID)
-		return nil
+		if a.json {
+			return a.print("order", order, nil)
+		}
+		_, err := fmt.Fprintln(a.out, order.ID)
+		return err
 	}
-	return a.follow(ctx, c, order.ID, o, f)
+	return a.follow(ctx, c, &order, f, interrupts)
 }
 
-// place creates the order and sends its inputs.
-func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f spec.File) (api.Order, error) {
-	order, err := c.CreateOrder(ctx, r)
-	if err != nil || !r.HasInputs {
+// place creates the order and sends its inputs. A first Ctrl-C ends the sending and stops the order once the node has said its id, a second
+// one ends the wait for that.
+func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f spec.File, interrupts <-chan os.Signal) (api.Order, error) {
+	asking, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	sending, cancel := context.WithCancel(asking)
+	defer cancel()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for _, act := range []context.CancelFunc{cancel, giveUp} {
+			select {
+			case <-interrupts:
+				act()
+			case <-done:
+				return
+			}
+		}
+	})
+	order, err := c.CreateOrder(asking, r)
+	if err == nil && r.HasInputs {
+		if err = sendInputs(sending, c, order.ID, f.Inputs); err != nil {
+			err = fmt.Errorf("send inputs: %w", err)
+		}
+	}
+	close(done)
+	wg.Wait() // a Ctrl-C counts until here
+	if order.ID == "" || sending.Err() == nil {
 		return order, err
 	}
-	if err := sendInputs(ctx, c, order.ID, f.Inputs); err != nil {
-		return order, fmt.Errorf("send inputs: %w", err)
+	a.say("stopping %s", order.ID)
+	stopping, end := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
+	defer end()
+	if err := c.StopOrder(stopping, order.ID, false); err != nil && market.CodeOf(err) != "not-found" { // without its inputs it is no order yet
+		return order, err
 	}
-	return order, nil
+	return order, sending.Err()
 }
 
 func noOffer(p api.Plan) error {
@@ -219,7 +294,7 @@ func (a *App) dryRun(p api.Plan) error {
 		}
 		t.Row("deposit", p.Deposit.String())
 		t.Row("cap", p.MaxTotal.String())
-		t.Row("at risk", p.AtRisk.String()+" while this computer sleeps")
+		t.Row("at risk", p.AtRisk.String()+" while this computer sleeps ("+span(time.Duration(p.AwayMS)*time.Millisecond)+")")
 	})
 	if err == nil && !p.Feasible {
 		return noOffer(p)
@@ -229,7 +304,18 @@ func (a *App) dryRun(p api.Plan) error {
 
 func (a *App) planLines(p api.Plan, network string) {
 	best := p.Candidates[0]
-	a.say("plan   %d x %s at %s, %s; cap %s; %s", max(p.Request.Devices, 1), clean(best.Class), short(best.Provider), best.Rate, p.MaxTotal, network)
+	devices := max(p.Request.Devices, 1)
+	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", devices, clean(best.Class), short(best.Provider), best.Rate, p.MaxTotal, lasts(p.MaxTotal, best.Rate, devices), network)
 	a.say("       deposit %s now, what is not spent returns at the end", p.Deposit)
 	a.say("       at risk while this computer sleeps: %s (%s)", p.AtRisk, span(time.Duration(p.AwayMS)*time.Millisecond))
+}
+
+// lasts says how long a cap pays for that many devices.
+func lasts(top, rate api.Money, devices int) string {
+	perHour := float64(rate.Lamports()) * float64(devices)
+	hours := float64(top.Lamports()) / perHour
+	if perHour == 0 || hours > 24*365 {
+		return ""
+	}
+	return " = " + span(time.Duration(hours*float64(time.Hour)))
 }

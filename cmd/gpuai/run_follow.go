@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"sync"
 	"time"
 
@@ -17,52 +16,73 @@ import (
 
 // followPoll is how often an order is looked at; secondStop is how soon the second Ctrl-C must follow to stop the job.
 const (
-	followPoll  = 200 * time.Millisecond
-	secondStop  = 3 * time.Second
-	exitStopped = 130
+	followPoll      = 200 * time.Millisecond
+	secondStop      = 3 * time.Second
+	exitInterrupted = 130
 )
 
 // follower shows one order until it is over.
 type follower struct {
-	a      *App
-	c      *api.Client
-	id     string
-	steps  int
-	phase  string
-	shown  time.Time
-	logs   sync.WaitGroup
-	logErr error
-	reads  bool
+	a          *App
+	c          *api.Client
+	order      *api.Order // as last seen
+	interrupts <-chan os.Signal
+	steps      int
+	line       progress
+	logs       sync.WaitGroup
+	logErr     error
+	reads      bool
+	stopping   bool // by Ctrl-C
 }
 
 // follow prints progress and logs, ends with the job's code, and brings the outputs home. After Ready the first Ctrl-C lets the job go on
-// alone, the second stops it; before, Ctrl-C stops it.
-func (a *App) follow(ctx context.Context, c *api.Client, id string, o runOptions, f spec.File) error {
+// alone, the second stops it; before, Ctrl-C stops it. order is kept up to date.
+func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spec.File, interrupts <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	fl := &follower{a: a, c: c, id: id}
+	fl := &follower{a: a, c: c, order: order, interrupts: interrupts, line: progress{a: a}}
 	defer fl.logs.Wait()
 	defer cancel()
-	order, err := fl.wait(ctx)
-	if err != nil {
+	if err := fl.wait(ctx); err != nil {
 		return attachedUnless(err)
 	}
 	fl.logs.Wait()
 	if fl.logErr != nil {
-		a.say("logs are cut: %v (all of them: gpuai logs %s)", fl.logErr, id)
+		a.say("logs are cut: %v (all of them: gpuai logs %s)", fl.logErr, order.ID)
 	}
-	if o.statusFile != "" {
-		if err := writeStatus(o.statusFile, order); err != nil {
-			return attached{err}
-		}
+	a.bill(*order)
+	if fl.stopping && order.ExitCode == nil {
+		return exitCode(exitInterrupted)
 	}
 	if order.OutputsReady {
-		if err := a.fetch(ctx, c, id, f.Outputs); err != nil {
-			return attached{err}
+		if err := fl.outputs(ctx, f.Outputs); err != nil {
+			return attachedUnless(err)
 		}
 	}
-	a.bill(order)
-	return jobExit(order)
+	return jobExit(*order)
+}
+
+// outputs brings the outputs home; Ctrl-C leaves them in the node's spool.
+func (fl *follower) outputs(ctx context.Context, list []spec.Output) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-fl.interrupts:
+			cancel()
+		case <-done:
+		}
+	})
+	err := fl.a.fetch(ctx, fl.c, fl.order.ID, list)
+	close(done)
+	wg.Wait()
+	if err != nil && ctx.Err() != nil {
+		fl.a.say("the outputs stay with the node: gpuai outputs %s DIR", fl.order.ID)
+		return exitCode(exitInterrupted)
+	}
+	return err
 }
 
 // attachedUnless marks our own failures with 125, but not the ends that a user chose.
@@ -75,69 +95,69 @@ func attachedUnless(err error) error {
 }
 
 // wait polls until the order is over and its channel settled, and handles Ctrl-C.
-func (fl *follower) wait(ctx context.Context) (api.Order, error) {
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt)
-	defer signal.Stop(interrupts)
+func (fl *follower) wait(ctx context.Context) error {
 	tick := time.NewTicker(followPoll)
 	defer tick.Stop()
-	var order api.Order
 	var detach <-chan time.Time
-	stopping := false
 	for {
-		o, err := fl.c.Order(ctx, fl.id)
+		o, err := fl.c.Order(ctx, fl.order.ID)
 		if err != nil {
-			return order, err
+			return err
 		}
-		order = o
+		*fl.order = o
 		fl.show(ctx, o)
 		if settled(o) {
-			return o, nil
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return order, ctx.Err()
+			return ctx.Err()
 		case <-tick.C:
 		case <-detach:
-			return order, exitCode(0)
-		case <-interrupts:
+			return exitCode(0)
+		case <-fl.interrupts:
 			switch {
-			case stopping:
-				fl.a.say("it goes on stopping in the node: gpuai show %s", fl.id)
-				return order, exitCode(exitStopped)
+			case fl.stopping:
+				fl.a.say("it goes on stopping in the node: gpuai show %s", o.ID)
+				return exitCode(exitInterrupted)
 			case detach == nil && o.ReadyAt != nil && !o.Ended():
 				fl.a.say("detached, %s goes on; at risk while this computer sleeps: %s", o.Rate, o.AtRisk)
-				fl.a.say("stop: Ctrl-C again, or gpuai stop %s · follow: gpuai logs -f %s", fl.id, fl.id)
+				fl.a.say("stop: Ctrl-C again, or gpuai stop %s · follow: gpuai logs -f %s", o.ID, o.ID)
 				detach = time.After(secondStop)
 			default:
-				stopping, detach = true, nil
-				fl.a.say("stopping %s", fl.id)
-				if err := fl.c.StopOrder(ctx, fl.id, false); err != nil {
-					return order, err
+				fl.stopping, detach = true, nil
+				fl.a.say("stopping %s", o.ID)
+				if err := fl.c.StopOrder(ctx, o.ID, false); err != nil {
+					return err
 				}
 			}
 		}
 	}
 }
 
-// show prints what is new: steps, the progress of a long phase, and the job's output from Ready on.
+// show prints what is new: steps, what is waited for, and the job's output from Ready on.
 func (fl *follower) show(ctx context.Context, o api.Order) {
 	for _, s := range o.Steps[min(fl.steps, len(o.Steps)):] {
-		fl.a.say("%-6s %s", clean(s.Phase), clean(s.Detail))
+		fl.line.reset()
+		if s.Detail != "" { // the others show while they last
+			fl.a.say("%-9s %s", clean(s.Phase), clean(s.Detail))
+		}
 	}
 	fl.steps = len(o.Steps)
-	if p := o.Progress; p.Phase != "" && !o.Ended() && (p.Phase != fl.phase || time.Since(fl.shown) > 10*time.Second) {
-		fl.phase, fl.shown = p.Phase, time.Now()
-		if p.Total > 0 {
-			fl.a.say("%-6s %d of %d MB", p.Phase, p.Done/1e6, p.Total/1e6)
-		} else {
-			fl.a.say("%-6s …", p.Phase)
-		}
+	switch {
+	case o.Ended() && !settled(o):
+		fl.line.show(api.Progress{Phase: "refund"})
+	case o.Ended() || o.ReadyAt != nil:
+	case o.Progress.Phase != "":
+		fl.line.show(o.Progress)
+	default:
+		fl.line.show(api.Progress{Phase: state(o)})
 	}
 	if o.ReadyAt != nil && !fl.reads {
 		fl.reads = true
+		fl.a.say("%-9s the meter runs", "ready")
 		fl.logs.Go(func() {
-			fl.logErr = fl.c.Logs(ctx, fl.id, time.Time{}, true, func(stream uint8, _ time.Time, b []byte) error { return fl.a.output(stream, b) })
+			fl.logErr = fl.c.Logs(ctx, o.ID, time.Time{}, true, func(stream uint8, _ time.Time, b []byte) error { return fl.a.output(stream, b) })
 		})
 	}
 }
@@ -146,13 +166,13 @@ func (a *App) bill(o api.Order) {
 	if o.Channel == "" {
 		return
 	}
-	a.say("bill   ran %s, paid %s, returned %s of %s", span(time.Duration(o.BillableMS)*time.Millisecond), o.Paid, o.Returned, o.Deposit)
+	a.say("%-9s ran %s, paid %s, returned %s of %s", "bill", span(time.Duration(o.BillableMS)*time.Millisecond), o.Paid, o.Returned, o.Deposit)
 }
 
-func writeStatus(path string, o api.Order) error {
-	b, err := json.MarshalIndent(o, "", "  ")
+func writeStatus(path string, doc any) error {
+	b, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encode order: %w", err)
+		return fmt.Errorf("encode status: %w", err)
 	}
 	if err := os.WriteFile(path, append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write status file: %w", err)

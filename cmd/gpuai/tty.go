@@ -75,15 +75,19 @@ func (a *App) say(format string, args ...any) {
 	if a.mute {
 		return
 	}
-	a.erase()
+	a.screen.Lock()
+	defer a.screen.Unlock()
+	a.wipe()
 	fmt.Fprintf(a.err, format+"\n", args...)
 }
 
 // redraws reports whether a line of progress may be drawn over the one before.
 func (a *App) redraws() bool { return !a.mute && a.progress == "auto" && terminal(a.err) }
 
-// draw shows a line of progress until the next word on stderr; it is cut to the terminal's width.
+// draw shows a line of progress until the next word on the screen; it is cut to the terminal's width.
 func (a *App) draw(line string) {
+	a.screen.Lock()
+	defer a.screen.Unlock()
 	if w := a.look(a.err).Width; w > 1 {
 		line = cutTo(line, w-1)
 	}
@@ -93,6 +97,13 @@ func (a *App) draw(line string) {
 
 // erase removes the line of progress.
 func (a *App) erase() {
+	a.screen.Lock()
+	defer a.screen.Unlock()
+	a.wipe()
+}
+
+// wipe is erase for who holds the screen.
+func (a *App) wipe() {
 	if a.transient {
 		fmt.Fprint(a.err, "\r\x1b[K")
 		a.transient = false

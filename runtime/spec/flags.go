@@ -15,11 +15,17 @@ type Flags struct {
 
 // FromFlags reads flags by the same rules as a job file; faults name the job file's key and have no line.
 func FromFlags(f Flags) (File, []Fault) {
+	if bad := f.faults(); len(bad) > 0 {
+		return File{}, bad
+	}
 	return decodeFile(f.tree(&node{kind: nodeMap}))
 }
 
 // Merge reads a job file and lets flags replace its values.
 func Merge(raw []byte, f Flags) (File, []Fault) {
+	if bad := f.faults(); len(bad) > 0 {
+		return File{}, bad
+	}
 	n, fault := parseTree(raw)
 	if fault != nil {
 		return File{}, []Fault{*fault}
@@ -28,6 +34,21 @@ func Merge(raw []byte, f Flags) (File, []Fault) {
 		return decodeFile(n)
 	}
 	return decodeFile(f.tree(n))
+}
+
+// faults are those of flags that lack one of their two halves: a value left out is not the empty one.
+func (f Flags) faults() (out []Fault) {
+	for _, s := range f.Env {
+		if !strings.Contains(s, "=") {
+			out = append(out, Fault{Code: "spec-format", Path: "env", Got: cut(s, 40), Want: "NAME=VALUE", Fix: "write " + cut(s, 40) + "=… with its value"})
+		}
+	}
+	for _, s := range f.In {
+		if !strings.Contains(s, ":") {
+			out = append(out, Fault{Code: "spec-format", Path: "inputs", Got: cut(s, 80), Want: "SRC:/workspace/…", Fix: "write " + cut(s, 80) + ":" + Workspace + "/…"})
+		}
+	}
+	return out
 }
 
 func word(s string) *node { return &node{kind: nodeScalar, text: s, quoted: true} }

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/node/api"
+)
+
+func newExecCmd(a *App) *cobra.Command {
+	var interactive, tty bool
+	cmd := &cobra.Command{
+		Use: "exec ID -- COMMAND...", Short: "Run a command beside a job", Example: "  gpuai exec - -- nvidia-smi\n  gpuai exec -it - -- sh",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 || len(args) == 2 && args[1] == "--" {
+				return usage("exec takes an order and a command", "gpuai exec - -- nvidia-smi")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return attached{err}
+			}
+			argv := args[1:]
+			if argv[0] == "--" { // flags end at the order, so this is left
+				argv = argv[1:]
+			}
+			id, err := a.ref(cmd.Context(), c, args[0])
+			if err != nil {
+				return attached{err}
+			}
+			code, err := a.exec(cmd.Context(), c, id, argv, interactive, tty)
+			if err != nil {
+				return attached{err}
+			}
+			if code != 0 {
+				return exitCode(code)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "give it this command's standard input")
+	cmd.Flags().BoolVarP(&tty, "tty", "t", false, "give it a terminal")
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+func (a *App) exec(ctx context.Context, c *api.Client, id string, argv []string, interactive, tty bool) (int, error) {
+	var in io.Reader
+	if interactive {
+		in = a.in
+	}
+	if tty {
+		if !terminal(a.in) || !terminal(a.out) {
+			return 0, usage("-t needs a terminal", "leave it out")
+		}
+		restore, err := rawTerminal()
+		if err != nil {
+			return 0, err
+		}
+		defer restore()
+		return c.Exec(ctx, id, argv, true, in, func(_ uint8, b []byte) error { _, err := a.out.Write(b); return err })
+	}
+	return c.Exec(ctx, id, argv, false, in, a.output)
+}
