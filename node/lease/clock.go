@@ -20,6 +20,11 @@ func NewClock() (*Clock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read boot id: %w", err)
 	}
+	return ClockOf(boot, id)
+}
+
+// ClockOf is a clock on another boot clock, of a boot with that id: for tests in virtual time. Errors: boot's.
+func ClockOf(boot func() (time.Duration, error), id string) (*Clock, error) {
 	at, err := boot()
 	if err != nil {
 		return nil, fmt.Errorf("read boot clock: %w", err)

@@ -158,13 +158,28 @@ func newWorld(t *testing.T, work time.Duration, change func(*provider.Config, *c
 // newWorldOf has a rig of that many CPU slots.
 func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*provider.Config, *customer.Config)) *world {
 	t.Helper()
-	w := &world{chain: escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 5 * time.Millisecond}), engine: NewEngine(work), devices: devices, sw: &switches{}}
+	clock, err := lease.NewClock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return build(t, p2ptest.Loopback{}, clock, 5*time.Millisecond, devices, work, change)
+}
+
+// build makes a world on a network, real or simulated, with the clock that goes with it and a ledger of that slot time.
+func build(
+	t *testing.T, net p2ptest.World, clock *lease.Clock, slot time.Duration, devices int, work time.Duration, change func(*provider.Config, *customer.Config),
+) *world {
+	t.Helper()
+	w := &world{
+		chain:  escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: slot}),
+		engine: NewEngine(work), devices: devices, clock: clock, sw: &switches{},
+	}
 	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
 	w.chain.Fund(w.payer, 1_000_000_000)
 	w.wallet = ledger{w.chain.Ledger(w.payer), w.sw}
 	w.chain.Fund(w.payout, 1_000_000)
-	w.ph = p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(1), Roles: []string{"provider"}})
-	w.ch = p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(2), Bootstrap: w.ph.FullAddrs()})
+	w.ph = net.Start(t, p2p.Config{Key: p2ptest.Key(1), Roles: []string{"provider"}})
+	w.ch = net.Start(t, p2p.Config{Key: p2ptest.Key(2), Bootstrap: w.ph.FullAddrs()})
 	network := w.ph.Network().Name
 
 	w.pc = provider.Config{
@@ -178,10 +193,6 @@ func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*prov
 	}
 	if change != nil {
 		change(&w.pc, &w.cc)
-	}
-	var err error
-	if w.clock, err = lease.NewClock(); err != nil {
-		t.Fatal(err)
 	}
 	open := func(name string) *store.Store {
 		s, err := store.Open(filepath.Join(t.TempDir(), name, "state.db"))
