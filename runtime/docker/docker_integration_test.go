@@ -21,10 +21,23 @@ func newEngine(t *testing.T, peer string, mem *runtimetest.Memory) *Engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = e.api.NetworkRemove(context.Background(), "gpuai-"+peer)
-		_ = e.Close()
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 	return e
+}
+
+// sweep removes the images that the engine pulled from the test's registry.
+func sweep(t *testing.T, e *Engine, reg *runtimetest.Registry) {
+	t.Helper()
+	before, err := e.Traces(context.Background())
+	if err == nil {
+		err = e.Sweep(context.Background(), before, reg.Host())
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func peerName(t *testing.T) string {
@@ -40,6 +53,8 @@ func TestConformance(t *testing.T) {
 	runtimetest.NeedDocker(t)
 	reg := runtimetest.StartRegistry(t)
 	bin := runtimetest.BuildTestJob(t)
+	sweeper := newEngine(t, peerName(t), runtimetest.NewMemory())
+	t.Cleanup(func() { sweep(t, sweeper, reg) })
 	image := runtimetest.PushTestJob(t, reg, bin, "test/job", runtimetest.ImageConfig{})
 	runtimetest.Conformance(t, func(t *testing.T) runtimetest.Subject {
 		peer, mem := peerName(t), runtimetest.NewMemory()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -25,6 +26,7 @@ const (
 	createTimeout = 60 * time.Second
 	startTimeout  = 120 * time.Second
 	freezeTimeout = 5 * time.Second
+	closeTimeout  = 5 * time.Second
 	joinFor       = 400 * time.Millisecond // how long a call waits for the worker
 	killEvery     = 10 * time.Second
 	stuckAfter    = 60 * time.Second
@@ -68,6 +70,7 @@ type Engine struct {
 	creates chan struct{}
 	pulling flights
 	disk    watcher
+	network atomic.Bool // was needed in this life
 
 	mu    sync.Mutex
 	jobs  map[job.Key]*entry
@@ -116,12 +119,21 @@ func New(cfg Config, mem job.Memory, log *slog.Logger) (*Engine, error) {
 	}, nil
 }
 
-// Close ends the workers and leaves every container as it is.
+// Close ends the workers and leaves every container as it is. The node's network goes if no container needs it: its range is one of few.
 func (e *Engine) Close() error {
 	e.cancel()
 	e.wg.Wait()
+	if e.network.Load() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if found, err := e.List(ctx); err == nil && len(found) == 0 {
+			_ = e.api.NetworkRemove(ctx, e.networkName()) // one in use is refused, one that stays is used again
+		}
+	}
 	return e.api.Close()
 }
+
+func (e *Engine) networkName() string { return "gpuai-" + e.cfg.Peer8 }
 
 // prepared is what the first lease needs once per life of this node.
 type prepared struct {
@@ -130,19 +142,29 @@ type prepared struct {
 	hard   map[string]int64 // hard limits that a container can have
 }
 
-// prepare loads the helper's image and fills its volume, once; after a failure the next call tries again.
+// prepare loads the helper's image and fills its volume, once; after a failure, or when somebody removed them (docker system prune), the
+// next call does it again: a job over an empty volume would end for want of its own init.
 func (e *Engine) prepare(ctx context.Context) (*prepared, error) {
 	e.readyMu.Lock()
 	defer e.readyMu.Unlock()
-	if e.ready != nil {
+	if e.ready != nil && e.there(ctx, e.ready) {
 		return e.ready, nil
 	}
-	p, err := e.loadTools(ctx)
+	p, err := e.loadTools(e.ctx) // not the job's: it is for all, and a job that is stopped must not leave it half done
 	if err != nil {
 		return nil, err
 	}
 	e.ready = p
 	return p, nil
+}
+
+// there reports whether nothing of p is known to be gone.
+func (e *Engine) there(ctx context.Context, p *prepared) bool {
+	ctx, cancel := ask(ctx)
+	defer cancel()
+	_, verr := e.api.VolumeInspect(ctx, p.volume)
+	_, ierr := e.api.ImageInspect(ctx, p.tools)
+	return !notFound(verr) && !notFound(ierr)
 }
 
 // forget makes the next prepare look again: someone may have removed image or volume.
@@ -182,6 +204,11 @@ func (e *Engine) keyOf(name, lease string) (k job.Key, role string, ok bool) {
 	}
 	n, err := strconv.Atoi(parts[2])
 	return job.Key{Lease: id, Attempt: n}, parts[1], err == nil
+}
+
+// after is for what must be cleaned up although ctx may be over.
+func after(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 }
 
 // ask bounds one short call.

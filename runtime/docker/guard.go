@@ -168,7 +168,8 @@ func (e *Engine) stopGuard(ctx context.Context, k job.Key) error {
 
 // ensureNetwork makes the node's one bridge: icc off, a /22 that no route of the rig covers.
 func (e *Engine) ensureNetwork(ctx context.Context) (string, error) {
-	name := "gpuai-" + e.cfg.Peer8
+	name := e.networkName()
+	e.network.Store(true)
 	ctx, cancel := ask(ctx)
 	defer cancel()
 	_, err := e.api.NetworkInspect(ctx, name, network.InspectOptions{})

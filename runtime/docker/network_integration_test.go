@@ -29,7 +29,7 @@ func newFixture(t *testing.T, cfg runtimetest.ImageConfig) *fixture {
 	runtimetest.NeedDocker(t)
 	f := &fixture{e: newEngine(t, peerName(t), runtimetest.NewMemory()), reg: runtimetest.StartRegistry(t), k: newKey(t)}
 	f.img = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.e.cfg.Peer8, cfg)
-	t.Cleanup(func() { remove(t, f.e, f.k) })
+	t.Cleanup(func() { remove(t, f.e, f.k); sweep(t, f.e, f.reg) })
 	return f
 }
 

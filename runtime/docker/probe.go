@@ -39,7 +39,9 @@ func (e *Engine) Probe(ctx context.Context) (guard.ProbeReport, error) {
 		network, cfg.Unreachable = "container:"+g.ID, e.unreachable(g)
 	}
 	rep, err := e.runProbe(ctx, p, "probe", cfg, network)
-	if rerr := e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) {
+	rctx, cancel := after(ctx)
+	defer cancel()
+	if rerr := e.api.ContainerRemove(rctx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) {
 		err = errors.Join(err, engineError("remove guard", rerr))
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -30,20 +31,8 @@ func (e *Engine) loadTools(ctx context.Context) (*prepared, error) {
 	if err := e.makeVolume(ctx, vol, map[string]string{"gpuai.tools": t.Config}); err != nil {
 		return nil, engineError("create volume", err)
 	}
-	name := e.prefix() + "tools"
-	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
-	cctx, cancel := context.WithTimeout(ctx, createTimeout)
-	defer cancel()
-	c, err := e.api.ContainerCreate(cctx, &container.Config{Image: id, Cmd: []string{"gate"}}, &container.HostConfig{
-		NetworkMode: "none", Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: vol, Target: t.Dir}},
-	}, nil, nil, name)
-	if err != nil {
+	if err := e.fillTools(ctx, t, id, vol); err != nil {
 		return nil, engineError("fill volume", err)
-	}
-	st, err := e.api.ContainerStatPath(cctx, c.ID, t.Dir+"/sandbox")
-	rerr := e.api.ContainerRemove(cctx, c.ID, container.RemoveOptions{Force: true})
-	if err != nil || rerr != nil || st.Size == 0 {
-		return nil, engineError("fill volume", fmt.Errorf("%w %w", err, rerr))
 	}
 	p := &prepared{tools: id, volume: vol}
 	lim, err := e.runProbe(ctx, p, "limits", guard.ProbeConfig{}, "none")
@@ -52,6 +41,32 @@ func (e *Engine) loadTools(ctx context.Context) (*prepared, error) {
 	}
 	p.hard = map[string]int64{"nofile": lim.Limits["nofile"], "memlock": lim.Limits["memlock"]}
 	return p, nil
+}
+
+// fillTools creates the container that fills the volume, and removes it.
+func (e *Engine) fillTools(ctx context.Context, t sandbox.Tools, id, vol string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	name := e.prefix() + "tools"
+	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
+	defer func() {                                                             // by name: a create that was cut off may have made it
+		actx, cancel := after(ctx)
+		defer cancel()
+		if rerr := e.api.ContainerRemove(actx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) {
+			err = errors.Join(err, rerr)
+		}
+	}()
+	c, err := e.api.ContainerCreate(ctx, &container.Config{Image: id, Cmd: []string{"gate"}}, &container.HostConfig{
+		NetworkMode: "none", Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: vol, Target: t.Dir}},
+	}, nil, nil, name)
+	if err != nil {
+		return err
+	}
+	st, err := e.api.ContainerStatPath(ctx, c.ID, t.Dir+"/sandbox")
+	if err == nil && st.Size == 0 {
+		err = errors.New("the helper in it is empty")
+	}
+	return err
 }
 
 // toolsImage returns the image's id; only the id computed here is taken.
@@ -114,17 +129,17 @@ func (e *Engine) runProbe(ctx context.Context, p *prepared, what string, cfg gua
 func (e *Engine) runOnce(ctx context.Context, name string, c *container.Config, host *container.HostConfig) (out []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
+	defer func() { // by name: a create that was cut off may have made it
+		rctx, rcancel := after(ctx)
+		defer rcancel()
+		if rerr := e.api.ContainerRemove(rctx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) && err == nil {
+			err = rerr
+		}
+	}()
 	made, err := e.api.ContainerCreate(ctx, c, host, nil, nil, name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		rctx, rcancel := ask(e.ctx)
-		defer rcancel()
-		if rerr := e.api.ContainerRemove(rctx, made.ID, container.RemoveOptions{Force: true}); rerr != nil && err == nil {
-			err = rerr
-		}
-	}()
 	done, werr := e.api.ContainerWait(ctx, made.ID, container.WaitConditionNextExit)
 	if err := e.api.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
 		return nil, err

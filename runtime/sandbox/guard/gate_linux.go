@@ -42,16 +42,16 @@ func Gate(stdin io.Reader, stdout io.Writer) error {
 	if err != nil || line != "open\n" {
 		return fmt.Errorf("not told to open: %q", line)
 	}
-	res, err := openGate()
+	c, res, err := openGate()
 	if err != nil {
 		return err
 	}
+	defer c.Close() // only then may init end, and this process with it
 	return out.Encode(res)
 }
 
 // openGate tries for a second: the exec may be quicker than init.
-func openGate() (res GateResult, err error) {
-	var c net.Conn
+func openGate() (c net.Conn, res GateResult, err error) {
 	for range 50 {
 		if c, err = net.DialTimeout("unix", gateSocket, time.Second); err == nil {
 			break
@@ -59,17 +59,18 @@ func openGate() (res GateResult, err error) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if err != nil {
-		return res, fmt.Errorf("reach init: %w", err)
+		return nil, res, fmt.Errorf("reach init: %w", err)
 	}
-	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(GateTimeout))
 	if _, err := io.WriteString(c, "open\n"); err != nil {
-		return res, fmt.Errorf("tell init: %w", err)
+		_ = c.Close()
+		return nil, res, fmt.Errorf("tell init: %w", err)
 	}
 	if err := json.NewDecoder(c).Decode(&res); err != nil {
-		return res, fmt.Errorf("hear init: %w", err)
+		_ = c.Close()
+		return nil, res, fmt.Errorf("hear init: %w", err)
 	}
-	return res, nil
+	return c, res, nil
 }
 
 func procStatus(pid int) (map[string]string, error) {

@@ -20,6 +20,9 @@ import (
 // gateSocket is abstract: it needs no directory of the image, and lives in the job's network namespace, where nothing else runs yet.
 const gateSocket = "@gpuai-gate"
 
+// passOn bounds how long init waits for the gate to pass its answer on.
+const passOn = 2 * time.Second
+
 // Init is the first process of a job: it waits for the gate, then runs the command. supervise: as a child whose signals and orphans it
 // handles; else in its own place, for images that must be the first process. It returns the exit code.
 func Init(supervise bool, argv []string, stderr io.Writer) int {
@@ -53,6 +56,16 @@ func Init(supervise bool, argv []string, stderr io.Writer) int {
 	}
 	opened(GateResult{Started: true})
 	return supervised(pid, signals)
+}
+
+// answerGate tells the gate how it went and waits until the gate has passed it on, which it shows by closing: this process is the namespace's
+// first one, and if it ended now, the kernel would kill the gate with the answer in its hand.
+func answerGate(c net.Conn, r GateResult) {
+	_ = c.SetDeadline(time.Now().Add(passOn))
+	if json.NewEncoder(c).Encode(r) == nil {
+		_, _ = c.Read(make([]byte, 1)) // the end, or the deadline: both end the wait
+	}
+	_ = c.Close()
 }
 
 // supervised forwards signals to the command and reaps every orphan, until the command itself is gone.
@@ -121,7 +134,7 @@ func waitGate(signals <-chan os.Signal) (func(GateResult), error) {
 			if a.err != nil {
 				return nil, a.err
 			}
-			return func(r GateResult) { _ = json.NewEncoder(a.c).Encode(r); _ = a.c.Close() }, nil
+			return func(r GateResult) { answerGate(a.c, r) }, nil
 		case s := <-signals:
 			if s == syscall.SIGTERM || s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGHUP {
 				_ = l.Close()
