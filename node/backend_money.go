@@ -50,7 +50,7 @@ func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
 		}
 		for _, v := range b.p.cust.Orders() {
 			if m := v.Lease; m != nil && m.State.Live() {
-				risk += b.atRisk(m.Terms.Rate, m.Terms.Devices, m.Terms.Away)
+				risk += m.AtRisk()
 			}
 		}
 	}

@@ -118,7 +118,7 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 			hour = req.MaxTotal
 		}
 		p.Deposit = api.SOL(min(hour, p.Candidates[0].Total.Lamports()))
-		p.AtRisk = api.SOL(b.atRisk(res.Candidates[0].Rate, req.Devices, req.Away))
+		p.AtRisk = api.SOL(min(b.atRisk(res.Candidates[0].Rate, req.Devices, req.Away), req.MaxTotal))
 	}
 	for _, rej := range res.Explanation.Rejected {
 		p.Rejections = append(p.Rejections, api.Rejection{Code: rej.Reason, Detail: rej.Text})
@@ -129,7 +129,7 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 	return p, nil
 }
 
-// atRisk is the most that may be signed ahead of the meter.
+// atRisk is the most that may be signed ahead of the meter, once the provider is known; how much it is in a lease, market.Lease.AtRisk says.
 func (b *Backend) atRisk(rate market.Rate, devices int, away time.Duration) market.Amount {
 	a, err := rate.For(max(devices, 1), away)
 	limit := market.Amount(b.p.cfg.Customer.AwayMax)
@@ -338,7 +338,7 @@ func (b *Backend) order(v customer.View) api.Order {
 			o.Fault = m.Fault.String()
 		}
 		if m.State.Live() {
-			o.AtRisk = api.SOL(b.atRisk(m.Terms.Rate, m.Terms.Devices, m.Terms.Away))
+			o.AtRisk = api.SOL(m.AtRisk())
 		}
 	}
 	return o
