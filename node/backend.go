@@ -36,6 +36,7 @@ type Backend struct {
 	settings config.Options // where the settings came from
 	changing sync.Mutex     // one change of settings at a time, up to its effect
 	watch    *health.Watch
+	metrics  *health.Metrics
 
 	mu      sync.Mutex
 	waiting map[market.OrderID]customer.Request // created, inputs not here yet
@@ -52,6 +53,7 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 	}
 	b := &Backend{p: n.p, settings: settings, stop: stop, started: time.Now(), images: r, waiting: map[market.OrderID]customer.Request{}}
 	b.watch = health.NewWatch(b.doctorInput)
+	b.metrics = health.NewMetrics(Version, b.facts)
 	return b, nil
 }
 

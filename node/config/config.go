@@ -27,7 +27,9 @@ type Node struct {
 
 // API is the local interface.
 type API struct {
-	Socket string `toml:"socket" help:"unix socket, mode 0600; default by system"`
+	Socket           string `toml:"socket" help:"unix socket, mode 0600; default by system"`
+	Metrics          string `toml:"metrics" help:"address for Prometheus, as in 127.0.0.1:7071; none: off"`
+	MetricsTokenFile string `toml:"metrics_token_file" help:"file with the token that a scrape must carry; needed beyond loopback"`
 }
 
 // P2P is the node's place in the network.

@@ -200,3 +200,17 @@ func FuzzConfig(f *testing.F) {
 		_ = edit(text, key, k.literal(&l.Config))
 	})
 }
+
+// TestConfig_Metrics: beyond loopback only with a token.
+func TestConfig_Metrics(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{
+		"metrics = \"127.0.0.1:7071\"": true, "metrics = \"[::1]:7071\"": true, "metrics = \"0.0.0.0:7071\"": false, "metrics = \"7071\"": false,
+		"metrics = \"0.0.0.0:7071\"\nmetrics_token_file = \"/t\"": true, "": true,
+	} {
+		_, err := Load(Options{Path: file(t, "[api]\n"+text+"\n"), Env: []string{"HOME=/home/x"}})
+		if ok != (err == nil) || !ok && market.CodeOf(err) != "config-invalid" {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,6 +45,7 @@ func (c *Config) Validate() error {
 	if c.API.Socket == "" {
 		bad("api.socket", "is empty")
 	}
+	c.metrics(bad)
 	if len(c.Node.Roles) > 0 && len(c.Solana.RPC) == 0 {
 		bad("solana.rpc", "a node with a role needs an endpoint")
 	}
@@ -54,6 +56,20 @@ func (c *Config) Validate() error {
 	}
 	c.provider(bad)
 	return errors.Join(errs...)
+}
+
+// metrics keeps what a node earns and does from the network unless a token guards it.
+func (c *Config) metrics(bad func(key, format string, a ...any)) {
+	if c.API.Metrics == "" {
+		return
+	}
+	at, err := netip.ParseAddrPort(c.API.Metrics)
+	switch {
+	case err != nil:
+		bad("api.metrics", "%q is no address like 127.0.0.1:7071", c.API.Metrics)
+	case !at.Addr().IsLoopback() && c.API.MetricsTokenFile == "":
+		bad("api.metrics", "%q is not loopback, which needs api.metrics_token_file", c.API.Metrics)
+	}
 }
 
 func (c *Config) provider(bad func(key, format string, a ...any)) {

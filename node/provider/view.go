@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ type View struct {
 	Payout, FeePayer market.Address
 	Devices          []DeviceView
 	Live             int
+	FeeBalance       market.Amount // of the fee payer, when the chain was read last
 	Earned           market.Amount // covered by vouchers on disk, of the leases that the store still holds
 }
 
@@ -52,6 +54,7 @@ func (p *Provider) View() View {
 		}
 		v.Devices = append(v.Devices, dv)
 	}
+	v.FeeBalance = p.feeBal
 	for _, l := range leases {
 		v.Earned += l.Lease.Paid
 		if l.Lease.State.Live() {
@@ -59,6 +62,20 @@ func (p *Provider) View() View {
 		}
 	}
 	return v
+}
+
+// Unsettled is what signed vouchers hold that the chain has not paid out.
+func (p *Provider) Unsettled() (sum market.Amount) {
+	p.mu.Lock()
+	list := slices.Collect(maps.Values(p.channels))
+	p.mu.Unlock()
+	for _, ch := range list { // a channel's lock is never taken under mu
+		ch.mu.Lock()
+		a := ch.row.Account
+		ch.mu.Unlock()
+		sum += a.Newest.Amount - min(a.Settled, a.Newest.Amount)
+	}
+	return sum
 }
 
 // Leases lists what the node holds, oldest first.

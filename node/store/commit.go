@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 	"syscall"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -185,7 +186,11 @@ func (s *Store) commit(group []request) {
 	results := make([]error, len(group))
 	err := s.alive() // a second sync may report pages as written that the first one lost
 	if err == nil {
+		began := time.Now()
 		err = s.write(group, results)
+		if took := s.took.Load(); took != nil && err == nil {
+			(*took)(time.Since(began))
+		}
 		switch {
 		case err == nil:
 		case isDiskFull(err) && len(group) > 1:

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -44,6 +45,7 @@ type Store struct {
 	mu     sync.RWMutex // closed against senders: the committer never takes it
 	closed bool
 
+	took     atomic.Pointer[func(time.Duration)] // hears how long each commit took
 	eventsMu sync.Mutex
 	changed  chan struct{} // closed at the next event
 
@@ -164,6 +166,9 @@ func (s *Store) prepare() error {
 // Unclean reports whether the last user of an existing store ended without Close. The newest commit may then be missing if the disk lied:
 // peers repeat their last message, and a Release may have been forgotten.
 func (s *Store) Unclean() bool { return s.unclean }
+
+// OnCommit makes f hear how long each group of commits took; it must not block.
+func (s *Store) OnCommit(f func(time.Duration)) { s.took.Store(&f) }
 
 // Dead is closed after a failed sync: the node must restart, only the disk has the truth.
 func (s *Store) Dead() <-chan struct{} { return s.dead }

@@ -1,0 +1,174 @@
+package health
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// maxCodes bounds the values of the label code: codes of peers end here too. More are counted as "other".
+const maxCodes = 64
+
+// LeaseKey is one series of gpuai_leases.
+type LeaseKey struct{ State, Role string }
+
+// Facts are what a node knows when it is asked. Nil numbers are unknown: their series is absent, never 0.
+type Facts struct {
+	Leases     map[LeaseKey]int
+	Meter      *time.Duration // billable time of what was sold
+	Unsettled  *market.Amount // vouchers that the chain has not paid out
+	FeePayer   *market.Amount
+	Peers      int
+	BookOffers *int
+	Health     []string // codes of the last look at the machine
+}
+
+// Metrics are the node's series under the prefix gpuai_. No peer, lease or address is a label. Use NewMetrics; methods are safe for any goroutine.
+type Metrics struct {
+	reg      *prometheus.Registry
+	requests *prometheus.CounterVec
+	ends     *prometheus.CounterVec
+	commits  prometheus.Histogram
+	ready    prometheus.Histogram
+	phases   *prometheus.HistogramVec
+
+	mu    sync.Mutex
+	codes map[string]bool
+}
+
+// collector asks for facts at each scrape.
+type collector struct {
+	facts func() Facts
+	descs map[string]*prometheus.Desc
+}
+
+// NewMetrics makes the series of one node; facts is called at each scrape.
+func NewMetrics(version string, facts func() Facts) *Metrics {
+	seconds := func(name, help string, buckets []float64) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{Name: "gpuai_" + name, Help: help, Buckets: buckets}
+	}
+	waits := []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900}
+	m := &Metrics{
+		reg: prometheus.NewRegistry(), codes: map[string]bool{},
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gpuai_api_requests_total", Help: "Requests of the local API."}, []string{"op", "status"}),
+		ends:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gpuai_lease_ends_total", Help: "Leases that ended since the start, both roles."}, []string{"code", "fault"}),
+		commits:  prometheus.NewHistogram(seconds("store_commit_seconds", "How long a commit of the store took.", prometheus.ExponentialBuckets(0.0005, 2, 14))),
+		ready:    prometheus.NewHistogram(seconds("order_to_ready_seconds", "From the order to its job's start.", waits)),
+		phases:   prometheus.NewHistogramVec(seconds("lease_phase_seconds", "How long a phase of an order took.", waits), []string{"phase"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "gpuai_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
+	})
+	build.Set(1)
+	m.reg.MustRegister(build, m.requests, m.ends, m.commits, m.ready, m.phases, newCollector(facts))
+	return m
+}
+
+// Request counts one answer of the API; op is the route, not the path.
+func (m *Metrics) Request(op string, status int) {
+	m.requests.WithLabelValues(op, strconv.Itoa(status)).Inc()
+}
+
+// LeaseEnded counts the end of a lease.
+func (m *Metrics) LeaseEnded(code string, fault market.Fault) {
+	m.ends.WithLabelValues(m.bounded(code), fault.String()).Inc()
+}
+
+func (m *Metrics) bounded(code string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.codes[code] && len(m.codes) >= maxCodes {
+		return "other"
+	}
+	m.codes[code] = true
+	return code
+}
+
+// Commit takes the duration of one commit of the store.
+func (m *Metrics) Commit(d time.Duration) { m.commits.Observe(d.Seconds()) }
+
+// OrderReady takes how long an order waited for its job, and its phases: quote, fund, accept.
+func (m *Metrics) OrderReady(all time.Duration, phases map[string]time.Duration) {
+	m.ready.Observe(all.Seconds())
+	for name, d := range phases {
+		m.phases.WithLabelValues(name).Observe(d.Seconds())
+	}
+}
+
+// Handler serves the series. With a token a request must carry it: "Authorization: Bearer TOKEN".
+func (m *Metrics) Handler(token string) http.Handler {
+	h := promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		want, got := sha256.Sum256([]byte("Bearer "+token)), sha256.Sum256([]byte(r.Header.Get("Authorization")))
+		if token != "" && subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "a token is needed", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+	return mux
+}
+
+func newCollector(facts func() Facts) *collector {
+	c := &collector{facts: facts, descs: map[string]*prometheus.Desc{}}
+	for _, d := range []struct {
+		name, help string
+		labels     []string
+	}{
+		{"leases", "Leases by state.", []string{"state", "role"}},
+		{"meter_seconds_total", "Billable time of leases sold that the store holds.", nil},
+		{"unsettled_amount", "Owed by signed vouchers, not paid out yet, in the smallest unit.", []string{"mint"}},
+		{"fee_payer_lamports", "Balance of the account that pays the rig's fees.", nil},
+		{"p2p_peers", "Connected peers.", nil},
+		{"book_offers", "Offers that the node knows.", nil},
+		{"health", "1 for each code that the last look at the machine found.", []string{"code"}},
+	} {
+		c.descs[d.name] = prometheus.NewDesc("gpuai_"+d.name, d.help, d.labels, nil)
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	f := c.facts()
+	put := func(name string, kind prometheus.ValueType, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(c.descs[name], kind, v, labels...)
+	}
+	for k, n := range f.Leases {
+		put("leases", prometheus.GaugeValue, float64(n), k.State, k.Role)
+	}
+	if f.Meter != nil {
+		put("meter_seconds_total", prometheus.CounterValue, f.Meter.Seconds())
+	}
+	if f.Unsettled != nil {
+		put("unsettled_amount", prometheus.GaugeValue, float64(*f.Unsettled), "SOL")
+	}
+	if f.FeePayer != nil {
+		put("fee_payer_lamports", prometheus.GaugeValue, float64(*f.FeePayer))
+	}
+	put("p2p_peers", prometheus.GaugeValue, float64(f.Peers))
+	if f.BookOffers != nil {
+		put("book_offers", prometheus.GaugeValue, float64(*f.BookOffers))
+	}
+	for _, code := range f.Health {
+		put("health", prometheus.GaugeValue, 1, code)
+	}
+}
