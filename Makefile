@@ -48,11 +48,11 @@ check: ## format, module files, vet, light builds
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build ./...
 	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build ./...
 
-itest: setup ## a paid job on real parts: dockerd (DOCKER_HOST, or an own one), local ledger; needs root
+itest: setup ## a paid job and the sandbox on real parts: dockerd (DOCKER_HOST, or an own one), local ledger; needs root
 	bash runtime/sandbox/build.sh
 	host="$${DOCKER_HOST:-}"; own=; \
 	if [ -z "$$host" ]; then own=1; host="$$(.ci/dockerd start)"; fi; \
-	DOCKER_HOST="$$host" GPUAI_NEED=docker,node go test -tags integration -count=1 -timeout 8m ./node/itest; rc=$$?; \
+	DOCKER_HOST="$$host" GPUAI_NEED=docker,node go test -tags integration -count=1 -timeout 8m -p 1 ./node/itest ./runtime/docker; rc=$$?; \
 	if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
 
 program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)

@@ -5,6 +5,7 @@ package guard
 import (
 	"encoding/json"
 	"net"
+	"sync"
 	"testing"
 )
 
@@ -13,7 +14,8 @@ func TestGate_Answer_InitWaitsUntilItIsPassedOn(t *testing.T) {
 	t.Parallel()
 	here, there := net.Pipe()
 	ended := make(chan struct{})
-	go func() { defer close(ended); answerGate(here, GateResult{Exit: 127, Detail: "command not found"}) }()
+	var wg sync.WaitGroup
+	wg.Go(func() { defer close(ended); answerGate(here, GateResult{Exit: 127, Detail: "command not found"}) })
 	var r GateResult
 	if err := json.NewDecoder(there).Decode(&r); err != nil || r.Exit != 127 {
 		t.Fatalf("got %+v, %v", r, err)
@@ -26,5 +28,5 @@ func TestGate_Answer_InitWaitsUntilItIsPassedOn(t *testing.T) {
 	if err := there.Close(); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	wg.Wait()
 }
