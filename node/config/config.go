@@ -85,6 +85,6 @@ type Provider struct {
 
 // Limits bound what others may use of the node.
 type Limits struct {
-	PayerStarts  PerHour `toml:"payer_starts" default:"3/h" hot:"yes" help:"starts that nobody paid for, per new customer; also one lease at a time until it has paid a tick; 0/h = no limit"`
+	PayerStarts  PerHour `toml:"payer_starts" default:"3/h" hot:"yes" help:"starts that nobody paid for, per new customer; also one lease at a time until it has paid a tick; 0/h = no limit, which localnet begins with"`
 	PayerDevices int     `toml:"payer_devices" hot:"yes" help:"devices of one customer at a time; 0 = all"`
 }

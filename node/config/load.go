@@ -238,4 +238,7 @@ func (l *Loaded) bySystem(env []string) {
 	if l.Solana.RPC == nil && len(l.Node.Roles) > 0 {
 		l.Solana.RPC = endpoints[l.Node.Network]
 	}
+	if l.Local() && l.Origin["limits.payer_starts"] == "default" {
+		l.Limits.PayerStarts = 0 // who tries things out starts many jobs that fail
+	}
 }

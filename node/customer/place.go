@@ -20,6 +20,7 @@ const (
 	quoteWait    = 3 * time.Second
 	acceptWithin = 30 * time.Second
 	fundWithin   = 90 * time.Second
+	patience     = 5 * time.Minute          // with providers that are busy
 	maxClaimFee  = market.Amount(1_000_000) // 0.001 SOL
 	maxDelay     = 24 * time.Hour
 )
@@ -153,25 +154,49 @@ func advice(code string, provider market.NodeID) string {
 	return "change what the rule names, wait if it says until when, or ask others: gpuai run --exclude " + provider.String()
 }
 
-// best asks for quotes and returns the cheapest. Errors: no-offer-fits with the explanation, quote-refused with each refusal.
-func (c *Customer) best(ctx context.Context, r *Request) (offered, error) {
+// best asks for quotes and returns the cheapest. wait is not 0 if a provider is only busy, and may be asked again after it. Errors:
+// no-offer-fits with the explanation, quote-refused with each refusal.
+func (c *Customer) best(ctx context.Context, r *Request) (o offered, wait time.Duration, err error) {
 	res := c.Match(r)
 	if len(res.Candidates) == 0 {
-		return offered{}, &market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(), Hint: res.Explanation.Hint()}
+		return o, 0, &market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(), Hint: res.Explanation.Hint()}
 	}
 	good, refused := c.quotes(ctx, r, res.Candidates)
-	if len(good) == 0 {
-		detail, hint := "", "gpuai offers --explain"
-		for i, e := range refused {
-			if i > 0 {
-				detail += "; "
-			}
-			detail += e.Error()
-			if h := advice(market.CodeOf(e), res.Candidates[i].Provider); h != "" {
-				hint = h
+	if len(good) > 0 {
+		return good[0], 0, nil
+	}
+	detail, hint := "", "gpuai offers --explain"
+	for i, e := range refused {
+		if i > 0 {
+			detail += "; "
+		}
+		detail += e.Error()
+		if h := advice(market.CodeOf(e), res.Candidates[i].Provider); h != "" {
+			hint = h
+		}
+		var refusal *market.Refusal
+		if errors.As(e, &refusal) && refusal.Code == "busy" && refusal.RetryAfter > 0 && (wait == 0 || refusal.RetryAfter < wait) {
+			wait = refusal.RetryAfter
+		}
+	}
+	return o, wait, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes", Detail: detail, Hint: hint}
+}
+
+// search is best, asked again while a provider is only busy: a new customer's next job waits until the first tick of the one before is paid.
+func (r *orderRun) search(ctx context.Context, req *Request) (offered, error) {
+	for end := r.c.now().Add(patience); ; {
+		o, wait, err := r.c.best(ctx, req)
+		if err == nil || wait == 0 || r.c.now().Add(wait).After(end) {
+			return o, err
+		}
+		r.say(ctx, "waits", err.Error())
+		for until := r.c.now().Add(wait); r.c.now().Before(until) && !r.stopped(); {
+			if err := sleep(ctx, min(wait, time.Second)); err != nil {
+				return o, err
 			}
 		}
-		return offered{}, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes", Detail: detail, Hint: hint}
+		if r.stopped() {
+			return o, &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
+		}
 	}
-	return good[0], nil
 }

@@ -182,7 +182,7 @@ func (r *orderRun) place(ctx context.Context) error {
 		if r.stopped() {
 			return &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
 		}
-		off, err := r.c.best(ctx, &req)
+		off, err := r.search(ctx, &req)
 		if err != nil {
 			return err
 		}

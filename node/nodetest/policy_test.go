@@ -19,12 +19,12 @@ import (
 // limited is a rig with the limits on strangers that a real one has.
 func limited(p *provider.Config, _ *customer.Config) { p.Policy.PayerStarts = 3 }
 
-// refusedBy fails unless err is a policy refusal that names the rule.
-func refusedBy(t *testing.T, err error, rule string) *market.Refusal {
+// refusedBy fails unless err is a refusal of that code that names the rule.
+func refusedBy(t *testing.T, err error, code, rule string) *market.Refusal {
 	t.Helper()
 	var r *market.Refusal
-	if !errors.As(err, &r) || r.Code != "policy" || !strings.HasPrefix(r.Detail, rule) {
-		t.Fatalf("got %v, want policy by %s", err, rule)
+	if !errors.As(err, &r) || r.Code != code || !strings.HasPrefix(r.Detail, rule) {
+		t.Fatalf("got %v, want %s by %s", err, code, rule)
 	}
 	return r
 }
@@ -68,17 +68,17 @@ func TestStranger_OneLeaseUntilItsFirstTickIsPaid(t *testing.T) {
 	ch := h.open(q, 50_000_000, nil)
 	first, ch1 := h.deal(50_000_000)
 	id, raw := h.lease(order, quote, ch, nil)
-	if code, detail := h.decided(id, raw); code != "policy" || !strings.HasPrefix(detail, rule) {
+	if code, detail := h.decided(id, raw); code != "busy" || !strings.HasPrefix(detail, rule) {
 		t.Errorf("a second lease, quoted before: %s %s", code, detail)
 	}
 	_, _, err = h.quote(h.order(nil))
-	if r := refusedBy(t, err, rule); r.RetryAfter <= 0 {
+	if r := refusedBy(t, err, "busy", rule); r.RetryAfter <= 0 {
 		t.Error("it does not say when to ask again")
 	}
 	_, _, err = h.quote(h.order(func(o *market.Order) { o.Payer = other.Payer }))
-	refusedBy(t, err, rule) // the same node with another payer
+	refusedBy(t, err, "busy", rule) // the same node with another payer
 	_, _, err = other.quote(other.order(func(o *market.Order) { o.Payer = h.Payer }))
-	refusedBy(t, err, rule) // the same payer from another node
+	refusedBy(t, err, "busy", rule) // the same payer from another node
 	if _, _, err = other.quote(other.order(nil)); err != nil {
 		t.Errorf("another customer is refused: %v", err)
 	}
@@ -89,6 +89,25 @@ func TestStranger_OneLeaseUntilItsFirstTickIsPaid(t *testing.T) {
 	p2ptest.Eventually(t, "a paid tick does not lift it", func() bool { _, _, err := h.quote(h.order(nil)); return err == nil })
 }
 
+// TestStranger_TwoOrdersAtOnce_SecondWaits: what a new customer orders beside its first job starts by itself once that has paid a tick.
+func TestStranger_TwoOrdersAtOnce_SecondWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorldOf(t, 2, 2*time.Second, limited)
+	before := w.chain.Balance(w.payout)
+	ids := []market.OrderID{w.place(t, request("a")), w.place(t, request("b"))}
+	var sum market.Amount
+	for _, id := range ids {
+		v := w.wait(t, id, time.Minute, func(v customer.View) bool { return over(v) && v.Finished })
+		if v.Code != "completed" || v.Paid == 0 || v.Paid != v.Lease.Claim {
+			t.Errorf("%s %s %s: paid %d of %d; %+v", v.Standing, v.Code, v.Detail, v.Paid, v.Lease.Claim, v.Steps)
+		}
+		sum += v.Paid
+	}
+	if got := w.chain.Balance(w.payout) - before; got != sum {
+		t.Errorf("payout got %d of %d", got, sum)
+	}
+}
+
 // TestStranger_LeasesAtOnce_OneIsTaken: however fast they come, the rule is asked where devices are reserved.
 func TestStranger_LeasesAtOnce_OneIsTaken(t *testing.T) {
 	t.Parallel()
@@ -97,7 +116,7 @@ func TestStranger_LeasesAtOnce_OneIsTaken(t *testing.T) {
 	pol.PayerStarts = 3
 	w.prov.SetPolicy(pol)
 	w.engine.Hold(true)
-	if _, _, codes := h.both(50_000_000); codes[0]+codes[1] != "policy" {
+	if _, _, codes := h.both(50_000_000); codes[0]+codes[1] != "busy" {
 		t.Errorf("decided %q", codes)
 	}
 }
@@ -131,7 +150,7 @@ func TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused(t *testing.T) {
 	}
 	h := w.newHand(t, 10)
 	_, _, err := h.quote(h.order(func(o *market.Order) { o.Payer = w.payer }))
-	if r := refusedBy(t, err, rule); r.RetryAfter <= 50*time.Minute || r.RetryAfter > time.Hour {
+	if r := refusedBy(t, err, "policy", rule); r.RetryAfter <= 50*time.Minute || r.RetryAfter > time.Hour {
 		t.Errorf("ask again in %s", r.RetryAfter)
 	}
 	// Naming another's payer, the hand has failed nothing: its own orders are taken, up to its own three.
@@ -205,7 +224,7 @@ func TestPayerDevices_HoldAtMostSoMany(t *testing.T) {
 	w := newWorldOf(t, 4, time.Hour, func(p *provider.Config, _ *customer.Config) { p.Policy.PayerDevices = 2 })
 	h, other := w.newHand(t, 10), w.newHand(t, 11)
 	_, _, err := h.quote(h.order(func(o *market.Order) { o.Devices = 3 }))
-	refusedBy(t, err, rule)
+	refusedBy(t, err, "policy", rule)
 	order := h.order(func(o *market.Order) { o.Devices = 2 })
 	q, quote, err := h.quote(order)
 	h.check(err)
@@ -217,7 +236,7 @@ func TestPayerDevices_HoldAtMostSoMany(t *testing.T) {
 	}
 	second, _ := h.deal(50_000_000)
 	_, _, err = h.quote(h.order(nil))
-	refusedBy(t, err, rule)
+	refusedBy(t, err, "policy", rule)
 	if _, _, err := other.quote(other.order(func(o *market.Order) { o.Devices = 2 })); err != nil {
 		t.Errorf("another payer: %v", err)
 	}
@@ -254,7 +273,7 @@ func TestImages_RuledAtTheQuoteAndAtTheLease(t *testing.T) {
 		"docker.io/librarian/x": "provider.allow_images", "No Name": "provider.allow_images",
 	} {
 		_, _, err := h.quote(pinned(image))
-		refusedBy(t, err, rule)
+		refusedBy(t, err, "policy", rule)
 	}
 	order := pinned("debian:13")
 	q, quote, err := h.quote(order)
@@ -309,7 +328,7 @@ func TestPolicy_RefusedLease_SignedDecision(t *testing.T) {
 	h.check(err)
 	d, env, err := wire.OpenDecision(s.Decision, h.Network)
 	h.check(err)
-	if env.Signer != w.ph.ID() || d.Accepted || d.Lease != id || d.Code != "policy" || d.RetryAfter != w.pc.Tick || d.Detail != s.Detail {
+	if env.Signer != w.ph.ID() || d.Accepted || d.Lease != id || d.Code != "busy" || d.RetryAfter != w.pc.Tick || d.Detail != s.Detail {
 		t.Errorf("%+v", d)
 	}
 }

@@ -37,7 +37,7 @@ func (p *Provider) SetPolicy(n Policy) {
 
 // admits decides by debts and by the owner's rules whether a customer may have this order; it is asked for the Quote, before the chain is
 // read for the Lease, and where devices are reserved. The payer of an order is only a claim until its Channel is seen, so a refusal may look
-// at it, but only leases that were accepted count: nobody can use up another's. Caller holds mu. Refusals: debt-unpaid, policy.
+// at it, but only leases that were accepted count: nobody can use up another's. Caller holds mu. Refusals: debt-unpaid, policy, busy.
 func (p *Provider) admits(o market.Order, from market.NodeID, now time.Time) error {
 	if sum := p.debtOf(from, o.Payer, now); sum > 0 {
 		return market.Refuse("debt-unpaid", market.KindDenied, fmt.Sprintf("%s SOL of an old lease are unpaid", sum.SOL()))
@@ -104,7 +104,7 @@ func (p *Provider) admitsStranger(o market.Order, from market.NodeID, now time.T
 		}
 		m := l.actor.Lease()
 		if inFirstTick(m) {
-			return refuseUntil("limits.payer_starts: one lease at a time until its first tick is paid", p.cfg.Tick)
+			return refuseUntil("busy", market.KindUnavailable, "limits.payer_starts: one lease at a time until its first tick is paid", p.cfg.Tick)
 		}
 		if min(m.Owed(), m.Paid) > 0 || now.Sub(m.Accepted).Abs() >= startsWindow { // a clock that was set back counts none for ever
 			continue
@@ -120,7 +120,7 @@ func (p *Provider) admitsStranger(o market.Order, from market.NodeID, now time.T
 	if wait == 0 {
 		return nil
 	}
-	return refuseUntil(fmt.Sprintf("limits.payer_starts: %d starts within an hour were not paid; again at %s UTC, in %s",
+	return refuseUntil("policy", market.KindDenied, fmt.Sprintf("limits.payer_starts: %d starts within an hour were not paid; again at %s UTC, in %s",
 		p.policy.PayerStarts, now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
 }
 
@@ -133,8 +133,8 @@ func (r *Policy) startsWait(starts []time.Time, now time.Time) time.Duration {
 	return max(starts[len(starts)-r.PayerStarts].Add(startsWindow).Sub(now), time.Second)
 }
 
-func refuseUntil(detail string, wait time.Duration) error {
-	r := market.Refuse("policy", market.KindDenied, detail)
+func refuseUntil(code string, kind market.Kind, detail string, wait time.Duration) error {
+	r := market.Refuse(code, kind, detail)
 	r.RetryAfter = wait
 	return r
 }
