@@ -122,9 +122,7 @@ func (p *Provider) publish(ctx context.Context) error {
 func (p *Provider) publishLoop(ctx context.Context) error {
 	pace := rate.NewLimiter(rate.Every(offerGap), offerBurst)
 	for {
-		if p.peersSeen() > 0 { // else nobody counts them
-			p.waitTurn(ctx, pace)
-		}
+		p.waitTurn(ctx, pace) // also without peers: our own gossip counts them too
 		if err := p.publish(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("Offer was not published", "error", err)
 		}

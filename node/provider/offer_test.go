@@ -17,8 +17,10 @@ import (
 	"github.com/gpuai/gpuai/runtime/gpu"
 )
 
-// crowd is a network with peers that notes when what was published.
+// crowd is a network with a peer, or none, that notes when what was published.
 type crowd struct {
+	alone bool
+
 	mu  sync.Mutex
 	at  []time.Time
 	raw [][]byte
@@ -46,13 +48,18 @@ func (c *crowd) free(t *testing.T) (n int, free uint64, groups int) {
 }
 
 func (c *crowd) Addrs() []string                       { return []string{"/ip4/127.0.0.1/udp/4801/quic-v1"} }
-func (c *crowd) Peers() int                            { return 1 }
+func (c *crowd) Peers() int                            { return map[bool]int{false: 1}[c.alone] }
 func (c *crowd) KeepConnected(market.NodeID, []string) {}
 func (c *crowd) Forget(market.NodeID)                  {}
 
 // TestPublish_ManyChanges_LastStateIsHeard: short jobs change the Offer more often than peers take one; what they took last is how the rig
-// stands, within offerGap, and a withdrawal does not wait.
+// stands, within offerGap, and a withdrawal does not wait. A rig that is alone says it again and again, but no faster.
 func TestPublish_ManyChanges_LastStateIsHeard(t *testing.T) {
+	t.Run("with a peer", func(t *testing.T) { manyChanges(t, false) })
+	t.Run("alone", func(t *testing.T) { manyChanges(t, true) })
+}
+
+func manyChanges(t *testing.T, alone bool) {
 	synctest.Test(t, func(t *testing.T) {
 		db, err := store.Open(filepath.Join(t.TempDir(), "d", "state.db"))
 		if err != nil {
@@ -63,7 +70,7 @@ func TestPublish_ManyChanges_LastStateIsHeard(t *testing.T) {
 			t.Fatal(err)
 		}
 		key := ed25519.NewKeyFromSeed(make([]byte, 32))
-		c := &crowd{}
+		c := &crowd{alone: alone}
 		p := New(Config{
 			Network: "localnet", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)), Payout: market.Address{1}, Policy: Policy{Rate: 1}, Selling: true, Version: "test",
 			Tick: time.Second, MinCloseDelay: time.Hour, CPUMilli: 1000, RAM: 1 << 30, Disk: 1 << 30, Egress: market.EgressNone,
