@@ -10,9 +10,9 @@ import (
 
 // doctorInput is what this node's doctor looks at: a node that only buys needs neither engine nor GPU.
 func (b *Backend) doctorInput() health.Input {
-	in := health.Input{Config: b.p.cfg}
+	in := health.Input{Config: b.p.cfg, Net: &health.Net{Peers: b.p.host.Peers(), Addrs: b.p.host.Addrs()}}
 	if b.p.prov == nil {
-		in.Only = []string{"rig", "chain"}
+		in.Only = []string{"rig", "net", "chain"}
 	}
 	return in
 }
@@ -20,7 +20,7 @@ func (b *Backend) doctorInput() health.Input {
 // Health implements api.Backend: what the hourly look found last.
 func (b *Backend) Health(context.Context) (api.Doctor, error) {
 	r := b.watch.Last()
-	d := doctorDoc("gpuai.health/v1", r)
+	d := api.DoctorOf("gpuai.health/v1", r)
 	if !r.At.IsZero() {
 		at := api.At(r.At)
 		d.CheckedAt = &at
@@ -37,17 +37,5 @@ func (b *Backend) Doctor(ctx context.Context, r api.DoctorRequest) (api.Doctor, 
 	}
 	in := b.doctorInput()
 	in.Only, in.Offline = r.Only, r.Offline
-	return doctorDoc("gpuai.doctor/v1", health.Report{Findings: health.Check(ctx, in)}), nil
-}
-
-func doctorDoc(schema string, r health.Report) api.Doctor {
-	d := api.Doctor{Schema: schema, Level: r.Level(), Findings: []api.Finding{}}
-	for _, f := range r.Findings {
-		out := api.Finding{Group: f.Group, Code: f.Code, Level: f.Level, Effect: f.Effect, Actual: f.Actual, Why: f.Why, Fix: []api.Fix{}}
-		for _, hint := range f.Fix {
-			out.Fix = append(out.Fix, api.FixOf(hint))
-		}
-		d.Findings = append(d.Findings, out)
-	}
-	return d
+	return api.DoctorOf("gpuai.doctor/v1", health.Report{Findings: health.Check(ctx, in)}), nil
 }

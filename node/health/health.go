@@ -21,22 +21,30 @@ const (
 	Fail = "fail"
 )
 
-// groupTime bounds one group of checks.
-const groupTime = 5 * time.Second
+// groupTime bounds one group of checks, allTime all of them.
+const (
+	groupTime = 5 * time.Second
+	allTime   = 20 * time.Second
+)
 
 // Finding is one line of the report. Effect says what a problem costs: "none", "tier" (listed, but worse), "no-sell".
 type Finding struct {
-	Group  string   `json:"group"`
-	Code   string   `json:"code,omitempty"`
-	Level  string   `json:"level"`
-	Effect string   `json:"effect,omitempty"`
-	Actual string   `json:"actual"`
-	Why    string   `json:"why,omitempty"`
-	Fix    []string `json:"fix,omitempty"`
+	Group  string `json:"group"`
+	Code   string `json:"code,omitempty"`
+	Level  string `json:"level"`
+	Effect string `json:"effect,omitempty"`
+	Actual string `json:"actual"`
+	// Required, Op and Unit say what a measured number should have been, as in "< 50 ms"; Op is empty where nothing was measured.
+	Required float64  `json:"required,omitempty"`
+	Op       string   `json:"op,omitempty"`
+	Unit     string   `json:"unit,omitempty"`
+	Why      string   `json:"why,omitempty"`
+	Fix      []string `json:"fix,omitempty"`
 }
 
-// Input says what to look at. Offline: ask nothing outside this machine. Only: groups, empty = all.
+// Input says what to look at. Offline: ask nothing outside this machine. Only: groups, empty = all. Net: of the running node, nil if none runs.
 type Input struct {
+	Net     *Net
 	Config  config.Config
 	Only    []string
 	Offline bool
@@ -49,7 +57,7 @@ type check struct {
 }
 
 var checks = []check{
-	{"rig", false, rig}, {"engine", false, engine}, {"gpu", false, gpus}, {"chain", true, chain},
+	{"rig", false, rig}, {"net", true, network}, {"engine", false, engine}, {"gpu", false, gpus}, {"chain", true, chain},
 }
 
 // Groups are the names of the groups of checks.
@@ -65,6 +73,8 @@ func Group(name string) bool { return slices.Contains(Groups(), name) }
 
 // Check runs the checks; findings come in the order of the groups.
 func Check(ctx context.Context, in Input) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, allTime)
+	defer cancel()
 	results := make([][]Finding, len(checks))
 	var g errgroup.Group
 	for i, c := range checks {
@@ -90,6 +100,12 @@ func Check(ctx context.Context, in Input) []Finding {
 }
 
 func ok(actual string) Finding { return Finding{Level: OK, Actual: actual} }
+
+// needs adds the number that was required.
+func (f Finding) needs(op string, n float64, unit string) Finding {
+	f.Op, f.Required, f.Unit = op, n, unit
+	return f
+}
 
 // found makes a finding of the table; fix replaces the table's if it is not empty.
 func found(code, actual, fix string) Finding {

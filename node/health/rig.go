@@ -39,6 +39,10 @@ func rig(ctx context.Context, in Input) []Finding {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
 		out = append(out, found("data-dir-open", fmt.Sprintf("%s has mode %o", dir, mode), "chmod 700 "+dir))
 	}
+	state := filepath.Join(dir, "state.db")
+	if info, err := os.Stat(state); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		out = append(out, found("data-dir-open", fmt.Sprintf("%s has mode %o", state, info.Mode().Perm()), "chmod 600 "+state))
+	}
 	return append(append(out, disk(dir)...), syncs(ctx, dir))
 }
 
@@ -66,8 +70,8 @@ func disk(dir string) []Finding {
 		out = append(out, found("data-dir-remote", fmt.Sprintf("%s is on %s", dir, v.remote), ""))
 	}
 	text := fmt.Sprintf("%d of %d GiB free at %s", v.free>>30, v.total>>30, dir)
-	if v.free < max(diskFloor, v.total/100*diskFloorPercent) {
-		return append(out, found("disk-full", text, ""))
+	if floor := max(diskFloor, v.total/100*diskFloorPercent); v.free < floor {
+		return append(out, found("disk-full", text, "").needs(">=", float64(floor), "bytes"))
 	}
 	return append(out, ok(text))
 }
@@ -96,7 +100,7 @@ func syncs(ctx context.Context, dir string) Finding {
 	}
 	worst := slices.Max(took).Round(100 * time.Microsecond)
 	if worst > slowSync {
-		return found("disk-slow", fmt.Sprintf("a write took up to %s", worst), "")
+		return found("disk-slow", fmt.Sprintf("a write took up to %s", worst), "").needs("<=", float64(slowSync.Milliseconds()), "ms")
 	}
 	return ok(fmt.Sprintf("a write is safe within %s", worst))
 }

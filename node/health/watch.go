@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// watchEvery is how often a running node looks at its machine.
-const watchEvery = time.Hour
+// How often a running node looks at its machine: soon again while something fails, as right after the start nobody is connected yet.
+const (
+	watchEvery = time.Hour
+	watchRetry = time.Minute
+)
 
 // Report is what Check found, and when.
 type Report struct {
@@ -56,7 +59,7 @@ func (w *Watch) Last() Report {
 	return w.last
 }
 
-// Serve looks at once, then hourly, until ctx ends. changed, which may be nil, is told a report whose codes differ from the one before.
+// Serve looks at once, then hourly, each minute while something fails, until ctx ends. changed, which may be nil, is told a report whose codes differ from the one before.
 func (w *Watch) Serve(ctx context.Context, changed func(Report)) error {
 	for {
 		r := Report{Findings: Check(ctx, w.input())}
@@ -71,7 +74,11 @@ func (w *Watch) Serve(ctx context.Context, changed func(Report)) error {
 		if changed != nil && !slices.Equal(old.Codes(), r.Codes()) {
 			changed(r)
 		}
-		t := time.NewTimer(watchEvery)
+		wait := watchEvery
+		if r.Level() == Fail {
+			wait = watchRetry
+		}
+		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			t.Stop()
