@@ -1,7 +1,8 @@
-// Package nodetest runs whole roles against each other: real p2p on loopback, real stores, the in-memory ledger, and a fake engine.
+// Package nodetest runs whole roles against each other: real p2p, on loopback or on a simulated network in virtual
+// time, real stores, the in-memory ledger, and a fake engine.
 //
 // Invariants: nothing here is imported by the product. Concurrency: a World belongs to one test. Persistence: the test's own folder.
-// Next: flow_test.go.
+// Next: flow_test.go, flow_sim_test.go.
 package nodetest
 
 import (

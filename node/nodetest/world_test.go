@@ -162,18 +162,17 @@ func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*prov
 	if err != nil {
 		t.Fatal(err)
 	}
-	return build(t, p2ptest.Loopback{}, clock, 5*time.Millisecond, devices, work, change)
+	chain := escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 5 * time.Millisecond})
+	return build(t, p2ptest.Loopback{}, clock, chain, devices, work, change)
 }
 
-// build makes a world on a network, real or simulated, with the clock that goes with it and a ledger of that slot time.
+// build makes a world on a network, real or simulated, with the clock and the ledger that go with it.
 func build(
-	t *testing.T, net p2ptest.World, clock *lease.Clock, slot time.Duration, devices int, work time.Duration, change func(*provider.Config, *customer.Config),
+	t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtest.Chain, devices int, work time.Duration,
+	change func(*provider.Config, *customer.Config),
 ) *world {
 	t.Helper()
-	w := &world{
-		chain:  escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: slot}),
-		engine: NewEngine(work), devices: devices, clock: clock, sw: &switches{},
-	}
+	w := &world{chain: chain, engine: NewEngine(work), devices: devices, clock: clock, sw: &switches{}}
 	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
 	w.chain.Fund(w.payer, 1_000_000_000)
 	w.wallet = ledger{w.chain.Ledger(w.payer), w.sw}
