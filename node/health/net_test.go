@@ -51,19 +51,22 @@ func TestDoctor_MeetingPoints(t *testing.T) {
 		"only tcp answers": {"localnet-doctor", []string{nobody + id, tcp}, "udp-blocked"},
 		"unknown network":  {"elsewhere", nil, "net-isolated"},
 	} {
-		var cfg config.Config
-		cfg.Node.Network, cfg.P2P.Bootstrap = c.network, c.bootstrap
-		in := Input{Config: cfg, Only: []string{"net"}}
-		got := Check(t.Context(), in)
-		for try := 0; try < 10 && (len(got) != 1 || got[0].Code != c.want); try++ { // a loaded machine may not connect in time
-			got = Check(t.Context(), in)
-		}
-		if len(got) != 1 || got[0].Code != c.want || got[0].Group != "net" {
-			t.Errorf("%s: %+v, want %q", name, got, c.want)
-		}
-		if in.Offline = true; len(Check(t.Context(), in)) != 0 {
-			t.Errorf("%s: offline asks the network", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // a silent meeting point is waited for
+			var cfg config.Config
+			cfg.Node.Network, cfg.P2P.Bootstrap = c.network, c.bootstrap
+			in := Input{Config: cfg, Only: []string{"net"}}
+			got := Check(t.Context(), in)
+			for try := 0; try < 10 && (len(got) != 1 || got[0].Code != c.want); try++ { // a loaded machine may not connect in time
+				got = Check(t.Context(), in)
+			}
+			if len(got) != 1 || got[0].Code != c.want || got[0].Group != "net" {
+				t.Errorf("found %+v, want %q", got, c.want)
+			}
+			if in.Offline = true; len(Check(t.Context(), in)) != 0 {
+				t.Error("offline asks the network")
+			}
+		})
 	}
 }
 

@@ -40,7 +40,10 @@ func engine(ctx context.Context, in Input) []Finding {
 
 func gpus(ctx context.Context, in Input) []Finding {
 	devices, err := gpu.Inventory(ctx, gpu.Config{Simulate: in.Config.Provider.Simulate, NoCPU: true})
-	var out []Finding
+	return judgeGPUs(devices, err)
+}
+
+func judgeGPUs(devices []gpu.Device, err error) (out []Finding) {
 	if err != nil {
 		out = append(out, found("driver-error", err.Error(), ""))
 	}

@@ -20,11 +20,7 @@ const (
 )
 
 func rig(ctx context.Context, in Input) []Finding {
-	system := runtime.GOOS + "/" + runtime.GOARCH
-	out := []Finding{ok(fmt.Sprintf("%s, %d cores", system, runtime.NumCPU()))}
-	if system != "linux/amd64" {
-		out = []Finding{found("system-unsupported", system, "")}
-	}
+	out := []Finding{system(runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())}
 	dir := in.Config.Node.DataDir
 	if dir == "" {
 		return append(out, found("data-dir-unusable", "no folder is set", ""))
@@ -46,6 +42,13 @@ func rig(ctx context.Context, in Input) []Finding {
 	return append(append(out, disk(dir)...), syncs(ctx, dir))
 }
 
+func system(name string, cores int) Finding {
+	if name != "linux/amd64" {
+		return found("system-unsupported", name, "")
+	}
+	return ok(fmt.Sprintf("%s, %d cores", name, cores))
+}
+
 // existing is the nearest folder above dir that is there.
 func existing(dir string) string {
 	for {
@@ -65,7 +68,10 @@ func disk(dir string) []Finding {
 	if err != nil {
 		return nil // unknown on this system, which cannot sell
 	}
-	var out []Finding
+	return v.judge(dir)
+}
+
+func (v volume) judge(dir string) (out []Finding) {
 	if v.remote != "" {
 		out = append(out, found("data-dir-remote", fmt.Sprintf("%s is on %s", dir, v.remote), ""))
 	}
@@ -98,7 +104,10 @@ func syncs(ctx context.Context, dir string) Finding {
 			break
 		}
 	}
-	worst := slices.Max(took).Round(100 * time.Microsecond)
+	return syncTook(slices.Max(took).Round(100 * time.Microsecond))
+}
+
+func syncTook(worst time.Duration) Finding {
 	if worst > slowSync {
 		return found("disk-slow", fmt.Sprintf("a write took up to %s", worst), "").needs("<=", float64(slowSync.Milliseconds()), "ms")
 	}
