@@ -39,6 +39,9 @@ type fakeNode struct {
 	settleIn int // looks at the order until its channel is settled
 	settings config.Options
 	patched  []map[string]string
+	lives    bool // StopOrder ends it
+	paused   bool
+	takes    chan struct{} // closed once inputs come; they are never done
 }
 
 func (f *fakeNode) Config(context.Context) (api.Settings, error) {
@@ -65,7 +68,7 @@ func (f *fakeNode) PatchConfig(_ context.Context, p api.SettingsPatch) (restart 
 }
 
 func (f *fakeNode) Status(context.Context) (api.Status, error) {
-	return api.Status{Schema: "gpuai.status/v1", PeerID: "12D3KooWtest", Network: "localnet", Roles: []string{"customer"}}, nil
+	return api.Status{Schema: "gpuai.status/v1", PeerID: "12D3KooWtest", Network: "localnet", Roles: []string{"customer"}, Addresses: []string{}}, nil
 }
 
 func (f *fakeNode) Offers(context.Context) ([]api.Offer, error) {
@@ -89,7 +92,10 @@ func (f *fakeNode) CreateOrder(_ context.Context, r api.OrderRequest) (api.Order
 	return f.order, nil
 }
 
-func (f *fakeNode) PutInputs(_ context.Context, _ string, r io.Reader) (err error) {
+func (f *fakeNode) PutInputs(ctx context.Context, _ string, r io.Reader) (err error) {
+	if f.takes != nil {
+		return f.blocks(ctx, r)
+	}
 	f.inputs, err = spec.Filter(r, io.Discard, spec.Limits{Total: 1 << 20}, nil)
 	return err
 }
@@ -111,7 +117,17 @@ func (f *fakeNode) Orders(context.Context, bool) ([]api.Order, error) {
 	return []api.Order{f.order}, nil
 }
 func (f *fakeNode) StopOrder(_ context.Context, _ string, now bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.stopped = append(f.stopped, now)
+	if f.lives {
+		o := &f.order
+		if o.ReadyAt != nil {
+			killed := 143
+			o.ExitCode = &killed
+		}
+		o.Standing, o.State, o.Code, o.Finished = "ended", "ended", "stopped", true
+	}
 	return nil
 }
 
@@ -130,7 +146,7 @@ func (f *fakeNode) GetOutputs(_ context.Context, _ string, w io.Writer) error {
 }
 
 func (f *fakeNode) Wallet(context.Context) (api.Wallet, error) {
-	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet", Available: api.SOL(1_500_000_000)}, nil
+	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet", Available: api.SOL(1_500_000_000), InChannels: api.SOL(0), AtRisk: api.SOL(0), Returning: api.SOL(0)}, nil
 }
 
 func (f *fakeNode) Withdraw(_ context.Context, w api.Withdrawal) (api.Transfer, error) {

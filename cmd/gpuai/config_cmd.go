@@ -21,14 +21,14 @@ func newConfigCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			keys := map[string]any{}
+			doc := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{}, Restart: []string{}}
 			for _, k := range config.Keys() {
-				keys[k.Name] = map[string]string{"value": k.Text(&l.Config), "origin": l.Origin[k.Name]}
+				doc.Settings = append(doc.Settings, setting(k, &l))
 			}
-			return a.print("config", map[string]any{"file": l.Path, "settings": keys}, func(t *Table) {
+			return a.print("config", doc, func(t *Table) {
 				t.Head("KEY", "VALUE", "FROM")
-				for _, k := range config.Keys() {
-					t.Row(k.Name, or(k.Text(&l.Config), "-"), l.Origin[k.Name])
+				for _, s := range doc.Settings {
+					t.Row(s.Key, or(s.Value, "-"), s.From)
 				}
 			})
 		}},
@@ -39,11 +39,10 @@ func newConfigCmd(a *App) *cobra.Command {
 			}
 			for _, k := range config.Keys() {
 				if k.Name == args[0] {
-					_, err := io.WriteString(a.out, k.Text(&l.Config)+"\n")
-					return err
+					return a.print("setting", setting(k, &l), func(t *Table) { t.Row(k.Text(&l.Config)) })
 				}
 			}
-			return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read config", Detail: args[0] + " is no key", Hint: "gpuai config show"}
+			return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read config", Detail: args[0] + " is no key" + config.DidYouMean(args[0]), Hint: "gpuai config show"}
 		}},
 		&cobra.Command{Use: "set KEY=VALUE...", Short: "Change settings in the file, and in a running node where that needs no restart", Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 			values := map[string]string{}
@@ -58,10 +57,10 @@ func newConfigCmd(a *App) *cobra.Command {
 		}},
 		&cobra.Command{Use: "check", Short: "Say what is wrong with the settings", Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
 			l, err := a.load()
-			if err == nil {
-				a.say("ok: %s", or(l.Path, "no file, defaults"))
+			if err != nil {
+				return err
 			}
-			return err
+			return a.print("check", map[string]any{"ok": true, "file": l.Path}, func(t *Table) { t.Row("ok", or(l.Path, "no file, defaults")) })
 		}},
 		&cobra.Command{Use: "example", Short: "A file with every setting and its default", Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
 			_, err := io.WriteString(a.out, config.Example())
@@ -69,6 +68,11 @@ func newConfigCmd(a *App) *cobra.Command {
 		}},
 	)
 	return cmd
+}
+
+// setting is a key as loaded.
+func setting(k config.Key, l *config.Loaded) api.Setting {
+	return api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name], Hot: k.Hot}
 }
 
 // set changes settings through the node if one runs and reads the same file, so that what can take effect at once does; else in the file only.

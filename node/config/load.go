@@ -143,11 +143,7 @@ func (l *Loaded) file(path string, raw []byte) error {
 		for _, e := range strict.Errors {
 			row, col := e.Position()
 			name := strings.Join(e.Key(), ".")
-			hint := ""
-			if n := nearest(name); n != "" {
-				hint = "; did you mean " + n + "?"
-			}
-			errs = append(errs, invalid("%s:%d:%d: %s is no key%s", path, row, col, name, hint))
+			errs = append(errs, invalid("%s:%d:%d: %s is no key%s", path, row, col, name, DidYouMean(name)))
 		}
 		return errors.Join(errs...)
 	case errors.As(err, &one):
@@ -208,11 +204,7 @@ func (l *Loaded) env(env []string) error {
 func (l *Loaded) put(name, text, origin, from string) error {
 	k, ok := find(name)
 	if !ok {
-		hint := ""
-		if n := nearest(name); n != "" {
-			hint = "; did you mean " + n + "?"
-		}
-		return invalid("%s: %s is no key%s", from, name, hint)
+		return invalid("%s: %s is no key%s", from, name, DidYouMean(name))
 	}
 	if err := k.set(&l.Config, text); err != nil {
 		return invalid("%s: %v", from, err)

@@ -176,6 +176,14 @@ func Example() string {
 	return b.String()
 }
 
+// DidYouMean is "; did you mean KEY?" for a name that is near to a key, else empty.
+func DidYouMean(name string) string {
+	if n := nearest(name); n != "" {
+		return "; did you mean " + n + "?"
+	}
+	return ""
+}
+
 // nearest returns the known key with the smallest edit distance, "" if none is near.
 func nearest(name string) string {
 	best, dist := "", 1+len(name)/2

@@ -46,7 +46,7 @@ func (c *Config) Validate() error {
 		bad("api.socket", "is empty")
 	}
 	c.metrics(bad)
-	if len(c.Node.Roles) > 0 && len(c.Solana.RPC) == 0 {
+	if len(c.Node.Roles) > 0 && len(c.Solana.RPC) == 0 && c.Node.Network != "mainnet" { // that one is off, whatever its endpoint
 		bad("solana.rpc", "a node with a role needs an endpoint")
 	}
 	for _, u := range c.Solana.RPC {
