@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/config"
 )
 
 func newProviderCmd(a *App) *cobra.Command {
@@ -106,7 +108,7 @@ func newPrice(a *App) *cobra.Command {
 }
 
 func newSetup(a *App) *cobra.Command {
-	var payout, rate string
+	var payout, rate, cores, memory, disk string
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Say where to be paid and how much; writes the settings", Args: exact(0, "no arguments"),
 		Example: "  gpuai provider setup\n  gpuai provider setup --payout ADDRESS --rate 0.0024/h -y",
@@ -128,7 +130,20 @@ func newSetup(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.say("jobs may use: all cores but one, all memory but 2 GiB, 20 GiB of disk, and the %s class of network; never your LAN", l.Provider.Egress)
+			values := map[string]string{"provider.payout": payout, "provider.rate": rate}
+			for key, share := range map[string]string{"provider.cores": cores, "provider.memory": memory, "provider.disk": disk} {
+				if share != "" {
+					values[key] = share
+				}
+			}
+			o, err := a.options()
+			if err == nil {
+				err = config.Check(o, values) // before a question that they would make pointless
+			}
+			if err != nil {
+				return err
+			}
+			a.say("%s", shares(l.Config, cores, memory, disk))
 			if err := a.confirm("sell this machine on " + l.Node.Network + " at " + strings.TrimSuffix(rate, "/h") + " SOL/h?"); err != nil {
 				return err
 			}
@@ -136,7 +151,8 @@ func newSetup(a *App) *cobra.Command {
 			if !strings.Contains(roles, "provider") {
 				roles = strings.TrimPrefix(roles+",provider", ",")
 			}
-			if err := a.set(cmd.Context(), map[string]string{"provider.payout": payout, "provider.rate": rate, "node.roles": roles}); err != nil {
+			values["node.roles"] = roles
+			if err := a.set(cmd.Context(), values); err != nil {
 				return err
 			}
 			a.say("next: gpuai doctor, then gpuai node start")
@@ -145,7 +161,25 @@ func newSetup(a *App) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&payout, "payout", "", "Solana address")
 	cmd.Flags().StringVar(&rate, "rate", "", "SOL per device and hour")
+	cmd.Flags().StringVar(&cores, "cores", "", "cores lent out; default all but one")
+	cmd.Flags().StringVar(&memory, "memory", "", "memory lent out, as in 16GiB; default all but 2 GiB")
+	cmd.Flags().StringVar(&disk, "disk", "", "disk lent out, as in 50GiB; default 20 GiB")
 	return cmd
+}
+
+// shares says what jobs may use: what is given now, else what the settings have.
+func shares(c config.Config, cores, memory, disk string) string {
+	if cores == "" && c.Provider.Cores > 0 {
+		cores = strconv.Itoa(c.Provider.Cores)
+	}
+	size := func(given string, set config.Size, without string) string {
+		if given == "" && set > 0 {
+			given = set.String()
+		}
+		return or(given, without)
+	}
+	return fmt.Sprintf("jobs may use: %s cores, %s of memory, %s of disk (change it: --cores, --memory, --disk), and the %s class of network; never your LAN",
+		or(cores, "all but one of the"), size(memory, c.Provider.Memory, "all but 2 GiB"), size(disk, c.Provider.Disk, "20 GiB"), c.Provider.Egress)
 }
 
 // ask fills value from the terminal until it is fine; a value given by flag must be fine at once.

@@ -51,6 +51,9 @@ func (a *App) finish(cmd *cobra.Command) {
 			return err
 		}
 	}
+	if strings.HasPrefix(cmd.Use, cmd.Name()+" ID") {
+		cmd.ValidArgsFunction = a.completeOrders
+	}
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if err := a.checkGlobals(); err != nil {
@@ -64,6 +67,34 @@ func (a *App) finish(cmd *cobra.Command) {
 			return run(cmd, args)
 		}
 	}
+}
+
+// completeWait bounds what a press of the tab key may take.
+const completeWait = time.Second
+
+// completeOrders offers the ids and names of orders, if a node runs.
+func (a *App) completeOrders(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault // a folder, or a command
+	}
+	c, err := a.client()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completeWait)
+	defer cancel()
+	list, err := c.Orders(ctx, true)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	out := []string{"-"}
+	for _, o := range list {
+		out = append(out, o.ID+"\t"+clean(o.Name)+" "+state(o))
+		if o.Name != "" && !slices.Contains(out, clean(o.Name)) {
+			out = append(out, clean(o.Name))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 // group refuses words that are no command of it.

@@ -2,6 +2,9 @@ package main
 
 import (
 	"crypto/rand"
+	"os"
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"github.com/gpuai/gpuai/market"
@@ -22,7 +25,20 @@ func newWalletCmd(a *App) *cobra.Command {
 }
 
 func (a *App) walletCall(use, about string, f func(*cobra.Command, *api.Client) (api.Wallet, error)) *cobra.Command {
-	return &cobra.Command{Use: use, Short: about, Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+	var keypair string
+	cmd := &cobra.Command{Use: use, Short: about, Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+		if keypair != "" {
+			path, err := filepath.Abs(keypair)
+			if err == nil {
+				_, err = os.Stat(path)
+			}
+			if err != nil {
+				return usage("--keypair: "+err.Error(), "gpuai wallet new --help")
+			}
+			if err := a.set(cmd.Context(), map[string]string{"wallet.keypair": path}); err != nil {
+				return err
+			}
+		}
 		c, err := a.running(cmd.Context())
 		if err != nil {
 			return err
@@ -36,6 +52,10 @@ func (a *App) walletCall(use, about string, f func(*cobra.Command, *api.Client) 
 		}
 		return a.print("wallet", w, func(t *Table) { walletTable(t, w) })
 	}}
+	if use == "new" {
+		cmd.Flags().StringVar(&keypair, "keypair", "", "take this file of Solana's tools instead of a new account")
+	}
+	return cmd
 }
 
 func walletTable(t *Table, w api.Wallet) {
