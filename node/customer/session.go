@@ -170,6 +170,9 @@ func (r *orderRun) takeStatus(ctx context.Context, s market.Status) {
 	r.phase, r.done, r.total = s.Phase, s.Done, s.Total
 	o := r.row
 	r.mu.Unlock()
+	if o.Lease == nil { // refused meanwhile, the order searches on
+		return
+	}
 	if o.Decision == nil && s.Decision != nil {
 		if d, env, err := wire.OpenDecision(s.Decision, r.c.cfg.Network); err == nil && env.Signer == o.Provider && d.Lease == o.Lease.ID {
 			_ = r.update(ctx, func(o *orderRow) { o.Decision = s.Decision })
