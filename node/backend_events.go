@@ -108,6 +108,11 @@ func (b *Backend) security(ctx context.Context, id, cause string) {
 	b.tell(ctx, store.Event{Topic: "security", ID: id, Cause: cause, Money: true})
 }
 
+// operation tells that one has begun or ended; the API's server, which runs it, adds the document.
+func (b *Backend) operation(op api.Operation) {
+	b.tell(context.Background(), store.Event{Topic: "operation", ID: op.ID, Cause: op.Phase, State: op.State})
+}
+
 func (b *Backend) healthChanged(ctx context.Context) func(health.Report) {
 	return func(r health.Report) {
 		b.tell(ctx, store.Event{Topic: "health", ID: b.p.host.ID().String(), Cause: "checked", State: r.Level()})

@@ -10,7 +10,7 @@ import (
 
 // API is what the API's server needs of this node.
 func (b *Backend) API() api.Config {
-	return api.Config{Backend: b, Events: b, Answers: b.p.db, Observe: b.metrics.Request}
+	return api.Config{Backend: b, Events: b, Answers: b.p.db, Observe: b.metrics.Request, Told: b.operation}
 }
 
 // Serve does the backend's own work until ctx ends: the hourly look at the machine, old rows go, and metrics if they are on. An error of it ends the node.

@@ -82,6 +82,9 @@ func (s *Server) follow(ctx context.Context, e *eventWriter, after uint64, rows 
 	var last uint64
 	for e.err == nil {
 		for _, row := range rows {
+			if row.Topic == "operation" {
+				row.Data = s.withOperation(row)
+			}
 			e.event(row)
 			after = row.Seq
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -69,6 +70,7 @@ func (s *Server) begin(ctx context.Context, id, phase string, f func(ctx context
 	}
 	ctx = context.WithoutCancel(ctx) // the caller may go
 	s.wg.Go(func() {
+		s.told(op)
 		ctx, cancel := context.WithTimeout(ctx, operationTime)
 		defer cancel()
 		stop := context.AfterFunc(s.life, cancel)
@@ -92,7 +94,6 @@ func (s *Server) dropOldest() {
 
 func (s *Server) finish(id string, v any, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	op := s.operations[id]
 	op.State, op.LastProgress = "done", At(time.Now())
 	if err == nil {
@@ -104,6 +105,33 @@ func (s *Server) finish(id string, v any, err error) {
 		s.log.Warn("Operation failed", "operation", id, "code", p.Code, "error", err)
 	}
 	s.operations[id] = op
+	s.mu.Unlock()
+	s.told(op)
+}
+
+// withOperation puts the operation that a row names under what the row says; one of before this start has only the row.
+func (s *Server) withOperation(row Event) json.RawMessage {
+	var said map[string]any
+	if json.Unmarshal(row.Data, &said) != nil {
+		return row.Data
+	}
+	id, _ := said["id"].(string)
+	s.mu.Lock()
+	op, ok := s.operations[id]
+	s.mu.Unlock()
+	if !ok {
+		return row.Data
+	}
+	doc := map[string]any{}
+	if json.Unmarshal(render(op).Body, &doc) != nil {
+		return row.Data
+	}
+	maps.Copy(doc, said)
+	b, err := json.Marshal(doc)
+	if err != nil {
+		return row.Data
+	}
+	return b
 }
 
 // operation is one by its id, or the phase of an order.

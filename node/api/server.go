@@ -28,12 +28,13 @@ const (
 )
 
 // Config of a Server. Events and Answers may be nil: then there is no event stream, and keys are remembered until the process ends. Observe, if
-// set, hears of each request: its route and status.
+// set, hears of each request: its route and status. Told, if set, hears of each operation that begins or ends.
 type Config struct {
 	Backend Backend
 	Events  Feed
 	Answers Answers
 	Observe func(route string, status int)
+	Told    func(Operation)
 }
 
 // Server answers the local API. Use New; Close ends its operations and streams and waits for them.
@@ -42,6 +43,7 @@ type Server struct {
 	feed    Feed
 	answers Answers
 	observe func(string, int)
+	told    func(Operation)
 	log     *slog.Logger
 	mux     *http.ServeMux
 	life    context.Context // ends with Close
@@ -62,7 +64,7 @@ func NewServer(b Backend, log *slog.Logger) *Server { return New(Config{Backend:
 // New serves c.Backend below /api/v1.
 func New(c Config, log *slog.Logger) *Server {
 	s := &Server{
-		b: c.Backend, feed: c.Events, answers: c.Answers, observe: c.Observe, log: log, mux: http.NewServeMux(), working: map[string]bool{}, operations: map[string]Operation{},
+		b: c.Backend, feed: c.Events, answers: c.Answers, observe: c.Observe, told: c.Told, log: log, mux: http.NewServeMux(), working: map[string]bool{}, operations: map[string]Operation{},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.answers == nil {
@@ -70,6 +72,9 @@ func New(c Config, log *slog.Logger) *Server {
 	}
 	if s.observe == nil {
 		s.observe = func(string, int) {}
+	}
+	if s.told == nil {
+		s.told = func(Operation) {}
 	}
 	allowed := map[string][]string{}
 	for _, rt := range s.routes() {

@@ -426,3 +426,21 @@ func TestServe_HeaderLimit(t *testing.T) {
 		t.Errorf("32 KiB of headers: %s", resp.Status)
 	}
 }
+
+// TestOperation_RunsToItsEnd: 202 names an operation, which is told twice and holds the document at its end.
+func TestOperation_RunsToItsEnd(t *testing.T) {
+	t.Parallel()
+	told := make(chan Operation, 2)
+	c := serveConfig(t, Config{Backend: &whole{}, Told: func(op Operation) { told <- op }})
+	tr, err := c.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5})
+	if err != nil || tr.To != solMint || tr.Amount.Lamports() != 5 {
+		t.Fatalf("%+v, %v", tr, err)
+	}
+	first, last := <-told, <-told
+	if first.State != "running" || last.State != "done" || first.ID != last.ID || first.ID != operationID("w") {
+		t.Errorf("told %+v, then %+v", first, last)
+	}
+	if again, err := c.Operation(t.Context(), last.ID); err != nil || again.State != "done" || again.LastProgress.Before(again.Since.Time) {
+		t.Errorf("%+v, %v", again, err)
+	}
+}

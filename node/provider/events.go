@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"context"
+
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
@@ -19,6 +21,19 @@ func (p *Provider) released(id market.ChannelID, a escrow.Account) store.Event {
 	return store.Event{
 		At: p.now(), Topic: "channel", ID: id.String(), Role: "provider", Cause: "release-signed", Money: true,
 		Amounts: map[string]market.Amount{"owed": a.OwedSum(), "paid": a.PaidSum()},
+	}
+}
+
+// phaseChanged stores a channel whose phase the chain has changed, and tells it. Caller holds ch.mu. What is not stored now is seen again at the
+// next start.
+func (p *Provider) phaseChanged(ctx context.Context, ch *channel) {
+	a := ch.row.Account
+	e := store.Event{
+		At: p.now(), Topic: "channel", ID: ch.id.String(), Role: "provider", Cause: a.Phase.String(), Money: true,
+		Amounts: map[string]market.Amount{"owed": a.OwedSum(), "settled": a.Settled},
+	}
+	if err := p.put(context.WithoutCancel(ctx), bucketChannels, ch.id[:], row(ch.row), e); err != nil {
+		p.log.Warn("Change of a channel was not stored", "channel", ch.id, "error", err)
 	}
 }
 

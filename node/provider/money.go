@@ -168,6 +168,9 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, head.Clock.Unix())
 	account := ch.row.Account
 	after := account.Phase
+	if after != before {
+		p.phaseChanged(ctx, ch)
+	}
 	if account.Settled >= account.Newest.Amount {
 		ch.row.OldestUnclaimed = time.Time{}
 	}
