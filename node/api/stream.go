@@ -72,11 +72,8 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	wg.Go(func() {
-		err := feedStdin(rw.Reader, feed)
-		_ = feed.CloseWithError(err) // never fails
-		if err != nil {
-			cancel() // the caller hung up
-		}
+		_ = feed.CloseWithError(feedStdin(rw.Reader, feed)) // never fails
+		cancel()                                            // the caller hung up, or the command has ended
 	})
 	fw := &frameWriter{w: conn}
 	exit, err := s.b.Exec(ctx, r.PathValue("id"), argv, tty, in, fw.write)
@@ -105,17 +102,17 @@ func (s *Server) outputs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// feedStdin moves stdin frames to w; nil is the end of stdin.
-func feedStdin(r io.Reader, w io.Writer) error {
+// feedStdin moves stdin frames to w until the caller hangs up: that must be seen also when stdin is at its end.
+func feedStdin(r io.Reader, w *io.PipeWriter) error {
 	for {
 		stream, b, err := readFrame(r)
 		switch {
 		case err != nil:
 			return errors.Join(io.ErrUnexpectedEOF, err)
 		case stream == frameEOF:
-			return nil
+			_ = w.Close() // never fails; what comes later is dropped
 		case stream == frameStdin:
-			if _, err := w.Write(b); err != nil {
+			if _, err := w.Write(b); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 				return err
 			}
 		}
