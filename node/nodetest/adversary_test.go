@@ -230,7 +230,7 @@ func TestAdversary_DrainedChannel_CarriesNoLease(t *testing.T) {
 		}
 	}
 	try("channel-too-small")
-	p2ptest.Eventually(t, "the first lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
+	until(t, "the first lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
 	try("channel-too-small")
 }
 
@@ -273,7 +273,7 @@ func twoClasses(t *testing.T) (*world, *hand) {
 	w.stopProv()
 	w.devices, w.classes = 2, true
 	w.startProvider(t)
-	p2ptest.Eventually(t, "the rig does not sell again", func() bool { return w.prov.View().Selling })
+	until(t, "the rig does not sell again", func() bool { return w.prov.View().Selling })
 	return w, w.newHand(t, 10)
 }
 
@@ -313,7 +313,7 @@ func TestAdversary_Release_OrALease_NotBoth(t *testing.T) {
 	}
 	s := h.session()
 	var b [114]byte
-	p2ptest.Eventually(t, "an unused channel is not released", func() bool { // the deposit must be final
+	until(t, "an unused channel is not released", func() bool { // the deposit must be final
 		b, err = s.ReleaseRequest(context.Background(), ch)
 		time.Sleep(50 * time.Millisecond)
 		return err == nil
@@ -353,7 +353,7 @@ func TestAdversary_Stop_CannotBlameTheRig(t *testing.T) {
 		t.Errorf("another customer's stop: %v", err)
 	}
 	h.check(stop(h))
-	p2ptest.Eventually(t, "the lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
+	until(t, "the lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
 	if m := w.prov.Leases()[0].Lease; m.Code != "stopped" || m.Fault != market.FaultCustomer {
 		t.Errorf("ended as %s, fault %s", m.Code, m.Fault)
 	}

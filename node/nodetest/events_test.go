@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/node/store"
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 // TestEvents_PaidJob: both sides' stores tell the life of an order, each step once and in order, whatever the number of ticks.
@@ -14,7 +13,7 @@ func TestEvents_PaidJob(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3*time.Second, nil)
 	id := w.place(t, request("events"))
-	v := w.wait(t, id, 60*time.Second, over)
+	v := w.await(t, id, over)
 	rows := func(s *store.Store, topic, id string) (states []string, last store.Event) {
 		t.Helper()
 		all, _, _, err := s.Events(0, store.KeepEvents)
@@ -28,7 +27,7 @@ func TestEvents_PaidJob(t *testing.T) {
 		}
 		return states, last
 	}
-	p2ptest.Eventually(t, "the provider's lease did not end in an event", func() bool {
+	until(t, "the provider's lease did not end in an event", func() bool {
 		states, _ := rows(w.pstore, "lease", v.Lease.ID.String())
 		return slices.Contains(states, "ended")
 	})
@@ -41,7 +40,7 @@ func TestEvents_PaidJob(t *testing.T) {
 	if len(bought) < 3 || bought[len(bought)-1] != "ended" || end.Role != "customer" || end.Amounts["owed"] != v.Lease.Claim || len(slices.Compact(slices.Clone(bought))) != len(bought) {
 		t.Errorf("bought: %v, then %+v", bought, end)
 	}
-	p2ptest.Eventually(t, "the order did not end in an event", func() bool {
+	until(t, "the order did not end in an event", func() bool {
 		states, _ := rows(w.cstore, "order", v.ID.String())
 		return slices.Contains(states, "ended")
 	})

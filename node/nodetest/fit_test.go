@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 // TestFit_WeakSandbox_SellsNothing: a rig whose probe fails lists nothing, says why, and sells once the probe passes.
@@ -23,14 +22,14 @@ func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
 		return false, &market.Error{Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "check sandbox"}
 	}
 	w.startProvider(t)
-	p2ptest.Eventually(t, "the rig is still listed", func() bool { o := w.cust.Offers(); return len(o) == 0 || len(o[0].Groups) == 0 })
+	until(t, "the rig is still listed", func() bool { o := w.cust.Offers(); return len(o) == 0 || len(o[0].Groups) == 0 })
 	if v := w.prov.View(); v.Selling || v.Why == "" {
 		t.Errorf("selling %v, why %q", v.Selling, v.Why)
 	}
 	strong.Store(true)
 	w.stopProv()
 	w.startProvider(t)
-	p2ptest.Eventually(t, "the rig is not listed again", func() bool {
+	until(t, "the rig is not listed again", func() bool {
 		o := w.cust.Offers()
 		// The guard does not work here: only egress none is offered.
 		return len(o) == 1 && len(o[0].Groups) == 1 && o[0].Fields[market.FieldEgress] == uint64(market.EgressNone)
@@ -42,7 +41,7 @@ func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := w.wait(t, id, 20*time.Second, over)
+	v := w.await(t, id, over)
 	if v.Code != "quote-refused" && v.Code != "no-offer-fits" {
 		t.Errorf("an order with egress web ended as %s: %s", v.Code, v.Detail)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 // TestFlow_FirstPaidJob runs an order from the book to the refund: what was deposited is paid or returned, to the unit.
@@ -19,7 +18,7 @@ func TestFlow_FirstPaidJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := w.wait(t, id, 40*time.Second, over)
+	v := w.await(t, id, over)
 	if v.Standing != customer.StandingEnded || v.Code != "completed" {
 		t.Fatalf("%s: %s %s; %+v", v.Standing, v.Code, v.Detail, v.Steps)
 	}
@@ -37,7 +36,7 @@ func TestFlow_FirstPaidJob(t *testing.T) {
 	if v.Paid+v.Returned != v.Deposit {
 		t.Errorf("deposit %d = paid %d + returned %d does not hold", v.Deposit, v.Paid, v.Returned)
 	}
-	p2ptest.Eventually(t, "the container stays", func() bool { return w.engine.Jobs() == 0 })
+	until(t, "the container stays", func() bool { return w.engine.Jobs() == 0 })
 }
 
 // TestFlow_ImageMissing_CostsNothing ends unpaid, says why, and frees the device.
@@ -50,11 +49,11 @@ func TestFlow_ImageMissing_CostsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := w.wait(t, id, 40*time.Second, over)
+	v := w.await(t, id, over)
 	if v.Code != "image-not-found" || v.Paid != 0 || v.Returned != v.Deposit {
 		t.Fatalf("%s %s: paid %d, returned %d of %d; %+v", v.Standing, v.Code, v.Paid, v.Returned, v.Deposit, v.Steps)
 	}
-	p2ptest.Eventually(t, "the device is not free again", func() bool {
+	until(t, "the device is not free again", func() bool {
 		o := w.cust.Offers()
 		return len(o) == 1 && len(o[0].Groups) == 1 && o[0].Groups[0].Free == 1
 	})
@@ -70,7 +69,7 @@ func TestFlow_OrderTooLarge_Refused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := w.wait(t, id, 10*time.Second, over); v.Code != "no-offer-fits" || v.Deposit != 0 {
+	if v := w.await(t, id, over); v.Code != "no-offer-fits" || v.Deposit != 0 {
 		t.Fatalf("%s %s %s", v.Standing, v.Code, v.Detail)
 	}
 }
@@ -83,11 +82,11 @@ func TestFlow_Stop_PaysWhatRan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.wait(t, id, 40*time.Second, func(v customer.View) bool { return v.Lease != nil && v.Lease.State == market.Running && v.Signed > 0 })
+	w.await(t, id, func(v customer.View) bool { return v.Lease != nil && v.Lease.State == market.Running && v.Signed > 0 })
 	if err := w.cust.StopOrder(context.Background(), id.String(), false); err != nil {
 		t.Fatal(err)
 	}
-	v := w.wait(t, id, 40*time.Second, over)
+	v := w.await(t, id, over)
 	if v.Code != "stopped" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
 		t.Fatalf("%s %s: paid %d, claim %d, returned %d of %d", v.Standing, v.Code, v.Paid, v.Lease.Claim, v.Returned, v.Deposit)
 	}
@@ -103,13 +102,13 @@ func TestFlow_ProviderRestarts_AdoptsAndBillsOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.wait(t, id, 40*time.Second, func(v customer.View) bool {
+	w.await(t, id, func(v customer.View) bool {
 		return v.Lease != nil && v.Lease.State == market.Running && v.Lease.ClaimMS > 1000
 	})
 	w.stopProv()
 	time.Sleep(2500 * time.Millisecond) // the outage itself: 2.5 ticks
 	w.startProvider(t)
-	v := w.wait(t, id, 60*time.Second, over)
+	v := w.await(t, id, over)
 	if v.Code != "completed" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit || w.chain.Balance(w.payout)-before != v.Paid {
 		t.Fatalf("%s %s %s: paid %d, claim %d, returned %d of %d", v.Standing, v.Code, v.Detail, v.Paid, v.Lease.Claim, v.Returned, v.Deposit)
 	}

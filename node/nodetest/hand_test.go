@@ -24,8 +24,8 @@ type hand struct {
 // newHand has its own node, wallet and voucher key.
 func (w *world) newHand(t *testing.T, seed byte) *hand {
 	t.Helper()
-	h := p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(seed), Bootstrap: w.ph.FullAddrs()})
-	p2ptest.Eventually(t, "the hand does not connect", func() bool { return h.Peers() > 0 })
+	h := w.net.Start(t, p2p.Config{Key: p2ptest.Key(seed), Bootstrap: w.ph.FullAddrs()})
+	until(t, "the hand does not connect", func() bool { return h.Peers() > 0 })
 	payer := market.Address(p2ptest.NodeID(p2ptest.Key(seed + 100)))
 	w.chain.Fund(payer, 1_000_000_000)
 	return &hand{t: t, w: w, svc: streams.New(h.Libp2p(), h.Network().Name, streams.Handlers{}, w.clog), Buyer: Buyer{
@@ -83,7 +83,7 @@ func (h *hand) decided(id market.LeaseID, raw []byte) (code, detail string) {
 		return "not-sent", ""
 	}
 	var s market.Status
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(70 * time.Millisecond) { // messages of one peer are limited by rate
+	for end := time.Now().Add(patience); ; time.Sleep(70 * time.Millisecond) { // messages of one peer are limited by rate
 		var err error
 		if s, err = h.svc.Status(context.Background(), h.w.ph.ID(), id); err == nil && s.State != market.Proposed {
 			break

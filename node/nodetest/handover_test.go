@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 	"github.com/gpuai/gpuai/runtime/gpu"
 )
 
@@ -64,23 +63,23 @@ func TestHandOver_ClearLate_DeviceWaitsForIt(t *testing.T) {
 	t.Parallel()
 	w, h := newGPUWorld(t, "process 4242 is still on it")
 	id := w.place(t, request("one"))
-	p2ptest.Eventually(t, "nobody looks at the device", func() bool { return h.looks() >= 2 })
+	until(t, "nobody looks at the device", func() bool { return h.looks() >= 2 })
 	if s := w.prov.View().Devices[0].State; s == "free" {
 		t.Error("the device is free while a process is on it")
 	}
 	w.stopProv()
 	w.startProvider(t)
 	n := h.looks()
-	p2ptest.Eventually(t, "nobody looks after the restart", func() bool { return h.looks() > n })
+	until(t, "nobody looks after the restart", func() bool { return h.looks() > n })
 	if s := w.prov.View().Devices[0].State; s == "free" {
 		t.Error("the restart freed the device")
 	}
 	h.set("")
-	if v := w.wait(t, id, 40*time.Second, over); v.Code != "completed" {
+	if v := w.await(t, id, over); v.Code != "completed" {
 		t.Fatalf("%s: %s; %+v", v.Code, v.Detail, v.Steps)
 	}
-	p2ptest.Eventually(t, "the device is not free again", func() bool { return w.prov.View().Devices[0].State == "free" })
-	if v := w.wait(t, w.place(t, request("two")), 40*time.Second, over); v.Code != "completed" {
+	until(t, "the device is not free again", func() bool { return w.prov.View().Devices[0].State == "free" })
+	if v := w.await(t, w.place(t, request("two")), over); v.Code != "completed" {
 		t.Errorf("the next lease ended as %s: %s", v.Code, v.Detail)
 	}
 }
@@ -93,7 +92,7 @@ func TestHandOver_NeverClear_IsQuarantined(t *testing.T) {
 		t.Skip("waits for a minute")
 	}
 	w, _ := newGPUWorld(t, "1530 MiB of it are still used, 12 MiB were before")
-	v := w.wait(t, w.place(t, request("one")), 150*time.Second, over)
+	v := w.await(t, w.place(t, request("one")), over)
 	if v.Code != "completed" || v.Paid+v.Returned != v.Deposit || v.Paid != v.Lease.Claim {
 		t.Errorf("%s: %s; deposit %d, paid %d, returned %d, claimed %d", v.Code, v.Detail, v.Deposit, v.Paid, v.Returned, v.Lease.Claim)
 	}
@@ -101,12 +100,12 @@ func TestHandOver_NeverClear_IsQuarantined(t *testing.T) {
 		if s := w.prov.View().Devices[0].State; s != "quarantined" {
 			t.Errorf("the device is %s", s)
 		}
-		p2ptest.Eventually(t, "the device is still offered", func() bool { o := w.cust.Offers(); return len(o) == 0 || len(o[0].Groups) == 0 })
+		until(t, "the device is still offered", func() bool { o := w.cust.Offers(); return len(o) == 0 || len(o[0].Groups) == 0 })
 		w.stopProv()
 		w.startProvider(t)
-		p2ptest.Eventually(t, "the rig does not sell", func() bool { return w.prov.View().Selling })
+		until(t, "the rig does not sell", func() bool { return w.prov.View().Selling })
 	}
-	if v := w.wait(t, w.place(t, request("two")), 40*time.Second, over); v.Code != "no-offer-fits" {
+	if v := w.await(t, w.place(t, request("two")), over); v.Code != "no-offer-fits" {
 		t.Errorf("the next order ended as %s: %s", v.Code, v.Detail)
 	}
 }

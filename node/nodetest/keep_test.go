@@ -7,7 +7,6 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/node/customer"
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 // TestFlow_KeepChannel_SecondOrderUsesIt: a kept channel carries the next order once its deposit is final, so nothing is opened and nothing
@@ -22,13 +21,13 @@ func TestFlow_KeepChannel_SecondOrderUsesIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return w.wait(t, id, 40*time.Second, over)
+		return w.await(t, id, over)
 	}
 	first := place("one")
 	if first.Code != "completed" {
 		t.Fatalf("%s %s: %+v", first.Code, first.Detail, first.Steps)
 	}
-	p2ptest.Eventually(t, "the deposit does not become final", func() bool {
+	until(t, "the deposit does not become final", func() bool {
 		c := w.cust.Channels()
 		return len(c) == 1 && c[0].Account.Phase == escrow.PhaseOpen && c[0].Account.Deposit == first.Deposit
 	})

@@ -8,13 +8,12 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/provider"
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 // worstUnpaid polls the provider's lease until it is over and returns the most that was ever unpaid.
-func (w *world) worstUnpaid(t *testing.T, v customer.View, limit time.Duration) (worst market.Amount) {
+func (w *world) worstUnpaid(t *testing.T, v customer.View) (worst market.Amount) {
 	t.Helper()
-	for end := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		m := w.sold(t, v)
 		worst = max(worst, m.Owed()-min(m.Paid, m.Owed()))
 		if m.State >= market.Closing {
@@ -34,18 +33,18 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 	before := w.chain.Balance(w.payout)
 	keep := request("known")
 	keep.KeepChannel = true
-	known := w.wait(t, w.place(t, keep), 40*time.Second, over)
+	known := w.await(t, w.place(t, keep), over)
 	if known.Code != "completed" || !known.RefundLater {
 		t.Fatalf("%s %s, refund later %v", known.Standing, known.Code, known.RefundLater)
 	}
 	w.engine.SetWork(time.Hour)
 	id := w.place(t, request("debtor"))
-	v := w.wait(t, id, 20*time.Second, running)
+	v := w.await(t, id, running)
 	if v.Channel != known.Channel {
 		t.Errorf("the kept channel was not used again")
 	}
 	w.sw.noPay.Store(true)
-	if worst := w.worstUnpaid(t, v, 20*time.Second); worst >= 4*tick || worst < 2*tick {
+	if worst := w.worstUnpaid(t, v); worst >= 4*tick || worst < 2*tick {
 		t.Errorf("%d were unpaid at the worst, a tick costs %d", worst, 4*tick)
 	}
 	m := w.sold(t, v)
@@ -53,20 +52,20 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 		t.Fatalf("ended as %s, fault %s, owed %d, paid %d, debt %d", m.Code, m.Fault, m.Owed(), m.Paid, m.Debt)
 	}
 	w.freeAgain(t, 1)
-	refused := w.wait(t, w.place(t, request("refused")), 20*time.Second, over)
+	refused := w.await(t, w.place(t, request("refused")), over)
 	if refused.Code != "quote-refused" || !strings.Contains(refused.Detail, "debt-unpaid") || refused.Deposit != 0 {
 		t.Errorf("a debtor's order ended as %s %s, deposit %d", refused.Code, refused.Detail, refused.Deposit)
 	}
 	w.stopProv()
 	w.startProvider(t)
-	p2ptest.Eventually(t, "the debt is forgotten by a restart", func() bool {
-		r := w.wait(t, w.place(t, request(time.Now().String())), 20*time.Second, over)
+	until(t, "the debt is forgotten by a restart", func() bool {
+		r := w.await(t, w.place(t, request(time.Now().String())), over)
 		return strings.Contains(r.Detail, "debt-unpaid")
 	})
 	w.sw.noPay.Store(false)
-	v = w.wait(t, id, 20*time.Second, over)
+	v = w.await(t, id, over)
 	w.engine.SetWork(time.Second)
-	again := w.wait(t, w.place(t, request("again")), 40*time.Second, over)
+	again := w.await(t, w.place(t, request("again")), over)
 	if again.Code != "completed" {
 		t.Errorf("after the late payment an order ended as %s %s", again.Code, again.Detail)
 	}
@@ -82,14 +81,14 @@ func TestPay_StrangerNever_GetsNothing(t *testing.T) {
 	w := newWorld(t, time.Hour, func(p *provider.Config, _ *customer.Config) { p.Hold = time.Second })
 	w.sw.noPay.Store(true)
 	id := w.place(t, request("never"))
-	v := w.wait(t, id, 20*time.Second, in(market.Paused))
+	v := w.await(t, id, in(market.Paused))
 	if v.Lease.Cause != market.CauseUnpaid {
 		t.Errorf("paused for %q", v.Lease.Cause)
 	}
-	if worst := w.worstUnpaid(t, v, 20*time.Second); worst > 0 {
+	if worst := w.worstUnpaid(t, v); worst > 0 {
 		t.Errorf("%d of work before the first payment", worst)
 	}
-	v = w.wait(t, id, 30*time.Second, over)
+	v = w.await(t, id, over)
 	if v.Code != "payment-overdue" || v.Paid != 0 || v.Returned != v.Deposit || v.Deposit == 0 {
 		t.Errorf("%s %s: paid %d, returned %d of %d", v.Code, v.Detail, v.Paid, v.Returned, v.Deposit)
 	}
@@ -99,7 +98,7 @@ func TestPay_StrangerNever_GetsNothing(t *testing.T) {
 // freeAgain waits until the offer says that n devices are free.
 func (w *world) freeAgain(t *testing.T, n uint64) {
 	t.Helper()
-	p2ptest.Eventually(t, "the devices are not free again", func() bool {
+	until(t, "the devices are not free again", func() bool {
 		o := w.cust.Offers()
 		return len(o) == 1 && len(o[0].Groups) == 1 && o[0].Groups[0].Free == 1<<n-1
 	})
@@ -114,7 +113,7 @@ func TestAway_CutOff_JobLivesAndIsPaid(t *testing.T) {
 	r := request("away")
 	r.Away = 8 * time.Second
 	id := w.place(t, r)
-	v := w.wait(t, id, 40*time.Second, func(v customer.View) bool { return running(v) && v.Lease.Paid > v.Lease.Claim+5*tick })
+	v := w.await(t, id, func(v customer.View) bool { return running(v) && v.Lease.Paid > v.Lease.Claim+5*tick })
 	w.sw.cutOff(true)
 	paused := w.sold(t, v).Meter.PausedMS // the first tick of a stranger may have come late
 	time.Sleep(3 * time.Second)           // the outage itself: 3 ticks
@@ -122,7 +121,7 @@ func TestAway_CutOff_JobLivesAndIsPaid(t *testing.T) {
 		t.Errorf("after 3 s cut off the job is %s %s, paused %d ms before and %d after", m.State, m.Cause, paused, m.Meter.PausedMS)
 	}
 	w.sw.cutOff(false)
-	v = w.wait(t, id, 60*time.Second, over)
+	v = w.await(t, id, over)
 	w.exact(t, v, "completed", before)
 	if v.Lease.ClaimMS < 5500 || v.Lease.ClaimMS > 6500 {
 		t.Errorf("billed %d ms of 6 s of work", v.Lease.ClaimMS)
@@ -137,7 +136,7 @@ func TestAway_Killed_JobLivesAndIsPaid(t *testing.T) {
 	r := request("killed")
 	r.Away = 8 * time.Second
 	id := w.place(t, r)
-	v := w.wait(t, id, 40*time.Second, func(v customer.View) bool { return running(v) && v.Lease.Paid > v.Lease.Claim+5*tick })
+	v := w.await(t, id, func(v customer.View) bool { return running(v) && v.Lease.Paid > v.Lease.Claim+5*tick })
 	w.stopCust()
 	paused := w.sold(t, v).Meter.PausedMS
 	time.Sleep(3 * time.Second) // the outage itself
@@ -145,7 +144,7 @@ func TestAway_Killed_JobLivesAndIsPaid(t *testing.T) {
 		t.Errorf("3 s after the customer's end the job is %s %s, paused %d ms before and %d after", m.State, m.Cause, paused, m.Meter.PausedMS)
 	}
 	w.startCustomer(t)
-	v = w.wait(t, id, 60*time.Second, over)
+	v = w.await(t, id, over)
 	w.exact(t, v, "completed", before)
 	if v.Lease.ClaimMS < 5500 || v.Lease.ClaimMS > 6500 {
 		t.Errorf("billed %d ms of 6 s of work", v.Lease.ClaimMS)
@@ -158,16 +157,16 @@ func TestPay_NoAway_CutOff_FreezesAndGoesOn(t *testing.T) {
 	w := newWorld(t, 3*time.Second, func(p *provider.Config, _ *customer.Config) { p.Hold = 30 * time.Second })
 	before := w.chain.Balance(w.payout)
 	id := w.place(t, request("cut"))
-	v := w.wait(t, id, 40*time.Second, running)
+	v := w.await(t, id, running)
 	w.sw.cutOff(true)
-	p2ptest.Eventually(t, "an unpaid job runs on", func() bool { return w.sold(t, v).State == market.Paused })
+	until(t, "an unpaid job runs on", func() bool { return w.sold(t, v).State == market.Paused })
 	ran := w.engine.Ran()
 	time.Sleep(500 * time.Millisecond) // so long nothing may run
 	if more := w.engine.Ran() - ran; more > 100*time.Millisecond {
 		t.Errorf("the frozen job ran %s", more)
 	}
 	w.sw.cutOff(false)
-	v = w.wait(t, id, 60*time.Second, over)
+	v = w.await(t, id, over)
 	w.exact(t, v, "completed", before)
 	if v.Lease.ClaimMS < 2500 || v.Lease.ClaimMS > 3500 {
 		t.Errorf("billed %d ms of 3 s of work", v.Lease.ClaimMS)
@@ -180,12 +179,12 @@ func TestPay_TwoJobsOneChannel_EachItsShare(t *testing.T) {
 	w := newWorldOf(t, 2, 3*time.Second, nil)
 	before := w.chain.Balance(w.payout)
 	a := w.place(t, request("a"))
-	w.wait(t, a, 40*time.Second, running)
-	p2ptest.Eventually(t, "the deposit does not become final", func() bool { return w.cust.Channels()[0].Account.Deposit > 0 })
+	w.await(t, a, running)
+	until(t, "the deposit does not become final", func() bool { return w.cust.Channels()[0].Account.Deposit > 0 })
 	b := w.place(t, request("b"))
-	w.wait(t, b, 40*time.Second, running)
-	va := w.wait(t, a, 60*time.Second, func(v customer.View) bool { return over(v) && v.Finished })
-	vb := w.wait(t, b, 60*time.Second, func(v customer.View) bool { return over(v) && v.Finished })
+	w.await(t, b, running)
+	va := w.await(t, a, func(v customer.View) bool { return over(v) && v.Finished })
+	vb := w.await(t, b, func(v customer.View) bool { return over(v) && v.Finished })
 	if va.Code != "completed" || vb.Code != "completed" || va.Channel != vb.Channel {
 		t.Fatalf("%s %s on %s, %s %s on %s", va.Code, va.Detail, va.Channel, vb.Code, vb.Detail, vb.Channel)
 	}
@@ -209,7 +208,7 @@ func TestPay_PlacedTogether_BothExact(t *testing.T) {
 	ids := []market.OrderID{w.place(t, request("x")), w.place(t, request("y"))}
 	var paid market.Amount
 	for _, id := range ids {
-		v := w.wait(t, id, 60*time.Second, func(v customer.View) bool { return over(v) && v.Finished })
+		v := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
 		if v.Code != "completed" || v.Paid != v.Lease.Claim {
 			t.Errorf("%s %s: paid %d of %d; %+v", v.Code, v.Detail, v.Paid, v.Lease.Claim, v.Steps)
 		}
@@ -230,7 +229,7 @@ func TestPay_DepositRunsOut_EndsInOrder(t *testing.T) {
 	if stored, err := h.pay(h.session(), lease, ch, deposit, deposit, nil); err != nil || stored != deposit {
 		t.Fatalf("stored %d, %v", stored, err)
 	}
-	p2ptest.Eventually(t, "the lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
+	until(t, "the lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
 	m := w.prov.Leases()[0].Lease
 	if m.Code != "channel-low" || m.Fault != market.FaultCustomer || m.Debt != 0 || m.Owed() > deposit || m.Owed() < 4*tick {
 		t.Errorf("ended as %s, fault %s, owed %d of %d, debt %d", m.Code, m.Fault, m.Owed(), deposit, m.Debt)

@@ -11,7 +11,6 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/provider"
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 	"github.com/gpuai/gpuai/p2p/wire"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -37,19 +36,19 @@ func TestStranger_FirstTickPrepaid_WorkWaitsForIt(t *testing.T) {
 	before := w.chain.Balance(w.payout)
 	w.sw.noPay.Store(true)
 	id := w.place(t, request("new"))
-	v := w.wait(t, id, 40*time.Second, in(market.Paused))
+	v := w.await(t, id, in(market.Paused))
 	m := w.sold(t, v)
 	if !m.Terms.Prepay || m.Cause != market.CauseUnpaid || m.Owed() != 0 || m.Paid != 0 {
 		t.Errorf("prepay %v, %s, owed %d, paid %d", m.Terms.Prepay, m.Cause, m.Owed(), m.Paid)
 	}
 	w.sw.noPay.Store(false)
-	v = w.wait(t, id, 40*time.Second, running)
+	v = w.await(t, id, running)
 	if m := w.sold(t, v); m.Paid < tick {
 		t.Errorf("it runs with %d paid ahead, a tick is %d", m.Paid, tick)
 	}
-	w.exact(t, w.wait(t, id, 40*time.Second, over), "completed", before)
+	w.exact(t, w.await(t, id, over), "completed", before)
 	w.freeAgain(t, 1)
-	v = w.wait(t, w.place(t, request("known")), 40*time.Second, over)
+	v = w.await(t, w.place(t, request("known")), over)
 	if m := w.sold(t, v); v.Code != "completed" || m.Terms.Prepay {
 		t.Errorf("the second order ended %s, prepay %v", v.Code, m.Terms.Prepay)
 	}
@@ -86,7 +85,7 @@ func TestStranger_OneLeaseUntilItsFirstTickIsPaid(t *testing.T) {
 	if _, err := h.pay(h.session(), first, ch1, tick, tick, nil); err != nil {
 		t.Fatal(err)
 	}
-	p2ptest.Eventually(t, "a paid tick does not lift it", func() bool { _, _, err := h.quote(h.order(nil)); return err == nil })
+	until(t, "a paid tick does not lift it", func() bool { _, _, err := h.quote(h.order(nil)); return err == nil })
 }
 
 // TestStranger_TwoOrdersAtOnce_SecondWaits: what a new customer orders beside its first job starts by itself once that has paid a tick.
@@ -97,7 +96,7 @@ func TestStranger_TwoOrdersAtOnce_SecondWaits(t *testing.T) {
 	ids := []market.OrderID{w.place(t, request("a")), w.place(t, request("b"))}
 	var sum market.Amount
 	for _, id := range ids {
-		v := w.wait(t, id, time.Minute, func(v customer.View) bool { return over(v) && v.Finished })
+		v := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
 		if v.Code != "completed" || v.Paid == 0 || v.Paid != v.Lease.Claim {
 			t.Errorf("%s %s %s: paid %d of %d; %+v", v.Standing, v.Code, v.Detail, v.Paid, v.Lease.Claim, v.Steps)
 		}
@@ -136,15 +135,15 @@ func TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused(t *testing.T) {
 	w := newWorld(t, time.Second, limited)
 	for _, key := range []string{"a", "b", "c"} {
 		w.freeAgain(t, 1)
-		if v := w.wait(t, w.place(t, missing(key)), 40*time.Second, over); v.Code != "image-not-found" || v.Returned != v.Deposit {
+		if v := w.await(t, w.place(t, missing(key)), over); v.Code != "image-not-found" || v.Returned != v.Deposit {
 			t.Fatalf("%s %s, returned %d of %d", v.Code, v.Detail, v.Returned, v.Deposit)
 		}
 	}
 	w.stopProv()
 	w.startProvider(t)
-	p2ptest.Eventually(t, "the rig does not sell again", func() bool { return w.prov.View().Selling })
+	until(t, "the rig does not sell again", func() bool { return w.prov.View().Selling })
 	w.freeAgain(t, 1)
-	v := w.wait(t, w.place(t, request("d")), 40*time.Second, over)
+	v := w.await(t, w.place(t, request("d")), over)
 	if v.Code != "quote-refused" || !strings.Contains(v.Detail, rule) || !strings.Contains(v.Detail, " UTC, in ") || !strings.Contains(v.Hint, "--exclude "+w.ph.ID().String()) || v.Deposit != 0 {
 		t.Errorf("%s: %s; %s; deposit %d", v.Code, v.Detail, v.Hint, v.Deposit)
 	}
@@ -177,7 +176,7 @@ func TestStranger_PaidOnce_StartsAreNotLimited(t *testing.T) {
 		if code, detail := h.decided(id, raw); code != "" {
 			t.Fatalf("refused: %s %s", code, detail)
 		}
-		p2ptest.Eventually(t, "the lease does not end", ended(id))
+		until(t, "the lease does not end", ended(id))
 	}
 	fails()
 	fails()
@@ -187,9 +186,9 @@ func TestStranger_PaidOnce_StartsAreNotLimited(t *testing.T) {
 	if _, err := h.pay(h.session(), id, ch, 20*tick, 20*tick, nil); err != nil {
 		t.Fatal(err)
 	}
-	p2ptest.Eventually(t, "no tick is owed", func() bool { return w.prov.Leases()[2].Lease.Owed() > tick })
+	until(t, "no tick is owed", func() bool { return w.prov.Leases()[2].Lease.Owed() > tick })
 	h.check(h.end(id))
-	p2ptest.Eventually(t, "the paid lease does not end", ended(id))
+	until(t, "the paid lease does not end", ended(id))
 	for range 3 {
 		fails()
 	}
@@ -200,7 +199,7 @@ func TestStranger_PaidOnce_StartsAreNotLimited(t *testing.T) {
 
 // quoteFree asks until the device is free again, which it is right after a lease's end.
 func (h *hand) quoteFree(order []byte) (q market.Quote, raw []byte, err error) {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if q, raw, err = h.quote(order); market.CodeOf(err) != "does-not-fit" {
 			break
 		}
@@ -241,7 +240,7 @@ func TestPayerDevices_HoldAtMostSoMany(t *testing.T) {
 		t.Errorf("another payer: %v", err)
 	}
 	h.check(h.end(second))
-	p2ptest.Eventually(t, "the end of a lease does not free its device", func() bool { _, _, err := h.quote(h.order(nil)); return err == nil })
+	until(t, "the end of a lease does not free its device", func() bool { _, _, err := h.quote(h.order(nil)); return err == nil })
 }
 
 func rules(t *testing.T, names ...string) (out []spec.ImageRule) {
@@ -298,7 +297,7 @@ func TestPrice_Changed_NewOfferOldQuoteBinds(t *testing.T) {
 	pol := w.pc.Policy
 	pol.Rate, pol.Rates = 9_000_000_000, map[string]market.Rate{market.ClassCPU: 3_700_000_000}
 	w.prov.SetPolicy(pol)
-	p2ptest.Eventually(t, "the new price is not offered", func() bool {
+	until(t, "the new price is not offered", func() bool {
 		o := w.cust.Offers()[0]
 		return o.Seq > old.Seq && len(o.Groups) == 1 && o.Groups[0].Rates[0] == 3_700_000_000
 	})

@@ -7,7 +7,6 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/provider"
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 // TestRestart_EachState_EndsExactly ends one side's role as a kill would, in each state of a lease, and starts it on its store: the job runs
@@ -40,13 +39,13 @@ func TestRestart_EachState_EndsExactly(t *testing.T) {
 				before := w.chain.Balance(w.payout)
 				st.before(w)
 				id := w.place(t, request("restart"))
-				v := w.wait(t, id, 40*time.Second, in(st.at))
-				p2ptest.Eventually(t, "the provider is not as far", func() bool { return w.sold(t, v).State == st.at })
+				v := w.await(t, id, in(st.at))
+				until(t, "the provider is not as far", func() bool { return w.sold(t, v).State == st.at })
 				s.stop(w, t)
 				s.start(w, t)
-				w.wait(t, id, 20*time.Second, in(st.at)) // still there, from the store
+				w.await(t, id, in(st.at)) // still there, from the store
 				st.after(w)
-				v = w.wait(t, id, 60*time.Second, over)
+				v = w.await(t, id, over)
 				w.exact(t, v, "completed", before)
 				if v.Lease.ClaimMS < 1000 || v.Lease.ClaimMS > 2500 { // 2 s, less what the outage hid
 					t.Errorf("billed %d ms of 2 s of work", v.Lease.ClaimMS)
@@ -54,7 +53,7 @@ func TestRestart_EachState_EndsExactly(t *testing.T) {
 				if n := w.engine.Started(); n != 1 {
 					t.Errorf("the job was started %d times", n)
 				}
-				p2ptest.Eventually(t, "the container stays", func() bool { return w.engine.Jobs() == 0 })
+				until(t, "the container stays", func() bool { return w.engine.Jobs() == 0 })
 				w.freeAgain(t, 1)
 			})
 		}
@@ -68,12 +67,12 @@ func TestRestart_Funding_OneDeposit(t *testing.T) {
 	before := w.chain.Balance(w.payout)
 	w.sw.noChannels.Store(true) // opened, but nobody sees it yet
 	id := w.place(t, request("funding"))
-	p2ptest.Eventually(t, "no channel is opened", func() bool { return len(w.cust.Channels()) == 1 })
+	until(t, "no channel is opened", func() bool { return len(w.cust.Channels()) == 1 })
 	w.stopCust()
 	w.startCustomer(t)
-	w.wait(t, id, 20*time.Second, func(v customer.View) bool { return v.Standing == customer.StandingFunding })
+	w.await(t, id, func(v customer.View) bool { return v.Standing == customer.StandingFunding })
 	w.sw.noChannels.Store(false)
-	v := w.wait(t, id, 60*time.Second, over)
+	v := w.await(t, id, over)
 	w.exact(t, v, "completed", before)
 	if n := len(w.cust.Channels()); n != 1 {
 		t.Errorf("%d channels for one order", n)
@@ -87,10 +86,10 @@ func TestRestart_HoldDoesNotRunWhileTheProviderIsAway(t *testing.T) {
 	before := w.chain.Balance(w.payout)
 	w.sw.noPay.Store(true)
 	id := w.place(t, request("hold"))
-	w.wait(t, id, 40*time.Second, in(market.Paused))
+	w.await(t, id, in(market.Paused))
 	w.stopProv()
 	w.sw.noPay.Store(false)
 	time.Sleep(8200 * time.Millisecond) // longer than the hold, which leaves a loaded machine time to pay
 	w.startProvider(t)
-	w.exact(t, w.wait(t, id, 60*time.Second, over), "completed", before)
+	w.exact(t, w.await(t, id, over), "completed", before)
 }

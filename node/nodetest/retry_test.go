@@ -22,7 +22,7 @@ func TestRetry_OldChannelAfterUncleanStart_OpensANewOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := w.wait(t, id, 40*time.Second, over)
+	first := w.await(t, id, over)
 	if first.Code != "completed" || first.Finished {
 		t.Fatalf("%s %s, channel finished %v", first.Standing, first.Code, first.Finished)
 	}
@@ -31,7 +31,7 @@ func TestRetry_OldChannelAfterUncleanStart_OpensANewOne(t *testing.T) {
 	if id, err = w.cust.Place(context.Background(), request("second")); err != nil {
 		t.Fatal(err)
 	}
-	second := w.wait(t, id, 60*time.Second, over)
+	second := w.await(t, id, over)
 	if second.Code != "completed" || second.Channel == first.Channel || second.Paid+second.Returned != second.Deposit {
 		t.Fatalf("%s %s %s on channel %s (old %s): paid %d, returned %d of %d", second.Standing, second.Code, second.Detail, second.Channel, first.Channel, second.Paid, second.Returned, second.Deposit)
 	}

@@ -42,11 +42,30 @@ type noSink struct{}
 
 func (noSink) Offer(market.Offer, []byte) {}
 
-// tick is the price of one tick in these tests: 1 s at 3.6 SOL an hour.
-const tick = market.Amount(1_000_000)
+// What a second and a tick of the simulated worlds cost: the rate is 3.6 SOL an hour.
+const (
+	second  = market.Amount(1_000_000)
+	simTick = 10 * second
+	tick    = second // of the worlds in real time
+)
+
+// patience is how long tests wait for what must come: virtual time, but on loopback.
+const patience = 5 * time.Minute
+
+// until waits for what other goroutines make true.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(what)
+		}
+	}
+}
 
 // world is one provider and one customer.
 type world struct {
+	net    p2ptest.World
+	sim    *p2ptest.Net // the same, if it is simulated
 	chain  *escrowtest.Chain
 	engine *Engine
 	prov   *provider.Provider
@@ -150,12 +169,36 @@ func logger(t *testing.T, name string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("test", t.Name(), "node", name)
 }
 
+// setup is the world that a test wants. The zero value is a rig of one CPU slot whose jobs end at once.
+type setup struct {
+	devices int           // CPU slots of the rig, 0 is 1
+	work    time.Duration // how long each job runs
+	change  func(*provider.Config, *customer.Config)
+}
+
+// simulate runs f on a world in virtual time, with the product's own tick, hold and slot time. However busy the machine is, no time passes
+// while anything works, so what is billed is exact. f is in the bubble: its sleeps are virtual, its t takes no Parallel and no Run.
+func simulate(t *testing.T, s setup, f func(t *testing.T, w *world)) {
+	t.Helper()
+	p2ptest.Run(t, p2ptest.Options{}, func(t *testing.T, n *p2ptest.Net) {
+		start := time.Now()
+		clock, err := lease.ClockOf(func() (time.Duration, error) { return time.Hour + time.Since(start), nil }, "virtual")
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain := escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 400 * time.Millisecond, Start: start}) // its clock is the world's
+		w := build(t, n, clock, chain, s)
+		w.sim = n
+		f(t, w)
+	})
+}
+
 func newWorld(t *testing.T, work time.Duration, change func(*provider.Config, *customer.Config)) *world {
 	t.Helper()
 	return newWorldOf(t, 1, work, change)
 }
 
-// newWorldOf has a rig of that many CPU slots.
+// newWorldOf has a rig of that many CPU slots, on loopback in real time with ticks of a second.
 func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*provider.Config, *customer.Config)) *world {
 	t.Helper()
 	clock, err := lease.NewClock()
@@ -163,18 +206,21 @@ func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*prov
 		t.Fatal(err)
 	}
 	chain := escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 5 * time.Millisecond})
-	return build(t, p2ptest.Loopback{}, clock, chain, devices, work, change)
+	return build(t, p2ptest.Loopback{}, clock, chain, setup{devices, work, func(p *provider.Config, c *customer.Config) {
+		p.Tick, p.Hold = time.Second, 10*time.Second
+		c.AwayMax = 2_000_000
+		if change != nil {
+			change(p, c)
+		}
+	}})
 }
 
 // build makes a world on a network, real or simulated, with the clock and the ledger that go with it.
-func build(
-	t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtest.Chain, devices int, work time.Duration,
-	change func(*provider.Config, *customer.Config),
-) *world {
+func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtest.Chain, s setup) *world {
 	t.Helper()
-	w := &world{chain: chain, engine: NewEngine(work), devices: devices, clock: clock, sw: &switches{}}
+	w := &world{net: net, chain: chain, engine: NewEngine(s.work), devices: s.devices, clock: clock, sw: &switches{}}
 	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
-	w.chain.Fund(w.payer, 1_000_000_000)
+	w.chain.Fund(w.payer, 100_000_000_000)
 	w.wallet = ledger{w.chain.Ledger(w.payer), w.sw}
 	w.chain.Fund(w.payout, 1_000_000)
 	w.ph = net.Start(t, p2p.Config{Key: p2ptest.Key(1), Roles: []string{"provider"}})
@@ -183,15 +229,15 @@ func build(
 
 	w.pc = provider.Config{
 		Network: network, ClusterTag: w.chain.ClusterTag(), Program: w.chain.Program(), Key: p2ptest.Key(1), ID: w.ph.ID(), Payout: w.payout,
-		FeePayer: w.feePayer, Seed: [32]byte{1}, Policy: provider.Policy{Rate: 3_600_000_000}, Tick: time.Second, Hold: 10 * time.Second, MinCloseDelay: time.Hour,
-		ClaimFee: 50_000, CPUMilli: 2000, RAM: 4 << 30, Disk: 40 << 30, Egress: market.EgressWeb, Version: "test", Selling: true,
+		FeePayer: w.feePayer, Seed: [32]byte{1}, Policy: provider.Policy{Rate: 3_600_000_000}, Tick: 10 * time.Second, Hold: 2 * time.Minute,
+		MinCloseDelay: time.Hour, ClaimFee: 50_000, CPUMilli: 2000, RAM: 4 << 30, Disk: 40 << 30, Egress: market.EgressWeb, Version: "test", Selling: true,
 	}
 	w.cc = customer.Config{
 		Network: network, ClusterTag: w.chain.ClusterTag(), Key: p2ptest.Key(2), ID: w.ch.ID(), Payer: w.payer, Program: w.chain.Program(),
-		Seed: [32]byte{2}, Spool: t.TempDir(), AwayMax: 2_000_000,
+		Seed: [32]byte{2}, Spool: t.TempDir(), AwayMax: 2_000_000_000,
 	}
-	if change != nil {
-		change(&w.pc, &w.cc)
+	if s.change != nil {
+		s.change(&w.pc, &w.cc)
 	}
 	open := func(name string) *store.Store {
 		s, err := store.Open(filepath.Join(t.TempDir(), name, "state.db"))
@@ -209,8 +255,8 @@ func build(
 	t.Cleanup(serve(t, coffers.Serve))
 	w.startCustomer(t)
 	w.startProvider(t)
-	p2ptest.Eventually(t, "the offer did not arrive", func() bool { return len(w.cust.Offers()) == 1 })
-	p2ptest.Eventually(t, "the rig does not sell", func() bool { return !w.pc.Selling || w.prov.View().Selling }) // the first Offer may be of before the check
+	until(t, "the offer did not arrive", func() bool { return len(w.cust.Offers()) == 1 })
+	until(t, "the rig does not sell", func() bool { return !w.pc.Selling || w.prov.View().Selling }) // the first Offer may be of before the check
 	return w
 }
 
@@ -218,7 +264,7 @@ func request(key string) customer.Request {
 	return customer.Request{
 		Key: key, Image: spec.ImageRef{Ref: "127.0.0.1/sample", Manifest: "sha256:" + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Platform: "linux/amd64", CompressedBytes: 1000},
 		Spec: spec.Spec{Command: []string{"/job"}, Outputs: []spec.Output{{Path: "/workspace/out.txt"}}}, Classes: []string{"cpu"}, Devices: 1, CPUMilli: 1000,
-		RAM: 512 << 20, Disk: 1 << 30, Egress: market.EgressNone, MaxRate: 4_000_000_000, MaxTotal: 100_000_000, MaxDuration: 10 * time.Minute, StopGrace: time.Second,
+		RAM: 512 << 20, Disk: 1 << 30, Egress: market.EgressNone, MaxRate: 4_000_000_000, MaxTotal: 1_000_000_000, MaxDuration: 10 * time.Minute, StopGrace: 30 * time.Second,
 	}
 }
 
@@ -232,10 +278,16 @@ func (w *world) place(t *testing.T, r customer.Request) market.OrderID {
 	return id
 }
 
-func (w *world) wait(t *testing.T, id market.OrderID, limit time.Duration, ok func(customer.View) bool) customer.View {
+// wait is await.
+func (w *world) wait(t *testing.T, id market.OrderID, _ time.Duration, ok func(customer.View) bool) customer.View {
 	t.Helper()
-	end := time.Now().Add(limit)
-	for {
+	return w.await(t, id, ok)
+}
+
+// await waits until an order is as ok says.
+func (w *world) await(t *testing.T, id market.OrderID, ok func(customer.View) bool) customer.View {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		v, err := w.cust.Order(id.String())
 		if err == nil && ok(v) { // a customer that has just started again may not have read it yet
 			return v
@@ -243,7 +295,6 @@ func (w *world) wait(t *testing.T, id market.OrderID, limit time.Duration, ok fu
 		if time.Now().After(end) {
 			t.Fatalf("order stands at %s %s %s (%v): %+v", v.Standing, v.Code, v.Detail, err, v.Steps)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
