@@ -204,7 +204,10 @@ func (r *orderRun) peerOutcome(ctx context.Context) (market.Outcome, error) {
 			return market.Outcome{}, errors.New("the provider has not signed the outcome yet")
 		}
 	}
-	out, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network)
+	out, env, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network)
+	if err == nil && (env.Signer != o.Provider || o.Lease == nil || out.Lease != o.Lease.ID) {
+		err = errors.New("the stored outcome is of another lease")
+	}
 	return out, err
 }
 
@@ -234,30 +237,35 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (spec.Manifest, err
 	return man, nil
 }
 
-// lastPayment is how long an Outcome waits for the last acknowledgement; it may never come: the channel may hold no more.
-const lastPayment = 10 * time.Second
+// lastPayment is how long an Outcome waits for the last acknowledgement; it may never come: the channel may hold no more. agreeWithin is how
+// long a provider may say that more is owed than we have signed: a last payment may still be on its way.
+const (
+	lastPayment = 10 * time.Second
+	agreeWithin = time.Minute
+)
 
-// sendOutcome signs our view and agrees with the provider's, if it owes no more than we saw.
+// sendOutcome signs our view and agrees with the provider's, if it owes no more than we have signed.
 func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	peer, err := r.peerOutcome(ctx)
 	if err != nil {
 		return err
 	}
 	m = r.actor.Lease()
-	if peer.Amount > m.Claim {
-		return fmt.Errorf("the provider's outcome owes %d, its last receipt said %d", peer.Amount, m.Claim)
+	if !m.OutputsDone {
+		return errors.New("outputs are not here yet")
 	}
-	own := peer
+	agreed := peer.Amount <= acknowledged(m)
+	if !agreed && r.c.now().Sub(m.Ended) < agreeWithin {
+		return fmt.Errorf("the provider's outcome owes %d, of %d in its last receipt %d are signed", peer.Amount, m.Claim, m.Signed)
+	}
+	if m.Signed > m.Paid && r.c.now().Sub(m.Ended) < lastPayment {
+		return errors.New("the last payment is not acknowledged yet") // agreed before it, the lease would leave a debt
+	}
+	own := ownOutcome(m, peer)
 	own.KeepChannel = r.snapshot().Request.KeepChannel
 	raw, err := wire.SealOutcome(r.c.cfg.Key, r.c.cfg.Network, own)
 	if err != nil {
 		return err
-	}
-	if !m.OutputsDone {
-		return errors.New("outputs are not here yet")
-	}
-	if m.Signed > m.Paid && r.c.now().Sub(m.Ended) < lastPayment {
-		return errors.New("the last payment is not acknowledged yet") // agreed before it, the lease would leave a debt
 	}
 	o := r.snapshot()
 	answer, err := r.c.net.Outcome(ctx, o.Provider, raw)
@@ -270,6 +278,28 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	if err := r.update(ctx, func(o *orderRow) { o.Outcome, o.OwnOutcome = answer, raw }); err != nil {
 		return err
 	}
+	if !agreed {
+		r.c.log.Warn("Provider asks more than is owed", "order", r.row.ID, "asks", peer.Amount, "signed", m.Signed)
+		r.event(ctx, market.CloseNow{}) // nothing else is to come: the money comes back without the provider's consent
+		return nil
+	}
 	r.event(ctx, market.OutcomeAgreed{KeepChannel: own.KeepChannel})
 	return nil
+}
+
+// acknowledged is what we hold to be owed at the end: the last claim, as far as we could sign it. What a provider claims beyond that is its
+// word alone, and what is signed beyond the claim was ahead of the meter and comes back.
+func acknowledged(m market.Lease) market.Amount { return min(m.Claim, m.Signed) }
+
+// ownOutcome is the provider's Outcome where we know no better: how much is owed, and what this side found out itself.
+func ownOutcome(m market.Lease, peer market.Outcome) market.Outcome {
+	own, ours := peer, m.Outcome()
+	switch m.Code {
+	case "not-as-quoted", "meter-dispute", "equivocation", "output-lost", "provider-silent":
+		own.Code, own.Fault = ours.Code, ours.Fault
+	}
+	if owed := acknowledged(m); own.Amount > owed {
+		own.BillableMS, own.Amount = m.Meter.BillableMS, owed
+	}
+	return own
 }

@@ -350,6 +350,7 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 		r.say(ctx, "refused", m.Code+": "+m.Detail)
 		err := r.update(ctx, func(o *orderRow) {
 			o.Standing, o.Lease, o.Raw, o.Decision, o.Attempts = StandingSearching, nil, nil, nil, o.Attempts+1
+			o.Receipt, o.Outcome, o.OwnOutcome = nil, nil, nil // whatever came with the refusal is not of the next lease
 		})
 		return err == nil
 	}
@@ -415,7 +416,7 @@ func (c *Customer) endShare(ctx context.Context, id market.ChannelID, m market.L
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.row.Account = ch.row.Account.Owe(m.ID, m.Claim).EndLease(m.ID, m.Claim)
+	ch.row.Account = ch.row.Account.EndLease(m.ID, acknowledged(m))
 	if err := c.saveChannel(ctx, ch); err != nil {
 		c.log.Error("Channel was not stored", "channel", id, "error", err)
 	}

@@ -2,6 +2,7 @@ package nodetest
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // switches are what a test can break about a customer's network.
@@ -20,6 +22,8 @@ type switches struct {
 	cut       atomic.Bool // nothing does; see cutOff
 	// noChannels: the ledger shows the customer no channel, as before a confirmation
 	noChannels atomic.Bool
+	// lie makes the provider's documents another's: a receipt is changed and signed anew with the provider's key, a release replaced
+	lie atomic.Pointer[lies]
 
 	mu     sync.Mutex
 	open   map[*vouchers]struct{}
@@ -103,7 +107,11 @@ func (n custNet) Status(ctx context.Context, to market.NodeID, id market.LeaseID
 	if n.sw.cut.Load() {
 		return market.Status{}, errCut
 	}
-	return n.Service.Status(ctx, to, id)
+	s, err := n.Service.Status(ctx, to, id)
+	if l := n.sw.lie.Load(); l != nil && err == nil {
+		l.status(&s)
+	}
+	return s, err
 }
 
 func (n custNet) Stop(ctx context.Context, to market.NodeID, stop []byte) error {
@@ -175,9 +183,64 @@ func (v *vouchers) Pay(ctx context.Context, p market.Payment) (market.Amount, er
 	return v.VoucherSession.Pay(ctx, p)
 }
 
+func (v *vouchers) Recv(ctx context.Context) (streams.VoucherPush, error) {
+	m, err := v.VoucherSession.Recv(ctx)
+	if l := v.sw.lie.Load(); l != nil && err == nil {
+		m.Receipt = l.receipt(m.Receipt)
+		if m.Status != nil {
+			l.status(m.Status)
+		}
+		if m.Release != nil && l.release != nil {
+			m.Release.Bytes = l.release(m.Release.Channel)
+		}
+	}
+	return m, err
+}
+
+func (v *vouchers) ReleaseRequest(ctx context.Context, ch market.ChannelID) ([114]byte, error) {
+	b, err := v.VoucherSession.ReleaseRequest(ctx, ch)
+	if l := v.sw.lie.Load(); l != nil && err == nil && l.release != nil {
+		return l.release(ch), nil
+	}
+	return b, err
+}
+
 func (v *vouchers) Close() error {
 	v.sw.mu.Lock()
 	delete(v.sw.open, v)
 	v.sw.mu.Unlock()
 	return v.VoucherSession.Close()
+}
+
+// lies are what a hostile provider says instead of the truth; it has all its keys.
+type lies struct {
+	key     ed25519.PrivateKey
+	network string
+	claim   func(*market.Receipt)
+	outcome func(*market.Outcome)
+	release func(market.ChannelID) [114]byte
+}
+
+func (l *lies) receipt(raw []byte) []byte {
+	r, _, err := wire.OpenReceipt(raw, l.network)
+	if err != nil || l.claim == nil {
+		return raw
+	}
+	l.claim(&r)
+	if out, err := wire.SealReceipt(l.key, l.network, r); err == nil {
+		return out
+	}
+	return raw
+}
+
+func (l *lies) status(s *market.Status) {
+	s.Receipt = l.receipt(s.Receipt)
+	o, _, err := wire.OpenOutcome(s.Outcome, l.network)
+	if err != nil || l.outcome == nil {
+		return
+	}
+	l.outcome(&o)
+	if out, err := wire.SealOutcome(l.key, l.network, o); err == nil {
+		s.Outcome = out
+	}
 }

@@ -1,0 +1,56 @@
+package nodetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/p2p/p2ptest"
+)
+
+// TestSim_InflatedEnd_TakesNoMoreThanIsSigned: a provider that claims ten times its work with the last receipt, in its outcome and in its
+// release gets what the customer has signed, and not what it asks for; the rest comes back after the close delay.
+func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
+	simulate(t, 2*time.Minute, func(t *testing.T, _ *p2ptest.Net, w *world) {
+		const ms, claimed = 20 * 60_000, 20 * 60 * tick
+		key, err := escrow.NewKeys(w.pc.Seed).Release(w.chain.ClusterTag(), w.ch.ID(), w.payout, market.Address{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.sw.lie.Store(&lies{
+			key: w.pc.Key, network: w.pc.Network,
+			claim: func(r *market.Receipt) {
+				if r.Final {
+					r.BillableMS, r.Amount = ms, claimed
+				}
+			},
+			outcome: func(o *market.Outcome) { o.BillableMS, o.Amount = ms, claimed },
+			release: func(ch market.ChannelID) [114]byte {
+				head, err := w.wallet.Head(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				return escrow.Release{Channel: ch, Final: claimed, Expires: head.Clock.Add(10 * time.Minute).Unix()}.Sign(key).Wire()
+			},
+		})
+		before := w.chain.Balance(w.payout)
+		r := long(w)
+		r.Away = 0
+		id := w.place(t, r)
+		v := w.wait(t, id, 10*time.Minute, func(v customer.View) bool { return v.Lease != nil && v.Lease.Claim == claimed })
+		if v.Deposit < claimed {
+			t.Fatalf("a deposit of %d does not tempt", v.Deposit)
+		}
+		v = w.wait(t, id, 20*time.Minute, over)
+		if v.Signed > 140*tick || v.BothSigned && v.Lease.OutcomeDone {
+			t.Errorf("%d are signed for 2 minutes; outcome agreed: %v", v.Signed, v.Lease.OutcomeDone)
+		}
+		time.Sleep(70 * time.Minute) // the close delay
+		v = w.wait(t, id, time.Minute, func(v customer.View) bool { return v.Finished })
+		if got := w.chain.Balance(w.payout) - before; got > v.Signed || got != v.Paid || v.Paid+v.Returned != v.Deposit {
+			t.Errorf("the provider got %d of %d that were signed; paid %d, returned %d of %d", got, v.Signed, v.Paid, v.Returned, v.Deposit)
+		}
+	})
+}
