@@ -444,3 +444,36 @@ func TestOperation_RunsToItsEnd(t *testing.T) {
 		t.Errorf("%+v, %v", again, err)
 	}
 }
+
+// many is a backend with a number of orders, some of one moment.
+type many struct {
+	whole
+	list []Order
+}
+
+func (m *many) Orders(context.Context, bool) ([]Order, error) { return m.list, nil }
+
+func TestPages_EachOnce(t *testing.T) {
+	t.Parallel()
+	m := &many{}
+	for i := range 2*maxLimit + 7 {
+		m.list = append(m.list, Order{ID: fmt.Sprintf("order_%03d", (i*37)%1000), CreatedAt: At(time.UnixMilli(int64(i / 3)))})
+	}
+	c, _ := serve(t, m)
+	got, err := c.Orders(t.Context(), true)
+	if err != nil || len(got) != len(m.list) {
+		t.Fatalf("%d of %d orders, %v", len(got), len(m.list), err)
+	}
+	seen := map[string]bool{}
+	for i, o := range got {
+		if seen[o.ID] || i > 0 && o.CreatedAt.Before(got[i-1].CreatedAt.Time) {
+			t.Errorf("%s came twice, or out of order", o.ID)
+		}
+		seen[o.ID] = true
+	}
+	var first orderList
+	_, _, text := ask(t, c, "GET", base+"/orders", "")
+	if err := json.Unmarshal([]byte(text), &first); err != nil || len(first.Orders) != pageLimit || first.Cursor == "" {
+		t.Errorf("%d orders on the first page, cursor %q, %v", len(first.Orders), first.Cursor, err)
+	}
+}
