@@ -81,7 +81,7 @@ func (e *Engine) createContainer(ctx context.Context, name string, cfg *containe
 	}
 	var err error
 	for range 2 {
-		cctx, cancel := context.WithTimeout(ctx, createTimeout)
+		cctx, cancel := whole(ctx, createTimeout)
 		_, cerr := e.api.ContainerCreate(cctx, cfg, host, nil, nil, name)
 		cancel()
 		c, ierr := e.inspect(ctx, name)
@@ -96,7 +96,7 @@ func (e *Engine) createContainer(ctx context.Context, name string, cfg *containe
 }
 
 func (e *Engine) makeVolume(ctx context.Context, name string, labels map[string]string) error {
-	ctx, cancel := ask(ctx)
+	ctx, cancel := whole(ctx, askTimeout)
 	defer cancel()
 	_, err := e.api.VolumeCreate(ctx, volume.CreateOptions{Name: name, Driver: "local", Labels: labels})
 	return err

@@ -206,9 +206,10 @@ func (e *Engine) keyOf(name, lease string) (k job.Key, role string, ok bool) {
 	return job.Key{Lease: id, Attempt: n}, parts[1], err == nil
 }
 
-// after is for what must be cleaned up although ctx may be over.
-func after(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+// whole is for a call that makes or removes something: it is not cut off with ctx, since the engine would go on with it, and what it makes
+// then appears behind the removal.
+func whole(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }
 
 // ask bounds one short call.

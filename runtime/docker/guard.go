@@ -170,7 +170,7 @@ func (e *Engine) stopGuard(ctx context.Context, k job.Key) error {
 func (e *Engine) ensureNetwork(ctx context.Context) (string, error) {
 	name := e.networkName()
 	e.network.Store(true)
-	ctx, cancel := ask(ctx)
+	ctx, cancel := whole(ctx, askTimeout)
 	defer cancel()
 	_, err := e.api.NetworkInspect(ctx, name, network.InspectOptions{})
 	if err == nil {

@@ -39,7 +39,7 @@ func (e *Engine) Probe(ctx context.Context) (guard.ProbeReport, error) {
 		network, cfg.Unreachable = "container:"+g.ID, e.unreachable(g)
 	}
 	rep, err := e.runProbe(ctx, p, "probe", cfg, network)
-	rctx, cancel := after(ctx)
+	rctx, cancel := whole(ctx, askTimeout)
 	defer cancel()
 	if rerr := e.api.ContainerRemove(rctx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) {
 		err = errors.Join(err, engineError("remove guard", rerr))

@@ -4,51 +4,21 @@ package docker
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/api/types/volume"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
 
-// objects are the names of all that a node has in its engine: containers of any state, volumes, networks.
-func objects(t *testing.T, e *Engine) (out []string) {
+func objects(t *testing.T, e *Engine) []string {
 	t.Helper()
-	ctx := context.Background()
-	cs, err := e.api.ContainerList(ctx, container.ListOptions{All: true})
+	out, err := e.Objects(context.Background(), e.cfg.Peer8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range cs {
-		out = append(out, c.Names...)
-	}
-	vs, err := e.api.VolumeList(ctx, volume.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range vs.Volumes {
-		out = append(out, "volume "+v.Name)
-	}
-	ns, err := e.api.NetworkList(ctx, network.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range ns {
-		out = append(out, "network "+n.Name)
-	}
-	mine := out[:0]
-	for _, name := range out {
-		if strings.Contains(name, "gpuai-"+e.cfg.Peer8) {
-			mine = append(mine, name)
-		}
-	}
-	return mine
+	return out
 }
 
 // TestTeardown_HoweverAJobEnds_NothingIsLeft: after Remove the node has its network only, and after Close not even that.
@@ -94,6 +64,29 @@ func TestTeardown_HoweverAJobEnds_NothingIsLeft(t *testing.T) {
 	}
 }
 
+// TestTeardown_StoppedAtAnyPoint_NothingIsLeft stops a job at ever later points of its preparation: a call that is under way must not make
+// something behind the removal.
+func TestTeardown_StoppedAtAnyPoint_NothingIsLeft(t *testing.T) {
+	f := newFixture(t, runtimetest.ImageConfig{Volumes: []string{"/data"}})
+	f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan("forever")}, is(job.Running)) // image and helper are there
+	remove(t, f.e, f.k)
+	for i := range 16 {
+		k := newKey(t)
+		f.k = k
+		p := f.plan("forever")
+		if i%2 > 0 {
+			p.Egress, p.Resolvers = market.EgressWeb, []string{"1.1.1.1"}
+		}
+		f.e.wg.Go(func() { _, _ = f.e.Reconcile(t.Context(), k, job.Want{Phase: job.WantRunning, Plan: p}) }) // it may be cut off
+		time.Sleep(time.Duration(i) * 8 * time.Millisecond)                                                   // the point, not a wait for something
+		f.until(t, job.Want{Phase: job.WantGone, Plan: p}, is(job.Absent, job.Exited))
+		remove(t, f.e, f.k)
+		if left := objects(t, f.e); len(left) > 1 || len(left) == 1 && left[0] != "network "+f.e.networkName() {
+			t.Errorf("point %d: left %q", i, left)
+		}
+	}
+}
+
 // TestTeardown_Close_KeepsTheNetworkOfJobs: a node that ends leaves its jobs running, with their network.
 func TestTeardown_Close_KeepsTheNetworkOfJobs(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
@@ -110,6 +103,12 @@ func TestTeardown_Close_KeepsTheNetworkOfJobs(t *testing.T) {
 	}
 	if o := f.until(t, w, is(job.Running)); o.ContainerID != before.ContainerID {
 		t.Errorf("another job: %+v", o)
+	}
+	if err := f.e.RemoveNode(t.Context(), f.e.cfg.Peer8); err != nil {
+		t.Error(err)
+	}
+	if left := objects(t, f.e); len(left) > 0 {
+		t.Errorf("left of a node that is given up: %q", left)
 	}
 }
 

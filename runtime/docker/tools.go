@@ -49,14 +49,16 @@ func (e *Engine) fillTools(ctx context.Context, t sandbox.Tools, id, vol string)
 	defer cancel()
 	name := e.prefix() + "tools"
 	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
-	defer func() {                                                             // by name: a create that was cut off may have made it
-		actx, cancel := after(ctx)
+	defer func() {                                                             // by name: a create whose answer was lost may have made it
+		actx, cancel := whole(ctx, askTimeout)
 		defer cancel()
 		if rerr := e.api.ContainerRemove(actx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) {
 			err = errors.Join(err, rerr)
 		}
 	}()
-	c, err := e.api.ContainerCreate(ctx, &container.Config{Image: id, Cmd: []string{"gate"}}, &container.HostConfig{
+	mctx, mcancel := whole(ctx, createTimeout)
+	defer mcancel()
+	c, err := e.api.ContainerCreate(mctx, &container.Config{Image: id, Cmd: []string{"gate"}}, &container.HostConfig{
 		NetworkMode: "none", Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: vol, Target: t.Dir}},
 	}, nil, nil, name)
 	if err != nil {
@@ -129,14 +131,16 @@ func (e *Engine) runProbe(ctx context.Context, p *prepared, what string, cfg gua
 func (e *Engine) runOnce(ctx context.Context, name string, c *container.Config, host *container.HostConfig) (out []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	defer func() { // by name: a create that was cut off may have made it
-		rctx, rcancel := after(ctx)
+	defer func() { // by name: a create whose answer was lost may have made it
+		rctx, rcancel := whole(ctx, askTimeout)
 		defer rcancel()
 		if rerr := e.api.ContainerRemove(rctx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) && err == nil {
 			err = rerr
 		}
 	}()
-	made, err := e.api.ContainerCreate(ctx, c, host, nil, nil, name)
+	mctx, mcancel := whole(ctx, createTimeout)
+	defer mcancel()
+	made, err := e.api.ContainerCreate(mctx, c, host, nil, nil, name)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 
 	"github.com/gpuai/gpuai/runtime/sandbox"
@@ -50,8 +53,8 @@ func (e *Engine) Traces(ctx context.Context, registries ...string) (Traces, erro
 	return t, nil
 }
 
-// Sweep removes what is there now and was not before. A name that a container uses stays and is an error. What another node needs later it
-// makes again.
+// Sweep removes what is there now and was not before. The helper stays while another node's container uses it, and is made again by a node
+// that needs it later; an image of a registry that is in use is an error.
 func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string) error {
 	now, err := e.Traces(ctx, registries...)
 	if err != nil {
@@ -64,7 +67,7 @@ func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string)
 		if before.volumes[name] {
 			continue
 		}
-		if err := e.api.VolumeRemove(ctx, name, false); err != nil && !notFound(err) {
+		if err := e.api.VolumeRemove(ctx, name, false); err != nil && !notFound(err) && !cerrdefs.IsConflict(err) {
 			errs = append(errs, engineError("remove volume", err))
 		}
 	}
@@ -72,8 +75,75 @@ func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string)
 		if before.images[name] {
 			continue
 		}
-		if _, err := e.api.ImageRemove(ctx, name, image.RemoveOptions{}); err != nil && !notFound(err) {
+		_, err := e.api.ImageRemove(ctx, name, image.RemoveOptions{})
+		if cerrdefs.IsConflict(err) && strings.HasPrefix(name, sandbox.ImageName+":") {
+			continue
+		}
+		if err != nil && !notFound(err) {
 			errs = append(errs, engineError("remove image", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Objects lists the containers of any state, then volumes, then networks that are named for a node: the last 8 characters of its id.
+func (e *Engine) Objects(ctx context.Context, peer8 string) (out []string, err error) {
+	ctx, cancel := ask(ctx)
+	defer cancel()
+	name := "gpuai-" + peer8
+	add := func(kind, n string) {
+		if n == name || strings.HasPrefix(n, name+"-") {
+			out = append(out, kind+" "+n)
+		}
+	}
+	like := filters.NewArgs(filters.Arg("name", name))
+	containers, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: like})
+	if err != nil {
+		return nil, engineError("list containers", err)
+	}
+	for _, c := range containers {
+		for _, n := range c.Names {
+			add("container", strings.TrimPrefix(n, "/"))
+		}
+	}
+	volumes, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: like})
+	if err != nil {
+		return nil, engineError("list volumes", err)
+	}
+	for _, v := range volumes.Volumes {
+		add("volume", v.Name)
+	}
+	networks, err := e.api.NetworkList(ctx, network.ListOptions{Filters: like})
+	if err != nil {
+		return nil, engineError("list networks", err)
+	}
+	for _, n := range networks {
+		add("network", n.Name)
+	}
+	return out, nil
+}
+
+// RemoveNode removes all Objects of a node that has ended and whose store is given up: what its leases kept is nobody's then.
+func (e *Engine) RemoveNode(ctx context.Context, peer8 string) error {
+	left, err := e.Objects(ctx, peer8)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	var errs []error
+	for _, o := range left { // containers come first: they hold the others
+		kind, name, _ := strings.Cut(o, " ")
+		switch kind {
+		case "container":
+			err = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		case "volume":
+			err = e.api.VolumeRemove(ctx, name, false)
+		case "network":
+			err = e.api.NetworkRemove(ctx, name)
+		}
+		if err != nil && !notFound(err) {
+			errs = append(errs, engineError("remove "+kind, err))
 		}
 	}
 	return errors.Join(errs...)

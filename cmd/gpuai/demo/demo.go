@@ -2,7 +2,7 @@
 // node, two providers, a customer; each node a process of this binary with its own keys.
 //
 // Invariants: nothing is faked, a missing part is an error; each check prints what it saw; the first failure stops; what was started is
-// stopped, by pid, also on Ctrl-C. Concurrency: one goroutine, beside the processes and the image registry. Persistence: a temporary folder,
+// stopped, by pid, and what the engine got is removed, also on Ctrl-C. Concurrency: one goroutine, beside the processes and the image registry. Persistence: a temporary folder,
 // kept on failure or by Keep. Next: Run, world.go, checks.go.
 package demo
 
@@ -61,10 +61,13 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("make demo folder: %w", err)
 	}
 	r := &run{o: o, dir: dir, start: time.Now(), w: &world{dir: dir, o: o}}
+	if err := r.w.openEngine(ctx); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 		defer cancel()
-		err = errors.Join(err, r.w.stop(ctx))
+		err = errors.Join(err, r.w.stop(ctx, err == nil))
 		if err == nil && !o.Keep {
 			err = os.RemoveAll(dir)
 		} else {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,12 +18,14 @@ import (
 	"github.com/gpuai/gpuai/escrow/localnet"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/runtime/docker"
 )
 
 // How long a node may take to answer, and how often it is asked.
 const (
 	nodeWait = 30 * time.Second
 	pollTime = 50 * time.Millisecond
+	peer8    = 8 // characters of a peer id in the engine's names
 )
 
 // world is what the demo has started.
@@ -36,6 +39,42 @@ type world struct {
 	digest  string // of its manifest
 	nodes   []*process
 	payout  market.Address
+	engine  *docker.Engine
+	before  docker.Traces // of the engine
+}
+
+// openEngine notes what the engine has, so that the demo can leave it as it was. Errors: no engine answers.
+func (w *world) openEngine(ctx context.Context) (err error) {
+	w.engine, err = docker.New(docker.Config{Peer8: "demo"}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	if w.before, err = w.engine.Traces(ctx); err != nil {
+		return errors.Join(err, w.engine.Close())
+	}
+	return nil
+}
+
+// sweep removes what the engine got by this demo: what leases keep that did not end (their node will not come back for it), the sample's
+// image, and the sandbox helper if it was not there before. Errors: every lease has ended and something is left all the same.
+func (w *world) sweep(ctx context.Context, ended bool) error {
+	var errs []error
+	for _, p := range w.nodes {
+		if len(p.status.PeerID) < peer8 {
+			continue // it never answered
+		}
+		name := p.status.PeerID[len(p.status.PeerID)-peer8:]
+		left, err := w.engine.Objects(ctx, name)
+		if ended && len(left) > 0 {
+			err = fmt.Errorf("%s left in the engine: %s", p.name, strings.Join(left, ", "))
+		}
+		errs = append(errs, err, w.engine.RemoveNode(ctx, name))
+	}
+	var registries []string
+	if w.images != nil {
+		registries = append(registries, w.images.Host)
+	}
+	return errors.Join(append(errs, w.engine.Sweep(ctx, w.before, registries...), w.engine.Close())...)
 }
 
 // serveImage serves the sample job: digest and pull are real.
@@ -153,7 +192,8 @@ func until(ctx context.Context, what string, limit time.Duration, f func() (bool
 }
 
 // stop ends leases first, so that no container stays, then the nodes, the customer first, and the ledger last.
-func (w *world) stop(ctx context.Context) error {
+// ended: all leases have.
+func (w *world) stop(ctx context.Context, ended bool) error {
 	var errs []error
 	for i := len(w.nodes) - 1; i >= 0; i-- {
 		p := w.nodes[i]
@@ -170,6 +210,7 @@ func (w *world) stop(ctx context.Context) error {
 		}
 		p.wait.Wait()
 	}
+	errs = append(errs, w.sweep(ctx, ended)) // after the nodes: a container would hold its image
 	if w.images != nil {
 		errs = append(errs, w.images.Close())
 	}
