@@ -477,3 +477,29 @@ func TestPages_EachOnce(t *testing.T) {
 		t.Errorf("%d orders on the first page, cursor %q, %v", len(first.Orders), first.Cursor, err)
 	}
 }
+
+// TestCreate_KeyOutlivesTheServer: a node that starts again knows its keys; an operation that its end cut is begun again under the same key.
+func TestCreate_KeyOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	kept, b := &memory{m: map[string][]byte{}}, &whole{}
+	const body, key = `{"image":"a","max_total":"5","max_rate":"1"}`, "Idempotency-Key: k"
+	before := serveConfig(t, Config{Backend: b, Answers: kept})
+	_, _, want := ask(t, before, "POST", base+"/orders", body, key)
+	if _, err := before.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan Operation, 2)
+	after := serveConfig(t, Config{Backend: b, Answers: kept, Told: func(op Operation) { told <- op }})
+	status, _, text := ask(t, after, "POST", base+"/orders", body, key)
+	if status != 201 || text != want || b.orders.Load() != 1 {
+		t.Errorf("order again: %d %s, %d orders", status, text, b.orders.Load())
+	}
+	status, header, text := ask(t, after, "POST", base+"/wallet/withdraw", `{"to":"`+solMint+`","amount":"6"}`, "Idempotency-Key: w")
+	isProblem(t, "another amount", 409, "key-reused", status, header, text)
+	if _, err := after.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {
+		t.Error(err)
+	}
+	if op := <-told; op.ID != operationID("w") || op.State != "running" {
+		t.Errorf("begun again: %+v", op)
+	}
+}
