@@ -57,6 +57,8 @@ const (
 	FieldRate          FieldID = 104
 	FieldFree          FieldID = 105
 	FieldReady         FieldID = 106
+	FieldRigCPU        FieldID = 107 // of the whole rig: an order states what it takes in all
+	FieldRigRAM        FieldID = 108
 )
 
 // Level says what a field describes; an Explanation counts a rig at its first failing level, in this order.
@@ -173,6 +175,8 @@ var fields = []FieldInfo{
 	{ID: FieldRate, Name: "rate", Unit: UnitRate, Level: LevelLocal},
 	{ID: FieldFree, Name: "free", Unit: UnitCount, Level: LevelLocal},
 	{ID: FieldReady, Name: "ready", Unit: UnitSeconds, Level: LevelLocal},
+	{ID: FieldRigCPU, Name: "rig_cpu", Unit: UnitMilli, Level: LevelRig},
+	{ID: FieldRigRAM, Name: "rig_ram", Unit: UnitMiB, Level: LevelRig},
 }
 
 // FieldTable returns a copy of the capability table, ids ascending.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow/escrowtest"
@@ -70,7 +69,7 @@ func benchVouchers(ctx context.Context, o options, r *report) (err error) {
 	perSecond := float64(len(full)) / o.load.Seconds()
 	p50, p99 := quantile(steady, 0.5), quantile(steady, 0.99)
 	for _, f := range []figure{
-		{Name: "vouchers_per_second", Value: perSecond, Unit: "1/s", Peer: "one fdatasync per voucher, nothing verified", PeerValue: alone, Target: fmt.Sprintf("≥ %g/s", voucherMin), OK: perSecond >= voucherMin},
+		{Name: "vouchers_per_second", Value: perSecond, Unit: "1/s", Peer: "one sync per voucher, nothing verified", PeerValue: alone, Target: fmt.Sprintf("≥ %g/s", voucherMin), OK: perSecond >= voucherMin},
 		{Name: "vouchers_full_p99", Value: millis(quantile(full, 0.99)), Unit: "ms", OK: true},
 		{Name: "vouchers_steady_p50", Value: millis(p50), Unit: "ms", OK: true},
 		{Name: "vouchers_steady_p99", Value: millis(p99), Unit: "ms", Target: fmt.Sprintf("≤ %g ms at %d/s", millis(voucherP99), steadyRate), OK: p99 <= voucherP99},
@@ -95,7 +94,7 @@ func syncAlone(ctx context.Context, dir string, d time.Duration) (perSecond floa
 		if _, err := f.Write(voucher[:]); err != nil {
 			return 0, err
 		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+		if err := f.Sync(); err != nil {
 			return 0, err
 		}
 	}

@@ -3,6 +3,7 @@ package book
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -243,5 +244,32 @@ func BenchmarkMatch_50000Rows(b *testing.B) {
 	q := Query{Terms: []market.Term{{Field: market.FieldVRAM, Lo: 24 << 10}, {Field: market.FieldEgress, In: []uint64{2}}}, MaxRate: 1500, Limit: 5}
 	for b.Loop() {
 		bk.Match(q, t0)
+	}
+}
+
+// TestMatch_OrderSizes_AgainstTheWholeRig: cores and memory are stated per device, and an order states them in all.
+func TestMatch_OrderSizes_AgainstTheWholeRig(t *testing.T) {
+	t.Parallel()
+	o := offer(1, "cpu", 0, 10_000, 2)
+	o.Fields = market.Fields{market.FieldCPU: 500, market.FieldRAM: 1024}
+	huge := offer(2, "cpu", 0, 10_000, 4)
+	huge.Fields = market.Fields{market.FieldCPU: 1 << 63, market.FieldRAM: 1 << 63} // a lie must not wrap around
+	b := filled(t, o, huge)
+	want := func(cpu, ram uint64) Query {
+		return Query{Providers: []market.NodeID{node(1)}, Terms: []market.Term{
+			{Field: market.FieldRigCPU, Lo: cpu, Hi: math.MaxUint64}, {Field: market.FieldRigRAM, Lo: ram, Hi: math.MaxUint64},
+		}}
+	}
+	if res := b.Match(want(1000, 2048), t0); len(res.Candidates) != 1 {
+		t.Errorf("what the rig has in all does not fit: %s", res.Explanation.Text())
+	}
+	res := b.Match(want(2000, 2048), t0)
+	if len(res.Candidates) != 0 || res.Explanation.Hint() != "--cpu 1 (1 rig)" {
+		t.Errorf("%d fit, hint %q: %s", len(res.Candidates), res.Explanation.Hint(), res.Explanation.Text())
+	}
+	q := want(1<<40, 1<<40)
+	q.Providers = []market.NodeID{node(2)}
+	if res := b.Match(q, t0); len(res.Candidates) != 1 {
+		t.Errorf("the huge rig: %s", res.Explanation.Text())
 	}
 }

@@ -334,7 +334,23 @@ func (s *scan) changedTerm(i int, near nearest) (Query, change, bool) {
 	}
 	q.Terms[at] = t
 	ch.relax = Relax{Term: "--where", To: "'" + t.String() + "'"}
+	if flag := sizeFlag(t.Field); flag != "" {
+		ch.relax = Relax{Term: flag, To: market.FormatValue(t.Field, t.Lo)}
+	}
 	return q, ch, true
+}
+
+// sizeFlag is the flag of an order's size, "" for other fields.
+func sizeFlag(f market.FieldID) string {
+	switch f {
+	case market.FieldRigCPU:
+		return "--cpu"
+	case market.FieldRigRAM:
+		return "--memory"
+	case market.FieldDisk:
+		return "--disk"
+	}
+	return ""
 }
 
 func relative(dist, of uint64) float64 { return float64(dist) / float64(max(of, 1)) }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"slices"
 	"strings"
@@ -151,6 +152,10 @@ func (v *view) value(f market.FieldID) (uint64, bool) {
 		return uint64(v.rate), v.rate > 0
 	case market.FieldFree:
 		return uint64(v.free), true
+	case market.FieldRigCPU:
+		return v.wholeRig(market.FieldCPU)
+	case market.FieldRigRAM:
+		return v.wholeRig(market.FieldRAM)
 	case market.FieldKnown:
 		return uint64(max(v.now.Sub(v.e.firstSeen), 0) / time.Second), true
 	}
@@ -163,6 +168,19 @@ func (v *view) value(f market.FieldID) (uint64, bool) {
 	}
 	x, ok := v.e.offer.Fields[f]
 	return x, ok
+}
+
+// wholeRig is a value that is stated per device, for all devices of the offer.
+func (v *view) wholeRig(f market.FieldID) (uint64, bool) {
+	each, ok := v.e.offer.Fields[f]
+	n := uint64(0)
+	for i := range v.e.offer.Groups {
+		n += uint64(len(v.e.offer.Groups[i].Devices))
+	}
+	if n > 0 && each > math.MaxUint64/n {
+		return math.MaxUint64, ok
+	}
+	return each * n, ok
 }
 
 func (v *view) fits(c *condition, q *Query) bool {

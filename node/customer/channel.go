@@ -246,7 +246,7 @@ func (c *Customer) observe(ctx context.Context, ch *channel, cs escrow.ChannelSt
 	defer ch.mu.Unlock()
 	ch.row.Account = ch.row.Account.Observe(cs, trust, head.Clock.Unix())
 	if cs.Status == escrow.StatusSealed {
-		ch.row.Paid, ch.row.Returned = cs.Paid, cs.Refunded
+		ch.row.Paid, ch.row.Returned = cs.Settled, cs.Refunded // what is settled is the provider's, also where its address cannot take it yet
 	}
 	return c.saveChannel(ctx, ch)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -42,9 +43,20 @@ func (c *Customer) Match(r *Request) book.Result {
 	return c.book.Match(query(r, topQuotes), c.now())
 }
 
+// query is the order as the book is asked. Of a rig's cores, memory and disk an Offer says what is lent out in all; what is free of them, the
+// Quote says.
 func query(r *Request, limit int) book.Query {
+	terms := append([]market.Term{{Field: market.FieldEgress, In: []uint64{uint64(r.Egress)}}}, r.Terms...)
+	for _, size := range []market.Term{
+		{Field: market.FieldRigCPU, Lo: uint64(r.CPUMilli)}, {Field: market.FieldRigRAM, Lo: r.RAM >> 20}, {Field: market.FieldDisk, Lo: r.Disk >> 20},
+	} {
+		if size.Lo > 0 {
+			size.Hi = math.MaxUint64
+			terms = append(terms, size)
+		}
+	}
 	return book.Query{
-		Terms: r.Terms, Classes: r.Classes, Devices: r.Devices, MaxRate: r.MaxRate, Limit: limit,
+		Terms: terms, Classes: r.Classes, Devices: r.Devices, MaxRate: r.MaxRate, Limit: limit,
 		Providers: r.Providers, Exclude: r.Exclude,
 	}
 }

@@ -12,11 +12,12 @@ import (
 )
 
 // offerLife is how long an Offer lives unless renewed; it is renewed at half of it. Peers take twelve Offers of a signer a minute and drop
-// the rest, so a newer one waits for its turn, after a burst of offerBurst: the last state must never be the one that was dropped.
+// the rest, so a newer one waits for its turn, after a burst of offerBurst: the last state must never be the one that was dropped. Yet a device
+// that is free again is for sale only once its Offer has left: the pace is little below what peers take.
 const (
 	offerLife  = time.Hour
-	offerGap   = 10 * time.Second
-	offerBurst = 6
+	offerGap   = 6 * time.Second
+	offerBurst = 10
 )
 
 // devState is the persisted state of a device row.
@@ -80,8 +81,8 @@ func (p *Provider) buildOffer(seq uint64) market.Offer {
 
 func (p *Provider) rigFields() market.Fields {
 	n := uint64(max(len(p.devices), 1))
-	f := market.Fields{
-		market.FieldCPU: uint64(p.cfg.CPUMilli) / n, market.FieldRAM: p.cfg.RAM >> 20 / n, market.FieldDisk: p.cfg.Disk >> 20,
+	f := market.Fields{ // shares of a device are rounded up: all together are no less than the rig
+		market.FieldCPU: (uint64(p.cfg.CPUMilli) + n - 1) / n, market.FieldRAM: (p.cfg.RAM>>20 + n - 1) / n, market.FieldDisk: p.cfg.Disk >> 20,
 		market.FieldEgress: uint64(egressBits(p.health.egress)), market.FieldArch: 1, market.FieldIsolation: 1,
 		market.FieldMinCloseDelay: uint64(p.cfg.MinCloseDelay / time.Second),
 		market.FieldTickMin:       uint64(p.cfg.Tick.Milliseconds()), market.FieldTickMax: uint64(p.cfg.Tick.Milliseconds()),
