@@ -58,8 +58,9 @@ func relayed(a ma.Multiaddr) bool {
 	return err == nil
 }
 
-// announce chooses what the world is told: ≤ 4 addresses, of these ≤ 2 relayed; off localnet only public ones. relayOnly hides direct ones.
-func announce(in []ma.Multiaddr, local, relayOnly bool) []ma.Multiaddr {
+// announce chooses what the world is told: ≤ 4 addresses, of these ≤ 2 relayed; off localnet only public ones. relayOnly hides direct ones,
+// virtual are told last.
+func announce(in []ma.Multiaddr, local, relayOnly bool, virtual []netip.Addr) []ma.Multiaddr {
 	var direct, relays []ma.Multiaddr
 	for _, a := range in {
 		ip, ok := ipOf(a)
@@ -71,23 +72,48 @@ func announce(in []ma.Multiaddr, local, relayOnly bool) []ma.Multiaddr {
 			direct = append(direct, a)
 		}
 	}
-	if local { // a real address of the LAN says more than loopback
-		slices.SortStableFunc(direct, func(a, b ma.Multiaddr) int { return rank(a) - rank(b) })
+	if local { // a real address of the LAN says more than loopback, and a bridge's may be gone with its containers
+		slices.SortStableFunc(direct, func(a, b ma.Multiaddr) int { return rank(a, virtual) - rank(b, virtual) })
 	}
 	relays = relays[:min(len(relays), maxRelays)]
 	direct = direct[:min(len(direct), maxAnnounced-len(relays))]
 	return append(direct, relays...)
 }
 
-func rank(a ma.Multiaddr) int {
+func rank(a ma.Multiaddr, virtual []netip.Addr) int {
 	ip, ok := ipOf(a)
 	switch {
+	case ok && slices.Contains(virtual, ip.Unmap()):
+		return 3
 	case ok && ip.Unmap().Is4() && !ip.IsLoopback():
 		return 0
 	case ok && ip.IsLoopback() && ip.Unmap().Is4():
 		return 1
 	}
 	return 2
+}
+
+// virtualIPs are the addresses of this machine's bridges, tunnels and container networks.
+func virtualIPs() (out []netip.Addr) {
+	ifaces, err := net.Interfaces()
+	if err != nil {
+		return nil // they are announced then, after the others of their kind
+	}
+	for _, i := range ifaces {
+		if !virtualInterface(i.Name) {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				out = append(out, p.Addr().Unmap())
+			}
+		}
+	}
+	return out
 }
 
 // physicalPrefixes are the networks this machine is directly in, without virtual interfaces and loopback.

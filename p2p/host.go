@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -219,10 +220,18 @@ func (h *Host) Addrs() []string {
 		return nil
 	}
 	var out []string
-	for _, a := range announce(lp.Addrs(), h.net.Local, h.cfg.Announce == "relay") {
+	for _, a := range h.announced(lp.Addrs()) {
 		out = append(out, a.String())
 	}
 	return out
+}
+
+func (h *Host) announced(in []ma.Multiaddr) []ma.Multiaddr {
+	var virtual []netip.Addr
+	if h.net.Local {
+		virtual = virtualIPs()
+	}
+	return announce(in, h.net.Local, h.cfg.Announce == "relay", virtual)
 }
 
 // FullAddrs are Addrs with /p2p/<id>: what another node puts into its bootstrap list.
@@ -272,6 +281,15 @@ func (h *Host) Connect(ctx context.Context, id market.NodeID, addrs []string) er
 		return &market.Error{Code: "peer-unreachable", Op: "connect to " + id.String(), Kind: market.KindUnavailable, Err: err}
 	}
 	return nil
+}
+
+// HangUp closes the connections to a peer, so that the next request dials it anew: a connection whose path is gone is noticed only after its
+// idle time.
+func (h *Host) HangUp(id market.NodeID) {
+	lp := h.Libp2p()
+	if p, err := PeerOf(id); err == nil && lp != nil {
+		_ = lp.Network().ClosePeer(p) // it may be closed already
+	}
 }
 
 // KeepConnected holds the connection to the peer of a live lease and redials it for as long as it takes. Idempotent; Forget ends it.

@@ -325,7 +325,7 @@ func TestAddrs_Announce(t *testing.T) {
 	for _, s := range privateIPs {
 		in = append(in, addrOf(t, s))
 	}
-	if got := announce(in, false, false); len(got) != 0 {
+	if got := announce(in, false, false, nil); len(got) != 0 {
 		t.Errorf("announced %v", got)
 	}
 	id, err := PeerOf(market.NodeID(testKey(1).Public().(ed25519.PublicKey)))
@@ -335,14 +335,16 @@ func TestAddrs_Announce(t *testing.T) {
 	for _, s := range []string{"1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"} {
 		in = append(in, addrOf(t, s), ma.StringCast("/ip4/"+s+"/tcp/1/p2p/"+id.String()+"/p2p-circuit"))
 	}
-	if got := announce(in, false, false); len(got) != 4 || relayed(got[1]) || !relayed(got[2]) || !relayed(got[3]) {
+	if got := announce(in, false, false, nil); len(got) != 4 || relayed(got[1]) || !relayed(got[2]) || !relayed(got[3]) {
 		t.Errorf("announced %v", got)
 	}
-	if got := announce(in, false, true); len(got) != 2 || !relayed(got[0]) {
+	if got := announce(in, false, true, nil); len(got) != 2 || !relayed(got[0]) {
 		t.Errorf("relay only: %v", got)
 	}
-	if got := announce([]ma.Multiaddr{addrOf(t, "127.0.0.1"), addrOf(t, "192.168.0.2")}, true, false); len(got) != 2 || got[0].String() != "/ip4/192.168.0.2/udp/4801/quic-v1" {
-		t.Errorf("localnet: %v", got)
+	lan := []ma.Multiaddr{addrOf(t, "172.17.0.1"), addrOf(t, "127.0.0.1"), addrOf(t, "192.168.0.2")}
+	got := announce(lan, true, false, []netip.Addr{netip.MustParseAddr("172.17.0.1")})
+	if len(got) != 3 || got[0].String() != lan[2].String() || got[2].String() != lan[0].String() {
+		t.Errorf("localnet, first the LAN, last the bridge: %v", got)
 	}
 }
 

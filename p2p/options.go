@@ -16,7 +16,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
-	ma "github.com/multiformats/go-multiaddr"
 )
 
 const dialTimeout = 10 * time.Second
@@ -30,7 +29,7 @@ func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]l
 		libp2p.Identity(key), libp2p.ListenAddrStrings(h.listen()...), libp2p.Transport(quic.NewTransport), libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.ConnectionManager(conns), libp2p.ResourceManager(limits), libp2p.ConnectionGater(h.gate),
 		libp2p.ProtocolVersion(h.net.Version()), libp2p.UserAgent("gpuai"), libp2p.SwarmOpts(swarm.WithDialTimeout(dialTimeout)),
-		libp2p.AddrsFactory(func(in []ma.Multiaddr) []ma.Multiaddr { return announce(in, h.net.Local, h.cfg.Announce == "relay") }),
+		libp2p.AddrsFactory(h.announced),
 		libp2p.EnableNATService(), libp2p.EnableHolePunching(),
 	}
 	if !h.net.Local {

@@ -33,6 +33,7 @@ type Net interface {
 	Tunnel(ctx context.Context, to market.NodeID, o streams.TunnelOpen) (*streams.FrameConn, error)
 	KeepConnected(id market.NodeID, addrs []string)
 	Forget(id market.NodeID)
+	HangUp(id market.NodeID)
 }
 
 // Config is what the role needs to know; durations and amounts as in node/config.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,7 +19,9 @@ import (
 // Limits of placement: how many providers are asked at once, how long their answers and the whole placement may take.
 const (
 	topQuotes    = 5
-	quoteWait    = 3 * time.Second
+	quoteWait    = 4 * time.Second
+	quoteMore    = time.Second             // for the others, once there is one
+	quoteFirst   = 1500 * time.Millisecond // on a connection that may be dead
 	acceptWithin = 30 * time.Second
 	fundWithin   = 90 * time.Second
 	patience     = 5 * time.Minute          // with providers that are busy
@@ -63,8 +66,11 @@ func query(r *Request, limit int) book.Query {
 
 // quotes asks the best candidates at once and returns the valid quotes, cheapest first; refused says who refused and why.
 func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidate) (good []offered, refused []error) {
-	ctx, cancel := context.WithTimeout(ctx, quoteWait)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	late := time.AfterFunc(quoteWait, cancel)
+	defer late.Stop()
+	enough := sync.OnceFunc(func() { late.Reset(quoteMore) })
 	type answer struct {
 		o   offered
 		err error
@@ -74,6 +80,9 @@ func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidat
 	for i, cand := range cands {
 		g.Go(func() error {
 			o, err := c.quote(ctx, r, cand.Provider, cand.Offer.Reach)
+			if err == nil {
+				enough()
+			}
 			answers[i] = answer{o, err}
 			return nil
 		})
@@ -105,10 +114,15 @@ func (c *Customer) quote(ctx context.Context, r *Request, to market.NodeID, reac
 	if err != nil {
 		return offered{}, err
 	}
-	answer, err := c.net.Quote(ctx, to, reach, raw)
+	first, cancel := context.WithTimeout(ctx, quoteFirst)
+	answer, err := c.net.Quote(first, to, reach, raw)
+	cancel()
 	var refusal *market.Refusal
-	if err != nil && !errors.As(err, &refusal) && sleep(ctx, 200*time.Millisecond) == nil {
-		answer, err = c.net.Quote(ctx, to, reach, raw) // the connection was of before the peer's last start
+	if err != nil && !errors.As(err, &refusal) && ctx.Err() == nil {
+		c.net.HangUp(to) // of before the peer's last start, or on a path that is gone
+		if sleep(ctx, 200*time.Millisecond) == nil {
+			answer, err = c.net.Quote(ctx, to, reach, raw)
+		}
 	}
 	if err != nil {
 		return offered{}, err

@@ -160,3 +160,36 @@ func hidesPrivate(t *testing.T, w p2ptest.World, private string) {
 		}
 	}
 }
+
+// TestHangUp_DeadConnection_IsDialledAnew: a node that was killed and started again elsewhere is asked at once, not after the idle time of the
+// connection that it left.
+func TestHangUp_DeadConnection_IsDialledAnew(t *testing.T) {
+	t.Parallel()
+	p2ptest.Run(t, p2ptest.Options{}, func(t *testing.T, n *p2ptest.Net) {
+		start := func() *p2p.Host {
+			h := n.Start(t, p2p.Config{Key: p2ptest.Key(1)})
+			streams.New(h.Libp2p(), p2ptest.Network, streams.Handlers{Quoter: quoter{}}, slog.New(slog.DiscardHandler)).Register()
+			return h
+		}
+		a, b := start(), n.Start(t, p2p.Config{Key: p2ptest.Key(2)})
+		s := streams.New(b.Libp2p(), p2ptest.Network, streams.Handlers{}, slog.New(slog.DiscardHandler))
+		ask := func(h *p2p.Host) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			_, err := s.Quote(ctx, h.ID(), h.Addrs(), []byte("order"))
+			return err
+		}
+		if err := ask(a); err != nil {
+			t.Fatal(err)
+		}
+		n.Kill(a)
+		a = start()
+		if ask(a) == nil {
+			t.Error("the connection is not dead: this test shows nothing")
+		}
+		b.HangUp(a.ID())
+		if err := ask(a); err != nil {
+			t.Error(err)
+		}
+	})
+}
