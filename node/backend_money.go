@@ -37,10 +37,17 @@ func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
 	if err != nil {
 		return api.Wallet{}, err
 	}
-	var locked, risk, returning market.Amount
+	perChannel, err := channelRent(ctx, l)
+	if err != nil {
+		return api.Wallet{}, err
+	}
+	var locked, risk, returning, rent market.Amount
 	if b.p.cust != nil {
 		for _, ch := range b.p.cust.Channels() {
 			a := ch.Account
+			if a.Phase >= escrow.PhaseSeen && a.Phase <= escrow.PhaseSealed {
+				rent += perChannel
+			}
 			switch a.Phase {
 			case escrow.PhaseSeen, escrow.PhaseOpen:
 				locked += a.Seen - min(a.Settled, a.Seen)
@@ -56,8 +63,14 @@ func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
 	}
 	return api.Wallet{
 		Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.p.host.Network().Name, Available: api.SOL(balance),
-		InChannels: api.SOL(locked), AtRisk: api.SOL(risk), Returning: api.SOL(returning),
+		InChannels: api.SOL(locked), AtRisk: api.SOL(risk), Returning: api.SOL(returning), Rent: api.SOL(rent),
 	}, nil
+}
+
+// channelRent is what the ledger holds for a channel's account until it is reclaimed.
+func channelRent(ctx context.Context, l escrow.Ledger) (market.Amount, error) {
+	head, err := l.Head(ctx)
+	return market.Amount((escrow.AccountOverhead + escrow.ChannelLen) * head.RentPerByte), err
 }
 
 // WalletNew implements api.Backend: the account was made with the node's keys, so it is there.

@@ -81,6 +81,9 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 	return req, req.Validate()
 }
 
+// planFees are two signatures at the end, one at the start, and the claim fee that providers ask for unless their account is new.
+const planFees = 3*5_000 + 50_000
+
 // Plan implements api.Backend.
 func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 	c, err := b.customer()
@@ -101,7 +104,7 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 	p := api.Plan{
 		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes, Candidates: []api.Candidate{},
 		Rejections: []api.Rejection{}, MaxTotal: api.SOL(req.MaxTotal), AwayMS: r.AwayMS, Feasible: len(res.Candidates) > 0, Request: r,
-		Deposit: api.SOL(0), AtRisk: api.SOL(0),
+		Deposit: api.SOL(0), AtRisk: api.SOL(0), Fees: api.SOL(planFees),
 	}
 	for _, cand := range res.Candidates {
 		total, err := cand.Rate.For(req.Devices, req.MaxDuration)
@@ -119,6 +122,12 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 		}
 		p.Deposit = api.SOL(min(hour, p.Candidates[0].Total.Lamports()))
 		p.AtRisk = api.SOL(min(b.atRisk(res.Candidates[0].Rate, req.Devices, req.Away), req.MaxTotal))
+	}
+	if l, err := b.spending(); err == nil {
+		if rent, err := channelRent(ctx, l); err == nil {
+			r := api.SOL(rent)
+			p.Rent = &r
+		}
 	}
 	for _, rej := range res.Explanation.Rejected {
 		p.Rejections = append(p.Rejections, api.Rejection{Code: rej.Reason, Detail: rej.Text})

@@ -294,6 +294,11 @@ func (a *App) dryRun(p api.Plan) error {
 		}
 		t.Row("deposit", p.Deposit.String())
 		t.Row("cap", p.MaxTotal.String())
+		fees, rent := costs(p)
+		t.Row("fees", fees)
+		if rent != "" {
+			t.Row("rent", rent)
+		}
 		t.Row("at risk", p.AtRisk.String()+" while this computer sleeps ("+span(time.Duration(p.AwayMS)*time.Millisecond)+")")
 	})
 	if err == nil && !p.Feasible {
@@ -307,7 +312,21 @@ func (a *App) planLines(p api.Plan, network string) {
 	devices := max(p.Request.Devices, 1)
 	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", devices, clean(best.Class), short(best.Provider), best.Rate, p.MaxTotal, lasts(p.MaxTotal, best.Rate, devices), network)
 	a.say("       deposit %s now, what is not spent returns at the end", p.Deposit)
+	fees, rent := costs(p)
+	a.say("       fees    %s", fees)
+	if rent != "" {
+		a.say("       rent    %s", rent)
+	}
 	a.say("       at risk while this computer sleeps: %s (%s)", p.AtRisk, span(time.Duration(p.AwayMS)*time.Millisecond))
+}
+
+// costs are what a new channel takes beside its deposit, as lines.
+func costs(p api.Plan) (fees, rent string) {
+	fees = "about " + p.Fees.String() + ", most of it for the rig's claims; a new rig may ask up to 0.001 SOL"
+	if p.Rent != nil {
+		rent = p.Rent.String() + rentBack(*p.Rent)
+	}
+	return fees, rent
 }
 
 // lasts says how long a cap pays for that many devices.

@@ -87,6 +87,7 @@ func TestScripts(t *testing.T) {
 		b.node.order = scriptOrder()
 		p := &b.node.plan
 		p.Schema, p.Rejections, p.Deposit, p.MaxTotal, p.AtRisk = "gpuai.plan/v1", []api.Rejection{}, api.SOL(2_400_000), api.SOL(20_000_000), api.SOL(600_000)
+		p.Fees = api.SOL(65_000)
 		p.Candidates[0].Total = api.SOL(20_000_000)
 		env.Setenv("GPUAI_API_SOCKET", b.socket)
 		env.Setenv("HOME", b.dir) // the node's settings are there

@@ -65,9 +65,18 @@ func walletTable(t *Table, w api.Wallet) {
 	t.Row("in channels", w.InChannels.String())
 	t.Row("at risk", w.AtRisk.String())
 	t.Row("returning", w.Returning.String())
+	t.Row("rent", w.Rent.String()+rentBack(w.Rent))
 	if w.Tx != "" {
 		t.Row("transaction", w.Tx)
 	}
+}
+
+// rentBack says when rent comes back: the program keeps an account for 3,000 slots after its opening.
+func rentBack(rent api.Money) string {
+	if rent.Lamports() == 0 {
+		return ""
+	}
+	return ", returns about 20 min after a channel's start, once it is finished"
 }
 
 func newAirdrop(a *App) *cobra.Command {

@@ -138,6 +138,8 @@ type Plan struct {
 	Deposit     Money        `json:"deposit"`
 	MaxTotal    Money        `json:"max_total"`
 	AtRisk      Money        `json:"at_risk"`
+	Rent        *Money       `json:"rent,omitempty"` // of the channel if one must be opened, comes back; absent: the ledger does not answer
+	Fees        Money        `json:"fees"`           // of opening and finishing it, with what the provider usually asks for its claims
 	AwayMS      int64        `json:"away_ms"`
 	Feasible    bool         `json:"feasible"`
 	Request     OrderRequest `json:"request"`
@@ -220,6 +222,7 @@ type Wallet struct {
 	InChannels Money  `json:"in_channels"`
 	AtRisk     Money  `json:"at_risk"`
 	Returning  Money  `json:"returning"`
+	Rent       Money  `json:"rent"`         // of channels whose account is still there; not part of the others
 	Tx         string `json:"tx,omitempty"` // of an airdrop
 }
 
