@@ -7,13 +7,12 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
-	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 // TestSim_InflatedEnd_TakesNoMoreThanIsSigned: a provider that claims ten times its work with the last receipt, in its outcome and in its
 // release gets what the customer has signed, and not what it asks for; the rest comes back after the close delay.
 func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
-	simulate(t, 2*time.Minute, func(t *testing.T, _ *p2ptest.Net, w *world) {
+	simulate(t, setup{work: 2 * time.Minute}, func(t *testing.T, w *world) {
 		const ms, claimed = 20 * 60_000, 20 * 60 * tick
 		key, err := escrow.NewKeys(w.pc.Seed).Release(w.chain.ClusterTag(), w.ch.ID(), w.payout, market.Address{})
 		if err != nil {
@@ -36,19 +35,19 @@ func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 			},
 		})
 		before := w.chain.Balance(w.payout)
-		r := long(w)
+		r := long()
 		r.Away = 0
 		id := w.place(t, r)
-		v := w.wait(t, id, 10*time.Minute, func(v customer.View) bool { return v.Lease != nil && v.Lease.Claim == claimed })
+		v := w.await(t, id, func(v customer.View) bool { return v.Lease != nil && v.Lease.Claim == claimed })
 		if v.Deposit < claimed {
 			t.Fatalf("a deposit of %d does not tempt", v.Deposit)
 		}
-		v = w.wait(t, id, 20*time.Minute, over)
+		v = w.await(t, id, over)
 		if v.Signed > 140*tick || v.BothSigned && v.Lease.OutcomeDone {
 			t.Errorf("%d are signed for 2 minutes; outcome agreed: %v", v.Signed, v.Lease.OutcomeDone)
 		}
 		time.Sleep(70 * time.Minute) // the close delay
-		v = w.wait(t, id, time.Minute, func(v customer.View) bool { return v.Finished })
+		v = w.await(t, id, func(v customer.View) bool { return v.Finished })
 		if got := w.chain.Balance(w.payout) - before; got > v.Signed || got != v.Paid || v.Paid+v.Returned != v.Deposit {
 			t.Errorf("the provider got %d of %d that were signed; paid %d, returned %d of %d", got, v.Signed, v.Paid, v.Returned, v.Deposit)
 		}
