@@ -11,6 +11,7 @@ import (
 	"github.com/gpuai/gpuai/escrow/program"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -72,7 +73,7 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		pc.RAM = max(totalRAM(), keepRAM+1<<30) - keepRAM
 	}
 	if pc.Disk == 0 {
-		pc.Disk = 20 << 30
+		pc.Disk = lentDisk(p.cfg.Node.DataDir)
 	}
 	return pc, nil
 }
@@ -108,6 +109,18 @@ func policyOf(cfg config.Config) (pol provider.Policy, err error) {
 }
 
 // totalRAM is MemTotal of the machine in bytes, 0 where it is not known.
+// usualDisk is what an order asks for that says nothing about it.
+const usualDisk = 20 << 30
+
+// lentDisk is half of what is free where the node keeps its data, in whole GiB, but no less than a usual order asks for if that is there.
+func lentDisk(dir string) uint64 {
+	free, err := health.FreeDisk(dir)
+	if err != nil {
+		return usualDisk // the engine refuses to sell before the disk is full
+	}
+	return max(free/2, min(free, usualDisk)) >> 30 << 30
+}
+
 func totalRAM() uint64 {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

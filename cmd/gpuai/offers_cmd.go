@@ -230,7 +230,7 @@ func offersTable(t *Table, list []api.Offer) {
 	t.Head("PROVIDER", "MODEL", "FREE", "RATE", "CORES", "MEMORY", "DISK")
 	for _, o := range list {
 		t.Row(short(o.Provider), o.Class, fmt.Sprintf("%d of %d", o.Free, o.Devices), o.Rate.String(),
-			number(uint64(o.CPUMilli), 1000, ""), number(o.RAMBytes, 1<<30, " GiB"), number(o.DiskBytes, 1<<30, " GiB"))
+			cores(o.CPUMilli), number(o.RAMBytes, 1<<30, " GiB"), number(o.DiskBytes, 1<<30, " GiB"))
 	}
 }
 
@@ -241,6 +241,14 @@ func factsTable(t *Table, list []api.Offer) {
 			t.Row(short(o.Provider), o.Class, name, o.Facts[name])
 		}
 	}
+}
+
+// cores is a share of the rig's cores, which can be less than one.
+func cores(milli uint32) string {
+	if milli == 0 {
+		return "-"
+	}
+	return market.FormatValue(market.FieldCPU, uint64(milli))
 }
 
 // number prints v in a larger unit; 0 is unknown.

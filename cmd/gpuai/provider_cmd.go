@@ -163,7 +163,7 @@ func newSetup(a *App) *cobra.Command {
 	cmd.Flags().StringVar(&rate, "rate", "", "SOL per device and hour")
 	cmd.Flags().StringVar(&cores, "cores", "", "cores lent out; default all but one")
 	cmd.Flags().StringVar(&memory, "memory", "", "memory lent out, as in 16GiB; default all but 2 GiB")
-	cmd.Flags().StringVar(&disk, "disk", "", "disk lent out, as in 50GiB; default 20 GiB")
+	cmd.Flags().StringVar(&disk, "disk", "", "disk lent out, as in 50GiB; default half of the free disk")
 	return cmd
 }
 
@@ -178,8 +178,8 @@ func shares(c config.Config, cores, memory, disk string) string {
 		}
 		return or(given, without)
 	}
-	return fmt.Sprintf("jobs may use: %s cores, %s of memory, %s of disk (change it: --cores, --memory, --disk), and the %s class of network; never your LAN",
-		or(cores, "all but one of the"), size(memory, c.Provider.Memory, "all but 2 GiB"), size(disk, c.Provider.Disk, "20 GiB"), c.Provider.Egress)
+	return fmt.Sprintf("jobs may use: %s cores, %s of memory, disk: %s (change it: --cores, --memory, --disk), and the %s class of network; never your LAN",
+		or(cores, "all but one of the"), size(memory, c.Provider.Memory, "all but 2 GiB"), size(disk, c.Provider.Disk, "half of what is free"), c.Provider.Egress)
 }
 
 // ask fills value from the terminal until it is fine; a value given by flag must be fine at once.

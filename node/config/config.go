@@ -68,7 +68,7 @@ type Provider struct {
 	MaxTime   Duration          `toml:"max_time" default:"30d" hot:"yes" help:"longest lease"`
 	Cores     int               `toml:"cores" help:"lent out; 0 = all but one"`
 	Memory    Size              `toml:"memory" default:"0B" help:"lent out; 0B = all but 2 GiB"`
-	Disk      Size              `toml:"disk" default:"0B" help:"lent out; 0B = 20 GiB"`
+	Disk      Size              `toml:"disk" default:"0B" help:"lent out; 0B = half of what is free, or 20 GiB if that is more and there"`
 	Egress    string            `toml:"egress" default:"web" help:"what jobs may reach: none, web (ports 80 and 443), any; never the LAN"`
 	Resolvers []string          `toml:"resolvers" help:"DNS servers of jobs; default public ones"`
 	Tick      Duration          `toml:"tick" default:"10s" help:"how often a job is paid; at least 5s but on localnet"`
