@@ -35,7 +35,7 @@ func (b *Buyer) Order(change func(*market.Order)) ([]byte, error) {
 		Customer: b.ID, Payer: b.Payer, ClusterTag: b.Chain.ClusterTag(), Created: now, ValidUntil: now.Add(time.Minute), Kind: market.KindBatch,
 		Constraints: []market.Term{{Classes: []string{market.ClassCPU}}}, Devices: 1,
 		Image: "127.0.0.1/sample@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ImageBytes: 1000, Platform: "linux/amd64",
-		CPUMilli: 500, RAM: 64 << 20, Disk: 1 << 28, Egress: market.EgressNone, MaxRate: 4_000_000_000, Budget: 50_000_000,
+		CPUMilli: 500, RAM: 64 << 20, Disk: 1 << 28, Egress: market.EgressNone, MaxRate: 4_000_000_000, Budget: 500_000_000,
 		MaxDuration: 10 * time.Minute, StopGrace: time.Second,
 	}
 	_, _ = rand.Read(o.Nonce[:]) // it never fails
@@ -76,8 +76,8 @@ func (b *Buyer) Lease(order, quote []byte, ch market.ChannelID, change func(*mar
 	}
 	now := b.Now().Truncate(time.Millisecond)
 	p := market.Proposal{
-		Order: order, Quote: quote, Channel: ch, VoucherKey: escrow.PublicKey(b.Voucher), BindSig: provider.SignBind(b.Voucher, b.ID, ch), Cap: 50_000_000,
-		Spec: sp, Created: now, AcceptUntil: now.Add(10 * time.Second),
+		Order: order, Quote: quote, Channel: ch, VoucherKey: escrow.PublicKey(b.Voucher), BindSig: provider.SignBind(b.Voucher, b.ID, ch), Cap: 500_000_000,
+		Spec: sp, Created: now, AcceptUntil: now.Add(30 * time.Second),
 	}
 	_, _ = rand.Read(p.Nonce[:]) // it never fails
 	if change != nil {

@@ -2,7 +2,7 @@
 // time, real stores, the in-memory ledger, and a fake engine.
 //
 // Invariants: nothing here is imported by the product. Concurrency: a World belongs to one test. Persistence: the test's own folder.
-// Next: flow_test.go, flow_sim_test.go.
+// Next: loopback_test.go, flow_sim_test.go.
 package nodetest
 
 import (

@@ -1,6 +1,7 @@
 package nodetest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -15,8 +16,9 @@ func long() customer.Request {
 	return r
 }
 
-// TestSim_FirstPaidJob is TestFlow_FirstPaidJob in virtual time: five minutes of work are paid to the unit.
+// TestSim_FirstPaidJob runs an order from the book to the refund: five minutes of work are paid to the unit, the rest comes back.
 func TestSim_FirstPaidJob(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: 5 * time.Minute}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		id := w.place(t, long())
@@ -34,14 +36,85 @@ func TestSim_FirstPaidJob(t *testing.T) {
 	})
 }
 
+// TestFlow_ImageMissing_CostsNothing ends unpaid, says why, and frees the device.
+func TestFlow_ImageMissing_CostsNothing(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
+		r := request("missing")
+		r.Image.Ref = "missing"
+		id := w.place(t, r)
+		v := w.await(t, id, over)
+		if v.Code != "image-not-found" || v.Paid != 0 || v.Returned != v.Deposit {
+			t.Fatalf("%s %s: paid %d, returned %d of %d; %+v", v.Standing, v.Code, v.Paid, v.Returned, v.Deposit, v.Steps)
+		}
+		w.freeAgain(t, 1)
+	})
+}
+
+// TestFlow_OrderTooLarge_Refused costs nothing and explains.
+func TestFlow_OrderTooLarge_Refused(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
+		r := request("large")
+		r.Devices = 8
+		id := w.place(t, r)
+		if v := w.await(t, id, over); v.Code != "no-offer-fits" || v.Deposit != 0 {
+			t.Fatalf("%s %s %s", v.Standing, v.Code, v.Detail)
+		}
+	})
+}
+
+// TestFlow_Stop_PaysWhatRan ends a long job on the user's word.
+func TestFlow_Stop_PaysWhatRan(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
+		id := w.place(t, request("stop"))
+		w.await(t, id, running)
+		time.Sleep(20 * time.Second)
+		if err := w.cust.StopOrder(context.Background(), id.String(), false); err != nil {
+			t.Fatal(err)
+		}
+		v := w.await(t, id, over)
+		if v.Code != "stopped" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
+			t.Fatalf("%s %s: paid %d, claim %d, returned %d of %d", v.Standing, v.Code, v.Paid, v.Lease.Claim, v.Returned, v.Deposit)
+		}
+		if v.Paid < 20*second || v.Paid > 21*second { // the order to stop travels
+			t.Errorf("paid %d for 20 s", v.Paid)
+		}
+	})
+}
+
+// TestFlow_ProviderRestarts_AdoptsAndBillsOnce ends the provider's role in the middle of a job: the job runs on, is adopted, and is paid to
+// the unit; what nobody observed is free beyond one tick.
+func TestFlow_ProviderRestarts_AdoptsAndBillsOnce(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{work: 70 * time.Second}, func(t *testing.T, w *world) {
+		before := w.chain.Balance(w.payout)
+		id := w.place(t, request("restart"))
+		w.await(t, id, func(v customer.View) bool {
+			return v.Lease != nil && v.Lease.State == market.Running && v.Lease.ClaimMS > 10_000
+		})
+		w.stopProv()
+		time.Sleep(25 * time.Second) // the outage itself: 2.5 ticks
+		w.startProvider(t)
+		v := w.await(t, id, over)
+		w.exact(t, v, "completed", before)
+		if v.Lease.ClaimMS != 55_000 {
+			t.Errorf("billed %d ms of 70 s with a 25 s outage at a tick of 10 s", v.Lease.ClaimMS)
+		}
+	})
+}
+
 // TestSim_CustomerCutOff_JobLivesAndIsPaid: a minute without its customer, in whatever direction, neither stops nor discounts a job.
 func TestSim_CustomerCutOff_JobLivesAndIsPaid(t *testing.T) {
+	t.Parallel()
 	for name, cut := range map[string]func(*world){
 		"off":           func(w *world) { w.sim.Off(w.ch) },
 		"unheard":       func(w *world) { w.sim.OneWay(w.ch, w.ph) },
 		"hears nothing": func(w *world) { w.sim.OneWay(w.ph, w.ch) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			simulate(t, setup{work: 10 * time.Minute}, func(t *testing.T, w *world) {
 				before := w.chain.Balance(w.payout)
 				id := w.place(t, long())
@@ -68,6 +141,7 @@ func TestSim_CustomerCutOff_JobLivesAndIsPaid(t *testing.T) {
 // TestSim_CustomerGone_EndsWithinOneTick: when the allowance is used up the job is frozen, held and ended with less than a tick unpaid, which
 // the customer pays when it is back.
 func TestSim_CustomerGone_EndsWithinOneTick(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		id := w.place(t, long())
@@ -99,6 +173,7 @@ func TestSim_CustomerGone_EndsWithinOneTick(t *testing.T) {
 // TestSim_ProviderSilent_SettlesLastVoucher: a provider that nobody hears any more freezes and ends the job, gets what its last voucher says
 // from the chain, and when it is back both end on the same sum.
 func TestSim_ProviderSilent_SettlesLastVoucher(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		r := long()

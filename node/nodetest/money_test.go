@@ -12,8 +12,9 @@ import (
 // TestSim_InflatedEnd_TakesNoMoreThanIsSigned: a provider that claims ten times its work with the last receipt, in its outcome and in its
 // release gets what the customer has signed, and not what it asks for; the rest comes back after the close delay.
 func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: 2 * time.Minute}, func(t *testing.T, w *world) {
-		const ms, claimed = 20 * 60_000, 20 * 60 * tick
+		const ms, claimed = 20 * 60_000, 20 * 60 * second
 		key, err := escrow.NewKeys(w.pc.Seed).Release(w.chain.ClusterTag(), w.ch.ID(), w.payout, market.Address{})
 		if err != nil {
 			t.Fatal(err)
@@ -43,7 +44,7 @@ func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 			t.Fatalf("a deposit of %d does not tempt", v.Deposit)
 		}
 		v = w.await(t, id, over)
-		if v.Signed > 140*tick || v.BothSigned && v.Lease.OutcomeDone {
+		if v.Signed > 140*second || v.BothSigned && v.Lease.OutcomeDone {
 			t.Errorf("%d are signed for 2 minutes; outcome agreed: %v", v.Signed, v.Lease.OutcomeDone)
 		}
 		time.Sleep(70 * time.Minute) // the close delay

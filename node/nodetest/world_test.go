@@ -2,7 +2,6 @@ package nodetest
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,28 +24,14 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// TestMain lets many worlds run at once: they wait for ticks, not for cores. The race detector needs cores.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	worlds := "20"
-	if raceOn || testing.Short() {
-		worlds = "4"
-	}
-	if err := flag.Set("test.parallel", worlds); err != nil {
-		panic(err) // the flag is the testing package's own
-	}
-	os.Exit(m.Run())
-}
-
 type noSink struct{}
 
 func (noSink) Offer(market.Offer, []byte) {}
 
 // What a second and a tick of the simulated worlds cost: the rate is 3.6 SOL an hour.
 const (
-	second  = market.Amount(1_000_000)
-	simTick = 10 * second
-	tick    = second // of the worlds in real time
+	second    = market.Amount(1_000_000)
+	tickPrice = 10 * second
 )
 
 // patience is how long tests wait for what must come: virtual time, but on loopback.
@@ -80,10 +65,7 @@ type world struct {
 	plog     *slog.Logger
 	clock    *lease.Clock
 	feePayer market.Address
-	fit      provider.Fitness
-	hand     provider.HandOver // nil: CPU slots; else the rig's devices are simulated GPUs
-	devices  int
-	classes  bool   // each device but the first is of a class of its own
+	setup    setup
 	stopProv func() // ends the provider's role, as a killed process would; engine, ledger and store stay
 
 	ch       *p2p.Host
@@ -99,21 +81,21 @@ type world struct {
 func (w *world) startProvider(t *testing.T) {
 	t.Helper()
 	devices := []gpu.Device{gpu.CPUSlot(w.ph.ID().String())}
-	for i := 1; i < w.devices; i++ {
+	for i := 1; i < w.setup.devices; i++ {
 		d := gpu.CPUSlot(fmt.Sprintf("%s/%d", w.ph.ID(), i))
-		if w.classes {
+		if w.setup.classes {
 			d.Class = fmt.Sprintf("slot-%d", i)
 		}
 		devices = append(devices, d)
 	}
 	for i := range devices {
-		if w.hand != nil {
+		if w.setup.hand != nil {
 			devices[i].Kind = gpu.KindSim
 		}
 	}
 	prov := provider.New(w.pc, devices, provider.Deps{
-		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.fit,
-		HandOver: w.hand,
+		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.setup.fit,
+		HandOver: w.setup.hand,
 	})
 	w.prov = prov
 	streams.New(w.ph.Libp2p(), w.ph.Network().Name, streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog).Register()
@@ -171,8 +153,11 @@ func logger(t *testing.T, name string) *slog.Logger {
 
 // setup is the world that a test wants. The zero value is a rig of one CPU slot whose jobs end at once.
 type setup struct {
-	devices int           // CPU slots of the rig, 0 is 1
-	work    time.Duration // how long each job runs
+	devices int               // CPU slots of the rig, 0 is 1
+	work    time.Duration     // how long each job runs
+	classes bool              // each device but the first is of a class of its own
+	hand    provider.HandOver // nil: CPU slots; else the devices are simulated GPUs
+	fit     provider.Fitness
 	change  func(*provider.Config, *customer.Config)
 }
 
@@ -193,32 +178,22 @@ func simulate(t *testing.T, s setup, f func(t *testing.T, w *world)) {
 	})
 }
 
-func newWorld(t *testing.T, work time.Duration, change func(*provider.Config, *customer.Config)) *world {
-	t.Helper()
-	return newWorldOf(t, 1, work, change)
-}
-
-// newWorldOf has a rig of that many CPU slots, on loopback in real time with ticks of a second.
-func newWorldOf(t *testing.T, devices int, work time.Duration, change func(*provider.Config, *customer.Config)) *world {
+// loopback is a world in real time: real packets, and the longest hold there is. What its tests assert may not depend on
+// how long anything takes, so jobs run until they are told to end.
+func loopback(t *testing.T) *world {
 	t.Helper()
 	clock, err := lease.NewClock()
 	if err != nil {
 		t.Fatal(err)
 	}
 	chain := escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 5 * time.Millisecond})
-	return build(t, p2ptest.Loopback{}, clock, chain, setup{devices, work, func(p *provider.Config, c *customer.Config) {
-		p.Tick, p.Hold = time.Second, 10*time.Second
-		c.AwayMax = 2_000_000
-		if change != nil {
-			change(p, c)
-		}
-	}})
+	return build(t, p2ptest.Loopback{}, clock, chain, setup{work: time.Hour, change: func(p *provider.Config, _ *customer.Config) { p.Hold = 10 * time.Minute }})
 }
 
 // build makes a world on a network, real or simulated, with the clock and the ledger that go with it.
 func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtest.Chain, s setup) *world {
 	t.Helper()
-	w := &world{net: net, chain: chain, engine: NewEngine(s.work), devices: s.devices, clock: clock, sw: &switches{}}
+	w := &world{net: net, chain: chain, engine: NewEngine(s.work), setup: s, clock: clock, sw: &switches{}}
 	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
 	w.chain.Fund(w.payer, 100_000_000_000)
 	w.wallet = ledger{w.chain.Ledger(w.payer), w.sw}
@@ -276,12 +251,6 @@ func (w *world) place(t *testing.T, r customer.Request) market.OrderID {
 		t.Fatal(err)
 	}
 	return id
-}
-
-// wait is await.
-func (w *world) wait(t *testing.T, id market.OrderID, _ time.Duration, ok func(customer.View) bool) customer.View {
-	t.Helper()
-	return w.await(t, id, ok)
 }
 
 // await waits until an order is as ok says.

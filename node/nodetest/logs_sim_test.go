@@ -1,0 +1,31 @@
+package nodetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// TestLogs_Follow_WaitsForTheStart: who follows an order at once sees its job from the start; one that never starts says so.
+func TestLogs_Follow_WaitsForTheStart(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
+		for name, want := range map[string]struct {
+			devices         int
+			output, refused string
+		}{"good": {1, "hello\n", ""}, "bad": {8, "", "not-found"}} {
+			req := request(name)
+			req.Devices = want.devices
+			id := w.place(t, req)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			var got string
+			err := w.cust.Logs(ctx, id.String(), time.Time{}, true, func(_ uint8, _ time.Time, b []byte) error { got += string(b); return nil })
+			cancel()
+			if got != want.output || market.CodeOf(err) != want.refused || want.refused == "" && err != nil {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+		}
+	})
+}
