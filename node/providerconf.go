@@ -73,7 +73,7 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		pc.RAM = max(totalRAM(), keepRAM+1<<30) - keepRAM
 	}
 	if pc.Disk == 0 {
-		pc.Disk = lentDisk(p.cfg.Node.DataDir)
+		pc.Disk = lentDisk(p.cfg.Node.DataDir, p.host.Network().Local)
 	}
 	return pc, nil
 }
@@ -112,13 +112,18 @@ func policyOf(cfg config.Config) (pol provider.Policy, err error) {
 // usualDisk is what an order asks for that says nothing about it.
 const usualDisk = 20 << 30
 
-// lentDisk is half of what is free where the node keeps its data, in whole GiB, but no less than a usual order asks for if that is there.
-func lentDisk(dir string) uint64 {
+// lentDisk is half of what is free where the node keeps its data, on a local network all but the floor, in whole GiB; no less than a usual
+// order asks for if that is there.
+func lentDisk(dir string, local bool) uint64 {
 	free, err := health.FreeDisk(dir)
 	if err != nil {
 		return usualDisk // the engine refuses to sell before the disk is full
 	}
-	return max(free/2, min(free, usualDisk)) >> 30 << 30
+	lent := free / 2
+	if local {
+		lent = free - min(localDiskFloor, free)
+	}
+	return max(lent, min(free, usualDisk)) >> 30 << 30
 }
 
 func totalRAM() uint64 {
