@@ -57,6 +57,9 @@ func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
 	for _, a := range p.host.FullAddrs() {
 		p.log.Info("Listening", "address", a)
 	}
+	if err := keepPort(ctx, p.db, p.host.UDPPort()); err != nil {
+		p.log.Warn("Port was not stored", "error", err)
+	}
 	if p.spending != nil {
 		tag, err := escrow.ClusterTag(p.genesis)
 		if err == nil {

@@ -21,7 +21,6 @@ import (
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/docker"
 	"github.com/gpuai/gpuai/runtime/gpu"
-	"github.com/gpuai/gpuai/runtime/job"
 )
 
 // parts is one node, wired. This file is the only place where layers meet.
@@ -74,8 +73,8 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (p *parts, e
 	}
 	p.host, err = p2p.New(p2p.Config{
 		Network: cfg.Node.Network, Key: p.keys.node, Listen: cfg.P2P.Listen, Bootstrap: cfg.P2P.Bootstrap, Roles: cfg.Node.Roles,
-		Infra: cfg.P2P.Infra,
-	}, nil, log.With("part", "p2p"))
+		Infra: cfg.P2P.Infra, Port: lastPort(p.db),
+	}, peerBook{p.db}, log.With("part", "p2p"))
 	if err != nil {
 		return p, err
 	}
@@ -163,45 +162,4 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 		Recheck: p.engine.DiskLow(), HandOver: gpu.NewHandOver(gpu.Config{Simulate: c.Simulate, PeerID: p.host.ID().String()}),
 	})
 	return nil
-}
-
-// journal keeps one signer's intents below its prefix.
-type journal struct {
-	db     *store.Store
-	prefix string
-}
-
-// Put implements solana.Journal.
-func (j journal) Put(key string, record []byte) error {
-	return j.db.Commit(context.Background(), store.Change{Puts: []store.Put{{Bucket: store.BucketChain, Key: []byte(j.prefix + key), Value: record}}})
-}
-
-// Delete implements solana.Journal.
-func (j journal) Delete(key string) error {
-	return j.db.Commit(context.Background(), store.Change{Deletes: []store.Ref{{Bucket: store.BucketChain, Key: []byte(j.prefix + key)}}})
-}
-
-// All implements solana.Journal.
-func (j journal) All() (map[string][]byte, error) {
-	out := map[string][]byte{}
-	err := j.db.Scan(store.BucketChain, []byte(j.prefix), func(k, v []byte) error {
-		out[string(k[len(j.prefix):])] = v
-		return nil
-	})
-	return out, err
-}
-
-// memory keeps the engine's intent rows.
-type memory struct{ db *store.Store }
-
-func jobKey(k job.Key) []byte { return append(k.Lease[:], byte(k.Attempt)) }
-
-// Load implements job.Memory.
-func (m memory) Load(_ context.Context, k job.Key) ([]byte, error) {
-	return m.db.Get(store.BucketJobs, jobKey(k))
-}
-
-// Save implements job.Memory.
-func (m memory) Save(ctx context.Context, k job.Key, row []byte) error {
-	return m.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: store.BucketJobs, Key: jobKey(k), Value: row}}})
 }

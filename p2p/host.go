@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ import (
 type Config struct {
 	Network   string             // name, see NetworkByName
 	Key       ed25519.PrivateKey // the node's identity
-	Listen    []string           // multiaddresses; none: QUIC and TCP, v4 and v6, on the network's port
+	Listen    []string           // multiaddresses; none: QUIC and TCP, v4 and v6, on the network's port, buyers on any
+	Port      int                // wish where any port will do; 0 = none
 	Bootstrap []string           // multiaddresses ending in /p2p/<id>, beside the built-in ones
 	Roles     []string           // "provider", "customer", "indexer": choose limits
 	Infra     bool               // bootstrap and relay for others
@@ -241,6 +243,22 @@ func (h *Host) FullAddrs() []string {
 		out[i] += "/p2p/" + h.id.String()
 	}
 	return out
+}
+
+// UDPPort is where the host listens for QUIC, 0 before it does.
+func (h *Host) UDPPort() int {
+	lp := h.Libp2p()
+	if lp == nil {
+		return 0
+	}
+	for _, a := range lp.Network().ListenAddresses() {
+		if text, err := a.ValueForProtocol(ma.P_UDP); err == nil {
+			if port, err := strconv.Atoi(text); err == nil {
+				return port
+			}
+		}
+	}
+	return 0
 }
 
 // Peers is the number of connected peers.

@@ -60,9 +60,13 @@ func (h *Host) listen() []string {
 	if len(h.cfg.Listen) > 0 {
 		return h.cfg.Listen
 	}
+	port := h.net.Port
+	if port == 0 || h.profile == profileLight {
+		port = h.cfg.Port
+	}
 	var out []string
 	for _, ip := range []string{"/ip4/0.0.0.0", "/ip6/::"} {
-		out = append(out, fmt.Sprintf("%s/udp/%d/quic-v1", ip, h.net.Port), fmt.Sprintf("%s/tcp/%d", ip, h.net.Port))
+		out = append(out, fmt.Sprintf("%s/udp/%d/quic-v1", ip, port), fmt.Sprintf("%s/tcp/%d", ip, port))
 	}
 	return out
 }
