@@ -21,11 +21,12 @@ import (
 const maxWaiting = 64
 
 // Offers implements api.Backend: one row per device group.
-func (b *Backend) Offers(context.Context) ([]api.Offer, error) {
+func (b *Backend) Offers(ctx context.Context) ([]api.Offer, error) {
 	c, err := b.customer()
 	if err != nil {
 		return nil, err
 	}
+	c.AwaitOffers(ctx)
 	out := []api.Offer{}
 	for _, o := range c.Offers() {
 		for _, g := range o.Groups {
@@ -100,6 +101,7 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 	if err != nil {
 		return api.Plan{}, err
 	}
+	c.AwaitOffers(ctx)
 	res := c.Match(&req)
 	p := api.Plan{
 		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes, Candidates: []api.Candidate{},

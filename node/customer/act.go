@@ -54,6 +54,10 @@ func (r *orderRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 func (r *orderRun) ask(ctx context.Context, o orderRow) error {
 	s, err := r.c.net.Status(ctx, o.Provider, o.Lease.ID)
 	if err != nil {
+		var refusal *market.Refusal
+		if !errors.As(err, &refusal) && ctx.Err() == nil {
+			r.c.redial(o)
+		}
 		return err
 	}
 	r.takeStatus(ctx, s)
@@ -61,6 +65,18 @@ func (r *orderRun) ask(ctx context.Context, o orderRow) error {
 		r.takeReceipt(ctx, o.Provider, s.Receipt)
 	}
 	return nil
+}
+
+// redial drops a connection on which the provider does not answer, and looks for it where its newest Offer says.
+func (c *Customer) redial(o orderRow) {
+	c.bookMu.RLock()
+	offer, _, _, ok := c.book.Get(o.Provider)
+	c.bookMu.RUnlock()
+	if ok && len(offer.Reach) > 0 {
+		o.Reach = offer.Reach
+	}
+	c.net.HangUp(o.Provider)
+	c.net.KeepConnected(o.Provider, o.Reach)
 }
 
 // takeReceipt verifies a Receipt, keeps it and gives it to the machine.

@@ -73,6 +73,9 @@ type Customer struct {
 	channels map[market.ChannelID]*channel
 
 	start chan *orderRun
+	heard chan struct{} // closed by the first Offer
+	once  sync.Once
+	began time.Time
 	wg    sync.WaitGroup
 }
 
@@ -84,7 +87,7 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	return &Customer{
 		cfg: cfg, db: db, ledger: ledger, net: net, clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{},
-		start: make(chan *orderRun, 64),
+		start: make(chan *orderRun, 64), heard: make(chan struct{}), began: time.Now(),
 	}
 }
 
@@ -100,6 +103,21 @@ func (c *Customer) Offer(o market.Offer, raw []byte) {
 	defer c.bookMu.Unlock()
 	if _, err := c.book.Put(o, env.ID, raw, c.now()); err != nil && !errors.Is(err, book.ErrOld) {
 		c.log.Warn("Offer was not kept", "provider", o.Provider, "error", err)
+	}
+	c.once.Do(func() { close(c.heard) })
+}
+
+// settleIn is how long after its start a node waits for the first offers, instead of saying that there are none.
+const settleIn = 10 * time.Second
+
+// AwaitOffers returns once an Offer was heard, or settleIn after the start.
+func (c *Customer) AwaitOffers(ctx context.Context) {
+	t := time.NewTimer(time.Until(c.began.Add(settleIn)))
+	defer t.Stop()
+	select {
+	case <-c.heard:
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -183,6 +183,7 @@ func advice(code string, provider market.NodeID) string {
 // best asks for quotes and returns the cheapest. wait is not 0 if a provider is only busy, and may be asked again after it. Errors:
 // no-offer-fits with the explanation, quote-refused with each refusal.
 func (c *Customer) best(ctx context.Context, r *Request) (o offered, wait time.Duration, err error) {
+	c.AwaitOffers(ctx)
 	res := c.Match(r)
 	if len(res.Candidates) == 0 {
 		return o, 0, &market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(), Hint: res.Explanation.Hint()}
