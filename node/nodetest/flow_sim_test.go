@@ -108,6 +108,7 @@ func TestFlow_ProviderRestarts_AdoptsAndBillsOnce(t *testing.T) {
 // TestSim_CustomerCutOff_JobLivesAndIsPaid: a minute without its customer, in whatever direction, neither stops nor discounts a job.
 func TestSim_CustomerCutOff_JobLivesAndIsPaid(t *testing.T) {
 	t.Parallel()
+	manyMinutes(t)
 	for name, cut := range map[string]func(*world){
 		"off":           func(w *world) { w.sim.Off(w.ch) },
 		"unheard":       func(w *world) { w.sim.OneWay(w.ch, w.ph) },
@@ -142,6 +143,7 @@ func TestSim_CustomerCutOff_JobLivesAndIsPaid(t *testing.T) {
 // the customer pays when it is back.
 func TestSim_CustomerGone_EndsWithinOneTick(t *testing.T) {
 	t.Parallel()
+	manyMinutes(t)
 	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		id := w.place(t, long())
@@ -174,6 +176,7 @@ func TestSim_CustomerGone_EndsWithinOneTick(t *testing.T) {
 // from the chain, and when it is back both end on the same sum.
 func TestSim_ProviderSilent_SettlesLastVoucher(t *testing.T) {
 	t.Parallel()
+	manyMinutes(t)
 	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		r := long()

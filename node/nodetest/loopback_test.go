@@ -8,8 +8,11 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 )
 
-// billed reports that the provider has asked to be paid for some work.
-func billed(v customer.View) bool { return running(v) && v.Lease.ClaimMS > 0 }
+// works waits until the provider has metered some work, beyond what it had.
+func (w *world) works(t *testing.T, v customer.View, had uint64) {
+	t.Helper()
+	until(t, "nothing is metered", func() bool { return len(w.prov.Leases()) == 1 && w.sold(t, v).Meter.BillableMS > had })
+}
 
 // endsBilled ends the job of an order and checks that the rate's price of what was metered is paid, to the unit, and the rest is back.
 func (w *world) endsBilled(t *testing.T, v customer.View, placed time.Time, before market.Amount) {
@@ -37,7 +40,8 @@ func TestLoopback_FirstPaidJob(t *testing.T) {
 	t.Parallel()
 	w := loopback(t)
 	placed, before := time.Now(), w.chain.Balance(w.payout)
-	v := w.await(t, w.place(t, request("one")), billed)
+	v := w.await(t, w.place(t, request("one")), running)
+	w.works(t, v, 0)
 	w.endsBilled(t, v, placed, before)
 }
 
@@ -46,11 +50,11 @@ func TestLoopback_ProviderRestarts(t *testing.T) {
 	t.Parallel()
 	w := loopback(t)
 	placed, before := time.Now(), w.chain.Balance(w.payout)
-	v := w.await(t, w.place(t, request("restart")), billed)
+	v := w.await(t, w.place(t, request("restart")), running)
+	w.works(t, v, 0)
 	w.stopProv()
+	had := w.sold(t, v).Meter.BillableMS
 	w.startProvider(t)
-	until(t, "the lease is forgotten", func() bool { return len(w.prov.Leases()) == 1 })
-	claim := w.sold(t, v).Claim
-	v = w.await(t, v.ID, func(v customer.View) bool { return billed(v) && v.Lease.Claim > claim })
+	w.works(t, v, had)
 	w.endsBilled(t, v, placed, before)
 }

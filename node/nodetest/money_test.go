@@ -13,6 +13,7 @@ import (
 // release gets what the customer has signed, and not what it asks for; the rest comes back after the close delay.
 func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 	t.Parallel()
+	manyMinutes(t)
 	simulate(t, setup{work: 2 * time.Minute}, func(t *testing.T, w *world) {
 		const ms, claimed = 20 * 60_000, 20 * 60 * second
 		key, err := escrow.NewKeys(w.pc.Seed).Release(w.chain.ClusterTag(), w.ch.ID(), w.payout, market.Address{})

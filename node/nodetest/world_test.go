@@ -178,6 +178,14 @@ func simulate(t *testing.T, s setup, f func(t *testing.T, w *world)) {
 	})
 }
 
+// manyMinutes marks a test of so much virtual time that it costs seconds of the processor, and ten times as many under the race detector.
+func manyMinutes(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("many minutes of virtual time")
+	}
+}
+
 // loopback is a world in real time: real packets, and the longest hold there is. What its tests assert may not depend on
 // how long anything takes, so jobs run until they are told to end.
 func loopback(t *testing.T) *world {
