@@ -44,14 +44,16 @@ type channel struct {
 	id  market.ChannelID
 	row channelRow
 	key ed25519.PrivateKey
-	// avoid: the provider has refused a lease on it since this node's start
+	// avoid: no lease begins on it any more: the provider has refused one since this node's start, or its money is asked back
 	avoid bool
 	// loaded: read from the store at this start, not used yet
 	loaded bool
 	told   atomic.Bool  // its orders know what it paid
-	left   atomic.Bool  // no order wants it, it is being closed
+	left   atomic.Bool  // no order needs it, it is being closed
 	saved  []byte       // the row as it is on disk
 	phase  escrow.Phase // the same: what events told last
+	// closing is full while one closes it
+	closing chan struct{}
 }
 
 // saveChannel makes the row durable, if it differs from what is on disk: most looks at the chain see nothing new. Caller holds ch.mu.
@@ -133,13 +135,14 @@ func (c *Customer) forget(ctx context.Context, ch *channel) error {
 	return c.db.Commit(context.WithoutCancel(ctx), store.Change{Deletes: []store.Ref{{Bucket: bucketChannels, Key: ch.id[:]}}})
 }
 
-// reusable finds an open Channel of this pair whose rest covers the quote's headroom.
+// reusable finds an open Channel of this pair whose rest covers the quote's headroom, once its deposit is final.
 func (c *Customer) reusable(o *offered, limit market.Amount) *channel {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, ch := range c.channels {
 		ch.mu.Lock()
 		a, t := ch.row.Account, ch.row.Terms
+		a.Deposit = max(a.Deposit, a.Seen) // the provider waits until it is final; a second deposit would wait as long
 		fits := !ch.avoid && ch.row.Provider == o.provider && t.Payee == o.quote.Payout && t.Mint == o.quote.Mint &&
 			t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay &&
 			(a.Phase == escrow.PhaseOpen || a.Phase == escrow.PhaseSeen) &&
@@ -175,7 +178,7 @@ func (c *Customer) newChannel(ctx context.Context, o *offered, deposit market.Am
 	if err != nil {
 		return nil, fmt.Errorf("channel address: %w", err)
 	}
-	ch := &channel{id: id, key: vkey, row: channelRow{
+	ch := &channel{id: id, key: vkey, closing: make(chan struct{}, 1), row: channelRow{
 		Terms: terms, Provider: o.provider, N: n, Opened: c.now(), Deposit: deposit, ClaimFee: o.quote.ClaimFee, FeePayer: o.quote.FeePayer,
 	}}
 	ch.row.Account = escrow.NewAccount(escrow.ChannelState{ID: id, Status: escrow.StatusGone, VoucherKey: terms.VoucherKey}, escrow.Shown)

@@ -51,6 +51,7 @@ type Config struct {
 	AwayAfter  time.Duration // 0 = 2 min, see market.Terms
 	SilentEnd  time.Duration
 	ChainEvery time.Duration // how often own channels are read; 0 = 1 s
+	KeepIdle   time.Duration // a kept channel without a job is closed after it; 0 = 24 h
 }
 
 // Customer is the role. Use New, then Serve.

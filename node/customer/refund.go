@@ -117,6 +117,12 @@ func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error 
 	if ch == nil {
 		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: id.String(), Hint: "gpuai channel list"}
 	}
+	select {
+	case ch.closing <- struct{}{}: // a second one finds what the first one did
+		defer func() { <-ch.closing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if done, err := c.closedBefore(ctx, ch); done || err != nil {
 		return err
 	}
@@ -158,6 +164,10 @@ func closingUntil(due time.Time) error {
 	return &market.Error{Code: "channel-closing", Kind: market.KindConflict, Op: "close channel", Detail: "no release; refund due after " + due.UTC().Format(time.TimeOnly) + " UTC", Hint: "gpuai channel list"}
 }
 
+func errLive() error {
+	return &market.Error{Code: "lease-live", Kind: market.KindConflict, Op: "close channel", Detail: "a job is paid from it", Hint: "gpuai ps"}
+}
+
 // inUse reports whether a lease of the channel lives.
 func (ch *channel) inUse() bool {
 	ch.mu.Lock()
@@ -169,7 +179,7 @@ func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.Signed
 	deadline := time.Now().Add(releaseWait)
 	for {
 		if ch.inUse() { // also a lease that began while we waited: its money must not be asked back
-			return nil, &market.Error{Code: "lease-live", Kind: market.KindConflict, Op: "close channel", Detail: "a job is paid from it", Hint: "gpuai ps"}
+			return nil, errLive()
 		}
 		ch.mu.Lock()
 		rel, provider := ch.row.Release, ch.row.Provider
@@ -212,6 +222,13 @@ func (c *Customer) askRelease(ctx context.Context, ch *channel, provider market.
 
 // closeAlone asks the chain for the money back; the reclaim loop finishes it at the deadline.
 func (c *Customer) closeAlone(ctx context.Context, ch *channel) error {
+	ch.mu.Lock()
+	live := ch.row.Account.Live() > 0
+	ch.avoid = ch.avoid || !live // no lease begins on it while its money is asked back
+	ch.mu.Unlock()
+	if live {
+		return errLive()
+	}
 	in := escrow.Intent{Op: escrow.OpRequestClose, Channel: ch.id}
 	if err := c.ledger.Submit(ctx, in); err != nil {
 		return err
@@ -317,13 +334,7 @@ func (c *Customer) afterRead(ctx context.Context, ch *channel, head escrow.Head)
 	if a.Phase == escrow.PhaseSealed && !ch.told.Swap(true) {
 		c.settled(ctx, ch)
 	}
-	if (a.Phase == escrow.PhaseSeen || a.Phase == escrow.PhaseOpen) && c.orphan(ch.id) && !ch.left.Swap(true) {
-		c.wg.Go(func() {
-			if err := c.CloseChannel(ctx, ch.id); err != nil && ctx.Err() == nil {
-				c.log.Warn("Channel that no order uses was not closed", "channel", ch.id, "error", err)
-			}
-		})
-	}
+	c.closeIdle(ctx, ch, a.Phase)
 	var in escrow.Intent
 	switch {
 	case a.Phase == escrow.PhaseClosing && a.Deadline > 0 && head.Clock.Unix() >= a.Deadline:
@@ -336,22 +347,6 @@ func (c *Customer) afterRead(ctx context.Context, ch *channel, head escrow.Head)
 	if err := c.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
 		c.log.Debug("Channel step was not submitted", "channel", ch.id, "op", in.Op, "error", err)
 	}
-}
-
-// orphan reports whether no order has used the channel or may still come to use it: this node ended between opening and proposing.
-func (c *Customer) orphan(id market.ChannelID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, r := range c.runs {
-		r.mu.Lock()
-		s := r.row.Standing
-		wanted := r.row.Channel == id || s == StandingSearching || s == StandingFunding
-		r.mu.Unlock()
-		if wanted {
-			return false
-		}
-	}
-	return true
 }
 
 // tellFunds says to live leases how far their share can grow, so that they ask for a top-up in time.

@@ -30,7 +30,7 @@ func (c *Customer) load(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.db.Scan(bucketChannels, nil, func(k, v []byte) error {
-		ch := &channel{id: market.ChannelID(k), loaded: true, saved: bytes.Clone(v)}
+		ch := &channel{id: market.ChannelID(k), loaded: true, saved: bytes.Clone(v), closing: make(chan struct{}, 1)}
 		if err := store.Unrow(v, &ch.row); err != nil {
 			return fmt.Errorf("channel row %x: %w", k, err)
 		}
@@ -61,6 +61,9 @@ func (c *Customer) load(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.endForgotten(ctx); err != nil {
 		return err
 	}
 	sort.Slice(c.order, func(i, j int) bool { return c.runs[c.order[i]].row.Created.Before(c.runs[c.order[j]].row.Created) })

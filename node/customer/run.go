@@ -210,7 +210,8 @@ func (r *orderRun) place(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if !nextQuote(market.CodeOf(err)) || attempt >= 3 {
+		// channel-unfit here is our own word: the channel was released, or its close asked for, since it was chosen.
+		if code := market.CodeOf(err); !nextQuote(code) && code != "channel-unfit" || attempt >= 3 {
 			return err
 		}
 		r.say(ctx, "refused", err.Error())
@@ -276,6 +277,9 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 	}
 	ch.mu.Lock()
 	acc, err := ch.row.Account.AddLease(id, p.Cap, off.quote.MinHeadroom)
+	if err == nil && ch.avoid {
+		err = market.Refuse("channel-unfit", market.KindConflict, "its money is asked back")
+	}
 	if err == nil {
 		ch.row.Account = acc
 		err = r.c.saveChannel(ctx, ch)

@@ -22,12 +22,15 @@ type switches struct {
 	cut       atomic.Bool // nothing does; see cutOff
 	// noChannels: the ledger shows the customer no channel, as before a confirmation
 	noChannels atomic.Bool
+	// refuse is how many leases are refused in the provider's place, at once and as busy
+	refuse atomic.Int32
 	// lie makes the provider's documents another's: a receipt is changed and signed anew with the provider's key, a release replaced
 	lie atomic.Pointer[lies]
 
-	mu     sync.Mutex
-	open   map[*vouchers]struct{}
-	offers map[market.NodeID]heardOffer
+	mu      sync.Mutex
+	open    map[*vouchers]struct{}
+	refused map[market.LeaseID]bool
+	offers  map[market.NodeID]heardOffer
 }
 
 type heardOffer struct {
@@ -80,6 +83,20 @@ func (s *switches) hangUp() {
 	}
 }
 
+// refuses reports whether a lease that is sent is refused, and counts it once.
+func (s *switches) refuses(id market.LeaseID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.refused[id] && s.refuse.Add(-1) < 0 {
+		return false
+	}
+	if s.refused == nil {
+		s.refused = map[market.LeaseID]bool{}
+	}
+	s.refused[id] = true
+	return true
+}
+
 // custNet joins streams and upkeep, as node/wire.go does, behind the switches.
 type custNet struct {
 	*streams.Service
@@ -100,12 +117,25 @@ func (n custNet) Propose(ctx context.Context, to market.NodeID, lease []byte) er
 	if n.sw.cut.Load() {
 		return errCut
 	}
+	env, err := wire.Open(lease, n.Network().Name)
+	if err != nil {
+		return err
+	}
+	if n.sw.refuses(market.LeaseID(env.ID)) {
+		return nil
+	}
 	return n.Service.Propose(ctx, to, lease)
 }
 
 func (n custNet) Status(ctx context.Context, to market.NodeID, id market.LeaseID) (market.Status, error) {
 	if n.sw.cut.Load() {
 		return market.Status{}, errCut
+	}
+	n.sw.mu.Lock()
+	refused := n.sw.refused[id]
+	n.sw.mu.Unlock()
+	if refused {
+		return market.Status{Lease: id, State: market.Refused, Cause: "busy"}, nil
 	}
 	s, err := n.Service.Status(ctx, to, id)
 	if l := n.sw.lie.Load(); l != nil && err == nil {

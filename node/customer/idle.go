@@ -1,0 +1,94 @@
+package customer
+
+import (
+	"context"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+)
+
+// keepIdle is how long a channel that was asked to be kept waits for its next job; closeAgain how long after a close that did not work it is
+// tried again.
+const (
+	keepIdle   = 24 * time.Hour
+	closeAgain = time.Minute
+)
+
+// closeIdle gets the money of a channel back that no order needs any more: one that was opened and never used, one whose finish did not work,
+// one that its last job left for another, one that was kept long enough. No order looks after these.
+func (c *Customer) closeIdle(ctx context.Context, ch *channel, phase escrow.Phase) {
+	if phase != escrow.PhaseSeen && phase != escrow.PhaseOpen && phase != escrow.PhaseReleasing || c.needed(ch.id) || ch.left.Swap(true) {
+		return
+	}
+	c.wg.Go(func() {
+		if err := c.CloseChannel(ctx, ch.id); err != nil {
+			if ctx.Err() == nil {
+				c.log.Warn("Channel that no order uses was not closed", "channel", ch.id, "error", err)
+			}
+			_ = sleep(ctx, closeAgain) // ctx ends the loop that would call again
+		}
+		ch.left.Store(false)
+	})
+}
+
+// needed reports whether an order uses the channel, may still come to use it, or wants it kept.
+func (c *Customer) needed(id market.ChannelID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.runs {
+		r.mu.Lock()
+		wants := r.needs(id)
+		r.mu.Unlock()
+		if wants {
+			return true
+		}
+	}
+	return false
+}
+
+// needs is needed for one order. Caller holds r.mu.
+func (r *orderRun) needs(id market.ChannelID) bool {
+	o := &r.row
+	switch {
+	case o.Standing == StandingSearching || o.Standing == StandingFunding:
+		return true
+	case o.Channel != id:
+		return false
+	case o.Standing != StandingEnded && o.Standing != StandingFailed:
+		return true
+	case !o.Request.KeepChannel && (o.Lease == nil || !o.Lease.KeepChannel):
+		return false
+	}
+	last := o.Created
+	if n := len(o.Steps); n > 0 {
+		last = o.Steps[n-1].At
+	}
+	wait := r.c.cfg.KeepIdle
+	if wait == 0 {
+		wait = keepIdle
+	}
+	return r.c.now().Sub(last) < wait
+}
+
+// endForgotten ends shares of leases that no order has: this node ended between entering the lease in its channel and keeping the lease
+// itself, so it was never sent. Caller holds mu; nothing runs yet.
+func (c *Customer) endForgotten(ctx context.Context) error {
+	kept := map[market.LeaseID]bool{}
+	for _, r := range c.runs {
+		if r.row.Lease != nil {
+			kept[r.row.Lease.ID] = true
+		}
+	}
+	for _, ch := range c.channels {
+		for id, s := range ch.row.Account.Leases {
+			if s.Live && !kept[id] {
+				ch.row.Account = ch.row.Account.EndLease(id, s.Paid)
+			}
+		}
+		if err := c.saveChannel(ctx, ch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
