@@ -73,6 +73,7 @@ type Customer struct {
 	sessions map[market.NodeID]*session
 	channels map[market.ChannelID]*channel
 
+	ready chan struct{} // closed once the store is read: an order that is placed again must be known
 	start chan *orderRun
 	heard chan struct{} // closed by the first Offer
 	once  sync.Once
@@ -88,7 +89,7 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	return &Customer{
 		cfg: cfg, db: db, ledger: ledger, net: net, clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{},
-		start: make(chan *orderRun, 64), heard: make(chan struct{}), began: time.Now(),
+		ready: make(chan struct{}), start: make(chan *orderRun, 64), heard: make(chan struct{}), began: time.Now(),
 	}
 }
 
@@ -135,6 +136,7 @@ func (c *Customer) Serve(ctx context.Context) error {
 	if err := c.load(ctx); err != nil {
 		return err
 	}
+	close(c.ready)
 	defer c.wg.Wait()
 	c.wg.Go(func() { c.chainLoop(ctx) })
 	for {

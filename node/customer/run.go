@@ -80,10 +80,15 @@ type orderRun struct {
 	receiptSeq uint64 // of the newest Receipt of this start
 }
 
-// Place takes an order; the same Key returns the same order. Errors: bad-usage; the store's.
+// Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors: bad-usage; ctx's; the store's.
 func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error) {
 	if err := r.Validate(); err != nil {
 		return market.OrderID{}, err
+	}
+	select {
+	case <-c.ready:
+	case <-ctx.Done():
+		return market.OrderID{}, ctx.Err()
 	}
 	id := OrderIDOf(c.cfg.ID, r.Key)
 	run := &orderRun{c: c, subs: map[chan struct{}]struct{}{}, row: orderRow{Request: r, ID: id, Created: c.now(), Standing: StandingSearching}}

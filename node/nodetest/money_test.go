@@ -55,3 +55,24 @@ func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 		}
 	})
 }
+
+// TestSim_PlacedAgainAtTheStart_SameOrder: who repeats its request while the node starts gets the order that the store holds, and that order
+// keeps its lease.
+func TestSim_PlacedAgainAtTheStart_SameOrder(t *testing.T) {
+	simulate(t, setup{work: 2 * time.Minute}, func(t *testing.T, w *world) {
+		before := w.chain.Balance(w.payout)
+		id := w.place(t, long())
+		v := w.await(t, id, running)
+		w.stopCust()
+		w.startCustomer(t)
+		if again := w.place(t, long()); again != id {
+			t.Errorf("order %s, placed again %s", id, again)
+		}
+		time.Sleep(3 * time.Minute)
+		end := w.await(t, id, over)
+		w.exact(t, end, "completed", before)
+		if n := len(w.cust.Orders()); n != 1 || end.Lease.ID != v.Lease.ID || w.engine.Started() != 1 {
+			t.Errorf("%d orders, lease %s was %s, %d jobs started", n, end.Lease.ID, v.Lease.ID, w.engine.Started())
+		}
+	})
+}
