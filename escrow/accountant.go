@@ -61,6 +61,8 @@ type Account struct {
 	Newest     Signed                   `json:"newest"`
 	Kept       []Signed                 `json:"kept,omitempty"` // payee: ascending, from earned up
 	ReleaseTo  int64                    `json:"release_to,omitempty"`
+
+	At uint64 `json:"-"` // slot of the newest view that showed the Channel
 }
 
 // NewAccount starts the books of a Channel as read from the chain with trust t.
@@ -85,6 +87,7 @@ func (a Account) Observe(cs ChannelState, t Trust, clock int64) Account {
 	a = a.clone()
 	if cs.Status == StatusGone {
 		switch {
+		case cs.Slot < a.At: // an endpoint that is behind: it was seen later than this
 		case t == Finalised && a.Phase > PhaseSeen && a.Phase != PhaseLost:
 			a.Phase = PhaseGone
 		case t >= Confirmed && a.Phase == PhaseSeen:
@@ -95,10 +98,10 @@ func (a Account) Observe(cs ChannelState, t Trust, clock int64) Account {
 	if t < Confirmed {
 		return a
 	}
-	a.Seen = cs.Deposit
+	a.Seen, a.At = cs.Deposit, max(a.At, cs.Slot)
 	a.Settled, a.SentToPay, a.Deadline = max(a.Settled, cs.Settled), max(a.SentToPay, cs.Paid), cs.Deadline
 	if t == Finalised {
-		a.Deposit = cs.Deposit
+		a.Deposit = max(a.Deposit, cs.Deposit) // it never falls, only endpoints lag
 	}
 	switch cs.Status {
 	case StatusSealed:

@@ -449,3 +449,24 @@ func BenchmarkDecide(b *testing.B) {
 		escrow.Decide(&payee, escrow.Settle{Cost: 1})
 	}
 }
+
+// TestAccount_LaggingEndpoint_TakesNothingBack: a view of before the last one neither makes a Channel vanish nor a final deposit smaller; a
+// newer one does make it vanish.
+func TestAccount_LaggingEndpoint_TakesNothingBack(t *testing.T) {
+	cs := escrow.ChannelState{ID: market.ChannelID{1}, Status: escrow.StatusOpen, Deposit: 100, Slot: 1_000}
+	a := escrow.NewAccount(cs, escrow.Finalised)
+	cs.Deposit, cs.Slot = 300, 1_100
+	a = a.Observe(cs, escrow.Finalised, 0)
+	cs.Deposit, cs.Slot = 100, 1_050
+	if a = a.Observe(cs, escrow.Finalised, 0); a.Deposit != 300 {
+		t.Errorf("an old view makes the deposit %d", a.Deposit)
+	}
+	gone := escrow.ChannelState{ID: cs.ID, Status: escrow.StatusGone, Slot: 900}
+	if a = a.Observe(gone, escrow.Finalised, 0); a.Phase != escrow.PhaseOpen {
+		t.Errorf("an old view makes it %s", a.Phase)
+	}
+	gone.Slot = 1_200
+	if a = a.Observe(gone, escrow.Finalised, 0); a.Phase != escrow.PhaseGone {
+		t.Errorf("absent, it is %s", a.Phase)
+	}
+}

@@ -40,6 +40,7 @@ type Chain struct {
 
 	mu      sync.Mutex
 	down    error
+	stalled uint64 // slot at which all views stand; 0: they follow
 	slots   uint64 // manual part of the slot number
 	offset  time.Duration
 	st      state
@@ -131,6 +132,24 @@ func (c *Chain) Down(down bool) {
 	}
 }
 
+// Stall makes every view stay as it is now, as an endpoint that answers and does not follow, until Stall(false). Transactions take effect.
+func (c *Chain) Stall(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stalled = 0
+	if on {
+		c.stalled = c.slot()
+	}
+}
+
+// shown is the newest slot that views show; it needs mu, as slot and now do.
+func (c *Chain) shown() uint64 {
+	if c.stalled > 0 {
+		return min(c.stalled, c.slot())
+	}
+	return c.slot()
+}
+
 // slot and now need mu.
 func (c *Chain) slot() uint64 {
 	if c.opts.SlotTime > 0 {
@@ -185,8 +204,7 @@ func (c *Chain) apply(feePayer market.Address, fee uint64, run func(env, state) 
 
 // view returns a Channel as seen with trust t; the caller holds mu.
 func (c *Chain) view(id market.ChannelID, t escrow.Trust) escrow.ChannelState {
-	head := c.slot()
-	at := head
+	at := c.shown()
 	if t == escrow.Finalised {
 		at -= min(at, finalDepth)
 	}

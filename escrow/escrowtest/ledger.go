@@ -41,7 +41,7 @@ func (l *Ledger) Head(context.Context) (escrow.Head, error) {
 	c := l.chain
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.slot()
+	s := c.shown()
 	final := s - min(s, finalDepth)
 	if final > c.seen {
 		c.seen, c.seenAt = final, time.Now()

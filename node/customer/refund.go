@@ -297,7 +297,7 @@ func (c *Customer) chainLoop(ctx context.Context) {
 		c.mu.Lock()
 		for id, ch := range c.channels {
 			ch.mu.Lock()
-			if ch.row.Account.Phase != escrow.PhaseGone {
+			if ch.row.Account.Phase != escrow.PhaseGone || ch.row.Paid+ch.row.Returned == 0 { // absent and never seen paid out: it may be the endpoint
 				list, ids = append(list, ch), append(ids, id)
 			}
 			ch.mu.Unlock()

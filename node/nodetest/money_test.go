@@ -76,3 +76,72 @@ func TestSim_PlacedAgainAtTheStart_SameOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestSim_LedgerStandsStill_WorkStops: a ledger that answers and does not follow hides a close as well as one that is silent: the job pauses
+// before the close delay could be over, and goes on when the view is fresh again.
+func TestSim_LedgerStandsStill_WorkStops(t *testing.T) {
+	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
+		id := w.place(t, long())
+		v := w.await(t, id, running)
+		time.Sleep(time.Minute) // the deposit is final
+		w.chain.Stall(true)
+		time.Sleep(40 * time.Minute)
+		if m := w.sold(t, v); m.State != market.Running {
+			t.Errorf("after 40 minutes the job is %s %s", m.State, m.Cause)
+		}
+		time.Sleep(6 * time.Minute)
+		if m := w.sold(t, v); m.State != market.Paused || m.Cause != market.CauseChain {
+			t.Errorf("after 46 minutes of an hour's delay the job is %s %s", m.State, m.Cause)
+		}
+		w.chain.Stall(false)
+		until(t, "the job does not go on", func() bool { return w.sold(t, v).State == market.Running })
+	})
+}
+
+// TestSim_ClosedWhileAway_JobEnds: a provider that comes back to a channel which was closed and sealed meanwhile works no more for vouchers
+// that nobody redeems, however far ahead they pay.
+func TestSim_ClosedWhileAway_JobEnds(t *testing.T) {
+	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
+		v := w.await(t, w.place(t, long()), running)
+		time.Sleep(4 * time.Minute) // 15 minutes are signed ahead
+		m := w.sold(t, v)
+		w.stopProv()
+		w.stopCust()
+		for _, in := range []escrow.Intent{{Op: escrow.OpRequestClose, Channel: v.Channel}, {Op: escrow.OpFinish, Channel: v.Channel}} {
+			if err := w.wallet.Submit(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+			w.chain.Advance(61 * time.Minute)
+		}
+		w.startProvider(t)
+		time.Sleep(5 * time.Second)
+		if now := w.sold(t, v); now.State.Live() || now.Code != "channel-closing" || now.Owed() > m.Owed()+tickPrice {
+			t.Errorf("the job is %s %s, owes %d of %d before", now.State, now.Code, now.Owed(), m.Owed())
+		}
+	})
+}
+
+// TestSim_LedgerForgetsAChannel_ItIsLookedForAgain: an endpoint that says a channel is absent, although nobody saw it paid out, is not believed
+// for ever: the money in it would be.
+func TestSim_LedgerForgetsAChannel_ItIsLookedForAgain(t *testing.T) {
+	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
+		r := long()
+		r.KeepChannel = true
+		id := w.place(t, r)
+		time.Sleep(2 * time.Minute)
+		v := w.await(t, id, over)
+		w.stopCust()
+		w.sw.noChannels.Store(true)
+		w.startCustomer(t)
+		until(t, "the absent channel is not noticed", func() bool {
+			c := w.cust.Channels()
+			return len(c) == 1 && c[0].Account.Phase == escrow.PhaseGone
+		})
+		w.sw.noChannels.Store(false)
+		until(t, "the channel is not found again", func() bool { return w.cust.Channels()[0].Account.Phase != escrow.PhaseGone })
+		if err := w.cust.CloseChannel(t.Context(), v.Channel); err != nil {
+			t.Fatal(err)
+		}
+		w.back(t, "the money does not come back", 1)
+	})
+}

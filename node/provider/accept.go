@@ -212,7 +212,7 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, head.Clock.Unix()) // the chain's clock judges a Release, not ours
+	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs)) // the chain's clock judges a Release, not ours
 	p.mu.Lock()
 	rules := escrow.AcceptRules{
 

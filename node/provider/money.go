@@ -109,9 +109,9 @@ func (p *Provider) settleSoon() {
 func (p *Provider) chainLoop(ctx context.Context) {
 	seen, failing := p.now(), false
 	for ctx.Err() == nil {
-		err := p.readChain(ctx)
+		age, err := p.readChain(ctx)
 		if err == nil {
-			seen = p.now()
+			seen = p.now().Add(-age)
 		} else if !failing && ctx.Err() == nil {
 			p.log.Warn("Chain is not read", "code", "chain-unreachable", "error", err) // once per outage
 		}
@@ -127,18 +127,19 @@ func (p *Provider) chainLoop(ctx context.Context) {
 	}
 }
 
-func (p *Provider) readChain(ctx context.Context) error {
+// readChain takes the finalised view; age is since when it did not advance: an endpoint that answers may have stopped to follow.
+func (p *Provider) readChain(ctx context.Context) (age time.Duration, err error) {
 	head, err := p.ledger.Head(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	bal, err := p.ledger.Balance(ctx, p.cfg.FeePayer)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	payout, err := p.ledger.Balance(ctx, p.cfg.Payout)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	rentMin := market.Amount(128 * head.RentPerByte) // of a plain account without data
 	p.mu.Lock()
@@ -153,19 +154,25 @@ func (p *Provider) readChain(ctx context.Context) error {
 		end := min(n+100, len(ids))
 		states, err := p.ledger.Channels(ctx, ids[n:end], escrow.Finalised)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for i, cs := range states {
 			p.chainSaw(ctx, list[n+i], cs, head, payout >= rentMin)
 		}
 	}
-	return nil
+	return head.FinalisedAge, nil
+}
+
+// finalClock is the chain's clock of a finalised view, at the latest: a Release that has expired by the newest clock may have been used in a
+// slot that is not final yet. A slot takes less than a second.
+func finalClock(head escrow.Head, cs escrow.ChannelState) int64 {
+	return head.Clock.Unix() - int64(head.Slot-min(cs.Slot, head.Slot))
 }
 
 func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head, payeeReceives bool) {
 	ch.mu.Lock()
 	before := ch.row.Account.Phase
-	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, head.Clock.Unix())
+	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs))
 	account := ch.row.Account
 	after := account.Phase
 	if after != before {
@@ -182,12 +189,14 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 	if after == escrow.PhaseSealed && account.Settled >= account.OwedSum() {
 		p.paidOnChain(ctx, ch.id)
 	}
+	over := after == escrow.PhaseClosing || after == escrow.PhaseSealed || after == escrow.PhaseGone // whatever of it was missed
 	for _, l := range p.leasesOf(ch.id) {
-		if after == escrow.PhaseClosing && before != escrow.PhaseClosing {
+		live := l.actor.Lease().State.Live()
+		if over && (live || after != before) { // a live one is told until it ends: this node may have died before it was heard
 			_ = l.actor.Send(ctx, market.ChainClosing{}) // an ended one does not take it
 			continue
 		}
-		if l.actor.Lease().State.Live() {
+		if live {
 			_ = l.actor.Send(ctx, market.HeadroomSeen{Left: left(account, l.id)}) // the next read says it again
 		}
 	}
