@@ -50,7 +50,7 @@ type status struct {
 }
 
 // poll reads the statuses of all sent intents. The finalised height is read before the statuses: a transaction that lands in between is then
-// seen by them, so "absent and too old" is never a race.
+// seen by them, so "absent and too old" is never a race. Both are of one endpoint: another one that lags would not know what has landed.
 func (l *Ledger) poll(ctx context.Context) error {
 	var sent []record
 	for _, r := range l.work() {
@@ -61,10 +61,31 @@ func (l *Ledger) poll(ctx context.Context) error {
 	if len(sent) == 0 {
 		return nil
 	}
-	height, err := l.height(ctx, escrow.Finalised)
+	var height uint64
+	var seen []*status
+	err := l.rpc.pinned("reading statuses", func(one caller) (err error) {
+		if height, err = heightOf(ctx, one, escrow.Finalised); err != nil {
+			return err
+		}
+		seen, err = statuses(ctx, one, sent)
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	for i, r := range sent {
+		next := l.advance(r, seen[i], height)
+		if next.Result != r.Result || next.Tries != r.Tries {
+			if err := l.commit(next); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// statuses reads one entry per record, nil where the chain does not know the transaction.
+func statuses(ctx context.Context, one caller, sent []record) (all []*status, err error) {
 	for batch := range slices.Chunk(sent, statusesCall) {
 		sigs := make([]string, len(batch))
 		for i, r := range batch {
@@ -73,22 +94,15 @@ func (l *Ledger) poll(ctx context.Context) error {
 		var out struct {
 			Value []*status `json:"value"`
 		}
-		if err := l.rpc.call(ctx, &out, "getSignatureStatuses", sigs, map[string]any{"searchTransactionHistory": true}); err != nil {
-			return err
+		if err := one(ctx, &out, "getSignatureStatuses", sigs, map[string]any{"searchTransactionHistory": true}); err != nil {
+			return nil, err
 		}
 		if len(out.Value) != len(batch) {
-			return unreachable("reading statuses", escrow.ErrMalformed)
+			return nil, escrow.ErrMalformed
 		}
-		for i, r := range batch {
-			next := l.advance(r, out.Value[i], height)
-			if next.Result != r.Result || next.Tries != r.Tries {
-				if err := l.commit(next); err != nil {
-					return err
-				}
-			}
-		}
+		all = append(all, out.Value...)
 	}
-	return nil
+	return all, nil
 }
 
 // advance applies one status to a record.

@@ -160,7 +160,11 @@ func rentPerByte(b []byte) uint64 {
 }
 
 func (l *Ledger) height(ctx context.Context, t escrow.Trust) (h uint64, err error) {
-	err = l.rpc.call(ctx, &h, "getBlockHeight", map[string]any{"commitment": commitment(t)})
+	return heightOf(ctx, l.rpc.call, t)
+}
+
+func heightOf(ctx context.Context, call caller, t escrow.Trust) (h uint64, err error) {
+	err = call(ctx, &h, "getBlockHeight", map[string]any{"commitment": commitment(t)})
 	if err != nil {
 		return 0, fmt.Errorf("reading the block height: %w", err)
 	}
@@ -186,7 +190,7 @@ func (l *Ledger) checkGenesis(ctx context.Context) error {
 		return nil
 	}
 	var got string
-	if err := l.rpc.call(ctx, &got, "getGenesisHash"); err != nil {
+	if err := l.rpc.call(ctx, &got, methodGenesis); err != nil {
 		return fmt.Errorf("reading the genesis hash: %w", err)
 	}
 	if got != l.cfg.Genesis {

@@ -23,6 +23,7 @@ const (
 	maxBody        = 1 << 20
 	defaultBackoff = 2 * time.Second
 	maxBackoff     = time.Minute
+	methodGenesis  = "getGenesisHash"
 )
 
 // rpcError is an answer of the endpoint that says no.
@@ -42,11 +43,14 @@ type rpcClient struct {
 	mu    sync.Mutex
 	quiet map[string]time.Time // until when a 429 or an error silences an endpoint
 	id    uint64
+
+	genesis string // what every endpoint must say; "": not known yet
+	checked map[string]bool
 }
 
 func newRPC(urls []string) *rpcClient {
 	return &rpcClient{
-		urls: urls, quiet: map[string]time.Time{},
+		urls: urls, quiet: map[string]time.Time{}, checked: map[string]bool{},
 		http: &http.Client{
 			Timeout: connectTimeout + readTimeout,
 			Transport: &http.Transport{
@@ -81,6 +85,45 @@ func (c *rpcClient) call(ctx context.Context, out any, method string, params ...
 	return unreachable(method, errors.Join(errs...))
 }
 
+// pinned runs f with a caller that asks one endpoint only, in order until f has its answers: what is compared must be of one view. Errors:
+// chain-unreachable, with the reasons.
+func (c *rpcClient) pinned(op string, f func(one caller) error) error {
+	var errs []error
+	for _, u := range c.urls {
+		err := f(func(ctx context.Context, out any, method string, params ...any) error {
+			return c.one(ctx, u, out, method, params)
+		})
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return unreachable(op, errors.Join(errs...))
+}
+
+type caller func(ctx context.Context, out any, method string, params ...any) error
+
+// sameNetwork checks once that an endpoint is of the network that the answers are taken for: also one that is asked only when others fail.
+func (c *rpcClient) sameNetwork(ctx context.Context, url, method string) error {
+	c.mu.Lock()
+	known := c.genesis == "" || c.checked[url] || method == methodGenesis
+	c.mu.Unlock()
+	if known {
+		return nil
+	}
+	var got string
+	if err := c.one(ctx, url, &got, methodGenesis, nil); err != nil {
+		return err
+	}
+	if got != c.genesis {
+		return fmt.Errorf("endpoint is of another network: its genesis is %s", got)
+	}
+	c.mu.Lock()
+	c.checked[url] = true
+	c.mu.Unlock()
+	return nil
+}
+
 func (c *rpcClient) one(ctx context.Context, url string, out any, method string, params []any) error {
 	c.mu.Lock()
 	c.id++
@@ -88,6 +131,9 @@ func (c *rpcClient) one(ctx context.Context, url string, out any, method string,
 	c.mu.Unlock()
 	if wait := time.Until(until); wait > 0 {
 		return fmt.Errorf("endpoint rests for %s", wait.Round(time.Second))
+	}
+	if err := c.sameNetwork(ctx, url, method); err != nil {
+		return err
 	}
 	if params == nil {
 		params = []any{}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -176,6 +177,9 @@ func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
 	sim, err := l.simulate(ctx, raw)
 	if err != nil {
 		return r, err
+	}
+	if sim.failed && strings.Contains(sim.failure.Text, "BlockhashNotFound") {
+		return r, unreachable("simulating", errors.New("the endpoint does not know its own blockhash yet"))
 	}
 	if sim.failed {
 		return l.failed(r, sim.failure), nil

@@ -63,6 +63,7 @@ type fakeRPC struct {
 	simErr   any
 	sent     []string // base64
 	down     bool
+	deny     string // a method that is not answered
 }
 
 func (f *fakeRPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -93,6 +94,7 @@ func (f *fakeRPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *fakeRPC) answer(method string, params []json.RawMessage) (any, error) {
 	value := func(v any) map[string]any { return map[string]any{"context": map[string]any{"slot": 5}, "value": v} }
 	switch method {
+	case f.deny:
 	case "getGenesisHash":
 		return f.genesis, nil
 	case "getBalance":
@@ -409,4 +411,52 @@ func TestInstructions_Layout(t *testing.T) {
 	if le.Uint64(open[1:]) != 9 || le.Uint32(open[9:]) != 3600 || le.Uint64(open[13:]) != 6 || le.Uint64(open[21:]) != 7 || le.Uint64(open[29:]) != 8 || open[37] != 3 || open[69] != 4 {
 		t.Errorf("open data %x", open)
 	}
+}
+
+// TestSender_EndpointsDisagree_SignsOnce: that a transaction is too old and that it is absent must be said by one endpoint; one that lags, asked
+// because the other fails, proves nothing.
+func TestSender_EndpointsDisagree_SignsOnce(t *testing.T) {
+	r := newRig(t)
+	if err := r.l.Submit(t.Context(), transfer); err != nil {
+		t.Fatal(err)
+	}
+	first := r.step(t, "planned", transfer.Key(), escrow.Sent)
+	lags := &fakeRPC{genesis: r.rpc.genesis, balance: r.rpc.balance, height: 90, statuses: map[string]any{}}
+	s := httptest.NewServer(lags)
+	defer s.Close()
+	r.l.rpc.urls = append(r.l.rpc.urls, s.URL)
+	r.rpc.height, r.rpc.deny = 1_000, "getSignatureStatuses" // it has landed, but this endpoint does not say so now
+	if got := r.step(t, "one lags", transfer.Key(), escrow.Sent); got.Signature != first.Signature {
+		t.Fatal("signed again on two half answers")
+	}
+}
+
+// TestSender_OtherNetworkBehindTheFirst_IsNotAsked: an endpoint of another network does not answer in place of one that fails.
+func TestSender_OtherNetworkBehindTheFirst_IsNotAsked(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.l.Balance(t.Context(), r.l.Address()); err != nil {
+		t.Fatal(err)
+	}
+	other := [32]byte{9}
+	s := httptest.NewServer(&fakeRPC{genesis: market.Base58(other[:]), balance: 7})
+	defer s.Close()
+	r.l.rpc.urls = append(r.l.rpc.urls, s.URL)
+	r.rpc.down = true
+	if b, err := r.l.Balance(t.Context(), r.l.Address()); !errors.Is(err, escrow.ErrUnreachable) {
+		t.Fatalf("a balance of %d from another network: %v", b, err)
+	}
+}
+
+// TestSender_BlockhashUnknownToTheEndpoint_TriesAgain: a simulation on a node that is behind the one that gave the blockhash ends no intent.
+func TestSender_BlockhashUnknownToTheEndpoint_TriesAgain(t *testing.T) {
+	r := newRig(t)
+	if err := r.l.Submit(t.Context(), transfer); err != nil {
+		t.Fatal(err)
+	}
+	r.rpc.simErr = "BlockhashNotFound"
+	if err := r.l.step(t.Context()); !errors.Is(err, escrow.ErrUnreachable) {
+		t.Fatalf("step: %v", err)
+	}
+	r.rpc.simErr = nil
+	r.step(t, "known now", transfer.Key(), escrow.Sent)
 }
