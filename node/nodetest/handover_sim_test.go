@@ -89,7 +89,7 @@ func TestHandOver_NeverClear_IsQuarantined(t *testing.T) {
 	t.Parallel()
 	simulateGPU(t, "1530 MiB of it are still used, 12 MiB were before", func(t *testing.T, w *world, _ *heldGPU) {
 		v := w.await(t, w.place(t, request("one")), over)
-		if v.Code != "completed" || v.Paid+v.Returned != v.Deposit || v.Paid != v.Lease.Claim {
+		if v.Code != "completed" || v.Paid+v.Returned != v.Deposit || v.Paid != 10*second {
 			t.Errorf("%s: %s; deposit %d, paid %d, returned %d, claimed %d", v.Code, v.Detail, v.Deposit, v.Paid, v.Returned, v.Lease.Claim)
 		}
 		for range 2 {
