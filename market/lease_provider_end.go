@@ -59,6 +59,7 @@ func (s *step) pRestarted(ev Event) error {
 	case Closing:
 		s.emit(FreeDevices{Quarantine: s.Quarantine}, SignOutcome{})
 	case Ended:
+		s.emit(FreeDevices{Quarantine: s.Quarantine}) // it may have ended before they were
 		if !s.KeepChannel {
 			s.emit(SignRelease{})
 		}

@@ -112,30 +112,37 @@ func TestSim_LeaseNeverKept_ChannelIsReturned(t *testing.T) {
 		id := w.place(t, long())
 		w.await(t, id, running)
 		w.stopCust()
-		var key, val []byte
-		err := w.cstore.Scan(store.BucketOwnChannels, nil, func(k, v []byte) error {
-			key, val = bytes.Clone(k), bytes.Clone(v)
-			return nil
+		rewrite(t, w.cstore, store.BucketOwnChannels, func(row map[string]any) {
+			row["Account"].(map[string]any)["leases"].(map[string]any)[market.LeaseID{7}.String()] = map[string]any{"cap": 1000, "live": true}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var row map[string]any
-		if err := json.Unmarshal(val[1:], &row); err != nil {
-			t.Fatal(err)
-		}
-		row["Account"].(map[string]any)["leases"].(map[string]any)[market.LeaseID{7}.String()] = map[string]any{"cap": 1000, "live": true}
-		b, err := json.Marshal(row)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := w.cstore.Commit(t.Context(), store.Change{Puts: []store.Put{{Bucket: store.BucketOwnChannels, Key: key, Value: append(val[:1], b...)}}}); err != nil {
-			t.Fatal(err)
-		}
 		before := w.chain.Balance(w.payout)
 		w.startCustomer(t)
 		time.Sleep(time.Second)
 		v := w.await(t, id, over)
 		w.exact(t, v, "completed", before)
 	})
+}
+
+// rewrite changes all rows of a bucket, to what they were before a commit that a killed node did not come to.
+func rewrite(t *testing.T, s *store.Store, bucket string, f func(row map[string]any)) {
+	t.Helper()
+	var change store.Change
+	err := s.Scan(bucket, nil, func(k, v []byte) error {
+		var row map[string]any
+		d := json.NewDecoder(bytes.NewReader(v[1:]))
+		d.UseNumber()
+		if err := d.Decode(&row); err != nil {
+			return err
+		}
+		f(row)
+		b, err := json.Marshal(row)
+		change.Puts = append(change.Puts, store.Put{Bucket: bucket, Key: bytes.Clone(k), Value: append([]byte{v[0]}, b...)})
+		return err
+	})
+	if err == nil {
+		err = s.Commit(t.Context(), change)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

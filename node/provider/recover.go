@@ -62,7 +62,47 @@ func (p *Provider) recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load channels: %w", err)
 	}
-	return p.loadLeases(ctx)
+	if err := p.loadLeases(ctx); err != nil {
+		return err
+	}
+	return p.dropDebts(ctx)
+}
+
+// dropDebts forgets what leases do not owe any more: the node ended after the payment was stored and before the row was.
+func (p *Provider) dropDebts(ctx context.Context) error {
+	var paid []*leaseRun
+	p.mu.Lock()
+	for id := range p.debts {
+		if l := p.leases[id]; l != nil && l.actor.Lease().Debt == 0 {
+			paid = append(paid, l)
+		}
+	}
+	p.mu.Unlock()
+	for _, l := range paid {
+		if err := p.remember(ctx, l, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds reports whether a lease still has a device or a live share of its channel.
+func (p *Provider) holds(l *leaseRun) bool {
+	p.mu.Lock()
+	ch := p.channels[l.channel]
+	for _, r := range p.rows {
+		if r.State == devLeased && r.Lease == l.id {
+			p.mu.Unlock()
+			return true
+		}
+	}
+	p.mu.Unlock()
+	if ch == nil {
+		return false
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.row.Account.Leases[l.id].Live
 }
 
 // loadDevices makes a row for each device of the rig; one whose lease is over is freed by the lease's own replay.
@@ -104,7 +144,7 @@ func (p *Provider) loadLeases(context.Context) error {
 		p.leases[l.id] = l
 		p.mu.Unlock()
 		p.learn(l)
-		if !r.Lease.Terminal() || r.Lease.Debt > 0 { // an old debt may be paid at any time
+		if !r.Lease.Terminal() || r.Lease.Debt > 0 || p.holds(l) { // an old debt may be paid at any time
 			p.wg.Go(func() { p.start <- l })
 		}
 		return nil

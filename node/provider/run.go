@@ -198,12 +198,31 @@ func (l *leaseRun) serve(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { _ = l.actor.Serve(ctx) }) // ends with ctx only
+	wg.Go(func() { l.catchUp(ctx) })
 	l.p.net.KeepConnected(l.customer, nil)
 	l.loop(ctx)
 	l.p.net.Forget(l.customer)
-	for !l.over() && sleep(ctx, time.Second) == nil { // what is left unpaid may still be paid
+	for (!l.over() || l.p.holds(l)) && sleep(ctx, time.Second) == nil { // what is left unpaid may still be paid
 	}
 	cancel()
+}
+
+// catchUp tells the machine what a stored voucher covers: this node may have ended between storing it and saying so, and its customer may not
+// be there to repeat it.
+func (l *leaseRun) catchUp(ctx context.Context) {
+	ch, err := l.p.channelByID(l.channel)
+	if err != nil {
+		return // a new lease, which nobody has paid yet
+	}
+	ch.mu.Lock()
+	covered := ch.row.Account.Covered(l.id)
+	ch.mu.Unlock()
+	if covered <= l.actor.Lease().Paid {
+		return
+	}
+	if err := l.paid(ctx, covered, 0); err != nil && ctx.Err() == nil {
+		l.p.log.Warn("Stored voucher was not counted", "lease", l.id, "error", err)
+	}
 }
 
 // loop makes the job what the state wants, and feeds back what is seen.
