@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
 )
 
 // Bounds of an actor: inbox, waiting effects (each kind and content once), how long Send waits, retries, and the failure from which on they are told as a warning.
@@ -27,6 +28,7 @@ const (
 	retryMost   = 30 * time.Second
 	stuckFrom   = 10
 	timerAtMost = time.Hour
+	diskAgain   = time.Second
 )
 
 // Store makes a lease durable together with the effects that its new state asks for; nil once they are on disk.
@@ -66,7 +68,7 @@ func (c Config) Validate() error {
 // Actor owns one lease. Use New, then Serve; Send and Lease are safe for any goroutine.
 type Actor struct {
 	cfg   Config
-	store Store
+	disk  Store
 	act   Act
 	log   *slog.Logger
 	inbox chan mail
@@ -83,15 +85,15 @@ type mail struct {
 }
 
 // New returns an actor that does nothing yet. Errors: Config.Validate's, or a part is missing.
-func New(cfg Config, store Store, act Act, log *slog.Logger) (*Actor, error) {
+func New(cfg Config, disk Store, act Act, log *slog.Logger) (*Actor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("lease actor: %w", err)
 	}
-	if store == nil || act == nil || log == nil {
+	if disk == nil || act == nil || log == nil {
 		return nil, errors.New("lease actor: store, act and log are required")
 	}
 	a := &Actor{
-		cfg: cfg, store: store, act: act, log: log.With("lease", cfg.Lease.ID, "side", cfg.Lease.Side.String()),
+		cfg: cfg, disk: disk, act: act, log: log.With("lease", cfg.Lease.ID, "side", cfg.Lease.Side.String()),
 		inbox: make(chan mail, inboxSize), done: make(chan struct{}), work: queue{wake: make(chan struct{}, 1)},
 	}
 	a.now.Store(&cfg.Lease)
@@ -227,8 +229,7 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 		return nil
 	}
 	if len(effects) > 0 || l.Durable() != was.Durable() {
-		// A shutdown must not tear a commit off its answer.
-		if err := a.store.Commit(context.WithoutCancel(ctx), l, effects); err != nil {
+		if err := a.commit(ctx, l, effects); err != nil {
 			err = fmt.Errorf("commit lease %s: %w", l.ID, err)
 			m.reply(err)
 			return err
@@ -244,6 +245,23 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 	}
 	m.reply(nil)
 	return nil
+}
+
+// commit makes the step durable. A full disk is waited for: an actor that ended would leave its job to run without a meter, and an event that
+// was dropped could be the end of it. Nothing is done meanwhile, since nothing may be done before it is stored.
+func (a *Actor) commit(ctx context.Context, l market.Lease, effects []market.Effect) error {
+	for told := false; ; told = true {
+		err := a.disk.Commit(context.WithoutCancel(ctx), l, effects) // a shutdown must not tear a commit off its answer
+		if !errors.Is(err, store.ErrDiskFull) {
+			return err
+		}
+		if !told {
+			a.log.Error("Lease waits for room on the disk", "code", "disk-full", "error", err)
+		}
+		if sleep(ctx, diskAgain) != nil {
+			return err
+		}
+	}
 }
 
 func (m mail) reply(err error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
 )
 
 // memory is a Store and an Act that note what happened in which order.
@@ -298,4 +299,29 @@ func TestClock_GoesForward(t *testing.T) {
 	if d := time.Since(t1); d < -time.Second || d > time.Minute {
 		t.Fatalf("node clock is %s off", d)
 	}
+}
+
+// TestActor_DiskFull_WaitsAndGoesOn: a lease whose step finds no room on the disk does nothing until there is some, and loses nothing then.
+func TestActor_DiskFull_WaitsAndGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		a, stop := start(t, testLease(t, market.ProviderSide, market.Accepted{}), m)
+		synctest.Wait()
+		room := func(err error) { m.mu.Lock(); m.fail = err; m.mu.Unlock() }
+		room(store.ErrDiskFull)
+		answered := make(chan error, 1)
+		var wg sync.WaitGroup
+		wg.Go(func() { answered <- a.Do(t.Context(), market.JobReady{BootMS: 5}) })
+		time.Sleep(10 * time.Second)
+		if a.Lease().State != market.Preparing || len(answered) > 0 {
+			t.Errorf("without room the lease is %s", a.Lease().State)
+		}
+		room(nil)
+		if err := <-answered; err != nil || a.Lease().State != market.Running {
+			t.Errorf("with room the lease is %s: %v", a.Lease().State, err)
+		}
+		if err := stop(); !errors.Is(err, context.Canceled) {
+			t.Errorf("the actor ended with %v", err)
+		}
+	})
 }
