@@ -289,35 +289,11 @@ func MergeTerms(terms []Term) []Term {
 
 func plainRange(t Term) bool { return t.Field != FieldClass && len(t.In) == 0 && !t.Not }
 
-// nearest names the field within two edits of a misspelt one, or "".
+// nearest names the field that a misspelt one probably means, or "".
 func nearest(name string) string {
-	best, at := "", 3
-	if len(name) > 32 {
-		return ""
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
 	}
-	for _, f := range fields {
-		if d := editDistance(name, f.Name); d < at && d < len(f.Name) {
-			best, at = f.Name, d
-		}
-	}
-	return best
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return Nearest(name, names, 2)
 }

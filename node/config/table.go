@@ -8,6 +8,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/gpuai/gpuai/market"
 )
 
 // Key is one row of the table of settings.
@@ -184,33 +186,11 @@ func DidYouMean(name string) string {
 	return ""
 }
 
-// nearest returns the known key with the smallest edit distance, "" if none is near.
+// nearest returns the known key that a misspelt one probably means, "" if none is near.
 func nearest(name string) string {
-	best, dist := "", 1+len(name)/2
+	var names []string
 	for _, k := range Keys() {
-		if d := distance(name, k.Name); d < dist {
-			best, dist = k.Name, d
-		}
+		names = append(names, k.Name)
 	}
-	return best
-}
-
-// distance is Levenshtein's, over bytes: keys are ASCII.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diag, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diag+cost)
-		}
-	}
-	return row[len(b)]
+	return market.Nearest(name, names, len(name)/2)
 }

@@ -95,32 +95,14 @@ func (d *decoder) object(n *node, at string, fields []field) {
 
 func unknownKey(name string, fields []field) *Fault {
 	f := &Fault{Code: "spec-unknown-key", Got: cut(name, 40), Want: "a known key"}
-	best := 3
-	for _, k := range fields {
-		if d := distance(cut(name, 40), k.name); d < best {
-			best, f.Fix = d, "did you mean "+k.name+"?"
-		}
+	names := make([]string, len(fields))
+	for i, k := range fields {
+		names[i] = k.name
+	}
+	if near := market.Nearest(name, names, 2); near != "" {
+		f.Fix = "did you mean " + near + "?"
 	}
 	return f
-}
-
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func kindWord(n *node) string {
