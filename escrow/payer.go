@@ -74,18 +74,28 @@ func (a Account) TakeRelease(r SignedRelease, releaseKey [32]byte, clock time.Ti
 // TopUp returns how much to add so that the live Leases have an hour of price within their caps, once 20 % is left; else 0. hourly is the
 // price of one hour of all live Leases together.
 func (a Account) TopUp(hourly market.Amount) market.Amount {
-	var rest market.Amount
+	rest, left := a.ahead()
+	want := min(hourly, rest)
+	if want <= left || left > want/5 {
+		return 0
+	}
+	return want - left
+}
+
+// Carries reports whether the deposit carries all that the live Leases may still cost.
+func (a Account) Carries() bool {
+	rest, left := a.ahead()
+	return rest <= left
+}
+
+// ahead is what the live Leases may still cost, and what is left of the deposit.
+func (a Account) ahead() (rest, left market.Amount) {
 	for _, s := range a.Leases {
 		if s.Live {
 			rest += s.Cap - min(s.used(), s.Cap)
 		}
 	}
-	want := min(hourly, rest)
-	left := a.Seen - min(a.PaidSum(), a.Seen)
-	if want <= left || left > want/5 {
-		return 0
-	}
-	return want - left
+	return rest, a.Seen - min(a.PaidSum(), a.Seen)
 }
 
 // FirstDeposit is what an open carries: the Lease's cap, or an hour of price if that is less.

@@ -154,6 +154,10 @@ func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to mark
 		return bad("asks more than the top rate")
 	case len(q.Devices) != o.Devices:
 		return bad("names another number of devices")
+	case q.Payout == market.Address{} || q.Payout == o.Payer:
+		return bad("pays out to nobody, or to the payer itself: no channel can be opened for that")
+	case q.ClaimFee > 0 && (q.FeePayer == market.Address{} || q.FeePayer == o.Payer):
+		return bad("names no account for the claim fee")
 	case q.Mint != o.Mint:
 		return bad("wants another mint")
 	case q.Expires.Before(now) || q.Expires.After(now.Add(time.Minute)):

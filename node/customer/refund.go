@@ -261,32 +261,51 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 	}
 }
 
-// topUp adds to a channel whose live leases have 20 % of an hour left.
+// topUp adds to a channel whose live leases have 20 % of an hour left. The lease asks once for each deposit, by its own share and before its
+// voucher may be stored, so this waits until the channel needs it, and tries again what fails after it was taken.
 func (c *Customer) topUp(ctx context.Context, id market.ChannelID) error {
 	c.mu.Lock()
 	ch := c.channels[id]
-	var hourly market.Amount
-	for _, r := range c.runs {
-		r.mu.Lock()
-		if r.row.Channel == id && r.row.Lease != nil && r.row.Lease.State.Live() {
-			h, err := r.row.Lease.Terms.Rate.For(r.row.Lease.Terms.Devices, time.Hour)
-			if err == nil {
-				hourly += h
-			}
-		}
-		r.mu.Unlock()
-	}
 	c.mu.Unlock()
 	if ch == nil {
 		return errors.New("no such channel")
 	}
-	ch.mu.Lock()
-	add, seen := ch.row.Account.TopUp(hourly), ch.row.Account.Seen
-	ch.mu.Unlock()
-	if add == 0 {
-		return nil
+	for {
+		hourly := c.hourly(id)
+		ch.mu.Lock()
+		a := ch.row.Account
+		ch.mu.Unlock()
+		if add := a.TopUp(hourly); add > 0 {
+			in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(a.Seen), Amount: add}
+			if err := c.ledger.Submit(ctx, in); err != nil {
+				return err
+			}
+			if res, ok, err := c.ledger.Result(ctx, in.Key()); err == nil && ok && res.State == escrow.Failed {
+				return fmt.Errorf("top up channel: %s (code %d)", res.Err, res.Code)
+			}
+		} else if a.Live() == 0 || a.Carries() || a.Phase >= escrow.PhaseClosing {
+			return nil
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
 	}
-	return c.ledger.Submit(ctx, escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(seen), Amount: add})
+}
+
+// hourly is the price of an hour of the channel's live leases.
+func (c *Customer) hourly(id market.ChannelID) (sum market.Amount) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.runs {
+		r.mu.Lock()
+		if m := r.row.Lease; r.row.Channel == id && m != nil && (m.State.Live() || m.State == market.Silent) {
+			if h, err := m.Terms.Rate.For(m.Terms.Devices, time.Hour); err == nil {
+				sum += h
+			}
+		}
+		r.mu.Unlock()
+	}
+	return sum
 }
 
 // chainLoop keeps channels at what the chain says, tells leases of closings and funds, finishes what is due, and takes rents back.

@@ -273,7 +273,7 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 		return fmt.Errorf("open own lease: %w", err)
 	}
 	id := market.LeaseID(env.ID)
-	m, err := market.NewLease(id, market.CustomerSide, r.c.terms(req, off, p))
+	m, err := market.NewLease(id, market.CustomerSide, r.c.terms(req, off, p, ch.aheadOf()))
 	if err != nil {
 		return err
 	}
@@ -302,12 +302,25 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 	return nil
 }
 
-func (c *Customer) terms(req *Request, off *offered, p market.Proposal) market.Terms {
+// aheadOf is what leases that are over have signed on the channel beyond what they owe. Until the channel is released its provider could take
+// it, so it counts against the away allowance of the next ones.
+func (ch *channel) aheadOf() (sum market.Amount) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	for _, s := range ch.row.Account.Leases {
+		if !s.Live && s.Paid > s.Owed {
+			sum += s.Paid - s.Owed
+		}
+	}
+	return sum
+}
+
+func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead market.Amount) market.Terms {
 	q := off.quote
 	return market.Terms{
 		Rate: q.Rate, Devices: len(q.Devices), Tick: q.Tick, Hold: q.Hold, Prepay: q.Prepay > 0, PrepMax: q.PrepMax,
 		StartTimeout: req.StartTimeout, MaxDuration: req.MaxDuration, StopGrace: req.StopGrace, Cap: p.Cap, Budget: req.MaxTotal,
-		AcceptUntil: p.AcceptUntil, Away: req.Away, AwayMax: c.cfg.AwayMax, SilentEnd: c.cfg.SilentEnd,
+		AcceptUntil: p.AcceptUntil, Away: req.Away, AwayMax: c.cfg.AwayMax - min(ahead, c.cfg.AwayMax), SilentEnd: c.cfg.SilentEnd,
 		AwayAfter: c.cfg.AwayAfter, PriorMS: c.paidTo(off.provider),
 	}
 }

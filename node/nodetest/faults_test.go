@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +23,8 @@ type switches struct {
 	cut       atomic.Bool // nothing does; see cutOff
 	// noChannels: the ledger shows the customer no channel, as before a confirmation
 	noChannels atomic.Bool
+	// failTopUps is how many top-ups are taken and then fail, as with a wallet that was emptied meanwhile
+	failTopUps atomic.Int32
 	// refuse is how many leases are refused in the provider's place, at once and as busy
 	refuse atomic.Int32
 	// lie makes the provider's documents another's: a receipt is changed and signed anew with the provider's key, a release replaced
@@ -187,6 +190,21 @@ func (n custNet) Vouchers(ctx context.Context, to market.NodeID) (streams.Vouche
 type ledger struct {
 	escrow.Ledger
 	sw *switches
+}
+
+func (l ledger) Submit(ctx context.Context, in escrow.Intent) error {
+	if in.Op == escrow.OpTopUp && l.sw.failTopUps.Load() > 0 {
+		return nil
+	}
+	return l.Ledger.Submit(ctx, in)
+}
+
+func (l ledger) Result(ctx context.Context, key string) (escrow.Result, bool, error) {
+	r, ok, err := l.Ledger.Result(ctx, key)
+	if !ok && strings.Contains(key, escrow.OpTopUp.String()) && l.sw.failTopUps.Add(-1) >= 0 {
+		return escrow.Result{State: escrow.Failed, Err: "insufficient lamports"}, true, nil
+	}
+	return r, ok, err
 }
 
 func (l ledger) Channels(ctx context.Context, ids []market.ChannelID, t escrow.Trust) ([]escrow.ChannelState, error) {

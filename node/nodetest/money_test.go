@@ -7,6 +7,7 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/provider"
 )
 
 // TestSim_InflatedEnd_TakesNoMoreThanIsSigned: a provider that claims ten times its work with the last receipt, in its outcome and in its
@@ -143,5 +144,39 @@ func TestSim_LedgerForgetsAChannel_ItIsLookedForAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.back(t, "the money does not come back", 1)
+	})
+}
+
+// TestSim_TopUps_CarryALongJob: a job that costs several deposits ends by itself, also when the chain does not take a top-up at first.
+func TestSim_TopUps_CarryALongJob(t *testing.T) {
+	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
+		before := w.chain.Balance(w.payout)
+		w.sw.failTopUps.Store(2)
+		r := long()
+		r.MaxDuration = 3 * time.Hour
+		id := w.place(t, r)
+		time.Sleep(2*time.Hour + time.Minute)
+		w.exact(t, w.await(t, id, over), "completed", before)
+	})
+}
+
+// TestSim_AwayAllowance_OncePerChannel: what an ended job has signed ahead on a kept channel is not allowed a second time to the next one.
+func TestSim_AwayAllowance_OncePerChannel(t *testing.T) {
+	simulate(t, setup{work: 4 * time.Minute, change: func(_ *provider.Config, c *customer.Config) { c.AwayMax = 100 * second }}, func(t *testing.T, w *world) {
+		w.chain.Fund(w.feePayer, 1_000_000_000) // or the second lease is refused: the claims of the first one have used the fee up
+		r := long()
+		r.KeepChannel = true
+		id := w.place(t, r)
+		time.Sleep(5 * time.Minute)
+		first := w.await(t, id, over)
+		ahead := first.Signed - first.Lease.Claim
+		if first.Code != "completed" || ahead == 0 {
+			t.Fatalf("%s %s: %d signed, %d owed", first.Code, first.Detail, first.Signed, first.Lease.Claim)
+		}
+		r.Key = "second"
+		second := w.await(t, w.place(t, r), running)
+		if got := second.Lease.Terms.AwayMax; second.Channel != first.Channel || got != w.cc.AwayMax-ahead {
+			t.Errorf("%d may be signed ahead beside the %d that are, of %d", got, ahead, w.cc.AwayMax)
+		}
 	})
 }
