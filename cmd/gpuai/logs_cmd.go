@@ -43,11 +43,7 @@ func newLogsCmd(a *App) *cobra.Command {
 			case o.tail < -1 || o.tail > maxTail:
 				return usage(fmt.Sprintf("--tail %d is no number of lines up to %d", o.tail, maxTail), "gpuai logs --help")
 			}
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			id, err := a.ref(cmd.Context(), c, args[0])
+			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -40,11 +40,7 @@ func newShowCmd(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "One order: rate, paid, at risk, next step", Args: exact(1, "an order, a lease, a name, or - for the last"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			id, err := a.ref(cmd.Context(), c, args[0])
+			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -113,11 +109,7 @@ func newStopCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "stop ID", Short: "End a job", Args: exact(1, "an order, a lease, a name, or - for the last"), Example: "  gpuai stop -",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			id, err := a.ref(cmd.Context(), c, args[0])
+			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -164,11 +156,7 @@ func newReceiptCmd(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "receipt ID", Short: "What ran and what was paid, with the signed documents", Args: exact(1, "an order, a lease, a name, or - for the last"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			id, err := a.ref(cmd.Context(), c, args[0])
+			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -215,11 +203,7 @@ func newOutputsCmd(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "outputs ID DIR", Short: "Bring the outputs of a detached run into a folder", Args: exact(2, "an order and a folder"), Example: "  gpuai outputs - ./out",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			id, err := a.ref(cmd.Context(), c, args[0])
+			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,14 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
+// orderOf is the node's client and the order that a person names.
+func (a *App) orderOf(ctx context.Context, word string) (c *api.Client, id string, err error) {
+	if c, err = a.client(); err == nil {
+		id, err = a.ref(ctx, c, word)
+	}
+	return c, id, err
+}
+
 // ref turns what a person calls an order into what the node knows: a name is the live order of that name, else the newest. Ids, their
 // beginnings and "-" stay. Errors: bad-usage, if several live orders have the name.
 func (a *App) ref(ctx context.Context, c *api.Client, word string) (string, error) {
