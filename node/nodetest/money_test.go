@@ -180,3 +180,20 @@ func TestSim_AwayAllowance_OncePerChannel(t *testing.T) {
 		}
 	})
 }
+
+// TestSim_Claims_OncePerSum: while a claim is not final yet, the next voucher is not claimed beside it: each claim costs its fee.
+func TestSim_Claims_OncePerSum(t *testing.T) {
+	simulate(t, setup{work: 10 * time.Minute}, func(t *testing.T, w *world) {
+		w.chain.Fund(w.feePayer, 1_000_000_000)
+		r := long()
+		r.Away = 0
+		id := w.place(t, r)
+		w.await(t, id, running)
+		before := w.chain.Balance(w.feePayer)
+		time.Sleep(9 * time.Minute)
+		// 540 s of 0.001 SOL make five claims of 0.1 SOL, of two signatures each.
+		if spent := before - w.chain.Balance(w.feePayer); uint64(spent) > 5*2*escrow.FeePerSignature {
+			t.Errorf("%d lamports of fees for 0.54 SOL", spent)
+		}
+	})
+}

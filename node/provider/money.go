@@ -181,7 +181,12 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 	if account.Settled >= account.Newest.Amount {
 		ch.row.OldestUnclaimed = time.Time{}
 	}
-	dec := escrow.Decide(&ch.row.Account, escrow.Settle{
+	if res, ok, err := p.ledger.Result(ctx, ch.askedKey); err == nil && (!ok || res.State == escrow.Failed) {
+		ch.asked = 0 // it brings nothing
+	}
+	books := ch.row.Account
+	books.Settled = max(books.Settled, ch.asked) // the final view shows it half a minute later, and each claim costs its fee
+	dec := escrow.Decide(&books, escrow.Settle{
 		Now: head.Clock, Cost: settleFee, Hourly: ch.row.Hourly, Tick: ch.row.TickPrice, MaxUnclaimed: escrow.DefaultMaxUnclaimed,
 		PayeeReceives: payeeReceives, OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
 	})
@@ -289,7 +294,13 @@ func (p *Provider) settleBy(ctx context.Context, ch *channel, d escrow.Decision)
 	default:
 		return
 	}
-	if err := p.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
-		p.log.Warn("Settlement was not submitted", "channel", ch.id, "why", d.Why, "error", err)
+	if err := p.ledger.Submit(ctx, in); err != nil {
+		if ctx.Err() == nil {
+			p.log.Warn("Settlement was not submitted", "channel", ch.id, "why", d.Why, "error", err)
+		}
+		return
 	}
+	ch.mu.Lock()
+	ch.asked, ch.askedKey = d.Voucher.Amount, in.Key()
+	ch.mu.Unlock()
 }

@@ -38,6 +38,9 @@ type channel struct {
 	id  market.ChannelID
 	old bool // of before this start
 	row channelRow
+	// asked is what the newest settlement under way brings, askedKey its intent; none: 0
+	asked    market.Amount
+	askedKey string
 }
 
 // debt is what one lease left unpaid; its node key and its payer answer for it.
