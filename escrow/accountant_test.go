@@ -56,6 +56,7 @@ func TestAccept_Checks(t *testing.T) {
 		{"another address", "channel-unknown: address does not match the terms", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Salt++ }},
 		{"cluster", "channel-unfit: cluster_tag", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.ClusterTag++ }},
 		{"closing", "channel-unfit: status", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Status = escrow.StatusClosing }},
+		{"settled before", "channel-unfit: settled: by leases that are not known here", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Settled = 1 }},
 		{"payer", "channel-unfit: payer", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.Payer[0]++ }},
 		{"payee", "channel-unfit: payee", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.Payout[0]++ }},
 		{"mint", "channel-unfit: mint", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.Mint[0]++ }},

@@ -45,6 +45,8 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 		return unfit("cluster_tag")
 	case cs.Status != StatusOpen:
 		return unfit("status")
+	case cs.Settled > 0 && len(a.Leases) == 0: // our books were lost: its next vouchers could be below what is settled, and pay nothing
+		return unfit("settled: by leases that are not known here")
 	case cs.Payer != r.Payer:
 		return unfit("payer")
 	case cs.Payee != r.Payout:
