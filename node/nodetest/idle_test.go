@@ -27,6 +27,7 @@ func (w *world) back(t *testing.T, what string, channels int) {
 
 // TestSim_LedgerGoneAtTheEnd_RefundComesLater: a ledger that does not answer while a channel is to be finished delays the refund, no more.
 func TestSim_LedgerGoneAtTheEnd_RefundComesLater(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: 2 * time.Minute}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		id := w.place(t, long())
@@ -46,6 +47,7 @@ func TestSim_LedgerGoneAtTheEnd_RefundComesLater(t *testing.T) {
 
 // TestSim_KeptChannel_IdleIsClosed: a kept channel waits for its next job, and not for ever.
 func TestSim_KeptChannel_IdleIsClosed(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		w.stopCust()
 		w.cc.KeepIdle = 30 * time.Minute
@@ -69,6 +71,7 @@ func TestSim_KeptChannel_IdleIsClosed(t *testing.T) {
 // TestSim_LeftForAnother_IsClosed: a channel that its next job had to leave, because the provider did not take it any more, is closed although
 // it was to be kept for that job; nothing waits for a restart.
 func TestSim_LeftForAnother_IsClosed(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		w.stopProv()
 		w.pc.OldChannels = w.clock.Now().Add(time.Hour)
@@ -96,6 +99,7 @@ func TestSim_LeftForAnother_IsClosed(t *testing.T) {
 // TestSim_Refused_OneDepositForAll: a provider that refuses after the funding is asked again on the same channel: nothing is deposited, and
 // no claim fee is paid, a second time.
 func TestSim_Refused_OneDepositForAll(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		w.sw.refuse.Store(2)
@@ -108,6 +112,7 @@ func TestSim_Refused_OneDepositForAll(t *testing.T) {
 // TestSim_LeaseNeverKept_ChannelIsReturned: a node that ended between entering a lease in its channel and keeping the lease itself never sent
 // it; the channel is not held for it.
 func TestSim_LeaseNeverKept_ChannelIsReturned(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		id := w.place(t, long())
 		w.await(t, id, running)

@@ -60,6 +60,7 @@ func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 // TestSim_PlacedAgainAtTheStart_SameOrder: who repeats its request while the node starts gets the order that the store holds, and that order
 // keeps its lease.
 func TestSim_PlacedAgainAtTheStart_SameOrder(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: 2 * time.Minute}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		id := w.place(t, long())
@@ -81,6 +82,8 @@ func TestSim_PlacedAgainAtTheStart_SameOrder(t *testing.T) {
 // TestSim_LedgerStandsStill_WorkStops: a ledger that answers and does not follow hides a close as well as one that is silent: the job pauses
 // before the close delay could be over, and goes on when the view is fresh again.
 func TestSim_LedgerStandsStill_WorkStops(t *testing.T) {
+	t.Parallel()
+	manyMinutes(t)
 	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
 		id := w.place(t, long())
 		v := w.await(t, id, running)
@@ -102,6 +105,7 @@ func TestSim_LedgerStandsStill_WorkStops(t *testing.T) {
 // TestSim_ClosedWhileAway_JobEnds: a provider that comes back to a channel which was closed and sealed meanwhile works no more for vouchers
 // that nobody redeems, however far ahead they pay.
 func TestSim_ClosedWhileAway_JobEnds(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
 		v := w.await(t, w.place(t, long()), running)
 		time.Sleep(4 * time.Minute) // 15 minutes are signed ahead
@@ -125,6 +129,7 @@ func TestSim_ClosedWhileAway_JobEnds(t *testing.T) {
 // TestSim_LedgerForgetsAChannel_ItIsLookedForAgain: an endpoint that says a channel is absent, although nobody saw it paid out, is not believed
 // for ever: the money in it would be.
 func TestSim_LedgerForgetsAChannel_ItIsLookedForAgain(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		r := long()
 		r.KeepChannel = true
@@ -149,6 +154,8 @@ func TestSim_LedgerForgetsAChannel_ItIsLookedForAgain(t *testing.T) {
 
 // TestSim_TopUps_CarryALongJob: a job that costs several deposits ends by itself, also when the chain does not take a top-up at first.
 func TestSim_TopUps_CarryALongJob(t *testing.T) {
+	t.Parallel()
+	manyMinutes(t)
 	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		w.sw.failTopUps.Store(2)
@@ -162,6 +169,7 @@ func TestSim_TopUps_CarryALongJob(t *testing.T) {
 
 // TestSim_AwayAllowance_OncePerChannel: what an ended job has signed ahead on a kept channel is not allowed a second time to the next one.
 func TestSim_AwayAllowance_OncePerChannel(t *testing.T) {
+	t.Parallel()
 	simulate(t, setup{work: 4 * time.Minute, change: func(_ *provider.Config, c *customer.Config) { c.AwayMax = 100 * second }}, func(t *testing.T, w *world) {
 		w.chain.Fund(w.feePayer, 1_000_000_000) // or the second lease is refused: the claims of the first one have used the fee up
 		r := long()

@@ -7,12 +7,13 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/provider"
 )
 
 // worstUnpaid polls the provider's lease until it is over and returns the most that was ever unpaid.
 func (w *world) worstUnpaid(t *testing.T, v customer.View) (worst market.Amount) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		m := w.sold(t, v)
 		worst = max(worst, m.Owed()-min(m.Paid, m.Owed()))
 		if m.State >= market.Closing {
@@ -24,11 +25,14 @@ func (w *world) worstUnpaid(t *testing.T, v customer.View) (worst market.Amount)
 	}
 }
 
+// shortHold ends what is not paid after three ticks.
+func shortHold(p *provider.Config, _ *customer.Config) { p.Hold = 30 * time.Second }
+
 // TestPay_Stops_FrozenEndedRemembered: a customer who has paid before and then does not is frozen before one tick is unpaid and ended after the
 // hold; its next order is refused until a late payment covers the debt, over a restart of the provider too.
 func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 	t.Parallel()
-	simulate(t, setup{work: 30 * time.Second}, func(t *testing.T, w *world) {
+	simulate(t, setup{work: 30 * time.Second, change: shortHold}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		keep := request("known")
 		keep.KeepChannel = true
@@ -78,7 +82,7 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 // TestPay_StrangerNever_GetsNothing: a stranger pays its first tick ahead or the job does not run at all; the deposit comes back whole.
 func TestPay_StrangerNever_GetsNothing(t *testing.T) {
 	t.Parallel()
-	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
+	simulate(t, setup{work: time.Hour, change: shortHold}, func(t *testing.T, w *world) {
 		w.sw.noPay.Store(true)
 		id := w.place(t, request("never"))
 		v := w.await(t, id, in(market.Paused))

@@ -40,7 +40,7 @@ const patience = 5 * time.Minute
 // until waits for what other goroutines make true.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(what)
 		}
@@ -264,7 +264,7 @@ func (w *world) place(t *testing.T, r customer.Request) market.OrderID {
 // await waits until an order is as ok says.
 func (w *world) await(t *testing.T, id market.OrderID, ok func(customer.View) bool) customer.View {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		v, err := w.cust.Order(id.String())
 		if err == nil && ok(v) { // a customer that has just started again may not have read it yet
 			return v
