@@ -220,8 +220,8 @@ func (s *step) cReceipt(ev Event) error {
 	}
 	s.Bad = 0
 	s.follow(r.State, "", "", e.BootMS, false)
-	if r.State >= Paused && r.State <= Closing || s.State == Silent {
-		s.emit(AskStatus{}) // for the cause
+	if r.Seq > s.ReceiptSeq && r.State >= Paused && r.State <= Closing || s.State == Silent {
+		s.emit(AskStatus{}) // for the cause; the answer repeats the Receipt, which asks no more
 	}
 	s.ReceiptSeq, s.Claim, s.ClaimMS, s.ClaimPausedMS, s.ClaimUnobservedMS = r.Seq, r.Amount, r.BillableMS, r.PausedMS, r.UnobservedMS
 	s.ClaimState, s.ClaimAt = r.State, clean(r.Wall)

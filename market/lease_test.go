@@ -534,3 +534,16 @@ func TestLease_Durable_IgnoresProofsOnly(t *testing.T) {
 		t.Fatal("a pause needs no commit")
 	}
 }
+
+// TestLease_PausedReceiptAgain_AsksOnce: the provider's Status repeats its last Receipt, which must not ask for the Status again.
+func TestLease_PausedReceiptAgain_AsksOnce(t *testing.T) {
+	t.Parallel()
+	c := bought(t, testTerms())
+	r := c.receipt(1, 9500, Paused)
+	c.do(r)
+	must[AskStatus](c)
+	c.do(r)
+	if _, again := emitted[AskStatus](c); again {
+		t.Error("it asks for what is known")
+	}
+}
