@@ -132,13 +132,23 @@ func ParseAddress(s string) (a Address, err error) {
 
 const alphabet58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
+// digits58 are taken at once: 58^10 fits 64 bits, and a division of many bytes is what costs.
+const (
+	digits58 = 10
+	power58  = 430_804_206_899_405_824 // 58^10
+)
+
 // Base58 encodes b in Bitcoin's alphabet; leading zero bytes become '1'.
 func Base58(b []byte) string {
-	n, m, base := new(big.Int).SetBytes(b), new(big.Int), big.NewInt(58)
-	var out []byte
+	n, m, power := new(big.Int).SetBytes(b), new(big.Int), big.NewInt(power58)
+	out := make([]byte, 0, 2*len(b))
 	for n.Sign() > 0 {
-		n.DivMod(n, base, m)
-		out = append(out, alphabet58[m.Int64()])
+		n.DivMod(n, power, m)
+		v := m.Uint64()
+		for i := 0; i < digits58 && (v > 0 || n.Sign() > 0); i++ {
+			out = append(out, alphabet58[v%58])
+			v /= 58
+		}
 	}
 	for i := 0; i < len(b) && b[i] == 0; i++ {
 		out = append(out, '1')
