@@ -27,7 +27,7 @@ import (
 const (
 	voucherJobs = 64
 	voucherRate = market.Rate(1_000_000_000_000)
-	voucherTick = time.Second
+	voucherTick = 10 * time.Second
 	steadyRate  = 500 // vouchers per second of the paced load
 )
 
@@ -55,7 +55,7 @@ func benchVouchers(ctx context.Context, o options, r *report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rig.close()) }()
-	if err := sleep(ctx, 2*voucherTick); err != nil { // until more is owed than was prepaid
+	if err := sleep(ctx, voucherTick+time.Second); err != nil { // until more is owed than was prepaid
 		return err
 	}
 	full, err := rig.load(ctx, o.load, 0)
