@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
@@ -83,7 +84,7 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 }
 
 // planFees are two signatures at the end, one at the start, and the claim fee that providers ask for unless their account is new.
-const planFees = 3*5_000 + 50_000
+const planFees = 3*market.Amount(escrow.FeePerSignature) + 50_000
 
 // Plan implements api.Backend.
 func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {

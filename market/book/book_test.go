@@ -3,7 +3,6 @@ package book
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -257,7 +256,7 @@ func TestMatch_OrderSizes_AgainstTheWholeRig(t *testing.T) {
 	b := filled(t, o, huge)
 	want := func(cpu, ram uint64) Query {
 		return Query{Providers: []market.NodeID{node(1)}, Terms: []market.Term{
-			{Field: market.FieldRigCPU, Lo: cpu, Hi: math.MaxUint64}, {Field: market.FieldRigRAM, Lo: ram, Hi: math.MaxUint64},
+			{Field: market.FieldRigCPU, Lo: cpu}, {Field: market.FieldRigRAM, Lo: ram},
 		}}
 	}
 	if res := b.Match(want(1000, 2048), t0); len(res.Candidates) != 1 {

@@ -86,6 +86,9 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	if cfg.ChainEvery <= 0 {
 		cfg.ChainEvery = time.Second
 	}
+	if cfg.KeepIdle == 0 {
+		cfg.KeepIdle = keepIdle
+	}
 	return &Customer{
 		cfg: cfg, db: db, ledger: ledger, net: net, clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{},

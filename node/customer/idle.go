@@ -64,11 +64,7 @@ func (r *orderRun) needs(id market.ChannelID) bool {
 	if n := len(o.Steps); n > 0 {
 		last = o.Steps[n-1].At
 	}
-	wait := r.c.cfg.KeepIdle
-	if wait == 0 {
-		wait = keepIdle
-	}
-	return r.c.now().Sub(last) < wait
+	return r.c.now().Sub(last) < r.c.cfg.KeepIdle
 }
 
 // endForgotten ends shares of leases that no order has: this node ended between entering the lease in its channel and keeping the lease

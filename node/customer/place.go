@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -54,7 +53,6 @@ func query(r *Request, limit int) book.Query {
 		{Field: market.FieldRigCPU, Lo: uint64(r.CPUMilli)}, {Field: market.FieldRigRAM, Lo: r.RAM >> 20}, {Field: market.FieldDisk, Lo: r.Disk >> 20},
 	} {
 		if size.Lo > 0 {
-			size.Hi = math.MaxUint64
 			terms = append(terms, size)
 		}
 	}

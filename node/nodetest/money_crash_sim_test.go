@@ -9,16 +9,22 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 )
 
+// doneAndKept is an order that has run for a minute, is over, and left its channel open.
+func (w *world) doneAndKept(t *testing.T) customer.View {
+	t.Helper()
+	r := long()
+	r.KeepChannel = true
+	id := w.place(t, r)
+	time.Sleep(2 * time.Minute)
+	return w.await(t, id, over)
+}
+
 // TestSim_KilledBeforeDevicesAreFree_TheyAre: a lease whose end was stored, and the release of its devices and of its share not, gives both
 // back at the next start.
 func TestSim_KilledBeforeDevicesAreFree_TheyAre(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
-		r := long()
-		r.KeepChannel = true
-		id := w.place(t, r)
-		time.Sleep(2 * time.Minute)
-		v := w.await(t, id, over)
+		v := w.doneAndKept(t)
 		w.freeAgain(t, 1)
 		w.stopProv()
 		rewrite(t, w.pstore, store.BucketDevices, func(row map[string]any) { row["State"], row["Lease"] = 2, v.Lease.ID })
@@ -56,11 +62,7 @@ func TestSim_KilledAfterVoucher_ItCounts(t *testing.T) {
 func TestSim_KilledBeforeADebtIsForgotten_ItIs(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
-		kept := long()
-		kept.KeepChannel = true
-		id := w.place(t, kept)
-		time.Sleep(2 * time.Minute)
-		v := w.await(t, id, over)
+		v := w.doneAndKept(t)
 		w.stopProv()
 		lease := v.Lease.ID
 		row := map[string]any{"Sum": 5, "Lease": lease, "Customer": w.ch.ID(), "Payer": w.payer, "Until": w.clock.Now().Add(time.Hour)}

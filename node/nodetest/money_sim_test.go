@@ -131,11 +131,7 @@ func TestSim_ClosedWhileAway_JobEnds(t *testing.T) {
 func TestSim_LedgerForgetsAChannel_ItIsLookedForAgain(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
-		r := long()
-		r.KeepChannel = true
-		id := w.place(t, r)
-		time.Sleep(2 * time.Minute)
-		v := w.await(t, id, over)
+		v := w.doneAndKept(t)
 		w.stopCust()
 		w.sw.noChannels.Store(true)
 		w.startCustomer(t)

@@ -113,43 +113,31 @@ func (w *world) freeAgain(t *testing.T, n uint64) {
 // frozen, and pays exactly what it owes.
 func TestAway_CutOff_JobLivesAndIsPaid(t *testing.T) {
 	t.Parallel()
+	away(t, func(_ *testing.T, w *world) { w.sw.cutOff(true) }, func(_ *testing.T, w *world) { w.sw.cutOff(false) })
+}
+
+// TestAway_Killed_JobLivesAndIsPaid is the same with the customer's node gone, and none of it lost.
+func TestAway_Killed_JobLivesAndIsPaid(t *testing.T) {
+	t.Parallel()
+	away(t, func(_ *testing.T, w *world) { w.stopCust() }, func(t *testing.T, w *world) { w.startCustomer(t) })
+}
+
+// away lets a customer go for nine ticks of its job and come back.
+func away(t *testing.T, leave, back func(*testing.T, *world)) {
+	t.Helper()
 	simulate(t, setup{work: 5 * time.Minute}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		r := request("away")
 		r.Away = 2 * time.Minute
 		id := w.place(t, r)
 		v := w.await(t, id, func(v customer.View) bool { return running(v) && v.Lease.Paid > v.Lease.Claim+100*second })
-		w.sw.cutOff(true)
+		leave(t, w)
 		paused := w.sold(t, v).Meter.PausedMS // the first tick of a stranger may have come late
 		time.Sleep(90 * time.Second)          // the outage itself: 9 ticks
 		if m := w.sold(t, v); m.State != market.Running || m.Meter.PausedMS != paused {
-			t.Errorf("after 9 ticks cut off the job is %s %s, paused %d ms before and %d after", m.State, m.Cause, paused, m.Meter.PausedMS)
+			t.Errorf("after 9 ticks away the job is %s %s, paused %d ms before and %d after", m.State, m.Cause, paused, m.Meter.PausedMS)
 		}
-		w.sw.cutOff(false)
-		v = w.await(t, id, over)
-		w.exact(t, v, "completed", before)
-		if v.Paid != 300*second {
-			t.Errorf("paid %d for 5 minutes", v.Paid)
-		}
-	})
-}
-
-// TestAway_Killed_JobLivesAndIsPaid is the same with the customer's node gone, and none of it lost.
-func TestAway_Killed_JobLivesAndIsPaid(t *testing.T) {
-	t.Parallel()
-	simulate(t, setup{work: 5 * time.Minute}, func(t *testing.T, w *world) {
-		before := w.chain.Balance(w.payout)
-		r := request("killed")
-		r.Away = 2 * time.Minute
-		id := w.place(t, r)
-		v := w.await(t, id, func(v customer.View) bool { return running(v) && v.Lease.Paid > v.Lease.Claim+100*second })
-		w.stopCust()
-		paused := w.sold(t, v).Meter.PausedMS
-		time.Sleep(90 * time.Second) // the outage itself
-		if m := w.sold(t, v); m.State != market.Running || m.Meter.PausedMS != paused {
-			t.Errorf("9 ticks after the customer's end the job is %s %s, paused %d ms before and %d after", m.State, m.Cause, paused, m.Meter.PausedMS)
-		}
-		w.startCustomer(t)
+		back(t, w)
 		v = w.await(t, id, over)
 		w.exact(t, v, "completed", before)
 		if v.Paid != 300*second {

@@ -11,7 +11,7 @@ import (
 )
 
 // settleFee is what a claim costs (two signatures).
-const settleFee = 10_000
+const settleFee = 2 * market.Amount(escrow.FeePerSignature)
 
 // owe keeps the channel's account at what this lease has metered; it is stored with the next payment or end, the lease row has it too.
 func (p *Provider) owe(_ context.Context, l *leaseRun, owed market.Amount) error {
