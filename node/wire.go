@@ -40,15 +40,6 @@ type parts struct {
 	genesis  string
 }
 
-// sink gives offers to the customer's book; nodes without that role drop them after the gossip has forwarded them.
-type sink struct{ p *parts }
-
-func (s sink) Offer(o market.Offer, raw []byte) {
-	if s.p.cust != nil {
-		s.p.cust.Offer(o, raw)
-	}
-}
-
 // wired joins requests and upkeep for the customer.
 type wired struct {
 	*streams.Service
@@ -78,7 +69,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (p *parts, e
 	if err != nil {
 		return p, err
 	}
-	p.offers = offers.New(p.host, sink{p}, log.With("part", "offers"))
+	p.offers = offers.New(p.host, nil, log.With("part", "offers"))
 	if len(cfg.Solana.RPC) == 0 {
 		return p, nil // a bootstrap node needs no ledger
 	}
@@ -121,6 +112,7 @@ func (p *parts) roles(ctx context.Context, clusterTag uint64) error {
 			Network: network, ClusterTag: clusterTag, Key: p.keys.node, ID: p.host.ID(), Payer: p.spending.Address(), Program: program.ID,
 			Seed: p.keys.seed, Spool: filepath.Join(p.cfg.Node.DataDir, "spool"), AwayMax: market.Amount(p.cfg.Customer.AwayMax), ChainEvery: p.chainEvery(),
 		}, p.db, p.spending, wired{svc, p.host}, p.clock, p.log.With("role", "customer"))
+		p.offers.Attach(p.cust) // gossip and sync run already; what they have brought comes now
 	}
 	return nil
 }

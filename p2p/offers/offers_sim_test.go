@@ -208,7 +208,7 @@ func TestGossipFlood(t *testing.T) {
 			if at, ok := n.heard(victim.ID()); !ok || at.Before(start) {
 				t.Errorf("node %d has not heard of the honest offer", n.key)
 			}
-			if got := n.s.Stats(); got.Offers != 2 || got.Dropped != 0 {
+			if got := n.s.Stats(); got.Offers != 2 {
 				t.Errorf("node %d: %+v, want two offers", n.key, got)
 			}
 			n.mu.Lock()

@@ -7,31 +7,25 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// queueSize bounds what waits for the Sink; the oldest is dropped, sync's next round does not bring it back, the next announcement does.
-const queueSize = 2048
-
-type item struct {
-	offer market.Offer
-	raw   []byte
-}
-
-// queue hands Offers to the one goroutine that calls the Sink.
+// queue names the signers whose newest Offer the Sink has not had yet, each at most once. What is delivered is looked up in the set then, so
+// nothing is lost however slow or late the Sink is: the queue is no larger than the set.
 type queue struct {
-	mu      sync.Mutex
-	items   []item
-	dropped uint64
-	wake    chan struct{}
+	mu    sync.Mutex
+	order []market.NodeID
+	in    map[market.NodeID]bool
+	wake  chan struct{}
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+func newQueue() *queue { return &queue{in: map[market.NodeID]bool{}, wake: make(chan struct{}, 1)} }
 
-func (q *queue) push(i item) {
+func (q *queue) push(ids ...market.NodeID) {
 	q.mu.Lock()
-	if len(q.items) >= queueSize {
-		q.items = q.items[1:]
-		q.dropped++
+	for _, id := range ids {
+		if !q.in[id] {
+			q.in[id] = true
+			q.order = append(q.order, id)
+		}
 	}
-	q.items = append(q.items, i)
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -39,19 +33,20 @@ func (q *queue) push(i item) {
 	}
 }
 
-func (q *queue) drain() []item {
+func (q *queue) drain() []market.NodeID {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	out := q.items
-	q.items = nil
+	out := q.order
+	q.order = nil
+	clear(q.in)
 	return out
 }
 
-// serve feeds each item to fn until ctx ends.
-func (q *queue) serve(ctx context.Context, fn func(item)) error {
+// serve feeds each signer to fn until ctx ends.
+func (q *queue) serve(ctx context.Context, fn func(market.NodeID)) error {
 	for {
-		for _, i := range q.drain() {
-			fn(i)
+		for _, id := range q.drain() {
+			fn(id)
 		}
 		select {
 		case <-ctx.Done():

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 const (
@@ -29,7 +30,8 @@ const (
 	violationWindow = time.Hour
 )
 
-// Sink takes verified Offers, also withdrawals (no Groups), each newer than the last of its provider. Called from one goroutine.
+// Sink takes verified Offers, also withdrawals (no Groups). A Sink that is attached late is given all that is held first, so it may get an Offer
+// that it has; else each is newer than the last of its provider. Called from one goroutine.
 type Sink interface {
 	Offer(o market.Offer, raw []byte)
 }
@@ -37,7 +39,6 @@ type Sink interface {
 // Service gossips and syncs the Offers of one network.
 type Service struct {
 	host    *p2p.Host
-	sink    Sink
 	log     *slog.Logger
 	network string
 	now     func() time.Time
@@ -55,6 +56,7 @@ type Service struct {
 	ready     chan struct{}
 
 	mu    sync.Mutex
+	sink  Sink // nil: none is attached yet
 	topic *pubsub.Topic
 	blame map[peer.ID]*blame
 }
@@ -70,7 +72,7 @@ type blame struct {
 	count int
 }
 
-// New wires the service and does no I/O.
+// New wires the service and does no I/O. sink may be nil: see Attach.
 func New(h *p2p.Host, sink Sink, log *slog.Logger) *Service {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -163,9 +165,36 @@ func stopped(ctx context.Context, err error) error {
 	return fmt.Errorf("gossip offers: %w", err)
 }
 
-func (s *Service) deliver(i item) {
-	s.host.Learn(i.offer.Provider, i.offer.Reach)
-	s.sink.Offer(i.offer, i.raw)
+// deliver gives the Sink what is held of a signer now.
+func (s *Service) deliver(signer market.NodeID) {
+	raw, ok := s.set.of(signer)
+	if !ok {
+		return // expired meanwhile
+	}
+	e, err := wire.Parse(raw, s.network)
+	if err != nil {
+		return // it was read before it was kept; this cannot happen
+	}
+	o, err := wire.ReadOffer(e)
+	if err != nil {
+		return // the same
+	}
+	s.host.Learn(o.Provider, o.Reach)
+	s.mu.Lock()
+	sink := s.sink
+	s.mu.Unlock()
+	if sink != nil {
+		sink.Offer(o, raw)
+	}
+}
+
+// Attach sets the Sink, before or while Serve runs, and gives it all Offers that are held: gossip and sync bring no Offer twice, so what came
+// before would else be missing until its provider publishes again.
+func (s *Service) Attach(sink Sink) {
+	s.mu.Lock()
+	s.sink = sink
+	s.mu.Unlock()
+	s.queue.push(s.set.signers()...)
 }
 
 // Publish spreads an own Offer (wire.SealOffer), which must pass the validator of every node; ≥ 10 s apart, withdrawals at once. It waits
@@ -187,9 +216,8 @@ func (s *Service) Publish(ctx context.Context, raw []byte) error {
 
 // Stats are counts for health and tests.
 type Stats struct {
-	Offers      int    // held, withdrawn ones included
-	Subscribers int    // peers on the topic
-	Dropped     uint64 // lost because the Sink was too slow
+	Offers      int // held, withdrawn ones included
+	Subscribers int // peers on the topic
 }
 
 // Stats returns the current counts.
@@ -203,9 +231,6 @@ func (s *Service) Stats() Stats {
 	s.set.mu.RLock()
 	out.Offers = len(s.set.docs)
 	s.set.mu.RUnlock()
-	s.queue.mu.Lock()
-	out.Dropped = s.queue.dropped
-	s.queue.mu.Unlock()
 	return out
 }
 

@@ -3,6 +3,7 @@ package offers
 import (
 	"bytes"
 	"crypto/sha256"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -91,6 +92,20 @@ func (s *set) raw(id market.DocID) ([]byte, bool) {
 	defer s.mu.RUnlock()
 	signer, ok := s.ids[id]
 	return s.docs[signer].raw, ok
+}
+
+// of is the newest envelope of a signer.
+func (s *set) of(signer market.NodeID) ([]byte, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	d, ok := s.docs[signer]
+	return d.raw, ok
+}
+
+func (s *set) signers() []market.NodeID {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Keys(s.docs))
 }
 
 // list returns the ids of unexpired documents, sorted.

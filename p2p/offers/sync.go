@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -23,8 +24,10 @@ const (
 	syncFrame    = 64 << 10
 	syncSession  = 4 << 20 // bytes each way
 	syncTimeout  = 30 * time.Second
+	syncSoon     = 5 * time.Second // after the start
 	syncEvery    = 10 * time.Minute
 	startSyncs   = 3
+	syncsAtOnce  = 3 // a peer that never answers holds up no other
 	gapAfter     = time.Minute
 	idsPerFrame  = 4000
 	docsPerFrame = 60 << 10 // bytes
@@ -33,16 +36,24 @@ const (
 
 var errSync = errors.New("peer broke sync/1")
 
-// syncLoop syncs with the first 3 peers, again after a minute without any, with each peer that comes back, and every 10 minutes with a
-// random subscriber. Those who come back after a split of the network are the ones who hold what the other half published.
+// syncLoop syncs with the first 3 peers, again after a minute without any, with each peer that comes back, and with a random subscriber:
+// soon after the start, when few Offers are held and the first peers may have known no more, then twice as late each time, up to every 10
+// minutes. Those who come back after a split of the network are the ones who hold what the other half published.
 func (s *Service) syncLoop(ctx context.Context) error {
-	left, alone := startSyncs, s.now()
-	next := time.NewTimer(jitter(syncEvery))
+	var running sync.WaitGroup
+	defer running.Wait()
+	synced := make(chan error) // one per session
+	left, busy, alone, again := startSyncs, 0, s.now(), syncSoon
+	next := time.NewTimer(jitter(again))
 	defer next.Stop()
 	check := time.NewTicker(5 * time.Second)
 	defer check.Stop()
 	for {
 		var p peer.ID
+		joined := s.joined
+		if busy >= syncsAtOnce {
+			joined = nil // they wait in the channel
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -51,25 +62,38 @@ func (s *Service) syncLoop(ctx context.Context) error {
 			if s.host.Peers() > 0 {
 				alone = now
 			} else if now.Sub(alone) > gapAfter {
-				left = startSyncs
+				left, again = startSyncs, syncSoon
+				next.Reset(jitter(again))
 			}
 			s.set.expire(now)
 			continue
-		case a := <-s.joined:
+		case err := <-synced:
+			if busy--; err == nil {
+				left = max(left-1, 0)
+			}
+			continue
+		case a := <-joined:
 			if p = a.peer; left == 0 && !(a.back && s.perBack.allow(p, s.now())) {
 				continue
 			}
 		case <-next.C:
-			next.Reset(jitter(syncEvery))
-			if p = s.randomSubscriber(); p == "" {
+			again = min(2*again, syncEvery)
+			next.Reset(jitter(again))
+			if p = s.randomSubscriber(); p == "" || busy >= syncsAtOnce {
 				continue
 			}
 		}
-		if err := s.syncWith(ctx, p); err != nil {
-			s.log.Debug("sync offers", "peer", p, "err", err)
-			continue
-		}
-		left = max(left-1, 0)
+		busy++
+		running.Go(func() {
+			err := s.syncWith(ctx, p)
+			if err != nil {
+				s.log.Debug("sync offers", "peer", p, "err", err)
+			}
+			select {
+			case synced <- err:
+			case <-ctx.Done():
+			}
+		})
 	}
 }
 

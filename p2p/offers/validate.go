@@ -120,6 +120,6 @@ func (s *Service) take(raw []byte, now time.Time) error {
 	if !s.set.put(e.Signer, d, now) {
 		return errOld
 	}
-	s.queue.push(item{o, d.raw}) // 9
+	s.queue.push(e.Signer) // 9
 	return nil
 }
