@@ -151,7 +151,7 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 			rep, err := p.engine.Sellable(ctx)
 			return rep.Egress, err
 		},
-		Recheck: p.engine.DiskLow(), HandOver: gpu.NewHandOver(gpu.Config{Simulate: c.Simulate, PeerID: p.host.ID().String()}),
+		Recheck: p.engine.DiskLow(), Moved: p.host.Moved(), HandOver: gpu.NewHandOver(gpu.Config{Simulate: c.Simulate, PeerID: p.host.ID().String()}),
 	})
 	return nil
 }

@@ -52,6 +52,7 @@ type Host struct {
 	gate    *gater
 	keep    *upkeep
 	ready   chan struct{}
+	moved   chan struct{} // see Moved
 
 	mu   sync.Mutex
 	host host.Host // nil until Ready
@@ -69,7 +70,7 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{})}
+	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{}), moved: make(chan struct{}, 1)}
 	copy(h.id[:], cfg.Key[ed25519.SeedSize:])
 	if h.self, err = PeerOf(h.id); err != nil {
 		return nil, fmt.Errorf("create host: %w", err)
@@ -173,6 +174,10 @@ func (h *Host) watch(ctx context.Context, lp host.Host, events <-chan any) error
 				}
 			case event.EvtLocalAddressesUpdated:
 				h.keep.ownAddressChanged()
+				select {
+				case h.moved <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}
@@ -235,6 +240,10 @@ func (h *Host) announced(in []ma.Multiaddr) []ma.Multiaddr {
 	}
 	return announce(in, h.net.Local, h.cfg.Announce == "relay", virtual)
 }
+
+// Moved receives when Addrs may have changed: own interfaces, a mapped port, a relay that took or dropped a reservation. One reader; many
+// changes coalesce.
+func (h *Host) Moved() <-chan struct{} { return h.moved }
 
 // FullAddrs are Addrs with /p2p/<id>: what another node puts into its bootstrap list.
 func (h *Host) FullAddrs() []string {

@@ -95,7 +95,7 @@ func (w *world) startProvider(t *testing.T) {
 	}
 	prov := provider.New(w.pc, devices, provider.Deps{
 		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.setup.fit,
-		HandOver: w.setup.hand,
+		HandOver: w.setup.hand, Moved: w.ph.Moved(),
 	})
 	w.prov = prov
 	streams.New(w.ph.Libp2p(), w.ph.Network().Name, streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog).Register()

@@ -36,7 +36,10 @@ type proposal struct {
 }
 
 // Propose takes a Lease; nil acknowledges its receipt, the Decision follows by Status. The same bytes get the stored answer.
-func (p *Provider) Propose(_ context.Context, from market.NodeID, raw []byte) error {
+func (p *Provider) Propose(ctx context.Context, from market.NodeID, raw []byte) error {
+	if err := p.started(ctx, p.loaded); err != nil {
+		return err
+	}
 	body, env, err := wire.OpenProposal(raw, p.cfg.Network)
 	if err != nil {
 		return market.Refuse("malformed", market.KindInvalid, err.Error())

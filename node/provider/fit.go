@@ -19,10 +19,11 @@ type Fitness func(ctx context.Context) (egress bool, err error)
 
 // health is what the last check said. Nothing is sold before the first one.
 type health struct {
-	fit    bool
-	code   string
-	detail string
-	egress uint8 // widest class offered
+	checked bool // at least once since the start
+	fit     bool
+	code    string
+	detail  string
+	egress  uint8 // widest class offered
 }
 
 // fitLoop checks the engine; a rig that fails withdraws its Offer, its live leases are not touched.
@@ -43,14 +44,14 @@ func (p *Provider) fitLoop(ctx context.Context) {
 }
 
 func (p *Provider) checkFit(ctx context.Context) bool {
-	h := health{fit: true, egress: p.cfg.Egress}
+	h := health{checked: true, fit: true, egress: p.cfg.Egress}
 	if p.fitness != nil {
 		egress, err := p.fitness(ctx)
 		if ctx.Err() != nil {
 			return false
 		}
 		if err != nil {
-			h = health{code: market.CodeOf(err), detail: err.Error()}
+			h = health{checked: true, code: market.CodeOf(err), detail: err.Error()}
 			p.log.Warn("Nothing is sold", "code", h.code, "error", err)
 		} else if !egress && h.egress > market.EgressNone {
 			h.egress = market.EgressNone
@@ -61,6 +62,7 @@ func (p *Provider) checkFit(ctx context.Context) bool {
 	changed := p.health != h
 	p.health = h
 	p.mu.Unlock()
+	p.once.Do(func() { close(p.checked) })
 	if changed {
 		p.offerChanged()
 	}

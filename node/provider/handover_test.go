@@ -59,7 +59,7 @@ func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
 		}
 		hand := &stuckGPU{clear: time.Now().Add(30 * time.Minute)}
 		p := New(Config{Selling: true, Egress: market.EgressNone}, devices, Deps{Store: db, Clock: clock, Log: slog.New(slog.DiscardHandler), HandOver: hand, Reach: &crowd{}})
-		p.health = health{fit: true, egress: market.EgressNone}
+		p.health = health{checked: true, fit: true, egress: market.EgressNone}
 		id := p.deviceIDs[0]
 		bad := deviceRow{State: devQuarantined, Generation: 3}
 		if err := p.put(t.Context(), bucketDevices, id[:], row(bad)); err != nil {

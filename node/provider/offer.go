@@ -5,19 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p/wire"
-)
-
-// offerLife is how long an Offer lives unless renewed; it is renewed at half of it. Peers take twelve Offers of a signer a minute and drop
-// the rest, so a newer one waits for its turn, after a burst of offerBurst: the last state must never be the one that was dropped. Yet a device
-// that is free again is for sale only once its Offer has left: the pace is little below what peers take.
-const (
-	offerLife  = time.Hour
-	offerGap   = 6 * time.Second
-	offerBurst = 10
 )
 
 // devState is the persisted state of a device row.
@@ -114,61 +103,7 @@ func (p *Provider) publish(ctx context.Context) error {
 		return fmt.Errorf("open own offer: %w", err)
 	}
 	p.mu.Lock()
-	p.offerSeq, p.offerID = seq, env.ID
+	p.offerSeq, p.offerID, p.told = seq, env.ID, o.Reach
 	p.mu.Unlock()
 	return p.pub.Publish(ctx, raw)
-}
-
-// publishLoop republishes at half of the lifetime and on each change.
-func (p *Provider) publishLoop(ctx context.Context) error {
-	pace := rate.NewLimiter(rate.Every(offerGap), offerBurst)
-	for {
-		p.waitTurn(ctx, pace) // also without peers: our own gossip counts them too
-		if err := p.publish(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("Offer was not published", "error", err)
-		}
-		wait := offerLife / 2
-		if p.peersSeen() == 0 {
-			wait = 2 * time.Second // nobody heard it: say it again soon
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-p.changed:
-			t.Stop()
-		case <-t.C:
-		}
-	}
-}
-
-// waitTurn waits until another Offer may leave; a withdrawal leaves at once.
-func (p *Provider) waitTurn(ctx context.Context, pace *rate.Limiter) {
-	turn := pace.Reserve()
-	for turn.Delay() > 0 {
-		p.mu.Lock()
-		sells := p.sells()
-		p.mu.Unlock()
-		if !sells {
-			return
-		}
-		t := time.NewTimer(turn.Delay())
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return
-		case <-p.changed: // it is in the Offer that waits, unless it is the withdrawal
-		case <-t.C:
-		}
-		t.Stop()
-	}
-}
-
-// offerChanged asks for a new Offer; many changes coalesce.
-func (p *Provider) offerChanged() {
-	select {
-	case p.changed <- struct{}{}:
-	default:
-	}
 }

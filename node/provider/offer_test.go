@@ -77,7 +77,7 @@ func manyChanges(t *testing.T, alone bool) {
 			Network: "localnet", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)), Payout: market.Address{1}, Policy: Policy{Rate: 1}, Selling: true, Version: "test",
 			Tick: time.Second, MinCloseDelay: time.Hour, CPUMilli: 1000, RAM: 1 << 30, Disk: 1 << 30, Egress: market.EgressNone,
 		}, []gpu.Device{gpu.CPUSlot("x")}, Deps{Store: db, Pub: c, Reach: c, Clock: clock, Log: slog.New(slog.DiscardHandler)})
-		p.health = health{fit: true, egress: market.EgressNone}
+		p.health = health{checked: true, fit: true, egress: market.EgressNone}
 		set := func(s devState) {
 			p.mu.Lock()
 			p.rows[p.deviceIDs[0]] = deviceRow{State: s}

@@ -78,6 +78,9 @@ func (p *Provider) liveChannels() int {
 
 // Payment stores a voucher and answers with the stored total; the acknowledgement leaves only after the commit.
 func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.Payment) (market.Amount, error) {
+	if err := p.started(ctx, p.loaded); err != nil {
+		return 0, err
+	}
 	l, err := p.ownLease(from, pay.Lease)
 	if err != nil {
 		return 0, err
@@ -113,6 +116,7 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 
 // Session keeps the push of a customer's live stream and repeats what it may have missed.
 func (p *Provider) Session(from market.NodeID, push func(streams.VoucherPush) error) func() {
+	_ = p.started(context.Background(), p.loaded) // bounded; without its leases a session has nothing to repeat, and is asked for it
 	s := &pusher{push: push}
 	p.mu.Lock()
 	p.pushes[from] = s
@@ -150,6 +154,9 @@ func (p *Provider) pushTo(to market.NodeID, m streams.VoucherPush) {
 
 // ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live, chain-unreachable.
 func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
+	if err := p.started(ctx, p.loaded); err != nil {
+		return [114]byte{}, err
+	}
 	ch, err := p.channelByID(id)
 	if err != nil {
 		ch, err = p.adoptUnused(ctx, from, id)

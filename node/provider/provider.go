@@ -73,6 +73,8 @@ type Deps struct {
 	Fit    Fitness // nil: the engine is taken as it is, for tests
 	// Recheck asks for Fit before its time: something of the engine changed. nil: never.
 	Recheck <-chan struct{}
+	// Moved tells that Reach's addresses have changed. nil: never.
+	Moved <-chan struct{}
 	// HandOver: nil: GPUs are free as soon as their job is gone, for tests.
 	HandOver HandOver
 }
@@ -91,6 +93,7 @@ type Provider struct {
 	keys    escrow.Keys
 	fitness Fitness
 	recheck <-chan struct{}
+	moved   <-chan struct{}
 
 	handOver  HandOver
 	devices   []gpu.Device
@@ -102,6 +105,7 @@ type Provider struct {
 	health   health
 	offerSeq uint64
 	offerID  market.DocID
+	told     []string // addresses in the last Offer
 	rows     map[market.DeviceID]deviceRow
 	quotes   map[market.DocID]*quoted
 	deciding map[market.LeaseID]bool
@@ -115,6 +119,9 @@ type Provider struct {
 	feeBal   market.Amount
 	serving  context.Context // Serve's; nil before and after: nothing new is decided
 
+	loaded  chan struct{} // closed once the store is read: until then no lease is known
+	checked chan struct{} // closed once the engine was checked: until then it is not known what may be sold
+	once    sync.Once
 	changed chan struct{}
 	settle  chan struct{}
 	start   chan *leaseRun
@@ -127,12 +134,12 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		cfg.ChainEvery = time.Second
 	}
 	p := &Provider{
-		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck,
+		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck, moved: d.Moved,
 		handOver: d.HandOver,
 		keys:     escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
-		debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
+		debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, loaded: make(chan struct{}), checked: make(chan struct{}), changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
 	}
 	for _, d := range devices {
 		p.deviceIDs = append(p.deviceIDs, market.DeviceIDOf(d.UUID))
@@ -150,6 +157,7 @@ func (p *Provider) Serve(ctx context.Context) error {
 	if err := p.recover(ctx); err != nil {
 		return err
 	}
+	close(p.loaded)
 	p.learnIdle(ctx)
 	p.mu.Lock()
 	p.serving = ctx
@@ -161,6 +169,7 @@ func (p *Provider) Serve(ctx context.Context) error {
 		p.mu.Unlock()
 	}()
 	p.wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
+	p.wg.Go(func() { p.moveLoop(ctx) })
 	p.wg.Go(func() { p.fitLoop(ctx) })
 	p.wg.Go(func() { p.chainLoop(ctx) })
 	p.wg.Go(func() { p.orphanLoop(ctx) })
@@ -173,6 +182,28 @@ func (p *Provider) Serve(ctx context.Context) error {
 			p.wg.Go(func() { l.serve(ctx) })
 		}
 	}
+}
+
+// startWait is how long a request waits for a start that is under way: a customer asks anew on another connection after 1.5 s.
+const startWait = time.Second
+
+// started waits until step is closed, for startWait. A peer that asks in a rig's first moments must not hear a "no" that holds only then: of a
+// lease that is not read yet, of an engine that is not checked yet. Refusal: busy.
+func (p *Provider) started(ctx context.Context, step <-chan struct{}) error {
+	select {
+	case <-step:
+		return nil
+	default:
+	}
+	t := time.NewTimer(startWait)
+	defer t.Stop()
+	select {
+	case <-step:
+		return nil
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	return refuseUntil("busy", market.KindUnavailable, "this rig is starting", startWait)
 }
 
 // SetSelling withdraws or lists the rig; live leases are not touched.

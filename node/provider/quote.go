@@ -29,7 +29,12 @@ type quoted struct {
 
 // Quote answers an Order with a signed Quote; it reserves nothing. Refusals: malformed, signer-not-peer, policy, clock-skew,
 // debt-unpaid, does-not-fit (names the term), busy, draining, unhealthy.
-func (p *Provider) Quote(_ context.Context, from market.NodeID, raw []byte) ([]byte, error) {
+func (p *Provider) Quote(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
+	for _, step := range []<-chan struct{}{p.loaded, p.checked} {
+		if err := p.started(ctx, step); err != nil {
+			return nil, err
+		}
+	}
 	order, env, err := wire.OpenOrder(raw, p.cfg.Network)
 	if err != nil {
 		return nil, market.Refuse("malformed", market.KindInvalid, err.Error())

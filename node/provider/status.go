@@ -51,7 +51,10 @@ func (l *leaseRun) resend() {
 }
 
 // Status answers a customer about its lease. Refusal: unknown-lease.
-func (p *Provider) Status(_ context.Context, from market.NodeID, id market.LeaseID) (market.Status, error) {
+func (p *Provider) Status(ctx context.Context, from market.NodeID, id market.LeaseID) (market.Status, error) {
+	if err := p.started(ctx, p.loaded); err != nil {
+		return market.Status{}, err
+	}
 	l, err := p.ownLease(from, id)
 	if err == nil {
 		return l.status(), nil
@@ -85,6 +88,9 @@ func (p *Provider) Stop(ctx context.Context, from market.NodeID, raw []byte) err
 	if env.Signer != from {
 		return market.Refuse("signer-not-peer", market.KindDenied, "")
 	}
+	if err := p.started(ctx, p.loaded); err != nil {
+		return err
+	}
 	l, err := p.ownLease(from, s.Lease)
 	if err != nil {
 		return err
@@ -115,6 +121,9 @@ func (p *Provider) Outcome(ctx context.Context, from market.NodeID, raw []byte) 
 	}
 	if env.Signer != from {
 		return nil, market.Refuse("signer-not-peer", market.KindDenied, "")
+	}
+	if err := p.started(ctx, p.loaded); err != nil {
+		return nil, err
 	}
 	l, err := p.ownLease(from, o.Lease)
 	if err != nil {

@@ -19,7 +19,10 @@ import (
 type serveFunc func(ctx context.Context, c *streams.FrameConn) error
 
 // Open admits a tunnel of the lease's own customer. Refusals: unknown-lease, malformed, paused, policy.
-func (p *Provider) Open(_ context.Context, from market.NodeID, o streams.TunnelOpen) (func(context.Context, *streams.FrameConn) error, error) {
+func (p *Provider) Open(ctx context.Context, from market.NodeID, o streams.TunnelOpen) (func(context.Context, *streams.FrameConn) error, error) {
+	if err := p.started(ctx, p.loaded); err != nil {
+		return nil, err
+	}
 	l, err := p.ownLease(from, o.Lease)
 	if err != nil {
 		return nil, err

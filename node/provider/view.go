@@ -13,7 +13,7 @@ import (
 // View is the role as people see it.
 type View struct {
 	Selling          bool
-	Why              string // the engine may not sell
+	Why              string // why nothing is sold, "" if it is or the owner paused it
 	Policy           Policy
 	Payout, FeePayer market.Address
 	Devices          []DeviceView
@@ -45,7 +45,7 @@ func (p *Provider) View() View {
 	leases := p.Leases()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := View{Selling: p.sells(), Why: p.health.detail, Policy: p.policy, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
+	v := View{Selling: p.sells(), Why: p.why(), Policy: p.policy, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
 	for i, d := range p.devices {
 		row := p.rows[p.deviceIDs[i]]
 		dv := DeviceView{ID: p.deviceIDs[i], Class: d.Class, State: deviceWords[row.State], Rate: p.rateOf(market.DeviceGroup{Class: d.Class})}
@@ -62,6 +62,14 @@ func (p *Provider) View() View {
 		}
 	}
 	return v
+}
+
+// why says what keeps the rig from selling, "" if only its owner does. Caller holds mu.
+func (p *Provider) why() string {
+	if p.selling && !p.health.checked {
+		return "starting: the engine is being checked"
+	}
+	return p.health.detail
 }
 
 // Unsettled is what signed vouchers hold that the chain has not paid out.
