@@ -102,6 +102,7 @@ type Lease struct {
 	OutputsRoot                           [32]byte
 	PeerState                             LeaseState // customer: as last heard
 	HeardAt                               time.Time  // customer
+	SaidAt                                time.Time  // customer: the same, but for its own restarts
 	AwakeMS                               uint64     // customer: boot clock at the last event
 	OwnGap                                bool       // customer: this node itself was away since HeardAt
 	OfflineFor                            time.Duration
@@ -227,7 +228,7 @@ func (l Lease) Durable() Lease {
 	if l.Meter.Running {
 		l.Meter = meter.Meter{Running: true}
 	}
-	l.HeardAt, l.AwakeMS, l.OfflineFor, l.AskedAt, l.AskWait, l.GapMS, l.GapHour = time.Time{}, 0, 0, time.Time{}, 0, 0, time.Time{}
+	l.HeardAt, l.SaidAt, l.AwakeMS, l.OfflineFor, l.AskedAt, l.AskWait, l.GapMS, l.GapHour = time.Time{}, time.Time{}, 0, 0, time.Time{}, 0, 0, time.Time{}
 	return l
 }
 

@@ -119,29 +119,55 @@ func (s *step) cStatus(ev Event) error {
 	s.heard(e.BootMS)
 	if st.State >= Releasing {
 		s.Exit = st.ExitCode
+		s.overruled(st.Cause, st.Detail)
 	}
 	if s.State.Live() && st.Phase != "" {
 		s.Phase = st.Phase
 	}
-	s.follow(st.State, st.Cause, st.Detail, e.BootMS, e.WrongDevices)
+	if e.Ran {
+		s.ran()
+	}
+	if e.WrongDevices && st.State >= Running && s.Code == "" {
+		s.ran()
+		s.cEnd("not-as-quoted", EvidenceSigned, 0, "devices differ from the quote")
+	}
+	s.follow(st.State, st.Cause, st.Detail, e.BootMS)
 	if s.State == Closing && st.State >= Closing && s.Code == "" && st.Cause != "" {
 		s.ends(st.Cause, ProviderSide, EvidenceSigned, st.Detail)
 	}
 	return nil
 }
 
+// ran notes that the job was ready: the provider says that it runs, or its signed documents say that it did while nobody here listened.
+func (s *step) ran() {
+	if !s.Ready.IsZero() || s.Accepted.IsZero() {
+		return
+	}
+	s.Ready, s.Phase = s.now, ""
+	if !s.Ended.IsZero() {
+		s.Ready = s.Ended
+	}
+}
+
+// overruled: an own request that the job's end was faster than is not why it ended.
+func (s *step) overruled(cause, detail string) {
+	switch s.Code {
+	case "stopped", "max-duration", "start-timeout":
+		if cause != "" && cause != s.Code {
+			s.Code = ""
+			s.ends(cause, ProviderSide, EvidenceSigned, detail)
+		}
+	}
+}
+
 // follow takes the provider's state over. Closing and terminal states stay.
-func (s *step) follow(st LeaseState, cause, detail string, boot uint64, wrong bool) {
+func (s *step) follow(st LeaseState, cause, detail string, boot uint64) {
 	if !s.State.Live() && s.State != Silent {
 		return
 	}
 	s.PeerState = st
-	if st >= Running && st <= Stopping && s.Ready.IsZero() {
-		s.Ready, s.Phase = s.now, ""
-		if wrong {
-			s.cEnd("not-as-quoted", EvidenceSigned, 0, "devices differ from the quote")
-			return
-		}
+	if st >= Running && st <= Stopping {
+		s.ran()
 	}
 	if s.State == Stopping && st < Closing { // an own Stop stands, whatever is heard meanwhile
 		s.metered(st, boot)
@@ -219,7 +245,10 @@ func (s *step) cReceipt(ev Event) error {
 		return nil
 	}
 	s.Bad = 0
-	s.follow(r.State, "", "", e.BootMS, false)
+	if r.BillableMS > 0 {
+		s.ran()
+	}
+	s.follow(r.State, "", "", e.BootMS)
 	if r.Seq > s.ReceiptSeq && r.State >= Paused && r.State <= Closing || s.State == Silent {
 		s.emit(AskStatus{}) // for the cause; the answer repeats the Receipt, which asks no more
 	}
@@ -263,17 +292,12 @@ func (s *step) cEnd(code string, ev Evidence, grace time.Duration, detail string
 	s.emit(SendStop{Code: code, Grace: s.Grace})
 }
 
-// cClosing: live, Silent → Closing.
+// cClosing: live, Silent → Closing. Whether there are outputs is what the provider's signed Outcome says, not what was heard of the job.
 func (s *step) cClosing() {
 	s.Meter = s.Meter.Close()
 	s.to(Closing)
 	s.Ended, s.AskedAt, s.AskWait = s.now, s.now, time.Second
-	if s.Ready.IsZero() {
-		s.OutputsDone = true
-	} else {
-		s.emit(FetchOutputs{})
-	}
-	s.emit(AskStatus{})
+	s.emit(FetchOutputs{}, AskStatus{})
 	if s.Final {
 		s.emit(SendOutcome{})
 	}

@@ -102,10 +102,12 @@ type (
 		Accepted     bool
 		Code, Detail string
 	}
-	// StatusSeen: the provider's Status. WrongDevices: those at Ready are not those of the Quote.
+	// StatusSeen: the provider's Status. WrongDevices: those at Ready are not those of the Quote. Ran: its signed Outcome says that the job was
+	// ready, whether or not this side heard it then.
 	StatusSeen struct {
 		Status       Status
 		WrongDevices bool
+		Ran          bool
 		BootMS       uint64
 	}
 	// ReceiptSeen: a Receipt with a good signature.

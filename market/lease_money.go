@@ -181,7 +181,7 @@ func (s *step) topUp() {
 func (s *step) heard(boot uint64) {
 	s.OfflineFor = 0
 	away := s.now.Sub(s.HeardAt)
-	s.HeardAt = s.now
+	s.HeardAt, s.SaidAt = s.now, s.now
 	if s.OwnGap && s.State == Preparing {
 		s.pend(uint64(max(0, away).Milliseconds())) // Ready may have been missed
 	}

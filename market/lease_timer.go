@@ -49,7 +49,10 @@ func (l Lease) cNext(now time.Time) time.Time {
 	case Proposed:
 		return earliest(t, l.Terms.AcceptUntil.Add(lapseAfter))
 	case Preparing:
-		return earliest(t, l.Accepted.Add(l.Terms.StartTimeout), l.silentAt())
+		if at := l.startBy(); at.After(now) || l.late() {
+			t = earliest(t, at)
+		}
+		return earliest(t, l.silentAt())
 	case Running, Paused:
 		return earliest(t, l.Ready.Add(l.Terms.MaxDuration), l.silentAt())
 	case Silent:
@@ -59,6 +62,12 @@ func (l Lease) cNext(now time.Time) time.Time {
 	}
 	return t
 }
+
+// startBy is when the job must be ready.
+func (l Lease) startBy() time.Time { return l.Accepted.Add(l.Terms.StartTimeout) }
+
+// late: the provider itself said after startBy that it still prepares. A node that slept or was away until then does not know.
+func (l Lease) late() bool { return !l.SaidAt.Before(l.startBy()) }
 
 // wakeEvery is how often a live lease of the customer wants a Timer at least: a late one shows that this node slept.
 func (l Lease) wakeEvery() time.Duration { return max(l.Terms.Tick/2, time.Second) }
@@ -117,7 +126,7 @@ func (s *step) cTimer(Event) error {
 			s.lapse(EvidenceDeadline)
 		}
 	case Preparing:
-		if !s.now.Before(s.Accepted.Add(s.Terms.StartTimeout)) {
+		if !s.now.Before(s.startBy()) && s.late() {
 			s.cEnd("start-timeout", EvidenceDeadline, -1, "")
 			break
 		}
@@ -159,6 +168,9 @@ func (s *step) ask() {
 			s.emit(SendStop{Code: s.Code, Grace: s.Grace})
 		}
 	case Closing:
+		if !s.OutputsDone {
+			s.emit(FetchOutputs{})
+		}
 		if s.Final && !s.OutcomeDone {
 			s.emit(SendOutcome{})
 		}

@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -172,6 +173,35 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 	return r.update(ctx, func(o *orderRow) { o.InputsSent = true })
 }
 
+// archiveReader reads an archive from a tunnel; what the provider says instead of the rest of it is the error.
+type archiveReader struct {
+	c    *streams.FrameConn
+	rest []byte
+	end  bool
+}
+
+func (r *archiveReader) Read(b []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if r.end {
+			return 0, io.EOF
+		}
+		ch, data, err := r.c.Read()
+		switch {
+		case errors.Is(err, io.EOF):
+			return 0, io.ErrUnexpectedEOF // the end is an empty frame
+		case err != nil:
+			return 0, err
+		case ch == streams.ChanControl:
+			ctl, err := tunnel.DecodeControl(data)
+			return 0, cmp.Or(err, ctl.Err(), errors.New("the archive ends early"))
+		}
+		r.rest, r.end = data, len(data) == 0
+	}
+	n := copy(b, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
 func readControl(c *streams.FrameConn) (tunnel.Control, error) {
 	ch, b, err := c.Read()
 	if err != nil {
@@ -186,7 +216,7 @@ func readControl(c *streams.FrameConn) (tunnel.Control, error) {
 // fetchOutputs brings the outputs home and checks them against the root that the provider signed.
 func (r *orderRun) fetchOutputs(ctx context.Context) error {
 	o := r.snapshot()
-	if len(o.Request.Spec.Outputs) == 0 || o.Lease.Ready.IsZero() {
+	if len(o.Request.Spec.Outputs) == 0 {
 		r.event(ctx, market.OutputsVerified{})
 		return nil
 	}
@@ -195,10 +225,14 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 		return err
 	}
 	if out.OutputsRoot == ([32]byte{}) {
-		r.event(ctx, market.OutputsVerified{Lost: true})
+		r.event(ctx, market.OutputsVerified{Lost: wasReady(out)})
 		return nil
 	}
 	man, err := r.download(ctx, o)
+	if market.CodeOf(err) == "output-lost" { // it signed a root that it does not have
+		r.event(ctx, market.OutputsVerified{Lost: true})
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -243,7 +277,7 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (spec.Manifest, err
 		return spec.Manifest{}, err
 	}
 	defer f.Close()
-	man, err := spec.Filter(c.Reader(streams.ChanOut), f, spec.Limits{Total: max(o.Request.Disk, 1<<30), Code: "output-too-big"}, nil)
+	man, err := spec.Filter(&archiveReader{c: c}, f, spec.Limits{Total: max(o.Request.Disk, 1<<30), Code: "output-too-big"}, nil)
 	if err != nil {
 		return man, fmt.Errorf("fetch outputs: %w", err)
 	}

@@ -178,19 +178,37 @@ func (r *orderRun) takeStatus(ctx context.Context, s market.Status) {
 			_ = r.update(ctx, func(o *orderRow) { o.Decision = s.Decision })
 		}
 	}
-	if s.Outcome != nil && o.Outcome == nil {
-		if out, env, err := wire.OpenOutcome(s.Outcome, r.c.cfg.Network); err == nil && env.Signer == o.Provider && out.Lease == o.Lease.ID {
-			_ = r.update(ctx, func(o *orderRow) { o.Outcome = s.Outcome })
-		}
-	}
+	ran := r.takeOutcome(ctx, o, s.Outcome)
 	wrong := false
 	if p, _, err := wire.OpenProposal(o.Raw, r.c.cfg.Network); err == nil {
-		if q, _, err := wire.OpenQuote(p.Quote, r.c.cfg.Network); err == nil && (s.State == market.Running || s.State == market.Paused) {
+		named := s.State == market.Running || s.State == market.Paused || s.State > market.Paused && len(s.Devices) > 0
+		if q, _, err := wire.OpenQuote(p.Quote, r.c.cfg.Network); err == nil && named {
 			wrong = !sameDevices(s.Devices, q.Devices)
 		}
 	}
-	r.event(ctx, market.StatusSeen{Status: s, WrongDevices: wrong, BootMS: r.c.clock.BootMS()})
+	r.event(ctx, market.StatusSeen{Status: s, WrongDevices: wrong, Ran: ran, BootMS: r.c.clock.BootMS()})
 	r.wake()
+}
+
+// takeOutcome keeps the provider's signed Outcome; one that names outputs replaces one that names none. ran: it says that the job was ready.
+func (r *orderRun) takeOutcome(ctx context.Context, o orderRow, raw []byte) (ran bool) {
+	if raw == nil {
+		return false
+	}
+	out, env, err := wire.OpenOutcome(raw, r.c.cfg.Network)
+	if err != nil || env.Signer != o.Provider || out.Lease != o.Lease.ID {
+		return false
+	}
+	old, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network)
+	if o.Outcome == nil || err == nil && old.OutputsRoot == ([32]byte{}) && out.OutputsRoot != ([32]byte{}) {
+		_ = r.update(ctx, func(o *orderRow) { o.Outcome = raw })
+	}
+	return wasReady(out)
+}
+
+// wasReady: the job ran, by the signed word of its provider. One that never did has nothing to bring home.
+func wasReady(o market.Outcome) bool {
+	return !o.Ready.IsZero() || o.BillableMS > 0 || o.OutputsRoot != [32]byte{}
 }
 
 func sameDevices(a, b []market.DeviceID) bool {
