@@ -55,7 +55,7 @@ func NetworkByName(name string) (Network, error) {
 		if name == "mainnet" && !mainnetEnabled {
 			return Network{}, &market.Error{
 				Code: "network-off", Op: "choose network", Kind: market.KindDenied,
-				Detail: "mainnet stays off until the payment program is audited", Hint: "use devnet or localnet",
+				Detail: "mainnet stays off until the payment program is audited", Hint: "gpuai config set node.network=localnet",
 			}
 		}
 		return n, nil

@@ -23,6 +23,9 @@ type App struct {
 	out, err io.Writer
 	env      []string
 
+	system systemNode
+	which  bool // it was said that the system's node is used
+
 	config, socket      string
 	sets                []string
 	json, yes, no, mute bool
@@ -49,7 +52,7 @@ func newRoot(a *App) *cobra.Command {
 		Use: "gpuai", Short: "Rent and sell GPUs, peer to peer", SilenceErrors: true, SilenceUsage: true,
 		Example: "  gpuai doctor\n  gpuai offers rtx-4090\n  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- nvidia-smi",
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(err.Error(), cmd.CommandPath()+" --help") })
+	root.SetFlagErrorFunc(flagFault)
 	f := root.PersistentFlags()
 	f.StringVar(&a.config, "config", "", "settings file")
 	f.StringVar(&a.socket, "socket", "", "the node's socket")
@@ -97,12 +100,6 @@ func (a *App) load() (config.Loaded, error) {
 		return config.Loaded{}, err
 	}
 	return config.Load(o)
-}
-
-// client reaches a node that runs already.
-func (a *App) client() (*api.Client, error) {
-	c, err := a.load()
-	return api.Dial(c.API.Socket), err
 }
 
 // confirm asks before something costs or ends; without a terminal only --yes goes on.

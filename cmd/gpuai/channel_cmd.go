@@ -12,6 +12,7 @@ import (
 
 func newChannelCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{Use: "channel", Short: "Deposits: what is locked with which provider", Example: "  gpuai channel list\n  gpuai channel close ADDRESS"}
+	defer alone(cmd, "list")
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "Own channels", Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
 			_, list, err := a.channels(cmd)

@@ -15,6 +15,7 @@ import (
 
 func newConfigCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Settings", Example: "  gpuai config show\n  gpuai config set customer.max_total=0.05"}
+	defer alone(cmd, "show")
 	cmd.AddCommand(
 		&cobra.Command{Use: "show", Short: "All settings and where each comes from", Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
 			l, err := a.load()
@@ -85,13 +86,13 @@ func (a *App) set(ctx context.Context, values map[string]string) error {
 		return err // it says more than the node does, which repeats no value
 	}
 	path, named := config.Path(o)
+	var running api.Settings
 	c, err := a.client()
-	if err != nil {
-		return err
+	if err == nil {
+		running, err = c.Config(ctx)
 	}
-	running, err := c.Config(ctx)
 	switch {
-	case market.CodeOf(err) == "node-unreachable":
+	case market.CodeOf(err) == "node-unreachable" || market.CodeOf(err) == "not-allowed": // not there, or not ours
 		if path, err = config.Set(o, values); err == nil {
 			a.say("written to %s", path)
 		}

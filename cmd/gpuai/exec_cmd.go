@@ -20,7 +20,7 @@ func newExecCmd(a *App) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
+			c, err := a.reached(cmd.Context())
 			if err != nil {
 				return attached{err}
 			}

@@ -10,6 +10,6 @@ import (
 )
 
 func main() {
-	a := &App{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ()}
+	a := &App{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ(), system: installed}
 	os.Exit(a.Main(context.Background(), os.Args[1:]))
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 )
 
@@ -24,6 +23,9 @@ func newNodeCmd(a *App) *cobra.Command {
 		Example: "  gpuai node start\n  gpuai node --roles provider,customer\n  gpuai node stop",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.load()
+			if err == nil {
+				err = a.mayRun(c)
+			}
 			if err != nil {
 				return err
 			}
@@ -60,67 +62,6 @@ func newNodeCmd(a *App) *cobra.Command {
 	return cmd
 }
 
-func newNodeStart(a *App) *cobra.Command {
-	return &cobra.Command{
-		Use: "start", Short: "Start a node in the background", Args: exact(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			if s, err := c.Status(cmd.Context()); market.CodeOf(err) != "node-unreachable" {
-				if err == nil {
-					a.say("a node runs already: %s on %s", s.PeerID, s.Network)
-				}
-				return err
-			}
-			if _, err := a.start(cmd.Context()); err != nil {
-				return err
-			}
-			s, err := c.Status(cmd.Context())
-			if err == nil {
-				a.say("node %s on %s runs in the background", s.PeerID, s.Network)
-			}
-			return err
-		},
-	}
-}
-
-func newNodeStop(a *App) *cobra.Command {
-	var end bool
-	cmd := &cobra.Command{
-		Use: "stop", Short: "Stop the node; jobs on this rig run on", Args: exact(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			if end {
-				if err := a.confirm("end all leases of this node?"); err != nil {
-					return err
-				}
-			}
-			if err := c.Shutdown(cmd.Context(), end); err != nil {
-				return err
-			}
-			for range 300 { // the answer comes before the end
-				if _, err := c.Status(cmd.Context()); market.CodeOf(err) == "node-unreachable" {
-					a.say("node stopped")
-					return nil
-				}
-				select {
-				case <-cmd.Context().Done():
-					return cmd.Context().Err()
-				case <-time.After(startPoll):
-				}
-			}
-			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "stop node", Detail: "it still answers after 30 s", Hint: "gpuai status"}
-		},
-	}
-	cmd.Flags().BoolVar(&end, "end-leases", false, "end the node's leases first")
-	return cmd
-}
-
 func newStatusCmd(a *App) *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
@@ -133,7 +74,7 @@ func newStatusCmd(a *App) *cobra.Command {
 			for {
 				s, err := c.Status(cmd.Context())
 				if err != nil {
-					return err
+					return a.hinted(err)
 				}
 				if err := a.print("status", s, func(t *Table) { statusTable(t, s) }); err != nil || !watch {
 					return err

@@ -16,7 +16,7 @@ func newPsCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ps", Short: "Orders", Args: exact(0, "no arguments"), Example: "  gpuai ps -a",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
+			c, err := a.reached(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -17,6 +17,7 @@ import (
 
 func newProviderCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{Use: "provider", Short: "Sell this machine", Example: "  gpuai provider setup\n  gpuai provider price rtx-4090 0.0024/h\n  gpuai provider pause"}
+	defer alone(cmd, "show")
 	sell := func(use, about string, on bool) *cobra.Command {
 		return a.providerCall(use, about, func(ctx context.Context, c *api.Client) (api.Provider, error) { return c.ProviderSell(ctx, on) }, providerTable)
 	}
@@ -36,7 +37,7 @@ func (a *App) providerCall(use, about string, f func(context.Context, *api.Clien
 		}
 		p, err := f(cmd.Context(), c)
 		if err != nil {
-			return err
+			return a.hinted(err)
 		}
 		return a.print("provider", p, func(t *Table) { table(t, p) })
 	}}
@@ -70,7 +71,7 @@ func newLeases(a *App) *cobra.Command {
 		}
 		list, err := c.ProviderLeases(cmd.Context())
 		if err != nil {
-			return err
+			return a.hinted(err)
 		}
 		return a.print("leases", map[string]any{"leases": list}, func(t *Table) {
 			t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID")
@@ -154,6 +155,9 @@ func newSetup(a *App) *cobra.Command {
 			values["node.roles"] = roles
 			if err := a.set(cmd.Context(), values); err != nil {
 				return err
+			}
+			if l.Open() != nil {
+				a.say("%s; until then: %s", config.NotOpen, config.OpenOne)
 			}
 			a.say("next: gpuai doctor, then gpuai node start")
 			return nil

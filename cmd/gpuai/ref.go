@@ -12,7 +12,7 @@ import (
 
 // orderOf is the node's client and the order that a person names.
 func (a *App) orderOf(ctx context.Context, word string) (c *api.Client, id string, err error) {
-	if c, err = a.client(); err == nil {
+	if c, err = a.reached(ctx); err == nil {
 		id, err = a.ref(ctx, c, word)
 	}
 	return c, id, err

@@ -44,6 +44,9 @@ func newRunCmd(a *App) *cobra.Command {
 			"  gpuai run --in ./src:/workspace/src --out /workspace/out:./out job.yaml\n  gpuai run --dry-run job.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.awayGiven = cmd.Flags().Changed("away")
+			if cmd.Flags().Changed("rm") {
+				a.say("--rm: every job's container is removed at its end")
+			}
 			return a.run(cmd.Context(), o, args, cmd.ArgsLenAtDash())
 		},
 	}
@@ -52,6 +55,8 @@ func newRunCmd(a *App) *cobra.Command {
 	f.BoolVarP(&o.detach, "detach", "d", false, "return once the order is placed")
 	f.BoolVar(&o.dry, "dry-run", false, "show the plan, sign nothing")
 	f.BoolVar(&o.keep, "keep-channel", false, "leave the deposit for the next order")
+	f.Bool("rm", true, "as of docker run: what every job does")
+	_ = f.MarkHidden("rm") // it exists
 	f.StringVar(&o.statusFile, "status-file", "", "write here, at the end, the order, our problem if any, and the exit code")
 	return cmd
 }
@@ -74,11 +79,11 @@ func placeFlags(f *pflag.FlagSet, j *spec.Flags) {
 func orderFlags(f *pflag.FlagSet, j *spec.Flags) {
 	placeFlags(f, j)
 	f.StringVar(&j.Shm, "shm", "", "shared memory")
-	f.StringVar(&j.Workdir, "workdir", "", "folder in the container")
+	f.StringVarP(&j.Workdir, "workdir", "w", "", "folder in the container")
 	f.StringVar(&j.Name, "name", "", "a name for ps and stop")
 	f.StringArrayVar(&j.In, "in", nil, "SRC:/workspace/…, copied in before the start")
 	f.StringArrayVar(&j.Out, "out", nil, "/workspace/…:DST, brought home at the end")
-	f.StringArrayVar(&j.Env, "env", nil, "NAME=VALUE; the provider can read it")
+	f.StringArrayVarP(&j.Env, "env", "e", nil, "NAME=VALUE; the provider can read it")
 	f.StringVar(&j.MaxTotal, "max-total", "", "SOL for this order, at most")
 	f.StringVar(&j.MaxDuration, "max-duration", "", "end it after, as in 10h")
 	f.StringVar(&j.StartTimeout, "start-timeout", "", "give up if it is not ready by then")

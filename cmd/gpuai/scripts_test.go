@@ -351,3 +351,9 @@ func (f *fakeNode) blocks(ctx context.Context, r io.Reader) error {
 	<-ctx.Done()
 	return errors.Join(err, ctx.Err())
 }
+
+// TestScripts_NoNode types what people type before there is a node or a setting.
+func TestScripts_NoNode(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, scripts("none", func(*testscript.Env) error { return nil }))
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -21,29 +22,13 @@ const (
 	startPoll = 100 * time.Millisecond
 )
 
-// running reaches a node, and starts one in the background if none answers.
-func (a *App) running(ctx context.Context) (*api.Client, error) {
-	c, err := a.client()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := c.Status(ctx); market.CodeOf(err) != "node-unreachable" {
-		return c, err
-	}
-	started, err := a.start(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if started {
-		a.say("node   started in the background (stop it: gpuai node stop)")
-	}
-	return c, nil
-}
-
 // start starts this binary as a node of its own session, and waits until it answers. False: another one was faster.
 func (a *App) start(ctx context.Context) (bool, error) {
 	c, err := a.load()
 	if err != nil {
+		return false, err
+	}
+	if err := c.Open(); err != nil {
 		return false, err
 	}
 	self, err := os.Executable()
@@ -95,12 +80,28 @@ func (a *App) await(ctx context.Context, client *api.Client, pid int, logPath st
 		case <-time.After(startPoll):
 		}
 		if gone(pid) || time.Now().After(deadline) {
-			return &market.Error{
-				Code: "node-unreachable", Kind: market.KindUnavailable, Op: "start node", Detail: or(tail(logPath, from), "it said nothing"),
-				Hint: "see " + logPath,
-			}
+			return startFault(tail(logPath, from), logPath)
 		}
 	}
+}
+
+// startFault is why a started node does not answer: its own last error if it said one, so that people read one error and not an error in another.
+func startFault(words, logPath string) error {
+	e := &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "start node", Detail: or(words, "it said nothing"), Hint: "see " + logPath}
+	i := strings.LastIndex(words, "error[")
+	if i < 0 {
+		return e
+	}
+	code, rest, ok := strings.Cut(words[i+len("error["):], "]: ")
+	if !ok {
+		return e
+	}
+	title, rest, _ := strings.Cut(rest, "\n")
+	why, fix, _ := strings.Cut(rest, "\n  fix: ")
+	fix, _, _ = strings.Cut(fix, "\n")
+	e.Code, e.Hint = code, or(fix, e.Hint)
+	e.Detail = or(strings.TrimPrefix(strings.TrimPrefix(why, "\n"), "  why: "), title)
+	return e
 }
 
 // tail is the last lines of a log that were written since from.
@@ -122,5 +123,5 @@ func tail(path string, from int64) string {
 		return ""
 	}
 	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
+	return string(bytes.Join(lines[max(0, len(lines)-8):], []byte("\n")))
 }

@@ -40,7 +40,7 @@ func (a *App) finish(cmd *cobra.Command) {
 		if cmd.HasParent() {
 			cmd.Use += " COMMAND"
 		}
-		cmd.Args, cmd.RunE = group, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.Args, cmd.RunE = groupArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -65,6 +65,15 @@ func (a *App) finish(cmd *cobra.Command) {
 				cmd.SetContext(ctx)
 			}
 			return run(cmd, args)
+		}
+	}
+}
+
+// alone lets a group without a word do what its command of that name does.
+func alone(group *cobra.Command, name string) {
+	for _, c := range group.Commands() {
+		if c.Name() == name {
+			group.Use, group.Args, group.RunE = group.Use+" [COMMAND]", groupArgs, c.RunE
 		}
 	}
 }
@@ -97,10 +106,13 @@ func (a *App) completeOrders(cmd *cobra.Command, args []string, _ string) ([]str
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// group refuses words that are no command of it.
-func group(cmd *cobra.Command, args []string) error {
+// groupArgs refuses words that are no command of it.
+func groupArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
+	}
+	if err := wordFault(args[0]); err != nil && !cmd.HasParent() {
+		return err
 	}
 	cmd.SuggestionsMinimumDistance = 2 // letters; cobra sets it in its own message only
 	what := args[0] + " is no command of " + cmd.CommandPath()

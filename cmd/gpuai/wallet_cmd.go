@@ -16,6 +16,7 @@ func newWalletCmd(a *App) *cobra.Command {
 		Use: "wallet", Short: "The spending account: its balance is the cap of all spending",
 		Example: "  gpuai wallet new\n  gpuai wallet airdrop 1\n  gpuai wallet withdraw ADDRESS",
 	}
+	defer alone(cmd, "show")
 	cmd.AddCommand(
 		a.walletCall("new", "Make the account, or show it if there is one", func(cmd *cobra.Command, c *api.Client) (api.Wallet, error) { return c.WalletNew(cmd.Context()) }),
 		a.walletCall("show", "What is free, in channels, at risk and returning", func(cmd *cobra.Command, c *api.Client) (api.Wallet, error) { return c.Wallet(cmd.Context()) }),

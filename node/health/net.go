@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/p2p"
 )
 
@@ -46,12 +47,15 @@ func meetings(list []string, via string) (out []meet) {
 func network(ctx context.Context, in Input) []Finding {
 	n, err := p2p.NetworkByName(in.Config.Node.Network)
 	if err != nil {
-		return []Finding{found("net-isolated", err.Error(), "gpuai config set node.network=devnet")}
+		return []Finding{found("net-isolated", err.Error(), "gpuai config set node.network=localnet")}
 	}
 	if in.Net != nil {
 		return running(in, n)
 	}
 	all := append(append([]string{}, n.Bootstrap...), in.Config.P2P.Bootstrap...)
+	if in.Config.Open() != nil {
+		return []Finding{found("net-isolated", config.NotOpen, config.OpenOne)}
+	}
 	if len(all) == 0 {
 		return []Finding{found("net-isolated", n.Name+" has no meeting point of its own and none is set", "gpuai config set p2p.bootstrap=MULTIADDRESS")}
 	}

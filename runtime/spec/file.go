@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -172,9 +173,16 @@ func minimum(field market.FieldID, text string) (market.Term, *Fault) {
 	return terms[0], nil
 }
 
+// shortUnit is a size as Docker and Kubernetes write it: 4g, 512Mi.
+var shortUnit = regexp.MustCompile(`^([0-9]{1,9})([kKmMgGtT])(?:i|b)?$`)
+
 func unitFault(text string) *Fault {
 	if strings.Trim(text, "0123456789.") == "" && text != "" {
 		return &Fault{Code: "spec-unit", Got: text, Want: fmt.Sprintf("%q has no unit", cut(text, 20)), Fix: fmt.Sprintf("write %sGB or %sGiB", cut(text, 20), cut(text, 20))}
 	}
-	return &Fault{Code: "spec-format", Got: cut(text, 40), Want: "a size as in 24GiB"}
+	f := &Fault{Code: "spec-format", Got: cut(text, 40), Want: "a size as in 24GiB"}
+	if m := shortUnit.FindStringSubmatch(text); m != nil {
+		f.Fix = "write " + m[1] + strings.ToUpper(m[2]) + "iB"
+	}
+	return f
 }

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/config"
+)
+
+func newNodeStart(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "start", Short: "Start a node in the background", Args: exact(0, "no arguments"), Example: "  gpuai node start\n  gpuai node start --roles customer,provider",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if s, err := c.Status(cmd.Context()); market.CodeOf(err) != "node-unreachable" {
+				if err == nil {
+					a.say("a node runs already: %s on %s", s.PeerID, s.Network)
+					a.ignored(cmd.Context(), c)
+				}
+				return err
+			}
+			if _, err := a.start(cmd.Context()); err != nil {
+				return err
+			}
+			s, err := c.Status(cmd.Context())
+			if err == nil {
+				a.say("node %s on %s runs in the background", s.PeerID, s.Network)
+			}
+			return err
+		},
+	}
+}
+
+// ignored says which settings of this call a running node does not have: they are read when it starts.
+func (a *App) ignored(ctx context.Context, c *api.Client) {
+	o, err := a.options()
+	if err != nil || len(o.Flags) == 0 {
+		return
+	}
+	wanted, err := config.Load(o)
+	if err != nil {
+		return // told by who loaded them first
+	}
+	has, err := c.Config(ctx)
+	if err != nil {
+		return
+	}
+	var differ []string
+	for _, key := range slices.Sorted(maps.Keys(o.Flags)) {
+		for _, s := range has.Settings {
+			if want := textOf(key, &wanted); s.Key == key && s.Value != want {
+				differ = append(differ, fmt.Sprintf("%s=%s (it has %s)", key, want, or(s.Value, "nothing")))
+			}
+		}
+	}
+	if len(differ) > 0 {
+		a.say("ignored, a restart is needed (gpuai node stop, then this again): %s", strings.Join(differ, ", "))
+	}
+}
+
+// textOf is a setting's value as text.
+func textOf(key string, l *config.Loaded) string {
+	for _, k := range config.Keys() {
+		if k.Name == key {
+			return k.Text(&l.Config)
+		}
+	}
+	return ""
+}
+
+func newNodeStop(a *App) *cobra.Command {
+	var end bool
+	cmd := &cobra.Command{
+		Use: "stop", Short: "Stop the node; jobs run on, as long as they are paid for", Args: exact(0, "no arguments"), Example: "  gpuai node stop\n  gpuai node stop --end-leases",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if err := a.mayStop(cmd.Context(), c, end); err != nil {
+				return err
+			}
+			if err := c.Shutdown(cmd.Context(), end); err != nil {
+				return err
+			}
+			for range 300 { // the answer comes before the end
+				if _, err := c.Status(cmd.Context()); market.CodeOf(err) == "node-unreachable" {
+					a.say("node stopped")
+					return nil
+				}
+				select {
+				case <-cmd.Context().Done():
+					return cmd.Context().Err()
+				case <-time.After(startPoll):
+				}
+			}
+			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "stop node", Detail: "it still answers after 30 s", Hint: "gpuai status"}
+		},
+	}
+	cmd.Flags().BoolVar(&end, "end-leases", false, "end the node's leases first")
+	return cmd
+}
+
+// mayStop says what a stop leaves running and what becomes of it. It asks where somebody can answer; to end leases it always asks.
+func (a *App) mayStop(ctx context.Context, c *api.Client, end bool) error {
+	if _, err := c.Status(ctx); market.CodeOf(err) == "node-unreachable" {
+		return &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "stop node", Detail: "no node runs here, so there is nothing to stop", Err: err, Hint: "gpuai node start"}
+	}
+	if end {
+		return a.confirm("end all leases of this node?")
+	}
+	orders, err := c.Orders(ctx, false)
+	if err != nil && market.CodeOf(err) != "role-off" {
+		return err
+	}
+	leases, err := c.ProviderLeases(ctx)
+	if err != nil && market.CodeOf(err) != "role-off" {
+		return err
+	}
+	words := leftBehind(orders, leases)
+	if len(words) == 0 {
+		return nil
+	}
+	for _, w := range words {
+		a.say("%s", w)
+	}
+	a.say("end them first, and get the rest back: gpuai node stop --end-leases")
+	if a.yes || a.no || !terminal(a.in) {
+		return nil
+	}
+	return a.confirm("stop the node all the same?")
+}
+
+// leftBehind is what goes on without the node, as lines.
+func leftBehind(orders []api.Order, leases []api.Lease) (out []string) {
+	for _, o := range orders {
+		if o.Ended() {
+			continue
+		}
+		if o.LeaseID == "" {
+			out = append(out, called(o)+" is not placed yet: it goes on when a node runs again")
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s is %s and goes on: it is paid for %s ahead (%s); then its provider pauses it, and ends it if no payment comes within its hold",
+			called(o), state(o), span(paidAhead(o)), o.AtRisk))
+	}
+	live := 0
+	for _, l := range leases {
+		if slices.Contains([]string{"preparing", "running", "paused", "stopping"}, l.State) {
+			live++
+		}
+	}
+	if live > 0 {
+		out = append(out, fmt.Sprintf("%s on this rig %s on: what runs while no node runs is not billed beyond one tick",
+			count(live, "customer's job", "customers' jobs"), plural(live, "goes", "go")))
+	}
+	return out
+}
+
+// paidAhead is how long what is signed ahead pays for.
+func paidAhead(o api.Order) time.Duration {
+	perHour := float64(o.Rate.Lamports()) * float64(max(o.Devices, 1))
+	if perHour == 0 {
+		return 0
+	}
+	return time.Duration(float64(o.AtRisk.Lamports()) / perHour * float64(time.Hour)).Truncate(time.Second)
+}
