@@ -16,7 +16,7 @@ func run(args []string) int {
 		args = []string{""}
 	}
 	switch verb, rest := args[0], args[1:]; verb {
-	case "init": // --supervise|--exec -- argv
+	case "init": // --capture|--exec -- argv
 		if len(rest) >= 2 && rest[1] == "--" {
 			return guard.Init(rest[0] != "--exec", rest[2:], os.Stderr)
 		}
@@ -41,7 +41,7 @@ func run(args []string) int {
 			}
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: sandbox init --supervise|--exec -- COMMAND… | gate | guard JSON | probe JSON | exec COLS ROWS -- COMMAND…")
+	fmt.Fprintln(os.Stderr, "usage: sandbox init --capture|--exec -- COMMAND… | gate | guard JSON | probe JSON | exec COLS ROWS -- COMMAND…")
 	return 2
 }
 

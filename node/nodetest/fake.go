@@ -158,8 +158,13 @@ func (e *Engine) Exec(context.Context, job.Key, job.ExecSpec) (job.ExecStream, e
 }
 
 // Logs sends one line and ends.
-func (e *Engine) Logs(_ context.Context, _ job.Key, _ time.Time, _ bool, f func(job.LogRecord) error) error {
-	return f(job.LogRecord{Time: time.Now(), Stream: 1, Data: []byte("hello\n")})
+func (e *Engine) Logs(_ context.Context, _ job.Key, from uint64, _ bool, f func(job.LogRecord) error) (job.LogEnd, error) {
+	const line = "hello\n"
+	end := job.LogEnd{Total: uint64(len(line)), Over: true, Whole: true}
+	if from >= end.Total {
+		return end, nil
+	}
+	return end, f(job.LogRecord{Offset: from, Time: time.Now(), Stream: 1, Data: []byte(line[from:])})
 }
 
 // Files moves a fake tree.

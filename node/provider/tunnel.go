@@ -124,14 +124,29 @@ func feedExec(st job.ExecStream, c *streams.FrameConn) error {
 	}
 }
 
+// serveLogs sends a job's log; a customer of an older version gets it without places, by time.
 func (p *Provider) serveLogs(ctx context.Context, l *leaseRun, a tunnel.LogsArgs, c *streams.FrameConn) error {
-	err := p.access.Logs(ctx, l.key, a.Since, a.Follow, func(r job.LogRecord) error {
+	send := func(r job.LogRecord) error {
+		if r.Gap > 0 || !r.Time.After(a.Since) {
+			return nil
+		}
 		return c.Write(streams.ChanOut, tunnel.EncodeLog(r.Time, r.Stream, r.Data))
-	})
+	}
+	if a.Places {
+		if err := c.Write(streams.ChanControl, tunnel.Control{Places: true}.Encode()); err != nil {
+			return err
+		}
+		send = func(r job.LogRecord) error { return c.Write(streams.ChanOut, tunnel.EncodeRecord(r)) }
+	}
+	end, err := p.access.Logs(ctx, l.key, a.From, a.Follow, send)
 	if err != nil {
 		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
-	return c.Write(streams.ChanControl, tunnel.Control{End: true}.Encode())
+	ctl := tunnel.Control{End: true}
+	if a.Places {
+		ctl.Log = &tunnel.LogEnd{Total: end.Total, Over: end.Over, Whole: end.Whole}
+	}
+	return c.Write(streams.ChanControl, ctl.Encode())
 }
 
 func (p *Provider) servePut(ctx context.Context, l *leaseRun, c *streams.FrameConn) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -23,10 +24,13 @@ type ExecArgs struct {
 	Rows uint16   `json:"rows,omitempty"`
 }
 
-// LogsArgs opens a log stream: records not older than Since; Follow waits for more until the job ended.
+// LogsArgs opens a log stream; Follow waits for more until the job ended. Places: the caller takes records with their places from the offset
+// From on; the answer begins with a Control of the same name, or the peer is older. Without it: the records after Since, without places.
 type LogsArgs struct {
 	Since  time.Time `json:"since"`
 	Follow bool      `json:"follow,omitempty"`
+	Places bool      `json:"places,omitempty"`
+	From   uint64    `json:"from,omitempty"`
 }
 
 // PutArgs opens an input upload; Total is the sum of file sizes in bytes, at most the Order's input bytes.
@@ -37,7 +41,7 @@ type PutArgs struct {
 // CodeStaged answers a second put: the inputs are there already, which is what the sender wants.
 const CodeStaged = "inputs-staged"
 
-// Control is a message on channel 0; exactly one field is set.
+// Control is a message on channel 0; exactly one field is set, but where a comment says what it belongs to.
 type Control struct {
 	Exit     *int           `json:"exit,omitempty"`     // exec: the end
 	Error    string         `json:"error,omitempty"`    // what went wrong, for people
@@ -45,7 +49,16 @@ type Control struct {
 	EOF      bool           `json:"eof,omitempty"`      // no more on channel 1
 	Resize   *[2]uint16     `json:"resize,omitempty"`   // cols, rows
 	Manifest *spec.Manifest `json:"manifest,omitempty"` // put, get: what was moved
-	End      bool           `json:"end,omitempty"`      // logs: the job has ended and all was sent
+	End      bool           `json:"end,omitempty"`      // logs: all that there is was sent
+	Places   bool           `json:"places,omitempty"`   // logs: records with places follow
+	Log      *LogEnd        `json:"log,omitempty"`      // logs: of End, where the records have places
+}
+
+// LogEnd says how a log stands at its end: job.LogEnd.
+type LogEnd struct {
+	Total uint64 `json:"total"`
+	Over  bool   `json:"over,omitempty"`
+	Whole bool   `json:"whole,omitempty"`
 }
 
 // Failed is the control message of an error; one without a code is internal, and its text stays here.
@@ -103,4 +116,46 @@ func DecodeLog(b []byte) (t time.Time, stream uint8, data []byte, err error) {
 		return t, 0, nil, errors.New("log record is cut")
 	}
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b))), b[8], b[logHeader:], nil
+}
+
+// Flags beside the stream number of a record with a place.
+const (
+	recordGap = 0x40
+	recordRaw = 0x80
+	placed    = logHeader + 8
+)
+
+// EncodeRecord frames a log record with its place for channel 2: time, stream and flags, offset (8 bytes), data or the gap's length (8 bytes).
+func EncodeRecord(r job.LogRecord) []byte {
+	b := make([]byte, placed, placed+max(8, len(r.Data)))
+	binary.BigEndian.PutUint64(b, uint64(r.Time.UnixNano()))
+	binary.BigEndian.PutUint64(b[logHeader:], r.Offset)
+	b[8] = r.Stream
+	if r.Raw {
+		b[8] |= recordRaw
+	}
+	if r.Gap > 0 {
+		b[8] |= recordGap
+		return binary.BigEndian.AppendUint64(b, r.Gap)
+	}
+	return append(b, r.Data...)
+}
+
+// DecodeRecord reverses EncodeRecord; the data aliases b. An offset or a length above 2^62 is an error: sums of two cannot wrap.
+func DecodeRecord(b []byte) (r job.LogRecord, err error) {
+	if len(b) < placed {
+		return r, errors.New("log record is cut")
+	}
+	r.Time = time.Unix(0, int64(binary.BigEndian.Uint64(b)))
+	r.Offset, r.Stream, r.Raw = binary.BigEndian.Uint64(b[logHeader:]), b[8]&^(recordGap|recordRaw), b[8]&recordRaw != 0
+	if r.Data = b[placed:]; b[8]&recordGap != 0 {
+		if len(r.Data) != 8 {
+			return r, errors.New("log gap is cut")
+		}
+		r.Gap, r.Data = binary.BigEndian.Uint64(r.Data), nil
+	}
+	if max(r.Offset, r.Gap) > 1<<62 {
+		return r, errors.New("log record at an impossible place")
+	}
+	return r, nil
 }

@@ -184,7 +184,7 @@ func (e *Engine) facts(ctx context.Context, p job.Plan, prep *prepared) (facts, 
 	if err != nil {
 		return facts{}, engineError("ask engine", err)
 	}
-	f := facts{hard: prep.hard}
+	f := facts{hard: prep.hard, logSize: e.logSize}
 	for _, o := range info.SecurityOptions {
 		f.appArmor = f.appArmor || strings.Contains(o, "apparmor")
 	}

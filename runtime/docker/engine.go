@@ -70,6 +70,7 @@ type Engine struct {
 	creates chan struct{}
 	pulling flights
 	disk    watcher
+	logSize string      // of one file of a job's log; tests make it small
 	network atomic.Bool // was needed in this life
 
 	mu    sync.Mutex

@@ -151,7 +151,7 @@ func (e *Engine) endJob(ctx context.Context, k job.Key, r row, c *container.Insp
 	if err := e.save(ctx, k, r); err != nil {
 		return o, fmt.Errorf("save job row: %w", err)
 	}
-	if err := e.kill(ctx, c.ID, "KILL"); err != nil {
+	if err := e.killJob(ctx, c); err != nil {
 		return o, engineError("kill job", err)
 	}
 	return e.look(ctx, k, r)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -17,63 +18,70 @@ import (
 )
 
 const (
-	maxRecord    = 16 << 10
-	followAgain  = 200 * time.Millisecond
+	followAgain  = 100 * time.Millisecond
+	followMost   = 5 * time.Second
+	readTries    = 10 // of a log that is over and cannot be read
 	maxLogLine   = 1 << 20
 	logTimestamp = len("2006-01-02T15:04:05.000000000Z")
 )
 
-// Logs implements job.Access: records after since, oldest first. With follow it waits for more until the job has ended, and comes back
-// when the engine drops the stream.
-func (e *Engine) Logs(ctx context.Context, k job.Key, since time.Time, follow bool, f func(job.LogRecord) error) error {
-	name := e.name(k, "job")
-	last := since
-	for {
-		c, err := e.inspect(ctx, name)
-		if err != nil {
-			return engineError("read logs", err)
-		}
-		if c == nil {
-			return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs", Detail: "the job has no container", Hint: "gpuai ps"}
-		}
-		over := !c.State.Running && c.State.Status != "created"
-		o := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow && !over}
-		if !last.IsZero() {
-			o.Since = fmt.Sprintf("%d.%09d", last.Unix(), last.Nanosecond())
-		}
-		err = e.readLogs(ctx, c.ID, o, func(stream byte, b []byte) error {
-			at, data := stamp(b)
-			if !last.IsZero() && !at.After(last) {
-				return nil
+// Logs implements job.Access. A stream that the engine drops, at a rotation or by a restart, is taken up again.
+func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, follow bool, f func(job.LogRecord) error) (job.LogEnd, error) {
+	rd := &logReader{next: from, rawAt: from, f: f}
+	for wait, failed := followAgain, 0; ; wait = min(2*wait, followMost) {
+		c, err := e.inspect(ctx, e.name(k, "job"))
+		over := false
+		if err == nil {
+			if c == nil {
+				return rd.stand(), &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs", Detail: "the job has no container", Hint: "gpuai ps"}
 			}
-			last = at
-			for len(data) > 0 {
-				n := min(len(data), maxRecord)
-				if err := f(job.LogRecord{Time: at, Stream: stream, Data: data[:n]}); err != nil {
-					return stopLogs{err}
-				}
-				data = data[n:]
+			rd.framed = slices.Contains(c.Config.Entrypoint, modeCapture)
+			over = !c.State.Running && c.State.Status != "created"
+			before := rd.next
+			err = e.pass(ctx, c.ID, rd, follow && !over)
+			if rd.next != before {
+				wait, failed = followAgain, 0
 			}
-			return nil
-		})
+		}
 		var stop stopLogs
 		switch {
 		case errors.As(err, &stop):
-			return stop.err
+			return rd.stand(), stop.err
 		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil && !follow:
-			return engineError("read logs", err)
-		case !follow || over:
-			return nil
+			return rd.stand(), ctx.Err()
+		case rd.ended:
+			return job.LogEnd{Total: rd.next, Over: true, Whole: true}, nil
+		case errors.Is(err, errReadAgain):
+			err, wait = nil, 0
+		case err != nil && (!follow || over && failed >= readTries):
+			return rd.stand(), engineError("read logs", err)
+		case err != nil:
+			failed++
+		case over && rd.partial: // what the engine's clock left out is in a whole pass
+			rd.whole, wait = true, 0
+		case over:
+			return job.LogEnd{Total: rd.next, Over: true, Whole: !rd.framed && rd.rawHere >= rd.next}, nil
+		case !follow:
+			return rd.stand(), nil
 		}
-		t := time.NewTimer(followAgain)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
+		if err == nil && wait > followAgain { // it is the engine that is away, not the job that is quiet
+			wait = followAgain
 		}
+		if err := pause(ctx, wait); err != nil {
+			return rd.stand(), err
+		}
+		wait = max(wait, followAgain)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
 	}
 }
 
@@ -81,6 +89,18 @@ func (e *Engine) Logs(ctx context.Context, k job.Key, since time.Time, follow bo
 type stopLogs struct{ err error }
 
 func (s stopLogs) Error() string { return s.err.Error() }
+
+// pass reads the engine's copy once, from the beginning or from a little before the last record.
+func (e *Engine) pass(ctx context.Context, id string, rd *logReader, follow bool) error {
+	o := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow}
+	if since := rd.begin(); !since.IsZero() {
+		o.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+	}
+	return e.readLogs(ctx, id, o, func(stream byte, b []byte) error {
+		at, data := stamp(b)
+		return rd.take(stream, at, data)
+	})
+}
 
 // stamp splits the engine's time from a message.
 func stamp(b []byte) (time.Time, []byte) {

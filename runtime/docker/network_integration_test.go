@@ -71,7 +71,7 @@ func is(want ...job.State) func(job.Observed) bool {
 func (f *fixture) logs(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	if err := f.e.Logs(t.Context(), f.k, time.Time{}, false, func(r job.LogRecord) error { b.Write(r.Data); return nil }); err != nil {
+	if _, err := f.e.Logs(t.Context(), f.k, 0, false, func(r job.LogRecord) error { b.Write(r.Data); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

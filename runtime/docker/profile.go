@@ -23,12 +23,13 @@ type facts struct {
 	appArmor bool
 	cdi      bool             // device requests by CDI
 	hard     map[string]int64 // hard limits: nofile, memlock; -1 = unlimited
+	logSize  string           // of one file of a job's log; empty: logSize
 }
 
 // jobConfig is the `standard` profile: root in the container and a writable root file system, so that public images, apt and pip run
 // unchanged, and nothing of the rig within reach.
 func jobConfig(p job.Plan, img *image.InspectResponse, labels map[string]string, network string, tools string, volumes map[string]string, f facts) (*container.Config, *container.HostConfig) {
-	mode := "--supervise"
+	mode := modeCapture
 	if p.Spec.Init == "exec" {
 		mode = "--exec"
 	}
@@ -52,7 +53,7 @@ func jobConfig(p job.Plan, img *image.InspectResponse, labels map[string]string,
 	h.Resources.PidsLimit = &pids
 	h.Resources.DeviceRequests = deviceRequests(p.Devices, f.cdi)
 	h.ShmSize = int64(p.Shm)
-	h.LogConfig = logs("10m", "3")
+	h.LogConfig = jobLog(f)
 	h.Mounts = []mount.Mount{{
 		Type: mount.TypeVolume, Source: tools, Target: sandbox.Dir, ReadOnly: true, VolumeOptions: &mount.VolumeOptions{NoCopy: true},
 	}}
@@ -79,6 +80,24 @@ func baseHost(memory uint64, f facts) *container.HostConfig {
 
 func logs(size, files string) container.LogConfig {
 	return container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": size, "max-file": files}}
+}
+
+// modeCapture is init's word for a job whose output comes as frames; a container of an older node has another, and logs as it is.
+const modeCapture = "--capture"
+
+// The engine keeps about logFiles × logSize of a job's log, which is some 256 MiB of output in frames. Its local driver keeps bytes as they
+// are, also those of a job that is its own first process. It does not compress: a reader of a compressed file waits for all of it.
+const (
+	logSize  = "64m"
+	logFiles = "6"
+)
+
+func jobLog(f facts) container.LogConfig {
+	size := logSize
+	if f.logSize != "" {
+		size = f.logSize
+	}
+	return container.LogConfig{Type: "local", Config: map[string]string{"max-size": size, "max-file": logFiles, "compress": "false"}}
 }
 
 // maskedPaths replaces the engine's own list, which is older on 20.10; an empty list would unmask everything.

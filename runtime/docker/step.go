@@ -62,7 +62,7 @@ func (e *Engine) failed(ctx context.Context, k job.Key, me *market.Error) (job.O
 		return job.Observed{State: job.Unknown}, err
 	}
 	if c, err := e.inspect(ctx, e.name(k, "job")); err == nil && c != nil && c.State.Running {
-		if err := e.kill(ctx, c.ID, "KILL"); err != nil {
+		if err := e.killJob(ctx, c); err != nil {
 			e.log.Warn("A job that failed its start was not killed", "lease", k.Lease, "error", err)
 		}
 	}
@@ -227,7 +227,7 @@ func (e *Engine) wantGone(ctx context.Context, k job.Key, w job.Want, r row, c *
 		if err := e.save(ctx, k, r); err != nil {
 			return e.see(k, r, c), fmt.Errorf("save job row: %w", err)
 		}
-		if err := e.kill(ctx, c.ID, "KILL"); err != nil {
+		if err := e.killJob(ctx, c); err != nil {
 			return e.see(k, r, c), engineError("kill job", err)
 		}
 	default:

@@ -114,16 +114,36 @@ type Runner interface {
 // Access reaches into a job. Exec is refused while paused (*market.Refusal "paused").
 type Access interface {
 	Exec(ctx context.Context, k Key, s ExecSpec) (ExecStream, error)
-	// Logs streams records from the cursor on; follow waits for more until the job has ended. Records: see LogRecord.
-	Logs(ctx context.Context, k Key, since time.Time, follow bool, f func(LogRecord) error) error
+	// Logs streams records from an offset on, in order, each byte once. follow waits for more until the job has ended, and comes back where
+	// the engine was away. Errors: not-found without a job; engine-error; those of f as they are.
+	Logs(ctx context.Context, k Key, from uint64, follow bool, f func(LogRecord) error) (LogEnd, error)
 	Files(ctx context.Context, k Key) (FileStore, error)
 }
 
-// LogRecord is one chunk of output; Stream 1 = stdout, 2 = stderr, 3 = the node's own marker.
+// LogRecord is one chunk of output; Stream 1 = stdout, 2 = stderr. Its identity is its place, never its time.
 type LogRecord struct {
+	Offset uint64 // of its first byte in the job's merged log
 	Time   time.Time
 	Stream uint8
 	Data   []byte // ≤ 16 KiB
+	Gap    uint64 // bytes that are lost from Offset on; such a record has no Data
+	Raw    bool   // written beside the log's numbering: at Offset, without moving it
+}
+
+// Next is the offset behind the record.
+func (r LogRecord) Next() uint64 {
+	if r.Raw {
+		return r.Offset
+	}
+	return r.Offset + r.Gap + uint64(len(r.Data))
+}
+
+// LogEnd is how a log that was read to its end stands. Total is the offset behind its last byte. Over: the job has ended. Whole: nothing can
+// be missing behind Total; a log that is over and not whole lost an end of unknown length.
+type LogEnd struct {
+	Total uint64
+	Over  bool
+	Whole bool
 }
 
 // ExecSpec is a command to run beside the job. Argv ≤ 64 KiB.

@@ -128,7 +128,7 @@ func (b *bench) finish(p job.Plan) job.Observed {
 func (b *bench) text() string {
 	b.t.Helper()
 	var sb strings.Builder
-	err := b.r.Logs(b.ctx, b.k, time.Time{}, false, func(r job.LogRecord) error { sb.Write(r.Data); return nil })
+	_, err := b.r.Logs(b.ctx, b.k, 0, false, func(r job.LogRecord) error { sb.Write(r.Data); return nil })
 	if err != nil {
 		b.t.Fatalf("logs: %v", err)
 	}
@@ -139,7 +139,7 @@ func (b *bench) text() string {
 func (b *bench) line(want string) {
 	b.t.Helper()
 	errSeen := errors.New("seen")
-	err := b.r.Logs(b.ctx, b.k, time.Time{}, true, func(r job.LogRecord) error {
+	_, err := b.r.Logs(b.ctx, b.k, 0, true, func(r job.LogRecord) error {
 		if strings.Contains(string(r.Data), want) {
 			return errSeen
 		}
@@ -420,22 +420,30 @@ func logs(t *testing.T, b *bench) {
 	p := b.plan("echo=one", "err=two", "sleep=100ms", "echo=three")
 	b.run(p)
 	var recs []job.LogRecord
-	if err := b.r.Logs(b.ctx, b.k, time.Time{}, true, func(r job.LogRecord) error { recs = append(recs, r); return nil }); err != nil {
+	end, err := b.r.Logs(b.ctx, b.k, 0, true, func(r job.LogRecord) error { recs = append(recs, r); return nil })
+	if err != nil {
 		t.Fatal(err)
 	}
-	byStream := map[uint8]string{}
+	byStream, next := map[uint8]string{}, uint64(0)
 	for _, r := range recs {
 		byStream[r.Stream] += string(r.Data)
+		if r.Offset != next {
+			t.Errorf("%d records: one at %d, want %d", len(recs), r.Offset, next)
+		}
+		next = r.Next()
 	}
 	if byStream[1] != "one\nthree\n" || byStream[2] != "two\n" {
 		t.Fatalf("got %q", byStream)
 	}
-	var rest string
-	if err := b.r.Logs(b.ctx, b.k, recs[len(recs)-2].Time, false, func(r job.LogRecord) error { rest += string(r.Data); return nil }); err != nil {
-		t.Fatal(err)
+	if want := (job.LogEnd{Total: 14, Over: true, Whole: true}); end != want {
+		t.Errorf("the end is %+v", end)
 	}
-	if rest != "three\n" {
-		t.Errorf("from the second record on: %q", rest)
+	for from, want := range map[uint64]string{8: "three\n", 10: "ree\n", 14: ""} {
+		var rest string
+		end, err := b.r.Logs(b.ctx, b.k, from, true, func(r job.LogRecord) error { rest += string(r.Data); return nil })
+		if err != nil || rest != want || end.Total != 14 || !end.Whole {
+			t.Errorf("from %d on: %q, %+v, %v", from, rest, end, err)
+		}
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
@@ -18,39 +17,45 @@ import (
 )
 
 // Logs implements job.Access.
-func (f *Fake) Logs(ctx context.Context, k job.Key, since time.Time, follow bool, fn func(job.LogRecord) error) error {
+func (f *Fake) Logs(ctx context.Context, k job.Key, from uint64, follow bool, fn func(job.LogRecord) error) (job.LogEnd, error) {
 	stop := context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		f.cond.Broadcast()
 		f.mu.Unlock()
 	})
 	defer stop()
+	end := job.LogEnd{Total: from}
 	for n := 0; ; {
 		f.mu.Lock()
 		j := f.jobs[k]
 		if j == nil || !j.created {
 			f.mu.Unlock()
-			return refuseNotFound("read logs")
+			return end, refuseNotFound("read logs")
 		}
 		for follow && n == len(j.logs) && !j.over && !j.removed && ctx.Err() == nil {
 			f.cond.Wait()
 		}
 		todo := slices.Clone(j.logs[n:])
 		n = len(j.logs)
-		over := j.over || j.removed
+		end.Over = j.over || j.removed
+		end.Whole = end.Over
 		f.mu.Unlock()
 		if err := ctx.Err(); err != nil {
-			return err
+			return end, err
 		}
 		for _, r := range todo {
-			if r.Time.After(since) {
-				if err := fn(r); err != nil {
-					return err
-				}
+			if r.Next() <= end.Total {
+				continue
 			}
+			r.Data = r.Data[max(end.Total, r.Offset)-r.Offset:]
+			r.Offset = max(end.Total, r.Offset)
+			if err := fn(r); err != nil {
+				return end, err
+			}
+			end.Total = r.Next()
 		}
-		if !follow || over && len(todo) == 0 {
-			return nil
+		if !follow || end.Over && len(todo) == 0 {
+			return end, nil
 		}
 	}
 }

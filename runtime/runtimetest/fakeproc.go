@@ -211,7 +211,11 @@ func (p *fakeProc) write(stream uint8, s string) error {
 	if p.out == nil {
 		defer p.j.f.mu.Unlock()
 		for chunk := range slices.Chunk([]byte(s), 16<<10) {
-			p.j.logs = append(p.j.logs, job.LogRecord{Time: p.j.f.now(), Stream: stream, Data: chunk})
+			at := uint64(0)
+			if n := len(p.j.logs); n > 0 {
+				at = p.j.logs[n-1].Next()
+			}
+			p.j.logs = append(p.j.logs, job.LogRecord{Offset: at, Time: p.j.f.now(), Stream: stream, Data: chunk})
 		}
 		p.j.f.cond.Broadcast()
 		return nil

@@ -132,6 +132,9 @@ func run(verb, arg string) error {
 		}
 		fmt.Println(len(b))
 	default:
+		if known, err := output(verb, arg); known {
+			return err
+		}
 		return fmt.Errorf("unknown step")
 	}
 	return nil

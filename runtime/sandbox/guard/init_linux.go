@@ -23,19 +23,37 @@ const gateSocket = "@gpuai-gate"
 // passOn bounds how long init waits for the gate to pass its answer on.
 const passOn = 2 * time.Second
 
-// Init is the first process of a job: it waits for the gate, then runs the command. supervise: as a child whose signals and orphans it
-// handles; else in its own place, for images that must be the first process. It returns the exit code.
+// SignalEnd asks init to kill everything, hand over the rest of the log, and exit as killed; SIGKILL would lose what is in its pipes.
+const SignalEnd = syscall.Signal(64)
+
+// killed is the exit code of a job that was killed.
+const killed = 128 + int(syscall.SIGKILL)
+
+// Init is the first process of a job: it waits for the gate, then runs the command. capture: as a child whose signals, orphans and output it
+// handles (see capture); else in its own place, for images that must be the first process: what they write then goes to the engine as it
+// is. It returns the exit code.
 func Init(supervise bool, argv []string, stderr io.Writer) int {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals) // before anything else: a first process without a handler ignores signals
+	say := func(words ...any) { fmt.Fprintln(stderr, words...) }
+	var c *capture
+	if supervise {
+		var err error
+		if c, err = newCapture(); err != nil {
+			say("gpuai:", err)
+			return ExitNotExecutable
+		}
+		say = c.say
+		defer c.finish()
+	}
 	opened, err := waitGate(signals)
 	if err != nil {
-		fmt.Fprintln(stderr, "gpuai: the gate was not opened:", err)
+		say("gpuai: the gate was not opened:", err)
 		return ExitNotOpened
 	}
 	name, code, err := lookup(argv)
 	if err != nil {
-		fmt.Fprintln(stderr, "gpuai:", err)
+		say("gpuai:", err)
 		opened(GateResult{Exit: code, Detail: err.Error()})
 		return code
 	}
@@ -44,18 +62,21 @@ func Init(supervise bool, argv []string, stderr io.Writer) int {
 		signal.Reset()
 		opened(GateResult{Started: true}) // after exec nobody could say it
 		err := syscall.Exec(name, argv, env)
-		fmt.Fprintln(stderr, "gpuai:", startError(argv[0], err))
+		say("gpuai:", startError(argv[0], err))
 		return ExitNotExecutable
 	}
-	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{Env: env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{}})
+	pid, err := spawn(name, argv, env)
 	if err != nil {
 		err = startError(argv[0], err)
-		fmt.Fprintln(stderr, "gpuai:", err)
+		say("gpuai:", err)
 		opened(GateResult{Exit: ExitNotExecutable, Detail: err.Error()})
 		return ExitNotExecutable
 	}
+	c.start()
 	opened(GateResult{Started: true})
-	return supervised(pid, signals)
+	code = supervised(pid, signals)
+	killRest()
+	return code
 }
 
 // answerGate tells the gate how it went and waits until the gate has passed it on, which it shows by closing: this process is the namespace's
@@ -90,6 +111,8 @@ func supervised(pid int, signals <-chan os.Signal) int {
 				}
 				return ws.ExitStatus()
 			}
+		case SignalEnd:
+			return killed
 		case syscall.SIGURG, syscall.SIGPIPE: // the Go runtime's own, and a closed log
 		default:
 			_ = syscall.Kill(pid, sig) // gone already: the next SIGCHLD says so
@@ -136,7 +159,7 @@ func waitGate(signals <-chan os.Signal) (func(GateResult), error) {
 			}
 			return func(r GateResult) { answerGate(a.c, r) }, nil
 		case s := <-signals:
-			if s == syscall.SIGTERM || s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGHUP {
+			if s == syscall.SIGTERM || s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGHUP || s == SignalEnd {
 				_ = l.Close()
 				return nil, fmt.Errorf("stopped by %v", s)
 			}
