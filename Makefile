@@ -20,10 +20,11 @@ help: ## this list
 setup: ## install what is missing
 	@.ci/setup
 
-build: ## bin/gpuai with the sandbox helper and the sample job inside
+build: ## bin/gpuai with the sandbox helper and the images of demo and localnet inside
 	@bash runtime/sandbox/build.sh
-	@mkdir -p bin && $(STATIC) -o bin/sample ./cmd/sample && gzip -9 -n -c bin/sample >bin/sample.gz
-	@cmp -s bin/sample.gz cmd/gpuai/demo/bin/sample.gz || cp bin/sample.gz cmd/gpuai/demo/bin/sample.gz
+	@mkdir -p bin && for p in sample shell; do $(STATIC) -o bin/$$p ./cmd/$$p && gzip -9 -n -c bin/$$p >bin/$$p.gz || exit 1; \
+		cmp -s bin/$$p.gz cmd/gpuai/images/bin/$$p.gz || cp bin/$$p.gz cmd/gpuai/images/bin/$$p.gz; done
+	@go run ./cmd/shell --names >cmd/gpuai/images/bin/shell.names
 	CGO_ENABLED=$(CGO) go build $(GO_FLAGS) -ldflags='-s -w' -o bin/gpuai ./cmd/gpuai
 
 demo: setup build ## a whole market on loopback: one job found, run, paid and refunded, each step proved; needs root for an own engine

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/gpuai/gpuai/cmd/gpuai/demo"
 	"github.com/gpuai/gpuai/cmd/gpuai/images"
 	"github.com/gpuai/gpuai/escrow/localnet"
 	"github.com/gpuai/gpuai/node"
@@ -100,12 +99,17 @@ func (a *App) serveImages() (*images.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := demo.Sample()
-	if err == nil {
-		_, _, err = s.Add(demo.SampleName, demo.SampleTag, program)
-	}
-	if err != nil {
-		a.say("no sample image: %v", err) // pushed ones work all the same
+	for _, i := range []struct {
+		name, tag string
+		open      func() (images.Image, error)
+	}{{images.ShellName, images.ShellTag, images.Shell}, {images.SampleName, images.SampleTag, images.Sample}} {
+		image, err := i.open()
+		if err == nil {
+			_, _, err = s.Add(i.name, i.tag, image)
+		}
+		if err != nil {
+			a.say("no image %s: %v", i.name, err) // pushed ones work all the same
+		}
 	}
 	return s, nil
 }
@@ -146,7 +150,7 @@ func (a *App) printLocalnet(s *localnet.Server, registry string, meet []string) 
 		t.Row("ledger", s.RPC)
 		t.Row("genesis", s.Genesis)
 		t.Row("program", s.Program.String())
-		t.Row("images", registry+"/"+demo.SampleName+":"+demo.SampleTag+", and what you docker push to "+registry+"/NAME")
+		t.Row("images", registry+"/"+images.ShellName+" (a shell), and what you docker push to "+registry+"/NAME")
 		t.Row("meet at", or(strings.Join(meet, " "), "-"))
 		t.Row("join", join)
 	})

@@ -79,14 +79,14 @@ func (w *world) sweep(ctx context.Context, ended bool) error {
 
 // serveImage serves the sample job: digest and pull are real.
 func (w *world) serveImage() error {
-	program, err := Sample()
+	image, err := images.Sample()
 	if err != nil {
 		return err
 	}
 	if w.images, err = images.Serve(0); err != nil {
 		return err
 	}
-	w.image, w.digest, err = w.images.Add(SampleName, SampleTag, program)
+	w.image, w.digest, err = w.images.Add(images.SampleName, images.SampleTag, image)
 	return err
 }
 

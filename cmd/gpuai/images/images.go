@@ -1,5 +1,5 @@
 // Package images serves container images over HTTP on loopback, where engines accept a registry without TLS: the demo's sample job, and on
-// gpuai localnet also what docker push brings.
+// gpuai localnet also a shell and what docker push brings.
 //
 // Invariants: listens on 127.0.0.1 only and answers no other Host, so that no web page reaches it under a name of its own; a blob is served
 // only under the hash of its bytes. There is no login: whoever is on this machine can push. Concurrency: any goroutine. Persistence: a
@@ -82,26 +82,43 @@ func (s *Server) Close() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// Add makes an image whose entry point is one static program for linux/amd64, under name:tag. Equal programs give equal digests. It returns
-// the image's full name and the manifest's digest.
-func (s *Server) Add(name, tag string, program []byte) (ref, digest string, err error) {
-	var layer, packed bytes.Buffer
-	tw := tar.NewWriter(&layer)
-	err = tw.WriteHeader(&tar.Header{Name: "sample", Mode: 0o755, Size: int64(len(program)), Typeflag: tar.TypeReg})
+// Image is what Add makes: one static program for linux/amd64 at Path, links to it, and how the engine starts it. Paths have no leading slash.
+type Image struct {
+	Program              []byte
+	Path                 string
+	Links                []string
+	Entrypoint, Cmd, Env []string
+}
+
+// layer is the image's file system as a tar: the program, its links, and a /tmp that everybody may write.
+func (i Image) layer() ([]byte, error) {
+	var b bytes.Buffer
+	tw := tar.NewWriter(&b)
+	err := tw.WriteHeader(&tar.Header{Name: i.Path, Mode: 0o755, Size: int64(len(i.Program)), Typeflag: tar.TypeReg})
 	if err == nil {
-		_, err = tw.Write(program)
+		_, err = tw.Write(i.Program)
 	}
-	err = errors.Join(err, tw.Close())
+	for _, l := range i.Links {
+		err = errors.Join(err, tw.WriteHeader(&tar.Header{Name: l, Linkname: "/" + i.Path, Mode: 0o777, Typeflag: tar.TypeSymlink}))
+	}
+	err = errors.Join(err, tw.WriteHeader(&tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}), tw.Close())
+	return b.Bytes(), err
+}
+
+// Add makes an image under name:tag. Equal images give equal digests. It returns the image's full name and the manifest's digest.
+func (s *Server) Add(name, tag string, i Image) (ref, digest string, err error) {
+	var packed bytes.Buffer
+	layer, err := i.layer()
 	zw := gzip.NewWriter(&packed)
 	if err == nil {
-		_, err = zw.Write(layer.Bytes())
+		_, err = zw.Write(layer)
 	}
 	if err = errors.Join(err, zw.Close()); err != nil {
 		return "", "", fmt.Errorf("build image: %w", err)
 	}
 	config, err := json.Marshal(map[string]any{
-		"architecture": "amd64", "os": "linux", "config": map[string]any{"Entrypoint": []string{"/sample"}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{sum(layer.Bytes())}},
+		"architecture": "amd64", "os": "linux", "config": map[string]any{"Entrypoint": i.Entrypoint, "Cmd": i.Cmd, "Env": i.Env},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{sum(layer)}},
 	})
 	if err != nil {
 		return "", "", fmt.Errorf("build image: %w", err)

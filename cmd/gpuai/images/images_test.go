@@ -1,10 +1,13 @@
 package images
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -64,11 +67,12 @@ func TestServer_ServesWhatItSays(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	program := []byte("#!program")
-	ref, digest, err := s.Add("gpuai/sample", "demo", program)
+	image := Image{Program: program, Path: "bin/tool", Links: []string{"bin/sh"}, Cmd: []string{"sh"}}
+	ref, digest, err := s.Add("gpuai/sample", "demo", image)
 	if err != nil || ref != s.Host+"/gpuai/sample:demo" {
 		t.Fatal(ref, err)
 	}
-	if _, again, err := s.Add("gpuai/other", "demo", program); err != nil || again != digest {
+	if _, again, err := s.Add("gpuai/other", "demo", image); err != nil || again != digest {
 		t.Errorf("the same program gave %s, then %s, %v", digest, again, err)
 	}
 	code, byTag := get(t, s, "/v2/gpuai/sample/manifests/demo")
@@ -91,9 +95,20 @@ func TestServer_ServesWhatItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tar, err := io.ReadAll(z)
-	if err != nil || !bytes.Contains(tar, program) {
-		t.Errorf("layer of %d bytes without the program, %v", len(tar), err)
+	got := map[string]string{}
+	tr := tar.NewReader(z)
+	for h, err := tr.Next(); !errors.Is(err, io.EOF); h, err = tr.Next() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[h.Name] = h.Linkname + string(b)
+	}
+	if want := (map[string]string{"bin/tool": string(program), "bin/sh": "/bin/tool", "tmp/": ""}); !maps.Equal(got, want) {
+		t.Errorf("the layer holds %v, want %v", got, want)
 	}
 	for _, path := range []string{
 		"/", "/v2/other/manifests/demo", "/v2/gpuai/sample/manifests/latest", "/v2/gpuai/sample/blobs/sha256:0", "/v2/gpuai/sample/blobs/../../x",
