@@ -196,7 +196,8 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 	v := p.View()
 	out := api.Provider{
 		Schema: "gpuai.provider/v1", Selling: v.Selling, Payout: v.Payout.String(), FeePayer: v.FeePayer.String(), Leases: v.Live,
-		Earned: api.SOL(v.Earned), Devices: []api.Device{}, Rate: api.RateSOL(v.Policy.Rate), Rates: map[string]api.Money{},
+		Earned: api.SOL(v.Earned.Total()), Settled: api.SOL(v.Earned.Settled), Claim: api.SOL(v.Earned.Claimable), Now: api.SOL(v.Earned.Now),
+		Devices: []api.Device{}, Rate: api.RateSOL(v.Policy.Rate), Rates: map[string]api.Money{},
 	}
 	for class, r := range v.Policy.Rates {
 		out.Rates[class] = api.RateSOL(r)

@@ -27,11 +27,12 @@ func (b *Backend) facts() health.Facts {
 		f.BookOffers = &n
 	}
 	if b.p.prov != nil {
-		v, owed, meter := b.p.prov.View(), b.p.prov.Unsettled(), time.Duration(0)
+		v, meter := b.p.prov.View(), time.Duration(0)
 		for _, l := range b.p.prov.Leases() {
 			meter += time.Duration(l.Lease.Meter.BillableMS) * time.Millisecond
 		}
-		f.FeePayer, f.Unsettled, f.Meter = &v.FeeBalance, &owed, &meter
+		owed, earned := v.Earned.Claimable+v.Earned.Now, v.Earned.Total()
+		f.FeePayer, f.Unsettled, f.Earned, f.Meter = &v.FeeBalance, &owed, &earned, &meter
 	}
 	return f
 }

@@ -53,7 +53,8 @@ func providerTable(t *Table, p api.Provider) {
 	t.Row("fee payer", p.FeePayer)
 	t.Row("devices", fmt.Sprint(len(p.Devices)))
 	t.Row("leases", fmt.Sprint(p.Leases))
-	t.Row("earned", p.Earned.String())
+	t.Row("earned", fmt.Sprintf("%s: %s settled on the ledger, %s claimable", p.Earned, p.Settled, p.Claim))
+	t.Row("earning now", p.Now.String())
 }
 
 func devicesTable(t *Table, p api.Provider) {

@@ -151,7 +151,7 @@ func (f *fakeNode) Provider(context.Context) (api.Provider, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return api.Provider{
-		Schema: "gpuai.provider/v1", Selling: !f.paused, Payout: "payout", FeePayer: "fee", Rate: api.RateSOL(1), Rates: map[string]api.Money{}, Earned: api.SOL(7), Leases: 1,
+		Schema: "gpuai.provider/v1", Selling: !f.paused, Payout: "payout", FeePayer: "fee", Rate: api.RateSOL(1), Rates: map[string]api.Money{}, Earned: api.SOL(7), Settled: api.SOL(4), Claim: api.SOL(3), Now: api.SOL(2), Leases: 1,
 		Devices: []api.Device{{ID: "device_1", Class: "rtx-4090", State: "leased", Lease: "lease_1", Rate: api.RateSOL(1)}},
 	}, nil
 }

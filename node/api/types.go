@@ -269,7 +269,10 @@ type Provider struct {
 	Rates    map[string]Money `json:"rates"` // by model, where it differs
 	Devices  []Device         `json:"devices"`
 	Leases   int              `json:"leases"`
-	Earned   Money            `json:"earned"`
+	Earned   Money            `json:"earned"`               // settled and claimable: of jobs that ended, and what is claimed of others
+	Settled  Money            `json:"settled,omitzero"`     // on the chain
+	Claim    Money            `json:"claimable,omitzero"`   // owed by jobs that ended, covered by vouchers, not on the chain yet
+	Now      Money            `json:"earning_now,omitzero"` // the same of jobs that run; not in earned
 }
 
 // ProviderPatch changes what is given; Rates replaces all of them. Rates are in lamports per device and hour.

@@ -25,7 +25,8 @@ type LeaseKey struct{ State, Role string }
 type Facts struct {
 	Leases     map[LeaseKey]int
 	Meter      *time.Duration // billable time of what was sold
-	Unsettled  *market.Amount // vouchers that the chain has not paid out
+	Unsettled  *market.Amount // owed and covered by vouchers, not on the chain yet
+	Earned     *market.Amount // of jobs that ended, and all that is settled
 	FeePayer   *market.Amount
 	Peers      int
 	BookOffers *int
@@ -128,7 +129,8 @@ func newCollector(facts func() Facts) *collector {
 	}{
 		{"leases", "Leases by state.", []string{"state", "role"}},
 		{"meter_seconds_total", "Billable time of leases sold that the store holds.", nil},
-		{"unsettled_amount", "Owed by signed vouchers, not paid out yet, in the smallest unit.", []string{"mint"}},
+		{"unsettled_amount", "Owed and covered by vouchers, not settled on the chain yet, in the smallest unit.", []string{"mint"}},
+		{"earned_amount", "Earned by jobs that ended, and all that is settled on the chain, in the smallest unit.", []string{"mint"}},
 		{"fee_payer_lamports", "Balance of the account that pays the rig's fees.", nil},
 		{"p2p_peers", "Connected peers.", nil},
 		{"book_offers", "Offers that the node knows.", nil},
@@ -160,6 +162,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if f.Unsettled != nil {
 		put("unsettled_amount", prometheus.GaugeValue, float64(*f.Unsettled), "SOL")
+	}
+	if f.Earned != nil {
+		put("earned_amount", prometheus.GaugeValue, float64(*f.Earned), "SOL")
 	}
 	if f.FeePayer != nil {
 		put("fee_payer_lamports", prometheus.GaugeValue, float64(*f.FeePayer))

@@ -24,15 +24,18 @@ func (p *Provider) released(id market.ChannelID, a escrow.Account) store.Event {
 	}
 }
 
-// phaseChanged stores a channel whose phase the chain has changed, and tells it. Caller holds ch.mu. What is not stored now is seen again at the
-// next start.
-func (p *Provider) phaseChanged(ctx context.Context, ch *channel) {
+// chainChanged stores a channel of which the chain shows another phase, or more settled, and tells the phase. Caller holds ch.mu. What is not
+// stored now is seen again at the next start.
+func (p *Provider) chainChanged(ctx context.Context, ch *channel, phase bool) {
 	a := ch.row.Account
-	e := store.Event{
-		At: p.now(), Topic: "channel", ID: ch.id.String(), Role: "provider", Cause: a.Phase.String(), Money: true,
-		Amounts: map[string]market.Amount{"owed": a.OwedSum(), "settled": a.Settled},
+	var told []store.Event
+	if phase {
+		told = append(told, store.Event{
+			At: p.now(), Topic: "channel", ID: ch.id.String(), Role: "provider", Cause: a.Phase.String(), Money: true,
+			Amounts: map[string]market.Amount{"owed": a.OwedSum(), "settled": a.Settled},
+		})
 	}
-	if err := p.put(context.WithoutCancel(ctx), bucketChannels, ch.id[:], row(ch.row), e); err != nil {
+	if err := p.keepRow(context.WithoutCancel(ctx), ch, ch.row, told...); err != nil {
 		p.log.Warn("Change of a channel was not stored", "channel", ch.id, "error", err)
 	}
 }

@@ -59,10 +59,9 @@ func (p *Provider) finalShare(ctx context.Context, l *leaseRun) error {
 	defer ch.mu.Unlock()
 	crow := ch.row
 	crow.Account, crow.LastEnd = crow.Account.EndLease(l.id, m.Owed()), p.now()
-	if err := p.put(ctx, bucketChannels, ch.id[:], row(crow)); err != nil {
+	if err := p.keepRow(ctx, ch, crow); err != nil {
 		return err
 	}
-	ch.row = crow
 	p.learn(l)
 	return nil
 }
@@ -171,12 +170,12 @@ func finalClock(head escrow.Head, cs escrow.ChannelState) int64 {
 
 func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head, payeeReceives bool) {
 	ch.mu.Lock()
-	before := ch.row.Account.Phase
+	before, had := ch.row.Account.Phase, ch.row.Account.Settled
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs))
 	account := ch.row.Account
 	after := account.Phase
-	if after != before {
-		p.phaseChanged(ctx, ch)
+	if after != before || account.Settled != had {
+		p.chainChanged(ctx, ch, after != before)
 	}
 	if account.Settled >= account.Newest.Amount {
 		ch.row.OldestUnclaimed = time.Time{}

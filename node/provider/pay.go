@@ -22,6 +22,7 @@ type channelRow struct {
 	TickPrice       market.Amount
 	OldestUnclaimed time.Time
 	LastEnd         time.Time
+	Booked          map[market.LeaseID]booked `json:",omitempty"` // in the sums already
 }
 
 // lastEnded is zero while a lease is live.
@@ -100,11 +101,18 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 	if crow.OldestUnclaimed.IsZero() {
 		crow.OldestUnclaimed = p.now()
 	}
-	if err := p.put(ctx, bucketChannels, ch.id[:], row(crow)); err != nil {
+	if account.Leases[pay.Lease].Live {
+		err = p.put(ctx, bucketChannels, ch.id[:], row(crow))
+		if err == nil {
+			ch.row = crow
+		}
+	} else { // an old debt is paid: that is earned
+		err = p.keepRow(ctx, ch, crow)
+	}
+	if err != nil {
 		ch.mu.Unlock()
 		return 0, fmt.Errorf("store voucher: %w", err)
 	}
-	ch.row = crow
 	covered := account.Covered(pay.Lease)
 	ch.mu.Unlock()
 	if err := l.paid(ctx, covered, pay.ReceiptSeq); err != nil {

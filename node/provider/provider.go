@@ -117,7 +117,13 @@ type Provider struct {
 	paidBy   map[string]bool // payer and node keys with a paid lease here
 	rentMin  market.Amount
 	feeBal   market.Amount
-	serving  context.Context // Serve's; nil before and after: nothing new is decided
+	sumsMu   sync.Mutex // taken under a channel's lock; p.mu may be taken under it
+	sums     map[sumKey]sumRow
+	sold     market.Amount // since this start
+	soldJobs int
+	quietly  bool // while the store is read: no log lines of old jobs
+
+	serving context.Context // Serve's; nil before and after: nothing new is decided
 
 	loaded  chan struct{} // closed once the store is read: until then no lease is known
 	checked chan struct{} // closed once the engine was checked: until then it is not known what may be sold
@@ -139,7 +145,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		keys:     escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
-		debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, loaded: make(chan struct{}), checked: make(chan struct{}), changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
+		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, loaded: make(chan struct{}), checked: make(chan struct{}), changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
 	}
 	for _, d := range devices {
 		p.deviceIDs = append(p.deviceIDs, market.DeviceIDOf(d.UUID))
@@ -162,6 +168,7 @@ func (p *Provider) Serve(ctx context.Context) error {
 	p.mu.Lock()
 	p.serving = ctx
 	p.mu.Unlock()
+	defer p.tellSold()
 	defer p.wg.Wait()
 	defer func() {
 		p.mu.Lock()

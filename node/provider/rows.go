@@ -14,6 +14,7 @@ const (
 	bucketDevices  = store.BucketDevices
 	bucketDebts    = store.BucketDebts
 	bucketOffers   = store.BucketOffers
+	bucketEarned   = store.BucketEarned
 )
 
 func row(v any) []byte            { return store.Row(v) }

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -19,7 +18,7 @@ type View struct {
 	Devices          []DeviceView
 	Live             int
 	FeeBalance       market.Amount // of the fee payer, when the chain was read last
-	Earned           market.Amount // covered by vouchers on disk, of the leases that the store still holds
+	Earned           Earned
 }
 
 // DeviceView is one device. State: free, leased, clearing, quarantined or withdrawn; Lease is zero when there is none.
@@ -42,7 +41,7 @@ var deviceWords = map[devState]string{0: "free", devFree: "free", devLeased: "le
 
 // View returns the role's state now.
 func (p *Provider) View() View {
-	leases := p.Leases()
+	leases, earned := p.Leases(), p.Earned()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	v := View{Selling: p.sells(), Why: p.why(), Policy: p.policy, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
@@ -54,9 +53,8 @@ func (p *Provider) View() View {
 		}
 		v.Devices = append(v.Devices, dv)
 	}
-	v.FeeBalance = p.feeBal
+	v.FeeBalance, v.Earned = p.feeBal, earned
 	for _, l := range leases {
-		v.Earned += l.Lease.Paid
 		if l.Lease.State.Live() {
 			v.Live++
 		}
@@ -70,20 +68,6 @@ func (p *Provider) why() string {
 		return "starting: the engine is being checked"
 	}
 	return p.health.detail
-}
-
-// Unsettled is what signed vouchers hold that the chain has not paid out.
-func (p *Provider) Unsettled() (sum market.Amount) {
-	p.mu.Lock()
-	list := slices.Collect(maps.Values(p.channels))
-	p.mu.Unlock()
-	for _, ch := range list { // a channel's lock is never taken under mu
-		ch.mu.Lock()
-		a := ch.row.Account
-		ch.mu.Unlock()
-		sum += a.Newest.Amount - min(a.Settled, a.Newest.Amount)
-	}
-	return sum
 }
 
 // Leases lists what the node holds, oldest first.

@@ -18,6 +18,7 @@
 //	offers    "seq"                       -> last Offer number
 //	peers     NodeID                      -> peer record
 //	events    sequence u64                -> what happened (state, money, security); meta "events_floor" -> newest pruned sequence u64
+//	earned    day u32 ‖ DeviceID          -> what a device brought on a day
 //	answers   idempotency key (text)      -> answer of a creating request, 24 h
 package store
 
@@ -38,11 +39,12 @@ const (
 	BucketPeers       = "peers"
 	BucketEvents      = "events"
 	BucketAnswers     = "answers"
+	BucketEarned      = "earned"
 )
 
 var buckets = []string{
 	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketOwnChannels, BucketDevices, BucketDebts, BucketChain, BucketJobs, BucketOffers, BucketPeers, BucketEvents,
-	BucketAnswers,
+	BucketAnswers, BucketEarned,
 }
 
 func isBucket(name string) bool { return slices.Contains(buckets, name) }
