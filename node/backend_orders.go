@@ -352,6 +352,13 @@ func (b *Backend) order(v customer.View) api.Order {
 		if m.State.Live() {
 			o.AtRisk = api.SOL(m.AtRisk())
 		}
+		if !m.HeardAt.IsZero() && !o.Ended() {
+			at := api.At(m.HeardAt)
+			o.HeardAt = &at
+		}
+		if why, hint := v.Silence(); why != "" && !o.Ended() {
+			o.Detail, o.Hint = why, hint
+		}
 	}
 	return o
 }

@@ -59,13 +59,24 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 		if errors.As(err, &e) {
 			return nil, e
 		}
-		return nil, fmt.Errorf("ask node: %w", err)
+		return nil, c.cutOff(ctx, err)
 	}
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()
 		return nil, problemFrom(resp)
 	}
 	return resp, nil
+}
+
+// cutOff is the error of a node that took a call and did not answer it, or not to the end: it stopped, or was stopped.
+func (c *Client) cutOff(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &market.Error{
+		Code: "node-unreachable", Kind: market.KindUnavailable, Op: "ask node", Err: err,
+		Detail: "the node at " + c.socket + " went away in the middle of an answer; what it had begun goes on when it runs again", Hint: "gpuai node start",
+	}
 }
 
 func problemFrom(resp *http.Response) error {
@@ -93,9 +104,18 @@ func call[A any](ctx context.Context, c *Client, method, path string, body any, 
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+		if isCut(err) || ctx.Err() != nil {
+			return a, c.cutOff(ctx, err)
+		}
 		return a, fmt.Errorf("read answer: %w", err)
 	}
 	return a, nil
+}
+
+// isCut tells a connection that ended from an answer that is wrong.
+func isCut(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &op)
 }
 
 // create asks once for a key; a repeat of the call has another.
@@ -216,8 +236,14 @@ func (c *Client) Logs(ctx context.Context, id string, since time.Time, follow bo
 		}
 		return f(stream, time.UnixMilli(int64(binary.BigEndian.Uint64(b))), b[8:])
 	})
+	if errors.Is(err, errCut) {
+		return c.cutOff(ctx, err)
+	}
 	return err
 }
+
+// errCut is a stream of the node that ended without its end frame.
+var errCut = errors.New("stream of the node was cut")
 
 // readStream gives frames to f until the end frame.
 func readStream(r io.Reader, f func(stream uint8, b []byte) error) (exit int, err error) {
@@ -225,7 +251,7 @@ func readStream(r io.Reader, f func(stream uint8, b []byte) error) (exit int, er
 		stream, b, err := readFrame(r)
 		switch {
 		case err != nil:
-			return 0, fmt.Errorf("stream of the node was cut: %w", err)
+			return 0, fmt.Errorf("%w: %w", errCut, err)
 		case stream == frameExit && len(b) == 4:
 			return int(int32(binary.BigEndian.Uint32(b))), nil
 		case stream == frameError:
@@ -258,19 +284,23 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, tty bool, s
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "gpuai-exec")
 	if err := req.Write(conn); err != nil {
-		return 0, fmt.Errorf("ask node: %w", err)
+		return 0, c.cutOff(ctx, err)
 	}
 	br := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(br, req)
 	if err != nil {
-		return 0, fmt.Errorf("read answer: %w", err)
+		return 0, c.cutOff(ctx, err)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return 0, problemFrom(resp)
 	}
 	var wg sync.WaitGroup // not waited for: a terminal's read cannot be cancelled
 	wg.Go(func() { sendStdin(conn, stdin) })
-	return readStream(br, out)
+	exit, err := readStream(br, out)
+	if errors.Is(err, errCut) {
+		return 0, c.cutOff(ctx, err)
+	}
+	return exit, err
 }
 
 func sendStdin(w io.Writer, stdin io.Reader) {
@@ -298,7 +328,9 @@ func (c *Client) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 		return err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(w, resp.Body)
+	if _, err = io.Copy(w, resp.Body); err != nil && isCut(err) {
+		return c.cutOff(ctx, err)
+	}
 	return err
 }
 

@@ -117,6 +117,15 @@ var codes = map[string]row{
 	"airdrop-refused":      {503, 1, "chain", "the faucet gave nothing"},
 	"not-confirmed":        {409, 1, "you", "not confirmed"},
 	"needs-build":          {409, 1, "you", "this binary lacks a part"},
+	"peer-unreachable":     {503, 8, "provider", "the other node does not answer"},
+	"provider-silent":      {503, 8, "provider", "the provider has gone silent"},
+	"peer-failed":          {503, 8, "provider", "the other node failed"},
+	"transaction-failed":   {409, 1, "chain", "the ledger refused a transaction"},
+	"not-ready":            {409, 1, "none", "the job does not run yet"},
+	"job-ended":            {409, 1, "none", "the job has ended"},
+	"disk-full":            {503, 1, "you", "the disk is full"},
+	"file-error":           {409, 1, "you", "a file cannot be read or written"},
+	"connection-cut":       {503, 8, "network", "the connection was cut"},
 }
 
 var kinds = map[market.Kind]row{
@@ -144,10 +153,16 @@ func rowOf(code string, status int) row {
 func ProblemOf(err error) (p Problem) {
 	var e *market.Error
 	var refusal *market.Refusal
+	if err != nil && market.CodeOf(err) == "" {
+		err = foreign(err)
+	}
 	code, kind, why, hint := market.CodeOf(err), market.KindInternal, "", ""
 	p.Fix = []Fix{}
 	if errors.As(err, &refusal) {
 		kind, why = refusal.Kind, refusal.Detail
+		if code == "internal" { // the other node's fault, not ours
+			code, kind, why, hint = "peer-failed", market.KindUnavailable, "it keeps to itself what failed", "try again, or another provider: gpuai run --exclude ID"
+		}
 		p.RetryAfter = int64(refusal.RetryAfter.Seconds())
 	}
 	if errors.As(err, &e) && refusal == nil {

@@ -206,7 +206,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // fail logs a failed request; what carries no code is our own fault, and its text goes nowhere else.
 func (s *Server) fail(r *http.Request, err error) {
 	level := slog.LevelDebug
-	if market.CodeOf(err) == "" && r.Context().Err() == nil {
+	if market.CodeOf(err) == "" && market.CodeOf(foreign(err)) == "" && r.Context().Err() == nil {
 		level = slog.LevelError
 	}
 	s.log.Log(r.Context(), level, "Request failed", "route", s.pattern(r), "error", err)

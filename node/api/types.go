@@ -187,6 +187,7 @@ type Order struct {
 	ExitCode            *int     `json:"exit_code,omitempty"`
 	CreatedAt           Time     `json:"created_at"`
 	ReadyAt             *Time    `json:"ready_at,omitempty"`
+	HeardAt             *Time    `json:"heard_at,omitempty"` // the provider was heard last, while the order goes on
 	Channel             string   `json:"channel,omitempty"`
 	Steps               []Step   `json:"steps"`
 	Progress            Progress `json:"progress"`

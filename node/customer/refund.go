@@ -251,7 +251,10 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 			c.settled(ctx, ch)
 			return nil
 		case err == nil && ok && res.State == escrow.Failed:
-			return fmt.Errorf("finish channel: %s (code %d)", res.Err, res.Code)
+			return &market.Error{
+				Code: "transaction-failed", Kind: market.KindConflict, Op: "finish channel", Detail: fmt.Sprintf("%s (code %d); the deposit is where it was", res.Err, res.Code),
+				Hint: "gpuai channel list",
+			}
 		case time.Now().After(deadline):
 			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "finish channel", Hint: "gpuai channel list"}
 		}

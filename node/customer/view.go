@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,9 +110,20 @@ func (c *Customer) find(ref string) (*orderRun, error) {
 		hits = hits[len(hits)-1:]
 	}
 	if len(hits) != 1 || ref == "" {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Detail: fmt.Sprintf("this fits %d orders", len(hits)), Hint: "gpuai ps -a"}
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Detail: unfound(ref, len(hits)), Hint: "gpuai ps -a"}
 	}
 	return hits[0], nil
+}
+
+// unfound says why a word names no order.
+func unfound(ref string, hits int) string {
+	switch {
+	case ref == "-" && hits == 0:
+		return "there is no order yet, so none is the last"
+	case ref == "" || hits == 0:
+		return fmt.Sprintf("no order has the id or name %q", ref)
+	}
+	return fmt.Sprintf("%q fits %d orders: give more of the id", ref, hits)
 }
 
 // Order returns one order; ref as in Find. Error: not-found.
@@ -160,7 +172,8 @@ func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.Tunnel
 	if err != nil {
 		return nil, err
 	}
-	return c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: kind, Args: b})
+	fc, err := c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: kind, Args: b})
+	return fc, r.unheard(ctx, err)
 }
 
 // logPoll is how often a followed log looks whether its job has started.
@@ -186,6 +199,10 @@ func (c *Customer) started(ctx context.Context, ref string) error {
 
 // Logs streams the job's output; with follow from its start until the job has ended.
 func (c *Customer) Logs(ctx context.Context, ref string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error {
+	r, err := c.find(ref)
+	if err != nil {
+		return err
+	}
 	if follow {
 		if err := c.started(ctx, ref); err != nil {
 			return err
@@ -201,14 +218,14 @@ func (c *Customer) Logs(ctx context.Context, ref string, since time.Time, follow
 	for {
 		ch, b, err := fc.Read()
 		if err != nil {
-			return errors.Join(err, ctx.Err())
+			return r.unheard(ctx, errors.Join(err, ctx.Err()))
 		}
 		if ch == streams.ChanControl {
 			m, err := tunnel.DecodeControl(b)
 			if err != nil || m.End {
 				return err
 			}
-			return m.Err()
+			return r.unheard(ctx, m.Err())
 		}
 		t, stream, data, err := tunnel.DecodeLog(b)
 		if err != nil {
@@ -222,6 +239,13 @@ func (c *Customer) Logs(ctx context.Context, ref string, since time.Time, follow
 
 // Exec runs a command beside the job and returns its exit code.
 func (c *Customer) Exec(ctx context.Context, ref string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
+	r, err := c.find(ref)
+	if err == nil {
+		err = r.runs("exec")
+	}
+	if err != nil {
+		return 0, err
+	}
 	fc, err := c.tunnelTo(ctx, ref, streams.TunnelExec, tunnel.ExecArgs{Argv: argv, TTY: tty})
 	if err != nil {
 		return 0, err
@@ -238,7 +262,7 @@ func (c *Customer) Exec(ctx context.Context, ref string, argv []string, tty bool
 	for {
 		ch, b, err := fc.Read()
 		if err != nil {
-			return 0, errors.Join(err, ctx.Err())
+			return 0, r.unheard(ctx, errors.Join(err, ctx.Err()))
 		}
 		if ch == streams.ChanControl {
 			m, err := tunnel.DecodeControl(b)
@@ -248,10 +272,7 @@ func (c *Customer) Exec(ctx context.Context, ref string, argv []string, tty bool
 			if m.Exit != nil {
 				return *m.Exit, nil
 			}
-			if err := m.Err(); err != nil {
-				return 0, err
-			}
-			return 0, errors.New("the exec ended without an exit code")
+			return 0, r.unheard(ctx, cmp.Or(m.Err(), errors.New("the exec ended without an exit code")))
 		}
 		stream := uint8(1)
 		if ch == streams.ChanErr {

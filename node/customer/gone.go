@@ -1,0 +1,83 @@
+package customer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// unheard is the error of a provider that does not answer: who, since when, what becomes of job and money, and what shortens it. An error that
+// says something itself stays: a refusal, one of ours, or the end of ctx.
+func (r *orderRun) unheard(ctx context.Context, err error) error {
+	code := market.CodeOf(err)
+	if err == nil || ctx.Err() != nil || code != "" && code != "internal" {
+		return err
+	}
+	o := r.snapshot()
+	if code == "internal" { // the other side's own fault, which it keeps to itself
+		return &market.Error{
+			Code: "peer-failed", Kind: market.KindUnavailable, Op: "ask provider",
+			Detail: "provider " + o.Provider.Short() + " answered that something failed in its own node; the job goes on as before", Hint: "gpuai show " + o.ID.String(),
+		}
+	}
+	detail, hint := silence(o, time.Now())
+	e := &market.Error{Code: "peer-unreachable", Kind: market.KindUnavailable, Op: "reach provider", Detail: detail, Hint: hint, Err: err}
+	if o.Lease != nil && o.Lease.State == market.Silent {
+		e.Code = "provider-silent"
+	}
+	return e
+}
+
+// silence says what an unheard provider means for the order o.
+func silence(o orderRow, now time.Time) (detail, hint string) {
+	detail = "provider " + o.Provider.Short() + " does not answer"
+	m := o.Lease
+	if m == nil {
+		return detail, "gpuai show " + o.ID.String()
+	}
+	if !m.HeardAt.IsZero() {
+		detail += fmt.Sprintf("; last heard %s ago, at %s", max(now.Sub(m.HeardAt), 0).Truncate(time.Second), m.HeardAt.Local().Format(time.TimeOnly))
+	}
+	if !m.State.Live() && m.State != market.Silent {
+		return detail + "; the job is " + m.State.String(), "gpuai show " + o.ID.String()
+	}
+	detail += ". The job may run on there and is found again by itself; nothing more is paid meanwhile"
+	if m.State == market.Silent {
+		detail += ", and at " + m.Since.Add(m.Terms.SilentEnd+m.OfflineFor).Local().Format(time.TimeOnly) + " the order ends and what is left of the deposit returns"
+	} else {
+		detail += ", and if it stays so the order ends and what is left of the deposit returns"
+	}
+	return detail, "wait, or end it now: gpuai stop " + o.ID.String()
+}
+
+// runs refuses what needs a running job while there is none. Errors: not-found, not-ready, job-ended.
+func (r *orderRun) runs(op string) error {
+	o := r.snapshot()
+	e := &market.Error{Code: "not-ready", Kind: market.KindConflict, Op: op, Hint: "gpuai show " + o.ID.String()}
+	switch {
+	case o.Lease == nil && (o.Standing == StandingEnded || o.Standing == StandingFailed):
+		e.Code, e.Kind, e.Detail = "not-found", market.KindNotFound, "the order "+o.Standing+" before any job started"
+	case o.Lease == nil:
+		e.Detail = "the order is " + o.Standing + ": no job runs yet"
+	case o.Lease.State == market.Proposed || o.Lease.State == market.Preparing:
+		e.Detail = "the job is " + o.Lease.State.String() + " and does not run yet"
+	case o.Lease.State.Live() || o.Lease.State == market.Silent:
+		return nil
+	default:
+		e.Code, e.Detail = "job-ended", "the job has ended"
+		if o.Lease.Code != "" {
+			e.Detail += ": " + o.Lease.Code
+		}
+	}
+	return e
+}
+
+// Silence says who is not heard since when and what that means, while the lease is silent; else both are empty.
+func (v View) Silence() (detail, hint string) {
+	if v.Lease == nil || v.Lease.State != market.Silent {
+		return "", ""
+	}
+	return silence(orderRow{ID: v.ID, Provider: v.Provider, Lease: v.Lease}, time.Now())
+}
