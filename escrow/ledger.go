@@ -76,6 +76,7 @@ type Intent struct {
 	Channel  market.ChannelID // OpOpen: must equal Open.Address(program); OpTransfer: zero
 	Nonce    uint64           // cumulative amount for claims, a counter else
 	Amount   market.Amount    // deposit, top-up, transfer
+	Total    market.Amount    // OpTopUp: the deposit afterwards, so that a repeat adds nothing; 0: Amount more than when it is first built
 	Open     *OpenTerms       // OpOpen
 	Voucher  *Signed          // OpClaim, OpRecord
 	Release  *SignedRelease   // OpFinish, or nil

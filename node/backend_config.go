@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -21,24 +20,9 @@ func (b *Backend) Config(context.Context) (api.Settings, error) {
 	}
 	out := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{}, Restart: []string{}}
 	for _, k := range config.Keys() {
-		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: masked(k.Text(&l.Config)), From: l.Origin[k.Name], Hot: k.Hot})
+		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name], Hot: k.Hot})
 	}
 	return out, nil
-}
-
-// masked hides what an address of an endpoint may carry: a password, or a query with a key.
-func masked(value string) string {
-	parts := strings.Split(value, ",")
-	for i, p := range parts {
-		u, err := url.Parse(p)
-		if err != nil || u.Scheme == "" || u.Host == "" {
-			continue
-		}
-		if u.User != nil || u.RawQuery != "" {
-			parts[i] = u.Scheme + "://" + u.Host + u.EscapedPath() + "?…"
-		}
-	}
-	return strings.Join(parts, ",")
 }
 
 // PatchConfig implements api.Backend: what is hot takes effect before it returns. Errors: config-invalid, naming keys but no value.

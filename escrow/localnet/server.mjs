@@ -173,6 +173,7 @@ const methods = {
   getGenesisHash: () => genesis,
   getSlot: (cfg) => seen(cfg),
   getBlockHeight: (cfg) => seen(cfg),
+  getEpochInfo: (cfg) => { const s = seen(cfg); return { absoluteSlot: s, blockHeight: s, epoch: 0n, slotIndex: s, slotsInEpoch: 432000n, transactionCount: 0n }; },
   getLatestBlockhash: (cfg) => { seen({ ...cfg, commitment: 'confirmed' }); return { context: ctx(slot), value: { blockhash: latest, lastValidBlockHeight: slot + BigInt(WINDOW) } }; },
   getBalance: (address, cfg) => { from58(address); const s = seen(cfg); return { context: ctx(s), value: at(address, s)?.lamports ?? 0n }; },
   getMultipleAccounts: (list, cfg) => {

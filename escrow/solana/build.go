@@ -1,12 +1,15 @@
 package solana
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
@@ -17,6 +20,13 @@ var errDone = errors.New("already done")
 
 // minPrice is the least compute-unit price in micro-lamports: ≤ 900 lamports for ≤ 9,000 units.
 const minPrice = 100_000
+
+// leastUnits are the units that an intent's transaction takes at most by the program's ceilings (TestCU_Gate), its budget instructions included: a
+// simulation that says less is not believed, for a limit below what is used costs the fee and does nothing.
+var leastUnits = map[escrow.Op]uint32{
+	escrow.OpOpen: 3_100, escrow.OpTopUp: 2_700, escrow.OpClaim: 1_400, escrow.OpRecord: 1_400, escrow.OpRequestClose: 1_400,
+	escrow.OpFinish: 3_000, escrow.OpReclaim: 3_200,
+}
 
 // simUnits is the unit limit of a simulation; the real one follows from what it consumed.
 const simUnits = 200_000
@@ -38,7 +48,7 @@ func (l *Ledger) build(ctx context.Context, r *record) (b built, err error) {
 	p := l.cfg.Program
 	b.sigs = 1
 	var cs escrow.ChannelState
-	if in.Op != escrow.OpTransfer && in.Op != escrow.OpOpen {
+	if in.Op != escrow.OpOpen || r.Tries > 0 {
 		states, err := l.Channels(ctx, []market.ChannelID{in.Channel}, escrow.Confirmed)
 		if err != nil {
 			return b, err
@@ -47,14 +57,15 @@ func (l *Ledger) build(ctx context.Context, r *record) (b built, err error) {
 	}
 	switch in.Op {
 	case escrow.OpOpen:
+		if r.Tries > 0 && cs.Status != escrow.StatusGone { // only these terms have this address
+			return b, l.shown(ctx, in.Channel, func(cs escrow.ChannelState) bool { return cs.Status != escrow.StatusGone })
+		}
 		if in.ClaimFee > 0 {
 			b.ixs = append(b.ixs, transferIx(l.address, in.FeePayer, in.ClaimFee))
 		}
 		b.ixs = append(b.ixs, openIx(p, in.Channel, *in.Open, in.Amount))
-	case escrow.OpTransfer:
-		b.ixs = []instruction{transferIx(l.address, in.To, in.Amount)}
 	default:
-		err = l.buildOnChannel(r, cs, &b)
+		err = l.buildOnChannel(ctx, r, cs, &b)
 	}
 	for _, ix := range b.ixs {
 		for _, m := range ix.metas {
@@ -66,18 +77,26 @@ func (l *Ledger) build(ctx context.Context, r *record) (b built, err error) {
 	return b, err
 }
 
-func (l *Ledger) buildOnChannel(r *record, cs escrow.ChannelState, b *built) error {
+func (l *Ledger) buildOnChannel(ctx context.Context, r *record, cs escrow.ChannelState, b *built) error {
 	in, p := r.Intent, l.cfg.Program
-	gone := cs.Status == escrow.StatusGone
-	if gone && (in.Op == escrow.OpFinish || in.Op == escrow.OpReclaim) {
-		return errDone
-	}
-	if gone {
+	if cs.Status == escrow.StatusGone {
+		if err := l.gone(ctx, r); err != nil {
+			return err
+		}
+		if in.Op == escrow.OpFinish || in.Op == escrow.OpReclaim {
+			return errDone
+		}
 		return fmt.Errorf("channel %s does not exist", in.Channel)
 	}
 	switch in.Op {
 	case escrow.OpTopUp:
-		b.ixs = []instruction{topUpIx(p, l.address, in.Channel, in.Amount)}
+		if r.Total == 0 {
+			r.Total = cmp.Or(in.Total, cs.Deposit+in.Amount)
+		}
+		if cs.Deposit >= r.Total {
+			return l.shown(ctx, in.Channel, func(cs escrow.ChannelState) bool { return cs.Deposit >= r.Total })
+		}
+		b.ixs = []instruction{topUpIx(p, l.address, in.Channel, r.Total-cs.Deposit)}
 	case escrow.OpClaim, escrow.OpRecord:
 		if cs.Settled >= in.Voucher.Amount {
 			if in.Op == escrow.OpRecord || cs.Paid == cs.Settled {
@@ -166,6 +185,9 @@ func (l *Ledger) simulate(ctx context.Context, raw []byte) (s simulation, err er
 		return s, fmt.Errorf("simulating: %w", err)
 	}
 	s.failure, s.failed = parseFailure(out.Value.Err)
+	if s.failed && strings.Contains(s.failure.Text, "BlockhashNotFound") {
+		return s, unreachable("simulating", errors.New("the endpoint does not know its own blockhash yet"))
+	}
 	s.units = uint32(min(out.Value.Units, simUnits))
 	return s, nil
 }
@@ -195,7 +217,7 @@ func (l *Ledger) Probe(ctx context.Context, s escrow.Signed) error {
 	if err := l.checkGenesis(ctx); err != nil {
 		return err
 	}
-	r := &record{Intent: escrow.Intent{Op: escrow.OpRecord, Channel: s.Channel, Voucher: &s}}
+	r := &record{At: time.Now(), Intent: escrow.Intent{Op: escrow.OpRecord, Channel: s.Channel, Voucher: &s}}
 	b, err := l.build(ctx, r)
 	if errors.Is(err, errDone) {
 		return nil
@@ -204,6 +226,9 @@ func (l *Ledger) Probe(ctx context.Context, s escrow.Signed) error {
 		return &market.Error{
 			Code: "voucher-unredeemable", Op: "probing a voucher", Kind: market.KindInvalid, Detail: "the chain would refuse this voucher (" + detail + ")",
 		}
+	}
+	if errors.Is(err, errWait) {
+		return refuse("channel " + s.Channel.String() + " does not exist")
 	}
 	if err != nil {
 		if errors.Is(err, escrow.ErrUnreachable) {

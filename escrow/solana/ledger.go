@@ -51,6 +51,7 @@ type Ledger struct {
 	genesisOK   bool
 	finalised   uint64
 	finalisedAt time.Time
+	warned      string // signature that a warning named last
 }
 
 var _ escrow.Ledger = (*Ledger)(nil)
@@ -90,6 +91,9 @@ func New(cfg Config, signer ed25519.PrivateKey, journal Journal, log *slog.Logge
 		r := new(record)
 		if err := json.Unmarshal(b, r); err != nil {
 			return nil, fmt.Errorf("reading journal record %s: %w", key, err)
+		}
+		if r.Intent.Op == escrow.OpTopUp && r.Total == 0 && len(r.Tx) > 0 { // of a version that stored no total: the nonce was the deposit before
+			r.Total = market.Amount(r.Intent.Nonce) + r.Intent.Amount
 		}
 		l.recs[key] = r
 	}
@@ -237,8 +241,8 @@ func (l *Ledger) affordable(ctx context.Context, in escrow.Intent) error {
 		need -= market.Amount(2*escrow.FeePerSignature + min(l.cfg.MaxFee, priorityFee(minPrice, maxUnits)))
 	}
 	l.mu.Lock()
-	for _, r := range l.recs {
-		if r.Result.State < escrow.ConfirmedTx {
+	for key, r := range l.recs {
+		if s := r.Result.State; key != in.Key() && (s < escrow.ConfirmedTx || s == escrow.Expired) {
 			keep += l.outflow(r.Intent)
 		}
 	}
@@ -253,14 +257,15 @@ func (l *Ledger) affordable(ctx context.Context, in escrow.Intent) error {
 	return nil
 }
 
-// spendCap enforces MaxPerDay over deposits of the last 24 h; the caller holds mu.
+// spendCap enforces MaxPerDay over the other deposits of the last 24 h; one that is signed again counts from then. The caller holds mu.
 func (l *Ledger) spendCap(in escrow.Intent) error {
 	if l.cfg.MaxPerDay == 0 || in.Op != escrow.OpOpen && in.Op != escrow.OpTopUp {
 		return nil
 	}
 	var today market.Amount
-	for _, r := range l.recs {
-		if (r.Intent.Op == escrow.OpOpen || r.Intent.Op == escrow.OpTopUp) && r.Result.State != escrow.Failed && time.Since(r.At) < 24*time.Hour {
+	for key, r := range l.recs {
+		deposit := r.Intent.Op == escrow.OpOpen || r.Intent.Op == escrow.OpTopUp
+		if deposit && key != in.Key() && r.Result.State != escrow.Failed && (time.Since(r.At) < 24*time.Hour || time.Since(r.Again) < 24*time.Hour) {
 			today += r.Intent.Amount
 		}
 	}

@@ -14,6 +14,15 @@ import (
 func (l *Ledger) failed(r record, f txFailure) record {
 	op := r.Intent.Op
 	switch {
+	// A second landing, refused as it should be: the next build looks at the chain, and its answer is what counts.
+	case r.Tries < maxTries && (op == escrow.OpTopUp && f.Code == escrow.CodeNotMonotonic || op == escrow.OpOpen && f.taken()):
+		r.Tries++
+		r.Result.State = escrow.Planned
+		return r
+	case op == escrow.OpTransfer && r.Seed != "" && !r.Moving && f.taken():
+		return ticketed(r) // another signature of the same made it
+	case op == escrow.OpTransfer && r.Moving && !r.Back:
+		return giveBack(r, f, l.reason(r, f))
 	// The next build reads the Channel: settled ≥ ours, sealed, or gone is done; a lost race is tried once more, without limit only if done.
 	case r.Tries < 3 && (op == escrow.OpClaim || op == escrow.OpRecord) && f.Code == escrow.CodeNotMonotonic,
 		r.Tries < 3 && op == escrow.OpFinish && (f.Code == escrow.CodeBadStatus || f.Code == escrow.CodeLegsOpen):
@@ -23,13 +32,26 @@ func (l *Ledger) failed(r record, f txFailure) record {
 	case op == escrow.OpFinish && !r.SkipPayee && strings.Contains(f.Text, "InsufficientFundsForRent"):
 		r.SkipPayee, r.Result.State = true, escrow.Planned // the payee's leg must not hold up the payer's
 		return r
-	case isBroke(f):
-		return fail(r, f.Code, l.broke("sending "+op.String(), f).Error())
-	case f.Code != 0:
-		return fail(r, f.Code, escrow.CodeName(f.Code))
 	}
-	return fail(r, 0, f.Text)
+	return fail(r, f.Code, l.reason(r, f))
 }
+
+// maxTries bounds how often a transaction that the chain refused as done before is looked at again.
+const maxTries = 8
+
+// reason is what a failure says to a person.
+func (l *Ledger) reason(r record, f txFailure) string {
+	switch {
+	case isBroke(f):
+		return l.broke("sending "+r.Intent.Op.String(), f).Error()
+	case f.Code != 0:
+		return escrow.CodeName(f.Code)
+	}
+	return f.Text
+}
+
+// taken reports System's refusal to create what is there, its error 0.
+func (f txFailure) taken() bool { return strings.Contains(f.Text, `"Custom":0}`) }
 
 func isBroke(f txFailure) bool {
 	return strings.Contains(f.Text, "AccountNotFound") || strings.Contains(f.Text, "InsufficientFundsForFee")
@@ -49,8 +71,7 @@ type status struct {
 	Commit string          `json:"confirmationStatus"`
 }
 
-// poll reads the statuses of all sent intents. The finalised height is read before the statuses: a transaction that lands in between is then
-// seen by them, so "absent and too old" is never a race. Both are of one endpoint: another one that lags would not know what has landed.
+// poll reads the statuses of all sent intents from one endpoint. What it does not know and calls too old is proven by expire.
 func (l *Ledger) poll(ctx context.Context) error {
 	var sent []record
 	for _, r := range l.work() {
@@ -61,21 +82,29 @@ func (l *Ledger) poll(ctx context.Context) error {
 	if len(sent) == 0 {
 		return nil
 	}
-	var height uint64
+	var newest final
 	var seen []*status
 	err := l.rpc.pinned("reading statuses", func(one caller) (err error) {
-		if height, err = heightOf(ctx, one, escrow.Finalised); err != nil {
+		if newest, err = finalised(ctx, one); err != nil {
 			return err
 		}
-		seen, err = statuses(ctx, one, sent)
+		seen, _, err = statuses(ctx, one, sent, false)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	for i, r := range sent {
-		next := l.advance(r, seen[i], height)
-		if next.Result != r.Result || next.Tries != r.Tries {
+		next := r
+		switch {
+		case seen[i] != nil:
+			next = l.advance(r, seen[i])
+		case newest.Height > r.LastValid:
+			next = l.expire(ctx, r)
+		default:
+			next.Result.State = escrow.Sent // a confirmed one that vanished is sent again
+		}
+		if next.Result != r.Result || next.Tries != r.Tries || next.Moving != r.Moving {
 			if err := l.commit(next); err != nil {
 				return err
 			}
@@ -84,47 +113,55 @@ func (l *Ledger) poll(ctx context.Context) error {
 	return nil
 }
 
-// statuses reads one entry per record, nil where the chain does not know the transaction.
-func statuses(ctx context.Context, one caller, sent []record) (all []*status, err error) {
+// statuses reads one entry per record, nil where the chain does not know the transaction, and the lowest slot that they are of. history also
+// searches what is older than an endpoint's status cache.
+func statuses(ctx context.Context, one caller, sent []record, history bool) (all []*status, slot uint64, err error) {
 	for batch := range slices.Chunk(sent, statusesCall) {
 		sigs := make([]string, len(batch))
 		for i, r := range batch {
 			sigs[i] = r.Result.Signature
 		}
 		var out struct {
-			Value []*status `json:"value"`
+			Context contextSlot `json:"context"`
+			Value   []*status   `json:"value"`
 		}
-		if err := one(ctx, &out, "getSignatureStatuses", sigs, map[string]any{"searchTransactionHistory": true}); err != nil {
-			return nil, err
+		if err := one(ctx, &out, "getSignatureStatuses", sigs, map[string]any{"searchTransactionHistory": history}); err != nil {
+			return nil, 0, err
 		}
 		if len(out.Value) != len(batch) {
-			return nil, escrow.ErrMalformed
+			return nil, 0, escrow.ErrMalformed
+		}
+		if all == nil || out.Context.Slot < slot {
+			slot = out.Context.Slot
 		}
 		all = append(all, out.Value...)
 	}
-	return all, nil
+	return all, slot, nil
 }
 
-// advance applies one status to a record.
-func (l *Ledger) advance(r record, s *status, finalisedHeight uint64) record {
-	switch {
-	case s == nil && finalisedHeight > r.LastValid:
-		r.Result.State = escrow.Expired
-		r.Tries++
-	case s == nil:
-		r.Result.State = escrow.Sent // a confirmed one that vanished is sent again
-	case s.Commit != "confirmed" && s.Commit != "finalized":
-	default:
-		if f, failed := parseFailure(s.Err); failed {
-			if s.Commit != "finalized" {
-				return r // a fork could still undo the failure
-			}
-			return l.failed(r, f)
+// advance applies what the chain says of a record's transaction.
+func (l *Ledger) advance(r record, s *status) record {
+	if s.Commit != "confirmed" && s.Commit != "finalized" {
+		return r
+	}
+	if f, failed := parseFailure(s.Err); failed {
+		if s.Commit != "finalized" {
+			return r // a fork could still undo the failure
 		}
-		r.Result.State, r.Result.Slot = escrow.ConfirmedTx, s.Slot
-		if s.Commit == "finalized" {
-			return finish(r)
-		}
+		return l.failed(r, f)
+	}
+	if r.Intent.Op == escrow.OpTransfer && r.Seed != "" && !r.Moving {
+		return ticketed(r)
+	}
+	if r.Back && s.Commit == "finalized" {
+		return fail(r, r.Result.Code, r.Why)
+	}
+	if r.Back {
+		return r
+	}
+	r.Result.State, r.Result.Slot = escrow.ConfirmedTx, s.Slot
+	if s.Commit == "finalized" {
+		return finish(r)
 	}
 	return r
 }

@@ -46,12 +46,16 @@ func commitment(t escrow.Trust) string {
 
 // accounts reads up to accountsPerCall accounts in one view; an absent one is nil.
 func (l *Ledger) accounts(ctx context.Context, keys []string, t escrow.Trust) ([]*account, uint64, error) {
+	return accountsOf(ctx, l.rpc.call, keys, t)
+}
+
+func accountsOf(ctx context.Context, call caller, keys []string, t escrow.Trust) ([]*account, uint64, error) {
 	var out struct {
 		Context contextSlot `json:"context"`
 		Value   []*account  `json:"value"`
 	}
 	opts := map[string]any{"encoding": "base64", "commitment": commitment(t)}
-	if err := l.rpc.call(ctx, &out, "getMultipleAccounts", keys, opts); err != nil {
+	if err := call(ctx, &out, "getMultipleAccounts", keys, opts); err != nil {
 		return nil, 0, fmt.Errorf("reading accounts: %w", err)
 	}
 	if len(out.Value) != len(keys) {

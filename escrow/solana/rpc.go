@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ const (
 	maxBody        = 1 << 20
 	defaultBackoff = 2 * time.Second
 	maxBackoff     = time.Minute
+	silentRest     = 30 * time.Second
 	methodGenesis  = "getGenesisHash"
 )
 
@@ -40,9 +42,10 @@ type rpcClient struct {
 	urls []string
 	http *http.Client
 
-	mu    sync.Mutex
-	quiet map[string]time.Time // until when a 429 or an error silences an endpoint
-	id    uint64
+	mu     sync.Mutex
+	quiet  map[string]time.Time // until when a 429 or silence rests an endpoint
+	silent map[string]int       // calls in a row without an answer
+	id     uint64
 
 	genesis string // what every endpoint must say; "": not known yet
 	checked map[string]bool
@@ -50,7 +53,7 @@ type rpcClient struct {
 
 func newRPC(urls []string) *rpcClient {
 	return &rpcClient{
-		urls: urls, quiet: map[string]time.Time{}, checked: map[string]bool{},
+		urls: urls, quiet: map[string]time.Time{}, silent: map[string]int{}, checked: map[string]bool{},
 		http: &http.Client{
 			Timeout: connectTimeout + readTimeout,
 			Transport: &http.Transport{
@@ -90,15 +93,20 @@ func (c *rpcClient) call(ctx context.Context, out any, method string, params ...
 func (c *rpcClient) pinned(op string, f func(one caller) error) error {
 	var errs []error
 	for _, u := range c.urls {
-		err := f(func(ctx context.Context, out any, method string, params ...any) error {
-			return c.one(ctx, u, out, method, params)
-		})
+		err := f(c.at(u))
 		if err == nil {
 			return nil
 		}
 		errs = append(errs, err)
 	}
 	return unreachable(op, errors.Join(errs...))
+}
+
+// at returns a caller of one endpoint.
+func (c *rpcClient) at(url string) caller {
+	return func(ctx context.Context, out any, method string, params ...any) error {
+		return c.one(ctx, url, out, method, params)
+	}
 }
 
 type caller func(ctx context.Context, out any, method string, params ...any) error
@@ -112,7 +120,7 @@ func (c *rpcClient) sameNetwork(ctx context.Context, url, method string) error {
 		return nil
 	}
 	var got string
-	if err := c.one(ctx, url, &got, methodGenesis, nil); err != nil {
+	if err := c.ask(ctx, url, &got, methodGenesis, nil); err != nil {
 		return err
 	}
 	if got != c.genesis {
@@ -124,13 +132,44 @@ func (c *rpcClient) sameNetwork(ctx context.Context, url, method string) error {
 	return nil
 }
 
+// one asks one endpoint. The error names it by scheme and host only.
 func (c *rpcClient) one(ctx context.Context, url string, out any, method string, params []any) error {
+	err := c.ask(ctx, url, out, method, params)
+	c.heard(ctx, url, err)
+	if err != nil {
+		return hide(url, err)
+	}
+	return nil
+}
+
+// errRests marks an endpoint that is not asked for a while.
+var errRests = errors.New("endpoint rests")
+
+// errSilent marks a call that got no answer at all: the connection failed, or nothing came in time.
+var errSilent = errors.New("no answer")
+
+// heard rests an endpoint that twice in a row gave no answer, where others can be asked meanwhile: each call to one that hangs costs seconds.
+func (c *rpcClient) heard(ctx context.Context, url string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case ctx.Err() != nil, errors.Is(err, errRests):
+	case !errors.Is(err, errSilent):
+		c.silent[url] = 0
+	default:
+		if c.silent[url]++; c.silent[url] >= 2 && len(c.urls) > 1 {
+			c.quiet[url] = time.Now().Add(silentRest)
+		}
+	}
+}
+
+func (c *rpcClient) ask(ctx context.Context, url string, out any, method string, params []any) error {
 	c.mu.Lock()
 	c.id++
 	id, until := c.id, c.quiet[url]
 	c.mu.Unlock()
 	if wait := time.Until(until); wait > 0 {
-		return fmt.Errorf("endpoint rests for %s", wait.Round(time.Second))
+		return fmt.Errorf("%w for %s", errRests, wait.Round(time.Second))
 	}
 	if err := c.sameNetwork(ctx, url, method); err != nil {
 		return err
@@ -144,17 +183,17 @@ func (c *rpcClient) one(ctx context.Context, url string, out any, method string,
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("preparing %s: %w", method, err)
+		return fmt.Errorf("preparing %s: the address is not valid", method) // its text repeats the address
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("calling %s: %w", method, err)
+		return fmt.Errorf("calling %s: %w: %w", method, errSilent, cause(err))
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return fmt.Errorf("reading the answer to %s: %w", method, err)
+		return fmt.Errorf("reading the answer to %s: %w: %w", method, errSilent, err)
 	}
 	if len(raw) > maxBody {
 		return fmt.Errorf("answer to %s is over %d bytes", method, maxBody)
@@ -197,15 +236,24 @@ func decodeReply(raw []byte, status int, id uint64, method string, out any) erro
 	return nil
 }
 
-// everywhere sends to every endpoint; it fails only if none took it.
-func (c *rpcClient) everywhere(ctx context.Context, out any, method string, params ...any) error {
-	var errs []error
-	for _, u := range c.urls {
-		if err := c.one(ctx, u, out, method, params); err != nil {
-			errs = append(errs, err)
-		}
+// each runs f once per endpoint, all at the same time, and returns their errors in the order of the endpoints.
+func (c *rpcClient) each(f func(i int, one caller) error) []error {
+	errs := make([]error, len(c.urls))
+	var wg sync.WaitGroup
+	for i, u := range c.urls {
+		wg.Go(func() { errs[i] = f(i, c.at(u)) })
 	}
-	if len(errs) < len(c.urls) {
+	wg.Wait()
+	return errs
+}
+
+// everywhere sends to every endpoint; it fails only if none took it.
+func (c *rpcClient) everywhere(ctx context.Context, method string, params ...any) error {
+	errs := c.each(func(_ int, one caller) error {
+		var answer json.RawMessage
+		return one(ctx, &answer, method, params...)
+	})
+	if slices.Contains(errs, nil) {
 		return nil
 	}
 	return errors.Join(errs...)

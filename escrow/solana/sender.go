@@ -1,6 +1,7 @@
 package solana
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -33,9 +33,24 @@ type record struct {
 	Tries     int           `json:"tries,omitempty"`
 	SkipPayee bool          `json:"skip_payee,omitempty"`
 	At        time.Time     `json:"at"`
+	Again     time.Time     `json:"again,omitzero"` // when it was last signed after an expiry
 	Ended     time.Time     `json:"ended,omitzero"`
 
+	Total market.Amount `json:"total,omitempty"` // OpTopUp: the deposit that is wanted, fixed before the first signature
+
+	// OpTransfer, see transfer.go. No seed: one transaction, never signed again.
+	Seed   string        `json:"seed,omitempty"`
+	Ticket market.Amount `json:"ticket,omitempty"` // lamports in it
+	Moving bool          `json:"moving,omitempty"` // the ticket is made
+	Signed bool          `json:"signed,omitempty"` // Tx uses the ticket
+	Until  uint64        `json:"until,omitempty"`  // height up to which another ticket transaction may come
+	Fees   uint64        `json:"fees,omitempty"`   // of the ticket's transaction
+	Back   bool          `json:"back,omitempty"`   // the transfer cannot be made, the ticket's lamports return
+	Why    string        `json:"why,omitempty"`
+
 	lastSend time.Time
+	refused  int       // times in a row that it could not be signed
+	after    time.Time // not looked at before
 }
 
 // store writes r to the journal.
@@ -89,7 +104,8 @@ func (l *Ledger) Serve(ctx context.Context) error {
 	}
 }
 
-// step moves every intent as far as it goes now. Errors: chain-unreachable and chain-disagrees (retried), the journal's.
+// step moves every intent as far as it goes now; one that cannot go on holds up no other. Errors: chain-unreachable and chain-disagrees
+// (retried), the journal's.
 func (l *Ledger) step(ctx context.Context) error {
 	work := l.work()
 	if len(work) == 0 {
@@ -98,17 +114,28 @@ func (l *Ledger) step(ctx context.Context) error {
 	if err := l.checkGenesis(ctx); err != nil {
 		return err
 	}
+	var errs []error
+	silent := 0
 	for i, r := range work {
-		if r.Result.State == escrow.Planned || r.Result.State == escrow.Expired {
-			next, err := l.sign(ctx, r)
-			if err != nil {
-				return err
-			}
-			if err := l.commit(next); err != nil {
-				return err
-			}
-			work[i] = next
+		if s := r.Result.State; s != escrow.Planned && s != escrow.Expired || time.Now().Before(r.after) || silent >= maxSilent {
+			continue
 		}
+		next, err := l.sign(ctx, r)
+		if err != nil {
+			if errors.Is(err, errSilent) {
+				silent++
+			}
+			if !errors.Is(err, errWait) {
+				errs = append(errs, fmt.Errorf("intent %s: %w", r.Intent.Key(), err))
+			}
+			l.later(r, err)
+			continue
+		}
+		next.refused = 0
+		if err := l.commit(next); err != nil {
+			return err
+		}
+		work[i] = next
 	}
 	for _, r := range work {
 		if s := r.Result.State; (s == escrow.SignedTx || s == escrow.Sent) && time.Since(r.lastSend) >= resendEvery {
@@ -117,10 +144,42 @@ func (l *Ledger) step(ctx context.Context) error {
 			}
 		}
 	}
-	return l.poll(ctx)
+	return errors.Join(append(errs, l.poll(ctx))...)
 }
 
-// work returns copies of the open intents, oldest first, and deletes ended ones whose time is over.
+// maxSilent is how many intents of one step may find no endpoint that answers: the rest would wait as long for the same.
+const maxSilent = 2
+
+// maxRest bounds how long an intent that an endpoint refuses is left alone.
+const maxRest = 30 * time.Second
+
+// errWait means that the chain has to go on first: nothing is wrong.
+var errWait = errors.New("waiting for the chain")
+
+// later puts off an intent that could not be signed: at once for the first time, then longer each time.
+func (l *Ledger) later(r record, err error) {
+	if errors.Is(err, errWait) {
+		r.after = time.Now().Add(l.cfg.Step)
+	} else if r.refused++; r.refused > 1 {
+		r.after = time.Now().Add(min(l.cfg.Step<<min(r.refused-2, 16), maxRest))
+	}
+	l.mu.Lock()
+	l.recs[r.Intent.Key()] = &r
+	l.mu.Unlock()
+}
+
+// urgent sorts what would be lost by waiting first: a Record or claim of a closing Channel, then ends of Channels, then what costs money.
+func urgent(op escrow.Op) int {
+	switch op {
+	case escrow.OpRecord, escrow.OpClaim:
+		return 0
+	case escrow.OpFinish, escrow.OpRequestClose, escrow.OpReclaim:
+		return 1
+	}
+	return 2
+}
+
+// work returns copies of the open intents, the urgent before the others, then the oldest first, and deletes ended ones whose time is over.
 func (l *Ledger) work() (out []record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,7 +196,9 @@ func (l *Ledger) work() (out []record) {
 			delete(l.recs, key)
 		}
 	}
-	slices.SortFunc(out, func(a, b record) int { return a.At.Compare(b.At) })
+	slices.SortFunc(out, func(a, b record) int {
+		return cmp.Or(cmp.Compare(urgent(a.Intent.Op), urgent(b.Intent.Op)), a.At.Compare(b.At))
+	})
 	return out
 }
 
@@ -152,13 +213,22 @@ func finish(r record) record {
 	return r
 }
 
-// sign builds, simulates and signs an intent with a fresh blockhash. The error is only ever "ask again later".
+// sign builds, simulates and signs an intent with a fresh blockhash. The error is only ever "ask again later", errWait: soon.
 func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
+	if r.Result.State == escrow.Expired && movesMoney(r.Intent.Op) {
+		if next, again, err := l.again(ctx, r); !again || err != nil {
+			return next, err
+		}
+		r.Again = time.Now()
+	}
+	if r.Intent.Op == escrow.OpTransfer {
+		return l.signTransfer(ctx, r)
+	}
 	b, err := l.build(ctx, &r)
 	switch {
 	case errors.Is(err, errDone):
 		return finish(r), nil
-	case errors.Is(err, escrow.ErrUnreachable):
+	case errors.Is(err, errWait), errors.Is(err, escrow.ErrUnreachable):
 		return r, err
 	case err != nil:
 		return fail(r, 0, err.Error()), nil
@@ -166,9 +236,6 @@ func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
 	hash, lastValid, err := l.latest(ctx)
 	if err != nil {
 		return r, err
-	}
-	if r.Intent.All {
-		return l.signAll(ctx, r, hash, lastValid)
 	}
 	raw, _, err := compile(l.signer, hash, append(budgetIx(simUnits, 0), b.ixs...))
 	if err != nil {
@@ -178,30 +245,50 @@ func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
 	if err != nil {
 		return r, err
 	}
-	if sim.failed && strings.Contains(sim.failure.Text, "BlockhashNotFound") {
-		return r, unreachable("simulating", errors.New("the endpoint does not know its own blockhash yet"))
+	if sim.failed && r.Intent.Op == escrow.OpOpen && sim.failure.Code == escrow.CodeSlotWindow && time.Since(r.At) < behindFor {
+		return r, unreachable("simulating", errors.New("the endpoint has not reached the slot of the open yet"))
 	}
 	if sim.failed {
 		return l.failed(r, sim.failure), nil
 	}
-	units := sim.units + sim.units/10 + 300
+	units := max(sim.units+sim.units/10+300, leastUnits[r.Intent.Op])
 	price := l.price(ctx, b.writable, units, r.Tries)
 	return l.signed(r, hash, lastValid, b.sigs, units, price, b.ixs)
 }
 
-// signAll empties the account: the amount follows from the fee, so the transaction is built with fixed units and not simulated.
-func (l *Ledger) signAll(ctx context.Context, r record, hash [32]byte, lastValid uint64) (record, error) {
-	balance, err := l.Balance(ctx, l.address)
+// behindFor bounds how long a machine behind an endpoint may lag the one that named the slot of an open.
+const behindFor = 2 * time.Minute
+
+// again decides about signing an expired intent that moves money once more: the finalised chain is compared first, then it must be affordable
+// and within the daily cap like a new one.
+func (l *Ledger) again(ctx context.Context, r record) (next record, again bool, err error) {
+	s, absent, err := l.prove(ctx, r)
+	switch {
+	case err != nil:
+		return r, false, err
+	case s.status != nil:
+		r.Result.State = escrow.Sent
+		return l.advance(r, s.status), false, nil
+	case s.done:
+		return took(r), false, nil
+	case !absent || r.Intent.Op == escrow.OpTransfer && r.Seed == "":
+		return fail(r, 0, "the chain did not take it in time; look at the account before you repeat it"), false, nil
+	case r.Moving:
+		return r, true, nil // its money is set aside: the ticket, and what was there when it was made
+	}
+	err = l.affordable(ctx, r.Intent)
+	if err == nil {
+		l.mu.Lock()
+		err = l.spendCap(r.Intent)
+		l.mu.Unlock()
+	}
+	if errors.Is(err, escrow.ErrUnreachable) {
+		return r, false, err
+	}
 	if err != nil {
-		return r, err
+		return fail(r, 0, err.Error()), false, nil
 	}
-	const units = 1_000 // three budget instructions and a transfer take 600
-	price := l.price(ctx, []string{l.address.String(), r.Intent.To.String()}, units, r.Tries)
-	fee := market.Amount(escrow.FeePerSignature + priorityFee(price, units))
-	if balance <= fee {
-		return fail(r, 0, fmt.Sprintf("account %s holds %s SOL, the fee is %s", l.address, balance.SOL(), fee.SOL())), nil
-	}
-	return l.signed(r, hash, lastValid, 1, units, price, []instruction{transferIx(l.address, r.Intent.To, balance-fee)})
+	return r, true, nil
 }
 
 func (l *Ledger) signed(r record, hash [32]byte, lastValid, sigs uint64, units uint32, price uint64, ixs []instruction) (record, error) {
@@ -210,15 +297,15 @@ func (l *Ledger) signed(r record, hash [32]byte, lastValid, sigs uint64, units u
 		return fail(r, 0, err.Error()), nil
 	}
 	r.Tx, r.LastValid, r.lastSend = raw, lastValid, time.Time{}
-	r.Result = escrow.Result{State: escrow.SignedTx, Signature: market.Base58(signature[:]), Fee: sigs*escrow.FeePerSignature + priorityFee(price, units)}
+	fee := r.Fees + sigs*escrow.FeePerSignature + priorityFee(price, units)
+	r.Result = escrow.Result{State: escrow.SignedTx, Signature: market.Base58(signature[:]), Fee: fee, Code: r.Result.Code}
 	return r, nil
 }
 
 // send gives the stored bytes to every endpoint. No answer counts as sent: only the chain tells.
 func (l *Ledger) send(ctx context.Context, r record) error {
-	var signature string
 	opts := map[string]any{"encoding": "base64", "skipPreflight": true, "maxRetries": 0, "preflightCommitment": "confirmed"}
-	if err := l.rpc.everywhere(ctx, &signature, "sendTransaction", base64.StdEncoding.EncodeToString(r.Tx), opts); err != nil {
+	if err := l.rpc.everywhere(ctx, "sendTransaction", base64.StdEncoding.EncodeToString(r.Tx), opts); err != nil {
 		l.log.Debug("send", "intent", r.Intent.Key(), "err", err)
 	}
 	r.lastSend = time.Now()

@@ -92,13 +92,17 @@ func (f *fakeRPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *fakeRPC) answer(method string, params []json.RawMessage) (any, error) {
-	value := func(v any) map[string]any { return map[string]any{"context": map[string]any{"slot": 5}, "value": v} }
+	value := func(v any) map[string]any {
+		return map[string]any{"context": map[string]any{"slot": f.height + 32}, "value": v}
+	}
 	switch method {
 	case f.deny:
 	case "getGenesisHash":
 		return f.genesis, nil
 	case "getBalance":
 		return value(f.balance), nil
+	case "getEpochInfo":
+		return map[string]any{"absoluteSlot": f.height, "blockHeight": f.height}, nil
 	case "getBlockHeight":
 		return f.height, nil
 	case "getLatestBlockhash":
@@ -195,12 +199,25 @@ func (r *rig) step(t *testing.T, want string, key string, state escrow.SendState
 
 var transfer = escrow.Intent{Op: escrow.OpTransfer, Nonce: 1, To: market.Address{7}, Amount: 1_000}
 
-func TestSender_KilledInEveryState_SignsOnce(t *testing.T) {
-	r := newRig(t)
-	if err := r.l.Submit(t.Context(), transfer); err != nil {
+// opening is an open of this deposit; n tells one from another.
+func (r *rig) opening(t *testing.T, n byte, deposit market.Amount) escrow.Intent {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(append(make([]byte, 31), n))
+	terms := escrow.OpenTerms{Payer: r.l.Address(), Payee: market.Address{2}, VoucherKey: escrow.PublicKey(key), ClusterTag: r.l.tag}
+	terms, id, err := terms.FindSalt(market.Address{42})
+	if err != nil {
 		t.Fatal(err)
 	}
-	key := transfer.Key()
+	return escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: deposit, Open: &terms}
+}
+
+func TestSender_KilledInEveryState_SignsOnce(t *testing.T) {
+	r := newRig(t)
+	open := r.opening(t, 1, 1_000)
+	if err := r.l.Submit(t.Context(), open); err != nil {
+		t.Fatal(err)
+	}
+	key := open.Key()
 	r.restart(t)
 	first := r.step(t, "planned", key, escrow.Sent)
 	for range 3 {
@@ -224,7 +241,7 @@ func TestSender_KilledInEveryState_SignsOnce(t *testing.T) {
 	r.step(t, "vanished", key, escrow.Sent)
 	r.rpc.statuses[first.Signature] = map[string]any{"slot": 9, "err": nil, "confirmationStatus": "finalized"}
 	r.step(t, "finalised", key, escrow.Final)
-	if err := r.l.Submit(t.Context(), transfer); err != nil {
+	if err := r.l.Submit(t.Context(), open); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.state(t, key); got.State != escrow.Final {
@@ -316,15 +333,7 @@ func TestLedger_ForeignGenesis_SignsNothing(t *testing.T) {
 
 func TestSubmit_SpendCapAndFunds(t *testing.T) {
 	r := newRig(t)
-	open := func(nonce byte, deposit market.Amount) escrow.Intent {
-		key := ed25519.NewKeyFromSeed(append(make([]byte, 31), nonce))
-		terms := escrow.OpenTerms{Payer: r.l.Address(), Payee: market.Address{2}, VoucherKey: escrow.PublicKey(key), ClusterTag: r.l.tag}
-		terms, id, err := terms.FindSalt(market.Address{42})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: deposit, Open: &terms}
-	}
+	open := func(nonce byte, deposit market.Amount) escrow.Intent { return r.opening(t, nonce, deposit) }
 	if err := r.l.Submit(t.Context(), open(1, 4_000_000)); err != nil {
 		t.Fatal(err)
 	}

@@ -41,8 +41,8 @@ type P2P struct {
 
 // Solana is the ledger.
 type Solana struct {
-	RPC    []string `toml:"rpc" help:"trusted endpoints; default by network"`
-	MaxFee Money    `toml:"max_fee" default:"0.0001 SOL" help:"most that one transaction may cost in fees"`
+	RPC    []Endpoint `toml:"rpc" help:"trusted endpoints; default by network; shown by scheme and host only"`
+	MaxFee Money      `toml:"max_fee" default:"0.0001 SOL" help:"most that one transaction may cost in fees"`
 }
 
 // Wallet is the spending account.

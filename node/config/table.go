@@ -52,7 +52,7 @@ func (k Key) value(c *Config) reflect.Value {
 	return reflect.ValueOf(c).Elem().Field(k.index[0]).Field(k.index[1])
 }
 
-// Text returns the key's value in c as Set takes it; lists are joined by commas, mappings are k=v pairs.
+// Text shows the key's value in c, as Set takes it but for endpoints, which hide their keys; lists are joined by commas, mappings are k=v pairs.
 func (k Key) Text(c *Config) string {
 	v := k.value(c)
 	switch x := v.Interface().(type) {
@@ -60,6 +60,12 @@ func (k Key) Text(c *Config) string {
 		return x.String()
 	case []string:
 		return strings.Join(x, ",")
+	case []Endpoint:
+		names := make([]string, len(x))
+		for i, e := range x {
+			names[i] = e.String()
+		}
+		return strings.Join(names, ",")
 	case map[string]string:
 		pairs := make([]string, 0, len(x))
 		for name, s := range x {
@@ -94,6 +100,11 @@ func (k Key) set(c *Config, text string) error {
 		*p = n
 	case *[]string:
 		*p = split(text)
+	case *[]Endpoint:
+		*p = []Endpoint{}
+		for _, s := range split(text) {
+			*p = append(*p, Endpoint(s))
+		}
 	case *map[string]string:
 		*p = map[string]string{}
 		for _, pair := range split(text) {
@@ -128,6 +139,12 @@ func (k Key) literal(c *Config) string {
 		quoted := make([]string, len(x))
 		for i, s := range x {
 			quoted[i] = quote(s)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	case []Endpoint:
+		quoted := make([]string, len(x))
+		for i, e := range x {
+			quoted[i] = quote(e.URL())
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	case map[string]string:

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,9 +50,10 @@ func (c *Config) Validate() error {
 	if len(c.Node.Roles) > 0 && len(c.Solana.RPC) == 0 && c.Node.Network != "mainnet" { // that one is off, whatever its endpoint
 		bad("solana.rpc", "a node with a role needs an endpoint")
 	}
-	for _, u := range c.Solana.RPC {
-		if !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") {
-			bad("solana.rpc", "%q is no http address", u)
+	for i, e := range c.Solana.RPC {
+		u, err := url.Parse(e.URL()) // its error repeats the address, which may hold a key
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			bad("solana.rpc", "endpoint %d is no http address", i+1)
 		}
 	}
 	c.provider(bad)

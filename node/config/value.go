@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 )
 
@@ -83,3 +84,21 @@ func (n *PerHour) UnmarshalText(b []byte) error {
 }
 
 func (n PerHour) String() string { return fmt.Sprintf("%d/h", uint16(n)) }
+
+// Endpoint is the address of a ledger's node. Its path, query and user name are often a key: it prints as scheme and host. URL is all of it.
+type Endpoint string
+
+// String shows scheme and host.
+func (e Endpoint) String() string { return solana.EndpointName(string(e)) }
+
+// URL is the whole address, for the one who calls it.
+func (e Endpoint) URL() string { return string(e) }
+
+// URLs are the whole addresses of the ledger's endpoints.
+func (s Solana) URLs() []string {
+	out := make([]string, len(s.RPC))
+	for i, e := range s.RPC {
+		out[i] = e.URL()
+	}
+	return out
+}

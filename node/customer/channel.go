@@ -93,7 +93,10 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, say func(ph
 	in := ch.row.openIntent()
 	ch.mu.Unlock()
 	if err := c.ledger.Submit(ctx, in); err != nil {
-		return nil, errors.Join(err, c.forget(ctx, ch))
+		if _, known, unknown := c.ledger.Result(ctx, in.Key()); known || unknown != nil {
+			return nil, err // it was submitted before: the chain decides
+		}
+		return nil, errors.Join(err, c.forget(ctx, ch)) // nothing was signed for it
 	}
 	return ch, c.waitOpen(ctx, ch)
 }
@@ -133,6 +136,27 @@ func (c *Customer) forget(ctx context.Context, ch *channel) error {
 	delete(c.channels, ch.id)
 	c.mu.Unlock()
 	return c.db.Commit(context.WithoutCancel(ctx), store.Change{Deletes: []store.Ref{{Bucket: bucketChannels, Key: ch.id[:]}}})
+}
+
+// forgetUnopened drops a channel whose open was not taken, once no open of its slot can come any more and a finalised view from then has no such
+// account: until then a deposit may be on the chain, and only this row can fetch it.
+func (c *Customer) forgetUnopened(ctx context.Context, ch *channel, head escrow.Head) error {
+	ch.mu.Lock()
+	last := ch.row.Terms.OpenSlot + reclaimAfter
+	over := ch.row.Account.Phase == escrow.PhaseOpening && head.Slot > last
+	key := ch.row.OpenKey
+	ch.mu.Unlock()
+	if !over {
+		return nil
+	}
+	if res, ok, err := c.ledger.Result(ctx, key); err != nil || ok && !res.State.Ended() {
+		return err
+	}
+	final, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, escrow.Finalised)
+	if err != nil || final[0].Status != escrow.StatusGone || final[0].Slot <= last {
+		return err
+	}
+	return c.forget(ctx, ch)
 }
 
 // reusable finds an open Channel of this pair whose rest covers the quote's headroom, once its deposit is final.
@@ -205,10 +229,7 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 			}
 		}
 		res, ok, err := c.ledger.Result(ctx, ch.row.OpenKey)
-		if err == nil && ok && res.State == escrow.Failed {
-			if err := c.forget(ctx, ch); err != nil {
-				return err
-			}
+		if err == nil && ok && res.State == escrow.Failed { // the row stays until the chain cannot have the channel: forgetUnopened
 			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "open channel", Detail: res.Err, Hint: "gpuai wallet show"}
 		}
 		if time.Now().After(deadline) {

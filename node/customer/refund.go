@@ -279,7 +279,7 @@ func (c *Customer) topUp(ctx context.Context, id market.ChannelID) error {
 		a := ch.row.Account
 		ch.mu.Unlock()
 		if add := a.TopUp(hourly); add > 0 {
-			in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(a.Seen), Amount: add}
+			in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(a.Seen), Amount: add, Total: a.Seen + add}
 			if err := c.ledger.Submit(ctx, in); err != nil {
 				return err
 			}
@@ -342,7 +342,7 @@ func (c *Customer) readChannels(ctx context.Context, list []*channel, ids []mark
 		return
 	}
 	for i, ch := range list {
-		if errors.Join(c.finalise(ctx, ch), c.observe(ctx, ch, states[i], head)) == nil {
+		if errors.Join(c.finalise(ctx, ch), c.observe(ctx, ch, states[i], head), c.forgetUnopened(ctx, ch, head)) == nil {
 			c.afterRead(ctx, ch, head)
 		}
 	}

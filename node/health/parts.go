@@ -67,7 +67,7 @@ func chain(ctx context.Context, in Input) []Finding {
 	if len(c.Solana.RPC) == 0 {
 		return []Finding{found("chain-unreachable", "no endpoint is set", "")}
 	}
-	genesis, err := solana.Genesis(ctx, c.Solana.RPC)
+	genesis, err := solana.Genesis(ctx, c.Solana.URLs())
 	if err != nil {
 		return []Finding{found("chain-unreachable", err.Error(), "")}
 	}
@@ -80,7 +80,7 @@ func chain(ctx context.Context, in Input) []Finding {
 	}
 	out = append(out, ok(c.Node.Network+", genesis "+genesis))
 	if len(c.Solana.RPC) == 1 && !c.Local() {
-		out = append(out, found("one-endpoint", c.Solana.RPC[0], ""))
+		out = append(out, found("one-endpoint", c.Solana.RPC[0].String(), ""))
 	}
 	if c.Provider.Payout == "" {
 		out = append(out, found("payout-unset", "provider.payout is not set", ""))
