@@ -3,6 +3,7 @@ package market
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market/meter"
@@ -64,6 +65,7 @@ type Lease struct {
 	State LeaseState // 0 before Accepted or Placed
 	Cause string     // why Paused: unpaid, chain, runtime
 	Phase string     // step of the preparation
+	Words string     `json:",omitempty"` // provider: why the step is tried again
 
 	Code     string // end reason; "" while it goes on
 	Fault    Fault
@@ -163,10 +165,16 @@ func (s *step) ends(code string, by Side, ev Evidence, detail string) {
 	if s.Code != "" {
 		return
 	}
-	if len(detail) > 256 {
-		detail = detail[:256]
-	}
+	detail = short(detail)
 	s.Code, s.Fault, s.Evidence, s.Detail = code, FaultOf(code, by), ev, detail
+}
+
+// short is the most of a text that a lease keeps.
+func short(s string) string {
+	if len(s) > 256 {
+		s = strings.ToValidUTF8(s[:256], "")
+	}
+	return s
 }
 
 // rule is one line of a transition table: the states in which the event is legal, and what it does.

@@ -48,8 +48,9 @@ const (
 type (
 	// Accepted: the Lease passed all checks; commit it together with the Decision and the device rows.
 	Accepted struct{}
-	// PrepStep names the step that runs now: "pull", "inputs" or "start".
-	PrepStep struct{ Phase string }
+	// PrepStep names the step that runs now: "pull", "inputs", "create" or "start", and the last words of an engine or a registry that refused
+	// it and is asked again.
+	PrepStep struct{ Phase, Detail string }
 	// JobReady: the command runs behind the open gate on the leased devices.
 	JobReady struct{ BootMS uint64 }
 	// PrepFailed: preparation failed for good. Fault may be 0: then it follows from Code.

@@ -51,8 +51,9 @@ func (s *step) pAccepted(Event) error {
 }
 
 func (s *step) pPrepStep(ev Event) error {
-	if p := ev.(PrepStep).Phase; p != s.Phase {
-		s.Phase = p
+	e := ev.(PrepStep)
+	if e.Phase != s.Phase || short(e.Detail) != s.Words {
+		s.Phase, s.Words = e.Phase, short(e.Detail)
 		s.emit(SendStatus{})
 	}
 	return nil
@@ -60,7 +61,7 @@ func (s *step) pPrepStep(ev Event) error {
 
 // Preparing → Running; with prepay → Paused(unpaid) until the first Payment.
 func (s *step) pReady(ev Event) error {
-	s.Ready, s.Phase = s.now, ""
+	s.Ready, s.Phase, s.Words = s.now, "", ""
 	s.Meter = s.Meter.Open(ev.(JobReady).BootMS)
 	s.to(Running)
 	if s.mustFreeze() {
@@ -205,7 +206,7 @@ func (s *step) pExited(ev Event) error {
 	code := e.Code
 	switch {
 	case code != "":
-	case e.OOM:
+	case e.OOM && e.Exit != 0:
 		code = "job-oom"
 	case e.Exit == 0:
 		code = "completed"

@@ -74,11 +74,7 @@ func (s *step) pTimer(Event) error {
 	switch s.State {
 	case Preparing:
 		if !s.now.Before(s.Accepted.Add(s.Terms.PrepMax)) {
-			code, ok := map[string]string{"inputs": "input-stalled", "start": "start-timeout"}[s.Phase]
-			if !ok {
-				code = "image-stalled"
-			}
-			s.ends(code, ProviderSide, EvidenceDeadline, "")
+			s.ends(s.lateCode(), ProviderSide, EvidenceDeadline, s.Words)
 			s.release()
 		}
 	case Running:
@@ -101,6 +97,21 @@ func (s *step) pTimer(Event) error {
 		}
 	}
 	return nil
+}
+
+// lateCode is the end of a preparation whose time is up: by its step, and by whether somebody refused that step.
+func (l Lease) lateCode() string {
+	switch {
+	case l.Phase == "inputs":
+		return "input-stalled"
+	case l.Phase == "start":
+		return "start-timeout"
+	case l.Phase == "create":
+		return "engine-error"
+	case l.Words != "":
+		return "registry-unreachable"
+	}
+	return "image-stalled"
 }
 
 func (s *step) pPausedTimer() {

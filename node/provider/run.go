@@ -65,7 +65,9 @@ type leaseRun struct {
 	row    leaseRow
 	seen   job.Observed
 
-	silentSince time.Time // the engine does not answer; owned by loop, as are lookAgain and left of the hand-over
+	step        market.PrepStep // what the preparation is at, since when; owned by loop, as is all that follows
+	stepSince   time.Time
+	silentSince time.Time // the engine does not answer; lookAgain and left are of the hand-over
 	lookAgain   time.Time
 	left        string
 }
@@ -240,6 +242,7 @@ func (l *leaseRun) loop(ctx context.Context) {
 				l.p.log.Warn("Engine did not follow", "lease", l.id, "error", err)
 				obs.State = job.Unknown
 			}
+			l.preparing(ctx, m, obs, err)
 			l.observe(ctx, m, obs)
 			if !settled(phase, obs.State) {
 				wait = settleEvery

@@ -58,7 +58,6 @@ func (e *Engine) create(ctx context.Context, k job.Key, p job.Plan, r row, note 
 	cfg, host := jobConfig(p, img, labels, network, prep.volume, volumes, f)
 	c, err := e.createContainer(ctx, e.name(k, "job"), cfg, host)
 	if err != nil {
-		e.forget() // the volume of the helper may be gone
 		return nil, r, err
 	}
 	if err := e.ownWorkspace(ctx, c.ID, cfg.User); err != nil {
@@ -79,20 +78,17 @@ func (e *Engine) createContainer(ctx context.Context, name string, cfg *containe
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	var err error
-	for range 2 {
-		cctx, cancel := whole(ctx, createTimeout)
-		_, cerr := e.api.ContainerCreate(cctx, cfg, host, nil, nil, name)
-		cancel()
-		c, ierr := e.inspect(ctx, name)
-		if c != nil && c.Config.Labels[labelLease] == cfg.Labels[labelLease] {
-			return c, nil
-		}
-		if err = errors.Join(cerr, ierr); ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	cctx, cancel := whole(ctx, createTimeout)
+	_, cerr := e.api.ContainerCreate(cctx, cfg, host, nil, nil, name)
+	cancel()
+	c, ierr := e.inspect(ctx, name)
+	if c != nil && c.Config.Labels[labelLease] == cfg.Labels[labelLease] {
+		return c, nil
 	}
-	return nil, engineError("create container", err)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, stepError(createWords, "create container", errors.Join(cerr, ierr))
 }
 
 func (e *Engine) makeVolume(ctx context.Context, name string, labels map[string]string) error {
@@ -184,7 +180,8 @@ func (e *Engine) facts(ctx context.Context, p job.Plan, prep *prepared) (facts, 
 	if err != nil {
 		return facts{}, engineError("ask engine", err)
 	}
-	f := facts{hard: prep.hard, logSize: e.logSize}
+	_, err = os.Stat("/proc/sys/net/ipv6")
+	f := facts{hard: prep.hard, logSize: e.logSize, ipv6: err == nil}
 	for _, o := range info.SecurityOptions {
 		f.appArmor = f.appArmor || strings.Contains(o, "apparmor")
 	}

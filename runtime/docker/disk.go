@@ -158,7 +158,7 @@ func (e *Engine) measure(ctx context.Context) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
-		if !d.broken && ctx.Err() == nil && !strings.Contains(err.Error(), "already running") {
+		if !d.broken && ctx.Err() == nil && !saysBusyDisk(err) {
 			e.log.Warn("Disk use of jobs is not measured", "code", "engine-error", "error", err) // once per outage
 			d.broken = true
 		}

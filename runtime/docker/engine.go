@@ -18,6 +18,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/sandbox"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // Deadlines of single steps.
@@ -60,11 +61,14 @@ type Engine struct {
 	log    *slog.Logger
 	api    *client.Client
 	window time.Duration         // of the floor rate
+	rest   time.Duration         // after a first try
 	rig    func() []netip.Prefix // addresses and routes that no job reaches
 
 	ctx    context.Context // ends with Close; owns the workers
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+
+	registries *spec.Resolver // asks how long a registry wants to be left alone
 
 	pulls   chan struct{} // slots
 	creates chan struct{}
@@ -111,9 +115,13 @@ func New(cfg Config, mem job.Memory, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
+	registries, err := spec.NewResolver("linux/amd64", nil)
+	if err != nil {
+		return nil, fmt.Errorf("docker: %w", err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Engine{
-		cfg: cfg, mem: mem, log: log, api: api, window: floorWindow, rig: rigPrefixes, ctx: ctx, cancel: cancel,
+		cfg: cfg, registries: registries, mem: mem, log: log, api: api, window: floorWindow, rest: firstRest, rig: rigPrefixes, ctx: ctx, cancel: cancel,
 		pulls: make(chan struct{}, 2), creates: make(chan struct{}, 4), pulling: flights{m: map[string]*flight{}},
 		disk: watcher{crossed: make(chan struct{}, 1), grants: map[job.Key]uint64{}, used: map[string]usage{}},
 		jobs: map[job.Key]*entry{}, execs: map[job.Key]int{},
@@ -166,13 +174,6 @@ func (e *Engine) there(ctx context.Context, p *prepared) bool {
 	_, verr := e.api.VolumeInspect(ctx, p.volume)
 	_, ierr := e.api.ImageInspect(ctx, p.tools)
 	return !notFound(verr) && !notFound(ierr)
-}
-
-// forget makes the next prepare look again: someone may have removed image or volume.
-func (e *Engine) forget() {
-	e.readyMu.Lock()
-	e.ready = nil
-	e.readyMu.Unlock()
 }
 
 func (e *Engine) name(k job.Key, role string) string {

@@ -82,7 +82,9 @@ func (e *Engine) createGuard(ctx context.Context, name string, labels map[string
 	h.OomScoreAdj = 0
 	// The root file system stays writable: read-only, the engine mounts the shared resolv.conf read-only too.
 	h.NetworkMode = container.NetworkMode(netName)
-	h.Sysctls = map[string]string{"net.ipv6.conf.all.disable_ipv6": "1"}
+	if h.Sysctls = loopback6(f); h.Sysctls != nil {
+		h.Sysctls["net.ipv6.conf.default.disable_ipv6"] = "1" // the packet filter drops IPv6 too
+	}
 	h.LogConfig = logs("1m", "2")
 	return e.createContainer(ctx, name, &container.Config{
 		Image: prep.tools, Cmd: []string{"guard", string(arg)}, Hostname: "job", Labels: labels, User: "0:0",
@@ -198,7 +200,7 @@ func (e *Engine) ensureNetwork(ctx context.Context) (string, error) {
 			if _, ierr := e.api.NetworkInspect(ctx, name, network.InspectOptions{}); ierr == nil {
 				return name, nil
 			}
-			if last = err; !strings.Contains(err.Error(), "overlap") {
+			if last = err; !saysOverlap(err) {
 				return "", engineError("create network", err)
 			}
 		}

@@ -24,7 +24,6 @@ import (
 const (
 	maxImageBytes = 40 << 30 // compressed
 	maxVolumes    = 8
-	retryPull     = 2 * time.Second
 )
 
 // flights joins pulls of the same digest.
@@ -40,12 +39,21 @@ type flight struct {
 	cancel  context.CancelFunc
 	mu      sync.Mutex
 	prog    job.Progress
+	idle    bool  // no bytes are due: it waits for a slot, or for the registry
+	last    error // of the try before
 }
 
-func (f *flight) progress() job.Progress {
+func (f *flight) set(idle bool, last error) {
+	f.mu.Lock()
+	f.idle, f.last = idle, last
+	f.mu.Unlock()
+}
+
+// state is what a waiter looks at.
+func (f *flight) state() (g job.Progress, idle bool, last error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.prog
+	return f.prog, f.idle, f.last
 }
 
 // ensureImage returns the image, pulled by digest if it is not there. note gets the progress.
@@ -153,10 +161,10 @@ func (e *Engine) pull(ctx context.Context, name string, p job.Plan, note func(jo
 	f := e.pulling.m[name]
 	if f == nil {
 		fctx, cancel := context.WithCancel(e.ctx)
-		f = &flight{done: make(chan struct{}), cancel: cancel, prog: job.Progress{Phase: "pull", Total: p.Image.CompressedBytes}}
+		f = &flight{done: make(chan struct{}), cancel: cancel, idle: true, prog: job.Progress{Phase: "pull", Total: p.Image.CompressedBytes}}
 		e.pulling.m[name] = f
 		e.wg.Go(func() {
-			f.err = e.pullSlot(fctx, name, p, f)
+			f.err = e.pullTries(fctx, name, p, f)
 			cancel()
 			e.pulling.mu.Lock()
 			if e.pulling.m[name] == f {
@@ -182,7 +190,12 @@ func (e *Engine) pull(ctx context.Context, name string, p job.Plan, note func(jo
 	tick := time.NewTicker(min(100*time.Millisecond, e.window/4))
 	defer tick.Stop()
 	for {
-		note(job.Observed{State: job.Pulling, Progress: f.progress()})
+		o := job.Observed{State: job.Pulling}
+		var last error
+		if o.Progress, _, last = f.state(); last != nil {
+			o.Detail = spoken(last)
+		}
+		note(o)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -204,11 +217,14 @@ func (e *Engine) watch(p job.Plan, f *flight) func(time.Time) error {
 	}
 	marks := []mark{{time.Now(), 0}}
 	return func(now time.Time) error {
-		g := f.progress()
+		g, idle, last := f.state()
 		if err := late(p, "image-stalled"); err != nil {
-			return imageError("image-stalled", fmt.Sprintf("the preparation time is used up; %d of %d bytes", g.Done, g.Total), nil)
+			if last != nil && g.Done == 0 {
+				return unreachable(last)
+			}
+			return imageError("image-stalled", fmt.Sprintf("the preparation time is used up; %d of %d bytes", g.Done, g.Total), last)
 		}
-		if g.Phase != "pull" {
+		if g.Phase != "pull" || idle {
 			marks = []mark{{now, g.Done}} // extraction is progress
 			return nil
 		}
@@ -227,7 +243,38 @@ func (e *Engine) watch(p job.Plan, f *flight) func(time.Time) error {
 	}
 }
 
-// pullSlot waits for one of the slots, then tries until the registry gives a final answer; the waiters' deadlines bound it.
+// maxRegistryWait is the longest that a registry may ask to be left alone while a lease's devices wait for it.
+const maxRegistryWait = time.Minute
+
+// pullTries pulls until the registry gives a final answer, with growing rests, as long as it asks for if it asks, and a bounded number of times.
+// Errors: *market.Error image-…, disk-full, registry-unreachable with the last words; ctx's.
+func (e *Engine) pullTries(ctx context.Context, name string, p job.Plan, f *flight) error {
+	for n := 1; ; n++ {
+		err := e.pullSlot(ctx, name, p, f)
+		var me *market.Error
+		if err == nil || errors.As(err, &me) || ctx.Err() != nil {
+			return err
+		}
+		rest := e.restAfter(n)
+		if saysTooMany(err) {
+			rest = max(rest, e.registries.RetryAfter(ctx, p.Image))
+		}
+		f.set(true, err)
+		if n == maxTries || rest > maxRegistryWait || !p.Deadline.IsZero() && time.Now().Add(rest).After(p.Deadline) {
+			return unreachable(err)
+		}
+		e.log.Warn("A pull failed and is tried again", "image", name, "rest", rest, "error", err)
+		if err := pause(ctx, rest); err != nil {
+			return err
+		}
+	}
+}
+
+func unreachable(last error) error {
+	return &market.Error{Code: "registry-unreachable", Kind: market.KindUnavailable, Op: "get image", Detail: spoken(last), Err: last, Hint: "try again later"}
+}
+
+// pullSlot pulls once, in one of the slots.
 func (e *Engine) pullSlot(ctx context.Context, name string, p job.Plan, f *flight) error {
 	select {
 	case e.pulls <- struct{}{}:
@@ -235,21 +282,9 @@ func (e *Engine) pullSlot(ctx context.Context, name string, p job.Plan, f *fligh
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	for {
-		err := e.pullOnce(ctx, name, p, f)
-		var me *market.Error
-		if err == nil || errors.As(err, &me) || ctx.Err() != nil {
-			return err
-		}
-		e.log.Warn("A pull failed and is tried again", "image", name, "error", err)
-		t := time.NewTimer(retryPull)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		}
-	}
+	_, _, last := f.state()
+	f.set(false, last)
+	return e.pullOnce(ctx, name, p, f)
 }
 
 // pullOnce reads the engine's stream to its end; an error in it is the registry's.
@@ -331,21 +366,11 @@ func tally(layers map[string]layer, m pullLine, claimed uint64) job.Progress {
 	return g
 }
 
-// sortPull tells a registry's final answer from what may pass. Errors: *market.Error image-not-found, or err to try again.
+// sortPull tells a registry's final answer from what may pass. Errors: *market.Error image-not-found, image-refused, disk-full, or err to try
+// again.
 func sortPull(err error) error {
-	words := strings.ToLower(err.Error())
-	for _, final := range []string{
-		"manifest unknown", "not found", "denied", "unauthorized", "no basic auth", "does not exist", "invalid reference", "no matching manifest",
-		"name unknown", "repository name not known", "unsupported media", "no such host",
-	} {
-		if strings.Contains(words, final) {
-			return imageError("image-not-found", err.Error(), err)
-		}
-	}
-	for _, bad := range []string{"does not match", "invalid checksum", "digest verification", "verification failed", "invalid diffid", "filesystem layer verification"} {
-		if strings.Contains(words, bad) {
-			return imageError("image-refused", err.Error(), err)
-		}
+	if w := said(pullWords, err); w != nil && w.Code != "" {
+		return &market.Error{Code: w.Code, Kind: market.KindInvalid, Op: "get image", Detail: spoken(err), Err: err, Hint: w.Hint}
 	}
 	return err
 }

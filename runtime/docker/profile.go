@@ -22,6 +22,7 @@ import (
 type facts struct {
 	appArmor bool
 	cdi      bool             // device requests by CDI
+	ipv6     bool             // of the kernel
 	hard     map[string]int64 // hard limits: nofile, memlock; -1 = unlimited
 	logSize  string           // of one file of a job's log; empty: logSize
 }
@@ -41,10 +42,10 @@ func jobConfig(p job.Plan, img *image.InspectResponse, labels map[string]string,
 	if cfg.WorkingDir == "" {
 		cfg.WorkingDir = img.Config.WorkingDir
 	}
-	if network == "none" {
-		cfg.Hostname = "job" // a joining container shares the guard's
-	}
 	h := baseHost(p.RAM, f)
+	if network == "none" { // a joining container shares the guard's
+		cfg.Hostname, h.ExtraHosts, h.Sysctls = "job", []string{"job:127.0.0.1"}, loopback6(f)
+	}
 	cores := int64(p.CPUMilli+999) / 1000
 	pids := max(4096, 256*cores)
 	h.NetworkMode = container.NetworkMode(network)
@@ -76,6 +77,15 @@ func baseHost(memory uint64, f facts) *container.HostConfig {
 		h.SecurityOpt = append(h.SecurityOpt, "apparmor=docker-default")
 	}
 	return h
+}
+
+// loopback6 turns IPv6 on for the loopback interface, since the engine's hosts file names ::1; engines before 26 leave it off there. Nil where
+// the kernel has none.
+func loopback6(f facts) map[string]string {
+	if !f.ipv6 {
+		return nil
+	}
+	return map[string]string{"net.ipv6.conf.lo.disable_ipv6": "0"}
 }
 
 func logs(size, files string) container.LogConfig {
@@ -126,7 +136,8 @@ func ulimits(hard map[string]int64) []*units.Ulimit {
 	return out
 }
 
-// argv is what the image would run, or what the job puts in its place; as with the engine, a new entrypoint drops the image's arguments.
+// argv is what the image would run, or what the job puts in its place, by the engine's own rules: a new entrypoint drops the image's arguments,
+// and an entrypoint of one empty word is none.
 func argv(s spec.Spec, entry, cmd []string) []string {
 	head, tail := entry, cmd
 	if len(s.Command) > 0 {
@@ -134,6 +145,9 @@ func argv(s spec.Spec, entry, cmd []string) []string {
 	}
 	if len(s.Args) > 0 {
 		tail = s.Args
+	}
+	if len(head) == 1 && head[0] == "" {
+		head = nil
 	}
 	return append(slices.Clone(head), tail...)
 }

@@ -37,7 +37,7 @@ func TestHostConfigGolden(t *testing.T) {
 		f    facts
 		net  string
 	}{
-		"cpu":    {plan, facts{hard: hard, appArmor: true}, "none"},
+		"cpu":    {plan, facts{hard: hard, appArmor: true, ipv6: true}, "none"},
 		"legacy": {gpu, facts{hard: map[string]int64{"nofile": -1, "memlock": -1}}, "container:g"},
 		"cdi":    {gpu, facts{cdi: true}, "container:g"},
 	} {
@@ -99,6 +99,7 @@ func TestArgv_AsTheEngineDoes(t *testing.T) {
 		{spec.Spec{Args: []string{"a"}}, []string{"/e", "a"}},
 		{spec.Spec{Command: []string{"/x"}}, []string{"/x"}},
 		{spec.Spec{Command: []string{"/x"}, Args: []string{"a"}}, []string{"/x", "a"}},
+		{spec.Spec{Command: []string{""}, Args: []string{"a"}}, []string{"a"}},
 	} {
 		if d := cmp.Diff(c.want, argv(c.s, entry, cmd)); d != "" {
 			t.Errorf("%+v: %s", c.s, d)

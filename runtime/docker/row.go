@@ -43,6 +43,7 @@ type row struct {
 	Code        string    `json:"code,omitempty"` // preparation failed
 	Detail      string    `json:"detail,omitempty"`
 	EndCode     string    `json:"end_code,omitempty"` // why we ended a job that ran
+	Killed      string    `json:"killed,omitempty"`   // the code of an end by somebody else's signal
 	Removed     bool      `json:"removed,omitempty"`
 }
 

@@ -29,6 +29,11 @@ func (e *Engine) step(ctx context.Context, k job.Key, w job.Want, note func(job.
 		e.log.Error("A container has a job's name but not its id", "name", e.name(k, "job"), "id", c.ID)
 		return job.Observed{State: job.Exited, Exit: -1, Code: "container-lost", Detail: "another container has its name"}, nil
 	}
+	if c != nil && r.unexplained(c) {
+		if r, c, err = e.explain(ctx, k, r, c); err != nil {
+			return silent(r), engineError("look at job", err)
+		}
+	}
 	switch w.Phase {
 	case job.WantGone:
 		return e.wantGone(ctx, k, w, r, c)
@@ -38,12 +43,7 @@ func (e *Engine) step(ctx context.Context, k job.Key, w job.Want, note func(job.
 		}
 		return e.see(k, r, c), nil
 	case job.WantRunning:
-		o, err := e.wantRunning(ctx, k, w, r, c, note)
-		var me *market.Error
-		if errors.As(err, &me) && ctx.Err() == nil && me.Code != "engine-error" && o.State != job.Unknown {
-			return e.failed(ctx, k, me)
-		}
-		return o, err
+		return e.untilRunning(ctx, k, w, r, c, note)
 	}
 	return job.Observed{State: job.Unknown}, fmt.Errorf("unknown phase %d", w.Phase)
 }
@@ -80,7 +80,7 @@ func (e *Engine) wantRunning(ctx context.Context, k job.Key, w job.Want, r row, 
 	if r.Code != "" || r.Removed || c == nil && r.Start {
 		return e.see(k, r, c), nil
 	}
-	if c == nil {
+	if c == nil || r.Handle.JobID == "" { // made, but this node ended before it was noted: nothing after the making is known to be done
 		var err error
 		if c, r, err = e.create(ctx, k, w.Plan, r, note); err != nil {
 			return e.unseen(r), err
@@ -165,19 +165,13 @@ func (e *Engine) start(ctx context.Context, k job.Key, p job.Plan, r row, c *con
 	return e.open(ctx, k, p, r, c2)
 }
 
-// startFailure sorts the engine's words.
+// startFailure is final: what the engine refused to start once, it would refuse again.
 func startFailure(err error) error {
-	words := err.Error()
-	code, hint := "start-failed", "gpuai doctor"
-	switch {
-	case strings.Contains(words, "unable to find user"), strings.Contains(words, "no matching entries in passwd"):
-		code, hint = "start-command", "the image names a user that it does not have"
-	case strings.Contains(words, "could not select device driver"):
-		code, hint = "gpu-missing", "install the NVIDIA container toolkit"
-	case strings.Contains(words, "chdir"), strings.Contains(words, "mkdir /"):
-		code, hint = "start-command", "check workdir"
+	var me *market.Error
+	if err = stepError(startWords, "start job", err); errors.As(err, &me) && me.Code != "engine-error" {
+		return err
 	}
-	return &market.Error{Code: code, Kind: market.KindInvalid, Op: "start job", Detail: cut(words), Err: err, Hint: hint}
+	return &market.Error{Code: "start-failed", Kind: market.KindUnavailable, Op: "start job", Detail: spoken(err), Err: err, Hint: "try another provider"}
 }
 
 // wantGone lets no process live. A container that never started goes away; another stays for its files.
@@ -253,7 +247,7 @@ func (e *Engine) kill(ctx context.Context, id, signal string) error {
 	ctx, cancel := ask(ctx)
 	defer cancel()
 	err := e.api.ContainerKill(ctx, id, "SIG"+signal)
-	if err != nil && (notFound(err) || strings.Contains(err.Error(), "is not running")) {
+	if err != nil && (notFound(err) || saysNotRunning(err)) {
 		return nil
 	}
 	return err
@@ -262,7 +256,7 @@ func (e *Engine) kill(ctx context.Context, id, signal string) error {
 func (e *Engine) freeze(ctx context.Context, k job.Key, r row, c *container.InspectResponse) (job.Observed, error) {
 	fctx, cancel := context.WithTimeout(ctx, freezeTimeout)
 	defer cancel()
-	if err := e.api.ContainerPause(fctx, c.ID); err != nil && !strings.Contains(err.Error(), "already paused") {
+	if err := e.api.ContainerPause(fctx, c.ID); err != nil && !saysAlreadyPaused(err) {
 		return e.see(k, r, c), engineError("pause job", err)
 	}
 	return e.look(ctx, k, r)

@@ -75,7 +75,8 @@ const (
 	FailedState // preparation failed: Code says why
 )
 
-// Observed is what was seen. Exit is valid in Exited; Code and Detail name a failure (kebab-case, runtime.md causes).
+// Observed is what was seen. Exit is valid in Exited; Code and Detail name a failure (kebab-case). A Detail without a Code is a note: why a step is
+// tried again, or what the end does not show.
 type Observed struct {
 	State             State
 	Progress          Progress
@@ -89,7 +90,7 @@ type Observed struct {
 	Started, Finished time.Time // the engine's words: labels, never billed
 }
 
-// Progress of the current step: "pull", "extract", "inputs", "start". Total 0 = unknown.
+// Progress of the current step: "pull", "extract", "inputs", "create", "start". Total 0 = unknown.
 type Progress struct {
 	Phase       string
 	Done, Total uint64

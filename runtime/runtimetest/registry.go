@@ -37,10 +37,13 @@ type ImageConfig struct {
 }
 
 // Faults of a registry. Drip: bytes per second of blobs, 0 = no limit. Stall: blobs stop after that many bytes until the client leaves,
-// 0 = never. Status: answer manifests with it. Corrupt: blobs have a wrong last byte.
+// 0 = never. Status: answer manifests with it, Times times, 0 = always, with that RetryAfter if it is not empty. Corrupt: blobs have a wrong last
+// byte.
 type Faults struct {
 	Drip, Stall int64
 	Status      int
+	Times       int
+	RetryAfter  string
 	Corrupt     bool
 }
 
@@ -55,6 +58,7 @@ type Registry struct {
 	tags  map[string]string // "name:tag" to digest
 	fault Faults
 	gets  int // blobs asked for
+	asked int // manifests asked for
 }
 
 // NewRegistry starts a registry on 127.0.0.1. Close it.
@@ -82,8 +86,15 @@ func (r *Registry) Close() error {
 // SetFaults replaces the faults; transfers under way see them too.
 func (r *Registry) SetFaults(f Faults) {
 	r.mu.Lock()
-	r.fault = f
+	r.fault, r.asked = f, 0
 	r.mu.Unlock()
+}
+
+// ManifestGets counts the manifests that were asked for since SetFaults.
+func (r *Registry) ManifestGets() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked
 }
 
 // BlobGets counts the blobs that were asked for.
@@ -103,6 +114,11 @@ func (r *Registry) Push(name string, files map[string][]byte, cfg ImageConfig) (
 	z, _ := gzip.NewWriterLevel(&zipped, gzip.BestSpeed) // the level is valid, memory does not fail
 	_, _ = z.Write(layer)
 	_ = z.Close()
+	return r.PushLayer(name, zipped.Bytes(), layer, cfg)
+}
+
+// PushLayer serves an image of one layer: its bytes as they travel, whatever they are, and what they claim to unpack to.
+func (r *Registry) PushLayer(name string, zipped, layer []byte, cfg ImageConfig) (spec.ImageRef, error) {
 	volumes := map[string]struct{}{}
 	for _, v := range cfg.Volumes {
 		volumes[v] = struct{}{}
@@ -121,20 +137,20 @@ func (r *Registry) Push(name string, files map[string][]byte, cfg ImageConfig) (
 	manifest, err := json.Marshal(map[string]any{
 		"schemaVersion": 2, "mediaType": mediaManifest,
 		"config": map[string]any{"mediaType": mediaConfig, "digest": digest(config), "size": len(config)},
-		"layers": []any{map[string]any{"mediaType": mediaLayer, "digest": digest(zipped.Bytes()), "size": zipped.Len()}},
+		"layers": []any{map[string]any{"mediaType": mediaLayer, "digest": digest(zipped), "size": len(zipped)}},
 	})
 	if err != nil {
 		return spec.ImageRef{}, fmt.Errorf("encode image: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for media, b := range map[string][]byte{mediaConfig: config, mediaManifest: manifest, mediaLayer: zipped.Bytes()} {
+	for media, b := range map[string][]byte{mediaConfig: config, mediaManifest: manifest, mediaLayer: zipped} {
 		r.blobs[digest(b)], r.media[digest(b)] = b, media
 	}
 	r.tags[name+":latest"] = digest(manifest)
 	return spec.ImageRef{
 		Ref: r.addr + "/" + name + ":latest", Manifest: digest(manifest), Config: digest(config), Platform: "linux/amd64",
-		CompressedBytes: uint64(zipped.Len()), UnpackedBytes: uint64(len(layer)),
+		CompressedBytes: uint64(len(zipped)), UnpackedBytes: uint64(len(layer)),
 	}, nil
 }
 
@@ -211,9 +227,20 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	if !manifest && req.Method == http.MethodGet {
 		r.gets++
 	}
+	if manifest {
+		r.asked++
+	}
+	refused := manifest && fault.Status != 0 && (fault.Times == 0 || r.asked <= fault.Times)
 	r.mu.Unlock()
-	if manifest && fault.Status != 0 {
-		refuse(w, fault.Status, "TOOMANYREQUESTS", "fault")
+	if refused {
+		if fault.RetryAfter != "" {
+			w.Header().Set("Retry-After", fault.RetryAfter)
+		}
+		code, ok := map[int]string{http.StatusUnauthorized: "UNAUTHORIZED", http.StatusForbidden: "DENIED", http.StatusTooManyRequests: "TOOMANYREQUESTS"}[fault.Status]
+		if !ok {
+			code = "UNKNOWN"
+		}
+		refuse(w, fault.Status, code, "fault")
 		return
 	}
 	if body == nil || manifest != (media == mediaManifest) {

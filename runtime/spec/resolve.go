@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,11 @@ const (
 	maxConfig    = 1 << 20
 	maxLayers    = 127
 	maxRedirects = 3
+	maxUnnamed   = 4 // entries of an index without a platform that are looked at
 	resolveTime  = 30 * time.Second
+	waitTime     = 5 * time.Second
+	maxPatience  = 10 * time.Second // that a look-up waits for a registry that asks for it
+	maxWait      = 24 * time.Hour
 )
 
 const acceptManifests = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, " +
@@ -68,6 +73,13 @@ type descriptor struct {
 		Arch    string `json:"architecture"`
 		Variant string `json:"variant"`
 	} `json:"platform"`
+	Artifact    string            `json:"artifactType"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+// isImage is false for what lies beside images in an index: attestations, signatures.
+func (d descriptor) isImage() bool {
+	return d.Artifact == "" && d.Annotations["vnd.docker.reference.type"] == "" && (d.Platform == nil || d.Platform.OS != "unknown") && digestPart.MatchString(d.Digest)
 }
 
 // imageManifest is an image manifest or an index: exactly one of Layers and Manifests counts.
@@ -87,7 +99,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (ImageRef, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
-	q := &lookup{r: r, name: name, ref: ref}
+	q := &lookup{r: r, name: name, ref: ref, patience: maxPatience}
 	want := name.Digest
 	if want == "" {
 		want = name.Tag
@@ -96,30 +108,64 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (ImageRef, error) {
 	if err != nil {
 		return ImageRef{}, err
 	}
-	if len(m.Manifests) > 0 {
-		d, err := r.pick(m.Manifests, ref)
-		if err != nil {
-			return ImageRef{}, err
-		}
-		if m, digest, err = q.manifest(ctx, d); err != nil {
-			return ImageRef{}, err
-		}
+	if m.Manifests != nil {
+		return q.index(ctx, m.Manifests)
 	}
 	return q.image(ctx, m, digest)
 }
 
-func (r *Resolver) pick(list []descriptor, ref string) (string, error) {
-	var have []string
-	for _, d := range list {
-		if d.Platform == nil || d.Platform.OS == "unknown" { // attestations
-			continue
-		}
-		if d.Platform.OS == r.os && d.Platform.Arch == r.arch && digestPart.MatchString(d.Digest) {
-			return d.Digest, nil
-		}
-		have = append(have, d.Platform.OS+"/"+d.Platform.Arch)
+// RetryAfter asks the registry of a pinned image how long it wants to be left alone: 0 if it answers, or does not say. It never takes longer
+// than a few seconds. The engine hears the same answer and does not pass it on.
+func (r *Resolver) RetryAfter(ctx context.Context, image ImageRef) time.Duration {
+	name, err := ParseReference(image.Ref)
+	if err != nil || !digestPart.MatchString(image.Manifest) {
+		return 0
 	}
-	return "", refused(ref, fmt.Sprintf("no image for %s/%s, only for %s", r.os, r.arch, cut(strings.Join(have, " "), 120)))
+	ctx, cancel := context.WithTimeout(ctx, waitTime)
+	defer cancel()
+	q := &lookup{r: r, name: name, ref: image.Ref, patience: -1}
+	_, _ = q.get(ctx, "/manifests/"+image.Manifest, acceptManifests, maxManifest) // only its wish counts
+	return q.wait
+}
+
+// index resolves the image of the wanted platform. An entry may leave its platform out; then its config says it.
+func (q *lookup) index(ctx context.Context, list []descriptor) (ImageRef, error) {
+	var have, unnamed []string
+	for _, d := range list {
+		switch {
+		case !d.isImage():
+		case d.Platform == nil || d.Platform.OS == "" && d.Platform.Arch == "":
+			unnamed = append(unnamed, d.Digest)
+		case d.Platform.OS == q.r.os && d.Platform.Arch == q.r.arch:
+			m, digest, err := q.manifest(ctx, d.Digest)
+			if err != nil {
+				return ImageRef{}, err
+			}
+			return q.image(ctx, m, digest)
+		default:
+			have = append(have, d.Platform.OS+"/"+d.Platform.Arch)
+		}
+	}
+	var last error
+	for _, d := range unnamed[:min(len(unnamed), maxUnnamed)] {
+		m, digest, err := q.manifest(ctx, d)
+		if err != nil {
+			return ImageRef{}, err
+		}
+		img, err := q.image(ctx, m, digest)
+		if err == nil || market.CodeOf(err) != "image-refused" {
+			return img, err
+		}
+		last = err
+	}
+	why := fmt.Sprintf("no image for %s/%s", q.r.os, q.r.arch)
+	switch {
+	case len(have) > 0:
+		return ImageRef{}, refused(q.ref, why+", only for "+cut(strings.Join(have, " "), 120))
+	case last != nil:
+		return ImageRef{}, last
+	}
+	return ImageRef{}, refused(q.ref, why+": its index names no image at all")
 }
 
 // lookup is one resolution; it keeps the token of the repository.
@@ -128,6 +174,9 @@ type lookup struct {
 	name  Reference
 	ref   string
 	token string
+
+	wait     time.Duration // what the registry asked for last
+	patience time.Duration // how much of such waiting is left
 }
 
 func refused(ref, why string) error {
@@ -182,16 +231,23 @@ func (q *lookup) image(ctx context.Context, m imageManifest, digest string) (Ima
 
 func (q *lookup) get(ctx context.Context, path, accept string, limit int64) ([]byte, error) {
 	u := q.name.scheme() + "://" + q.name.apiHost() + "/v2/" + q.name.Repo + path
-	for try := 0; ; try++ {
+	asked := false
+	for {
 		raw, status, challenge, err := q.once(ctx, u, accept, limit)
 		switch {
 		case err != nil:
 			return nil, q.unreachable(err)
 		case status == http.StatusOK:
 			return raw, nil
-		case status == http.StatusUnauthorized && try == 0 && strings.HasPrefix(strings.ToLower(challenge), "bearer "):
+		case status == http.StatusUnauthorized && !asked && strings.HasPrefix(strings.ToLower(challenge), "bearer "):
+			asked = true
 			if err := q.login(ctx, challenge); err != nil {
 				return nil, err
+			}
+		case q.wait > 0 && q.wait <= q.patience:
+			q.patience -= q.wait
+			if err := pause(ctx, q.wait); err != nil {
+				return nil, q.unreachable(err)
 			}
 		default:
 			return nil, q.status(status, raw)
@@ -219,7 +275,33 @@ func (q *lookup) once(ctx context.Context, u, accept string, limit int64) (raw [
 	if err == nil && int64(len(raw)) > limit {
 		err = fmt.Errorf("answer above %d bytes", limit)
 	}
+	q.wait = 0
+	if res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable {
+		q.wait = retryAfter(res.Header.Get("Retry-After"), time.Now())
+	}
 	return raw, res.StatusCode, res.Header.Get("WWW-Authenticate"), err
+}
+
+// retryAfter reads the header: seconds or a date; 0 if it is neither, or in the past.
+func retryAfter(h string, now time.Time) time.Duration {
+	if n, err := strconv.ParseUint(strings.TrimSpace(h), 10, 31); err == nil {
+		return min(time.Duration(n)*time.Second, maxWait)
+	}
+	if at, err := http.ParseTime(h); err == nil {
+		return min(max(at.Sub(now), 0), maxWait)
+	}
+	return 0
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
 }
 
 // login fetches an anonymous pull token from the realm that the registry names.
@@ -273,6 +355,10 @@ func (q *lookup) status(status int, raw []byte) error {
 		e.Code, e.Kind, e.Hint = "image-denied", market.KindDenied, "check the name; images that need a login cannot be used yet"
 	default:
 		e.Code, e.Hint = "registry-unreachable", "try again later"
+		if q.wait > 0 {
+			e.Detail += "; it asks to be left alone for " + q.wait.Round(time.Second).String()
+			e.Hint = "try again in " + q.wait.Round(time.Second).String()
+		}
 	}
 	return e
 }

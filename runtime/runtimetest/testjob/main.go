@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -121,6 +122,41 @@ func run(verb, arg string) error {
 		}
 		fmt.Println("dial", arg, "ok")
 		return c.Close()
+	case "child": // runs a step as an own process; its failure is no failure of this one
+		cmd := exec.Command("/proc/self/exe", arg)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		_ = cmd.Run()
+	case "kill": // this process, by a signal's number
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.Signal(n)); err != nil {
+			return err
+		}
+		time.Sleep(time.Hour)
+	case "listen": // an address
+		l, err := net.Listen("tcp", arg)
+		if err != nil {
+			return err
+		}
+		fmt.Println("listens on", arg)
+		return l.Close()
+	case "resolve": // a name; none: the own one
+		name, err := arg, error(nil)
+		if name == "" {
+			name, err = os.Hostname()
+		}
+		if err != nil {
+			return err
+		}
+		found, err := net.LookupHost(name)
+		if err != nil {
+			return err
+		}
+		fmt.Println(name, "is", found)
+	case "argv": // what this process was started with
+		fmt.Printf("%q\n", os.Args)
 	case "memory": // touches that many bytes
 		n, err := strconv.Atoi(arg)
 		if err != nil {
