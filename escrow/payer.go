@@ -22,7 +22,7 @@ func (a Account) Sign(key ed25519.PrivateKey, lease market.LeaseID, leaseAmount 
 	switch {
 	case !ok:
 		return fail("voucher-unknown", market.KindNotFound, "lease %s is not on channel %s", lease, a.Channel)
-	case a.Phase != PhaseSeen && a.Phase != PhaseOpen:
+	case a.Phase != PhaseSeen && a.Phase != PhaseOpen && a.Phase != PhaseClosing: // until the seal a voucher counts
 		return fail("channel-closing", market.KindConflict, "channel %s is %s", a.Channel, a.Phase)
 	case PublicKey(key) != a.VoucherKey:
 		return fail("voucher-signature", market.KindInternal, "key is not the channel's")

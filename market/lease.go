@@ -113,6 +113,8 @@ type Lease struct {
 	GapHour                               time.Time // customer: start of the hour in which GapMS was granted
 	GapMS                                 uint64
 	Bad, Over                             uint8 // customer: receipts in a row that are wrong, or above what may be signed
+	// LetGo, customer: in Closing, the money does not wait for the provider any more. The lease stays for outputs and the last words.
+	LetGo bool `json:",omitempty"`
 }
 
 // NewLease returns a lease before its first event (Accepted or Placed). Errors: ErrRange.
@@ -229,6 +231,9 @@ func (l Lease) Legal(ev Event) bool {
 
 // Terminal reports whether the lease is over: Ended, Refused or Lapsed.
 func (l Lease) Terminal() bool { return l.State == Ended || l.State == Refused || l.State == Lapsed }
+
+// MoneyOver reports whether nothing more of the lease's money waits for the provider: it is over, or it was let go.
+func (l Lease) MoneyOver() bool { return l.Terminal() || l.LetGo }
 
 // Durable returns the lease without what may be lost in a crash: the meter since the last Receipt and liveness marks. Two leases with
 // the same Durable need no commit between them.

@@ -10,6 +10,7 @@ const (
 	askPlacing = time.Second
 	lapseAfter = 5 * time.Second
 	stopWait   = time.Minute
+	stopSilent = 10 * time.Second
 	disputeAt  = 3
 	awakeSlack = time.Second
 )
@@ -359,13 +360,18 @@ func (s *step) cCloseNow(Event) error {
 	return nil
 }
 
-// Proposed → Lapsed; live, Silent → Stopping; the provider's own Stop needs no answer.
+// Proposed → Lapsed; live, Silent → Stopping; the provider's own Stop needs no answer. A second one of the user's does not wait for a provider
+// that is unheard: Stopping → Closing, and in Closing the money is let go.
 func (s *step) cStop(ev Event) error {
 	e := ev.(StopAsked)
 	code := e.Code
 	switch {
 	case s.State == Proposed && e.By == CustomerSide:
 		s.lapse(EvidenceOperator)
+	case s.State == Closing && e.By == CustomerSide:
+		s.LetGo = s.LetGo || s.Final || s.unheard()
+	case s.State == Stopping && e.By == CustomerSide && s.unheard():
+		s.silent(EvidenceOperator, true)
 	case !s.State.Live() && s.State != Silent:
 	case e.By == ProviderSide:
 		if code == "" {

@@ -42,7 +42,7 @@ func (l Lease) cNext(now time.Time) time.Time {
 	if l.Signed > l.Paid && l.State != Silent {
 		t = earliest(t, l.SentAt.Add(l.resendEvery()))
 	}
-	if l.State.Live() || l.State == Silent {
+	if l.State.Live() || l.State == Silent || l.State == Closing && !l.LetGo {
 		t = earliest(t, now.Add(l.wakeEvery()))
 	}
 	switch l.State {
@@ -56,8 +56,13 @@ func (l Lease) cNext(now time.Time) time.Time {
 	case Running, Paused:
 		return earliest(t, l.Ready.Add(l.Terms.MaxDuration), l.silentAt())
 	case Silent:
-		return earliest(t, l.Since.Add(l.Terms.SilentEnd+l.OfflineFor))
+		return earliest(t, l.silentEndsAt())
+	case Stopping:
+		return earliest(t, l.givesUpAt())
 	case Closing:
+		if !l.LetGo {
+			t = earliest(t, l.letsGoAt())
+		}
 		return earliest(t, l.Since.Add(l.keep()))
 	}
 	return t
@@ -68,6 +73,29 @@ func (l Lease) startBy() time.Time { return l.Accepted.Add(l.Terms.StartTimeout)
 
 // late: the provider itself said after startBy that it still prepares. A node that slept or was away until then does not know.
 func (l Lease) late() bool { return !l.SaidAt.Before(l.startBy()) }
+
+// letsGoAt is when the money in Closing waits no longer, whatever the provider still has to bring. One that fell silent has the rest of
+// silent_end: its Release is the faster way.
+func (l Lease) letsGoAt() time.Time {
+	if l.Code == "provider-silent" {
+		return l.Since.Add(l.lastChance())
+	}
+	return l.Since.Add(l.Terms.SilentEnd + l.OfflineFor)
+}
+
+// lastChance is the part of silent_end in which a provider that was given up may still end the lease with its customer.
+func (l Lease) lastChance() time.Duration { return l.Terms.SilentEnd / 6 }
+
+// silentEndsAt is when a provider that stays silent is given up.
+func (l Lease) silentEndsAt() time.Time {
+	return l.Since.Add(l.Terms.SilentEnd - l.lastChance() + l.OfflineFor)
+}
+
+// Heard reports that the provider was heard so lately that it does not count as silent.
+func (l Lease) Heard(now time.Time) bool { return now.Before(l.silentAt()) }
+
+// unheard reports that the provider was not heard for as long as makes a live lease Silent.
+func (s *step) unheard() bool { return !s.now.Before(s.silentAt()) }
 
 // wakeEvery is how often a live lease of the customer wants a Timer at least: a late one shows that this node slept.
 func (l Lease) wakeEvery() time.Duration { return max(l.Terms.Tick/2, time.Second) }
@@ -140,11 +168,11 @@ func (s *step) cTimer(Event) error {
 	case Stopping:
 		s.maybeGiveUp()
 	case Silent:
-		if !s.now.Before(s.Since.Add(s.Terms.SilentEnd + s.OfflineFor)) {
-			s.ends("provider-silent", CustomerSide, EvidenceDeadline, "")
-			s.cClosing()
+		if !s.now.Before(s.silentEndsAt()) {
+			s.silent(EvidenceDeadline, false)
 		}
 	case Closing:
+		s.LetGo = s.LetGo || !s.now.Before(s.letsGoAt())
 		if !s.now.Before(s.Since.Add(s.keep())) {
 			s.cOver()
 			return nil
@@ -188,15 +216,38 @@ func (s *step) maybeSilent() {
 	s.emit(AskStatus{})
 }
 
+// silent: Silent, Stopping → Closing without the provider; letGo: without a last minute for it.
+func (s *step) silent(ev Evidence, letGo bool) {
+	s.ends("provider-silent", CustomerSide, ev, "not heard since "+s.HeardAt.Format(time.DateTime)+" UTC")
+	s.LetGo = letGo
+	s.cClosing()
+}
+
+// stopAsked is since when the lease is Stopping.
+func (l Lease) stopAsked() time.Time {
+	if l.StopAt.IsZero() {
+		return l.Since
+	}
+	return l.StopAt
+}
+
+// givesUpAt is when a Stop waits no longer for a provider that is unheard: the grace and a minute, or a last question where it was silent when
+// the Stop was asked for.
+func (l Lease) givesUpAt() time.Time {
+	asked := l.stopAsked()
+	if !l.silentAt().After(asked) {
+		return asked.Add(stopSilent)
+	}
+	at := asked.Add(l.Grace + stopWait + l.OfflineFor)
+	if l.silentAt().After(at) {
+		return l.silentAt()
+	}
+	return at
+}
+
 // maybeGiveUp: Stopping → Closing when the provider does not answer, or never comes to an end.
 func (s *step) maybeGiveUp() {
-	asked := s.StopAt
-	if asked.IsZero() {
-		asked = s.Since
-	}
-	unheard := !s.now.Before(s.silentAt()) && !s.now.Before(asked.Add(s.Grace+stopWait+s.OfflineFor))
-	if unheard || !s.now.Before(asked.Add(s.Terms.SilentEnd+s.OfflineFor)) {
-		s.ends("provider-silent", CustomerSide, EvidenceDeadline, "")
-		s.cClosing()
+	if !s.now.Before(s.givesUpAt()) || !s.now.Before(s.stopAsked().Add(s.Terms.SilentEnd+s.OfflineFor)) {
+		s.silent(EvidenceDeadline, true)
 	}
 }

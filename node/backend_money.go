@@ -204,10 +204,8 @@ func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, e
 		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: "this is no address", Err: err, Hint: "gpuai channel list"}
 	}
 	id := market.ChannelID(a)
-	for _, v := range c.Channels() {
-		if v.ID == id && v.Account.Live() > 0 {
-			return api.Channel{}, &market.Error{Code: "lease-live", Kind: market.KindConflict, Op: "close channel", Detail: "a job is paid from it", Hint: "gpuai ps"}
-		}
+	if err := c.GiveUp(ctx, id); err != nil {
+		return api.Channel{}, err
 	}
 	if err := c.CloseChannel(ctx, id); err != nil {
 		return api.Channel{}, err

@@ -336,6 +336,10 @@ func (b *Backend) order(v customer.View) api.Order {
 		at := api.At(v.ReadyAt)
 		o.ReadyAt = &at
 	}
+	if !v.RefundDue.IsZero() {
+		at := api.At(v.RefundDue)
+		o.RefundDue = &at
+	}
 	if v.OutputsRoot != ([32]byte{}) {
 		o.OutputsRoot = hex.EncodeToString(v.OutputsRoot[:])
 	}

@@ -75,6 +75,12 @@ func orderTable(t *Table, o api.Order) {
 	if !o.Ended() && o.LeaseID != "" {
 		t.Row("at risk", fmt.Sprintf("%s while this computer sleeps", o.AtRisk))
 	}
+	if o.HeardAt != nil && o.State == "silent" {
+		t.Row("not heard since", o.HeardAt.Local().Format(time.DateTime))
+	}
+	if o.RefundDue != nil && !o.Finished {
+		t.Row("refund after", o.RefundDue.Local().Format(time.DateTime))
+	}
 	if o.ExitCode != nil {
 		t.Row("exit code", fmt.Sprint(*o.ExitCode))
 	}
@@ -126,7 +132,7 @@ func newStopCmd(a *App) *cobra.Command {
 				return err
 			}
 			if !wait {
-				a.say("stopping; what is not spent returns: gpuai show %s", o.ID)
+				a.say("%s: gpuai show %s", stopping(o), o.ID)
 				return nil
 			}
 			line := progress{a: a}
@@ -150,6 +156,14 @@ func newStopCmd(a *App) *cobra.Command {
 	cmd.Flags().BoolVar(&wait, "wait", false, "return once what is not spent is back")
 	cmd.Flags().BoolVar(&now, "now", false, "kill it, without the time to end by itself")
 	return cmd
+}
+
+// stopping says what a stop does and when the money is back; o is the order as it was before.
+func stopping(o api.Order) string {
+	if o.HeardAt == nil || o.State != "silent" {
+		return "stopping; what is not spent returns"
+	}
+	return fmt.Sprintf("its provider is not heard since %s: the deposit is asked back without it, and what is not spent is back one close delay later (an hour, unless it asked for more)", o.HeardAt.Local().Format(time.TimeOnly))
 }
 
 func newReceiptCmd(a *App) *cobra.Command {

@@ -199,6 +199,7 @@ type Order struct {
 	OutputsRoot         string   `json:"outputs_root,omitempty"`
 	OutputsReady        bool     `json:"outputs_ready"`
 	OutcomeSignedByBoth bool     `json:"outcome_signed_by_both"`
+	RefundDue           *Time    `json:"refund_due,omitempty"` // what is not spent is back after this, without the provider
 }
 
 // Ended reports whether nothing more happens to the job.

@@ -50,6 +50,7 @@ type channel struct {
 	loaded bool
 	told   atomic.Bool  // its orders know what it paid
 	left   atomic.Bool  // no order needs it, it is being closed
+	alone  atomic.Bool  // its provider has fallen silent: a Release is asked for once
 	saved  []byte       // the row as it is on disk
 	phase  escrow.Phase // the same: what events told last
 	// closing is full while one closes it

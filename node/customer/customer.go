@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -77,6 +78,7 @@ type Customer struct {
 	start chan *orderRun
 	heard chan struct{} // closed by the first Offer
 	once  sync.Once
+	chain atomic.Int64 // when the ledger last answered: the node's clock in ns
 	began time.Time
 	wg    sync.WaitGroup
 }

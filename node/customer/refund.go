@@ -177,6 +177,9 @@ func (ch *channel) inUse() bool {
 
 func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.SignedRelease, error) {
 	deadline := time.Now().Add(releaseWait)
+	if ch.alone.Load() {
+		deadline = time.Now() // asked once
+	}
 	for {
 		if ch.inUse() { // also a lease that began while we waited: its money must not be asked back
 			return nil, errLive()
@@ -337,6 +340,7 @@ func (c *Customer) readChannels(ctx context.Context, list []*channel, ids []mark
 	if err != nil {
 		return
 	}
+	c.chain.Store(c.now().UnixNano())
 	states, err := c.ledger.Channels(ctx, ids, escrow.Confirmed)
 	if err != nil {
 		return

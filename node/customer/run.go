@@ -158,7 +158,7 @@ func (r *orderRun) serve(ctx context.Context) {
 			return
 		}
 	}
-	if r.snapshot().Standing == StandingLeased && r.follow(ctx) {
+	if o := r.snapshot(); (o.Standing == StandingLeased || lingers(&o)) && r.follow(ctx) {
 		r.serve(ctx) // refused for a reason that another quote may not share
 	}
 }
@@ -319,7 +319,7 @@ func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead ma
 	q := off.quote
 	return market.Terms{
 		Rate: q.Rate, Devices: len(q.Devices), Tick: q.Tick, Hold: q.Hold, Prepay: q.Prepay > 0, PrepMax: q.PrepMax,
-		StartTimeout: req.StartTimeout, MaxDuration: req.MaxDuration, StopGrace: req.StopGrace, Cap: p.Cap, Budget: req.MaxTotal,
+		StartTimeout: startTimeout(req.StartTimeout, q.PrepMax), MaxDuration: req.MaxDuration, StopGrace: req.StopGrace, Cap: p.Cap, Budget: req.MaxTotal,
 		AcceptUntil: p.AcceptUntil, Away: req.Away, AwayMax: c.cfg.AwayMax - min(ahead, c.cfg.AwayMax), SilentEnd: c.cfg.SilentEnd,
 		AwayAfter: c.cfg.AwayAfter, PriorMS: c.paidTo(off.provider),
 	}
@@ -344,7 +344,9 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 	o := r.snapshot()
 	var err error
 	r.mu.Lock()
-	r.actor, err = lease.New(lease.Config{Lease: *o.Lease, Clock: r.c.clock.Read, SameBoot: o.BootID == r.c.clock.BootID()}, r, r.act, r.c.log)
+	r.actor, err = lease.New(lease.Config{
+		Lease: *o.Lease, Clock: r.c.clock.Read, SameBoot: o.BootID == r.c.clock.BootID(), Offline: r.c.offline,
+	}, r, r.act, r.c.log)
 	r.mu.Unlock()
 	if err != nil {
 		r.fail(ctx, err)
@@ -376,17 +378,24 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 		})
 		return err == nil
 	}
+	r.settle(ctx, o, m)
+	r.linger(ctx, o.Channel)
+	return false
+}
+
+// settle brings the money of a lease home that waits for nothing of its provider any more, and ends the order.
+func (r *orderRun) settle(ctx context.Context, o orderRow, m market.Lease) {
 	standing := StandingEnded
-	if m.State != market.Ended {
+	if m.State != market.Ended && !m.LetGo {
 		standing = StandingFailed
 	}
-	if m.KeepChannel || o.Request.KeepChannel {
+	if (m.KeepChannel || o.Request.KeepChannel) && m.Code != "provider-silent" {
 		r.later(ctx, "the channel is kept: gpuai channel list")
 	} else {
 		r.c.finishChannel(ctx, o.Channel, r)
 	}
 	if ctx.Err() != nil {
-		return false // finished at the next start
+		return // finished at the next start
 	}
 	hint := "gpuai show " + o.ID.String()
 	if h := advice(m.Code, o.Provider); h != "" && m.State == market.Refused {
@@ -395,7 +404,6 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 	_ = r.update(ctx, func(o *orderRow) {
 		o.Standing, o.Code, o.Detail, o.Hint = standing, m.Code, m.Detail, hint
 	})
-	return false
 }
 
 // later notes that the order ends without its refund.
@@ -408,12 +416,12 @@ func (r *orderRun) later(ctx context.Context, why string) {
 	})
 }
 
-// over is closed once the lease is terminal.
+// over is closed once no money of the lease waits for the provider any more.
 func (r *orderRun) over(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{})
 	r.c.wg.Go(func() {
 		defer close(out)
-		for !r.actor.Lease().Terminal() {
+		for !r.actor.Lease().MoneyOver() {
 			if sleep(ctx, 50*time.Millisecond) != nil {
 				return
 			}
@@ -438,6 +446,7 @@ func (c *Customer) endShare(ctx context.Context, id market.ChannelID, m market.L
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	ch.alone.Store(m.LetGo && !m.Heard(c.now()))
 	ch.row.Account = ch.row.Account.EndLease(m.ID, acknowledged(m))
 	if err := c.saveChannel(ctx, ch); err != nil {
 		c.log.Error("Channel was not stored", "channel", id, "error", err)

@@ -35,7 +35,8 @@ type View struct {
 	Deposit, Paid, Returned market.Amount
 	Signed, AtRisk          market.Amount
 	Finished, OutputsReady  bool
-	RefundLater             bool // over, but its channel goes on
+	RefundLater             bool      // over, but its channel goes on
+	RefundDue               time.Time // the close delay of its channel ends; zero: it does not close without the provider
 	FinishSig               string
 	BothSigned              bool
 	OutputsRoot             [32]byte
@@ -67,6 +68,9 @@ func (r *orderRun) view() View {
 	if ch != nil {
 		ch.mu.Lock()
 		v.Deposit = ch.row.Account.Seen
+		if a := ch.row.Account; a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
+			v.RefundDue = time.Unix(a.Deadline, 0)
+		}
 		if o.Lease != nil {
 			v.Signed = ch.row.Account.Leases[o.Lease.ID].Paid
 		}
