@@ -153,7 +153,7 @@ func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (api.Or
 	if r.MaxTotal == 0 {
 		return r, usage("this order has no cap", "add --max-total 0.02 (SOL), or: gpuai config set customer.max_total=0.02")
 	}
-	n, err := spec.Measure(f.Inputs)
+	n, _, err := spec.Measure(f.Inputs)
 	r.InputBytes = n
 	return r, err
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -110,47 +112,73 @@ func (f files) GetOutputs(ctx context.Context, paths []string, w io.Writer) (spe
 	if err != nil {
 		return spec.Manifest{}, err
 	}
-	from := spec.Workspace
-	if len(paths) == 1 {
-		from = paths[0]
+	out := spec.NewWriter(w, spec.Limits{Total: maxOutputs, Code: "output-too-big"})
+	paths = outermost(paths)
+	for _, p := range paths {
+		if err := f.output(ctx, c.ID, p, paths, out); err != nil {
+			return spec.Manifest{}, fmt.Errorf("read outputs: %w", err)
+		}
 	}
-	src, err := f.open(ctx, c.ID, from)
-	if err != nil {
-		return spec.Manifest{}, err
-	}
-	defer src.Close()
-	m, err := spec.Filter(src, w, spec.Limits{Total: maxOutputs, Code: "output-too-big"}, chosen(from, paths))
-	if err != nil {
-		return spec.Manifest{}, fmt.Errorf("read outputs: %w", err)
-	}
-	return m, nil
+	return out.Close()
 }
 
-// open starts the engine's tar of a path; none is an empty one.
-func (f files) open(ctx context.Context, id, from string) (io.ReadCloser, error) {
-	rc, _, err := f.e.api.CopyFromContainer(ctx, id, from)
-	switch {
-	case notFound(err):
-		return io.NopCloser(strings.NewReader("")), nil
-	case err != nil:
-		return nil, engineError("read outputs", err)
+// outermost leaves out paths that lie below others, and repeats. Each of the rest is read by itself, so a hard link never names a file that
+// is not part of it.
+func outermost(paths []string) (out []string) {
+	for _, p := range slices.Compact(slices.Sorted(slices.Values(paths))) {
+		if !slices.ContainsFunc(out, func(o string) bool { return below(p, o) }) {
+			out = append(out, p)
+		}
 	}
-	return rc, nil
+	return out
 }
 
-// chosen maps the engine's names, which begin with the last element of from, to paths below /workspace, and drops the rest.
-func chosen(from string, paths []string) func(string) (string, bool) {
+func below(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+
+// output adds one output path. One that is a link itself brings what it points to, if that is below /workspace.
+func (f files) output(ctx context.Context, id, p string, all []string, out *spec.Writer) error {
+	rc, stat, err := f.open(ctx, id, p)
+	if rc == nil {
+		return err
+	}
+	from := p
+	if stat.Mode&fs.ModeSymlink != 0 {
+		_ = rc.Close() // the link alone
+		if from = stat.LinkTarget; !below(from, spec.Workspace) {
+			out.Skip(spec.InWorkspace(p), "it is a link to "+from+", which is not below "+spec.Workspace)
+			return nil
+		}
+		if rc, _, err = f.open(ctx, id, from); rc == nil {
+			return err
+		}
+	}
+	return errors.Join(out.Add(rc, path.Dir(from), placed(from, p, all)), rc.Close())
+}
+
+// open starts the engine's tar of a path; none: the container is there, the path is not.
+func (f files) open(ctx context.Context, id, from string) (io.ReadCloser, container.PathStat, error) {
+	rc, stat, err := f.e.api.CopyFromContainer(ctx, id, from)
+	if !notFound(err) {
+		if err != nil {
+			return nil, stat, engineError("read outputs", err)
+		}
+		return rc, stat, nil
+	}
+	if _, err := f.container(ctx, job.Exited); err != nil {
+		return nil, stat, err
+	}
+	return nil, stat, nil
+}
+
+// placed maps the engine's names, which begin with the last element of from, to paths below /workspace, with from at the place of p. Links may
+// point into any other output too.
+func placed(from, p string, all []string) spec.Rename {
 	return func(name string) (string, bool) {
 		full := path.Join(path.Dir(from), name)
-		for _, p := range paths {
-			if full == p || strings.HasPrefix(full, p+"/") {
-				rel := strings.TrimPrefix(strings.TrimPrefix(full, spec.Workspace), "/")
-				if rel == "" {
-					rel = "."
-				}
-				return rel, true
-			}
+		if below(full, from) {
+			return spec.InWorkspace(path.Join(p, strings.TrimPrefix(full, from))), true
 		}
-		return "", false
+		ok := slices.ContainsFunc(all, func(o string) bool { return below(full, o) })
+		return spec.InWorkspace(full), ok
 	}
 }

@@ -67,7 +67,7 @@ func (f *Fake) Kill(k job.Key, oom bool) {
 func (f *Fake) job(k job.Key) *fakeJob {
 	j := f.jobs[k]
 	if j == nil {
-		j = &fakeJob{f: f, key: k, files: map[string]fakeFile{}}
+		j = &fakeJob{f: f, key: k, files: map[string]*fakeFile{}}
 		f.jobs[k] = j
 	}
 	return j
@@ -124,7 +124,7 @@ func (f *Fake) Remove(ctx context.Context, k job.Key) error {
 		f.cond.Wait()
 	}
 	j.removed, j.created = true, false
-	j.files = map[string]fakeFile{}
+	j.files = map[string]*fakeFile{}
 	return ctx.Err()
 }
 
@@ -153,7 +153,7 @@ type fakeJob struct {
 	exit                                            int
 	code, detail, endCode                           string
 	begun, ended                                    time.Time
-	files                                           map[string]fakeFile
+	files                                           map[string]*fakeFile
 	logs                                            []job.LogRecord
 }
 

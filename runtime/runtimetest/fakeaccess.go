@@ -199,9 +199,12 @@ func (s fakeFiles) PutInputs(ctx context.Context, in io.Reader, limit uint64) (s
 		if err != nil {
 			return spec.Manifest{}, err
 		}
-		if h.Typeflag != tar.TypeDir {
-			j.files[spec.Workspace+"/"+h.Name] = fakeFile{data: b, target: h.Linkname}
+		name := spec.Workspace + "/" + strings.TrimSuffix(h.Name, "/")
+		if h.Typeflag == tar.TypeLink {
+			j.files[name] = j.files[spec.Workspace+"/"+h.Linkname]
+			continue
 		}
+		j.files[name] = &fakeFile{flag: h.Typeflag, data: b, target: h.Linkname, mode: h.Mode, at: h.ModTime}
 	}
 }
 
@@ -213,29 +216,43 @@ func (s fakeFiles) GetOutputs(ctx context.Context, paths []string, w io.Writer) 
 		s.f.mu.Unlock()
 		return spec.Manifest{}, err
 	}
-	files := maps.Clone(j.files)
+	files := map[string]fakeFile{}
+	first := map[*fakeFile]string{}
+	links := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(j.files)) {
+		rel, inside := strings.CutPrefix(name, spec.Workspace+"/")
+		if !inside || !slices.ContainsFunc(paths, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") }) {
+			continue
+		}
+		f := j.files[name]
+		if one, again := first[f]; again {
+			links[rel] = one
+		} else {
+			first[f] = rel
+		}
+		files[rel] = *f
+	}
 	s.f.mu.Unlock()
 	var raw bytes.Buffer
 	tw := tar.NewWriter(&raw)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		rel, below := strings.CutPrefix(name, spec.Workspace+"/")
-		wanted := slices.ContainsFunc(paths, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") })
-		if !below || !wanted {
-			continue
-		}
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: rel, Mode: 0o644, Size: int64(len(files[name].data))}
-		if files[name].target != "" {
-			h.Typeflag, h.Linkname = tar.TypeSymlink, files[name].target
+		f := files[name]
+		h := &tar.Header{Typeflag: f.flag, Name: name, Linkname: f.target, Mode: f.mode, Size: int64(len(f.data)), ModTime: f.at}
+		if one := links[name]; one != "" && f.flag != tar.TypeDir {
+			h.Typeflag, h.Linkname, h.Size, f.data = tar.TypeLink, one, 0, nil
 		}
 		if err := tw.WriteHeader(h); err != nil {
 			return spec.Manifest{}, err
 		}
-		if _, err := tw.Write(files[name].data); err != nil {
+		if _, err := tw.Write(f.data); err != nil {
 			return spec.Manifest{}, err
 		}
 	}
 	if err := errors.Join(tw.Close(), ctx.Err()); err != nil {
 		return spec.Manifest{}, err
 	}
-	return spec.Filter(&raw, w, spec.Limits{Total: 1 << 40, Code: "output-too-big"}, nil)
+	return spec.Filter(&raw, w, spec.Limits{Total: 1 << 40, Code: "output-too-big"}, func(name string) (string, bool) {
+		full := spec.Workspace + "/" + name
+		return name, slices.ContainsFunc(paths, func(p string) bool { return full == p || strings.HasPrefix(full, p+"/") })
+	})
 }

@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"errors"
@@ -16,10 +17,21 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// fakeFile is a file (target "") or a symlink.
+// fakeFile is a file, folder, pipe or symlink, by its tar type. Names that share one are hard links.
 type fakeFile struct {
+	flag   byte
 	data   []byte
 	target string
+	mode   int64
+	at     time.Time
+}
+
+func newFakeFile(flag byte, data []byte, target string) *fakeFile {
+	mode := map[byte]int64{tar.TypeDir: 0o755, tar.TypeSymlink: 0o777}[flag]
+	if mode == 0 {
+		mode = 0o644
+	}
+	return &fakeFile{flag: flag, data: data, target: target, mode: mode, at: time.Now()}
 }
 
 // errKilled ends a fake process.
@@ -107,22 +119,19 @@ func atoi(s string) (int, error) {
 func (p *fakeProc) fileStep(verb, arg string) (int, error) {
 	switch verb {
 	case "cat":
-		var file fakeFile
+		var data []byte
 		var ok bool
-		p.set(func(j *fakeJob) { file, ok = j.files[path.Clean(arg)] })
+		p.set(func(j *fakeJob) {
+			if file := j.files[path.Clean(arg)]; file != nil {
+				data, ok = file.data, true
+			}
+		})
 		if !ok {
 			return -1, fmt.Errorf("open %s: %w", arg, os.ErrNotExist)
 		}
-		return -1, p.write(1, string(file.data))
-	case "write", "link":
-		name, text, _ := strings.Cut(arg, ":")
-		p.set(func(j *fakeJob) {
-			if verb == "link" {
-				j.files[path.Clean(name)] = fakeFile{target: text}
-			} else {
-				j.files[path.Clean(name)] = fakeFile{data: []byte(text)}
-			}
-		})
+		return -1, p.write(1, string(data))
+	case "write", "link", "mkdir", "fifo", "hard", "chmod", "touch", "stat":
+		return p.treeStep(verb, arg)
 	case "fill":
 		name, text, _ := strings.Cut(arg, ":")
 		n, err := atoi(text)
@@ -130,7 +139,7 @@ func (p *fakeProc) fileStep(verb, arg string) (int, error) {
 			return -1, err
 		}
 		p.set(func(j *fakeJob) {
-			j.files[path.Clean(name)] = fakeFile{data: bytes.Repeat([]byte("x"), n)}
+			j.files[path.Clean(name)] = newFakeFile(tar.TypeReg, bytes.Repeat([]byte("x"), n), "")
 			j.checkDisk()
 		})
 	case "stdin":
@@ -155,6 +164,49 @@ func (p *fakeProc) fileStep(verb, arg string) (int, error) {
 		return -1, errors.New("unknown step")
 	}
 	return -1, nil
+}
+
+// treeStep changes the tree, or says what stands there.
+func (p *fakeProc) treeStep(verb, arg string) (code int, err error) {
+	name, text, _ := strings.Cut(arg, ":")
+	name = path.Clean(name)
+	said := ""
+	p.set(func(j *fakeJob) {
+		file, n := j.files[name], int64(0)
+		switch verb {
+		case "write":
+			j.files[name] = newFakeFile(tar.TypeReg, []byte(text), "")
+		case "link":
+			j.files[name] = newFakeFile(tar.TypeSymlink, nil, text)
+		case "mkdir":
+			j.files[name] = newFakeFile(tar.TypeDir, nil, "")
+		case "fifo":
+			j.files[name] = newFakeFile(tar.TypeFifo, nil, "")
+		case "hard":
+			if file = j.files[path.Clean(text)]; file != nil {
+				j.files[name] = file
+			}
+		case "chmod":
+			if n, err = strconv.ParseInt(text, 8, 64); err == nil && file != nil {
+				file.mode = n
+			}
+		case "touch":
+			if n, err = strconv.ParseInt(text, 10, 64); err == nil && file != nil {
+				file.at = time.Unix(n, 0)
+			}
+		case "stat":
+			if file != nil {
+				said = fmt.Sprintf("%o %d\n", file.mode, file.at.Unix())
+			}
+		}
+		if file == nil && verb != "write" && verb != "link" && verb != "mkdir" && verb != "fifo" {
+			err = fmt.Errorf("%s %s: %w", verb, arg, os.ErrNotExist)
+		}
+	})
+	if err == nil && said != "" {
+		err = p.write(1, said)
+	}
+	return -1, err
 }
 
 func (p *fakeProc) in() io.Reader {

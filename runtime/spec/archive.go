@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -20,7 +21,6 @@ const (
 	maxDepth        = 64
 	maxFile         = 1 << 40
 	maxManifestText = 64 << 20
-	maxSkipped      = 1000
 	partPrefix      = ".gpuai-part-"
 )
 
@@ -44,30 +44,48 @@ func (l Limits) tooBig() error {
 	}
 }
 
-// reading walks a foreign tar: it bounds, checks and hashes; what it does with an entry is the visitor's.
+// Rename maps the path of a foreign entry to the one that it gets, or drops it (false); nil keeps all.
+type Rename func(string) (string, bool)
+
+func (f Rename) of(name string) (string, bool) {
+	if f == nil {
+		return name, true
+	}
+	return f(name)
+}
+
+// reading walks foreign tars: it bounds, checks and hashes; what it does with an entry is the visitor's.
 type reading struct {
 	lim      Limits
 	manifest Manifest
 	seen     map[string]bool
 	total    uint64
 	text     int
+	n        int
+
+	base  string            // of this tar: the job's path that its names are relative to
+	files map[string]int    // of this tar: foreign name of a file to its place in the manifest
+	links map[string]string // of this tar: foreign name of a symlink to its target as it came
 }
 
-// visitor takes one safe entry; body is nil but for files and must be read to its end.
+// visitor takes one safe entry; body is nil but for files and must be read to its end. A file with a Link has no body.
 type visitor func(e Entry, body io.Reader) error
 
-func (rd *reading) walk(r io.Reader, rename func(string) (string, bool), visit visitor) error {
+func (rd *reading) walk(r io.Reader, base string, rename Rename, visit visitor) error {
 	tr := tar.NewReader(r)
-	rd.seen = map[string]bool{}
-	for n := 0; ; n++ {
+	rd.base = base
+	if rd.seen == nil {
+		rd.seen = map[string]bool{}
+	}
+	rd.files, rd.links = map[string]int{}, map[string]string{}
+	for ; ; rd.n++ {
 		h, err := tr.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			slices.SortFunc(rd.manifest.Entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
 			return nil
 		case err != nil:
 			return fmt.Errorf("read archive: %w", err)
-		case n >= 2*MaxEntries:
+		case rd.n >= 2*MaxEntries:
 			return fmt.Errorf("%w: more than %d entries", ErrArchive, MaxEntries)
 		}
 		if err := rd.entry(tr, h, rename, visit); err != nil {
@@ -76,82 +94,135 @@ func (rd *reading) walk(r io.Reader, rename func(string) (string, bool), visit v
 	}
 }
 
-func (rd *reading) entry(tr *tar.Reader, h *tar.Header, rename func(string) (string, bool), visit visitor) error {
-	e, why := safeEntry(h)
-	if why == "" && rename != nil {
-		to, ok := rename(e.Path)
-		if !ok {
-			return nil
-		}
-		if e.Path = to; !safePath(to) {
-			why = "unsafe path"
-		}
-	}
-	if why != "" || e.Path == "." {
-		rd.skip(h.Name, why)
+// sorted is the manifest of all that was walked.
+func (rd *reading) sorted() Manifest {
+	slices.SortFunc(rd.manifest.Entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return rd.manifest
+}
+
+func (rd *reading) entry(tr *tar.Reader, h *tar.Header, rename Rename, visit visitor) error {
+	name, ok := cleanName(h.Name)
+	if !ok {
+		rd.manifest.Skip(h.Name, whyPath)
 		return nil
 	}
-	if rd.seen[e.Path] {
-		return fmt.Errorf("%w: %q twice", ErrArchive, cut(e.Path, 64))
+	to, keep := rename.of(name)
+	if !keep {
+		return nil
+	}
+	if !safePath(to) {
+		rd.manifest.Skip(to, whyPath)
+		return nil
+	}
+	e, why := rd.safeEntry(h, name, to, rename)
+	if why != "" {
+		rd.manifest.Skip(to, why)
+	}
+	if why != "" || to == "." {
+		return nil
+	}
+	if rd.seen[to] {
+		return fmt.Errorf("%w: %q twice", ErrArchive, cut(to, 64))
 	}
 	if len(rd.seen) >= MaxEntries {
 		return fmt.Errorf("%w: more than %d entries", ErrArchive, MaxEntries)
 	}
-	rd.seen[e.Path] = true
-	if rd.text += len(e.Path) + len(e.Target) + 160; rd.text > maxManifestText {
+	rd.seen[to] = true
+	if rd.text += len(e.Path) + len(e.Target) + len(e.Link) + 160; rd.text > maxManifestText {
 		return fmt.Errorf("%w: manifest above 64 MiB", ErrArchive)
 	}
-	if e.Type != "file" {
-		if err := visit(e, nil); err != nil {
-			return err
-		}
-		rd.manifest.Entries = append(rd.manifest.Entries, e)
-		return nil
+	if err := rd.take(tr, &e, visit); err != nil {
+		return err
+	}
+	if e.Type == "file" {
+		rd.files[name] = len(rd.manifest.Entries)
+	}
+	rd.manifest.Entries = append(rd.manifest.Entries, e)
+	return nil
+}
+
+// take gives an entry to the visitor; a file is counted and hashed on the way.
+func (rd *reading) take(tr *tar.Reader, e *Entry, visit visitor) error {
+	if e.Type != "file" || e.Link != "" {
+		return visit(*e, nil)
 	}
 	if e.Size > rd.lim.Total-min(rd.total, rd.lim.Total) {
 		return rd.lim.tooBig()
 	}
 	rd.total += e.Size
 	sum := sha256.New()
-	body := io.TeeReader(tr, sum)
-	if err := visit(e, body); err != nil {
+	if err := visit(*e, io.TeeReader(tr, sum)); err != nil {
 		return err
 	}
 	e.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	rd.manifest.Entries = append(rd.manifest.Entries, e)
 	return nil
 }
 
-func (rd *reading) skip(name, why string) {
-	if why != "" && len(rd.manifest.Skipped) < maxSkipped {
-		rd.manifest.Skipped = append(rd.manifest.Skipped, fmt.Sprintf("%q: %s", cut(name, 128), why))
-	}
-}
-
-// safeEntry turns a foreign header into an entry, or says why it is dropped.
-func safeEntry(h *tar.Header) (e Entry, why string) {
-	name := path.Clean(strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/"))
-	if strings.HasPrefix(h.Name, "/") || !safePath(name) {
-		return e, "unsafe path"
-	}
-	e = Entry{Path: name, Mode: uint32(h.Mode) & 0o777}
+// safeEntry turns a foreign header into an entry, or says why it is left out. name is its own, to the one that it gets.
+func (rd *reading) safeEntry(h *tar.Header, name, to string, rename Rename) (e Entry, why string) {
+	e = Entry{Path: to, Mode: uint32(h.Mode) & 0o777, MTime: mtimeOf(h.ModTime)}
 	switch h.Typeflag {
-	case tar.TypeReg:
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
 		if h.Size < 0 || h.Size > maxFile {
-			return e, "larger than 1 TiB"
+			return e, whyLarge
 		}
 		e.Type, e.Size = "file", uint64(h.Size)
 	case tar.TypeDir:
 		e.Type = "dir"
 	case tar.TypeSymlink:
-		if !safeLink(name, h.Linkname) {
-			return e, "link leaves the directory"
-		}
-		e.Type, e.Target, e.Mode = "symlink", h.Linkname, 0o777
+		return rd.symlink(e, name, h.Linkname, rename)
+	case tar.TypeLink:
+		return rd.hardLink(e, name, h.Linkname, rename)
 	default:
-		return e, "not a file, directory or symlink"
+		return e, kindName(h.Typeflag)
 	}
 	return e, ""
+}
+
+// symlink keeps a target that is moved too, as a relative one.
+func (rd *reading) symlink(e Entry, name, target string, rename Rename) (Entry, string) {
+	at, ok := pointsTo(rd.base, name, target)
+	if !ok {
+		return e, whyLeaves
+	}
+	if at, ok = rename.of(at); !ok || at != "." && !safePath(at) {
+		return e, whyLeaves
+	}
+	rd.links[name] = target
+	e.Type, e.Mode, e.Target = "symlink", 0o777, target
+	if path.IsAbs(target) || rename != nil && path.Join(path.Dir(e.Path), target) != at {
+		e.Target = relative(path.Dir(e.Path), at)
+	}
+	return e, ""
+}
+
+// hardLink is another name of a file, or of a symlink, that came before.
+func (rd *reading) hardLink(e Entry, name, target string, rename Rename) (Entry, string) {
+	first, ok := cleanName(target)
+	if !ok {
+		return e, whyHardLink
+	}
+	if raw, ok := rd.links[first]; ok {
+		return rd.symlink(e, name, raw, rename)
+	}
+	i, ok := rd.files[first]
+	if !ok {
+		return e, whyHardLink
+	}
+	f := rd.manifest.Entries[i]
+	link := f.Path
+	if f.Link != "" {
+		link = f.Link
+	}
+	f.Path, f.Link = e.Path, link
+	rd.files[name] = i
+	return f, ""
+}
+
+// cleanName is an archive's name for an entry without "./" and a last slash; false: it is none below the root.
+func cleanName(s string) (string, bool) {
+	name := path.Clean(strings.TrimSuffix(strings.TrimPrefix(s, "./"), "/"))
+	return name, !strings.HasPrefix(s, "/") && safePath(name)
 }
 
 // safePath accepts a clean relative path that stays below its root.
@@ -168,48 +239,51 @@ func safePath(p string) bool {
 	return len(parts) <= maxDepth
 }
 
-// safeLink accepts a relative target that stays below the root, seen from the link's directory.
-func safeLink(name, target string) bool {
-	if target == "" || target[0] == '/' || len(target) > maxPathBytes || strings.ContainsAny(target, "\x00\\") {
-		return false
+// pointsTo is the path, relative to the root, that a link's target names; false if it leaves the root. An absolute one names a path of the
+// job, where base is the root.
+func pointsTo(base, name, target string) (string, bool) {
+	if target == "" || len(target) > maxPathBytes || strings.ContainsAny(target, "\x00\\") {
+		return "", false
 	}
-	to := path.Join(path.Dir(name), target)
-	return to != ".." && !strings.HasPrefix(to, "../")
+	if target[0] != '/' {
+		to := path.Join(path.Dir(name), target)
+		return to, to != ".." && !strings.HasPrefix(to, "../")
+	}
+	to := path.Clean(target)
+	if to == base {
+		return ".", true
+	}
+	return strings.CutPrefix(to, strings.TrimSuffix(base, "/")+"/")
 }
 
-// Filter copies a foreign tar as a safe one: headers are written anew, files are hashed while they flow, the rest is skipped and listed.
-// rename maps an entry's path or drops it (false); nil keeps all. Errors: ErrArchive, *market.Error with lim.Code above lim.Total, I/O.
-func Filter(r io.Reader, w io.Writer, lim Limits, rename func(string) (string, bool)) (Manifest, error) {
-	rd, tw := &reading{lim: lim}, tar.NewWriter(w)
-	err := rd.walk(r, rename, func(e Entry, body io.Reader) error {
-		if err := tw.WriteHeader(header(e)); err != nil {
-			return fmt.Errorf("write archive: %w", err)
-		}
-		if body == nil {
-			return nil
-		}
-		if _, err := io.Copy(tw, body); err != nil {
-			return fmt.Errorf("copy %q: %w", e.Path, err)
-		}
-		return nil
-	})
-	if err != nil {
-		return Manifest{}, err
+// relative is how a link in dir names to, both relative to the root.
+func relative(dir, to string) string {
+	var from, want []string
+	if dir != "." {
+		from = strings.Split(dir, "/")
 	}
-	if err := tw.Close(); err != nil {
-		return Manifest{}, fmt.Errorf("write archive: %w", err)
+	if to != "." {
+		want = strings.Split(to, "/")
 	}
-	return rd.manifest, nil
+	for len(from) > 0 && len(want) > 0 && from[0] == want[0] {
+		from, want = from[1:], want[1:]
+	}
+	return path.Clean(strings.Repeat("../", len(from)) + strings.Join(want, "/"))
 }
 
-// header is the only way a tar header is made here: no owner, time, xattr or setuid bit travels.
+// header is the only way a tar header is made here: no owner, xattr or setuid bit travels.
 func header(e Entry) *tar.Header {
-	h := &tar.Header{Name: e.Path, Mode: int64(e.Mode & 0o777), Size: int64(e.Size), Format: tar.FormatPAX, Typeflag: tar.TypeReg}
-	switch e.Type {
-	case "dir":
+	h := &tar.Header{
+		Name: e.Path, Mode: int64(e.Mode & 0o777), Size: int64(e.Size), Format: tar.FormatPAX, Typeflag: tar.TypeReg,
+		ModTime: time.Unix(max(e.MTime, oldest), 0).UTC(),
+	}
+	switch {
+	case e.Type == "dir":
 		h.Name, h.Size, h.Typeflag = e.Path+"/", 0, tar.TypeDir
-	case "symlink":
+	case e.Type == "symlink":
 		h.Size, h.Typeflag, h.Linkname = 0, tar.TypeSymlink, e.Target
+	case e.Link != "":
+		h.Size, h.Typeflag, h.Linkname = 0, tar.TypeLink, e.Link
 	}
 	return h
 }

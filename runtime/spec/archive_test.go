@@ -83,7 +83,7 @@ func TestPackUnpack_RoundTrip_SameIDAndContent(t *testing.T) {
 	if len(sent.Skipped) != 2 {
 		t.Errorf("skipped %v, want the two links that leave", sent.Skipped)
 	}
-	if n, err := Measure(sources); err != nil || n != sent.Size() || n != 11 {
+	if n, left, err := Measure(sources); err != nil || n != sent.Size() || n != 11 || left.LeftOut() != 2 {
 		t.Errorf("measured %d, %v; manifest says %d", n, err, sent.Size())
 	}
 	dest, dir := root(t)

@@ -23,19 +23,22 @@ type Source struct {
 	From, To string
 	Exclude  []string
 	SHA256   string // wanted hash of a single file, hex; empty = any
+	Key      string // where a job file names it, as in inputs[0].from; empty: a flag
 }
 
-// Measure returns the sum of the file sizes of sources in bytes, so that a sender can state it first. Errors: *market.Error spec-path, I/O.
-func Measure(sources []Source) (total uint64, err error) {
-	err = eachSource(sources, nil, func(_ string, e Entry, _ func() (fs.File, error)) error {
+// Measure returns the sum of the file sizes of sources in bytes, so that a sender can state it first, and in left what Pack will skip.
+// Errors: *market.Error spec-path, I/O.
+func Measure(sources []Source) (total uint64, left Manifest, err error) {
+	err = eachSource(sources, &left, func(_ string, e Entry, _ func() (fs.File, error)) error {
 		total += e.Size
 		return nil
 	})
-	return total, err
+	return total, left, err
 }
 
 // Pack writes sources as a tar with paths relative to /workspace, parents first, and returns its manifest. Symlinks that leave their
-// source, and what is no file or directory, are skipped and listed. A file that shrinks meanwhile is an error; one that grows is cut.
+// source, and what is no file or directory, are skipped and listed by their local path; an absolute link into its source is made relative.
+// A second name of a file brings its content again. A file that shrinks meanwhile is an error; one that grows is cut.
 // Errors: *market.Error spec-path, ErrArchive (two sources for one path, too many entries), I/O.
 func Pack(w io.Writer, sources []Source) (Manifest, error) {
 	var m Manifest
@@ -44,7 +47,7 @@ func Pack(w io.Writer, sources []Source) (Manifest, error) {
 	want := wanted(sources)
 	err := eachSource(sources, &m, func(name string, e Entry, open func() (fs.File, error)) error {
 		e.Path = name
-		if err := packParents(tw, &m, seen, path.Dir(name)); err != nil {
+		if err := packParents(tw, &m, seen, path.Dir(name), e.MTime); err != nil {
 			return err
 		}
 		if old, twice := seen[name]; twice {
@@ -92,18 +95,19 @@ func wanted(sources []Source) map[string]string {
 	return out
 }
 
-func packParents(tw *tar.Writer, m *Manifest, seen map[string]string, dir string) error {
+// packParents makes the folders above an entry, as old as it.
+func packParents(tw *tar.Writer, m *Manifest, seen map[string]string, dir string, mtime int64) error {
 	if dir == "." || seen[dir] == "dir" {
 		return nil
 	}
-	if err := packParents(tw, m, seen, path.Dir(dir)); err != nil {
+	if err := packParents(tw, m, seen, path.Dir(dir), mtime); err != nil {
 		return err
 	}
 	if _, other := seen[dir]; other {
 		return fmt.Errorf("%w: %q is a file and a directory", ErrArchive, dir)
 	}
 	seen[dir] = "dir"
-	e := Entry{Path: dir, Type: "dir", Mode: 0o755}
+	e := Entry{Path: dir, Type: "dir", Mode: 0o755, MTime: mtime}
 	m.Entries = append(m.Entries, e)
 	return packEntry(tw, &e, nil)
 }
@@ -136,47 +140,74 @@ func eachSource(sources []Source, m *Manifest, f sourceFunc) error {
 		if fault := checkWorkspace(s.To); fault != nil {
 			return &market.Error{Code: fault.Code, Kind: market.KindInvalid, Op: "pack " + s.From, Detail: fault.text(), Hint: "gpuai run --help"}
 		}
-		to := strings.TrimPrefix(strings.TrimPrefix(s.To, Workspace), "/")
 		info, err := os.Stat(s.From)
-		if err != nil {
-			return &market.Error{Code: "spec-path", Kind: market.KindInvalid, Op: "pack " + s.From, Err: err, Hint: "check the path before the colon of --in"}
+		if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+			err = errors.New("it is no file or folder")
 		}
-		dir, base := s.From, "."
+		if err != nil {
+			return s.fault(err)
+		}
+		w := sourceWalk{s: s, m: m, f: f, to: strings.TrimPrefix(strings.TrimPrefix(s.To, Workspace), "/"), dir: s.From}
+		base := "."
 		if !info.IsDir() {
-			dir, base = filepath.Dir(s.From), filepath.Base(s.From)
-			if to == "" {
-				to = base // --in FILE:/workspace keeps the name
+			w.dir, base = filepath.Dir(s.From), filepath.Base(s.From)
+			if w.to == "" {
+				w.to = base // --in FILE:/workspace keeps the name
 			}
 		}
-		root, err := os.OpenRoot(dir)
-		if err != nil {
+		if w.root, err = os.OpenRoot(w.dir); err != nil {
 			return fmt.Errorf("pack %s: %w", s.From, err)
 		}
-		err = walkSource(root, base, to, s.Exclude, m, f)
-		if err = errors.Join(err, root.Close()); err != nil {
+		if base == "." {
+			err = w.all()
+		} else if info, err = w.root.Stat(base); err == nil { // a single file may be named through a link inside its directory
+			err = w.visit(base, w.to, info)
+		}
+		if err = errors.Join(err, w.root.Close()); err != nil {
 			return fmt.Errorf("pack %s: %w", s.From, err)
 		}
 	}
 	return nil
 }
 
-func walkSource(root *os.Root, base, to string, exclude []string, m *Manifest, f sourceFunc) error {
-	if base != "." {
-		info, err := root.Stat(base) // a single file may be named through a link inside its directory
-		if err != nil {
-			return err
-		}
-		return visitSource(root, base, to, info, m, f)
+// fault says which input cannot be read, where it was looked for, and in whose words it was asked for.
+func (s Source) fault(err error) error {
+	if pe := new(fs.PathError); errors.As(err, &pe) {
+		err = pe.Err
 	}
-	return fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+	e := &market.Error{Code: "spec-path", Kind: market.KindInvalid, Op: "pack " + s.From, Detail: s.From + ": " + err.Error(), Hint: "check the path before the colon of --in"}
+	if s.Key != "" {
+		e.Hint = "check " + s.Key + " in the job file: a relative path begins in the folder of that file"
+	}
+	if abs, aerr := filepath.Abs(s.From); aerr == nil && abs != s.From {
+		e.Detail = fmt.Sprintf("%s (%s): %v", s.From, abs, err)
+	}
+	if s.Key != "" {
+		e.Detail = s.Key + ": " + e.Detail
+	}
+	return e
+}
+
+// sourceWalk goes through one source. to is its place, relative to /workspace.
+type sourceWalk struct {
+	s    Source
+	m    *Manifest
+	f    sourceFunc
+	to   string
+	dir  string
+	root *os.Root
+}
+
+func (w sourceWalk) all() error {
+	return fs.WalkDir(w.root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name := path.Join(to, p)
+		name := path.Join(w.to, p)
 		if name == "." || name == "" {
 			return nil
 		}
-		if p != "." && excluded(p, exclude) {
+		if p != "." && excluded(p, w.s.Exclude) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -186,7 +217,7 @@ func walkSource(root *os.Root, base, to string, exclude []string, m *Manifest, f
 		if err != nil {
 			return err
 		}
-		return visitSource(root, p, name, info, m, f)
+		return w.visit(p, name, info)
 	})
 }
 
@@ -201,33 +232,65 @@ func excluded(p string, patterns []string) bool {
 	return false
 }
 
-func visitSource(root *os.Root, p, name string, info fs.FileInfo, m *Manifest, f sourceFunc) error {
-	e := Entry{Path: name, Mode: uint32(info.Mode().Perm())}
-	skip := func(why string) error {
-		if m != nil && len(m.Skipped) < maxSkipped {
-			m.Skipped = append(m.Skipped, fmt.Sprintf("%q: %s", cut(name, 128), why))
-		}
-		return nil
-	}
-	if !safePath(name) {
-		return skip("path is too long, too deep or has odd characters")
-	}
-	switch {
-	case info.Mode().IsRegular():
+func (w sourceWalk) visit(p, name string, info fs.FileInfo) error {
+	e := Entry{Path: name, Mode: uint32(info.Mode().Perm()), MTime: mtimeOf(info.ModTime())}
+	why := ""
+	switch mode := info.Mode(); {
+	case !safePath(name):
+		why = whyPath
+	case mode.IsRegular():
 		e.Type, e.Size = "file", uint64(info.Size())
-	case info.IsDir():
+	case mode.IsDir():
 		e.Type = "dir"
-	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := root.Readlink(p)
+	case mode&fs.ModeSymlink != 0:
+		target, err := w.root.Readlink(p)
 		if err != nil {
 			return err
 		}
-		if !safeLink(p, filepath.ToSlash(target)) {
-			return skip("link leaves the input")
+		e.Type, e.Mode = "symlink", 0o777
+		if e.Target, why = w.link(p, target); why == "" {
+			break
 		}
-		e.Type, e.Mode, e.Target = "symlink", 0o777, filepath.ToSlash(target)
+	case mode&fs.ModeNamedPipe != 0:
+		why = whyPipe
+	case mode&fs.ModeSocket != 0:
+		why = whySocket
+	case mode&fs.ModeDevice != 0:
+		why = whyDevice
 	default:
-		return skip("not a file, directory or symlink")
+		why = whyKind
 	}
-	return f(name, e, func() (fs.File, error) { return root.Open(p) })
+	if why != "" {
+		if w.m != nil {
+			w.m.Skip(filepath.Join(w.dir, filepath.FromSlash(p)), why)
+		}
+		return nil
+	}
+	return w.f(name, e, func() (fs.File, error) { return w.root.Open(p) })
+}
+
+// link is a symlink's target, relative and inside the source, or why it is left out.
+func (w sourceWalk) link(p, target string) (string, string) {
+	if !filepath.IsAbs(target) {
+		target = filepath.ToSlash(target)
+		if _, ok := pointsTo(Workspace, p, target); !ok || path.IsAbs(target) {
+			return "", whyLeaves
+		}
+		return target, ""
+	}
+	abs, err := filepath.Abs(w.dir)
+	if err != nil {
+		return "", whyLeaves
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		real = abs
+	}
+	for _, base := range []string{abs, real} {
+		rel, err := filepath.Rel(base, filepath.Clean(target))
+		if rel = filepath.ToSlash(rel); err == nil && (rel == "." || safePath(rel)) {
+			return relative(path.Dir(p), rel), ""
+		}
+	}
+	return "", whyLeaves
 }

@@ -198,12 +198,24 @@ func checkEnv(k, v string) *Fault {
 	return nil
 }
 
-// ID returns the SHA-256 of the manifest's canonical JSON: entries as sorted by Pack and Unpack, without the skipped list, which each
-// end fills by itself.
+// ID returns the SHA-256 of the manifest's canonical JSON: entries as sorted by Pack and Unpack, each as its path, type, mode, size, hash and
+// target. The skipped list, which each end fills by itself, times, and whether two files share their bytes are no part of it.
 func (m Manifest) ID() [32]byte {
+	type entry struct {
+		Path   string `json:"path"`
+		Type   string `json:"type"`
+		Mode   uint32 `json:"mode"`
+		Size   uint64 `json:"size"`
+		SHA256 string `json:"sha256,omitempty"`
+		Target string `json:"target,omitempty"`
+	}
+	var list []entry
+	for _, e := range m.Entries {
+		list = append(list, entry{e.Path, e.Type, e.Mode, e.Size, e.SHA256, e.Target})
+	}
 	raw, err := json.Marshal(struct {
-		Entries []Entry `json:"entries"`
-	}{m.Entries})
+		Entries []entry `json:"entries"`
+	}{list})
 	if err != nil {
 		return [32]byte{} // strings and integers always marshal
 	}
@@ -216,10 +228,12 @@ func (m Manifest) IDText() string {
 	return "sha256:" + hex.EncodeToString(id[:])
 }
 
-// Size returns the sum of the file sizes in bytes.
+// Size returns the sum of the file sizes in bytes; a second name of a file counts nothing.
 func (m Manifest) Size() (n uint64) {
 	for _, e := range m.Entries {
-		n += e.Size
+		if e.Link == "" {
+			n += e.Size
+		}
 	}
 	return n
 }

@@ -31,7 +31,8 @@ type ImageRef struct {
 	CompressedBytes, UnpackedBytes  uint64
 }
 
-// Entry is one file of a Manifest. Type: "file", "dir" or "symlink". SHA256: hex, files only.
+// Entry is one file of a Manifest. Type: "file", "dir" or "symlink". SHA256: hex, files only. MTime: unix seconds. Link: the earlier entry that
+// this file is a hard link to; its other fields are those of the file. MTime and Link are not part of the manifest's id.
 type Entry struct {
 	Path   string `json:"path"`
 	Type   string `json:"type"`
@@ -39,10 +40,14 @@ type Entry struct {
 	Size   uint64 `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
 	Target string `json:"target,omitempty"`
+	MTime  int64  `json:"mtime,omitempty"`
+	Link   string `json:"link,omitempty"`
 }
 
-// Manifest is the sorted list of entries; its id is the SHA-256 of its JSON bytes (see Manifest.ID).
+// Manifest is the sorted list of entries; its id is the SHA-256 of its JSON bytes (see Manifest.ID). Skipped: what was left out, each with its
+// reason; More: how many others, above the limit of the list.
 type Manifest struct {
-	Entries []Entry  `json:"entries"`
-	Skipped []string `json:"skipped,omitempty"` // dropped as unsafe, with the reason
+	Entries []Entry   `json:"entries"`
+	Skipped []Skipped `json:"skipped,omitempty"`
+	More    int       `json:"more,omitempty"`
 }

@@ -9,6 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
+	"syscall"
+	"time"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -18,50 +21,47 @@ type Received struct {
 	Manifest Manifest
 	dest     *os.Root
 	parts    []part
-	links    []Entry
+	links    []Entry // symlinks
+	hard     []Entry
+	dirs     []Entry // made by this archive
+	room     uint64  // for copies, where the disk knows no hard links
 }
 
 type part struct{ temp, name string }
 
 // Receive reads a foreign tar below dest. Nothing it brings replaces a file before Commit; symlinks are made last, so no file of the
-// archive passes through one. On error the parts are removed. rename: as in Filter. Errors: ErrArchive, *market.Error with lim.Code, I/O.
-func Receive(r io.Reader, dest *os.Root, lim Limits, rename func(string) (string, bool)) (*Received, error) {
+// archive passes through one. On error the parts are removed. rename: as in Filter. Errors: ErrArchive, *market.Error with lim.Code, or
+// disk-full; I/O.
+func Receive(r io.Reader, dest *os.Root, lim Limits, rename Rename) (*Received, error) {
 	rd, u := &reading{lim: lim}, &Received{dest: dest}
-	if err := rd.walk(r, rename, u.place); err != nil {
+	if err := rd.walk(r, Workspace, rename, u.place); err != nil {
 		u.Discard()
-		return nil, err
+		return nil, full(err)
 	}
-	u.Manifest = rd.manifest
+	u.Manifest, u.room = rd.sorted(), lim.Total-min(rd.total, lim.Total)
 	return u, nil
 }
 
 func (u *Received) place(e Entry, body io.Reader) error {
-	switch e.Type {
-	case "symlink":
+	switch {
+	case e.Type == "symlink":
 		u.links = append(u.links, e)
 		return nil
-	case "dir":
-		if err := u.dest.MkdirAll(e.Path, 0o755); err != nil {
-			return fmt.Errorf("make directory %q: %w", e.Path, err)
+	case e.Type == "dir":
+		_, err := u.dest.Lstat(e.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			u.dirs = append(u.dirs, e)
 		}
+		return u.folder(e.Path)
+	case e.Link != "":
+		u.hard = append(u.hard, e)
 		return nil
 	}
-	dir := path.Dir(e.Path)
-	if dir != "." {
-		if err := u.dest.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("make directory %q: %w", dir, err)
-		}
+	if err := u.folder(path.Dir(e.Path)); err != nil {
+		return err
 	}
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	temp := path.Join(dir, partPrefix+hex.EncodeToString(id[:]))
-	f, err := u.dest.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fs.FileMode(e.Mode&0o777)|0o200)
+	n, err := u.part(e, body)
 	if err != nil {
-		return fmt.Errorf("create %q: %w", e.Path, err)
-	}
-	u.parts = append(u.parts, part{temp, e.Path})
-	n, err := io.Copy(f, body)
-	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %q: %w", e.Path, err)
 	}
 	if uint64(n) != e.Size {
@@ -70,7 +70,48 @@ func (u *Received) place(e Entry, body io.Reader) error {
 	return nil
 }
 
-// Commit moves the files to their places if the manifest's id is want. Errors: *market.Error input-hash (the parts are removed), I/O.
+func (u *Received) folder(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	if err := u.dest.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make directory %q: %w", dir, err)
+	}
+	return nil
+}
+
+func tempBeside(name string) string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return path.Join(path.Dir(name), partPrefix+hex.EncodeToString(id[:]))
+}
+
+// part writes a file beside its place.
+func (u *Received) part(e Entry, body io.Reader) (n int64, err error) {
+	temp := tempBeside(e.Path)
+	f, err := u.dest.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fs.FileMode(e.Mode&0o777)|0o200)
+	if err != nil {
+		return 0, err
+	}
+	u.parts = append(u.parts, part{temp, e.Path})
+	n, err = io.Copy(f, body)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = u.dated(temp, e)
+	}
+	return n, err
+}
+
+// dated gives a file its own time. A disk that keeps none is no reason to lose the file.
+func (u *Received) dated(name string, e Entry) error {
+	at := time.Unix(max(e.MTime, oldest), 0)
+	if err := u.dest.Chtimes(name, at, at); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
+// Commit moves the files to their places if the manifest's id is want. Errors: *market.Error input-hash (the parts are removed), disk-full; I/O.
 func (u *Received) Commit(want [32]byte) error {
 	if u.Manifest.ID() != want {
 		u.Discard()
@@ -79,28 +120,75 @@ func (u *Received) Commit(want [32]byte) error {
 			Hint: "try again; if it happens twice, use another provider",
 		}
 	}
-	for i, p := range u.parts {
+	if err := u.commit(); err != nil {
+		u.Discard()
+		return full(err)
+	}
+	return nil
+}
+
+func (u *Received) commit() error {
+	for len(u.parts) > 0 {
+		p := u.parts[0]
 		if err := u.dest.Rename(p.temp, p.name); err != nil {
-			u.parts = u.parts[i:]
-			u.Discard()
 			return fmt.Errorf("move %q into place: %w", p.name, err)
 		}
+		u.parts = u.parts[1:]
 	}
-	u.parts = nil
+	for _, e := range u.hard {
+		if err := u.second(e); err != nil {
+			return fmt.Errorf("write %q: %w", e.Path, err)
+		}
+	}
 	for _, e := range u.links {
 		if err := u.link(e); err != nil {
 			return err
 		}
 	}
+	for _, e := range slices.Backward(u.dirs) { // last: what is written into a folder changes its time
+		if err := u.dest.Chmod(e.Path, fs.FileMode(e.Mode&0o755)|0o700); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+			return fmt.Errorf("set mode of %q: %w", e.Path, err)
+		}
+		if err := u.dated(e.Path, e); err != nil {
+			return fmt.Errorf("set time of %q: %w", e.Path, err)
+		}
+	}
+	return nil
+}
+
+// second makes another name of a file, or where the disk has no such thing, a copy of it.
+func (u *Received) second(e Entry) error {
+	if err := u.folder(path.Dir(e.Path)); err != nil {
+		return err
+	}
+	temp := tempBeside(e.Path)
+	if err := u.dest.Link(e.Link, temp); err == nil {
+		return u.dest.Rename(temp, e.Path)
+	}
+	if e.Size > u.room {
+		return Limits{Code: "output-too-big"}.tooBig()
+	}
+	u.room -= e.Size
+	f, err := u.dest.Open(e.Link)
+	if err != nil {
+		return err
+	}
+	_, err = u.part(e, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	last := len(u.parts) - 1
+	if err := u.dest.Rename(u.parts[last].temp, e.Path); err != nil {
+		return err
+	}
+	u.parts = u.parts[:last]
 	return nil
 }
 
 // link replaces an older symlink, but never a file or directory.
 func (u *Received) link(e Entry) error {
-	if dir := path.Dir(e.Path); dir != "." {
-		if err := u.dest.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("make directory %q: %w", dir, err)
-		}
+	if err := u.folder(path.Dir(e.Path)); err != nil {
+		return err
 	}
 	if old, err := u.dest.Lstat(e.Path); err == nil && old.Mode()&fs.ModeSymlink != 0 {
 		if err := u.dest.Remove(e.Path); err != nil {
@@ -119,6 +207,17 @@ func (u *Received) Discard() {
 		_ = u.dest.Remove(p.temp) // a leftover is hidden by its name and harmless
 	}
 	u.parts = nil
+}
+
+// full gives a full disk its code.
+func full(err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, diskQuota) {
+		return err
+	}
+	return &market.Error{
+		Code: "disk-full", Kind: market.KindUnavailable, Op: "receive files", Err: err,
+		Hint: "free some space, then bring them again: gpuai outputs ID DIR",
+	}
 }
 
 // Unpack is Receive and Commit of whatever came, for archives whose hash is compared by the caller through the returned manifest.

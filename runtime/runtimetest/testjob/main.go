@@ -97,6 +97,8 @@ func run(verb, arg string) error {
 	case "link": // path:target
 		p, target, _ := strings.Cut(arg, ":")
 		return os.Symlink(target, p)
+	case "hard", "mkdir", "fifo", "chmod", "touch", "stat":
+		return tree(verb, arg)
 	case "stdin": // copies standard input
 		_, err := io.Copy(os.Stdout, os.Stdin)
 		return err
@@ -174,4 +176,34 @@ func run(verb, arg string) error {
 		return fmt.Errorf("unknown step")
 	}
 	return nil
+}
+
+// tree changes the tree, or says what stands there: hard=new:old, mkdir=path, fifo=path, chmod=path:octal, touch=path:unix, stat=path.
+func tree(verb, arg string) error {
+	name, text, _ := strings.Cut(arg, ":")
+	switch verb {
+	case "hard":
+		return os.Link(text, name)
+	case "mkdir":
+		return os.MkdirAll(name, 0o755)
+	case "fifo":
+		return unix.Mkfifo(name, 0o644)
+	case "chmod":
+		n, err := strconv.ParseUint(text, 8, 32)
+		if err != nil {
+			return err
+		}
+		return os.Chmod(name, os.FileMode(n))
+	case "touch":
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(name, time.Unix(n, 0), time.Unix(n, 0))
+	}
+	info, err := os.Lstat(name)
+	if err == nil {
+		fmt.Printf("%o %d\n", info.Mode().Perm(), info.ModTime().Unix())
+	}
+	return err
 }
