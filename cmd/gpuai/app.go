@@ -49,7 +49,7 @@ func (a *App) Main(ctx context.Context, args []string) int {
 
 func newRoot(a *App) *cobra.Command {
 	root := &cobra.Command{
-		Use: "gpuai", Short: "Rent and sell GPUs, peer to peer", SilenceErrors: true, SilenceUsage: true,
+		Use: "gpuai COMMAND [FLAGS]", DisableFlagsInUseLine: true, Short: "Rent and sell GPUs, peer to peer", SilenceErrors: true, SilenceUsage: true,
 		Example: "  gpuai doctor\n  gpuai offers rtx-4090\n  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- nvidia-smi",
 	}
 	root.SetFlagErrorFunc(flagFault)
@@ -70,10 +70,12 @@ func newRoot(a *App) *cobra.Command {
 	} {
 		root.AddCommand(c(a))
 	}
+	a.front(root)
 	root.SetHelpCommand(newHelpCmd(a))
 	root.SetUsageTemplate(usageText)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd("completion") // cobra takes no command's name for a file's here
+	grouped(root)
 	a.finish(root)
 	return root
 }

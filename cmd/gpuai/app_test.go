@@ -40,6 +40,8 @@ type fakeNode struct {
 	settings config.Options
 	patched  []map[string]string
 	lives    bool // StopOrder ends it
+	none     bool // no order was ever placed
+	noLedger bool
 	paused   bool
 	takes    chan struct{} // closed once inputs come; they are never done
 }
@@ -114,8 +116,14 @@ func (f *fakeNode) Order(_ context.Context, id string) (api.Order, error) {
 }
 
 func (f *fakeNode) Orders(context.Context, bool) ([]api.Order, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.none {
+		return []api.Order{}, nil
+	}
 	return []api.Order{f.order}, nil
 }
+
 func (f *fakeNode) StopOrder(_ context.Context, _ string, now bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -146,6 +154,9 @@ func (f *fakeNode) GetOutputs(_ context.Context, _ string, w io.Writer) error {
 }
 
 func (f *fakeNode) Wallet(context.Context) (api.Wallet, error) {
+	if f.noLedger {
+		return api.Wallet{}, errNoLedger
+	}
 	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet", Available: api.SOL(1_500_000_000), InChannels: api.SOL(0), AtRisk: api.SOL(0), Returning: api.SOL(0), Rent: api.SOL(0)}, nil
 }
 

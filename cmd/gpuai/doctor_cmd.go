@@ -80,7 +80,7 @@ func (a *App) doctor(ctx context.Context, o doctorOptions) error {
 			warns++
 		}
 	}
-	a.say("%d failures, %d warnings", fails, warns)
+	a.say("%s, %s", count(fails, "failure", "failures"), count(warns, "warning", "warnings"))
 	if fails > 0 {
 		return exitCode(exitDoctor)
 	}

@@ -30,7 +30,7 @@ func newOffersCmd(a *App) *cobra.Command {
 		Use: "offers [MODEL...]", Short: "What is for rent now",
 		Example: "  gpuai offers\n  gpuai offers rtx-4090 --max-rate 0.003/h\n  gpuai offers --gpu any --vram 40GiB --sort value",
 		RunE: func(cmd *cobra.Command, words []string) error {
-			o.words = words
+			o.words, o.all = words, o.all || o.explain // what is rented out has values, too
 			if !slices.Contains(sorts, o.sort) {
 				return usage("--sort "+o.sort+" is none of "+strings.Join(sorts, ", "), "gpuai offers --help")
 			}
@@ -209,21 +209,21 @@ func value(o api.Offer) float64 {
 
 // nothing says what models there are instead.
 func nothing(list []api.Offer, o offerOptions) string {
-	var classes []string
-	for _, o := range list {
-		if !slices.Contains(classes, o.Class) {
-			classes = append(classes, o.Class)
-		}
-	}
+	classes := modelsOf(list)
 	if len(classes) == 0 {
 		return "no rig has offered anything yet; a node that has just started needs a moment"
 	}
-	slices.Sort(classes)
 	what := "what the flags ask"
 	if len(o.words) > 0 {
 		what = strings.Join(o.words, " ")
 	}
-	return fmt.Sprintf("nothing free fits %s; on offer are: %s (all of them: gpuai offers --all)", what, strings.Join(classes, ", "))
+	near := ""
+	for _, w := range o.words {
+		if n := market.Nearest(market.Slug(w), classes, 3); n != "" && n != market.Slug(w) {
+			near = "; did you mean " + n + "?"
+		}
+	}
+	return fmt.Sprintf("nothing free fits %s; on offer are: %s (all of them: gpuai offers --all)%s", what, strings.Join(classes, ", "), near)
 }
 
 func offersTable(t *Table, list []api.Offer) {

@@ -24,6 +24,7 @@ func newPsCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.sayOrders(list, all)
 			return a.print("orders", map[string]any{"orders": list}, func(t *Table) {
 				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED")
 				for _, o := range list {
@@ -90,23 +91,6 @@ func orderTable(t *Table, o api.Order) {
 	}
 }
 
-// next is what a person does now.
-func next(o api.Order) string {
-	switch {
-	case !o.Ended() && o.ReadyAt != nil:
-		return "gpuai logs -f " + o.ID + ", gpuai stop " + o.ID
-	case !o.Ended():
-		return "wait, or: gpuai stop " + o.ID
-	case !settled(o):
-		return "wait: what is not spent is on its way back"
-	case o.OutputsReady:
-		return "gpuai outputs " + o.ID + " DIR"
-	case o.Hint != "" && o.Hint != "gpuai show "+o.ID:
-		return o.Hint
-	}
-	return "gpuai receipt " + o.ID
-}
-
 // settled: the order is over and its money is home, or stays in a channel that goes on.
 func settled(o api.Order) bool { return o.Ended() && (o.Finished || o.RefundLater || o.Channel == "") }
 
@@ -124,7 +108,7 @@ func newStopCmd(a *App) *cobra.Command {
 				return err
 			}
 			if o.Ended() && settled(o) {
-				a.say("%s is over already", o.ID)
+				a.say("%s is over already", called(o))
 				a.bill(o)
 				return a.document("order", o)
 			}
@@ -132,10 +116,10 @@ func newStopCmd(a *App) *cobra.Command {
 				return err
 			}
 			if !wait {
-				a.say("%s: gpuai show %s", stopping(o), o.ID)
+				a.say("%s: gpuai show %s", stopping(o), word(o))
 				return nil
 			}
-			line := progress{a: a}
+			line, ledger := progress{a: a}, ledgerWatch{a: a, c: c}
 			for {
 				if o, err = c.Order(cmd.Context(), o.ID); err != nil {
 					return err
@@ -144,7 +128,8 @@ func newStopCmd(a *App) *cobra.Command {
 					a.bill(o)
 					return a.document("order", o)
 				}
-				line.show(api.Progress{Phase: or(map[bool]string{true: "refund"}[o.Ended()], "stopping")})
+				ledger.look(cmd.Context(), o)
+				line.show(api.Progress{Phase: or(map[bool]string{true: "refund"}[jobOver(o)], "stopping")})
 				select {
 				case <-cmd.Context().Done():
 					return cmd.Context().Err()

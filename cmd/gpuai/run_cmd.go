@@ -206,10 +206,10 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 		return err
 	}
 	if o.dry {
-		return a.dryRun(p)
+		return a.dryRun(ctx, c, p)
 	}
 	if !p.Feasible {
-		return noOffer(p)
+		return a.noOffer(ctx, c, p)
 	}
 	if !a.mute {
 		a.planLines(p, l.Node.Network)
@@ -217,6 +217,7 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 	if err := a.confirm("go on?"); err != nil {
 		return err
 	}
+	a.unread()
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt) // from here on something may be left behind
 	defer signal.Stop(interrupts)
@@ -225,17 +226,23 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 		report.Order = &order
 	}
 	if err != nil {
-		return err
+		return a.overtime(err, &order)
+	}
+	if !o.detach {
+		a.say("%-9s %s", "order", called(order))
 	}
 	if o.detach {
-		a.say("stop it: gpuai stop %s · follow: gpuai logs -f %s", order.ID, order.ID)
+		a.say("stop it: gpuai stop %s · follow: gpuai logs -f %s", word(order), word(order))
+		if len(f.Outputs) > 0 {
+			a.say("its outputs stay with the node: gpuai outputs %s DIR", word(order))
+		}
 		if a.json {
 			return a.print("order", order, nil)
 		}
 		_, err := fmt.Fprintln(a.out, order.ID)
 		return err
 	}
-	return a.follow(ctx, c, &order, f, interrupts)
+	return a.overtime(a.follow(ctx, c, &order, f, interrupts), &order)
 }
 
 // place creates the order and sends its inputs. A first Ctrl-C ends the sending and stops the order once the node has said its id, a second
@@ -268,7 +275,7 @@ func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f sp
 	if order.ID == "" || sending.Err() == nil {
 		return order, err
 	}
-	a.say("stopping %s", order.ID)
+	a.say("stopping %s", called(order))
 	stopping, end := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer end()
 	if err := c.StopOrder(stopping, order.ID, false); err != nil && market.CodeOf(err) != "not-found" { // without its inputs it is no order yet
@@ -277,18 +284,7 @@ func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f sp
 	return order, sending.Err()
 }
 
-func noOffer(p api.Plan) error {
-	var why []string
-	for _, r := range p.Rejections {
-		why = append(why, r.Detail)
-	}
-	return &market.Error{
-		Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: or(strings.Join(why, "; "), "no rig has offered anything yet"),
-		Hint: or(p.NearestHint, "gpuai offers"),
-	}
-}
-
-func (a *App) dryRun(p api.Plan) error {
+func (a *App) dryRun(ctx context.Context, c *api.Client, p api.Plan) error {
 	err := a.print("plan", p, func(t *Table) {
 		t.Row("image", p.Image)
 		for _, c := range p.Candidates {
@@ -307,7 +303,7 @@ func (a *App) dryRun(p api.Plan) error {
 		t.Row("at risk", p.AtRisk.String()+" while this computer sleeps ("+span(time.Duration(p.AwayMS)*time.Millisecond)+")")
 	})
 	if err == nil && !p.Feasible {
-		return noOffer(p)
+		return a.noOffer(ctx, c, p)
 	}
 	return err
 }

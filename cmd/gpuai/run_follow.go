@@ -29,6 +29,7 @@ type follower struct {
 	interrupts <-chan os.Signal
 	steps      int
 	line       progress
+	ledger     ledgerWatch
 	logs       sync.WaitGroup
 	logErr     error
 	reads      bool
@@ -40,7 +41,7 @@ type follower struct {
 func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spec.File, interrupts <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	fl := &follower{a: a, c: c, order: order, interrupts: interrupts, line: progress{a: a}}
+	fl := &follower{a: a, c: c, order: order, interrupts: interrupts, line: progress{a: a}, ledger: ledgerWatch{a: a, c: c}}
 	defer fl.logs.Wait()
 	defer cancel()
 	if err := fl.wait(ctx); err != nil {
@@ -48,7 +49,7 @@ func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spe
 	}
 	fl.logs.Wait()
 	if fl.logErr != nil {
-		a.say("logs are cut: %v (all of them: gpuai logs %s)", fl.logErr, order.ID)
+		a.say("logs are cut: %v (all of them: gpuai logs %s)", fl.logErr, word(*order))
 	}
 	a.bill(*order)
 	if fl.stopping && order.ExitCode == nil {
@@ -79,7 +80,7 @@ func (fl *follower) outputs(ctx context.Context, list []spec.Output) error {
 	close(done)
 	wg.Wait()
 	if err != nil && ctx.Err() != nil {
-		fl.a.say("the outputs stay with the node: gpuai outputs %s DIR", fl.order.ID)
+		fl.a.say("the outputs stay with the node: gpuai outputs %s DIR", word(*fl.order))
 		return exitCode(exitInterrupted)
 	}
 	return err
@@ -118,15 +119,15 @@ func (fl *follower) wait(ctx context.Context) error {
 		case <-fl.interrupts:
 			switch {
 			case fl.stopping:
-				fl.a.say("it goes on stopping in the node: gpuai show %s", o.ID)
+				fl.a.say("it goes on stopping in the node: gpuai show %s", word(o))
 				return exitCode(exitInterrupted)
 			case detach == nil && o.ReadyAt != nil && !o.Ended():
 				fl.a.say("detached, %s goes on; at risk while this computer sleeps: %s", o.Rate, o.AtRisk)
-				fl.a.say("stop: Ctrl-C again, or gpuai stop %s · follow: gpuai logs -f %s", o.ID, o.ID)
+				fl.a.say("stop: Ctrl-C again, or gpuai stop %s · follow: gpuai logs -f %s", word(o), word(o))
 				detach = time.After(secondStop)
 			default:
 				fl.stopping, detach = true, nil
-				fl.a.say("stopping %s", o.ID)
+				fl.a.say("stopping %s", called(o))
 				if err := fl.c.StopOrder(ctx, o.ID, false); err != nil {
 					return err
 				}
@@ -145,7 +146,8 @@ func (fl *follower) show(ctx context.Context, o api.Order) {
 	}
 	fl.steps = len(o.Steps)
 	switch {
-	case o.Ended() && !settled(o):
+	case jobOver(o) && !settled(o):
+		fl.ledger.look(ctx, o)
 		fl.line.show(api.Progress{Phase: "refund"})
 	case o.Ended() || o.ReadyAt != nil:
 	case o.Progress.Phase != "":
@@ -189,7 +191,7 @@ func jobExit(o api.Order) error {
 		return exitCode(*o.ExitCode)
 	}
 	if o.Standing == "failed" || o.Code != "" {
-		return attached{&market.Error{Code: or(o.Code, "internal"), Kind: market.KindConflict, Op: "run job", Detail: o.Detail, Hint: or(o.Hint, "gpuai show "+o.ID)}}
+		return attached{&market.Error{Code: or(o.Code, "internal"), Kind: market.KindConflict, Op: "run job", Detail: o.Detail, Hint: or(o.Hint, "gpuai show "+word(o))}}
 	}
 	return nil
 }

@@ -260,7 +260,7 @@ func TestRun_CtrlC(t *testing.T) {
 		p.until("the meter runs")
 		p.interrupt()
 		p.until("detached, 0.0024 SOL/hour goes on")
-		p.until("gpuai stop order_7")
+		p.until("gpuai stop train")
 		if code := p.exit(); code != 0 || len(b.node.stops()) != 0 {
 			t.Errorf("exit %d, stops %v:\n%s", code, b.node.stops(), p.all)
 		}
@@ -274,7 +274,7 @@ func TestRun_CtrlC(t *testing.T) {
 		p.interrupt()
 		p.until("detached")
 		p.interrupt()
-		p.until("stopping order_7")
+		p.until("stopping train (order_7)")
 		if code := p.exit(); code != 143 || !slices.Equal(b.node.stops(), []bool{false}) || !strings.Contains(p.all.String(), "bill ") {
 			t.Errorf("exit %d, stops %v:\n%s", code, b.node.stops(), p.all)
 		}

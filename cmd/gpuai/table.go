@@ -127,10 +127,21 @@ func ago(t time.Time) string {
 func state(o api.Order) string {
 	switch {
 	case o.Standing == "leased" && o.State != "":
-		if o.State == "paused" && o.Cause != "" {
+		unheard := time.Duration(0)
+		if o.HeardAt != nil && !jobOver(o) {
+			unheard = time.Since(o.HeardAt.Time)
+		}
+		switch {
+		case o.State == "silent":
+			return "silent (its provider is not heard for " + span(unheard) + ")"
+		case o.State == "paused" && o.Cause != "":
 			return "paused (" + o.Cause + ")"
+		case unheard > unheardAfter:
+			return o.State + " (not heard for " + span(unheard) + ")"
 		}
 		return o.State
+	case o.Standing == "failed" && o.Code == "never-used":
+		return "given up before it began (never-used)"
 	case o.Code != "" && o.Ended():
 		return o.Standing + " (" + o.Code + ")"
 	}

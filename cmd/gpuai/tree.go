@@ -16,10 +16,13 @@ import (
 const usageText = `{{if .HasExample}}Examples:
 {{.Example}}
 
-{{end}}Usage: {{.UseLine}}{{if .HasAvailableSubCommands}}
+{{end}}Usage: {{.UseLine}}{{if .HasAvailableSubCommands}}{{if .Groups}}{{$cmds := .Commands}}{{range $g := .Groups}}
+
+{{$g.Title}}{{range $cmds}}{{if and (eq .GroupID $g.ID) (or .IsAvailableCommand (eq .Name "help") (eq .Name "job-file"))}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{else}}
 
 Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
-  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 Flags:
 {{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasParent}}
@@ -52,6 +55,9 @@ func (a *App) finish(cmd *cobra.Command) {
 		}
 	}
 	if strings.HasPrefix(cmd.Use, cmd.Name()+" ID") {
+		if cmd.Long == "" {
+			cmd.Long = cmd.Short + ".\n\nID is an order, a lease, the beginning of one that fits no other, a name of --name, or - for the order placed last."
+		}
 		cmd.ValidArgsFunction = a.completeOrders
 	}
 	if run := cmd.RunE; run != nil {

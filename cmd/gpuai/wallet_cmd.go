@@ -100,6 +100,7 @@ func newAirdrop(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.say("received %s", api.SOL(amount))
 			return a.print("wallet", w, func(t *Table) { walletTable(t, w) })
 		},
 	}

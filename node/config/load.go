@@ -37,6 +37,11 @@ func invalid(format string, a ...any) error {
 	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config", Detail: fmt.Sprintf(format, a...), Hint: "gpuai config check"}
 }
 
+// unknownKey is invalid for a word that is no key: the list of keys helps, a check of the file does not.
+func unknownKey(format string, a ...any) error {
+	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config", Detail: fmt.Sprintf(format, a...), Hint: "gpuai config show"}
+}
+
 // Load reads, merges by precedence and validates. Errors: *market.Error config-invalid, all faults joined.
 func Load(o Options) (Loaded, error) {
 	l, err := read(o)
@@ -204,7 +209,7 @@ func (l *Loaded) env(env []string) error {
 func (l *Loaded) put(name, text, origin, from string) error {
 	k, ok := find(name)
 	if !ok {
-		return invalid("%s: %s is no key%s", from, name, DidYouMean(name))
+		return unknownKey("%s: %s is no key%s", from, name, DidYouMean(name))
 	}
 	if err := k.set(&l.Config, text); err != nil {
 		return invalid("%s: %v", from, err)

@@ -42,7 +42,7 @@ func changed(o Options, values map[string]string) (path string, raw []byte, err 
 	for _, name := range names {
 		k, ok := find(name)
 		if !ok {
-			return path, nil, invalid("%s is no key%s", name, DidYouMean(name))
+			return path, nil, unknownKey("%s is no key%s", name, DidYouMean(name))
 		}
 		var c Config
 		if err := k.set(&c, values[name]); err != nil {

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+)
+
+// noOffer says why no rig fits and what would. Of a model that nobody offers it names those that are on offer.
+func (a *App) noOffer(ctx context.Context, c *api.Client, p api.Plan) error {
+	var why []string
+	for _, r := range p.Rejections {
+		why = append(why, r.Detail)
+	}
+	e := &market.Error{
+		Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: or(strings.Join(why, "; "), "no rig has offered anything yet"),
+		Hint: or(p.NearestHint, "gpuai offers"),
+	}
+	byClass := func(r api.Rejection) bool { return r.Code == "class" }
+	if len(p.Request.Classes) == 0 || !slices.ContainsFunc(p.Rejections, byClass) {
+		return e
+	}
+	list, err := c.Offers(ctx)
+	if err != nil {
+		return e // what the plan says is true all the same
+	}
+	models := modelsOf(list)
+	if slices.ContainsFunc(p.Request.Classes, func(m string) bool { return slices.Contains(models, m) }) {
+		return e
+	}
+	wanted := strings.Join(p.Request.Classes, " or ")
+	e.Detail = "nobody offers " + wanted + "; on offer are: " + strings.Join(models, ", ")
+	if near := market.Nearest(p.Request.Classes[0], models, 3); near != "" {
+		e.Detail += "; did you mean " + near + "?"
+	}
+	e.Hint = "gpuai offers"
+	return e
+}
+
+// modelsOf are the models of a list of offers, each once, in order.
+func modelsOf(list []api.Offer) (out []string) {
+	for _, o := range list {
+		if !slices.Contains(out, clean(o.Class)) {
+			out = append(out, clean(o.Class))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// overtime is the error of a --timeout that ended the command and not its order, which goes on and costs.
+func (a *App) overtime(err error, o *api.Order) error {
+	if !errors.Is(err, context.DeadlineExceeded) || a.timeout == 0 || o.ID == "" || o.Ended() {
+		return err
+	}
+	costs := ""
+	if o.Rate.Lamports() > 0 {
+		costs = " and costs " + o.Rate.String()
+	}
+	e := &market.Error{
+		Code: "timeout", Kind: market.KindUnavailable, Op: "follow order", Hint: "gpuai stop " + word(*o),
+		Detail: fmt.Sprintf("--timeout %s ended this command only: %s goes on%s; follow it: gpuai logs -f %s", span(a.timeout), called(*o), costs, word(*o)),
+	}
+	return attachedUnless(e)
+}
+
+// unread tells that standard input goes nowhere, if there is some: a job takes files.
+func (a *App) unread() {
+	f, ok := a.in.(*os.File)
+	if !ok {
+		return
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		a.say("standard input is not given to the job; a file goes in by --in FILE:/workspace/FILE")
+	}
+}
