@@ -77,13 +77,13 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (p *parts, e
 }
 
 func (p *parts) openLedger(ctx context.Context) (err error) {
-	if p.genesis, err = solana.Genesis(ctx, p.cfg.Solana.URLs()); err != nil {
+	if p.genesis, err = solana.Genesis(ctx, p.cfg.Solana.RPC); err != nil {
 		return err
 	}
 	if err := p.host.Network().CheckGenesis(p.genesis); err != nil {
 		return err
 	}
-	sc := solana.Config{RPC: p.cfg.Solana.URLs(), Genesis: p.genesis, Program: program.ID, MaxFee: uint64(p.cfg.Solana.MaxFee), MaxPerDay: market.Amount(p.cfg.Wallet.MaxPerDay), Poll: p.chainEvery()}
+	sc := solana.Config{RPC: p.cfg.Solana.RPC, Genesis: p.genesis, Program: program.ID, MaxFee: uint64(p.cfg.Solana.MaxFee), MaxPerDay: market.Amount(p.cfg.Wallet.MaxPerDay), Poll: p.chainEvery()}
 	if p.host.Network().Local {
 		sc.Step = 50 * time.Millisecond
 	}

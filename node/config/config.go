@@ -5,7 +5,8 @@
 // another; Set rewrites one line of it. Next: Load in load.go, table.go.
 package config
 
-// Config is all settings of a node. Tags: default is the text that the file would hold; hot keys apply without a restart.
+// Config is all settings of a node. Tags: default is the text that the file would hold; hot keys apply without a restart;
+// secret ones are addresses with keys in them, shown by scheme and host.
 type Config struct {
 	Node     Node     `toml:"node"`
 	API      API      `toml:"api"`
@@ -41,8 +42,8 @@ type P2P struct {
 
 // Solana is the ledger.
 type Solana struct {
-	RPC    []Endpoint `toml:"rpc" help:"trusted endpoints; default by network; shown by scheme and host only"`
-	MaxFee Money      `toml:"max_fee" default:"0.0001 SOL" help:"most that one transaction may cost in fees"`
+	RPC    []string `toml:"rpc" secret:"yes" help:"trusted endpoints; default by network; shown by scheme and host only"`
+	MaxFee Money    `toml:"max_fee" default:"0.0001 SOL" help:"most that one transaction may cost in fees"`
 }
 
 // Wallet is the spending account.

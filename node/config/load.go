@@ -219,7 +219,7 @@ func (l *Loaded) put(name, text, origin, from string) error {
 }
 
 // endpoints are the ledgers that a node with a role asks if it names none; that of localnet is what gpuai localnet serves.
-var endpoints = map[string][]Endpoint{"devnet": {"https://api.devnet.solana.com"}, "localnet": {LocalRPC}}
+var endpoints = map[string][]string{"devnet": {"https://api.devnet.solana.com"}, "localnet": {LocalRPC}}
 
 // LocalRPC is where gpuai localnet serves its ledger if the port is free.
 const LocalRPC = "http://127.0.0.1:8899"

@@ -19,6 +19,7 @@ type Key struct {
 	Default string // as text, "" = empty or by system
 	Help    string
 	Hot     bool // a running node takes it at once
+	secret  bool // its addresses hold keys: Text shows scheme and host
 	index   [2]int
 }
 
@@ -32,7 +33,7 @@ func Keys() (out []Key) {
 			name := section.Tag.Get("toml") + "." + f.Tag.Get("toml")
 			out = append(out, Key{
 				Name: name, Env: "GPUAI_" + strings.ToUpper(strings.ReplaceAll(name, ".", "_")),
-				Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Hot: f.Tag.Get("hot") != "", index: [2]int{i, j},
+				Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Hot: f.Tag.Get("hot") != "", secret: f.Tag.Get("secret") != "", index: [2]int{i, j},
 			})
 		}
 	}
@@ -59,13 +60,10 @@ func (k Key) Text(c *Config) string {
 	case fmt.Stringer:
 		return x.String()
 	case []string:
-		return strings.Join(x, ",")
-	case []Endpoint:
-		names := make([]string, len(x))
-		for i, e := range x {
-			names[i] = e.String()
+		if k.secret {
+			return Shown(x)
 		}
-		return strings.Join(names, ",")
+		return strings.Join(x, ",")
 	case map[string]string:
 		pairs := make([]string, 0, len(x))
 		for name, s := range x {
@@ -100,11 +98,6 @@ func (k Key) set(c *Config, text string) error {
 		*p = n
 	case *[]string:
 		*p = split(text)
-	case *[]Endpoint:
-		*p = []Endpoint{}
-		for _, s := range split(text) {
-			*p = append(*p, Endpoint(s))
-		}
 	case *map[string]string:
 		*p = map[string]string{}
 		for _, pair := range split(text) {
@@ -139,12 +132,6 @@ func (k Key) literal(c *Config) string {
 		quoted := make([]string, len(x))
 		for i, s := range x {
 			quoted[i] = quote(s)
-		}
-		return "[" + strings.Join(quoted, ", ") + "]"
-	case []Endpoint:
-		quoted := make([]string, len(x))
-		for i, e := range x {
-			quoted[i] = quote(e.URL())
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	case map[string]string:

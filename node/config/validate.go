@@ -51,7 +51,7 @@ func (c *Config) Validate() error {
 		bad("solana.rpc", "a node with a role needs an endpoint")
 	}
 	for i, e := range c.Solana.RPC {
-		u, err := url.Parse(e.URL()) // its error repeats the address, which may hold a key
+		u, err := url.Parse(e) // its error repeats the address, which may hold a key
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 			bad("solana.rpc", "endpoint %d is no http address", i+1)
 		}

@@ -85,20 +85,12 @@ func (n *PerHour) UnmarshalText(b []byte) error {
 
 func (n PerHour) String() string { return fmt.Sprintf("%d/h", uint16(n)) }
 
-// Endpoint is the address of a ledger's node. Its path, query and user name are often a key: it prints as scheme and host. URL is all of it.
-type Endpoint string
-
-// String shows scheme and host.
-func (e Endpoint) String() string { return solana.EndpointName(string(e)) }
-
-// URL is the whole address, for the one who calls it.
-func (e Endpoint) URL() string { return string(e) }
-
-// URLs are the whole addresses of the ledger's endpoints.
-func (s Solana) URLs() []string {
-	out := make([]string, len(s.RPC))
-	for i, e := range s.RPC {
-		out[i] = e.URL()
+// Shown is the addresses of a ledger's endpoints as people may see them: path, query and user name of one are often a key, so only schemes and
+// hosts, joined by commas.
+func Shown(endpoints []string) string {
+	names := make([]string, len(endpoints))
+	for i, u := range endpoints {
+		names[i] = solana.EndpointName(u)
 	}
-	return out
+	return strings.Join(names, ",")
 }

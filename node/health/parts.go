@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/gpuai/gpuai/escrow/solana"
+	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/runtime/docker"
 	"github.com/gpuai/gpuai/runtime/gpu"
@@ -67,7 +68,7 @@ func chain(ctx context.Context, in Input) []Finding {
 	if len(c.Solana.RPC) == 0 {
 		return []Finding{found("chain-unreachable", "no endpoint is set", "")}
 	}
-	genesis, err := solana.Genesis(ctx, c.Solana.URLs())
+	genesis, err := solana.Genesis(ctx, c.Solana.RPC)
 	if err != nil {
 		return []Finding{found("chain-unreachable", err.Error(), "")}
 	}
@@ -80,7 +81,7 @@ func chain(ctx context.Context, in Input) []Finding {
 	}
 	out = append(out, ok(c.Node.Network+", genesis "+genesis))
 	if len(c.Solana.RPC) == 1 && !c.Local() {
-		out = append(out, found("one-endpoint", c.Solana.RPC[0].String(), ""))
+		out = append(out, found("one-endpoint", config.Shown(c.Solana.RPC), ""))
 	}
 	if c.Provider.Payout == "" {
 		out = append(out, found("payout-unset", "provider.payout is not set", ""))
