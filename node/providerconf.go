@@ -1,10 +1,8 @@
 package node
 
 import (
-	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -70,7 +68,7 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		pc.CPUMilli = uint32(max(runtime.NumCPU()-keepCores, 1)) * 1000
 	}
 	if pc.RAM == 0 {
-		pc.RAM = max(totalRAM(), keepRAM+1<<30) - keepRAM
+		pc.RAM = max(health.TotalRAM(), keepRAM+1<<30) - keepRAM
 	}
 	if pc.Disk == 0 {
 		pc.Disk = lentDisk(p.cfg.Node.DataDir, p.host.Network().Local)
@@ -109,7 +107,6 @@ func policyOf(cfg config.Config) (pol provider.Policy, err error) {
 	return pol, nil
 }
 
-// totalRAM is MemTotal of the machine in bytes, 0 where it is not known.
 // usualDisk is what an order asks for that says nothing about it.
 const usualDisk = 20 << 30
 
@@ -125,21 +122,4 @@ func lentDisk(dir string, local bool) uint64 {
 		lent = free - min(localDiskFloor, free)
 	}
 	return max(lent, min(free, usualDisk)) >> 30 << 30
-}
-
-func totalRAM() uint64 {
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) >= 2 && f[0] == "MemTotal:" {
-			kb, err := strconv.ParseUint(f[1], 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kb << 10
-		}
-	}
-	return 0
 }

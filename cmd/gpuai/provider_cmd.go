@@ -119,15 +119,11 @@ func newSetup(a *App) *cobra.Command {
 		Example: "  gpuai provider setup\n  gpuai provider setup --payout ADDRESS --rate 0.0024/h -y",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in := bufio.NewReader(a.in)
-			for _, q := range []struct {
-				text  string
-				value *string
-				ok    func(string) bool
-			}{
-				{"payout address (only receives, no key needed)", &payout, func(s string) bool { _, err := market.ParseAddress(s); return err == nil }},
-				{"rate per device and hour, in SOL", &rate, func(s string) bool { r, err := market.ParseRateSOL(s); return err == nil && r > 0 }},
-			} {
-				if err := a.ask(in, q.text, q.value, q.ok); err != nil {
+			if payout == "" || rate == "" {
+				a.sayAsked(cmd.Context())
+			}
+			for _, q := range setupQuestions(&payout, &rate) {
+				if err := a.ask(in, q); err != nil {
 					return err
 				}
 			}
@@ -148,6 +144,7 @@ func newSetup(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.sayShares(o, values)
 			a.say("%s", shares(l.Config, cores, memory, disk))
 			if err := a.confirm("sell this machine on " + l.Node.Network + " at " + strings.TrimSuffix(rate, "/h") + " SOL/h?"); err != nil {
 				return err
@@ -160,6 +157,7 @@ func newSetup(a *App) *cobra.Command {
 			if err := a.set(cmd.Context(), values); err != nil {
 				return err
 			}
+			a.say("this machine is to be paid at %s, %s SOL/h for each device", payout, strings.TrimSuffix(rate, "/h"))
 			if l.Open() != nil {
 				a.say("%s; until then: %s", config.NotOpen, config.OpenOne)
 			}
@@ -190,21 +188,23 @@ func shares(c config.Config, cores, memory, disk string) string {
 		or(cores, "all but one of the"), size(memory, c.Provider.Memory, "all but 2 GiB"), size(disk, c.Provider.Disk, "half of what is free"), c.Provider.Egress)
 }
 
-// ask fills value from the terminal until it is fine; a value given by flag must be fine at once.
-func (a *App) ask(in *bufio.Reader, question string, value *string, ok func(string) bool) error {
-	for !ok(*value) {
-		if *value != "" {
-			a.say("%q is not that", *value)
+// ask fills a question's value from the terminal until it is fine; a value given by flag must be fine at once.
+func (a *App) ask(in *bufio.Reader, q setupQuestion) error {
+	for !q.ok(*q.value) {
+		if *q.value != "" {
+			a.say("%q is none: %s", *q.value, q.want)
 		}
 		if a.no || !terminal(a.in) {
-			return usage(question+": missing or wrong, and there is no terminal to ask on", "gpuai provider setup --help")
+			return usage(q.text+": missing or wrong, and there is no terminal to ask on; wanted is "+q.want, "gpuai provider setup --help")
 		}
-		fmt.Fprint(a.err, question+"  ")
+		fmt.Fprint(a.err, q.text+"  ")
 		line, err := in.ReadString('\n')
 		if err != nil {
 			return fmt.Errorf("read answer: %w", err)
 		}
-		*value = strings.TrimSpace(line)
+		if *q.value = strings.TrimSpace(line); *q.value == "" {
+			a.say("wanted is %s; Ctrl-C leaves everything as it is", q.want)
+		}
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ var problems = []Problem{
 	{"data-dir-unusable", Fail, "no-sell", "the data folder cannot be made or written", "set node.data_dir to a folder of yours"},
 	{"disk-slow", Warn, "none", "writes take long to reach the disk; each payment waits for one", "put node.data_dir on another disk"},
 	{"disk-full", Fail, "no-sell", "too little disk is free for a job", "free some space"},
+	{"share-too-large", Warn, "tier", "more is lent out than this machine has: jobs get less than they pay for", "lend less: provider.cores, provider.memory"},
 	{"net-isolated", Fail, "no-sell", "nobody can be found: no meeting point of the network answers", "look at the firewall and at p2p.bootstrap"},
 	{"udp-blocked", Warn, "none", "UDP does not get out: connections take longer, and routers are harder to pass", "let UDP out in the firewall"},
 	{"relay-only", Warn, "tier", "others reach this node through a relay only, which limits its speed", "forward port 4801, UDP and TCP, to this machine in your router"},

@@ -20,7 +20,7 @@ const (
 )
 
 func rig(ctx context.Context, in Input) []Finding {
-	out := []Finding{system(runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())}
+	out := append([]Finding{system(runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())}, Shares(in.Config.Provider, runtime.NumCPU(), TotalRAM())...)
 	dir := in.Config.Node.DataDir
 	if dir == "" {
 		return append(out, found("data-dir-unusable", "no folder is set", ""))
