@@ -71,7 +71,7 @@ func ClusterTag(genesis string) (uint64, error) {
 	return binary.LittleEndian.Uint64(b), nil
 }
 
-var opWords = [...]string{"", "open", "top-up", "claim", "record", "request-close", "finish", "reclaim", "transfer"}
+var opWords = [...]string{"", "open", "top-up", "claim", "record", "request-close", "finish", "reclaim", "transfer", "pay"}
 
 func (o Op) String() string {
 	if int(o) < len(opWords) && o > 0 {

@@ -68,6 +68,7 @@ const (
 	OpFinish // Release given: ed25519, release, pay_payee, pay_payer; else seal, pay_payee, pay_payer
 	OpReclaim
 	OpTransfer // a plain System transfer (wallet withdraw)
+	OpPay      // pay_payee of Channel and of Also, in one transaction: what is recorded or sealed and not paid
 )
 
 // Intent is one wanted effect on the chain. Key is idempotent: the same Key is never effective twice.
@@ -84,6 +85,8 @@ type Intent struct {
 	All      bool             // OpTransfer: everything less the fee
 	ClaimFee market.Amount    // OpOpen
 	FeePayer market.Address   // OpOpen: receives ClaimFee
+
+	Also []market.ChannelID `json:",omitempty"` // OpPay: other Channels of the same payee, at most MaxPaid-1
 }
 
 // OpenTerms fixes a Channel at open; with the program id it determines the address. Salt is counted up until the address has bump 255.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
@@ -13,6 +14,10 @@ func (b *Backend) doctorInput() health.Input {
 	in := health.Input{Config: b.p.cfg, Net: &health.Net{Peers: b.p.host.Peers(), Addrs: b.p.host.Addrs()}}
 	if b.p.prov == nil {
 		in.Only = []string{"rig", "net", "chain"}
+		return in
+	}
+	if w := b.p.prov.Waits(); w.Missing > 0 {
+		in.PayoutWaits = fmt.Sprintf("%s SOL wait for the account %s, which lacks %s SOL", w.Sum.SOL(), b.p.cfg.Provider.Payout, w.Missing.SOL())
 	}
 	return in
 }

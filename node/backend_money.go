@@ -186,6 +186,10 @@ func channelDoc(v customer.ChannelView) api.Channel {
 	if a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone {
 		ch.Paid = api.SOL(v.Paid)
 	}
+	if v.Owes > 0 {
+		w := api.SOL(v.Owes)
+		ch.Waits = &w
+	}
 	if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
 		t := api.At(time.Unix(a.Deadline, 0))
 		ch.ClosesAt = &t

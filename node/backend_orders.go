@@ -336,6 +336,10 @@ func (b *Backend) order(v customer.View) api.Order {
 		at := api.At(v.ReadyAt)
 		o.ReadyAt = &at
 	}
+	if v.PayeeWaits > 0 {
+		w := api.SOL(v.PayeeWaits)
+		o.PayeeWaits = &w
+	}
 	if !v.RefundDue.IsZero() {
 		at := api.At(v.RefundDue)
 		o.RefundDue = &at

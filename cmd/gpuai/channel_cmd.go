@@ -91,6 +91,9 @@ func channelTable(t *Table, c api.Channel) {
 	t.Row("deposit", c.Deposit.String())
 	t.Row("paid", c.Paid.String())
 	t.Row("returned", c.Returned.String())
+	if c.Waits != nil {
+		t.Row("waits", c.Waits.String()+" for the provider, whose account cannot be created with less than the ledger's minimum; the storage deposit waits with it")
+	}
 	if c.ClosesAt != nil {
 		t.Row("closes", c.ClosesAt.Local().Format(time.DateTime))
 	}

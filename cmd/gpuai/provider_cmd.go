@@ -58,6 +58,9 @@ func providerTable(t *Table, p api.Provider) {
 	t.Row("leases", fmt.Sprint(p.Leases))
 	t.Row("earned", fmt.Sprintf("%s: %s settled on the ledger, %s claimable", p.Earned, p.Settled, p.Claim))
 	t.Row("earning now", p.Now.String())
+	if p.Waits != nil {
+		t.Row("waits", fmt.Sprintf("%s for the payout account, which lacks %s to be created", p.Waits, p.Missing))
+	}
 }
 
 func devicesTable(t *Table, p api.Provider) {

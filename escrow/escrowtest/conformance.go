@@ -88,13 +88,19 @@ func (w *World) fails(t *testing.T, l escrow.Ledger, in escrow.Intent, code uint
 // Terms returns terms for a new Channel from the payer to a payee, with the test's voucher and release keys, and its address.
 func (w *World) Terms(t *testing.T, payee market.Address) (escrow.OpenTerms, market.ChannelID) {
 	t.Helper()
+	return w.terms(t, payee, 0)
+}
+
+// terms is Terms with a salt: one payee's channels differ by it.
+func (w *World) terms(t *testing.T, payee market.Address, salt uint64) (escrow.OpenTerms, market.ChannelID) {
+	t.Helper()
 	h, err := w.Payer.Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	terms := escrow.OpenTerms{
 		Payer: w.PayerKey, Payee: payee, VoucherKey: escrow.PublicKey(key("voucher")), ReleaseKey: escrow.PublicKey(key("release")),
-		CloseDelay: time.Hour, ClusterTag: w.ClusterTag, OpenSlot: h.Slot,
+		CloseDelay: time.Hour, ClusterTag: w.ClusterTag, OpenSlot: h.Slot, Salt: salt,
 	}
 	terms, id, err := terms.FindSalt(w.Program)
 	if err != nil {
@@ -161,6 +167,7 @@ func TestLedger(t *testing.T, newWorld func(t *testing.T) *World) {
 		{"Voucher_ReplayAndForgery", replay},
 		{"Submit_IsIdempotent", idempotent},
 		{"Legs_UnfundedPayeeHoldsUpNothing", unfundedPayee},
+		{"Payout_CreatedByTheSum", payout},
 		{"Funds_ShortSaysWhatIsNeeded", shortOfFunds},
 		{"Probe_TellsWhatTheChainWould", probe},
 		{"Watch_ReportsChangesAndOutcomes", watch},

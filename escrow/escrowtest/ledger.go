@@ -128,6 +128,8 @@ func (l *Ledger) done(in escrow.Intent) bool {
 		return cs.Status == escrow.StatusGone || cs.Status == escrow.StatusSealed && cs.Refunded == cs.Deposit-cs.Settled && cs.Paid == cs.Settled
 	case escrow.OpReclaim:
 		return cs.Status == escrow.StatusGone
+	case escrow.OpPay:
+		return cs.Paid == cs.Settled
 	}
 	return false
 }
@@ -192,6 +194,8 @@ func (l *Ledger) run(e env, s state, in escrow.Intent) error {
 		return s.requestClose(e, in.Channel, l.owner)
 	case escrow.OpFinish:
 		return l.finish(e, s, in)
+	case escrow.OpPay:
+		return s.payAll(append([]market.ChannelID{in.Channel}, in.Also...))
 	case escrow.OpReclaim:
 		return s.reclaim(e, in.Channel)
 	case escrow.OpTransfer:

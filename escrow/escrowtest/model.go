@@ -200,6 +200,18 @@ func (s state) payPayee(id market.ChannelID) error {
 	return s.move(market.Address(id), cs.PayeeDest, uint64(due))
 }
 
+// payAll is one transaction of pay_payee for each channel that owes something; none is left out for another.
+func (s state) payAll(ids []market.ChannelID) error {
+	for _, id := range ids {
+		if cs, ok := s.channels[id]; ok && cs.Paid < cs.Settled {
+			if err := s.payPayee(id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (s state) payPayer(id market.ChannelID) error {
 	cs, err := s.get(id)
 	if err != nil {

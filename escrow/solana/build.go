@@ -83,7 +83,7 @@ func (l *Ledger) buildOnChannel(ctx context.Context, r *record, cs escrow.Channe
 		if err := l.gone(ctx, r); err != nil {
 			return err
 		}
-		if in.Op == escrow.OpFinish || in.Op == escrow.OpReclaim {
+		if in.Op == escrow.OpFinish || in.Op == escrow.OpReclaim || in.Op == escrow.OpPay {
 			return errDone
 		}
 		return fmt.Errorf("channel %s does not exist", in.Channel)
@@ -117,6 +117,8 @@ func (l *Ledger) buildOnChannel(ctx context.Context, r *record, cs escrow.Channe
 		b.ixs = []instruction{requestCloseIx(p, l.address, in.Channel)}
 	case escrow.OpFinish:
 		return l.buildFinish(r, cs, b)
+	case escrow.OpPay:
+		return l.buildPay(ctx, in, b)
 	case escrow.OpReclaim:
 		b.ixs = []instruction{reclaimIx(p, in.Channel, cs.Payer)}
 	}
@@ -140,6 +142,23 @@ func (l *Ledger) buildFinish(r *record, cs escrow.ChannelState, b *built) error 
 		b.ixs = append(b.ixs, payIx(p, escrow.TagPayPayee, in.Channel, cs.PayeeDest))
 	}
 	b.ixs = append(b.ixs, payIx(p, escrow.TagPayPayer, in.Channel, cs.PayerDest))
+	return nil
+}
+
+// buildPay pays what each of the channels owes its payee and has not paid. A payee's account that does not exist yet is created by the sum.
+func (l *Ledger) buildPay(ctx context.Context, in escrow.Intent, b *built) error {
+	states, err := l.Channels(ctx, append([]market.ChannelID{in.Channel}, in.Also...), escrow.Confirmed)
+	if err != nil {
+		return err
+	}
+	for _, cs := range states {
+		if cs.Status != escrow.StatusGone && cs.Paid < cs.Settled && cs.PayeeDest == states[0].PayeeDest {
+			b.ixs = append(b.ixs, payIx(l.cfg.Program, escrow.TagPayPayee, cs.ID, cs.PayeeDest))
+		}
+	}
+	if len(b.ixs) == 0 {
+		return errDone
+	}
 	return nil
 }
 

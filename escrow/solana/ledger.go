@@ -190,6 +190,10 @@ func (l *Ledger) check(in escrow.Intent) error {
 		if in.Amount == 0 {
 			return bad("top-up of nothing")
 		}
+	case escrow.OpPay:
+		if len(in.Also) >= escrow.MaxPaid {
+			return bad("too many channels in one payment")
+		}
 	case escrow.OpRequestClose, escrow.OpReclaim:
 	default:
 		return bad("unknown op")

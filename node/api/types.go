@@ -199,7 +199,8 @@ type Order struct {
 	OutputsRoot         string   `json:"outputs_root,omitempty"`
 	OutputsReady        bool     `json:"outputs_ready"`
 	OutcomeSignedByBoth bool     `json:"outcome_signed_by_both"`
-	RefundDue           *Time    `json:"refund_due,omitempty"` // what is not spent is back after this, without the provider
+	PayeeWaits          *Money   `json:"payee_waits,omitempty"` // of paid: settled, and not with the provider yet, whose account does not exist
+	RefundDue           *Time    `json:"refund_due,omitempty"`  // what is not spent is back after this, without the provider
 }
 
 // Ended reports whether nothing more happens to the job.
@@ -247,6 +248,7 @@ type Channel struct {
 	Returned Money  `json:"returned"`
 	OpenedAt Time   `json:"opened_at"`
 	ClosesAt *Time  `json:"closes_at,omitempty"`
+	Waits    *Money `json:"payee_waits,omitempty"` // of paid: the provider's account cannot take it yet, and the storage deposit waits with it
 	Tx       string `json:"tx,omitempty"`
 }
 
@@ -271,6 +273,8 @@ type Provider struct {
 	Rate     Money            `json:"rate"`
 	Rates    map[string]Money `json:"rates"` // by model, where it differs
 	Devices  []Device         `json:"devices"`
+	Waits    *Money           `json:"payout_waits,omitempty"` // settled, and the payout account cannot take it yet
+	Missing  *Money           `json:"payout_lacks,omitempty"` // until it can
 	Leases   int              `json:"leases"`
 	Earned   Money            `json:"earned"`               // settled and claimable: of jobs that ended, and what is claimed of others
 	Settled  Money            `json:"settled,omitzero"`     // on the chain

@@ -48,6 +48,7 @@ type channel struct {
 	avoid bool
 	// loaded: read from the store at this start, not used yet
 	loaded bool
+	payAt  atomic.Int64 // when its payee's account was looked at last, ns
 	told   atomic.Bool  // its orders know what it paid
 	left   atomic.Bool  // no order needs it, it is being closed
 	alone  atomic.Bool  // its provider has fallen silent: a Release is asked for once

@@ -70,7 +70,7 @@ func (c *Customer) finishChannel(ctx context.Context, id market.ChannelID, r *or
 // settled writes what a finished channel paid into the orders that used it, to each its own share, and what came back into the newest.
 func (c *Customer) settled(ctx context.Context, ch *channel) {
 	ch.mu.Lock()
-	paid, back, sig, shares := ch.row.Paid, ch.row.Returned, ch.row.FinishSig, ch.row.Account.Leases
+	paid, back, sig, shares, owes := ch.row.Paid, ch.row.Returned, ch.row.FinishSig, ch.row.Account.Leases, ch.owes()
 	ch.mu.Unlock()
 	var users []*orderRun
 	c.mu.Lock()
@@ -99,6 +99,9 @@ func (c *Customer) settled(ctx context.Context, ch *channel) {
 		_ = r.update(ctx, func(o *orderRow) {
 			o.Paid, o.Finished, o.FinishSig, o.RefundLater = share, true, sig, false
 			detail := fmt.Sprintf("paid %s SOL", share.SOL())
+			if owes > 0 && share > 0 {
+				detail = fmt.Sprintf("owed %s SOL, which wait in the channel until the provider's account can be created", share.SOL())
+			}
 			if last {
 				o.Returned = back
 				detail += fmt.Sprintf(", returned %s SOL", back.SOL())
@@ -365,6 +368,9 @@ func (c *Customer) afterRead(ctx context.Context, ch *channel, head escrow.Head)
 	switch {
 	case a.Phase == escrow.PhaseClosing && a.Deadline > 0 && head.Clock.Unix() >= a.Deadline:
 		in = escrow.Intent{Op: escrow.OpFinish, Channel: ch.id, Nonce: uint64(a.Deadline)}
+	case a.Phase == escrow.PhaseSealed && head.Slot > terms.OpenSlot+reclaimAfter && a.SentToPay < a.Settled:
+		c.payFirst(ctx, ch, head)
+		return
 	case a.Phase == escrow.PhaseSealed && head.Slot > terms.OpenSlot+reclaimAfter:
 		in = escrow.Intent{Op: escrow.OpReclaim, Channel: ch.id}
 	default:

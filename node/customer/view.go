@@ -35,8 +35,9 @@ type View struct {
 	Deposit, Paid, Returned market.Amount
 	Signed, AtRisk          market.Amount
 	Finished, OutputsReady  bool
-	RefundLater             bool      // over, but its channel goes on
-	RefundDue               time.Time // the close delay of its channel ends; zero: it does not close without the provider
+	RefundLater             bool          // over, but its channel goes on
+	PayeeWaits              market.Amount // of Paid: settled, and not with the provider yet, whose account cannot take it
+	RefundDue               time.Time     // the close delay of its channel ends; zero: it does not close without the provider
 	FinishSig               string
 	BothSigned              bool
 	OutputsRoot             [32]byte
@@ -68,6 +69,7 @@ func (r *orderRun) view() View {
 	if ch != nil {
 		ch.mu.Lock()
 		v.Deposit = ch.row.Account.Seen
+		v.PayeeWaits = min(ch.owes(), v.Paid)
 		if a := ch.row.Account; a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
 			v.RefundDue = time.Unix(a.Deadline, 0)
 		}
@@ -296,6 +298,7 @@ type ChannelView struct {
 	Paid     market.Amount
 	Returned market.Amount
 	Opened   time.Time
+	Owes     market.Amount // sealed, and the provider's account cannot take it yet
 }
 
 // Channels lists own channels.
@@ -304,7 +307,7 @@ func (c *Customer) Channels() (out []ChannelView) {
 	defer c.mu.Unlock()
 	for id, ch := range c.channels {
 		ch.mu.Lock()
-		out = append(out, ChannelView{ID: id, Provider: ch.row.Provider, Account: ch.row.Account, Paid: ch.row.Paid, Returned: ch.row.Returned, Opened: ch.row.Opened})
+		out = append(out, ChannelView{ID: id, Provider: ch.row.Provider, Account: ch.row.Account, Paid: ch.row.Paid, Returned: ch.row.Returned, Opened: ch.row.Opened, Owes: ch.owes()})
 		ch.mu.Unlock()
 	}
 	return out

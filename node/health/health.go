@@ -48,6 +48,8 @@ type Input struct {
 	Config  config.Config
 	Only    []string
 	Offline bool
+	// PayoutWaits says which sum waits for a payout account that cannot take it; "" while nothing waits
+	PayoutWaits string
 }
 
 type check struct {

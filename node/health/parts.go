@@ -83,6 +83,9 @@ func chain(ctx context.Context, in Input) []Finding {
 	if len(c.Solana.RPC) == 1 && !c.Local() {
 		out = append(out, found("one-endpoint", config.Shown(c.Solana.RPC), ""))
 	}
+	if in.PayoutWaits != "" {
+		out = append(out, found("payout-empty", in.PayoutWaits, ""))
+	}
 	if c.Provider.Payout == "" {
 		out = append(out, found("payout-unset", "provider.payout is not set", ""))
 	}

@@ -34,6 +34,7 @@ var problems = []Problem{
 	{"chain-unreachable", Fail, "no-sell", "no endpoint of the ledger answers", "gpuai config set solana.rpc=URL"},
 	{"wrong-ledger", Fail, "no-sell", "the endpoint serves another ledger than the network's", "gpuai config set solana.rpc=URL"},
 	{"one-endpoint", Warn, "none", "the node trusts a single endpoint", "gpuai config set solana.rpc=URL,URL"},
+	{"payout-empty", Warn, "none", "the payout account does not exist yet, and what is earned cannot create it", "sell on, or send the sum that it lacks to it"},
 	{"payout-unset", Warn, "none", "no address to be paid at: this machine only buys", "gpuai provider setup"},
 }
 

@@ -141,6 +141,7 @@ func (p *Provider) readChain(ctx context.Context) (age time.Duration, err error)
 		return 0, err
 	}
 	rentMin := market.Amount(128 * head.RentPerByte) // of a plain account without data
+	account := escrow.Payout{Balance: payout, Minimum: rentMin}
 	p.mu.Lock()
 	p.rentMin, p.feeBal = rentMin, bal
 	var list []*channel
@@ -156,9 +157,10 @@ func (p *Provider) readChain(ctx context.Context) (age time.Duration, err error)
 			return 0, err
 		}
 		for i, cs := range states {
-			p.chainSaw(ctx, list[n+i], cs, head, payout >= rentMin)
+			p.chainSaw(ctx, list[n+i], cs, head, account)
 		}
 	}
+	p.payDue(ctx, list, account)
 	return head.FinalisedAge, nil
 }
 
@@ -168,7 +170,7 @@ func finalClock(head escrow.Head, cs escrow.ChannelState) int64 {
 	return head.Clock.Unix() - int64(head.Slot-min(cs.Slot, head.Slot))
 }
 
-func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head, payeeReceives bool) {
+func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head, payout escrow.Payout) {
 	ch.mu.Lock()
 	before, had := ch.row.Account.Phase, ch.row.Account.Settled
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs))
@@ -185,9 +187,10 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 	}
 	books := ch.row.Account
 	books.Settled = max(books.Settled, ch.asked) // the final view shows it half a minute later, and each claim costs its fee
+	due, _ := books.Redeemable(ch.row.TickPrice)
 	dec := escrow.Decide(&books, escrow.Settle{
 		Now: head.Clock, Cost: settleFee, Hourly: ch.row.Hourly, Tick: ch.row.TickPrice, MaxUnclaimed: escrow.DefaultMaxUnclaimed,
-		PayeeReceives: payeeReceives, OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
+		PayeeReceives: payout.Receives(max(due.Amount, books.Settled) - books.SentToPay), OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
 	})
 	ch.mu.Unlock()
 	if after == escrow.PhaseSealed && account.Settled >= account.OwedSum() {

@@ -118,6 +118,7 @@ type Provider struct {
 	paidBy   map[string]bool // payer and node keys with a paid lease here
 	rentMin  market.Amount
 	feeBal   market.Amount
+	waits    Waits
 	sumsMu   sync.Mutex // taken under a channel's lock; p.mu may be taken under it
 	sums     map[sumKey]sumRow
 	sold     market.Amount // since this start
