@@ -102,9 +102,18 @@ type Result struct {
 	State     SendState
 	Signature string // base58
 	Slot      uint64
-	Fee       uint64 // lamports, once known
+	Fee       uint64 // lamports, once known, of the newest transaction
+	Burnt     uint64 `json:",omitempty"` // lamports that failed transactions of this intent have cost
 	Code      uint32 // program error, 0 = none
 	Err       string
+}
+
+// Cost is what the intent has cost its signer in fees so far: only transactions that landed cost anything.
+func (r Result) Cost() market.Amount {
+	if r.State == ConfirmedTx || r.State == Final {
+		return market.Amount(r.Fee + r.Burnt)
+	}
+	return market.Amount(r.Burnt)
 }
 
 // SendState is the sender's durable state of one intent.

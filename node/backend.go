@@ -206,7 +206,6 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 	for class, r := range v.Policy.Rates {
 		out.Rates[class] = api.RateSOL(r)
 	}
-	out.Note = v.Note
 	if out.Why = v.Why; !v.Selling && out.Why == "" {
 		out.Why = "paused"
 	}

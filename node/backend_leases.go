@@ -19,9 +19,11 @@ type leaseSide struct {
 }
 
 func leaseDoc(m *market.Lease, role string) api.Lease {
+	covered := min(m.Owed(), m.Paid)
 	return api.Lease{
 		Schema: "gpuai.lease/v1", ID: m.ID.String(), Role: role, State: m.State.String(), Cause: m.Cause, Code: m.Code, Devices: m.Terms.Devices,
-		Rate: api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(m.Paid), BillableMS: int64(m.Meter.BillableMS), CreatedAt: api.At(m.Accepted),
+		Rate: api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(covered), Ahead: api.SOL(m.Paid - covered),
+		BillableMS: int64(m.Meter.BillableMS), CreatedAt: api.At(m.Accepted),
 	}
 }
 
@@ -38,6 +40,7 @@ func boughtLease(v customer.View) (s leaseSide, ok bool) {
 	}
 	d := leaseDoc(v.Lease, "customer")
 	d.Order, d.Provider, d.Owed, d.BillableMS, d.CreatedAt = v.ID.String(), v.Provider.String(), api.SOL(v.Lease.Claim), int64(v.Lease.ClaimMS), api.At(v.Created)
+	d.Paid, d.Ahead = api.SOL(paidOf(v)), api.SOL(aheadOf(v))
 	return leaseSide{d, v.Receipt, v.Outcome, v.OwnOutcome}, true
 }
 

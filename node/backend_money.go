@@ -37,34 +37,47 @@ func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
 	if err != nil {
 		return api.Wallet{}, err
 	}
-	perChannel, err := channelRent(ctx, l)
-	if err != nil {
-		return api.Wallet{}, err
-	}
-	var locked, risk, returning, rent market.Amount
+	w := api.Wallet{Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.p.host.Network().Name, Available: api.SOL(balance)}
+	var f walletFigures
 	if b.p.cust != nil {
-		for _, ch := range b.p.cust.Channels() {
-			a := ch.Account
-			if a.Phase >= escrow.PhaseSeen && a.Phase <= escrow.PhaseSealed {
-				rent += perChannel
-			}
-			switch a.Phase {
-			case escrow.PhaseSeen, escrow.PhaseOpen:
-				locked += a.Seen - min(a.Settled, a.Seen)
-			case escrow.PhaseClosing, escrow.PhaseReleasing:
-				returning += a.Seen - min(max(a.PaidSum(), a.Settled), a.Seen)
-			}
+		f = figures(b.p.cust.Orders(), b.p.cust.Channels())
+	}
+	w.InChannels, w.AtRisk, w.Returning, w.Storage = api.SOL(f.locked), api.SOL(f.risk), api.SOL(f.returning), api.SOL(f.costs.Storage)
+	w.Paid, w.Fees, w.ClaimFees = api.SOL(f.paid), api.SOL(f.costs.Network), api.SOL(f.costs.ClaimFee)
+	return w, nil
+}
+
+// walletFigures are where the wallet's money is: with what is available and what was withdrawn they add up to what was put in.
+type walletFigures struct {
+	locked, returning, risk, paid market.Amount
+	costs                         customer.Costs
+}
+
+// figures sums over orders and channels: what is due on a channel is paid, the rest of its deposit is locked, or on its way back.
+func figures(orders []customer.View, channels []customer.ChannelView) (f walletFigures) {
+	due := map[market.ChannelID]market.Amount{}
+	for _, v := range orders {
+		paid := paidOf(v)
+		f.paid += paid
+		f.costs.Network, f.costs.ClaimFee, f.costs.Storage = f.costs.Network+v.Costs.Network, f.costs.ClaimFee+v.Costs.ClaimFee, f.costs.Storage+v.Costs.Storage
+		if !v.Finished {
+			due[v.Channel] += paid
 		}
-		for _, v := range b.p.cust.Orders() {
-			if m := v.Lease; m != nil && m.State.Live() {
-				risk += m.AtRisk()
-			}
+		f.risk += riskOf(v)
+	}
+	for _, ch := range channels {
+		a := ch.Account
+		rest := a.Seen - min(max(a.Settled, due[ch.ID]), a.Seen)
+		switch a.Phase {
+		case escrow.PhaseSeen, escrow.PhaseOpen:
+			f.locked += rest
+		case escrow.PhaseClosing, escrow.PhaseReleasing:
+			f.returning += rest
+		case escrow.PhaseSealed:
+			f.returning += a.Seen - min(a.Settled+ch.Returned, a.Seen)
 		}
 	}
-	return api.Wallet{
-		Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.p.host.Network().Name, Available: api.SOL(balance),
-		InChannels: api.SOL(locked), AtRisk: api.SOL(risk), Returning: api.SOL(returning), Rent: api.SOL(rent),
-	}, nil
+	return f
 }
 
 // channelRent is what the ledger holds for a channel's account until it is reclaimed.

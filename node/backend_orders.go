@@ -129,7 +129,7 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 	if l, err := b.spending(); err == nil {
 		if rent, err := channelRent(ctx, l); err == nil {
 			r := api.SOL(rent)
-			p.Rent = &r
+			p.Storage = &r
 		}
 	}
 	for _, rej := range res.Explanation.Rejected {
@@ -319,12 +319,10 @@ func (b *Backend) order(v customer.View) api.Order {
 	o := api.Order{
 		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.Name, Standing: v.Standing, Code: v.Code, Detail: v.Detail, Hint: v.Hint,
 		Image: v.Request.Image.Ref, Devices: v.Request.Devices, Rate: api.RateSOL(v.Rate), Cap: api.SOL(v.Request.MaxTotal), Owed: api.SOL(0),
-		Paid: api.SOL(v.Signed), AtRisk: api.SOL(0), CreatedAt: api.At(v.Created), Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
+		Paid: api.SOL(paidOf(v)), SignedAhead: api.SOL(aheadOf(v)), AtRisk: api.SOL(0), NetworkFees: api.SOL(v.Costs.Network), ClaimFee: api.SOL(v.Costs.ClaimFee),
+		Cost: api.SOL(paidOf(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage), CreatedAt: api.At(v.Created), Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
 		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished, RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
 		OutcomeSignedByBoth: v.BothSigned,
-	}
-	if v.Finished {
-		o.Paid = api.SOL(v.Paid)
 	}
 	if v.Provider != (market.NodeID{}) {
 		o.Provider = v.Provider.String()
@@ -357,8 +355,13 @@ func (b *Backend) order(v customer.View) api.Order {
 		if m.Fault != 0 {
 			o.Fault = m.Fault.String()
 		}
-		if m.State.Live() {
-			o.AtRisk = api.SOL(m.AtRisk())
+		o.AtRisk = api.SOL(riskOf(v))
+		if m.State.Live() || m.State == market.Silent {
+			left, money := m.Left()
+			_, grace := market.CapTime(m.Terms.Rate, m.Terms.Devices, m.Limit(), m.Terms.MaxDuration, m.Terms.StopGrace)
+			_, runs := m.Asleep()
+			o.AsleepMS, o.HoldMS = runs.Milliseconds(), m.Terms.Hold.Milliseconds()
+			o.StopsInMS, o.CapLeft, o.GraceMS = left.Milliseconds(), api.SOL(money), grace.Milliseconds()
 		}
 		if !m.HeardAt.IsZero() && !o.Ended() {
 			at := api.At(m.HeardAt)
@@ -369,6 +372,34 @@ func (b *Backend) order(v customer.View) api.Order {
 		}
 	}
 	return o
+}
+
+// paidOf is what the order's job has cost: due by the meter while the channel lives, then what the ledger has settled.
+func paidOf(v customer.View) market.Amount {
+	switch {
+	case v.Finished:
+		return v.Paid
+	case v.Lease == nil:
+		return 0
+	}
+	return v.Lease.Due()
+}
+
+// aheadOf is what is signed beyond it. Until the channel is finished its provider could take it, also after the lease.
+func aheadOf(v customer.View) market.Amount {
+	if v.Finished || v.Lease == nil {
+		return 0
+	}
+	return v.Lease.Ahead()
+}
+
+// riskOf is the most that the order may lose while this computer sleeps from now on.
+func riskOf(v customer.View) market.Amount {
+	if v.Lease == nil || v.Finished {
+		return 0
+	}
+	risk, _ := v.Lease.Asleep()
+	return max(risk, v.Lease.Ahead())
 }
 
 // exitOf is the job's exit code as the provider told it; nil while the job has not ended by itself and no code was told.

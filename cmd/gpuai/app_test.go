@@ -157,7 +157,7 @@ func (f *fakeNode) Wallet(context.Context) (api.Wallet, error) {
 	if f.noLedger {
 		return api.Wallet{}, errNoLedger
 	}
-	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet", Available: api.SOL(1_500_000_000), InChannels: api.SOL(0), AtRisk: api.SOL(0), Returning: api.SOL(0), Rent: api.SOL(0)}, nil
+	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet", Available: api.SOL(1_500_000_000), InChannels: api.SOL(0), AtRisk: api.SOL(0), Returning: api.SOL(0), Storage: api.SOL(0)}, nil
 }
 
 func (f *fakeNode) Withdraw(_ context.Context, w api.Withdrawal) (api.Transfer, error) {

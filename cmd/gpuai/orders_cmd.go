@@ -26,9 +26,9 @@ func newPsCmd(a *App) *cobra.Command {
 			}
 			a.sayOrders(list, all)
 			return a.print("orders", map[string]any{"orders": list}, func(t *Table) {
-				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED")
+				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED", "EXIT")
 				for _, o := range list {
-					t.Row(o.ID, or(o.Name, "-"), state(o), o.Rate.String(), o.Paid.String(), ago(o.CreatedAt.Time))
+					t.Row(o.ID, or(o.Name, "-"), state(o), o.Rate.String(), o.Paid.String(), ago(o.CreatedAt.Time), exitText(o))
 				}
 			})
 		},
@@ -73,8 +73,9 @@ func orderTable(t *Table, o api.Order) {
 	if o.Finished && o.Channel != "" {
 		t.Row("returned", o.Returned.String())
 	}
+	moneyRows(t, o)
 	if !o.Ended() && o.LeaseID != "" {
-		t.Row("at risk", fmt.Sprintf("%s while this computer sleeps", o.AtRisk))
+		t.Row("at risk", "while this computer sleeps: "+asleepOf(o))
 	}
 	if o.HeardAt != nil && o.State == "silent" {
 		t.Row("not heard since", o.HeardAt.Local().Format(time.DateTime))
@@ -177,6 +178,7 @@ func receiptTable(t *Table, r api.Receipt) {
 	t.Row("rate", o.Rate.String())
 	t.Row("paid", o.Paid.String())
 	t.Row("returned", fmt.Sprintf("%s of %s", o.Returned, o.Deposit))
+	moneyRows(t, o)
 	by := "not yet"
 	if o.Finished {
 		by = "the other side's transaction"

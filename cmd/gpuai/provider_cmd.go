@@ -49,9 +49,6 @@ func providerTable(t *Table, p api.Provider) {
 		sells = "no: " + or(p.Why, "paused")
 	}
 	t.Row("sells", sells)
-	if p.Note != "" {
-		t.Row("note", p.Note)
-	}
 	t.Row("payout", p.Payout)
 	t.Row("fee payer", p.FeePayer)
 	t.Row("devices", fmt.Sprint(len(p.Devices)))

@@ -295,10 +295,10 @@ func (a *App) dryRun(ctx context.Context, c *api.Client, p api.Plan) error {
 		}
 		t.Row("deposit", p.Deposit.String())
 		t.Row("cap", p.MaxTotal.String())
-		fees, rent := costs(p)
+		fees, storage := costs(p)
 		t.Row("fees", fees)
-		if rent != "" {
-			t.Row("rent", rent)
+		if storage != "" {
+			t.Row("storage deposit", storage)
 		}
 		t.Row("at risk", p.AtRisk.String()+" while this computer sleeps ("+span(time.Duration(p.AwayMS)*time.Millisecond)+")")
 	})
@@ -313,21 +313,21 @@ func (a *App) planLines(p api.Plan, network string) {
 	devices := max(p.Request.Devices, 1)
 	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", devices, clean(best.Class), short(best.Provider), best.Rate, p.MaxTotal, lasts(p.MaxTotal, best.Rate, devices), network)
 	a.say("       deposit %s now, what is not spent returns at the end", p.Deposit)
-	fees, rent := costs(p)
+	fees, storage := costs(p)
 	a.say("       fees    %s", fees)
-	if rent != "" {
-		a.say("       rent    %s", rent)
+	if storage != "" {
+		a.say("       storage deposit %s", storage)
 	}
 	a.say("       at risk while this computer sleeps: %s (%s)", p.AtRisk, span(time.Duration(p.AwayMS)*time.Millisecond))
 }
 
 // costs are what a new channel takes beside its deposit, as lines.
-func costs(p api.Plan) (fees, rent string) {
+func costs(p api.Plan) (fees, storage string) {
 	fees = "about " + p.Fees.String() + ", most of it for the rig's claims; a new rig may ask up to 0.001 SOL"
-	if p.Rent != nil {
-		rent = p.Rent.String() + rentBack(*p.Rent)
+	if p.Storage != nil {
+		storage = p.Storage.String() + storageBack(*p.Storage) + " (--keep-channel: the next order there needs none)"
 	}
-	return fees, rent
+	return fees, storage
 }
 
 // lasts says how long a cap pays for that many devices.

@@ -122,7 +122,7 @@ func (fl *follower) wait(ctx context.Context) error {
 				fl.a.say("it goes on stopping in the node: gpuai show %s", word(o))
 				return exitCode(exitInterrupted)
 			case detach == nil && o.ReadyAt != nil && !o.Ended():
-				fl.a.say("detached, %s goes on; at risk while this computer sleeps: %s", o.Rate, o.AtRisk)
+				fl.a.say("detached, %s goes on; at risk while this computer sleeps: %s", o.Rate, asleepOf(o))
 				fl.a.say("stop: Ctrl-C again, or gpuai stop %s · follow: gpuai logs -f %s", word(o), word(o))
 				detach = time.After(secondStop)
 			default:
@@ -162,13 +162,6 @@ func (fl *follower) show(ctx context.Context, o api.Order) {
 			fl.logErr = fl.c.Logs(ctx, o.ID, time.Time{}, true, func(stream uint8, _ time.Time, b []byte) error { return fl.a.output(stream, b) })
 		})
 	}
-}
-
-func (a *App) bill(o api.Order) {
-	if o.Channel == "" {
-		return
-	}
-	a.say("%-9s ran %s, paid %s, returned %s of %s", "bill", span(time.Duration(o.BillableMS)*time.Millisecond), o.Paid, o.Returned, o.Deposit)
 }
 
 func writeStatus(path string, doc any) error {

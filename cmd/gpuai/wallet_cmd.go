@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -66,15 +67,16 @@ func walletTable(t *Table, w api.Wallet) {
 	t.Row("in channels", w.InChannels.String())
 	t.Row("at risk", w.AtRisk.String())
 	t.Row("returning", w.Returning.String())
-	t.Row("rent", w.Rent.String()+rentBack(w.Rent))
+	t.Row("storage deposit", w.Storage.String()+storageBack(w.Storage))
+	t.Row("spent so far", fmt.Sprintf("%s for jobs, %s network fees, %s rigs' claim fees", w.Paid, w.Fees, w.ClaimFees))
 	if w.Tx != "" {
 		t.Row("transaction", w.Tx)
 	}
 }
 
-// rentBack says when rent comes back: the program keeps an account for 3,000 slots after its opening.
-func rentBack(rent api.Money) string {
-	if rent.Lamports() == 0 {
+// storageBack says when a storage deposit comes back: the program keeps an account for 3,000 slots after its opening.
+func storageBack(m api.Money) string {
+	if m.Lamports() == 0 {
 		return ""
 	}
 	return ", returns about 20 min after a channel's start, once it is finished"

@@ -125,6 +125,9 @@ func (l *Ledger) Submit(ctx context.Context, in escrow.Intent) error {
 		return err
 	}
 	r := &record{Intent: in, Result: escrow.Result{State: escrow.Planned}, At: time.Now()}
+	if old := l.recs[key]; old != nil {
+		r.Result.Burnt = old.Result.Burnt
+	}
 	if err := l.store(r); err != nil {
 		return err
 	}

@@ -148,6 +148,7 @@ func (l *Ledger) advance(r record, s *status) record {
 		if s.Commit != "finalized" {
 			return r // a fork could still undo the failure
 		}
+		r.Result.Burnt += r.Result.Fee // a transaction that failed on the chain is paid for
 		return l.failed(r, f)
 	}
 	if r.Intent.Op == escrow.OpTransfer && r.Seed != "" && !r.Moving {

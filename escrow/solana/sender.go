@@ -227,6 +227,9 @@ func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
 	b, err := l.build(ctx, &r)
 	switch {
 	case errors.Is(err, errDone):
+		if r.Result.State == escrow.Expired { // another's transaction did it, ours has never landed
+			r.Result.Fee = 0
+		}
 		return finish(r), nil
 	case errors.Is(err, errWait), errors.Is(err, escrow.ErrUnreachable):
 		return r, err
@@ -298,7 +301,7 @@ func (l *Ledger) signed(r record, hash [32]byte, lastValid, sigs uint64, units u
 	}
 	r.Tx, r.LastValid, r.lastSend = raw, lastValid, time.Time{}
 	fee := r.Fees + sigs*escrow.FeePerSignature + priorityFee(price, units)
-	r.Result = escrow.Result{State: escrow.SignedTx, Signature: market.Base58(signature[:]), Fee: fee, Code: r.Result.Code}
+	r.Result = escrow.Result{State: escrow.SignedTx, Signature: market.Base58(signature[:]), Fee: fee, Burnt: r.Result.Burnt, Code: r.Result.Code}
 	return r, nil
 }
 

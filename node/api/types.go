@@ -138,8 +138,8 @@ type Plan struct {
 	Deposit     Money        `json:"deposit"`
 	MaxTotal    Money        `json:"max_total"`
 	AtRisk      Money        `json:"at_risk"`
-	Rent        *Money       `json:"rent,omitempty"` // of the channel if one must be opened, comes back; absent: the ledger does not answer
-	Fees        Money        `json:"fees"`           // of opening and finishing it, with what the provider usually asks for its claims
+	Storage     *Money       `json:"storage_deposit,omitempty"` // for the channel's account if one must be opened, comes back; absent: the ledger does not answer
+	Fees        Money        `json:"fees"`                      // of opening and finishing it, with what the provider usually asks for its claims
 	AwayMS      int64        `json:"away_ms"`
 	Feasible    bool         `json:"feasible"`
 	Request     OrderRequest `json:"request"`
@@ -179,8 +179,18 @@ type Order struct {
 	Rate                Money    `json:"rate"`
 	Cap                 Money    `json:"cap"`
 	Owed                Money    `json:"owed"`
-	Paid                Money    `json:"paid"`
-	AtRisk              Money    `json:"at_risk"`
+	Paid                Money    `json:"paid"`                  // due by the meter and acknowledged; it never falls
+	SignedAhead         Money    `json:"signed_ahead,omitzero"` // beyond paid: comes back, or becomes due
+	AtRisk              Money    `json:"at_risk"`               // the most that may be lost while this computer sleeps from now on
+	AsleepMS            int64    `json:"asleep_runs_ms"`        // how long the job works on then, before it is paused
+	HoldMS              int64    `json:"hold_ms,omitempty"`     // and how long it is paused before it is ended
+	StopsInMS           int64    `json:"stops_in_ms,omitempty"` // at this rate, until it is told to stop by its cap or longest time
+	CapLeft             Money    `json:"cap_left,omitzero"`
+	GraceMS             int64    `json:"stop_grace_ms,omitempty"`  // in the cap: what is left for the job to end by itself
+	NetworkFees         Money    `json:"network_fees,omitzero"`    // of this wallet's transactions for the order, so far
+	ClaimFee            Money    `json:"claim_fee,omitzero"`       // went to the rig, for its own transactions
+	Cost                Money    `json:"cost,omitzero"`            // paid, network_fees and claim_fee: what the wallet has less for good
+	StorageDeposit      Money    `json:"storage_deposit,omitzero"` // held by the ledger for the channel's account, comes back
 	OwnMS               int64    `json:"own_ms"`
 	BillableMS          int64    `json:"billable_ms"`
 	ReceiptSeq          uint64   `json:"receipt_seq"`
@@ -225,8 +235,11 @@ type Wallet struct {
 	InChannels Money  `json:"in_channels"`
 	AtRisk     Money  `json:"at_risk"`
 	Returning  Money  `json:"returning"`
-	Rent       Money  `json:"rent"`         // of channels whose account is still there; not part of the others
-	Tx         string `json:"tx,omitempty"` // of an airdrop
+	Storage    Money  `json:"storage_deposit,omitzero"` // held by the ledger for channels' accounts, comes back; not part of the others
+	Paid       Money  `json:"paid,omitzero"`            // due for jobs, of all orders that the node knows
+	Fees       Money  `json:"network_fees,omitzero"`    // of their transactions
+	ClaimFees  Money  `json:"claim_fees,omitzero"`      // of their channels
+	Tx         string `json:"tx,omitempty"`             // of an airdrop
 }
 
 // Transfer is a withdrawal.
@@ -266,8 +279,7 @@ type Device struct {
 type Provider struct {
 	Schema   string           `json:"schema"`
 	Selling  bool             `json:"selling"`
-	Why      string           `json:"why,omitempty"`  // it does not sell
-	Note     string           `json:"note,omitempty"` // what its owner should know all the same
+	Why      string           `json:"why,omitempty"` // it does not sell
 	Payout   string           `json:"payout"`
 	FeePayer string           `json:"fee_payer"`
 	Rate     Money            `json:"rate"`
@@ -302,8 +314,9 @@ type Lease struct {
 	Code       string `json:"code,omitempty"`
 	Devices    int    `json:"devices"`
 	Rate       Money  `json:"rate"`
-	Owed       Money  `json:"owed"`
-	Paid       Money  `json:"paid"`
+	Owed       Money  `json:"owed"`                  // by the meter
+	Paid       Money  `json:"paid"`                  // of it, covered by vouchers
+	Ahead      Money  `json:"signed_ahead,omitzero"` // beyond what is owed; not earned
 	BillableMS int64  `json:"billable_ms"`
 	CreatedAt  Time   `json:"created_at"`
 }

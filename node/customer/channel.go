@@ -36,6 +36,7 @@ type channelRow struct {
 	Returned  market.Amount
 	Paid      market.Amount
 	FinishKey string
+	Order     market.OrderID // that opened it
 }
 
 // channel is a channelRow with its lock: one voucher is signed at a time.
@@ -86,7 +87,7 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, say func(ph
 	deposit := max(escrow.FirstDeposit(limit, hourly), min(limit, 2*o.quote.MinHeadroom))
 	ch := c.unfinished(o)
 	if ch == nil {
-		if ch, err = c.newChannel(ctx, o, deposit); err != nil {
+		if ch, err = c.newChannel(ctx, OrderIDOf(c.cfg.ID, r.Key), o, deposit); err != nil {
 			return nil, err
 		}
 	}
@@ -182,7 +183,7 @@ func (c *Customer) reusable(o *offered, limit market.Amount) *channel {
 }
 
 // newChannel stores what is about to be opened.
-func (c *Customer) newChannel(ctx context.Context, o *offered, deposit market.Amount) (*channel, error) {
+func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offered, deposit market.Amount) (*channel, error) {
 	head, err := c.ledger.Head(ctx)
 	if err != nil {
 		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel", Err: err, Hint: "gpuai doctor --only chain"}
@@ -206,6 +207,7 @@ func (c *Customer) newChannel(ctx context.Context, o *offered, deposit market.Am
 	}
 	ch := &channel{id: id, key: vkey, closing: make(chan struct{}, 1), row: channelRow{
 		Terms: terms, Provider: o.provider, N: n, Opened: c.now(), Deposit: deposit, ClaimFee: o.quote.ClaimFee, FeePayer: o.quote.FeePayer,
+		Order: order,
 	}}
 	ch.row.Account = escrow.NewAccount(escrow.ChannelState{ID: id, Status: escrow.StatusGone, VoucherKey: terms.VoucherKey}, escrow.Shown)
 	ch.row.OpenKey = ch.row.openIntent().Key()

@@ -91,11 +91,13 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	if cfg.KeepIdle == 0 {
 		cfg.KeepIdle = keepIdle
 	}
-	return &Customer{
-		cfg: cfg, db: db, ledger: ledger, net: net, clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
+	c := &Customer{
+		cfg: cfg, db: db, net: net, clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{},
 		ready: make(chan struct{}), start: make(chan *orderRun, 64), heard: make(chan struct{}), began: time.Now(),
 	}
+	c.ledger = costed{ledger, c}
+	return c
 }
 
 func (c *Customer) now() time.Time { return c.clock.Now() }

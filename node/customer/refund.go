@@ -320,6 +320,7 @@ func (c *Customer) hourly(id market.ChannelID) (sum market.Amount) {
 // chainLoop keeps channels at what the chain says, tells leases of closings and funds, finishes what is due, and takes rents back.
 func (c *Customer) chainLoop(ctx context.Context) {
 	for sleep(ctx, c.cfg.ChainEvery) == nil {
+		c.settleCosts(ctx)
 		var list []*channel
 		var ids []market.ChannelID
 		c.mu.Lock()

@@ -53,7 +53,8 @@ type orderRow struct {
 	Attempts   int // leases that were refused
 	// RefundLater: the order is over, but its channel goes on: kept, used by another job, or closing until its deadline.
 	RefundLater bool
-	Events      int // that the lease has left in the store
+	Events      int    // that the lease has left in the store
+	Costs       []cost `json:",omitempty"`
 }
 
 // Step is one line of progress, for people.

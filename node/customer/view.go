@@ -33,7 +33,8 @@ type View struct {
 	Phase                   string
 	Done, Total             uint64
 	Deposit, Paid, Returned market.Amount
-	Signed, AtRisk          market.Amount
+	Signed                  market.Amount // voucher share, with what is signed ahead
+	Costs                   Costs
 	Finished, OutputsReady  bool
 	RefundLater             bool          // over, but its channel goes on
 	PayeeWaits              market.Amount // of Paid: settled, and not with the provider yet, whose account cannot take it
@@ -55,6 +56,7 @@ func (r *orderRun) view() View {
 		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
 	}
 	r.mu.Unlock()
+	v.Costs = r.c.costsOf(context.Background(), &o)
 	if o.Outcome != nil {
 		if out, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network); err == nil {
 			v.OutputsRoot = out.OutputsRoot

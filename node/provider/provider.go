@@ -42,7 +42,6 @@ type Config struct {
 	Resolvers     []string
 	UplinkMbit    uint32
 	Version       string
-	Note          string // what the owner should know about the devices
 	Selling       bool
 	ChainEvery    time.Duration // how often live channels are read; 0 = 1 s
 	OldChannels   time.Time     // until then no new lease on a channel of before the start: a forgotten Release may still live

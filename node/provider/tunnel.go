@@ -167,9 +167,8 @@ func (p *Provider) servePut(ctx context.Context, l *leaseRun, c *streams.FrameCo
 	if err != nil {
 		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
-	m, err := fs.PutInputs(ctx, l.incoming.count(c.Reader(streams.ChanIn)), l.order.InputBytes)
+	m, err := fs.PutInputs(ctx, c.Reader(streams.ChanIn), l.order.InputBytes)
 	if err != nil {
-		l.incoming.whole.Store(false) // it has to come again
 		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
 	l.inputsReady.Store(true)
@@ -188,11 +187,11 @@ func (p *Provider) serveGet(ctx context.Context, l *leaseRun, c *streams.FrameCo
 	}
 	fs, err := p.access.Files(ctx, l.key)
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("output-lost", market.KindNotFound, public(err))).Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("output-lost", market.KindNotFound, err.Error())).Encode())
 	}
 	m, err := fs.GetOutputs(ctx, l.outputPaths(), c.Writer(streams.ChanOut))
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("output-lost", market.KindNotFound, public(err))).Encode())
+		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("output-lost", market.KindNotFound, err.Error())).Encode())
 	}
 	if err := c.Write(streams.ChanOut, nil); err != nil { // the end of the tar
 		return err

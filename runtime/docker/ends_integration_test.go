@@ -26,7 +26,7 @@ func (f *fixture) ends(t *testing.T, p job.Plan) job.Observed {
 // TestOOM_OfAChild_IsNoEnd: the engine's flag stays for any process that was ever killed; the job's own end decides.
 func TestOOM_OfAChild_IsNoEnd(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	p := f.plan("step=memory=134217728", "echo=survived")
+	p := f.plan("child=memory=134217728", "echo=survived")
 	p.RAM = 64 << 20
 	if o := f.ends(t, p); o.Code != "" || o.Exit != 0 || o.OOM || !strings.Contains(o.Detail, "memory") || !strings.Contains(f.logs(t), "survived") {
 		t.Errorf("got %+v: %s", o, f.logs(t))
@@ -35,7 +35,7 @@ func TestOOM_OfAChild_IsNoEnd(t *testing.T) {
 
 func TestOOM_OfAChildThatTheJobNeeded_IsTheEnd(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	p := f.plan("step=memory=134217728", "exit=3")
+	p := f.plan("child=memory=134217728", "exit=3")
 	p.RAM = 64 << 20
 	if o := f.ends(t, p); o.Code != "job-oom" || o.Exit != 3 {
 		t.Errorf("got %+v", o)

@@ -271,7 +271,7 @@ func (r *run) refund(ctx context.Context) error {
 	case r.s.before-paid < after:
 		return fmt.Errorf("the spending account has %d, more than %d less what was paid", after, r.s.before)
 	}
-	r.ok("refund", "deposit %s = paid %s (on the payout address) + returned %s SOL, difference 0; fees and rent %s SOL",
+	r.ok("refund", "deposit %s = paid %s (on the payout address) + returned %s SOL, difference 0; fees and storage deposit %s SOL",
 		deposit.SOL(), paid.SOL(), returned.SOL(), (r.s.before - paid - after).SOL())
 	return nil
 }

@@ -124,7 +124,7 @@ func run(verb, arg string) error {
 		}
 		fmt.Println("dial", arg, "ok")
 		return c.Close()
-	case "step": // runs a step as an own process; its failure is no failure of this one
+	case "child": // runs a step as an own process; its failure is no failure of this one
 		cmd := exec.Command("/proc/self/exe", arg)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		_ = cmd.Run()

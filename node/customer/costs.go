@@ -1,0 +1,168 @@
+package customer
+
+import (
+	"context"
+	"slices"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+)
+
+// cost is what one transaction of this wallet cost an order beside what its provider earns. Each transaction belongs to one order, so that costs
+// add up to the wallet's own change.
+type cost struct {
+	Key      string // the intent's
+	Op       escrow.Op
+	Channel  market.ChannelID
+	Fee      market.Amount `json:",omitempty"` // once Done
+	ClaimFee market.Amount `json:",omitempty"` // OpOpen: for the rig's own transactions
+	Storage  market.Amount `json:",omitempty"` // OpOpen: what the ledger holds for the channel's account until it is reclaimed
+	Took     bool          `json:",omitempty"` // it took effect
+	Done     bool          `json:",omitempty"` // nothing of it changes any more
+}
+
+// Costs are what an order cost beside what was paid to its provider. Storage is still held by the ledger, and comes back.
+type Costs struct {
+	Network  market.Amount // fees of own transactions
+	ClaimFee market.Amount
+	Storage  market.Amount
+}
+
+// costed is the ledger as the role uses it: what an order's transactions cost is noted before they are submitted.
+type costed struct {
+	escrow.Ledger
+	c *Customer
+}
+
+// Submit implements escrow.Ledger.
+func (l costed) Submit(ctx context.Context, in escrow.Intent) error {
+	if err := l.c.notes(ctx, in); err != nil {
+		return err
+	}
+	return l.Ledger.Submit(ctx, in)
+}
+
+// notes enters an intent in the books of the order that it is for: the one that opens the channel, else the newest that uses it.
+func (c *Customer) notes(ctx context.Context, in escrow.Intent) error {
+	r := c.spender(in)
+	if r == nil {
+		return nil
+	}
+	e := cost{Key: in.Key(), Op: in.Op, Channel: in.Channel, ClaimFee: in.ClaimFee}
+	known := slices.ContainsFunc(r.snapshot().Costs, func(k cost) bool { return k.Key == e.Key && !k.Done })
+	if known {
+		return nil
+	}
+	if in.Op == escrow.OpOpen {
+		head, err := c.ledger.Head(ctx)
+		if err != nil {
+			return err
+		}
+		e.Storage = market.Amount((escrow.AccountOverhead + escrow.ChannelLen) * head.RentPerByte)
+	}
+	return r.update(ctx, func(o *orderRow) {
+		i := slices.IndexFunc(o.Costs, func(k cost) bool { return k.Key == e.Key })
+		o.Costs = slices.Clone(o.Costs) // views share the old ones
+		if i >= 0 {                     // it failed before and is tried again
+			o.Costs[i].Done = false
+			return
+		}
+		o.Costs = append(o.Costs, e)
+	})
+}
+
+// spender is the order that a transaction on a channel is for; nil: no order, as with a withdrawal.
+func (c *Customer) spender(in escrow.Intent) (r *orderRun) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch := c.channels[in.Channel]
+	if ch == nil {
+		return nil
+	}
+	ch.mu.Lock()
+	opener := ch.row.Order
+	ch.mu.Unlock()
+	if in.Op != escrow.OpOpen {
+		for _, id := range slices.Backward(c.order) {
+			run := c.runs[id]
+			run.mu.Lock()
+			uses := run.row.Channel == in.Channel
+			run.mu.Unlock()
+			if uses {
+				return run
+			}
+		}
+	}
+	return c.runs[opener]
+}
+
+// judge completes a cost by what became of its intent. A record that is not known any more was never submitted, or ended a day ago.
+func (c *Customer) judge(ctx context.Context, k cost) cost {
+	if k.Done {
+		return k
+	}
+	res, ok, err := c.ledger.Result(ctx, k.Key)
+	if err != nil || !ok {
+		return k
+	}
+	k.Fee, k.Took = res.Cost(), res.State == escrow.ConfirmedTx || res.State == escrow.Final
+	k.Done = res.State == escrow.Failed || res.State == escrow.Final
+	return k
+}
+
+// costsOf sums what an order's transactions have cost by now.
+func (c *Customer) costsOf(ctx context.Context, o *orderRow) (sum Costs) {
+	for _, k := range o.Costs {
+		k = c.judge(ctx, k)
+		sum.Network += k.Fee
+		if k.Op == escrow.OpOpen && k.Took {
+			sum.ClaimFee += k.ClaimFee
+			if !c.reclaimed(k.Channel) {
+				sum.Storage += k.Storage
+			}
+		}
+	}
+	return sum
+}
+
+// reclaimed reports that a channel's account is gone, and with it what the ledger held for it.
+func (c *Customer) reclaimed(id market.ChannelID) bool {
+	c.mu.Lock()
+	ch := c.channels[id]
+	c.mu.Unlock()
+	if ch == nil {
+		return true
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.row.Account.Phase == escrow.PhaseGone || ch.row.Account.Phase == escrow.PhaseLost
+}
+
+// settleCosts makes durable what the ledger's own records keep for a day only.
+func (c *Customer) settleCosts(ctx context.Context) {
+	c.mu.Lock()
+	runs := make([]*orderRun, 0, len(c.order))
+	for _, id := range c.order {
+		runs = append(runs, c.runs[id])
+	}
+	c.mu.Unlock()
+	for _, r := range runs {
+		o := r.snapshot()
+		next, changed := slices.Clone(o.Costs), false
+		for i, k := range next {
+			if next[i] = c.judge(ctx, k); next[i].Done && !k.Done {
+				changed = true
+			}
+		}
+		if changed && ctx.Err() == nil {
+			_ = r.update(ctx, func(o *orderRow) { // tried again at the next look
+				for _, k := range next {
+					if i := slices.IndexFunc(o.Costs, func(old cost) bool { return old.Key == k.Key }); i >= 0 && k.Done {
+						o.Costs = slices.Clone(o.Costs)
+						o.Costs[i] = k
+					}
+				}
+			})
+		}
+	}
+}
