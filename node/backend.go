@@ -57,23 +57,34 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 	return b, nil
 }
 
-func roleOff(role string) error {
+func (b *Backend) roleOff(role string) error {
+	if b.p.early {
+		return noLedgerYet("ask node")
+	}
 	return &market.Error{
 		Code: "role-off", Kind: market.KindConflict, Op: "ask node", Detail: "this node has no role " + role,
 		Hint: "gpuai config set node.roles=customer,provider",
 	}
 }
 
+// noLedgerYet: the ledger of a local network has never answered this node.
+func noLedgerYet(op string) error {
+	return &market.Error{
+		Code: "chain-unreachable", Kind: market.KindUnavailable, Op: op, Detail: "the ledger of this network has not answered yet; the roles start when it does",
+		Hint: "gpuai doctor --only chain",
+	}
+}
+
 func (b *Backend) customer() (*customer.Customer, error) {
 	if b.p.cust == nil {
-		return nil, roleOff("customer")
+		return nil, b.roleOff("customer")
 	}
 	return b.p.cust, nil
 }
 
 func (b *Backend) provider() (*provider.Provider, error) {
 	if b.p.prov == nil {
-		return nil, roleOff("provider")
+		return nil, b.roleOff("provider")
 	}
 	return b.p.prov, nil
 }

@@ -88,6 +88,9 @@ func (b *Backend) Lease(_ context.Context, id string) (api.Lease, error) {
 
 // ProviderLeases implements api.Backend.
 func (b *Backend) ProviderLeases(context.Context) ([]api.Lease, error) {
+	if b.p.early {
+		return []api.Lease{}, nil // none was ever taken
+	}
 	p, err := b.provider()
 	if err != nil {
 		return nil, err

@@ -21,6 +21,9 @@ const (
 )
 
 func (b *Backend) spending() (*solana.Ledger, error) {
+	if b.p.early {
+		return nil, noLedgerYet("open wallet")
+	}
 	if b.p.spending == nil {
 		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open wallet", Detail: "this node has no ledger", Hint: "gpuai config set solana.rpc=URL"}
 	}

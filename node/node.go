@@ -20,16 +20,28 @@ import (
 )
 
 // Node is one process's node. Use New, then Serve.
-type Node struct{ p *parts }
+type Node struct {
+	p       *parts
+	waiting chan struct{}
+}
 
-// New opens store, keys and ledger of cfg; it listens to nothing yet. Close it if Serve is never called. Errors: *market.Error with a code
+// New opens store, keys and ledger of cfg; it listens to nothing yet and waits for no endpoint. Close it if Serve is never called. Errors: *market.Error with a code
 // where the user can do something.
 func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Node, error) {
 	p, err := open(ctx, cfg, log)
 	if err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	return &Node{p: p}, nil
+	return &Node{p: p, waiting: make(chan struct{})}, nil
+}
+
+// Waiting is closed when Serve listens and its roles wait for the first answer of a local network's ledger: Early serves meanwhile.
+func (n *Node) Waiting() <-chan struct{} { return n.waiting }
+
+// Early is this node without roles, once Waiting is closed. It is not served or closed on its own.
+func (n *Node) Early() *Node {
+	p := n.p
+	return &Node{p: &parts{cfg: p.cfg, log: p.log, keys: p.keys, db: p.db, host: p.host, offers: p.offers, clock: p.clock, early: true}}
 }
 
 // Serve runs the node until ctx ends. ready, if not nil, is closed once the roles run.
@@ -59,6 +71,13 @@ func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
 	}
 	if err := keepPort(ctx, p.db, p.host.UDPPort()); err != nil {
 		p.log.Warn("Port was not stored", "error", err)
+	}
+	if len(p.cfg.Solana.RPC) > 0 && p.genesis == "" {
+		close(n.waiting)
+		if err := p.awaitLedger(ctx); err != nil {
+			cancel()
+			return errors.Join(ignoreCanceled(err), ignoreCanceled(g.Wait()))
+		}
 	}
 	if p.spending != nil {
 		tag, err := escrow.ClusterTag(p.genesis)

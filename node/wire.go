@@ -37,7 +37,8 @@ type parts struct {
 	cust     *customer.Customer
 	prov     *provider.Provider
 	clock    *lease.Clock
-	genesis  string
+	genesis  string // "" until the ledger of a local network has answered once
+	early    bool   // a copy that serves until then, without roles
 }
 
 // wired joins requests and upkeep for the customer.
@@ -50,7 +51,7 @@ var _ customer.Net = wired{}
 
 func (p *parts) role(r string) bool { return slices.Contains(p.cfg.Node.Roles, r) }
 
-// open builds everything that needs no network but the ledger's genesis hash.
+// open builds everything that needs no network; a ledger that does not answer is no reason to fail.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (p *parts, err error) {
 	p = &parts{cfg: cfg, log: log}
 	if p.db, err = store.Open(filepath.Join(cfg.Node.DataDir, "state.db")); err != nil {
@@ -73,16 +74,13 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (p *parts, e
 	if len(cfg.Solana.RPC) == 0 {
 		return p, nil // a bootstrap node needs no ledger
 	}
-	return p, p.openLedger(ctx)
+	if p.genesis, err = p.knownGenesis(ctx); err != nil || p.genesis == "" {
+		return p, err
+	}
+	return p, p.openLedger()
 }
 
-func (p *parts) openLedger(ctx context.Context) (err error) {
-	if p.genesis, err = solana.Genesis(ctx, p.cfg.Solana.RPC); err != nil {
-		return err
-	}
-	if err := p.host.Network().CheckGenesis(p.genesis); err != nil {
-		return err
-	}
+func (p *parts) openLedger() (err error) {
 	sc := solana.Config{RPC: p.cfg.Solana.RPC, Genesis: p.genesis, Program: program.ID, MaxFee: uint64(p.cfg.Solana.MaxFee), MaxPerDay: market.Amount(p.cfg.Wallet.MaxPerDay), Poll: p.chainEvery()}
 	if p.host.Network().Local {
 		sc.Step = 50 * time.Millisecond

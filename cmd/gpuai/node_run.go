@@ -35,6 +35,10 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-n.Waiting():
+			if err := serveEarly(ctx, n, settings, cfg, stop, ready, log); err != nil {
+				return err
+			}
 		case <-ready:
 		}
 		b, err := node.NewBackend(n, settings, stop)
@@ -48,4 +52,31 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 		return err
 	}
 	return nil
+}
+
+// serveEarly serves the API of a node whose roles wait for their ledger, until they run or ctx ends.
+func serveEarly(ctx context.Context, n *node.Node, settings config.Options, cfg config.Config, stop func(), ready <-chan struct{}, log *slog.Logger) error {
+	b, err := node.NewBackend(n.Early(), settings, stop)
+	if err != nil {
+		return err
+	}
+	early, end := context.WithCancel(ctx)
+	defer end()
+	var g errgroup.Group
+	g.Go(func() error {
+		defer end()
+		select {
+		case <-ready:
+		case <-early.Done():
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer end()
+		return api.Serve(early, cfg.API.Socket, api.New(b.API(), log.With("part", "api")))
+	})
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return ctx.Err()
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -112,7 +113,7 @@ func (p *Provider) chainLoop(ctx context.Context) {
 		if err == nil {
 			seen = p.now().Add(-age)
 		} else if !failing && ctx.Err() == nil {
-			p.log.Warn("Chain is not read", "code", "chain-unreachable", "error", err) // once per outage
+			p.log.Warn("Chain is not read", "code", cmp.Or(market.CodeOf(err), "chain-unreachable"), "error", err) // once per outage
 		}
 		failing = err != nil
 		p.tellBlind(ctx, p.now().Sub(seen) > p.blindAfter())
