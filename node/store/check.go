@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -14,7 +13,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// maxCheck is the largest file whose pages are all read at start.
+// maxCheck is the largest file whose pages are all read at each start; a larger one is read after an unclean end.
 const maxCheck = 256 << 20
 
 func damaged(path, what string) *market.Error {
@@ -51,16 +50,40 @@ func checkFile(path string) (err error) {
 		if tx.Size() > info.Size() {
 			return damaged(path, fmt.Sprintf("%d bytes are missing at its end", tx.Size()-info.Size()))
 		}
-		if err := checkSchema(path, tx); err != nil || tx.Size() > maxCheck {
+		if tx.Size() > maxCheck && endedClean(tx) {
+			return checkSchema(path, tx)
+		}
+		if err := checkTree(path, db.Info().PageSize, tx); err != nil {
 			return err
 		}
-		_, err := walk(path, tx)
-		return err
+		if err := checkSchema(path, tx); err != nil {
+			return err
+		}
+		return walk(path, tx)
 	})
 	if cerr := db.Close(); err == nil {
 		err = cerr
 	}
 	return err
+}
+
+// checkTree reads the pages themselves, below bbolt.
+func checkTree(path string, size int, tx *bolt.Tx) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	defer f.Close()
+	p := &pages{file: f, size: int64(size), end: uint64(tx.Size() / int64(size)), seen: map[uint64]bool{}}
+	if err := p.tree(uint64(tx.Cursor().Bucket().Root()), false, 0); err != nil {
+		return damaged(path, err.Error())
+	}
+	return nil
+}
+
+func endedClean(tx *bolt.Tx) bool {
+	meta := tx.Bucket([]byte(BucketMeta))
+	return meta != nil && meta.Get([]byte(keyClean)) != nil
 }
 
 func checkSchema(path string, tx *bolt.Tx) error {
@@ -81,18 +104,19 @@ func checkSchema(path string, tx *bolt.Tx) error {
 	return nil
 }
 
-// walk reads every key and value of every bucket; keys must ascend. The checksum is what makes it touch all of them.
-func walk(path string, tx *bolt.Tx) (sum uint32, err error) {
-	err = tx.ForEach(func(name []byte, b *bolt.Bucket) error {
+// walk reads every key and value of every bucket: keys must ascend, and values be as they were sealed.
+func walk(path string, tx *bolt.Tx) error {
+	return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
 		var last []byte
 		return b.ForEach(func(k, v []byte) error {
 			if last != nil && bytes.Compare(last, k) >= 0 {
 				return damaged(path, fmt.Sprintf("keys of %s are out of order", name))
 			}
 			last = k
-			sum = crc32.Update(crc32.Update(sum, crc32.IEEETable, k), crc32.IEEETable, v)
+			if _, err := unseal(string(name), k, v); err != nil {
+				return damaged(path, fmt.Sprintf("row %x of %s: %v", k, name, err))
+			}
 			return nil
 		})
 	})
-	return sum, err
 }

@@ -222,7 +222,7 @@ func (s *Store) commit(group []request) {
 func (s *Store) write(group []request, results []error) error {
 	return s.update(func(tx *bolt.Tx) error {
 		for i, r := range group {
-			if results[i] = check(tx, r.c); results[i] != nil {
+			if results[i] = s.check(tx, r.c); results[i] != nil {
 				continue
 			}
 			if err := apply(tx, r.c); err != nil {
@@ -233,10 +233,15 @@ func (s *Store) write(group []request, results []error) error {
 	})
 }
 
-func check(tx *bolt.Tx, c Change) error {
+// check compares values, not what is on disk: an old row need not be sealed.
+func (s *Store) check(tx *bolt.Tx, c Change) error {
 	for _, g := range c.Guards {
-		got := tx.Bucket([]byte(g.Bucket)).Get(g.Key)
-		if (got == nil) != (g.Want == nil) || !bytes.Equal(got, g.Want) {
+		raw := tx.Bucket([]byte(g.Bucket)).Get(g.Key)
+		got, err := unseal(g.Bucket, g.Key, raw)
+		if err != nil {
+			return damaged(s.db.Path(), fmt.Sprintf("row %x of %s: %v", g.Key, g.Bucket, err))
+		}
+		if (raw == nil) != (g.Want == nil) || !bytes.Equal(got, g.Want) {
 			return fmt.Errorf("%w: %s/%x", ErrGuard, g.Bucket, g.Key)
 		}
 	}
@@ -250,7 +255,7 @@ func apply(tx *bolt.Tx, c Change) error {
 		}
 	}
 	for _, p := range c.Puts {
-		if err := tx.Bucket([]byte(p.Bucket)).Put(p.Key, p.Value); err != nil {
+		if err := tx.Bucket([]byte(p.Bucket)).Put(p.Key, seal(p.Bucket, p.Key, p.Value)); err != nil {
 			return fmt.Errorf("put %s/%x: %w", p.Bucket, p.Key, err)
 		}
 	}

@@ -46,7 +46,8 @@ func putEvents(tx *bolt.Tx, events []Event) error {
 	for _, e := range events {
 		seq, err := b.NextSequence()
 		if err == nil {
-			err = b.Put(binary.BigEndian.AppendUint64(nil, seq), Row(e))
+			key := binary.BigEndian.AppendUint64(nil, seq)
+			err = b.Put(key, seal(BucketEvents, key, Row(e)))
 		}
 		if err != nil {
 			return fmt.Errorf("put event: %w", err)
@@ -81,7 +82,11 @@ func (s *Store) Events(after uint64, limit int) (rows []Event, floor, last uint6
 		c := b.Cursor()
 		for k, v := c.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil && len(rows) < limit; k, v = c.Next() {
 			e := Event{Seq: binary.BigEndian.Uint64(k)}
-			if err := Unrow(v, &e); err != nil {
+			v, err := s.value(BucketEvents, k, v)
+			if err == nil {
+				err = Unrow(v, &e)
+			}
+			if err != nil {
 				return fmt.Errorf("event %d: %w", e.Seq, err)
 			}
 			rows = append(rows, e)
@@ -115,7 +120,11 @@ func (s *Store) oldEvents(now time.Time, most int) (c Change, err error) {
 		var floor []byte
 		for k, v := cur.First(); k != nil && len(c.Deletes) < pruneStep; k, v = cur.Next() {
 			var e Event
-			if err := Unrow(v, &e); err != nil {
+			v, err := s.value(BucketEvents, k, v)
+			if err == nil {
+				err = Unrow(v, &e)
+			}
+			if err != nil {
 				return fmt.Errorf("event %x: %w", k, err)
 			}
 			age, keep := now.Sub(e.At), KeepFor

@@ -49,8 +49,8 @@ var buckets = []string{
 
 func isBucket(name string) bool { return slices.Contains(buckets, name) }
 
-// schemaVersion is written at creation; a newer file is refused.
-const schemaVersion = 1
+// schemaVersion is written at each opening; a newer file is refused. 2: rows are sealed.
+const schemaVersion = 2
 
 // Keys of the bucket meta.
 const (

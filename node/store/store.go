@@ -53,7 +53,8 @@ type Store struct {
 	deadErr error         // valid once dead is closed
 }
 
-// Open opens or creates path (0600, parent 0700), locks it for this process, checks its schema and, up to 256 MiB, every page in use.
+// Open opens or creates path (0600, parent 0700), locks it for this process, checks its schema and every page and row in use; above 256 MiB these only
+// after an unclean end.
 // Errors: *market.Error node-running (another process holds it), version-mismatch (newer schema), data-dir-open (readable by others),
 // store-damaged.
 func Open(path string) (*Store, error) { return openWith(path, func(u updater) updater { return u }) }
@@ -158,6 +159,9 @@ func (s *Store) prepare() error {
 		if v == nil {
 			return meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion))
 		}
+		if err := meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion)); err != nil { // old rows are read, new ones are sealed
+			return err
+		}
 		s.unclean = meta.Get([]byte(keyClean)) == nil
 		return meta.Delete([]byte(keyClean))
 	})
@@ -188,23 +192,27 @@ func (s *Store) alive() error {
 	}
 }
 
-// Get returns a copy of a value, nil if absent. Errors: ErrDead, an unknown bucket.
+// Get returns a copy of a value, nil if absent. Errors: ErrDead, an unknown bucket, *market.Error store-damaged.
 func (s *Store) Get(bucket string, key []byte) (v []byte, err error) {
 	err = s.view(bucket, func(b *bolt.Bucket) error {
-		v = bytes.Clone(b.Get(key))
-		return nil
+		v, err = s.value(bucket, key, b.Get(key))
+		return err
 	})
 	return v, err
 }
 
 // Scan calls f for copies of all entries below prefix in key order, outside the read transaction, so f may Commit. Errors: ErrDead, an
-// unknown bucket, f's own, which ends the scan.
+// unknown bucket, *market.Error store-damaged before anything is called, f's own, which ends the scan.
 func (s *Store) Scan(bucket string, prefix []byte, f func(key, value []byte) error) error {
 	var keys, values [][]byte
 	err := s.view(bucket, func(b *bolt.Bucket) error {
 		c := b.Cursor()
 		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			keys, values = append(keys, bytes.Clone(k)), append(values, bytes.Clone(v))
+			value, err := s.value(bucket, k, v)
+			if err != nil {
+				return err
+			}
+			keys, values = append(keys, bytes.Clone(k)), append(values, value)
 		}
 		return nil
 	})

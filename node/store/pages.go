@@ -1,0 +1,129 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// The layout of bbolt's pages, little-endian: a header of id u64, flags u16, count u16, overflow u32, then elements of 16 bytes. A branch element
+// is pos u32, key size u32, page u64; a leaf element flags u32, pos u32, key size u32, value size u32; pos counts from the element. A bucket's
+// value is root u64, sequence u64 and, with root 0, a leaf page inside it.
+const (
+	pageHeader   = 16
+	pageElement  = 16
+	bucketHeader = 16
+	flagBranch   = 1
+	flagLeaf     = 2
+	flagBucket   = 1
+	maxDepth     = 64
+)
+
+// pages checks the tree of a file before bbolt walks it, since damage would send that into a panic in a goroutine of its own, or round in a
+// circle: every page is in the file, is what its place says, and has one parent, and every element lies within its page.
+type pages struct {
+	file io.ReaderAt
+	size int64 // of a page
+	end  uint64
+	seen map[uint64]bool
+}
+
+// tree checks the pages below root. inner: those of one of our buckets, which hold no further bucket.
+func (p *pages) tree(root uint64, inner bool, depth int) error {
+	b, err := p.read(root)
+	if err != nil {
+		return err
+	}
+	switch flags := binary.LittleEndian.Uint16(b[8:]); {
+	case depth > maxDepth:
+		return fmt.Errorf("page %d lies too deep", root)
+	case flags == flagLeaf:
+		return p.leaf(b, root, inner, depth)
+	case flags == flagBranch:
+		n := int(binary.LittleEndian.Uint16(b[10:]))
+		if n == 0 || pageHeader+n*pageElement > len(b) {
+			return fmt.Errorf("page %d has %d elements", root, n)
+		}
+		for i := range n {
+			at := pageHeader + i*pageElement
+			e := b[at:]
+			if !within(b, at, binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:]), 0) {
+				return fmt.Errorf("element %d of page %d", i, root)
+			}
+			if err := p.tree(binary.LittleEndian.Uint64(e[8:]), inner, depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	default:
+		return fmt.Errorf("page %d is of kind %d", root, flags)
+	}
+}
+
+// leaf checks a leaf page, of the file or inside a bucket's value.
+func (p *pages) leaf(b []byte, id uint64, inner bool, depth int) error {
+	n := int(binary.LittleEndian.Uint16(b[10:]))
+	if pageHeader+n*pageElement > len(b) {
+		return fmt.Errorf("page %d has %d elements", id, n)
+	}
+	for i := range n {
+		at := pageHeader + i*pageElement
+		e := b[at:]
+		flags, pos, key, value := binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:]), binary.LittleEndian.Uint32(e[8:]), binary.LittleEndian.Uint32(e[12:])
+		if !within(b, at, pos, key, value) || flags != 0 && flags != flagBucket || (flags == flagBucket) == inner {
+			return fmt.Errorf("element %d of page %d", i, id)
+		}
+		if inner {
+			continue
+		}
+		v := b[at+int(pos)+int(key):][:value]
+		if len(v) < bucketHeader {
+			return fmt.Errorf("bucket %d of page %d", i, id)
+		}
+		root := binary.LittleEndian.Uint64(v)
+		var err error
+		switch in := v[bucketHeader:]; {
+		case root != 0:
+			err = p.tree(root, true, depth+1)
+		case len(in) < pageHeader || binary.LittleEndian.Uint16(in[8:]) != flagLeaf:
+			err = fmt.Errorf("bucket %d of page %d", i, id)
+		default:
+			err = p.leaf(in, id, true, depth+1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within reports whether an element at an offset of a page lies inside it, behind the elements' heads.
+func within(b []byte, at int, pos, key, value uint32) bool {
+	return pos >= pageElement && uint64(at)+uint64(pos)+uint64(key)+uint64(value) <= uint64(len(b))
+}
+
+// read returns a page with its overflow.
+func (p *pages) read(id uint64) ([]byte, error) {
+	head := make([]byte, pageHeader)
+	if id < 2 || id >= p.end {
+		return nil, fmt.Errorf("page %d is not in the file", id)
+	}
+	if _, err := p.file.ReadAt(head, int64(id)*p.size); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	more := uint64(binary.LittleEndian.Uint32(head[12:]))
+	if binary.LittleEndian.Uint64(head) != id || more >= p.end-id {
+		return nil, fmt.Errorf("page %d has another number or length", id)
+	}
+	for n := id; n <= id+more; n++ {
+		if p.seen[n] {
+			return nil, fmt.Errorf("page %d stands in two places", n)
+		}
+		p.seen[n] = true
+	}
+	b := make([]byte, int64(more+1)*p.size)
+	if _, err := p.file.ReadAt(b, int64(id)*p.size); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	return b, nil
+}
