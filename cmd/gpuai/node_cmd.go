@@ -19,7 +19,7 @@ func newNodeCmd(a *App) *cobra.Command {
 	var simulate []string
 	var weak bool
 	cmd := &cobra.Command{
-		Use: "node", Short: "Run a node in the foreground, or start and stop one", Args: exact(0, "start, stop, or nothing to run in the foreground"),
+		Use: "node", Short: "Run a node in the foreground, or start and stop one", Args: exact(0, "start, stop, install, uninstall, or nothing to run in the foreground"),
 		Example: "  gpuai node start\n  gpuai node --roles provider,customer\n  gpuai node stop",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.load()
@@ -58,7 +58,7 @@ func newNodeCmd(a *App) *cobra.Command {
 		}
 		return nil
 	}
-	cmd.AddCommand(newNodeStart(a), newNodeStop(a))
+	cmd.AddCommand(newNodeStart(a), newNodeStop(a), newNodeInstall(a), newNodeUninstall(a))
 	return cmd
 }
 

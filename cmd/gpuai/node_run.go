@@ -46,7 +46,7 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 			return err
 		}
 		g.Go(func() error { return b.Serve(ctx) })
-		return api.Serve(ctx, cfg.API.Socket, api.New(b.API(), log.With("part", "api")))
+		return api.ServeGroup(ctx, cfg.API.Socket, cfg.API.Group, api.New(b.API(), log.With("part", "api")))
 	})
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err

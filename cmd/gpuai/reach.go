@@ -32,11 +32,17 @@ func knock(socket string) error {
 	return c.Close()
 }
 
+// named reports whether the user chose a setting: not its default, and not the file of the machine's own node.
+func named(c config.Loaded, key string) bool {
+	from := c.Origin[key]
+	return from == "flag" || from == "env" || from == "file" && c.Path != serviceConfig
+}
+
 // socketOf is where this call's node answers: at the socket that a flag, the environment or the file names, else the own node's, else the
 // system's. An own node is none beside a system's one, unless its folder was named. Errors: not-allowed, node-unreachable of a system's node.
 func (a *App) socketOf(c config.Loaded) (string, error) {
 	own, system := c.API.Socket, a.system.socket
-	if system == "" || own == system || c.Origin["api.socket"] != "default" || c.Origin["node.data_dir"] != "default" || knock(own) == nil {
+	if system == "" || own == system || named(c, "api.socket") || named(c, "node.data_dir") || knock(own) == nil {
 		return own, nil
 	}
 	err := knock(system)
@@ -49,7 +55,7 @@ func (a *App) socketOf(c config.Loaded) (string, error) {
 		return "", &market.Error{
 			Code: "not-allowed", Kind: market.KindDenied, Op: "reach node", Err: err,
 			Detail: "a node of this machine runs, and only members of group gpuai reach it at " + system,
-			Hint:   "sudo usermod -aG gpuai $USER, then log in again; or put sudo before this command",
+			Hint:   "sudo usermod -aG gpuai $USER, then log in again; or sudo before this command; or a node of your own: --set node.data_dir=FOLDER",
 		}
 	case unit == nil:
 		return "", &market.Error{
@@ -127,7 +133,7 @@ func (a *App) hinted(err error) error {
 
 // mayRun refuses a node on a network that nobody can trade on, and a second one beside the machine's unless its folder was named.
 func (a *App) mayRun(c config.Loaded) error {
-	if a.system.socket != "" && c.API.Socket != a.system.socket && c.Origin["api.socket"] == "default" && c.Origin["node.data_dir"] == "default" {
+	if a.system.socket != "" && c.API.Socket != a.system.socket && !named(c, "api.socket") && !named(c, "node.data_dir") {
 		if _, unit := os.Stat(a.system.unit); unit == nil || knock(a.system.socket) == nil {
 			return &market.Error{
 				Code: "node-running", Kind: market.KindConflict, Op: "start node", Detail: "this machine has a node, a service at " + a.system.socket,

@@ -116,6 +116,8 @@ var codes = map[string]row{
 	"lease-live":           {409, 1, "none", "a job still needs it"},
 	"airdrop-refused":      {503, 1, "chain", "the faucet gave nothing"},
 	"not-confirmed":        {409, 1, "you", "not confirmed"},
+	"needs-systemd":        {409, 1, "you", "this needs systemd"},
+	"install-failed":       {409, 1, "you", "the installation did not end"},
 	"needs-build":          {409, 1, "you", "this binary lacks a part"},
 	"peer-unreachable":     {503, 8, "provider", "the other node does not answer"},
 	"provider-silent":      {503, 8, "provider", "the provider has gone silent"},

@@ -214,6 +214,12 @@ func (s *Server) fail(r *http.Request, err error) {
 
 // Serve listens on a unix socket of mode 0600 until ctx ends. Errors: *market.Error node-running; I/O.
 func Serve(ctx context.Context, socket string, h http.Handler) error {
+	return ServeGroup(ctx, socket, "", h)
+}
+
+// ServeGroup is Serve for the members of a group too, mode 0660; "" is no group. Errors: as Serve; config-invalid if there is no such group or
+// this user may not give it the socket.
+func ServeGroup(ctx context.Context, socket, group string, h http.Handler) error {
 	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
 		return errors.Join(&market.Error{Code: "node-running", Kind: market.KindUnavailable, Op: "listen", Detail: "a node answers at " + socket, Hint: "gpuai node stop"}, c.Close())
 	}
@@ -227,8 +233,8 @@ func Serve(ctx context.Context, socket string, h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	if err := os.Chmod(socket, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("protect socket: %w", err), l.Close())
+	if err := protect(socket, group); err != nil {
+		return errors.Join(err, l.Close())
 	}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // streams end with ctx

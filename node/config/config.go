@@ -28,7 +28,8 @@ type Node struct {
 
 // API is the local interface.
 type API struct {
-	Socket           string `toml:"socket" help:"unix socket, mode 0600; default by system"`
+	Socket           string `toml:"socket" help:"unix socket; default by system"`
+	Group            string `toml:"group" help:"group whose members may use the socket too (mode 0660), and so spend the wallet's money; none: only the node's user (0600)"`
 	Metrics          string `toml:"metrics" help:"address for Prometheus, as in 127.0.0.1:7071; none: off"`
 	MetricsTokenFile string `toml:"metrics_token_file" help:"file with the token that a scrape must carry; needed beyond loopback"`
 }

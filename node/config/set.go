@@ -157,7 +157,7 @@ func write(path string, raw []byte) error {
 		return fmt.Errorf("write config: %w", err)
 	}
 	_, err = f.Write(raw)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, keepOwner(f, path), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
