@@ -12,8 +12,10 @@ import (
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/health"
+	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -166,24 +168,19 @@ func (b *Backend) endAll(ctx context.Context) error {
 }
 
 // Logs implements api.Backend.
-func (b *Backend) Logs(ctx context.Context, id string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error {
+func (b *Backend) Logs(ctx context.Context, id string, q api.LogQuery, f func(api.LogPiece) error) (api.LogState, error) {
 	c, err := b.customer()
 	if err != nil {
-		return err
+		return api.LogState{}, err
 	}
-	got := false
-	err = c.Logs(ctx, id, since, follow, func(stream uint8, t time.Time, data []byte) error {
-		got = true
-		return f(stream, t, data)
+	s, err := c.Logs(ctx, id, customer.LogQuery(q), func(r job.LogRecord) error {
+		return f(api.LogPiece{Offset: r.Offset, At: r.Time, Stream: r.Stream, Data: r.Data, Gap: r.Gap})
 	})
-	if err == nil || !follow || !got || ctx.Err() != nil {
-		return err
-	}
-	// The provider removes the container soon after the end, so a follower may hear "no container" instead of the end.
-	if v, e := c.Order(id); e == nil && v.Lease != nil && !v.Lease.State.Live() {
-		return nil
-	}
-	return err
+	return logState(s), err
+}
+
+func logState(s joblog.State) api.LogState {
+	return api.LogState{Bytes: s.Total, Missing: s.Missing, Over: s.Over, Complete: s.Complete(), Why: s.Why}
 }
 
 // Exec implements api.Backend.

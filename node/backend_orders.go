@@ -345,6 +345,10 @@ func (b *Backend) order(v customer.View) api.Order {
 		at := api.At(v.RefundDue)
 		o.RefundDue = &at
 	}
+	if v.Log != nil && (v.Log.Total > 0 || v.Log.Over && o.ReadyAt != nil) {
+		s := logState(*v.Log)
+		o.Logs = &s
+	}
 	if v.OutputsRoot != ([32]byte{}) {
 		o.OutputsRoot = hex.EncodeToString(v.OutputsRoot[:])
 	}

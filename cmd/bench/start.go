@@ -171,7 +171,7 @@ func (b *startBench) order(ctx context.Context, keep bool) (first, ready time.Du
 	}
 	ready = time.Since(began)
 	enough := errors.New("the first line is here")
-	err = c.Logs(ctx, id, time.Time{}, true, func(uint8, time.Time, []byte) error { return enough })
+	_, err = c.Logs(ctx, id, api.LogQuery{Follow: true}, func(api.LogPiece) error { return enough })
 	first = time.Since(began)
 	if !errors.Is(err, enough) {
 		return 0, 0, fmt.Errorf("read the job's log: %w", err)

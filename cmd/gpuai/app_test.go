@@ -139,8 +139,22 @@ func (f *fakeNode) StopOrder(_ context.Context, _ string, now bool) error {
 	return nil
 }
 
-func (f *fakeNode) Logs(_ context.Context, _ string, _ time.Time, _ bool, g func(uint8, time.Time, []byte) error) error {
-	return errors.Join(g(1, time.Now(), []byte("epoch 1\n")), g(2, time.Now(), []byte("warning\n")), g(3, time.Now(), []byte("[node]\n")))
+func (f *fakeNode) Logs(_ context.Context, id string, q api.LogQuery, g func(api.LogPiece) error) (api.LogState, error) {
+	pieces := []api.LogPiece{{Stream: 1, Data: []byte("epoch 1\n")}, {Offset: 8, Stream: 2, Data: []byte("warning\n")}, {Offset: 16, Stream: 3, Data: []byte("[node]\n")}}
+	state := api.LogState{Bytes: 23, Over: true, Complete: true}
+	if id == "cut" {
+		pieces = append(pieces, api.LogPiece{Offset: 23, Gap: 77}, api.LogPiece{Offset: 100, Stream: 1, Data: []byte("\xff\x00end")})
+		state = api.LogState{Bytes: 105, Missing: 77, Over: true, Why: "lost-on-the-rig"}
+	}
+	for _, p := range pieces {
+		if p.At = time.Now(); p.Offset < q.From {
+			continue
+		}
+		if err := g(p); err != nil {
+			return state, err
+		}
+	}
+	return state, nil
 }
 
 func (f *fakeNode) Exec(_ context.Context, _ string, argv []string, _ bool, in io.Reader, out func(uint8, []byte) error) (int, error) {

@@ -48,7 +48,7 @@ func newLogsCmd(a *App) *cobra.Command {
 				return err
 			}
 			if err := a.logs(cmd.Context(), c, id, from, o); err != nil {
-				return logGone(cmd.Context(), c, id, err)
+				return err
 			}
 			if !o.exit {
 				return nil
@@ -70,105 +70,91 @@ func newLogsCmd(a *App) *cobra.Command {
 	return cmd
 }
 
-// logGone explains why there is no log any more: providers remove it with the container.
-func logGone(ctx context.Context, c *api.Client, id string, err error) error {
-	if market.CodeOf(err) != "not-found" {
-		return err
-	}
-	o, e := c.Order(ctx, id)
-	if e != nil || o.LeaseID == "" || !o.Ended() {
-		return err
-	}
-	return &market.Error{
-		Code: "not-found", Kind: market.KindNotFound, Op: "read logs", Err: err,
-		Detail: "the job has ended, and its provider keeps no log after that", Hint: "follow the next one while it runs: gpuai logs -f -",
-	}
-}
-
-// logs prints a log. With tail and follow the lines before the last ones are counted first and then skipped, so that none is lost or twice.
+// logs prints a log. What is missing is marked in its place; with tail and follow, what comes after the last lines follows them by its place.
 func (a *App) logs(ctx context.Context, c *api.Client, id string, from time.Time, o logOptions) error {
-	wanted := func(stream uint8) bool { return o.source == "all" || (stream == sourceNode) == (o.source == "node") }
-	write := func(stream uint8, at time.Time, b []byte) error { return a.logPiece(stream, at, b, o.raw) }
-	if o.tail < 0 {
-		return c.Logs(ctx, id, from, o.follow, func(stream uint8, at time.Time, b []byte) error {
-			if !wanted(stream) {
-				return nil
+	wanted := func(p api.LogPiece) bool {
+		return o.source == "all" || (p.Gap > 0 || p.Stream == sourceNode) == (o.source == "node")
+	}
+	write := func(p api.LogPiece) error {
+		if !wanted(p) {
+			return nil
+		}
+		return a.logPiece(p, o.raw)
+	}
+	q := api.LogQuery{Since: from, Follow: o.follow}
+	var state api.LogState
+	var err error
+	if o.tail >= 0 {
+		last := lastLines{most: o.tail}
+		state, err = c.Logs(ctx, id, api.LogQuery{Since: from}, func(p api.LogPiece) error {
+			q.From, q.Since = max(q.From, p.Offset+p.Gap+uint64(len(p.Data))), time.Time{}
+			if wanted(p) {
+				last.add(p)
 			}
-			return write(stream, at, b)
+			return nil
 		})
-	}
-	last := lastLines{most: o.tail}
-	err := c.Logs(ctx, id, from, false, func(stream uint8, at time.Time, b []byte) error {
-		if wanted(stream) {
-			last.add(stream, at, b)
-		}
-		return nil
-	})
-	if err != nil || !o.follow {
-		for _, l := range last.lines {
+		for _, p := range last.lines {
 			if err == nil {
-				err = write(l.stream, l.at, l.text)
+				err = a.logPiece(p, o.raw)
 			}
 		}
-		return err
 	}
-	skip := last.total - len(last.lines)
-	return c.Logs(ctx, id, from, true, func(stream uint8, at time.Time, b []byte) error {
-		for wanted(stream) && len(b) > 0 {
-			n := len(b)
-			if i := bytes.IndexByte(b, '\n'); i >= 0 {
-				n = i + 1
-			}
-			if skip == 0 {
-				if err := write(stream, at, b[:n]); err != nil {
-					return err
-				}
-			} else if b[n-1] == '\n' {
-				skip--
-			}
-			b = b[n:]
-		}
-		return nil
-	})
+	if err == nil && (o.tail < 0 || o.follow) {
+		state, err = readLog(ctx, c, id, q, write)
+	}
+	if words := lacks(state); err == nil && words != "" && o.source != "job" {
+		a.say("logs: %s", words)
+	}
+	return err
 }
 
-// lastLines keeps the last lines of a log. A line may come in several pieces.
+// lastLines keeps the last lines of a log, and gaps like lines. A line may come in several pieces.
 type lastLines struct {
-	most, total int
-	lines       []logLine
+	most  int
+	lines []api.LogPiece
 }
 
-type logLine struct {
-	stream uint8
-	at     time.Time
-	text   []byte
-}
-
-func (l *lastLines) add(stream uint8, at time.Time, b []byte) {
-	for line := range bytes.Lines(b) {
-		if n := len(l.lines); n > 0 && l.lines[n-1].stream == stream && !bytes.HasSuffix(l.lines[n-1].text, []byte("\n")) {
-			l.lines[n-1].text = append(l.lines[n-1].text, line...)
+func (l *lastLines) add(p api.LogPiece) {
+	if p.Gap > 0 {
+		l.keep(p)
+		return
+	}
+	for line := range bytes.Lines(p.Data) {
+		if n := len(l.lines); n > 0 && l.lines[n-1].Stream == p.Stream && l.lines[n-1].Gap == 0 && !bytes.HasSuffix(l.lines[n-1].Data, []byte("\n")) {
+			l.lines[n-1].Data = append(l.lines[n-1].Data, line...)
 			continue
 		}
-		l.total++
-		l.lines = append(l.lines, logLine{stream, at, bytes.Clone(line)})
-		if len(l.lines) > l.most {
-			l.lines = l.lines[1:]
-		}
+		l.keep(api.LogPiece{Offset: p.Offset, At: p.At, Stream: p.Stream, Data: bytes.Clone(line)})
+		p.Offset += uint64(len(line))
+	}
+}
+
+func (l *lastLines) keep(p api.LogPiece) {
+	if l.lines = append(l.lines, p); len(l.lines) > l.most {
+		l.lines = l.lines[1:]
 	}
 }
 
 // logPiece writes a piece of a log: its bytes, or a document per piece for programs.
-func (a *App) logPiece(stream uint8, at time.Time, b []byte, raw bool) error {
+func (a *App) logPiece(p api.LogPiece, raw bool) error {
+	if !a.json && p.Gap > 0 {
+		return a.write(sourceNode, []byte(gapWords(p)+"\n"), raw)
+	}
 	if !a.json {
-		return a.write(stream, b, raw)
+		return a.write(p.Stream, p.Data, raw)
+	}
+	name := streams[p.Stream]
+	if p.Gap > 0 {
+		name, p.Data = streams[sourceNode], []byte{}
 	}
 	doc, err := json.Marshal(struct {
-		Schema string   `json:"schema"`
-		At     api.Time `json:"at"`
-		Stream string   `json:"stream"`
-		Data   []byte   `json:"data"` // base64: a job may write anything
-	}{"gpuai.log/v1", api.At(at), streams[stream], b})
+		Schema  string   `json:"schema"`
+		At      api.Time `json:"at"`
+		Stream  string   `json:"stream"`
+		Offset  uint64   `json:"offset"`            // of the first byte in the job's log
+		Data    []byte   `json:"data"`              // base64: a job may write anything
+		Missing uint64   `json:"missing,omitempty"` // so many bytes are not here, from the offset on
+	}{"gpuai.log/v1", api.At(p.At), name, p.Offset, p.Data, p.Gap})
 	if err != nil {
 		return fmt.Errorf("encode log: %w", err)
 	}

@@ -163,7 +163,9 @@ type runReport struct {
 	Schema  string       `json:"schema"`
 	Order   *api.Order   `json:"order,omitempty"`
 	Problem *api.Problem `json:"problem,omitempty"`
-	Exit    int          `json:"exit"`
+	// Logs is how much of the job's output reached this computer; absent where no job ran.
+	Logs *api.LogState `json:"logs,omitempty"`
+	Exit int           `json:"exit"`
 }
 
 func (a *App) run(ctx context.Context, o runOptions, args []string, dash int) error {
@@ -173,6 +175,9 @@ func (a *App) run(ctx context.Context, o runOptions, args []string, dash int) er
 		return err
 	}
 	report.Problem, report.Exit = a.judge(err)
+	if report.Order != nil {
+		report.Logs = report.Order.Logs
+	}
 	if e := writeStatus(o.statusFile, report); e != nil {
 		return errors.Join(err, attached{e})
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -32,7 +34,10 @@ type follower struct {
 	ledger     ledgerWatch
 	logs       sync.WaitGroup
 	logErr     error
+	log        api.LogState  // valid after logs
+	unread     chan struct{} // closed once nobody reads our output any more
 	reads      bool
+	ready      bool
 	stopping   bool // by Ctrl-C
 }
 
@@ -41,15 +46,18 @@ type follower struct {
 func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spec.File, interrupts <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	fl := &follower{a: a, c: c, order: order, interrupts: interrupts, line: progress{a: a}, ledger: ledgerWatch{a: a, c: c}}
+	fl := &follower{
+		a: a, c: c, order: order, interrupts: interrupts, line: progress{a: a}, ledger: ledgerWatch{a: a, c: c}, unread: make(chan struct{}),
+	}
 	defer fl.logs.Wait()
 	defer cancel()
+	signal.Ignore(syscall.SIGPIPE) // a write says it too
+	defer signal.Reset(syscall.SIGPIPE)
 	if err := fl.wait(ctx); err != nil {
 		return attachedUnless(err)
 	}
-	fl.logs.Wait()
-	if fl.logErr != nil {
-		a.say("logs are cut: %v (all of them: gpuai logs %s)", fl.logErr, word(*order))
+	if err := fl.logEnd(ctx); err != nil {
+		return attachedUnless(err)
 	}
 	a.bill(*order)
 	if fl.stopping && order.ExitCode == nil {
@@ -61,6 +69,49 @@ func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spe
 		}
 	}
 	return jobExit(*order)
+}
+
+// logEnd waits until the whole log was shown, and says what of it is missing. Ctrl-C ends the wait.
+func (fl *follower) logEnd(ctx context.Context) error {
+	if !fl.reads && fl.order.Logs != nil {
+		fl.readLogs(ctx)
+	}
+	shown := make(chan struct{})
+	var wg sync.WaitGroup // ends with the reading, which ends with ctx
+	wg.Go(func() { fl.logs.Wait(); close(shown) })
+	select {
+	case <-shown:
+	case <-fl.interrupts:
+		fl.a.say("the rest of the log: gpuai logs %s", word(*fl.order))
+		return exitCode(exitInterrupted)
+	}
+	if o, err := fl.c.Order(ctx, fl.order.ID); err == nil {
+		*fl.order = o // with the log's end
+	}
+	switch words := lacks(fl.log); {
+	case fl.logErr != nil && !closed(fl.logErr) && fl.order.Logs != nil:
+		fl.a.say("%-9s are cut here: %v; all of them: gpuai logs %s", "logs", fl.logErr, word(*fl.order))
+	case words != "":
+		fl.a.say("%-9s %s", "logs", words)
+	}
+	return nil
+}
+
+// readLogs shows the job's output, in the background, until its end is here.
+func (fl *follower) readLogs(ctx context.Context) {
+	fl.reads = true
+	id := fl.order.ID
+	fl.logs.Go(func() {
+		fl.log, fl.logErr = readLog(ctx, fl.c, id, api.LogQuery{Follow: true}, func(p api.LogPiece) error {
+			if p.Gap > 0 {
+				return fl.a.output(sourceNode, []byte(gapWords(p)+"\n"))
+			}
+			return fl.a.output(p.Stream, p.Data)
+		})
+		if closed(fl.logErr) {
+			close(fl.unread)
+		}
+	})
 }
 
 // outputs brings the outputs home; Ctrl-C leaves them in the node's spool.
@@ -100,11 +151,22 @@ func (fl *follower) wait(ctx context.Context) error {
 	tick := time.NewTicker(followPoll)
 	defer tick.Stop()
 	var detach <-chan time.Time
+	var out outage
 	for {
 		o, err := fl.c.Order(ctx, fl.order.ID)
+		if away(err) || err != nil && !out.since.IsZero() && market.CodeOf(err) == "not-found" {
+			if out.since.IsZero() {
+				fl.line.reset()
+				fl.a.say("%-9s the node does not answer; the job goes on without it, as long as it is paid", "waiting")
+			}
+			if out.wait(ctx) {
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
+		out = outage{}
 		*fl.order = o
 		fl.show(ctx, o)
 		if settled(o) {
@@ -116,6 +178,14 @@ func (fl *follower) wait(ctx context.Context) error {
 		case <-tick.C:
 		case <-detach:
 			return exitCode(0)
+		case <-fl.unread:
+			if o.Ended() {
+				fl.unread = nil
+				continue
+			}
+			fl.a.say("nobody reads the output any more; detached, %s goes on", o.Rate)
+			fl.a.say("stop: gpuai stop %s · follow: gpuai logs -f %s", word(o), word(o))
+			return exitCode(exitPipe)
 		case <-fl.interrupts:
 			switch {
 			case fl.stopping:
@@ -155,12 +225,12 @@ func (fl *follower) show(ctx context.Context, o api.Order) {
 	default:
 		fl.line.show(api.Progress{Phase: state(o)})
 	}
-	if o.ReadyAt != nil && !fl.reads {
-		fl.reads = true
+	if o.ReadyAt != nil && !fl.ready {
+		fl.ready = true
 		fl.a.say("%-9s the meter runs", "ready")
-		fl.logs.Go(func() {
-			fl.logErr = fl.c.Logs(ctx, o.ID, time.Time{}, true, func(stream uint8, _ time.Time, b []byte) error { return fl.a.output(stream, b) })
-		})
+	}
+	if o.ReadyAt != nil && !fl.reads {
+		fl.readLogs(ctx)
 	}
 }
 

@@ -68,12 +68,14 @@ func (f *fake) GetOutputs(_ context.Context, id string, w io.Writer) error {
 	_, err := io.WriteString(w, "tar of "+id)
 	return err
 }
-func (f *fake) Logs(_ context.Context, _ string, since time.Time, follow bool, g func(uint8, time.Time, []byte) error) error {
+func (f *fake) Logs(_ context.Context, _ string, q LogQuery, g func(LogPiece) error) (LogState, error) {
 	if f.fail != nil {
-		return f.fail
+		return LogState{}, f.fail
 	}
 	at := time.UnixMilli(1_700_000_000_123)
-	return errors.Join(f.call("logs", since.UnixMilli(), follow), g(1, at, []byte("out\n")), g(2, at, bytes.Repeat([]byte("e"), 3<<20)))
+	state := LogState{Bytes: 13 + 3<<20, Missing: 9, Over: true, Why: "not-handed-over"}
+	return state, errors.Join(f.call("logs", q.Since.UnixMilli(), q.From, q.Follow), g(LogPiece{At: at, Stream: 1, Data: []byte("out\n")}),
+		g(LogPiece{Offset: 4, At: at, Gap: 9}), g(LogPiece{Offset: 13, At: at, Stream: 2, Data: bytes.Repeat([]byte("e"), 3<<20)}))
 }
 func (f *fake) Exec(_ context.Context, _ string, argv []string, tty bool, stdin io.Reader, out func(uint8, []byte) error) (int, error) {
 	if f.fail != nil {
@@ -181,14 +183,16 @@ func TestClient_Streams(t *testing.T) {
 	f := &fake{}
 	c, _ := serve(t, f)
 	var got [4]bytes.Buffer
-	err := c.Logs(ctx, "-", time.UnixMilli(5_005), true, func(stream uint8, at time.Time, b []byte) error {
-		if at.UnixMilli() != 1_700_000_000_123 {
-			t.Errorf("time %v", at)
+	next := uint64(0)
+	state, err := c.Logs(ctx, "-", LogQuery{From: 7, Since: time.UnixMilli(5_005), Follow: true}, func(p LogPiece) error {
+		if p.At.UnixMilli() != 1_700_000_000_123 || p.Offset != next || p.Gap > 0 && p.Offset != 4 {
+			t.Errorf("%d bytes at %d, want %d, time %v, gap %d", len(p.Data), p.Offset, next, p.At, p.Gap)
 		}
-		got[stream].Write(b)
+		next += p.Gap + uint64(len(p.Data))
+		got[p.Stream&3].Write(p.Data)
 		return nil
 	})
-	if err != nil || got[1].String() != "out\n" || got[2].Len() != 3<<20 {
+	if err != nil || next != 13+3<<20 || state != (LogState{Bytes: 13 + 3<<20, Missing: 9, Over: true, Why: "not-handed-over"}) || got[1].String() != "out\n" || got[2].Len() != 3<<20 {
 		t.Errorf("logs: %q, %d bytes, %v", got[1].String(), got[2].Len(), err)
 	}
 	var out, errOut bytes.Buffer
@@ -203,7 +207,7 @@ func TestClient_Streams(t *testing.T) {
 	if err != nil || code != 137 || out.String() != strings.Repeat("X", 1<<18) || errOut.String() != "oops" {
 		t.Errorf("exec: code %d, %d bytes, %q, %v", code, out.Len(), errOut.String(), err)
 	}
-	if d := cmp.Diff([]string{"logs 5005 true", "order -", "exec [tr a b ] false"}, f.calls); d != "" {
+	if d := cmp.Diff([]string{"logs 5005 7 true", "order -", "exec [tr a b ] false"}, f.calls); d != "" {
 		t.Error(d)
 	}
 	var tar bytes.Buffer
@@ -240,7 +244,8 @@ func TestClient_ErrorsKeepTheirCode(t *testing.T) {
 		_, err := c.Order(ctx, "x")
 		errs := []error{err}
 		errs = append(errs, c.GetOutputs(ctx, "x", io.Discard))
-		errs = append(errs, c.Logs(ctx, "x", time.Time{}, false, nil))
+		_, err = c.Logs(ctx, "x", LogQuery{}, nil)
+		errs = append(errs, err)
 		_, err = c.Exec(ctx, "x", []string{"true"}, false, nil, nil)
 		for i, err := range append(errs, err) {
 			if market.CodeOf(err) != want.code || strings.Contains(err.Error(), "12345") {

@@ -7,7 +7,6 @@ package api
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -27,8 +26,8 @@ type Backend interface {
 	Order(ctx context.Context, id string) (Order, error)
 	// StopOrder ends an order; now skips the grace.
 	StopOrder(ctx context.Context, id string, now bool) error
-	// Logs calls f for each piece; stream 1 is stdout, 2 stderr. An error of f ends it.
-	Logs(ctx context.Context, id string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error
+	// Logs calls f for each piece, in order, and says how the log stands. An error of f ends it.
+	Logs(ctx context.Context, id string, q LogQuery, f func(LogPiece) error) (LogState, error)
 	// Exec runs a command beside the job and returns its exit code.
 	Exec(ctx context.Context, id string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, b []byte) error) (exit int, err error)
 	// GetOutputs writes the verified outputs as a tar.

@@ -219,29 +219,6 @@ func (c *Client) StopOrder(ctx context.Context, id string, now bool) error {
 	return err
 }
 
-// Logs implements Backend.
-func (c *Client) Logs(ctx context.Context, id string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error {
-	q := "/logs?follow=" + strconv.FormatBool(follow)
-	if !since.IsZero() {
-		q += "&since=" + url.QueryEscape(since.UTC().Format(timeForm))
-	}
-	resp, err := c.do(ctx, "GET", lease(id, q), nil)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	_, err = readStream(bufio.NewReader(resp.Body), func(stream uint8, b []byte) error {
-		if len(b) < 8 {
-			return io.ErrUnexpectedEOF
-		}
-		return f(stream, time.UnixMilli(int64(binary.BigEndian.Uint64(b))), b[8:])
-	})
-	if errors.Is(err, errCut) {
-		return c.cutOff(ctx, err)
-	}
-	return err
-}
-
 // errCut is a stream of the node that ended without its end frame.
 var errCut = errors.New("stream of the node was cut")
 

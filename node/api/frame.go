@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Streams of a frame. Logs carry an 8-byte time (Unix ms) before the data.
+// Streams of a frame. Logs carry an 8-byte time (Unix ms) before the data, and with places=true the 8-byte offset.
 const (
 	frameStdin uint8 = 0
 	frameEOF   uint8 = 3 // no more stdin

@@ -107,7 +107,7 @@ func (s *Server) routes() []route {
 		{method: "PUT", path: "/orders/{id}/inputs/{n}", answer: s.putInputs},
 		{method: "GET", path: "/orders/{id}/outputs/{n}", raw: s.outputs},
 		{method: "POST", path: "/orders/{id}/stop", query: map[string]kind{"now": boolean}, answer: s.stopOrder},
-		{method: "GET", path: "/leases/{id}/logs", query: map[string]kind{"follow": boolean, "since": moment}, raw: s.logs},
+		{method: "GET", path: "/leases/{id}/logs", query: map[string]kind{"follow": boolean, "since": moment, "from": number, "places": boolean}, raw: s.logs},
 		{method: "POST", path: "/leases/{id}/exec", query: map[string]kind{"arg": text, "tty": boolean}, raw: s.exec},
 		{method: "GET", path: "/provider", raw: s.getTagged(s.provider)},
 		{method: "PATCH", path: "/provider", raw: s.patchProvider},

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 )
 
 func (f *frameWriter) end(exit int, err error) {
@@ -18,33 +17,6 @@ func (f *frameWriter) end(exit int, err error) {
 		return
 	}
 	_ = f.write(frameExit, binary.BigEndian.AppendUint32(nil, uint32(exit)))
-}
-
-func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
-	since, _ := parseSince(r.URL.Query().Get("since")) // checked before
-	rc := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "application/x-gpuai-frames")
-	c := &watched{ResponseWriter: w}
-	fw := &frameWriter{w: c, flush: func() { _ = rc.Flush() }}
-	err := s.b.Logs(r.Context(), r.PathValue("id"), since, flag(r, "follow"), func(stream uint8, t time.Time, data []byte) error {
-		for len(data) > 0 {
-			n := min(len(data), maxFrame/4)
-			b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+n), uint64(t.UnixMilli()))
-			if err := fw.write(stream, append(b, data[:n]...)); err != nil {
-				return err
-			}
-			data = data[n:]
-		}
-		return nil
-	})
-	if err != nil && c.n == 0 {
-		s.refuse(w, r, err)
-		return
-	}
-	if err != nil {
-		s.fail(r, err)
-	}
-	fw.end(0, err)
 }
 
 func (s *Server) exec(w http.ResponseWriter, r *http.Request) {

@@ -211,6 +211,8 @@ type Order struct {
 	OutcomeSignedByBoth bool     `json:"outcome_signed_by_both"`
 	PayeeWaits          *Money   `json:"payee_waits,omitempty"` // of paid: settled, and not with the provider yet, whose account does not exist
 	RefundDue           *Time    `json:"refund_due,omitempty"`  // what is not spent is back after this, without the provider
+
+	Logs *LogState `json:"logs,omitempty"` // of the job; absent while there is none
 }
 
 // Ended reports whether nothing more happens to the job.

@@ -67,11 +67,11 @@ func (w *whole) CreateOrder(context.Context, OrderRequest) (Order, error) {
 	return someOrder, nil
 }
 
-func (w *whole) Logs(_ context.Context, id string, _ time.Time, _ bool, f func(uint8, time.Time, []byte) error) error {
+func (w *whole) Logs(_ context.Context, id string, _ LogQuery, f func(LogPiece) error) (LogState, error) {
 	if err := missing(id); err != nil {
-		return err
+		return LogState{}, err
 	}
-	return f(1, someTime.Time, []byte("x"))
+	return LogState{}, f(LogPiece{Stream: 1, At: someTime.Time, Data: []byte("x")})
 }
 
 func (w *whole) Exec(context.Context, string, []string, bool, io.Reader, func(uint8, []byte) error) (int, error) {
@@ -195,7 +195,7 @@ var endpoints = []struct {
 	{"PUT", "/orders/order_1/inputs/0", "", 200, "done", false},
 	{"GET", "/orders/order_1/outputs/0", "", 200, "", false},
 	{"POST", "/orders/order_1/stop?now=true", "", 200, "done", false},
-	{"GET", "/leases/lease_1/logs?follow=false&since=2026-01-02T03:04:05.678Z", "", 200, "", false},
+	{"GET", "/leases/lease_1/logs?follow=false&since=2026-01-02T03:04:05.678Z&from=7&places=true", "", 200, "", false},
 	{"GET", "/provider", "", 200, "provider", false},
 	{"PATCH", "/provider", `{"selling":true,"rate":{"amount":"5","mint":"` + solMint + `","decimals":9,"symbol":"SOL","per":"hour"}}`, 200, "provider", false},
 	{"POST", "/provider/pause", "{}", 200, "provider", false},

@@ -59,6 +59,7 @@ type Customer struct {
 	KeepChannel bool     `toml:"keep_channel" hot:"yes" help:"leave the channel open for the next order"`
 	Away        Duration `toml:"away" default:"15m" hot:"yes" help:"signed ahead per lease, so that a job outlives a sleeping computer; 0s = off"`
 	AwayMax     Money    `toml:"away_max" default:"0.002 SOL" help:"most that is signed ahead per lease"`
+	LogMax      Size     `toml:"log_max" default:"256MiB" help:"disk for the log of one job, compressed; the oldest output goes first"`
 }
 
 // Provider is what is sold, and how.

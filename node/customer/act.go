@@ -300,6 +300,9 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	if err != nil {
 		return err
 	}
+	if err := r.awaitLog(ctx); err != nil {
+		return err
+	}
 	m = r.actor.Lease()
 	if !m.OutputsDone {
 		return errors.New("outputs are not here yet")

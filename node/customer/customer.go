@@ -47,6 +47,7 @@ type Config struct {
 	Program    market.Address
 	Seed       [32]byte // voucher seed
 	Spool      string   // folder for outputs that wait
+	LogMax     int64    // bytes on disk per job's log; 0 = 256 MiB
 	Away       time.Duration
 	AwayMax    market.Amount
 	AwayAfter  time.Duration // 0 = 2 min, see market.Terms

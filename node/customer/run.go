@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
@@ -55,6 +56,8 @@ type orderRow struct {
 	RefundLater bool
 	Events      int    // that the lease has left in the store
 	Costs       []cost `json:",omitempty"`
+
+	Log *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
 }
 
 // Step is one line of progress, for people.
@@ -79,6 +82,8 @@ type orderRun struct {
 	total  uint64
 
 	receiptSeq uint64 // of the newest Receipt of this start
+	log        *joblog.Log
+	copying    *logCopy // of the lease that is followed
 }
 
 // Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors: bad-usage; ctx's; the store's.
@@ -149,6 +154,7 @@ func (r *orderRun) snapshot() orderRow {
 
 // serve goes on from where the row stands, until the order is over or ctx ends.
 func (r *orderRun) serve(ctx context.Context) {
+	defer r.closeLog(ctx)
 	o := r.snapshot()
 	if o.Standing == StandingSearching || o.Standing == StandingFunding {
 		if err := r.place(ctx); err != nil {
@@ -360,6 +366,10 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 	var wg sync.WaitGroup
 	actx, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); wg.Wait() }()
+	copying := r.copyLog(actx, &wg)
+	r.mu.Lock()
+	r.copying = copying
+	r.mu.Unlock()
 	wg.Go(func() { _ = r.actor.Serve(actx) }) // its end is seen at over
 	if r.stopped() {
 		r.sendStop(ctx)

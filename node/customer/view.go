@@ -13,6 +13,7 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/tunnel"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
@@ -44,6 +45,7 @@ type View struct {
 	OutputsRoot             [32]byte
 	RawLease, Receipt       []byte
 	Outcome, OwnOutcome     []byte
+	Log                     *joblog.State // how the node's own copy of the log stands; nil: there is none
 }
 
 func (r *orderRun) view() View {
@@ -55,8 +57,13 @@ func (r *orderRun) view() View {
 		Total: r.total, Paid: o.Paid, Returned: o.Returned, Finished: o.Finished, RefundLater: o.RefundLater, FinishSig: o.FinishSig, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
 		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
 	}
+	l := r.log
 	r.mu.Unlock()
 	v.Costs = r.c.costsOf(context.Background(), &o)
+	if v.Log = o.Log; v.Log == nil && l != nil {
+		s := l.State()
+		v.Log = &s
+	}
 	if o.Outcome != nil {
 		if out, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network); err == nil {
 			v.OutputsRoot = out.OutputsRoot
@@ -182,67 +189,6 @@ func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.Tunnel
 	}
 	fc, err := c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: kind, Args: b})
 	return fc, r.unheard(ctx, err)
-}
-
-// logPoll is how often a followed log looks whether its job has started.
-const logPoll = 100 * time.Millisecond
-
-// started waits until the order's job runs, or until it never will.
-func (c *Customer) started(ctx context.Context, ref string) error {
-	r, err := c.find(ref)
-	if err != nil {
-		return err
-	}
-	for {
-		if o := r.snapshot(); !o.ReadyAt.IsZero() || o.Standing == StandingEnded || o.Standing == StandingFailed {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(logPoll):
-		}
-	}
-}
-
-// Logs streams the job's output; with follow from its start until the job has ended.
-func (c *Customer) Logs(ctx context.Context, ref string, since time.Time, follow bool, f func(stream uint8, t time.Time, data []byte) error) error {
-	r, err := c.find(ref)
-	if err != nil {
-		return err
-	}
-	if follow {
-		if err := c.started(ctx, ref); err != nil {
-			return err
-		}
-	}
-	fc, err := c.tunnelTo(ctx, ref, streams.TunnelLogs, tunnel.LogsArgs{Since: since, Follow: follow})
-	if err != nil {
-		return err
-	}
-	defer fc.Close()
-	stop := context.AfterFunc(ctx, fc.Abort)
-	defer stop()
-	for {
-		ch, b, err := fc.Read()
-		if err != nil {
-			return r.unheard(ctx, errors.Join(err, ctx.Err()))
-		}
-		if ch == streams.ChanControl {
-			m, err := tunnel.DecodeControl(b)
-			if err != nil || m.End {
-				return err
-			}
-			return r.unheard(ctx, m.Err())
-		}
-		t, stream, data, err := tunnel.DecodeLog(b)
-		if err != nil {
-			return err
-		}
-		if err := f(stream, t, data); err != nil {
-			return err
-		}
-	}
 }
 
 // Exec runs a command beside the job and returns its exit code.

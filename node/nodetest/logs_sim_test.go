@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/runtime/job"
 )
 
 // TestLogs_Follow_WaitsForTheStart: who follows an order at once sees its job from the start; one that never starts says so.
@@ -21,7 +23,7 @@ func TestLogs_Follow_WaitsForTheStart(t *testing.T) {
 			id := w.place(t, req)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			var got string
-			err := w.cust.Logs(ctx, id.String(), time.Time{}, true, func(_ uint8, _ time.Time, b []byte) error { got += string(b); return nil })
+			_, err := w.cust.Logs(ctx, id.String(), customer.LogQuery{Follow: true}, func(r job.LogRecord) error { got += string(r.Data); return nil })
 			cancel()
 			if got != want.output || market.CodeOf(err) != want.refused || want.refused == "" && err != nil {
 				t.Errorf("%s: %q, %v", name, got, err)

@@ -201,8 +201,8 @@ func (r *run) lease(ctx context.Context) error {
 	first, line := make(chan struct{}), bytes.Buffer{}
 	var once sync.Once
 	r.s.logs.Go(func() {
-		r.s.logsErr = r.s.customer.client.Logs(ctx, r.s.orderID, time.Time{}, true, func(_ uint8, _ time.Time, b []byte) error {
-			once.Do(func() { line.Write(b); close(first) })
+		_, r.s.logsErr = r.s.customer.client.Logs(ctx, r.s.orderID, api.LogQuery{Follow: true}, func(p api.LogPiece) error {
+			once.Do(func() { line.Write(p.Data); close(first) })
 			return nil
 		})
 	})

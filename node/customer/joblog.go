@@ -1,0 +1,380 @@
+package customer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/joblog"
+	"github.com/gpuai/gpuai/node/tunnel"
+	"github.com/gpuai/gpuai/p2p/streams"
+	"github.com/gpuai/gpuai/runtime/job"
+)
+
+// The log of a job is copied from its provider until its end is here. Once the job has ended, logPatience without a byte ends the wait, and
+// logMost ends it in any case: the provider keeps the container that long.
+const (
+	logAgain    = 100 * time.Millisecond
+	logAgainMax = 10 * time.Second
+	logPatience = time.Minute
+	logMost     = 30 * time.Minute
+	logLook     = time.Second
+	logBound    = 256 << 20 // bytes on disk, where the configuration says nothing
+)
+
+// logCopy brings one lease's log home.
+type logCopy struct {
+	r     *orderRun
+	log   *joblog.Log
+	began time.Time
+	done  chan struct{} // closed once nothing more will come
+
+	mu    sync.Mutex
+	moved time.Time // when the last bytes came
+}
+
+// LogDir is where an order's own copy of its job's log is.
+func (c *Customer) LogDir(id market.OrderID) string { return c.spoolDir(id, "log") }
+
+// ownLog is the order's log, opened at its first use.
+func (r *orderRun) ownLog() (*joblog.Log, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.log == nil {
+		bound := r.c.cfg.LogMax
+		if bound <= 0 {
+			bound = logBound
+		}
+		l, err := joblog.Open(r.c.LogDir(r.row.ID), bound)
+		if err != nil {
+			return nil, err
+		}
+		r.log = l
+	}
+	return r.log, nil
+}
+
+// copyLog starts the copying for the lease that is followed; it ends with ctx at the latest. The returned copy's done says when it is over.
+func (r *orderRun) copyLog(ctx context.Context, wg *sync.WaitGroup) *logCopy {
+	t := &logCopy{r: r, began: r.c.now(), done: make(chan struct{})}
+	l, err := r.ownLog()
+	if err != nil {
+		r.c.log.Error("The log of a job cannot be kept", "order", r.row.ID, "error", err)
+		close(t.done)
+		return t
+	}
+	t.log = l
+	wg.Go(func() {
+		defer close(t.done)
+		t.run(ctx)
+		if err := l.Close(); err != nil {
+			r.c.log.Warn("The log of a job was not written", "order", r.row.ID, "error", err)
+		}
+	})
+	return t
+}
+
+func (t *logCopy) run(ctx context.Context) {
+	if !t.started(ctx) {
+		return
+	}
+	for wait := logAgain; !t.log.State().Over; wait = min(2*wait, logAgainMax) {
+		before := t.log.Next()
+		end, err := t.once(ctx)
+		switch {
+		case err == nil && end.Over:
+			t.finish(ctx, joblog.End{Total: end.Total, Whole: end.Whole, Why: map[bool]string{false: joblog.WhyRig}[end.Whole]})
+			return
+		case ctx.Err() != nil:
+			return
+		case t.ended() && (gone(err) || t.overdue()):
+			t.finish(ctx, joblog.End{Total: t.log.Next(), Why: joblog.WhySilent})
+			return
+		}
+		if t.log.Next() != before {
+			wait = logAgain
+		}
+		t.r.c.log.Debug("Log of a job was cut", "order", t.r.row.ID, "at", t.log.Next(), "error", err)
+		if sleep(ctx, wait) != nil {
+			return
+		}
+	}
+}
+
+// gone: the provider has nothing (more) of this job.
+func gone(err error) bool {
+	code := market.CodeOf(err)
+	return code == "not-found" || code == "unknown-lease"
+}
+
+// started waits until there can be a log; false: this lease never comes to one.
+func (t *logCopy) started(ctx context.Context) bool {
+	changed, stop := t.r.subscribe()
+	defer stop()
+	for {
+		m := t.r.actor.Lease()
+		switch {
+		case m.State == market.Refused || m.State == market.Lapsed:
+			return false
+		case !m.Ready.IsZero() || t.ended():
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+		}
+	}
+}
+
+func (t *logCopy) ended() bool {
+	m := t.r.actor.Lease()
+	return m.State == market.Closing || m.Terminal()
+}
+
+// overdue: the job has ended, and nobody waits for its log any longer.
+func (t *logCopy) overdue() bool {
+	m := t.r.actor.Lease()
+	if m.State != market.Closing {
+		return m.Terminal()
+	}
+	since := latest(m.Ended, t.began)
+	t.mu.Lock()
+	moved := latest(since, t.moved)
+	t.mu.Unlock()
+	now := t.r.c.now()
+	return now.Sub(moved) > logPatience || now.Sub(since) > logMost
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// once reads from the provider until its stream ends, or is overdue.
+func (t *logCopy) once(ctx context.Context) (end tunnel.LogEnd, err error) {
+	o := t.r.snapshot()
+	if o.Lease == nil {
+		return end, errors.New("the lease was refused")
+	}
+	args, err := json.Marshal(tunnel.LogsArgs{Follow: true, Places: true, From: t.log.Next()})
+	if err != nil {
+		return end, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		for sleep(ctx, logLook) == nil {
+			if t.overdue() {
+				cancel()
+			}
+		}
+	})
+	fc, err := t.r.c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelLogs, Args: args})
+	if err != nil {
+		return end, err
+	}
+	defer fc.Close()
+	stop := context.AfterFunc(ctx, fc.Abort)
+	defer stop()
+	return t.take(fc)
+}
+
+// take stores what a stream brings. A provider of an older version sends all from the beginning, without places.
+func (t *logCopy) take(fc *streams.FrameConn) (end tunnel.LogEnd, err error) {
+	placed, next := false, uint64(0)
+	for {
+		ch, b, err := fc.Read()
+		if err != nil {
+			return end, err
+		}
+		if ch == streams.ChanControl {
+			m, err := tunnel.DecodeControl(b)
+			switch {
+			case err != nil:
+				return end, err
+			case m.Places:
+				placed = true
+				continue
+			case m.End && m.Log != nil:
+				return *m.Log, nil
+			case m.End:
+				return tunnel.LogEnd{Total: next, Over: t.ended()}, nil // whether it is whole, such a provider does not know
+			}
+			if err = m.Err(); err == nil {
+				err = errors.New("unknown word in a log")
+			}
+			return end, err
+		}
+		rec, err := decodeLog(placed, next, b)
+		if err != nil {
+			return end, err
+		}
+		next = rec.Next()
+		if err := t.log.Append(rec); err != nil {
+			return end, fmt.Errorf("keep log: %w", err)
+		}
+		t.mu.Lock()
+		t.moved = t.r.c.now()
+		t.mu.Unlock()
+	}
+}
+
+func decodeLog(placed bool, next uint64, b []byte) (job.LogRecord, error) {
+	if placed {
+		return tunnel.DecodeRecord(b)
+	}
+	at, stream, data, err := tunnel.DecodeLog(b)
+	return job.LogRecord{Offset: next, Time: at, Stream: stream, Data: data}, err
+}
+
+// finish puts the end on disk and into the order's row, and tells people what is missing. A disk that fails is told as a log that is not whole.
+func (t *logCopy) finish(ctx context.Context, e joblog.End) {
+	if err := t.log.Finish(e); err != nil {
+		t.r.c.log.Error("The log of a job was not kept", "order", t.r.row.ID, "error", err)
+	}
+	t.r.endLog(ctx)
+}
+
+// endLog notes how the order's log ended.
+func (r *orderRun) endLog(ctx context.Context) {
+	l, err := r.ownLog()
+	if err != nil {
+		return
+	}
+	s := l.State()
+	_ = r.update(ctx, func(o *orderRow) { // a store that fails ends the node
+		if o.Log == nil && !s.Complete() && (s.Total > 0 || !o.ReadyAt.IsZero()) {
+			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: "logs", Detail: lacks(s)})
+		}
+		o.Log = &s
+	})
+}
+
+// lacks says what a log misses.
+func lacks(s joblog.State) string {
+	end := map[string]string{joblog.WhyRig: "its end was lost on the rig", joblog.WhySilent: "the provider did not hand over its end"}[s.Why]
+	switch {
+	case s.Complete():
+		return ""
+	case end != "" && s.Missing > 0:
+		return fmt.Sprintf("%d of %d bytes are missing, and %s", s.Missing, s.Total, end)
+	case end != "":
+		return end
+	}
+	return fmt.Sprintf("%d of %d bytes are missing", s.Missing, s.Total)
+}
+
+// awaitLog holds the agreement back until the log is here: the provider removes the container after it.
+func (r *orderRun) awaitLog(ctx context.Context) error {
+	r.mu.Lock()
+	t := r.copying
+	r.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.done:
+		return nil
+	}
+}
+
+// closeLog ends the log of an order that is over, if nothing else has.
+func (r *orderRun) closeLog(ctx context.Context) {
+	r.mu.Lock()
+	l, row := r.log, r.row
+	r.mu.Unlock()
+	over := row.Standing == StandingEnded || row.Standing == StandingFailed
+	if l == nil || !over || l.State().Over {
+		return
+	}
+	e := joblog.End{Total: l.Next(), Why: joblog.WhySilent}
+	if e.Total == 0 && row.ReadyAt.IsZero() {
+		e = joblog.End{Whole: true, Why: joblog.WhyNone} // it never ran
+	}
+	if err := errors.Join(l.Finish(e), l.Close()); err != nil {
+		r.c.log.Error("The log of a job was not kept", "order", row.ID, "error", err)
+	}
+	r.endLog(ctx)
+}
+
+func (r *orderRun) subscribe() (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	r.mu.Lock()
+	r.subs[ch] = struct{}{}
+	r.mu.Unlock()
+	return ch, func() {
+		r.mu.Lock()
+		delete(r.subs, ch)
+		r.mu.Unlock()
+	}
+}
+
+// LogQuery is what to read of a log: from an offset on, beginning with the first record that is not before Since.
+type LogQuery struct {
+	From   uint64
+	Since  time.Time
+	Follow bool
+}
+
+// Logs gives a job's output out of this node's own store; with Follow from its start until its end is here. It needs neither the provider nor
+// a job that runs. Errors: not-found for an order that never ran, or whose log was removed; f's.
+func (c *Customer) Logs(ctx context.Context, ref string, q LogQuery, f func(job.LogRecord) error) (joblog.State, error) {
+	r, err := c.find(ref)
+	if err != nil {
+		return joblog.State{}, err
+	}
+	if err := r.logged(ctx, q.Follow); err != nil {
+		return joblog.State{}, err
+	}
+	l, err := r.ownLog()
+	if err != nil {
+		return joblog.State{}, err
+	}
+	s, err := l.Read(ctx, q.From, q.Since, q.Follow, f)
+	if err == nil && s.Over && s.Total == 0 && r.snapshot().ReadyAt.IsZero() {
+		return s, r.noLog("the job never ran")
+	}
+	return s, err
+}
+
+// logged waits until the order has a log. Errors: not-found if it never will; without wait, if it has none yet.
+func (r *orderRun) logged(ctx context.Context, wait bool) error {
+	changed, stop := r.subscribe()
+	defer stop()
+	for {
+		r.mu.Lock()
+		row, have := r.row, r.log != nil
+		r.mu.Unlock()
+		over := row.Standing == StandingEnded || row.Standing == StandingFailed
+		switch {
+		case have || row.Log != nil:
+			return nil
+		case over && row.Lease == nil:
+			return r.noLog("the order " + row.Standing + " before any job started")
+		case over:
+			return r.noLog("this node kept none")
+		case !wait:
+			return r.noLog("no job runs yet: the order is " + row.Standing)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+func (r *orderRun) noLog(why string) error {
+	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs", Detail: "there is no log: " + why, Hint: "gpuai show " + r.snapshot().ID.String()}
+}
