@@ -88,7 +88,7 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 		t.Errorf("%d orders are listed (%v)", len(list), err)
 	}
 	var log strings.Builder
-	err = c.api.Logs(ctx, o.ID, time.Time{}, false, func(_ uint8, _ time.Time, b []byte) error { log.Write(b); return nil })
+	_, err = c.api.Logs(ctx, o.ID, api.LogQuery{}, func(p api.LogPiece) error { log.Write(p.Data); return nil })
 	if err != nil || !strings.Contains(log.String(), "ledger-away") {
 		t.Errorf("log %q (%v)", log.String(), err)
 	}
