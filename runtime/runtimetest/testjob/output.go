@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,11 @@ func output(verb, arg string) (known bool, err error) {
 			_, _ = f.WriteString(text + "\n")
 			_ = f.Close()
 		}
+	case "hold": // says ready, and goes on after a SIGTERM
+		ch := make(chan os.Signal, 1)
+		signal.Notify(ch, syscall.SIGTERM)
+		fmt.Println("ready")
+		<-ch
 	case "child": // leaves a process behind that goes on to write
 		cmd := exec.Command(os.Args[0], "echo="+arg, "ticks")
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
