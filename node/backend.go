@@ -104,6 +104,12 @@ func (b *Backend) Status(context.Context) (api.Status, error) {
 	if p.spending != nil {
 		s.Wallet = p.spending.Address().String()
 	}
+	switch {
+	case p.early:
+		s.Notice = "the ledger of " + s.Network + " has not answered yet: offers, orders and money wait for it"
+	case p.replaced:
+		s.Notice = "the ledger is another one than at the last start: wallet and channels of the old one are gone with it, its orders are history"
+	}
 	if p.cust != nil {
 		s.Offers = len(p.cust.Offers())
 		for _, v := range p.cust.Orders() {
@@ -113,9 +119,21 @@ func (b *Backend) Status(context.Context) (api.Status, error) {
 		}
 	}
 	if p.prov != nil {
-		s.Leases = p.prov.View().Live
+		v := p.prov.View()
+		s.Leases, s.Sells = v.Live, &v.Selling
+		if !v.Selling {
+			s.SellsWhy = whyNot(v)
+		}
 	}
 	return s, nil
+}
+
+// whyNot is why a provider takes no new leases.
+func whyNot(v provider.View) string {
+	if v.Why == "" {
+		return "paused"
+	}
+	return v.Why
 }
 
 func over(v customer.View) bool {
@@ -214,8 +232,8 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 	for class, r := range v.Policy.Rates {
 		out.Rates[class] = api.RateSOL(r)
 	}
-	if out.Why = v.Why; !v.Selling && out.Why == "" {
-		out.Why = "paused"
+	if !v.Selling {
+		out.Why = whyNot(v)
 	}
 	for _, d := range v.Devices {
 		dev := api.Device{Schema: "gpuai.device/v1", ID: d.ID.String(), Class: d.Class, State: d.State, Rate: api.RateSOL(d.Rate)}

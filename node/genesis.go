@@ -44,6 +44,13 @@ func (p *parts) keepGenesis(ctx context.Context, genesis string) error {
 	if _, err := escrow.ClusterTag(genesis); err != nil {
 		return fmt.Errorf("reading the genesis hash: %w", err)
 	}
+	old, err := p.db.Get(store.BucketMeta, keyGenesis)
+	if err != nil {
+		return err
+	}
+	if p.replaced = len(old) > 0 && string(old) != genesis; p.replaced {
+		p.log.Warn("The ledger is another one than at the last start: money and channels of the old one are gone with it", "old", string(old), "new", genesis)
+	}
 	return p.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: store.BucketMeta, Key: keyGenesis, Value: []byte(genesis)}}})
 }
 

@@ -39,6 +39,7 @@ type parts struct {
 	clock    *lease.Clock
 	genesis  string // "" until the ledger of a local network has answered once
 	early    bool   // a copy that serves until then, without roles
+	replaced bool   // the ledger is another one than at the last start
 }
 
 // wired joins requests and upkeep for the customer.
@@ -129,6 +130,9 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 		return err
 	}
 	devices, err := gpu.Inventory(ctx, gpu.Config{Simulate: c.Simulate, PeerID: p.host.ID().String()})
+	if err != nil && len(c.Simulate) > 0 { // a word of the user's, not a driver's
+		return invalid("provider.simulate_gpu", err.Error())
+	}
 	if err != nil {
 		p.log.Warn("GPUs were not measured", "error", err)
 	}

@@ -96,7 +96,13 @@ func statusTable(t *Table, s api.Status) {
 	t.Row("node", s.PeerID)
 	t.Row("version", s.Version)
 	t.Row("network", s.Network)
+	if s.Notice != "" {
+		t.Row("note", s.Notice)
+	}
 	t.Row("roles", or(strings.Join(s.Roles, ", "), "none: helps others find each other"))
+	if s.Sells != nil {
+		t.Row("sells", sellsWord(*s.Sells, s.SellsWhy))
+	}
 	t.Row("peers", fmt.Sprint(s.Peers))
 	t.Row("offers", fmt.Sprint(s.Offers))
 	t.Row("orders", fmt.Sprint(s.Orders))

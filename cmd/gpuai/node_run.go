@@ -73,7 +73,7 @@ func serveEarly(ctx context.Context, n *node.Node, settings config.Options, cfg 
 	})
 	g.Go(func() error {
 		defer end()
-		return api.Serve(early, cfg.API.Socket, api.New(b.API(), log.With("part", "api")))
+		return api.ServeGroup(early, cfg.API.Socket, cfg.API.Group, api.New(b.API(), log.With("part", "api")))
 	})
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err

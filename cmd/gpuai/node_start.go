@@ -26,6 +26,7 @@ func newNodeStart(a *App) *cobra.Command {
 			if s, err := c.Status(cmd.Context()); market.CodeOf(err) != "node-unreachable" {
 				if err == nil {
 					a.say("a node runs already: %s on %s", s.PeerID, s.Network)
+					a.sayStanding(s)
 					a.ignored(cmd.Context(), c)
 				}
 				return err
@@ -33,13 +34,56 @@ func newNodeStart(a *App) *cobra.Command {
 			if _, err := a.start(cmd.Context()); err != nil {
 				return err
 			}
-			s, err := c.Status(cmd.Context())
+			s, err := a.settledStatus(cmd.Context(), c)
 			if err == nil {
 				a.say("node %s on %s runs in the background", s.PeerID, s.Network)
+				a.sayStanding(s)
 			}
 			return err
 		},
 	}
+}
+
+// checkWait bounds how long a start waits for the first check of the rig's engine.
+const checkWait = 8 * time.Second
+
+// settledStatus is the node's status once it knows whether it sells, or what it is after a while.
+func (a *App) settledStatus(ctx context.Context, c *api.Client) (s api.Status, err error) {
+	for end := time.Now().Add(checkWait); ; {
+		s, err = c.Status(ctx)
+		if err != nil || s.Sells == nil || *s.Sells || !strings.HasPrefix(s.SellsWhy, "starting") || time.Now().After(end) {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return s, nil // it runs
+		case <-time.After(startPoll):
+		}
+	}
+}
+
+// sayStanding tells whether a rig sells, and what its owner should know: a node that runs and sells nothing is no good start.
+func (a *App) sayStanding(s api.Status) {
+	switch {
+	case s.Sells == nil:
+	case *s.Sells:
+		a.say("sells  yes (gpuai provider show)")
+	case s.SellsWhy == "paused":
+		a.say("sells  nothing: paused (gpuai provider resume)")
+	default:
+		a.say("sells  nothing: %s (gpuai doctor)", clean(s.SellsWhy))
+	}
+	if s.Notice != "" {
+		a.say("note   %s", clean(s.Notice))
+	}
+}
+
+// sellsWord is whether a rig sells, as one line.
+func sellsWord(sells bool, why string) string {
+	if sells {
+		return "yes"
+	}
+	return "no: " + or(why, "paused")
 }
 
 // ignored says which settings of this call a running node does not have: they are read when it starts.

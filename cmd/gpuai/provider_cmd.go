@@ -44,11 +44,7 @@ func (a *App) providerCall(use, about string, f func(context.Context, *api.Clien
 }
 
 func providerTable(t *Table, p api.Provider) {
-	sells := "yes"
-	if !p.Selling {
-		sells = "no: " + or(p.Why, "paused")
-	}
-	t.Row("sells", sells)
+	t.Row("sells", sellsWord(p.Selling, p.Why))
 	t.Row("payout", p.Payout)
 	t.Row("fee payer", p.FeePayer)
 	t.Row("devices", fmt.Sprint(len(p.Devices)))

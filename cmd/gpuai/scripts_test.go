@@ -98,7 +98,7 @@ func TestScripts(t *testing.T) {
 // TestScripts_RealNode runs real nodes as processes beside a real ledger: they start in the background, are funded, spend, and stop.
 func TestScripts_RealNode(t *testing.T) {
 	t.Parallel()
-	ledger := escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 20})
+	ledger, other := escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 20}), escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 20, Seed: "other"})
 	testscript.Run(t, scripts("real", func(env *testscript.Env) error {
 		dir, err := os.MkdirTemp("", "cli") // the script's own is too long for a socket's name
 		if err != nil {
@@ -108,6 +108,7 @@ func TestScripts_RealNode(t *testing.T) {
 		env.Setenv("GPUAI_NODE_DATA_DIR", filepath.Join(dir, "data"))
 		env.Setenv("GPUAI_NODE_NETWORK", "localnet")
 		env.Setenv("GPUAI_SOLANA_RPC", ledger.RPC)
+		env.Setenv("OTHER_LEDGER", other.RPC)
 		env.Setenv("GPUAI_P2P_LISTEN", "/ip4/127.0.0.1/udp/0/quic-v1")
 		return nil
 	}))

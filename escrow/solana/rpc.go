@@ -68,10 +68,15 @@ func newRPC(urls []string) *rpcClient {
 
 // unreachable wraps the reasons why no endpoint answered.
 func unreachable(op string, err error) error {
-	return &market.Error{
+	e := &market.Error{
 		Code: "chain-unreachable", Op: op, Kind: market.KindUnavailable, Hint: "check solana.rpc and the network; nothing was lost",
 		Err: errors.Join(escrow.ErrUnreachable, err),
 	}
+	if errors.Is(err, errOther) {
+		e.Detail = "another ledger answers than the one that this node was started with; a local one is new at each of its starts"
+		e.Hint = "to go on with the new one: gpuai node stop, then gpuai node start"
+	}
+	return e
 }
 
 // call asks endpoints in order until one answers; a refusal (a node that is behind, a limit) moves on like silence. Errors:
@@ -124,7 +129,7 @@ func (c *rpcClient) sameNetwork(ctx context.Context, url, method string) error {
 		return err
 	}
 	if got != c.genesis {
-		return fmt.Errorf("endpoint is of another network: its genesis is %s", got)
+		return fmt.Errorf("%w: its genesis is %s", errOther, got)
 	}
 	c.mu.Lock()
 	c.checked[url] = true
@@ -142,6 +147,9 @@ func (c *rpcClient) one(ctx context.Context, url string, out any, method string,
 	return nil
 }
 
+// errOther marks an endpoint of another ledger than the one that was opened.
+var errOther = errors.New("endpoint is of another network")
+
 // errRests marks an endpoint that is not asked for a while.
 var errRests = errors.New("endpoint rests")
 
@@ -157,6 +165,7 @@ func (c *rpcClient) heard(ctx context.Context, url string, err error) {
 	case !errors.Is(err, errSilent):
 		c.silent[url] = 0
 	default:
+		delete(c.checked, url) // what answers there next may be another network's: a local one that was started anew
 		if c.silent[url]++; c.silent[url] >= 2 && len(c.urls) > 1 {
 			c.quiet[url] = time.Now().Add(silentRest)
 		}

@@ -65,6 +65,9 @@ type Status struct {
 	Leases    int      `json:"leases"`
 	StartedAt Time     `json:"started_at"`
 	Wallet    string   `json:"wallet,omitempty"`
+	Sells     *bool    `json:"sells,omitempty"`     // of a provider: it takes new leases
+	SellsWhy  string   `json:"sells_why,omitempty"` // why it does not
+	Notice    string   `json:"notice,omitempty"`    // what its owner should know, for people
 }
 
 // Offer is one rig of the book.

@@ -332,7 +332,7 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 		return err
 	}
 	if !agreed {
-		r.c.log.Warn("Provider asks more than is owed", "order", r.row.ID, "asks", peer.Amount, "signed", m.Signed)
+		r.c.log.Warn("Provider asks more than is owed", "order", r.row.ID, "asks_sol", peer.Amount.SOL(), "signed_sol", m.Signed.SOL())
 		r.event(ctx, market.CloseNow{}) // nothing else is to come: the money comes back without the provider's consent
 		return nil
 	}

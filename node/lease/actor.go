@@ -237,7 +237,11 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 	}
 	a.now.Store(&l)
 	if l.State != was.State {
-		a.log.Info("Lease changed", "from", was.State.String(), "to", l.State.String(), "cause", l.Cause, "code", l.Code)
+		level := slog.LevelInfo
+		if was.State == market.Preparing && l.State == market.Paused && l.Cause == market.CauseUnpaid {
+			level = slog.LevelDebug // each job begins with a wait for its first payment
+		}
+		a.log.Log(ctx, level, "Lease changed", "from", was.State.String(), "to", l.State.String(), "cause", l.Cause, "code", l.Code)
 	}
 	a.work.add(effects)
 	if a.cfg.Changed != nil {

@@ -308,6 +308,6 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	p.channels[ch.id] = ch
 	p.start <- l
 	p.offerChanged()
-	p.log.Info("Lease accepted", "lease", pr.id, "customer", pr.from, "rate", pr.quote.Rate, "cap", pr.body.Cap)
+	p.log.Info("Lease accepted", "lease", pr.id, "customer", pr.from, "sol_per_hour", market.Amount(pr.quote.Rate).SOL(), "cap_sol", pr.body.Cap.SOL())
 	return nil
 }

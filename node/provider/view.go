@@ -53,6 +53,9 @@ func (p *Provider) View() View {
 		}
 		v.Devices = append(v.Devices, dv)
 	}
+	if len(v.Devices) == 0 {
+		v.Selling, v.Why = false, "no device: nothing was found that can be sold"
+	}
 	v.FeeBalance, v.Earned = p.feeBal, earned
 	for _, l := range leases {
 		if l.Lease.State.Live() {
