@@ -75,6 +75,11 @@ func (r *Refusal) Error() string {
 	return r.Code + ": " + r.Detail
 }
 
+// Passes reports whether the same request may be taken later: the peer is busy, starting, or was asked too fast.
+func (r *Refusal) Passes() bool {
+	return r.Kind == KindUnavailable || r.Code == "busy" || r.Code == "rate-limited"
+}
+
 // Refuse returns a *Refusal.
 func Refuse(code string, kind Kind, detail string) *Refusal {
 	if len(detail) > 256 {

@@ -47,7 +47,7 @@ func (l Lease) cNext(now time.Time) time.Time {
 	}
 	switch l.State {
 	case Proposed:
-		return earliest(t, l.Terms.AcceptUntil.Add(lapseAfter))
+		return earliest(t, l.lapsesAt())
 	case Preparing:
 		if at := l.startBy(); at.After(now) || l.late() {
 			t = earliest(t, at)
@@ -96,6 +96,15 @@ func (l Lease) Heard(now time.Time) bool { return now.Before(l.silentAt()) }
 
 // unheard reports that the provider was not heard for as long as makes a live lease Silent.
 func (s *step) unheard() bool { return !s.now.Before(s.silentAt()) }
+
+// lapsesAt is when a Proposed lease is given up. A node that was not running when the time was over asks first: it may have been accepted.
+func (l Lease) lapsesAt() time.Time {
+	at := l.Terms.AcceptUntil
+	if l.HeardAt.After(at) {
+		at = l.HeardAt
+	}
+	return at.Add(lapseAfter)
+}
 
 // wakeEvery is how often a live lease of the customer wants a Timer at least: a late one shows that this node slept.
 func (l Lease) wakeEvery() time.Duration { return max(l.Terms.Tick/2, time.Second) }
@@ -150,7 +159,7 @@ func (s *step) cTimer(Event) error {
 	}
 	switch s.State {
 	case Proposed:
-		if !s.now.Before(s.Terms.AcceptUntil.Add(lapseAfter)) {
+		if !s.now.Before(s.lapsesAt()) {
 			s.lapse(EvidenceDeadline)
 		}
 	case Preparing:

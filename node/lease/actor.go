@@ -36,7 +36,8 @@ type Store interface {
 	Commit(ctx context.Context, l market.Lease, effects []market.Effect) error
 }
 
-// Act performs one effect; nil: done. An error is retried with back-off, except *market.Refusal and ErrGiveUp, which are logged and dropped.
+// Act performs one effect; nil: done. An error is retried with back-off, also a *market.Refusal that passes, not before its RetryAfter; any
+// other Refusal and ErrGiveUp are logged and dropped.
 type Act func(ctx context.Context, l market.Lease, e market.Effect) error
 
 // ErrGiveUp, wrapped in an Act's error, says that a retry is of no use.

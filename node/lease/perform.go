@@ -136,12 +136,13 @@ func (a *Actor) try(ctx context.Context, q *queue, e market.Effect) bool {
 		}
 		err := a.act(ctx, a.Lease(), e)
 		var refusal *market.Refusal
+		refused := errors.As(err, &refusal)
 		switch {
 		case err == nil:
 			return true
 		case ctx.Err() != nil:
 			return false
-		case errors.As(err, &refusal) || errors.Is(err, ErrGiveUp):
+		case refused && !refusal.Passes() || errors.Is(err, ErrGiveUp):
 			a.log.Warn("Effect was refused", "effect", kindOf(e), "error", err)
 			return true
 		case n == stuckFrom:
@@ -149,7 +150,11 @@ func (a *Actor) try(ctx context.Context, q *queue, e market.Effect) bool {
 		default:
 			a.log.Debug("Effect failed", "effect", kindOf(e), "failures", n, "error", err)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		pause := wait
+		if refused {
+			pause = min(max(wait, refusal.RetryAfter), retryMost)
+		}
+		if err := sleep(ctx, pause); err != nil {
 			return false
 		}
 		if q.replaced(e) {
