@@ -101,6 +101,9 @@ func resetFor(st network.Stream, err error) {
 
 // ofReset turns a peer's reset code into the Refusal that it stands for; other errors stay.
 func ofReset(err error) error {
+	if errors.Is(err, network.ErrResourceLimitExceeded) {
+		return market.Refuse("busy", market.KindUnavailable, "too much is asked at once") // by this node's own limits
+	}
 	var se *network.StreamError
 	if !errors.As(err, &se) || !se.Remote {
 		return err

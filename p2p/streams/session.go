@@ -50,7 +50,7 @@ func (s *Service) Vouchers(ctx context.Context, to market.NodeID) (VoucherSessio
 	if err != nil {
 		return nil, err
 	}
-	v := &session{line: &line{s: st}, pushes: make(chan VoucherPush, maxPushes), done: make(chan struct{})}
+	v := &session{line: newLine(st), pushes: make(chan VoucherPush, maxPushes), done: make(chan struct{})}
 	if err := v.write(msgPing, nil); err != nil { // opens the lazy stream at the peer
 		return nil, fmt.Errorf("open voucher stream to %s: %w", to, err)
 	}

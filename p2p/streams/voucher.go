@@ -29,16 +29,18 @@ const (
 // line is one end of a voucher session: many writers, one reader.
 type line struct {
 	s  network.Stream
-	wm sync.Mutex
+	wm chan struct{} // full while one writes: a channel, since a simulated clock stands still for a mutex that waits
 }
+
+func newLine(st network.Stream) *line { return &line{s: st, wm: make(chan struct{}, 1)} }
 
 // write sends one message or resets the stream: half a message may be out.
 func (l *line) write(t uint8, body []byte) error {
 	if len(body) >= maxVoucherMsg {
 		return fmt.Errorf("%w: %d bytes, limit %d", errTooLarge, len(body), maxVoucherMsg-1)
 	}
-	l.wm.Lock()
-	defer l.wm.Unlock()
+	l.wm <- struct{}{}
+	defer func() { <-l.wm }()
 	if err := l.s.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (s *Service) supplant(from market.NodeID, l *line) (done func()) {
 }
 
 func (s *Service) serveVoucher(ctx context.Context, from market.NodeID, st network.Stream) (err error) {
-	l := &line{s: st}
+	l := newLine(st)
 	defer s.supplant(from, l)()
 	stop := l.ping()
 	defer stop()
