@@ -26,6 +26,7 @@ type Query struct {
 	Limit              int
 	Order              market.OrderID // spreads equal offers over orders
 	Providers, Exclude []market.NodeID
+	Rented             bool // devices that are rented now fit, too
 }
 
 // Candidate is one fitting group of one provider. Offer is shared with the book: read only. Devices is the number of free ones.
@@ -188,7 +189,7 @@ func (v *view) fits(c *condition, q *Query) bool {
 	case condClass:
 		return c.term.FitsClass(v.e.offer.Groups[v.group].Class)
 	case condFree:
-		return v.free >= q.Devices
+		return v.free >= q.Devices || q.Rented && len(v.e.offer.Groups[v.group].Devices) >= q.Devices
 	case condTerm:
 		x, ok := v.value(c.term.Field)
 		return c.term.Fits(x, ok)

@@ -74,6 +74,7 @@ func (p *Provider) decide(ctx context.Context, pr proposal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.deciding, pr.id)
+	p.unhold(pr.from, pr.order.Nonce)
 	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) { // ending: the customer asks the next start
 		return
 	}
@@ -172,6 +173,9 @@ func (p *Provider) openParts(pr *proposal, now time.Time) error {
 		return market.Refuse("spec-mismatch", market.KindInvalid, "inputs without input bytes in the order")
 	}
 	pr.order, pr.quote, pr.spec = order, quote, sp
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prolong(pr.from, order.Nonce, pr.body.AcceptUntil)
 	return nil
 }
 
@@ -221,7 +225,7 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 
 		Program: p.cfg.Program, ClusterTag: p.cfg.ClusterTag, Payer: pr.order.Payer, Payout: p.cfg.Payout, Mint: pr.quote.Mint,
 		VoucherKey: pr.body.VoucherKey, ReleaseKey: p.releaseKey(pr.from, pr.quote.Mint), MinCloseDelay: p.cfg.MinCloseDelay,
-		MinHeadroom: min(pr.quote.MinHeadroom, pr.body.Cap), FeePayer: bal, RentMinimum: p.rentMin, LiveChannels: p.liveChannels(),
+		MinHeadroom: min(pr.quote.MinHeadroom, pr.body.Cap), FeePayer: bal, RentMinimum: p.rentMin, LiveChannels: p.liveChannels(ch.id),
 	}
 	p.mu.Unlock()
 	if err := escrow.AcceptChannel(cs, rules, ch.row.Account); err != nil {
@@ -269,7 +273,7 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	if err := p.admits(pr.order, pr.from, p.now()); err != nil { // again: leases of one customer may be decided at the same time
 		return err
 	}
-	if err := p.room(pr.order); err != nil {
+	if err := p.room(pr.order, pr.from, p.now()); err != nil {
 		return market.Refuse("devices-taken", market.KindUnavailable, "leased meanwhile: "+err.Error())
 	}
 	for _, q := range p.quotes {

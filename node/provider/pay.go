@@ -66,14 +66,15 @@ func (p *Provider) channelOf(cs escrow.ChannelState) *channel {
 	return &channel{id: cs.ID, row: channelRow{Account: escrow.NewAccount(cs, escrow.Finalised)}}
 }
 
-// liveChannels counts channels with live leases. Caller holds mu.
-func (p *Provider) liveChannels() int {
+// liveChannels counts channels with live leases beside one. Caller holds mu.
+func (p *Provider) liveChannels(beside market.ChannelID) int {
 	seen := map[market.ChannelID]bool{}
 	for _, l := range p.leases {
 		if l.actor.Lease().State.Live() {
 			seen[l.channel] = true
 		}
 	}
+	delete(seen, beside)
 	return len(seen)
 }
 

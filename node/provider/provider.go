@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
@@ -108,6 +110,8 @@ type Provider struct {
 	told     []string // addresses in the last Offer
 	rows     map[market.DeviceID]deviceRow
 	quotes   map[market.DocID]*quoted
+	held     map[holdKey]*hold
+	wasted   map[market.NodeID]*rate.Limiter
 	deciding map[market.LeaseID]bool
 	leases   map[market.LeaseID]*leaseRun
 	refused  map[market.LeaseID]market.Decision // last 4,096, memory only
@@ -144,7 +148,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck, moved: d.Moved,
 		handOver: d.HandOver,
 		keys:     escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
-		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
+		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, held: map[holdKey]*hold{}, wasted: map[market.NodeID]*rate.Limiter{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
 		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, loaded: make(chan struct{}), checked: make(chan struct{}), changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
 	}

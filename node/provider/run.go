@@ -193,6 +193,18 @@ func (l *leaseRun) over() bool {
 	return m.Terminal() && m.Debt == 0
 }
 
+// leave lets the connection to a lease's customer go, unless another lease of the same one needs it.
+func (p *Provider) leave(l *leaseRun) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.leases {
+		if o != l && o.customer == l.customer && !o.over() {
+			return
+		}
+	}
+	p.net.Forget(l.customer)
+}
+
 // serve runs the actor and the job's loop until the lease is over or ctx ends.
 func (l *leaseRun) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -203,7 +215,7 @@ func (l *leaseRun) serve(ctx context.Context) {
 	wg.Go(func() { l.catchUp(ctx) })
 	l.p.net.KeepConnected(l.customer, nil)
 	l.loop(ctx)
-	l.p.net.Forget(l.customer)
+	l.p.leave(l)
 	for (!l.over() || l.p.holds(l)) && sleep(ctx, time.Second) == nil { // what is left unpaid may still be paid
 	}
 	cancel()
