@@ -102,12 +102,12 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 	if err != nil {
 		return api.Plan{}, err
 	}
-	c.AwaitOffers(ctx)
-	res := c.Match(&req)
+	c.AwaitFit(ctx, &req)
+	res, rented := c.Match(&req)
 	p := api.Plan{
 		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes, Candidates: []api.Candidate{},
 		Rejections: []api.Rejection{}, MaxTotal: api.SOL(req.MaxTotal), AwayMS: r.AwayMS, Feasible: len(res.Candidates) > 0, Request: r,
-		Deposit: api.SOL(0), AtRisk: api.SOL(0), Fees: api.SOL(planFees),
+		Rented: rented, Deposit: api.SOL(0), AtRisk: api.SOL(0), Fees: api.SOL(planFees),
 	}
 	for _, cand := range res.Candidates {
 		total, err := cand.Rate.For(req.Devices, req.MaxDuration)

@@ -317,6 +317,9 @@ func (a *App) planLines(p api.Plan, network string) {
 	best := p.Candidates[0]
 	devices := max(p.Request.Devices, 1)
 	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", devices, clean(best.Class), short(best.Provider), best.Rate, p.MaxTotal, lasts(p.MaxTotal, best.Rate, devices), network)
+	if p.Rented {
+		a.say("       all that fits is rented now: the order waits for the first one that is free, up to 5 minutes")
+	}
 	a.say("       deposit %s now, what is not spent returns at the end", p.Deposit)
 	fees, storage := costs(p)
 	a.say("       fees    %s", fees)

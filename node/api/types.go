@@ -145,6 +145,7 @@ type Plan struct {
 	Fees        Money        `json:"fees"`                      // of opening and finishing it, with what the provider usually asks for its claims
 	AwayMS      int64        `json:"away_ms"`
 	Feasible    bool         `json:"feasible"`
+	Rented      bool         `json:"rented,omitempty"` // the candidates fit, but all are rented now: an order waits for one
 	Request     OrderRequest `json:"request"`
 	NearestHint string       `json:"hint,omitempty"`
 }

@@ -315,7 +315,8 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 		return errors.New("the last payment is not acknowledged yet") // agreed before it, the lease would leave a debt
 	}
 	own := ownOutcome(m, peer)
-	own.KeepChannel = r.snapshot().Request.KeepChannel
+	keep := r.snapshot().Request.KeepChannel
+	own.KeepChannel = keep || r.c.awaited(r.snapshot().Channel) // a Release that came unasked would close it under the next order
 	raw, err := wire.SealOutcome(r.c.cfg.Key, r.c.cfg.Network, own)
 	if err != nil {
 		return err
@@ -336,7 +337,7 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 		r.event(ctx, market.CloseNow{}) // nothing else is to come: the money comes back without the provider's consent
 		return nil
 	}
-	r.event(ctx, market.OutcomeAgreed{KeepChannel: own.KeepChannel})
+	r.event(ctx, market.OutcomeAgreed{KeepChannel: keep})
 	return nil
 }
 

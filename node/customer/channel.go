@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,12 +51,14 @@ type channel struct {
 	avoid bool
 	// loaded: read from the store at this start, not used yet
 	loaded bool
-	payAt  atomic.Int64 // when its payee's account was looked at last, ns
-	told   atomic.Bool  // its orders know what it paid
-	left   atomic.Bool  // no order needs it, it is being closed
-	alone  atomic.Bool  // its provider has fallen silent: a Release is asked for once
-	saved  []byte       // the row as it is on disk
-	phase  escrow.Phase // the same: what events told last
+	// promised: money that orders count on which have no lease on it yet
+	promised map[*orderRun]promise
+	payAt    atomic.Int64 // when its payee's account was looked at last, ns
+	told     atomic.Bool  // its orders know what it paid
+	left     atomic.Bool  // no order needs it, it is being closed
+	alone    atomic.Bool  // its provider has fallen silent: a Release is asked for once
+	saved    []byte       // the row as it is on disk
+	phase    escrow.Phase // the same: what events told last
 	// closing is full while one closes it
 	closing chan struct{}
 }
@@ -72,21 +76,21 @@ func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
 	return nil
 }
 
-// fund returns a Channel to the quote's provider that can carry the lease, opening one if none has room. The deposit is one hour of
-// price, at most the order's cap. Errors: funds-short, spend-cap, chain-unreachable, transaction-pending.
-func (c *Customer) fund(ctx context.Context, r *Request, o *offered, say func(phase, detail string)) (*channel, error) {
+// fund returns a Channel to the quote's provider that can carry the lease: an open one with room, else with deposit more in it, else a new one
+// with that deposit. Called at the provider's desk, by one at a time. Errors: funds-short, spend-cap, chain-unreachable, transaction-pending.
+func (c *Customer) fund(ctx context.Context, r *Request, o *offered, deposit market.Amount, say func(phase, detail string)) (*channel, error) {
 	limit := leaseCap(r, o)
-	if ch := c.reusable(o, limit); ch != nil {
+	if ch := c.usable(o, limit, true); ch != nil {
 		say("channel", "uses channel "+ch.id.String())
 		return ch, nil
 	}
-	hourly, err := o.quote.Rate.For(len(o.quote.Devices), time.Hour)
-	if err != nil {
-		return nil, fmt.Errorf("price of an hour: %w", err)
-	}
-	deposit := max(escrow.FirstDeposit(limit, hourly), min(limit, 2*o.quote.MinHeadroom))
 	ch := c.unfinished(o)
 	if ch == nil {
+		if ch = c.usable(o, limit, false); ch != nil {
+			say("channel", fmt.Sprintf("adds %s SOL to channel %s", deposit.SOL(), ch.id))
+			return ch, c.grow(ctx, ch, deposit)
+		}
+		var err error
 		if ch, err = c.newChannel(ctx, OrderIDOf(c.cfg.ID, r.Key), o, deposit); err != nil {
 			return nil, err
 		}
@@ -162,21 +166,63 @@ func (c *Customer) forgetUnopened(ctx context.Context, ch *channel, head escrow.
 	return c.forget(ctx, ch)
 }
 
-// reusable finds an open Channel of this pair whose rest covers the quote's headroom, once its deposit is final.
-func (c *Customer) reusable(o *offered, limit market.Amount) *channel {
+// usable finds an open Channel of this pair that can take one more lease. With room: whose rest covers the quote's headroom, once its deposit
+// is final, and 20 % of an hour of all its leases, below which it would be topped up.
+func (c *Customer) usable(o *offered, limit market.Amount, room bool) *channel {
+	own, err := o.quote.Rate.For(len(o.quote.Devices), time.Hour)
+	if err != nil {
+		return nil
+	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, ch := range c.channels {
+	list := slices.Collect(maps.Values(c.channels))
+	c.mu.Unlock()
+	for _, ch := range list {
+		hourly := c.hourly(ch.id)
 		ch.mu.Lock()
 		a, t := ch.row.Account, ch.row.Terms
 		a.Deposit = max(a.Deposit, a.Seen) // the provider waits until it is final; a second deposit would wait as long
 		fits := !ch.avoid && ch.row.Provider == o.provider && t.Payee == o.quote.Payout && t.Mint == o.quote.Mint &&
 			t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay &&
 			(a.Phase == escrow.PhaseOpen || a.Phase == escrow.PhaseSeen) &&
-			a.Headroom() >= o.quote.MinHeadroom && a.Live() < escrow.MaxLiveLeases && limit >= o.quote.MinHeadroom
+			(!room || ch.holds(a, o.quote.MinHeadroom, min(own, limit), hourly)) &&
+			a.Live()+len(ch.promised) < escrow.MaxLiveLeases && limit >= o.quote.MinHeadroom
 		ch.mu.Unlock()
 		if fits {
 			return ch
+		}
+	}
+	return nil
+}
+
+// grow adds to an open channel and waits until that is confirmed. Errors: as fund's.
+func (c *Customer) grow(ctx context.Context, ch *channel, add market.Amount) error {
+	ch.mu.Lock()
+	seen := ch.row.Account.Seen
+	ch.mu.Unlock()
+	deadline := time.Now().Add(fundWithin)
+	for want := seen + add; seen < want; {
+		in := escrow.Intent{Op: escrow.OpTopUp, Channel: ch.id, Nonce: uint64(seen), Amount: want - seen, Total: want}
+		if err := c.ledger.Submit(ctx, in); err != nil {
+			return err
+		}
+		if err := c.refresh(ctx, ch); err == nil {
+			ch.mu.Lock()
+			now := ch.row.Account.Seen
+			ch.mu.Unlock()
+			if now > seen { // a top-up that a lease asked for may have been faster
+				seen = now
+				continue
+			}
+		}
+		res, ok, err := c.ledger.Result(ctx, in.Key())
+		if err == nil && ok && res.State == escrow.Failed {
+			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "top up channel", Detail: res.Err, Hint: "gpuai wallet show"}
+		}
+		if time.Now().After(deadline) {
+			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "top up channel", Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
+		}
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return nil

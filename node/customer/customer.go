@@ -61,24 +61,24 @@ type Customer struct {
 	cfg    Config
 	db     *store.Store
 	ledger escrow.Ledger
-	net    Net
+	net    *paced
 	clock  *lease.Clock
 	log    *slog.Logger
 	keys   escrow.Keys
 
-	bookMu sync.RWMutex
-	book   *book.Book
+	bookMu  sync.RWMutex
+	book    *book.Book
+	bookSeq atomic.Uint64 // counts its changes
 
 	mu       sync.Mutex
 	runs     map[market.OrderID]*orderRun
 	order    []market.OrderID // creation order
 	sessions map[market.NodeID]*session
 	channels map[market.ChannelID]*channel
+	desks    map[market.NodeID]*desk
 
 	ready chan struct{} // closed once the store is read: an order that is placed again must be known
 	start chan *orderRun
-	heard chan struct{} // closed by the first Offer
-	once  sync.Once
 	chain atomic.Int64 // when the ledger last answered: the node's clock in ns
 	began time.Time
 	wg    sync.WaitGroup
@@ -93,9 +93,9 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 		cfg.KeepIdle = keepIdle
 	}
 	c := &Customer{
-		cfg: cfg, db: db, net: net, clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
-		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{},
-		ready: make(chan struct{}), start: make(chan *orderRun, 64), heard: make(chan struct{}), began: time.Now(),
+		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
+		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
+		ready: make(chan struct{}), start: make(chan *orderRun, 64), began: time.Now(),
 	}
 	c.ledger = costed{ledger, c}
 	return c
@@ -114,20 +114,29 @@ func (c *Customer) Offer(o market.Offer, raw []byte) {
 	if _, err := c.book.Put(o, env.ID, raw, c.now()); err != nil && !errors.Is(err, book.ErrOld) {
 		c.log.Warn("Offer was not kept", "provider", o.Provider, "error", err)
 	}
-	c.once.Do(func() { close(c.heard) })
+	c.bookSeq.Add(1)
 }
 
-// settleIn is how long after its start a node waits for the first offers, instead of saying that there are none.
-const settleIn = 10 * time.Second
-
-// AwaitOffers returns once an Offer was heard, or settleIn after the start.
+// AwaitOffers returns once the book holds an Offer that sells, or settleIn after the start.
 func (c *Customer) AwaitOffers(ctx context.Context) {
-	t := time.NewTimer(time.Until(c.began.Add(settleIn)))
-	defer t.Stop()
-	select {
-	case <-c.heard:
-	case <-t.C:
-	case <-ctx.Done():
+	c.awaitBook(ctx, func() bool { return len(c.Offers()) > 0 })
+}
+
+// AwaitFit returns once something fits a request, or settleIn after the start: the first Offer heard may be of another kind of rig.
+func (c *Customer) AwaitFit(ctx context.Context, r *Request) {
+	c.awaitBook(ctx, func() bool { res, _ := c.Match(r); return len(res.Candidates) > 0 })
+}
+
+func (c *Customer) awaitBook(ctx context.Context, enough func() bool) {
+	for seen := uint64(0); time.Since(c.began) < settleIn; {
+		if now := c.bookSeq.Load(); now != seen {
+			if seen = now; enough() {
+				return
+			}
+		}
+		if sleep(ctx, 50*time.Millisecond) != nil {
+			return
+		}
 	}
 }
 

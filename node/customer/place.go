@@ -18,12 +18,12 @@ import (
 // Limits of placement: how many providers are asked at once, how long their answers and the whole placement may take.
 const (
 	topQuotes    = 5
+	maxAsked     = 20 // in one round, if none of the first ones has a quote
 	quoteWait    = 4 * time.Second
 	quoteMore    = time.Second             // for the others, once there is one
 	quoteFirst   = 1500 * time.Millisecond // on a connection that may be dead
 	acceptWithin = 30 * time.Second
 	fundWithin   = 90 * time.Second
-	patience     = 5 * time.Minute          // with providers that are busy
 	maxClaimFee  = market.Amount(1_000_000) // 0.001 SOL
 	maxDelay     = 24 * time.Hour
 )
@@ -38,11 +38,22 @@ type offered struct {
 	quoteRaw []byte
 }
 
-// Match ranks the book for a request and explains every rejection.
-func (c *Customer) Match(r *Request) book.Result {
+// Match ranks the book for a request and explains every rejection. rented: the candidates fit but for a free device, and no other does.
+func (c *Customer) Match(r *Request) (res book.Result, rented bool) { return c.match(r, topQuotes) }
+
+func (c *Customer) match(r *Request, limit int) (res book.Result, rented bool) {
 	c.bookMu.RLock()
 	defer c.bookMu.RUnlock()
-	return c.book.Match(query(r, topQuotes), c.now())
+	q := query(r, limit)
+	if res = c.book.Match(q, c.now()); len(res.Candidates) > 0 {
+		return res, false
+	}
+	q.Rented = true
+	if all := c.book.Match(q, c.now()); len(all.Candidates) > 0 {
+		res.Candidates = all.Candidates
+		return res, true
+	}
+	return res, false
 }
 
 // query is the order as the book is asked. Of a rig's cores, memory and disk an Offer says what is lent out in all; what is free of them, the
@@ -62,13 +73,11 @@ func query(r *Request, limit int) book.Query {
 	}
 }
 
-// quotes asks the best candidates at once and returns the valid quotes, cheapest first; refused says who refused and why.
+// quotes asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in their order.
 func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidate) (good []offered, refused []error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	late := time.AfterFunc(quoteWait, cancel)
-	defer late.Stop()
-	enough := sync.OnceFunc(func() { late.Reset(quoteMore) })
+	enough := sync.OnceFunc(func() { time.AfterFunc(quoteMore, cancel) })
 	type answer struct {
 		o   offered
 		err error
@@ -77,7 +86,7 @@ func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidat
 	var g errgroup.Group
 	for i, cand := range cands {
 		g.Go(func() error {
-			o, err := c.quote(ctx, r, cand.Provider, cand.Offer.Reach)
+			o, err := c.quoteInTurn(ctx, r, cand.Provider, cand.Offer.Reach)
 			if err == nil {
 				enough()
 			}
@@ -86,9 +95,9 @@ func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidat
 		})
 	}
 	_ = g.Wait() // the goroutines never fail
-	for i, a := range answers {
+	for _, a := range answers {
 		if a.err != nil {
-			refused = append(refused, fmt.Errorf("%s: %w", cands[i].Provider.Short(), a.err))
+			refused = append(refused, a.err)
 			continue
 		}
 		good = append(good, a.o)
@@ -105,13 +114,31 @@ func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidat
 	return good, refused
 }
 
-// quote asks one provider and checks that its answer is what was asked for.
-func (c *Customer) quote(ctx context.Context, r *Request, to market.NodeID, reach []string) (offered, error) {
+// quoteInTurn asks one provider when it may be asked; its time to answer begins then.
+func (c *Customer) quoteInTurn(ctx context.Context, r *Request, to market.NodeID, reach []string) (offered, error) {
 	o := c.makeOrder(r, c.now())
 	raw, err := wire.SealOrder(c.cfg.Key, c.cfg.Network, o)
 	if err != nil {
 		return offered{}, err
 	}
+	return c.quoteAgain(ctx, offered{provider: to, reach: reach, order: o, orderRaw: raw})
+}
+
+// quoteAgain asks for a quote with the same Order document.
+func (c *Customer) quoteAgain(ctx context.Context, off offered) (offered, error) {
+	leave, err := c.net.turn(ctx, off.provider)
+	if err != nil {
+		return offered{}, err
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, quoteWait)
+	defer cancel()
+	return c.quote(ctx, off)
+}
+
+// quote asks one provider and checks that its answer is what was asked for.
+func (c *Customer) quote(ctx context.Context, off offered) (offered, error) {
+	to, reach, raw := off.provider, off.reach, off.orderRaw
 	first, cancel := context.WithTimeout(ctx, quoteFirst)
 	answer, err := c.net.Quote(first, to, reach, raw)
 	cancel()
@@ -133,10 +160,11 @@ func (c *Customer) quote(ctx context.Context, r *Request, to market.NodeID, reac
 	if err != nil {
 		return offered{}, err
 	}
-	if err := checkQuote(q, o, oenv.ID, env.Signer, to, c.now()); err != nil {
+	if err := checkQuote(q, off.order, oenv.ID, env.Signer, to, c.now()); err != nil {
 		return offered{}, err
 	}
-	return offered{provider: to, reach: reach, order: o, orderRaw: raw, quote: q, quoteRaw: answer}, nil
+	off.quote, off.quoteRaw = q, answer
+	return off, nil
 }
 
 func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to market.NodeID, now time.Time) error {
@@ -180,52 +208,4 @@ func advice(code string, provider market.NodeID) string {
 		return ""
 	}
 	return "change what the rule names, wait if it says until when, or ask others: gpuai run --exclude " + provider.String()
-}
-
-// best asks for quotes and returns the cheapest. wait is not 0 if a provider is only busy, and may be asked again after it. Errors:
-// no-offer-fits with the explanation, quote-refused with each refusal.
-func (c *Customer) best(ctx context.Context, r *Request) (o offered, wait time.Duration, err error) {
-	c.AwaitOffers(ctx)
-	res := c.Match(r)
-	if len(res.Candidates) == 0 {
-		return o, 0, &market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(), Hint: res.Explanation.Hint()}
-	}
-	good, refused := c.quotes(ctx, r, res.Candidates)
-	if len(good) > 0 {
-		return good[0], 0, nil
-	}
-	detail, hint := "", "gpuai offers --explain"
-	for i, e := range refused {
-		if i > 0 {
-			detail += "; "
-		}
-		detail += e.Error()
-		if h := advice(market.CodeOf(e), res.Candidates[i].Provider); h != "" {
-			hint = h
-		}
-		var refusal *market.Refusal
-		if errors.As(e, &refusal) && refusal.Code == "busy" && refusal.RetryAfter > 0 && (wait == 0 || refusal.RetryAfter < wait) {
-			wait = refusal.RetryAfter
-		}
-	}
-	return o, wait, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes", Detail: detail, Hint: hint}
-}
-
-// search is best, asked again while a provider is only busy: a new customer's next job waits until the first tick of the one before is paid.
-func (r *orderRun) search(ctx context.Context, req *Request) (offered, error) {
-	for end := r.c.now().Add(patience); ; {
-		o, wait, err := r.c.best(ctx, req)
-		if err == nil || wait == 0 || r.c.now().Add(wait).After(end) {
-			return o, err
-		}
-		r.say(ctx, "waits", err.Error())
-		for until := r.c.now().Add(wait); r.c.now().Before(until) && !r.stopped(); {
-			if err := sleep(ctx, min(wait, time.Second)); err != nil {
-				return o, err
-			}
-		}
-		if r.stopped() {
-			return o, &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
-		}
-	}
 }

@@ -56,6 +56,10 @@ func (c *Customer) finishChannel(ctx context.Context, id market.ChannelID, r *or
 	if ch == nil {
 		return
 	}
+	if c.expected(ch) {
+		r.later(ctx, "another order uses the channel, its last one brings the refund")
+		return
+	}
 	err := c.CloseChannel(ctx, id)
 	switch {
 	case ctx.Err() != nil:
@@ -361,6 +365,7 @@ func (c *Customer) afterRead(ctx context.Context, ch *channel, head escrow.Head)
 	a, terms := ch.row.Account, ch.row.Terms
 	ch.mu.Unlock()
 	c.tellFunds(ctx, ch.id, a)
+	c.topUpShared(ctx, ch.id, a)
 	if a.Phase == escrow.PhaseSealed && !ch.told.Swap(true) {
 		c.settled(ctx, ch)
 	}

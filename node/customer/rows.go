@@ -54,6 +54,7 @@ func (c *Customer) load(ctx context.Context) error {
 		c.runs[r.row.ID] = r
 		c.order = append(c.order, r.row.ID)
 		if s := r.row.Standing; s != StandingEnded && s != StandingFailed || lingers(&r.row) {
+			r.resumed, r.stop = true, r.row.StopAsked && (r.row.Lease == nil || r.row.Lease.State == market.Proposed)
 			again = append(again, r)
 		} else if !r.row.Finished && !r.row.RefundLater && r.row.Channel != (market.ChannelID{}) {
 			refund = append(refund, r) // the last start ended before its money came back

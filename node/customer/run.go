@@ -56,6 +56,7 @@ type orderRow struct {
 	RefundLater bool
 	Events      int    // that the lease has left in the store
 	Costs       []cost `json:",omitempty"`
+	StopAsked   bool
 
 	Log *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
 }
@@ -84,6 +85,13 @@ type orderRun struct {
 	receiptSeq uint64 // of the newest Receipt of this start
 	log        *joblog.Log
 	copying    *logCopy // of the lease that is followed
+
+	// Of the placing, used by serve alone.
+	resumed    bool      // by a start of this node: its book is still empty
+	firstAsked bool      // see first
+	until      time.Time // it gives up then, counted from this start
+
+	shunned map[market.NodeID]shunned // under mu
 }
 
 // Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors: bad-usage; ctx's; the store's.
@@ -156,6 +164,9 @@ func (r *orderRun) snapshot() orderRow {
 func (r *orderRun) serve(ctx context.Context) {
 	defer r.closeLog(ctx)
 	o := r.snapshot()
+	if r.until.IsZero() {
+		r.until = r.c.now().Add(patience)
+	}
 	if o.Standing == StandingSearching || o.Standing == StandingFunding {
 		if err := r.place(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -185,76 +196,6 @@ func (r *orderRun) fail(ctx context.Context, err error) {
 	if ch := r.snapshot().Channel; ch != (market.ChannelID{}) {
 		r.c.finishChannel(ctx, ch, r)
 	}
-}
-
-// place searches, funds and proposes; a refusal that another provider may not share tries the next quote.
-func (r *orderRun) place(ctx context.Context) error {
-	req := r.snapshot().Request
-	for attempt := 1; ; attempt++ {
-		if r.stopped() {
-			return &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
-		}
-		off, err := r.search(ctx, &req)
-		if err != nil {
-			return err
-		}
-		r.say(ctx, "quote", fmt.Sprintf("%s asks %s SOL/h", off.provider, market.Amount(off.quote.Rate).SOL()))
-		_ = r.update(ctx, func(o *orderRow) {
-			o.Standing, o.Provider, o.Reach, o.Rate = StandingFunding, off.provider, off.reach, off.quote.Rate
-		})
-		ch, err := r.c.fund(ctx, &req, &off, func(phase, detail string) { r.say(ctx, phase, detail) })
-		if err != nil {
-			return err
-		}
-		_ = r.update(ctx, func(o *orderRow) { o.Channel = ch.id })
-		r.say(ctx, "funded", ch.id.String())
-		if r.c.now().Add(2 * time.Second).After(off.quote.Expires) { // the chain took longer than the quote lives
-			again, err := r.c.quote(ctx, &req, off.provider, off.reach)
-			if err != nil {
-				return fmt.Errorf("ask for a fresh quote: %w", err)
-			}
-			if again.quote.Rate > off.quote.Rate || again.quote.Payout != off.quote.Payout {
-				return &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for a fresh quote", Detail: "the provider asks more now", Hint: "gpuai run again"}
-			}
-			off = again
-		}
-		err = r.propose(ctx, &req, &off, ch)
-		if err == nil {
-			return nil
-		}
-		// channel-unfit here is our own word: the channel was released, or its close asked for, since it was chosen.
-		if code := market.CodeOf(err); !nextQuote(code) && code != "channel-unfit" || attempt >= 3 {
-			return err
-		}
-		r.say(ctx, "refused", err.Error())
-	}
-}
-
-// maxAttempts is how many refused leases an order survives.
-const maxAttempts = 3
-
-// avoid gives up a reused channel that its provider does not take, so that the next attempt opens a new one.
-func (c *Customer) avoid(id market.ChannelID, code string) bool {
-	c.mu.Lock()
-	ch := c.channels[id]
-	c.mu.Unlock()
-	if ch == nil || (code != "channel-unfit" && code != "channel-too-small" && code != "channel-unknown") {
-		return false
-	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	first := !ch.avoid && len(ch.row.Account.Leases) > 1 // it has carried a lease before: not a fault of the order
-	ch.avoid = true
-	return first
-}
-
-// nextQuote tells refusals that another provider may not share.
-func nextQuote(code string) bool {
-	switch code {
-	case "offer-gone", "quote-unknown", "quote-expired", "devices-taken", "draining", "unhealthy", "busy", "chain-unreachable":
-		return true
-	}
-	return false
 }
 
 // propose signs the Lease, stores it, sends it, and waits for the Decision.
@@ -360,9 +301,12 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 		return false
 	}
 	r.c.net.KeepConnected(o.Provider, o.Reach)
-	defer r.c.net.Forget(o.Provider)
 	s := r.c.sessionWith(ctx, o.Provider)
-	defer s.leave()
+	defer func() {
+		if s.leave() { // other leases need the connection
+			r.c.net.Forget(o.Provider)
+		}
+	}()
 	var wg sync.WaitGroup
 	actx, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); wg.Wait() }()
@@ -381,7 +325,7 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 	}
 	m := r.actor.Lease()
 	r.c.endShare(ctx, o.Channel, m)
-	if m.State == market.Refused && o.Attempts < maxAttempts && !r.stopped() && (nextQuote(m.Code) || r.c.avoid(o.Channel, m.Code)) {
+	if r.again(ctx, m) {
 		r.say(ctx, "refused", m.Code+": "+m.Detail)
 		err := r.update(ctx, func(o *orderRow) {
 			o.Standing, o.Lease, o.Raw, o.Decision, o.Attempts = StandingSearching, nil, nil, nil, o.Attempts+1

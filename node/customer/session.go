@@ -38,13 +38,16 @@ func (c *Customer) sessionWith(ctx context.Context, provider market.NodeID) *ses
 	return s
 }
 
-func (s *session) leave() {
+// leave reports whether the last user left.
+func (s *session) leave() (last bool) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if s.users--; s.users == 0 {
-		delete(s.c.sessions, s.provider)
-		s.cancel()
+	if s.users--; s.users > 0 {
+		return false
 	}
+	delete(s.c.sessions, s.provider)
+	s.cancel()
+	return true
 }
 
 func (s *session) serve(ctx context.Context) {
@@ -84,6 +87,7 @@ func (s *session) once(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.c.net.hear(s.provider, nil)
 		s.take(ctx, m)
 	}
 }

@@ -159,8 +159,9 @@ func (c *Customer) StopOrder(ctx context.Context, ref string, now bool) error {
 	r.mu.Lock()
 	r.stop, r.kill = true, now
 	r.mu.Unlock()
+	err = r.update(ctx, func(o *orderRow) { o.StopAsked = true }) // an order without a lease would search on after a restart
 	r.sendStop(ctx)
-	return nil
+	return err
 }
 
 func (r *orderRun) sendStop(ctx context.Context) {
