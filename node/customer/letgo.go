@@ -93,10 +93,13 @@ func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 			if m.MoneyOver() {
 				continue
 			}
-			if m.State != market.Silent && m.State != market.Stopping && m.State != market.Closing {
-				return errLive()
-			}
 			held = true
+			if m.State != market.Silent && m.State != market.Stopping && m.State != market.Closing {
+				if m.Heard(c.now()) {
+					return errLive()
+				}
+				continue // it is about to be silent
+			}
 			if m.State != market.Stopping || !m.Heard(c.now()) { // a job that was told to stop has its grace
 				r.sendStop(ctx)
 			}
