@@ -15,6 +15,7 @@ import (
 	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/node/tunnel"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -202,7 +203,7 @@ func logState(s joblog.State) api.LogState {
 }
 
 // Exec implements api.Backend.
-func (b *Backend) Exec(ctx context.Context, id string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, data []byte) error) (int, error) {
+func (b *Backend) Exec(ctx context.Context, id string, argv []string, tty *api.Terminal, stdin io.Reader, out func(stream uint8, data []byte) error) (int, error) {
 	c, err := b.customer()
 	if err != nil {
 		return 0, err
@@ -210,7 +211,12 @@ func (b *Backend) Exec(ctx context.Context, id string, argv []string, tty bool, 
 	if len(argv) == 0 {
 		return 0, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "exec", Detail: "a command is needed", Hint: "gpuai exec - -- nvidia-smi"}
 	}
-	return c.Exec(ctx, id, argv, tty, stdin, out)
+	args := tunnel.ExecArgs{Argv: argv}
+	if tty == nil {
+		return c.Exec(ctx, id, args, nil, stdin, out)
+	}
+	args.TTY, args.Cols, args.Rows, args.Term = true, tty.Cols, tty.Rows, tty.Term
+	return c.Exec(ctx, id, args, tty.Resized, stdin, out)
 }
 
 // Provider implements api.Backend.

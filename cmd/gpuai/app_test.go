@@ -157,7 +157,7 @@ func (f *fakeNode) Logs(_ context.Context, id string, q api.LogQuery, g func(api
 	return state, nil
 }
 
-func (f *fakeNode) Exec(_ context.Context, _ string, argv []string, _ bool, in io.Reader, out func(uint8, []byte) error) (int, error) {
+func (f *fakeNode) Exec(_ context.Context, _ string, argv []string, _ *api.Terminal, in io.Reader, out func(uint8, []byte) error) (int, error) {
 	b, err := io.ReadAll(in)
 	return len(argv), errors.Join(err, out(1, []byte(strings.Join(argv, "|")+string(b))))
 }

@@ -3,8 +3,13 @@ package main
 import (
 	"context"
 	"io"
+	"math"
+	"os"
+	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/gpuai/gpuai/node/api"
 )
@@ -62,7 +67,53 @@ func (a *App) exec(ctx context.Context, c *api.Client, id string, argv []string,
 			return 0, err
 		}
 		defer restore()
-		return c.Exec(ctx, id, argv, true, in, func(_ uint8, b []byte) error { _, err := a.out.Write(b); return err })
+		screen, done := a.screenOf(a.out)
+		defer done()
+		return c.Exec(ctx, id, argv, screen, in, func(_ uint8, b []byte) error { _, err := a.out.Write(b); return err })
 	}
-	return c.Exec(ctx, id, argv, false, in, a.output)
+	return c.Exec(ctx, id, argv, nil, in, a.output)
+}
+
+// screenOf is the user's terminal as a remote program sees it: its size now and later, and its kind. done ends the watching.
+func (a *App) screenOf(stream any) (t *api.Terminal, done func()) {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return &api.Terminal{}, func() {}
+	}
+	size := func() (s [2]uint16) {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil {
+			s = [2]uint16{uint16(min(max(w, 0), math.MaxUint16)), uint16(min(max(h, 0), math.MaxUint16))}
+		}
+		return s
+	}
+	changed, stop := resizes()
+	sizes, over := make(chan [2]uint16), make(chan struct{})
+	var watching sync.WaitGroup
+	last := size()
+	t = &api.Terminal{Cols: last[0], Rows: last[1], Resized: sizes}
+	for _, kv := range a.env {
+		if v, ok := strings.CutPrefix(kv, "TERM="); ok {
+			t.Term = v
+		}
+	}
+	watching.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-changed:
+			}
+			now := size()
+			if now == last || now[0] == 0 || now[1] == 0 {
+				continue
+			}
+			select {
+			case <-over:
+				return
+			case sizes <- now:
+				last = now
+			}
+		}
+	})
+	return t, func() { stop(); close(over); watching.Wait() }
 }

@@ -77,7 +77,7 @@ func (f *fake) Logs(_ context.Context, _ string, q LogQuery, g func(LogPiece) er
 	return state, errors.Join(f.call("logs", q.Since.UnixMilli(), q.From, q.Follow), g(LogPiece{At: at, Stream: 1, Data: []byte("out\n")}),
 		g(LogPiece{Offset: 4, At: at, Gap: 9}), g(LogPiece{Offset: 13, At: at, Stream: 2, Data: bytes.Repeat([]byte("e"), 3<<20)}))
 }
-func (f *fake) Exec(_ context.Context, _ string, argv []string, tty bool, stdin io.Reader, out func(uint8, []byte) error) (int, error) {
+func (f *fake) Exec(_ context.Context, _ string, argv []string, tty *Terminal, stdin io.Reader, out func(uint8, []byte) error) (int, error) {
 	if f.fail != nil {
 		return 0, f.fail
 	}
@@ -85,7 +85,7 @@ func (f *fake) Exec(_ context.Context, _ string, argv []string, tty bool, stdin 
 	if err != nil {
 		return 0, err
 	}
-	err = errors.Join(f.call("exec", argv, tty), out(1, bytes.ToUpper(b)), out(2, []byte("oops")))
+	err = errors.Join(f.call("exec", argv, tty != nil), out(1, bytes.ToUpper(b)), out(2, []byte("oops")))
 	return 137, err
 }
 func (f *fake) Withdraw(_ context.Context, w Withdrawal) (Transfer, error) {
@@ -196,7 +196,7 @@ func TestClient_Streams(t *testing.T) {
 		t.Errorf("logs: %q, %d bytes, %v", got[1].String(), got[2].Len(), err)
 	}
 	var out, errOut bytes.Buffer
-	code, err := c.Exec(ctx, "-", []string{"tr", "a b", ""}, false, strings.NewReader(strings.Repeat("x", 1<<18)), func(stream uint8, b []byte) error {
+	code, err := c.Exec(ctx, "-", []string{"tr", "a b", ""}, nil, strings.NewReader(strings.Repeat("x", 1<<18)), func(stream uint8, b []byte) error {
 		if stream == 1 {
 			out.Write(b)
 		} else {
@@ -246,7 +246,7 @@ func TestClient_ErrorsKeepTheirCode(t *testing.T) {
 		errs = append(errs, c.GetOutputs(ctx, "x", io.Discard))
 		_, err = c.Logs(ctx, "x", LogQuery{}, nil)
 		errs = append(errs, err)
-		_, err = c.Exec(ctx, "x", []string{"true"}, false, nil, nil)
+		_, err = c.Exec(ctx, "x", []string{"true"}, nil, nil, nil)
 		for i, err := range append(errs, err) {
 			if market.CodeOf(err) != want.code || strings.Contains(err.Error(), "12345") {
 				t.Errorf("call %d gave %v, want code %s", i, err, want.code)
@@ -317,7 +317,7 @@ func TestExec_ClientGone_EndsTheCommand(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_, err := c.Exec(ctx, "-", []string{"sleep"}, false, nil, func(uint8, []byte) error { cancel(); return nil })
+		_, err := c.Exec(ctx, "-", []string{"sleep"}, nil, nil, func(uint8, []byte) error { cancel(); return nil })
 		if err == nil {
 			t.Error("an exec that was left ended well")
 		}
@@ -341,7 +341,7 @@ type hanging struct {
 
 func (h *hanging) Order(context.Context, string) (Order, error) { return Order{}, nil }
 
-func (h *hanging) Exec(ctx context.Context, _ string, _ []string, _ bool, _ io.Reader, out func(uint8, []byte) error) (int, error) {
+func (h *hanging) Exec(ctx context.Context, _ string, _ []string, _ *Terminal, _ io.Reader, out func(uint8, []byte) error) (int, error) {
 	if err := out(1, []byte("started")); err != nil {
 		return 0, err
 	}

@@ -28,8 +28,8 @@ type Backend interface {
 	StopOrder(ctx context.Context, id string, now bool) error
 	// Logs calls f for each piece, in order, and says how the log stands. An error of f ends it.
 	Logs(ctx context.Context, id string, q LogQuery, f func(LogPiece) error) (LogState, error)
-	// Exec runs a command beside the job and returns its exit code.
-	Exec(ctx context.Context, id string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, b []byte) error) (exit int, err error)
+	// Exec runs a command beside the job, in a terminal unless tty is nil, and returns its exit code.
+	Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader, out func(stream uint8, b []byte) error) (exit int, err error)
 	// GetOutputs writes the verified outputs as a tar.
 	GetOutputs(ctx context.Context, id string, w io.Writer) error
 	Receipt(ctx context.Context, id string) (Receipt, error)

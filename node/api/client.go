@@ -245,7 +245,7 @@ func readStream(r io.Reader, f func(stream uint8, b []byte) error) (exit int, er
 }
 
 // Exec implements Backend. A stdin that blocks forever keeps one goroutine until the process ends.
-func (c *Client) Exec(ctx context.Context, id string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
+func (c *Client) Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return 0, err
@@ -253,7 +253,8 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, tty bool, s
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	q := url.Values{"arg": argv, "tty": {strconv.FormatBool(tty)}}
+	q := url.Values{"arg": argv}
+	tty.query(q)
 	req, err := http.NewRequestWithContext(ctx, "POST", "http://node"+base+lease(id, "/exec?"+q.Encode()), nil)
 	if err != nil {
 		return 0, err
@@ -272,7 +273,13 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, tty bool, s
 		return 0, problemFrom(resp)
 	}
 	var wg sync.WaitGroup // not waited for: a terminal's read cannot be cancelled
-	wg.Go(func() { sendStdin(conn, stdin) })
+	fw := &frameWriter{w: conn}
+	wg.Go(func() { sendStdin(fw, stdin) })
+	over, end := context.WithCancel(ctx)
+	defer end()
+	if tty != nil && tty.Resized != nil {
+		wg.Go(func() { sendSizes(over, fw, tty.Resized) })
+	}
 	exit, err := readStream(br, out)
 	if errors.Is(err, errCut) {
 		return 0, c.cutOff(ctx, err)
@@ -280,8 +287,20 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, tty bool, s
 	return exit, err
 }
 
-func sendStdin(w io.Writer, stdin io.Reader) {
-	fw := &frameWriter{w: w}
+func sendSizes(ctx context.Context, fw *frameWriter, sizes <-chan [2]uint16) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s, ok := <-sizes:
+			if !ok || fw.write(frameResize, encodeSize(s)) != nil {
+				return
+			}
+		}
+	}
+}
+
+func sendStdin(fw *frameWriter, stdin io.Reader) {
 	if stdin == nil {
 		stdin = strings.NewReader("")
 	}

@@ -13,6 +13,8 @@ const (
 	frameEOF   uint8 = 3 // no more stdin
 	frameExit  uint8 = 4 // u32 exit code; the end
 	frameError uint8 = 5 // problem document; the end
+
+	frameResize uint8 = 6 // to the node: columns, rows, u16 each
 )
 
 const maxFrame = 1 << 20

@@ -108,7 +108,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/orders/{id}/outputs/{n}", raw: s.outputs},
 		{method: "POST", path: "/orders/{id}/stop", query: map[string]kind{"now": boolean}, answer: s.stopOrder},
 		{method: "GET", path: "/leases/{id}/logs", query: map[string]kind{"follow": boolean, "since": moment, "from": number, "places": boolean}, raw: s.logs},
-		{method: "POST", path: "/leases/{id}/exec", query: map[string]kind{"arg": text, "tty": boolean}, raw: s.exec},
+		{method: "POST", path: "/leases/{id}/exec", query: map[string]kind{"arg": text, "tty": boolean, "cols": number, "rows": number, "term": text}, raw: s.exec},
 		{method: "GET", path: "/provider", raw: s.getTagged(s.provider)},
 		{method: "PATCH", path: "/provider", raw: s.patchProvider},
 		post("/provider/pause", s.sell(false)),

@@ -20,7 +20,7 @@ func (f *frameWriter) end(exit int, err error) {
 }
 
 func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
-	argv, tty := r.URL.Query()["arg"], flag(r, "tty")
+	argv := r.URL.Query()["arg"]
 	if r.Header.Get("Upgrade") != "gpuai-exec" {
 		w.Header().Set("Upgrade", "gpuai-exec")
 		s.refuse(w, r, usage(http.StatusUpgradeRequired, "exec needs Connection: Upgrade and Upgrade: gpuai-exec"))
@@ -40,15 +40,16 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in, feed := io.Pipe()
+	resized := make(chan [2]uint16, 1)
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	wg.Go(func() {
-		_ = feed.CloseWithError(feedStdin(rw.Reader, feed)) // never fails
-		cancel()                                            // the caller hung up, or the command has ended
+		_ = feed.CloseWithError(feedStdin(rw.Reader, feed, resized)) // never fails
+		cancel()                                                     // the caller hung up, or the command has ended
 	})
 	fw := &frameWriter{w: conn}
-	exit, err := s.b.Exec(ctx, r.PathValue("id"), argv, tty, in, fw.write)
+	exit, err := s.b.Exec(ctx, r.PathValue("id"), argv, terminalOf(r, resized), in, fw.write)
 	if err != nil {
 		s.fail(r, err)
 	}
@@ -75,12 +76,16 @@ func (s *Server) outputs(w http.ResponseWriter, r *http.Request) {
 }
 
 // feedStdin moves stdin frames to w until the caller hangs up: that must be seen also when stdin is at its end.
-func feedStdin(r io.Reader, w *io.PipeWriter) error {
+func feedStdin(r io.Reader, w *io.PipeWriter, resized chan [2]uint16) error {
 	for {
 		stream, b, err := readFrame(r)
 		switch {
 		case err != nil:
 			return errors.Join(io.ErrUnexpectedEOF, err)
+		case stream == frameResize:
+			if s, ok := decodeSize(b); ok {
+				newest(resized, s)
+			}
 		case stream == frameEOF:
 			_ = w.Close() // never fails; what comes later is dropped
 		case stream == frameStdin:

@@ -74,7 +74,7 @@ func (w *whole) Logs(_ context.Context, id string, _ LogQuery, f func(LogPiece) 
 	return LogState{}, f(LogPiece{Stream: 1, At: someTime.Time, Data: []byte("x")})
 }
 
-func (w *whole) Exec(context.Context, string, []string, bool, io.Reader, func(uint8, []byte) error) (int, error) {
+func (w *whole) Exec(context.Context, string, []string, *Terminal, io.Reader, func(uint8, []byte) error) (int, error) {
 	return 7, nil
 }
 

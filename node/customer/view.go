@@ -192,8 +192,8 @@ func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.Tunnel
 	return fc, r.unheard(ctx, err)
 }
 
-// Exec runs a command beside the job and returns its exit code.
-func (c *Customer) Exec(ctx context.Context, ref string, argv []string, tty bool, stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
+// Exec runs a command beside the job and returns its exit code; resized tells later sizes of its terminal, nil: none come.
+func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, resized <-chan [2]uint16, stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
 	r, err := c.find(ref)
 	if err == nil {
 		err = r.runs("exec")
@@ -201,13 +201,25 @@ func (c *Customer) Exec(ctx context.Context, ref string, argv []string, tty bool
 	if err != nil {
 		return 0, err
 	}
-	fc, err := c.tunnelTo(ctx, ref, streams.TunnelExec, tunnel.ExecArgs{Argv: argv, TTY: tty})
+	fc, err := c.tunnelTo(ctx, ref, streams.TunnelExec, args)
 	if err != nil {
 		return 0, err
 	}
 	defer fc.Close()
 	stop := context.AfterFunc(ctx, fc.Abort)
 	defer stop()
+	over, end := context.WithCancel(ctx)
+	defer end()
+	c.wg.Go(func() {
+		for {
+			select {
+			case <-over.Done():
+				return
+			case s := <-resized:
+				_ = fc.Write(streams.ChanControl, tunnel.Control{Resize: &s}.Encode()) // cosmetic
+			}
+		}
+	})
 	c.wg.Go(func() { // ends with the tunnel or the reader
 		if stdin != nil {
 			_, _ = io.Copy(fc.Writer(streams.ChanIn), stdin) // the exec may end before its input does

@@ -65,7 +65,7 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 		return nil, market.Refuse("job-ended", market.KindConflict, "the job is "+s.String())
 	}
 	return func(ctx context.Context, c *streams.FrameConn) error {
-		st, err := p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows})
+		st, err := p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows, Term: a.Term})
 		if err != nil {
 			return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 		}

@@ -16,12 +16,13 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// ExecArgs opens an exec: Argv as given, no shell.
+// ExecArgs opens an exec: Argv as given, no shell. Term: the terminal's kind, for TERM.
 type ExecArgs struct {
 	Argv []string `json:"argv"`
 	TTY  bool     `json:"tty,omitempty"`
 	Cols uint16   `json:"cols,omitempty"`
 	Rows uint16   `json:"rows,omitempty"`
+	Term string   `json:"term,omitempty"`
 }
 
 // LogsArgs opens a log stream; Follow waits for more until the job ended. Places: the caller takes records with their places from the offset

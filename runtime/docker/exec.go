@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"strconv"
 	"sync"
 
@@ -50,7 +51,11 @@ func (e *Engine) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecS
 		}
 	}
 	argv := helperArgv("exec", append([]string{strconv.Itoa(int(cols)), strconv.Itoa(int(rows)), "--"}, s.Argv...)...)
-	x, err := e.api.ContainerExecCreate(ctx, o.ContainerID, container.ExecOptions{AttachStdin: true, AttachStdout: true, AttachStderr: true, Cmd: argv})
+	opts := container.ExecOptions{AttachStdin: true, AttachStdout: true, AttachStderr: true, Cmd: argv}
+	if s.TTY {
+		opts.Env = []string{"TERM=" + termOf(s.Term)}
+	}
+	x, err := e.api.ContainerExecCreate(ctx, o.ContainerID, opts)
 	if err != nil {
 		e.freeExec(k)
 		return nil, engineError("exec", err)
@@ -61,6 +66,16 @@ func (e *Engine) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecS
 		return nil, engineError("exec", err)
 	}
 	return &execStream{e: e, id: x.ID, conn: conn, free: sync.OnceFunc(func() { e.freeExec(k) })}, nil
+}
+
+var termName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
+
+// termOf is what a program may look up in its terminal data.
+func termOf(name string) string {
+	if !termName.MatchString(name) {
+		return "xterm"
+	}
+	return name
 }
 
 func (e *Engine) takeExec(k job.Key) bool {

@@ -147,11 +147,12 @@ type LogEnd struct {
 	Whole bool
 }
 
-// ExecSpec is a command to run beside the job. Argv ≤ 64 KiB.
+// ExecSpec is a command to run beside the job. Argv ≤ 64 KiB. Term: its terminal's kind; one that is none is xterm.
 type ExecSpec struct {
 	Argv       []string
 	TTY        bool
 	Cols, Rows uint16
+	Term       string
 }
 
 // ExecStream is a running exec: write stdin, close it with CloseWrite; Output calls f per chunk until the end and returns the exit code.
