@@ -29,6 +29,7 @@ const (
 	CodeNotMonotonic       uint32 = 145
 	CodeOverDeposit        uint32 = 146
 	CodeWrongSigner        uint32 = 147
+	CodeOverSettled        uint32 = 148
 	CodeTooEarly           uint32 = 160
 	CodeLegsOpen           uint32 = 162
 	CodeOverflow           uint32 = 163
@@ -41,7 +42,7 @@ var codeNames = map[uint32]string{
 	CodeBadProgram: "bad-program", CodeSelfPay: "self-pay", CodeZeroAmount: "zero-amount", CodeCloseDelayRange: "close-delay-range",
 	CodeSlotWindow: "slot-window", CodeBadVoucherKey: "bad-voucher-key", CodeNoSignature: "no-signature",
 	CodeMalformedSignature: "malformed-signature", CodeBadMagic: "bad-magic", CodeWrongChannel: "wrong-channel", CodeExpired: "expired",
-	CodeNotMonotonic: "not-monotonic", CodeOverDeposit: "over-deposit", CodeWrongSigner: "wrong-signer", CodeTooEarly: "too-early",
+	CodeNotMonotonic: "not-monotonic", CodeOverDeposit: "over-deposit", CodeWrongSigner: "wrong-signer", CodeOverSettled: "over-settled", CodeTooEarly: "too-early",
 	CodeLegsOpen: "legs-open", CodeOverflow: "overflow",
 }
 
@@ -66,6 +67,7 @@ const (
 	TagPayPayee
 	TagPayPayer
 	TagReclaim
+	TagConsent
 )
 
 // Limits of the program, in seconds and slots, and fees in lamports.

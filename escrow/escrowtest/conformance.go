@@ -164,6 +164,8 @@ func TestLedger(t *testing.T, newWorld func(t *testing.T) *World) {
 	}{
 		{"PaidJob_ClaimCloseFinishReclaim", paidJob},
 		{"Release_FinishesInOneTransaction", releasedJob},
+		{"Consent_PayeeEndsAlone", consentedJob},
+		{"TopUp_TotalIsReachedOnce", topUpTotal},
 		{"Voucher_ReplayAndForgery", replay},
 		{"Submit_IsIdempotent", idempotent},
 		{"Legs_UnfundedPayeeHoldsUpNothing", unfundedPayee},

@@ -1,6 +1,7 @@
 package escrowtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,6 +119,8 @@ func (l *Ledger) Submit(_ context.Context, in escrow.Intent) error {
 func (l *Ledger) done(in escrow.Intent) bool {
 	cs := l.chain.view(in.Channel, escrow.Confirmed)
 	switch in.Op {
+	case escrow.OpTopUp:
+		return in.Total > 0 && cs.Status != escrow.StatusGone && cs.Deposit >= in.Total
 	case escrow.OpClaim:
 		return cs.Status != escrow.StatusGone && cs.Settled >= in.Voucher.Amount && cs.Paid == cs.Settled
 	case escrow.OpRecord:
@@ -179,7 +182,7 @@ func (l *Ledger) run(e env, s state, in escrow.Intent) error {
 		}
 		return s.open(e, *in.Open, in.Amount)
 	case escrow.OpTopUp:
-		return s.topUp(in.Channel, l.owner, in.Amount)
+		return s.topUp(in.Channel, l.owner, cmp.Or(in.Total, s.channels[in.Channel].Deposit+in.Amount))
 	case escrow.OpClaim:
 		if cs := s.channels[in.Channel]; cs.Settled >= in.Voucher.Amount && cs.Paid < cs.Settled {
 			return s.payPayee(in.Channel) // recorded before, paid now
@@ -216,8 +219,10 @@ func (l *Ledger) finish(e env, s state, in escrow.Intent) error {
 	}
 	switch {
 	case cs.Status == escrow.StatusSealed:
-	case in.Release != nil:
+	case in.Release != nil && cs.Payer == l.owner:
 		err = s.release(e, in.Channel, l.owner, *in.Release)
+	case in.Release != nil:
+		err = s.consent(e, in.Channel, *in.Release)
 	default:
 		err = s.seal(e, in.Channel)
 	}

@@ -56,6 +56,8 @@ func (s state) open(e env, t escrow.OpenTerms, deposit market.Amount) error {
 	id, err := t.Address(e.program)
 	delay := uint64(t.CloseDelay / time.Second)
 	switch _, exists := s.channels[id]; {
+	case escrow.ReservedPayee(t.Payee) || t.Payee == e.program:
+		return refuse(escrow.CodeNotWritable)
 	case t.Payer == t.Payee:
 		return refuse(escrow.CodeSelfPay)
 	case deposit == 0:
@@ -90,24 +92,23 @@ func (s state) get(id market.ChannelID) (escrow.ChannelState, error) {
 	return cs, nil
 }
 
-func (s state) topUp(id market.ChannelID, signer market.Address, amount market.Amount) error {
+// topUp raises the deposit to a total.
+func (s state) topUp(id market.ChannelID, signer market.Address, total market.Amount) error {
 	cs, err := s.get(id)
 	switch {
 	case err != nil:
 		return err
-	case cs.Status != escrow.StatusOpen:
-		return refuse(escrow.CodeBadStatus)
 	case signer != cs.Payer:
 		return refuse(escrow.CodeBadSigner)
-	case amount == 0:
-		return refuse(escrow.CodeZeroAmount)
-	case cs.Deposit+amount < cs.Deposit:
-		return refuse(escrow.CodeOverflow)
+	case cs.Status != escrow.StatusOpen:
+		return refuse(escrow.CodeBadStatus)
+	case total <= cs.Deposit:
+		return refuse(escrow.CodeNotMonotonic)
 	}
-	if err := s.move(signer, market.Address(id), uint64(amount)); err != nil {
+	if err := s.move(signer, market.Address(id), uint64(total-cs.Deposit)); err != nil {
 		return err
 	}
-	cs.Deposit += amount
+	cs.Deposit = total
 	s.channels[id] = cs
 	return nil
 }
@@ -170,6 +171,30 @@ func (s state) release(e env, id market.ChannelID, authority market.Address, r e
 		return refuse(escrow.CodeNotMonotonic)
 	}
 	cs.Settled, cs.Status = r.Final, escrow.StatusSealed
+	s.channels[id] = cs
+	return nil
+}
+
+// consent is the payee's Release brought by anybody: sealed at what is settled.
+func (s state) consent(e env, id market.ChannelID, r escrow.SignedRelease) error {
+	cs, err := s.get(id)
+	switch {
+	case err != nil:
+		return err
+	case cs.ReleaseKey == [32]byte{}:
+		return refuse(escrow.CodeWrongSigner)
+	case r.Channel != id:
+		return refuse(escrow.CodeWrongChannel)
+	case !r.Verify(cs.ReleaseKey):
+		return refuse(escrow.CodeWrongSigner)
+	case cs.Status == escrow.StatusSealed:
+		return refuse(escrow.CodeBadStatus)
+	case e.now >= r.Expires:
+		return refuse(escrow.CodeExpired)
+	case r.Final > cs.Settled:
+		return refuse(escrow.CodeOverSettled)
+	}
+	cs.Status = escrow.StatusSealed
 	s.channels[id] = cs
 	return nil
 }

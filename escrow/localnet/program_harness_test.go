@@ -335,11 +335,11 @@ func (c *chain) open(d *deal) ix {
 	binary.LittleEndian.PutUint64(b[29:], d.terms.OpenSlot)
 	copy(b[37:], d.terms.VoucherKey[:])
 	copy(b[69:], d.terms.ReleaseKey[:])
-	return ix{c.Program, []meta{{pub(d.payer), true, true}, {key: pub(d.payee)}, {key: d.id, w: true}, {}}, b}
+	return ix{c.Program, []meta{{pub(d.payer), true, true}, {key: pub(d.payee), w: true}, {key: d.id, w: true}, {}}, b}
 }
 
-func (c *chain) topUp(d *deal, amount uint64) ix {
-	b := binary.LittleEndian.AppendUint64([]byte{escrow.TagTopUp}, amount)
+func (c *chain) topUp(d *deal, total uint64) ix {
+	b := binary.LittleEndian.AppendUint64([]byte{escrow.TagTopUp}, total)
 	return ix{c.Program, []meta{{pub(d.payer), true, true}, {key: d.id, w: true}, {}}, b}
 }
 
@@ -360,6 +360,11 @@ func (c *chain) requestClose(d *deal, who addr) ix {
 func (c *chain) releaseIx(d *deal, who addr) ix {
 	return c.plain(escrow.TagRelease, meta{key: who, s: true}, meta{key: d.id, w: true}, meta{key: ixSysvar})
 }
+
+func (c *chain) consent(d *deal) ix {
+	return c.plain(escrow.TagConsent, meta{key: d.id, w: true}, meta{key: ixSysvar})
+}
+
 func (c *chain) seal(d *deal) ix { return c.plain(escrow.TagSeal, meta{key: d.id, w: true}) }
 func (c *chain) payPayee(d *deal) ix {
 	return c.plain(escrow.TagPayPayee, meta{key: d.id, w: true}, meta{key: pub(d.payee), w: true})

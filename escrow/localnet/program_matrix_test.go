@@ -29,7 +29,7 @@ func (m *matrix) cells() []cell {
 	d, far := m.d, time.Now().Unix()+600
 	return []cell{
 		{"open", nil, m.open(m.fresh), 0, 2, -1, -1, 3},
-		{"top_up", nil, m.topUp(d, 5), 0, 1, -1, -1, 2},
+		{"top_up", nil, m.topUp(d, 1_000_000_005), 0, 1, -1, -1, 2},
 		{"claim", []ix{d.voucherIx(5)}, m.claim(d), -1, 0, 2, 1, -1},
 		{"record", []ix{d.voucherIx(5)}, m.record(d), -1, 0, -1, 1, -1},
 		{"request_close", nil, m.requestClose(d, pub(d.payer)), 0, 1, -1, -1, -1},
@@ -37,6 +37,7 @@ func (m *matrix) cells() []cell {
 		{"seal", nil, m.seal(d), -1, 0, -1, -1, -1},
 		{"pay_payee", nil, m.payPayee(d), -1, 0, 1, -1, -1},
 		{"pay_payer", nil, m.payPayer(d), -1, 0, 1, -1, -1},
+		{"consent", []ix{d.releaseMsg(0, far)}, m.consent(d), -1, 0, -1, 1, -1},
 		{"reclaim", nil, m.reclaim(d), -1, 0, 1, -1, -1},
 	}
 }

@@ -3,7 +3,7 @@
 import { createServer } from 'node:http';
 import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { LiteSVM, FailedTransactionMetadata, Clock } from 'litesvm';
+import { LiteSVM, FailedTransactionMetadata, Clock, Rent } from 'litesvm';
 import { getTransactionDecoder, getBase58Decoder, getBase58Encoder } from '@solana/kit';
 
 const WINDOW = 150; // blocks that a blockhash lives
@@ -209,6 +209,7 @@ const methods = {
     return null;
   },
   test_rent: () => svm.minimumBalanceForRentExemption(0n) / 128n,
+  test_setRent: (perByte, threshold) => { svm.setRent(new Rent(BigInt(perByte), threshold, 50)); return null; },
   test_transaction: (sig) => { const s = statuses.get(sig); return s ? { slot: s.slot, err: s.err, unitsConsumed: s.units, logs: s.logs } : null; },
 };
 

@@ -96,7 +96,7 @@ func (l *Ledger) buildOnChannel(ctx context.Context, r *record, cs escrow.Channe
 		if cs.Deposit >= r.Total {
 			return l.shown(ctx, in.Channel, func(cs escrow.ChannelState) bool { return cs.Deposit >= r.Total })
 		}
-		b.ixs = []instruction{topUpIx(p, l.address, in.Channel, r.Total-cs.Deposit)}
+		b.ixs = []instruction{topUpIx(p, l.address, in.Channel, r.Total)}
 	case escrow.OpClaim, escrow.OpRecord:
 		if cs.Settled >= in.Voucher.Amount {
 			if in.Op == escrow.OpRecord || cs.Paid == cs.Settled {
@@ -134,7 +134,11 @@ func (l *Ledger) buildFinish(r *record, cs escrow.ChannelState, b *built) error 
 	}
 	if !sealed && in.Release != nil {
 		b.sigs++
-		b.ixs = append(b.ixs, ed25519Ix(cs.ReleaseKey, in.Release.Encode(), in.Release.Sig), releaseIx(p, l.address, in.Channel))
+		end := consentIx(p, in.Channel) // the payee's own node ends it: at what is settled
+		if cs.Payer == l.address {
+			end = releaseIx(p, l.address, in.Channel)
+		}
+		b.ixs = append(b.ixs, ed25519Ix(cs.ReleaseKey, in.Release.Encode(), in.Release.Sig), end)
 	} else if !sealed {
 		b.ixs = append(b.ixs, sealIx(p, in.Channel))
 	}

@@ -47,17 +47,18 @@ func u64le(b []byte, vs ...uint64) []byte {
 	return b
 }
 
-// openIx: 101 bytes; payer sw, payee, channel w, System.
+// openIx: 101 bytes; payer sw, payee w (reserved keys are lent read-only and refused), channel w, System.
 func openIx(program market.Address, id market.ChannelID, t escrow.OpenTerms, deposit market.Amount) instruction {
 	data := u64le([]byte{escrow.TagOpen}, uint64(deposit))
 	data = binary.LittleEndian.AppendUint32(data, uint32(t.CloseDelay/time.Second))
 	data = u64le(data, t.Salt, t.ClusterTag, t.OpenSlot)
 	data = append(append(data, t.VoucherKey[:]...), t.ReleaseKey[:]...)
-	return instruction{program, []meta{{t.Payer, true, true}, ro(t.Payee), rw(channelKey(id)), ro(systemProgram)}, data}
+	return instruction{program, []meta{{t.Payer, true, true}, rw(t.Payee), rw(channelKey(id)), ro(systemProgram)}, data}
 }
 
-func topUpIx(program, payer market.Address, id market.ChannelID, amount market.Amount) instruction {
-	return instruction{program, []meta{{payer, true, true}, rw(channelKey(id)), ro(systemProgram)}, u64le([]byte{escrow.TagTopUp}, uint64(amount))}
+// topUpIx names the deposit afterwards, so that a repeat fails and adds nothing.
+func topUpIx(program, payer market.Address, id market.ChannelID, total market.Amount) instruction {
+	return instruction{program, []meta{{payer, true, true}, rw(channelKey(id)), ro(systemProgram)}, u64le([]byte{escrow.TagTopUp}, uint64(total))}
 }
 
 func claimIx(program market.Address, id market.ChannelID, payeeDest market.Address) instruction {
@@ -74,6 +75,11 @@ func requestCloseIx(program, authority market.Address, id market.ChannelID) inst
 
 func releaseIx(program, authority market.Address, id market.ChannelID) instruction {
 	return instruction{program, []meta{sig(authority), rw(channelKey(id)), ro(sysvarIX)}, []byte{escrow.TagRelease}}
+}
+
+// consentIx seals at what is settled; it follows the ed25519 instruction of the payee's Release, and nobody else has to sign.
+func consentIx(program market.Address, id market.ChannelID) instruction {
+	return instruction{program, []meta{rw(channelKey(id)), ro(sysvarIX)}, []byte{escrow.TagConsent}}
 }
 
 func sealIx(program market.Address, id market.ChannelID) instruction {

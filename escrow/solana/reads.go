@@ -25,6 +25,7 @@ type account struct {
 	Lamports uint64   `json:"lamports"`
 	Owner    string   `json:"owner"`
 	Data     []string `json:"data"` // [text, "base64"]
+	Program  bool     `json:"executable"`
 }
 
 func (a *account) bytes() ([]byte, error) {
@@ -113,6 +114,28 @@ func (l *Ledger) Balance(ctx context.Context, a market.Address) (market.Amount, 
 	}
 	return market.Amount(out.Value), nil
 }
+
+// Payable says why an address can never be paid, "" if it can: the same tests as the program's open. Errors: chain-unreachable.
+func (l *Ledger) Payable(ctx context.Context, a market.Address) (reason string, err error) {
+	if escrow.ReservedPayee(a) || a == l.cfg.Program {
+		return "it is a reserved address", nil
+	}
+	accs, _, err := l.accounts(ctx, []string{a.String()}, escrow.Confirmed)
+	switch {
+	case err != nil || accs[0] == nil:
+		return "", err
+	case accs[0].Program:
+		return "it is a program", nil
+	case accs[0].Owner == sysvarOwner || accs[0].Owner == nativeLoader:
+		return "it belongs to the runtime", nil
+	}
+	return "", nil
+}
+
+const (
+	sysvarOwner  = "Sysvar1111111111111111111111111111111111111"
+	nativeLoader = "NativeLoader1111111111111111111111111111111"
+)
 
 const (
 	sysvarClock = "SysvarC1ock11111111111111111111111111111111"

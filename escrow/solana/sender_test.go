@@ -389,7 +389,7 @@ func TestInstructions_Layout(t *testing.T) {
 		len      int
 		accounts string
 	}{
-		{openIx(p, ch, terms, 9), 1, 101, "sw,,w,"},
+		{openIx(p, ch, terms, 9), 1, 101, "sw,w,w,"},
 		{topUpIx(p, terms.Payer, ch, 9), 2, 9, "sw,w,"},
 		{claimIx(p, ch, terms.Payee), 3, 1, "w,,w"},
 		{recordIx(p, ch), 4, 1, "w,"},
@@ -399,6 +399,7 @@ func TestInstructions_Layout(t *testing.T) {
 		{payIx(p, escrow.TagPayPayee, ch, terms.Payee), 8, 1, "w,w"},
 		{payIx(p, escrow.TagPayPayer, ch, terms.Payer), 9, 1, "w,w"},
 		{reclaimIx(p, ch, terms.Payer), 10, 1, "w,w"},
+		{consentIx(p, ch), 11, 1, "w,"},
 	} {
 		var rights []string
 		for _, m := range c.ix.metas {

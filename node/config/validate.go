@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -87,8 +88,11 @@ func (c *Config) provider(bad func(key, format string, a ...any)) {
 		}
 	}
 	if p.Payout != "" {
-		if _, err := market.ParseAddress(p.Payout); err != nil {
+		switch a, err := market.ParseAddress(p.Payout); {
+		case err != nil:
 			bad("provider.payout", "%q is no Solana address", p.Payout)
+		case escrow.ReservedPayee(a):
+			bad("provider.payout", "%s can never be paid: it is a reserved address", p.Payout)
 		}
 	}
 	if !slices.Contains([]string{"none", "web", "any"}, p.Egress) {

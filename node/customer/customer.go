@@ -75,6 +75,7 @@ type Customer struct {
 	order    []market.OrderID // creation order
 	sessions map[market.NodeID]*session
 	channels map[market.ChannelID]*channel
+	paid     sync.Map // payout accounts that the ledger called payable
 	desks    map[market.NodeID]*desk
 
 	ready chan struct{} // closed once the store is read: an order that is placed again must be known

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/p2p/wire"
@@ -87,6 +88,9 @@ func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidat
 	for i, cand := range cands {
 		g.Go(func() error {
 			o, err := c.quoteInTurn(ctx, r, cand.Provider, cand.Offer.Reach)
+			if err == nil {
+				err = c.payable(ctx, o)
+			}
 			if err == nil {
 				enough()
 			}
@@ -182,7 +186,9 @@ func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to mark
 		return bad("names another number of devices")
 	case q.Payout == market.Address{} || q.Payout == o.Payer:
 		return bad("pays out to nobody, or to the payer itself: no channel can be opened for that")
-	case q.ClaimFee > 0 && (q.FeePayer == market.Address{} || q.FeePayer == o.Payer):
+	case escrow.ReservedPayee(q.Payout):
+		return bad("pays out to an address that can never be paid: a channel to it would keep its storage deposit for ever")
+	case q.ClaimFee > 0 && (q.FeePayer == market.Address{} || q.FeePayer == o.Payer || escrow.ReservedPayee(q.FeePayer)):
 		return bad("names no account for the claim fee")
 	case q.Mint != o.Mint:
 		return bad("wants another mint")
@@ -200,6 +206,40 @@ func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to mark
 		return bad("hold above 10 min")
 	}
 	return nil
+}
+
+// payees is what some ledgers know beside escrow.Ledger: why an address can never be paid.
+type payees interface {
+	Payable(ctx context.Context, a market.Address) (reason string, err error)
+}
+
+// payableWait is how long a quote waits for the ledger's word on its payout account.
+const payableWait = time.Second
+
+// payable refuses a provider whose payout account can never be paid, before anything is signed for it. A ledger that does not answer refuses
+// nobody: the program refuses the open.
+func (c *Customer) payable(ctx context.Context, o offered) error {
+	l, ok := c.ledger.(payees)
+	if !ok {
+		return nil
+	}
+	if _, known := c.paid.Load(o.quote.Payout); known {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, payableWait)
+	defer cancel()
+	reason, err := l.Payable(ctx, o.quote.Payout)
+	switch {
+	case err != nil:
+		return nil
+	case reason == "":
+		c.paid.Store(o.quote.Payout, nil)
+		return nil
+	}
+	return &market.Error{
+		Code: "quote-refused", Kind: market.KindDenied, Op: "check payout", Detail: "pays out to " + o.quote.Payout.String() + ", which can never be paid: " + reason,
+		Hint: "another provider is tried",
+	}
 }
 
 // advice is what to do about a refusal that the same provider repeats; "" for others.

@@ -21,8 +21,11 @@ func TestCheckQuote_AccountsThatCannotBePaid_AreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*market.Quote){
-		"payout to nobody":       func(q *market.Quote) { q.Payout = market.Address{} },
-		"payout to the payer":    func(q *market.Quote) { q.Payout = payer },
+		"payout to nobody":    func(q *market.Quote) { q.Payout = market.Address{} },
+		"payout to the payer": func(q *market.Quote) { q.Payout = payer },
+		"payout to a sysvar": func(q *market.Quote) {
+			q.Payout = market.Address{6, 167, 213, 23, 24, 123, 209, 102, 53, 218, 212, 4, 85, 253, 194, 192, 193, 36, 198, 143, 33, 86, 117, 165, 219, 186, 203, 95, 8}
+		},
 		"fee to nobody":          func(q *market.Quote) { q.FeePayer = market.Address{} },
 		"fee to the payer":       func(q *market.Quote) { q.FeePayer = payer },
 		"a fee above the limit":  func(q *market.Quote) { q.ClaimFee = maxClaimFee + 1 },

@@ -1,4 +1,4 @@
-//! 5 request_close, 6 release, 7 seal: how a Channel ends.
+//! 5 request_close, 6 release, 7 seal, 11 consent: how a Channel ends.
 
 use crate::channel::*;
 use crate::sys::*;
@@ -47,5 +47,18 @@ pub unsafe fn seal(program: *const u8, channel: Acc) -> Result<(), u64> {
     if clock().1 < get(d, DEADLINE) as i64 { return Err(TOO_EARLY); } // guard:deadline
     *d.add(STATUS) = SEALED;
     event(7, channel.key(), get(d, SETTLED), get(d, DEPOSIT));
+    Ok(())
+}
+
+/// Accounts: channel w, instructions sysvar. Anybody may bring the payee's Release, which must not ask for more than is settled: the payee ends
+/// with what vouchers have proven, forgoes the rest, and the payer gets his money back without having to be there.
+#[inline(always)]
+pub unsafe fn consent(program: *const u8, channel: Acc, ix: Acc) -> Result<(), u64> {
+    let d = load(program, channel)?;
+    if zero32(d.add(RELEASE_KEY)) { return Err(WRONG_SIGNER); } // guard:no-release
+    let last = read(channel, d, ix, RELEASE_MAGIC, RELEASE_KEY, false)?.amount;
+    if last > get(d, SETTLED) { return Err(OVER_SETTLED); } // guard:over-settled
+    *d.add(STATUS) = SEALED;
+    event(11, channel.key(), get(d, SETTLED), get(d, DEPOSIT));
     Ok(())
 }

@@ -48,6 +48,7 @@ unsafe fn run(input: *mut u8) -> Result<(), u64> {
             8 => pay::payee(x.exactly(1)?, a, b),
             9 => pay::payer(x.exactly(1)?, a, b),
             10 => pay::reclaim(x.exactly(1)?, a, b),
+            11 => close::consent(x.exactly(1)?, a, b),
             _ => Err(x.misfit()),
         };
     }
@@ -100,7 +101,7 @@ impl Data {
     /// What is wrong when no instruction of this account count has the tag.
     #[inline(always)]
     unsafe fn misfit(self) -> u64 {
-        let known = rd(self.0) > 0 && self.tag() >= 1 && self.tag() <= 10;
+        let known = rd(self.0) > 0 && self.tag() >= 1 && self.tag() <= 11;
         if known { ACCOUNT_COUNT } else { BAD_INSTRUCTION } // guard:count
     }
 }

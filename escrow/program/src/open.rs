@@ -1,4 +1,4 @@
-//! 1 open: creates and funds a Channel. Accounts: payer sw, payee, channel w, System.
+//! 1 open: creates and funds a Channel. Accounts: payer sw, payee w, channel w, System.
 
 use crate::channel::*;
 use crate::sys::*;
@@ -6,6 +6,10 @@ use crate::sys::*;
 static TAG: [u8; 7] = *b"channel";
 static BUMP: [u8; 1] = [255];
 static ZERO: [u8; 32] = [0; 32];
+/// Sysvar1111111111111111111111111111111111111
+static SYSVAR: [u8; 32] = [6, 167, 213, 23, 24, 117, 247, 41, 199, 61, 147, 64, 143, 33, 97, 32, 6, 126, 216, 140, 118, 224, 140, 40, 127, 193, 148, 96, 0, 0, 0, 0];
+/// NativeLoader1111111111111111111111111111111
+static NATIVE: [u8; 32] = [5, 135, 132, 191, 20, 139, 164, 40, 47, 176, 18, 87, 72, 136, 169, 241, 83, 160, 125, 173, 247, 101, 192, 69, 92, 154, 151, 3, 128, 0, 0, 0];
 
 #[inline(always)]
 pub unsafe fn open(program: *const u8, x: *const u8, accounts: [Acc; 4]) -> Result<(), u64> {
@@ -16,6 +20,9 @@ pub unsafe fn open(program: *const u8, x: *const u8, accounts: [Acc; 4]) -> Resu
     let open_slot = rd(x.add(28));
     if !payer.signer() { return Err(BAD_SIGNER); } // guard:payer-signer
     if !payer.writable() || !channel.writable() { return Err(NOT_WRITABLE); }
+    // A payee that can never be paid would lock the payer's rent for ever. The runtime lends reserved keys (sysvars, builtins, this program) read-only.
+    if !payee.writable() { return Err(NOT_WRITABLE); } // guard:payee-writable
+    if payee.executable() || eq32(payee.owner(), SYSVAR.as_ptr()) || eq32(payee.owner(), NATIVE.as_ptr()) { return Err(BAD_DESTINATION); } // guard:payee-payable
     // A keypair that signs would satisfy System without the seeds below: the address would stand for no terms and could live twice.
     if channel.signer() { return Err(BAD_ACCOUNT); } // guard:channel-signer
     if !zero32(system.key()) { return Err(BAD_PROGRAM); } // guard:system

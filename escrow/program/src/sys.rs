@@ -28,6 +28,7 @@ pub const EXPIRED: u64 = 144;
 pub const NOT_MONOTONIC: u64 = 145;
 pub const OVER_DEPOSIT: u64 = 146;
 pub const WRONG_SIGNER: u64 = 147;
+pub const OVER_SETTLED: u64 = 148;
 pub const TOO_EARLY: u64 = 160;
 pub const LEGS_OPEN: u64 = 162;
 pub const OVERFLOW: u64 = 163;
@@ -78,6 +79,8 @@ impl Acc {
     pub unsafe fn signer(self) -> bool { *self.0.add(1) == 1 }
     #[inline(always)]
     pub unsafe fn writable(self) -> bool { *self.0.add(2) == 1 }
+    #[inline(always)]
+    pub unsafe fn executable(self) -> bool { *self.0.add(3) == 1 }
     #[inline(always)]
     pub unsafe fn key(self) -> *mut u8 { self.0.add(8) }
     #[inline(always)]

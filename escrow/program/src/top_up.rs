@@ -1,17 +1,18 @@
-//! 2 top_up: the payer adds to an open Channel. Accounts: payer sw, channel w, System.
+//! 2 top_up: the payer raises the deposit of an open Channel to a total, so that a repeat does nothing. Accounts: payer sw, channel w, System.
 
 use crate::channel::*;
 use crate::sys::*;
 
 #[inline(always)]
 pub unsafe fn top_up(program: *const u8, x: *const u8, payer: Acc, channel: Acc, system: Acc) -> Result<(), u64> {
-    let amount = rd(x);
+    let total = rd(x);
     let d = load(program, channel)?;
     if !payer.signer() || !eq32(payer.key(), d.add(PAYER)) { return Err(BAD_SIGNER); } // guard:payer
     if !zero32(system.key()) { return Err(BAD_PROGRAM); } // guard:system
     if *d.add(STATUS) != OPEN { return Err(BAD_STATUS); } // guard:open
-    if amount == 0 { return Err(ZERO_AMOUNT); }
-    let total = match get(d, DEPOSIT).checked_add(amount) { Some(v) => v, None => return Err(OVERFLOW) };
+    let deposit = get(d, DEPOSIT);
+    if total <= deposit { return Err(NOT_MONOTONIC); } // guard:total, a second landing ends here
+    let amount = total - deposit;
     let before = channel.lamports();
     let mut data = core::mem::MaybeUninit::<[u8; 16]>::uninit();
     let p = data.as_mut_ptr() as *mut u8;
