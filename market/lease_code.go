@@ -27,7 +27,7 @@ var faults = map[string]Fault{
 	"job-failed":           FaultCustomer, "job-oom": FaultCustomer, "disk-exceeded": FaultCustomer, "stopped": FaultCustomer,
 	"max-duration": FaultCustomer, "cap-reached": FaultCustomer, "payment-overdue": FaultCustomer, "channel-low": FaultCustomer,
 	"channel-closing": FaultCustomer, "start-command": FaultCustomer, "image-not-found": FaultCustomer, "input-hash": FaultCustomer,
-	"image-too-big": FaultCustomer, "image-refused": FaultCustomer, "input-too-big": FaultCustomer, "policy-breach": FaultCustomer,
+	"image-too-big": FaultCustomer, "image-refused": FaultCustomer, "input-too-big": FaultCustomer, "input-lost": FaultCustomer, "policy-breach": FaultCustomer,
 	"provider-stop": FaultProvider, "output-lost": FaultProvider, "not-as-quoted": FaultProvider, "device-lost": FaultProvider,
 	"engine-error": FaultProvider, "container-lost": FaultProvider, "rig-restarted": FaultProvider, "provider-silent": FaultProvider,
 	"gpu-missing": FaultProvider, "sandbox-weak": FaultProvider, "cdi-stale": FaultProvider, "device-stuck": FaultProvider,

@@ -40,9 +40,6 @@ type Backend struct {
 	changing sync.Mutex     // one change of settings at a time, up to its effect
 	watch    *health.Watch
 	metrics  *health.Metrics
-
-	mu      sync.Mutex
-	waiting map[market.OrderID]customer.Request // created, inputs not here yet
 }
 
 var _ api.Backend = (*Backend)(nil)
@@ -54,7 +51,7 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{p: n.p, settings: settings, stop: stop, started: time.Now(), images: r, waiting: map[market.OrderID]customer.Request{}}
+	b := &Backend{p: n.p, settings: settings, stop: stop, started: time.Now(), images: r}
 	b.watch = health.NewWatch(b.doctorInput)
 	b.metrics = health.NewMetrics(Version, b.facts)
 	return b, nil
@@ -116,6 +113,12 @@ func (b *Backend) Status(context.Context) (api.Status, error) {
 		for _, v := range p.cust.Orders() {
 			if !over(v) {
 				s.Orders++
+			}
+		}
+		for _, e := range p.cust.SpoolSeen() {
+			s.SpoolBytes += e.Inputs + e.Outputs + e.Other
+			if e.Outputs > 0 && e.Known && e.Fetched.IsZero() {
+				s.SpoolWaiting++
 			}
 		}
 	}

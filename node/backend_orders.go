@@ -18,9 +18,6 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// maxWaiting bounds orders whose inputs have not come yet.
-const maxWaiting = 64
-
 // Offers implements api.Backend: one row per device group.
 func (b *Backend) Offers(ctx context.Context) ([]api.Offer, error) {
 	c, err := b.customer()
@@ -59,7 +56,7 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 	req := customer.Request{
 		Key: r.Key, Name: r.Name, Spec: r.Spec, Terms: r.Terms, Classes: r.Classes, Devices: r.Devices, CPUMilli: r.CPUMilli, RAM: r.RAM, Disk: r.Disk,
 		Shm: r.Shm, Egress: r.Egress, InputBytes: r.InputBytes, HasInputs: r.HasInputs, MaxRate: r.MaxRate, MaxTotal: r.MaxTotal,
-		MaxDuration: ms(r.MaxDurationMS), StartTimeout: ms(r.StartTimeoutMS), StopGrace: ms(r.StopGraceMS), Away: ms(r.AwayMS), KeepChannel: r.KeepChannel,
+		MaxDuration: ms(r.MaxDurationMS), StartTimeout: ms(r.StartTimeoutMS), StopGrace: ms(r.StopGraceMS), Away: ms(r.AwayMS), KeepChannel: r.KeepChannel, OutputTo: r.OutputTo,
 	}
 	for _, list := range []struct {
 		from []string
@@ -169,28 +166,15 @@ func (b *Backend) CreateOrder(ctx context.Context, r api.OrderRequest) (api.Orde
 		return api.Order{}, err
 	}
 	if req.HasInputs {
-		if err := b.hold(id, req); err != nil {
+		if _, err := c.Await(ctx, req); err != nil {
 			return api.Order{}, err
 		}
-		return api.Order{
-			Schema: "gpuai.order/v1", ID: id.String(), Name: req.Name, Standing: "inputs", Image: req.Image.Ref, Devices: req.Devices,
-			Rate: api.RateSOL(0), Cap: api.SOL(req.MaxTotal), Steps: []api.Step{}, CreatedAt: api.At(time.Now()),
-		}, nil
+		return b.Order(ctx, id.String())
 	}
 	if _, err := c.Place(ctx, req); err != nil {
 		return api.Order{}, err
 	}
 	return b.Order(ctx, id.String())
-}
-
-func (b *Backend) hold(id market.OrderID, req customer.Request) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, have := b.waiting[id]; !have && len(b.waiting) >= maxWaiting {
-		return &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "create order", Detail: "too many orders wait for their inputs", Hint: "send the inputs of the others first"}
-	}
-	b.waiting[id] = req
-	return nil
 }
 
 // PutInputs implements api.Backend: the archive is rewritten as a safe one while it flows, and counts once it is whole on disk.
@@ -203,25 +187,14 @@ func (b *Backend) PutInputs(ctx context.Context, ref string, r io.Reader) error 
 	if err != nil {
 		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "take inputs", Detail: "this is no order id", Err: err, Hint: "use the id of the created order"}
 	}
-	b.mu.Lock()
-	req, waits := b.waiting[id]
-	b.mu.Unlock()
-	if !waits {
-		if _, err := c.Order(ref); err != nil {
-			return err
-		}
-		return nil // placed already: a repeat
+	req, waits, err := c.Waits(ctx, id)
+	if err != nil || !waits {
+		return err // placed already: a repeat
 	}
 	if err := spool(c.InputsPath(id), r, req.InputBytes); err != nil {
 		return err
 	}
-	if _, err := c.Place(ctx, req); err != nil {
-		return err
-	}
-	b.mu.Lock()
-	delete(b.waiting, id)
-	b.mu.Unlock()
-	return nil
+	return c.Supplied(ctx, id)
 }
 
 func spool(path string, r io.Reader, limit uint64) error {
@@ -238,7 +211,7 @@ func spool(path string, r io.Reader, limit uint64) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("spool inputs: %w", errors.Join(err, os.Remove(f.Name())))
+		return fmt.Errorf("spool inputs: %w", errors.Join(spec.Full(err, "free some space, then send them again"), os.Remove(f.Name())))
 	}
 	return nil
 }
@@ -284,7 +257,7 @@ func (b *Backend) StopOrder(ctx context.Context, id string, now bool) error {
 }
 
 // GetOutputs implements api.Backend. Error: not-found while there are none.
-func (b *Backend) GetOutputs(_ context.Context, id string, w io.Writer) error {
+func (b *Backend) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 	c, err := b.customer()
 	if err != nil {
 		return err
@@ -301,8 +274,10 @@ func (b *Backend) GetOutputs(_ context.Context, id string, w io.Writer) error {
 		return fmt.Errorf("read outputs: %w", err)
 	}
 	defer f.Close()
-	_, err = io.Copy(w, f)
-	return err
+	if _, err = io.Copy(w, f); err != nil {
+		return err
+	}
+	return c.Fetched(context.WithoutCancel(ctx), v.ID)
 }
 
 // Receipt implements api.Backend.
@@ -325,7 +300,7 @@ func (b *Backend) order(v customer.View) api.Order {
 		Paid: api.SOL(paidOf(v)), SignedAhead: api.SOL(aheadOf(v)), AtRisk: api.SOL(0), NetworkFees: api.SOL(v.Costs.Network), ClaimFee: api.SOL(v.Costs.ClaimFee),
 		Cost: api.SOL(paidOf(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage), CreatedAt: api.At(v.Created), Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
 		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished, RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
-		OutcomeSignedByBoth: v.BothSigned,
+		OutcomeSignedByBoth: v.BothSigned, OrderFiles: filesOf(v),
 	}
 	if v.Provider != (market.NodeID{}) {
 		o.Provider = v.Provider.String()

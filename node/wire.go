@@ -109,7 +109,9 @@ func (p *parts) roles(ctx context.Context, clusterTag uint64) error {
 	if p.role("customer") {
 		p.cust = customer.New(customer.Config{
 			Network: network, ClusterTag: clusterTag, Key: p.keys.node, ID: p.host.ID(), Payer: p.spending.Address(), Program: program.ID,
-			Seed: p.keys.seed, Spool: filepath.Join(p.cfg.Node.DataDir, "spool"), LogMax: int64(min(p.cfg.Customer.LogMax, 1<<50)), AwayMax: market.Amount(p.cfg.Customer.AwayMax), ChainEvery: p.chainEvery(),
+			Seed: p.keys.seed, Spool: filepath.Join(p.cfg.Node.DataDir, "spool"), LogMax: int64(min(p.cfg.Customer.LogMax, 1<<50)),
+			SpoolMax: uint64(p.cfg.Customer.SpoolMax), SpoolKeep: time.Duration(p.cfg.Customer.SpoolKeep),
+			AwayMax: market.Amount(p.cfg.Customer.AwayMax), ChainEvery: p.chainEvery(),
 		}, p.db, p.spending, wired{svc, p.host}, p.clock, p.log.With("role", "customer"))
 		p.offers.Attach(p.cust) // gossip and sync run already; what they have brought comes now
 	}

@@ -8,9 +8,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -32,37 +34,68 @@ func sendInputs(ctx context.Context, c *api.Client, id string, sources []spec.So
 	return err
 }
 
-// fetch brings each output to its place: /workspace/out:./out puts what is below out into ./out; a place that ends in / takes it inside.
-func (a *App) fetch(ctx context.Context, c *api.Client, id string, outputs []spec.Output) error {
-	for _, o := range outputs {
-		if o.To == "" {
+// fetch brings each output to its place: /workspace/out:./out puts what is below out into ./out; a place that ends in / takes it inside. It
+// goes on after an output that cannot be brought, and returns all errors; the archive stays with the node.
+func (a *App) fetch(ctx context.Context, c *api.Client, o api.Order) (all error) {
+	for _, out := range o.Outputs {
+		if out.To == "" || slices.Contains(o.MissingOutputs, out.Path) {
 			continue
 		}
-		to := o.To
-		if strings.HasSuffix(to, "/") {
-			to = filepath.Join(to, path.Base(o.Path))
+		dir, name := target(out)
+		err := os.MkdirAll(dir, 0o755)
+		var m spec.Manifest
+		if err == nil {
+			m, err = receive(ctx, c, o.ID, dir, place(out.Path, name))
 		}
-		dir, name := filepath.Split(filepath.Clean(to))
-		if name == "." || name == ".." {
-			dir, name = to, ""
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			all = both(all, fmt.Errorf("fetch %s: %w", out.Path, bringAgain(err, o)))
+		case len(m.Entries) > 0:
+			a.say("output %s is in %s: %s", out.Path, out.To, brought(m))
 		}
-		if dir == "" {
-			dir = "."
+		for _, s := range m.Skipped { // what the node holds and this machine cannot take
+			a.say("left out  %s: %s", filepath.Join(out.To, clean(s.Path)), clean(s.Why))
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("make output folder: %w", err)
-		}
-		m, err := receive(ctx, c, id, dir, place(o.Path, name))
-		if err != nil {
-			return fmt.Errorf("fetch %s: %w", o.Path, err)
-		}
-		if len(m.Entries) == 0 {
-			a.say("output %s does not exist", o.Path)
-		} else {
-			a.say("output %s is in %s", o.Path, o.To)
+		if m.LeftOut() > 0 {
+			all = both(all, leftOutError("output-left-out", fmt.Sprintf("%d of %s", m.LeftOut(), out.Path), o))
 		}
 	}
-	return nil
+	return all
+}
+
+// target is the folder that an output is written to, and its name there; "" is the folder itself.
+func target(o api.Output) (dir, name string) {
+	to := o.To
+	if strings.HasSuffix(to, "/") || strings.HasSuffix(to, string(filepath.Separator)) {
+		to = filepath.Join(to, path.Base(o.Path))
+	}
+	dir, name = filepath.Split(filepath.Clean(to))
+	if name == "." || name == ".." {
+		dir, name = to, ""
+	}
+	return or(dir, "."), name
+}
+
+// brought counts files and bytes.
+func brought(m spec.Manifest) string {
+	files := 0
+	for _, e := range m.Entries {
+		if e.Type != "dir" {
+			files++
+		}
+	}
+	return count(files, "file", "files") + ", " + megabytes(m.Size())
+}
+
+// bringAgain names the command that tries again.
+func bringAgain(err error, o api.Order) error {
+	var e *market.Error
+	if errors.As(err, &e) && e.Code == "disk-full" {
+		e.Hint = "free some space, then: gpuai outputs " + word(o)
+	}
+	return err
 }
 
 // place maps names in the archive, which are relative to /workspace, to names below the destination; name "" is the destination itself.

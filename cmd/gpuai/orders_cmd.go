@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -198,24 +197,4 @@ func (a *App) document(schema string, doc any) error {
 		return nil
 	}
 	return a.print(schema, doc, nil)
-}
-
-func newOutputsCmd(a *App) *cobra.Command {
-	return &cobra.Command{
-		Use: "outputs ID DIR", Short: "Bring the outputs of a detached run into a folder", Args: exact(2, "an order and a folder"), Example: "  gpuai outputs - ./out",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, id, err := a.orderOf(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if err := os.MkdirAll(args[1], 0o755); err != nil {
-				return usage(err.Error(), "name a folder that can be made")
-			}
-			m, err := receive(cmd.Context(), c, id, args[1], nil)
-			if err == nil {
-				a.say("%d entries in %s", len(m.Entries), args[1])
-			}
-			return err
-		},
-	}
 }

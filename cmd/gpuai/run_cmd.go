@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,7 @@ type runOptions struct {
 	keep       bool
 	statusFile string
 	awayGiven  bool
+	allow      bool // left out or missing files do not change the exit code
 }
 
 func newRunCmd(a *App) *cobra.Command {
@@ -57,6 +59,7 @@ func newRunCmd(a *App) *cobra.Command {
 	f.BoolVar(&o.keep, "keep-channel", false, "leave the deposit for the next order")
 	f.Bool("rm", true, "as of docker run: what every job does")
 	_ = f.MarkHidden("rm") // it exists
+	f.BoolVar(&o.allow, "allow-missing-outputs", false, "exit 0 although an output is missing, or files were left out")
 	f.StringVar(&o.statusFile, "status-file", "", "write here, at the end, the order, our problem if any, and the exit code")
 	return cmd
 }
@@ -127,7 +130,29 @@ func readJob(flags spec.Flags, args []string, dash int) (spec.File, error) {
 		return file, spec.AsError("", faults)
 	}
 	file, faults := spec.Merge(raw, flags)
-	return file, spec.AsError(name, faults)
+	if len(faults) > 0 {
+		return file, spec.AsError(name, faults)
+	}
+	file.Locate(filepath.Dir(name), len(flags.In) > 0, len(flags.Out) > 0)
+	return file, nil
+}
+
+// atHome makes the places of outputs absolute: they are remembered, and fetched from any folder.
+func atHome(outputs []spec.Output) error {
+	for i, o := range outputs {
+		if o.To == "" {
+			continue
+		}
+		abs, err := filepath.Abs(o.To)
+		if err != nil {
+			return fmt.Errorf("find output folder: %w", err)
+		}
+		if strings.HasSuffix(o.To, "/") {
+			abs += "/"
+		}
+		outputs[i].To = abs
+	}
+	return nil
 }
 
 // isJobFile tells job files from images: an image name cannot end like that and exist as a file.
@@ -140,9 +165,12 @@ func isJobFile(s string) bool {
 	return false
 }
 
-// request is what the API takes: the job without the local paths.
-func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (api.OrderRequest, error) {
-	r := api.RequestOf(f)
+// request is what the API takes: the job without the local paths of its inputs. left: what of them cannot travel.
+func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (r api.OrderRequest, left spec.Manifest, err error) {
+	if err := atHome(f.Outputs); err != nil {
+		return r, left, err
+	}
+	r = api.RequestOf(f)
 	r.Key, r.KeepChannel = rand.Text(), o.keep || c.Customer.KeepChannel
 	if r.MaxTotal == 0 {
 		r.MaxTotal = market.Amount(c.Customer.MaxTotal)
@@ -151,11 +179,10 @@ func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (api.Or
 		r.AwayMS = time.Duration(c.Customer.Away).Milliseconds()
 	}
 	if r.MaxTotal == 0 {
-		return r, usage("this order has no cap", "add --max-total 0.02 (SOL), or: gpuai config set customer.max_total=0.02")
+		return r, left, usage("this order has no cap", "add --max-total 0.02 (SOL), or: gpuai config set customer.max_total=0.02")
 	}
-	n, _, err := spec.Measure(f.Inputs)
-	r.InputBytes = n
-	return r, err
+	r.InputBytes, left, err = spec.Measure(f.Inputs)
+	return r, left, err
 }
 
 // runReport is the document of --status-file: what became of a gpuai run, with our problem if it was one.
@@ -166,6 +193,9 @@ type runReport struct {
 	// Logs is how much of the job's output reached this computer; absent where no job ran.
 	Logs *api.LogState `json:"logs,omitempty"`
 	Exit int           `json:"exit"`
+	// LeftOut are inputs that this command did not send; the order's left_out are those that were lost later, and outputs.
+	LeftOut     []api.LeftOut `json:"left_out,omitempty"`
+	LeftOutMore int           `json:"left_out_more,omitempty"`
 }
 
 func (a *App) run(ctx context.Context, o runOptions, args []string, dash int) error {
@@ -198,10 +228,11 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 	if err != nil {
 		return err
 	}
-	r, err := request(f, l.Config, o, o.awayGiven)
+	r, left, err := request(f, l.Config, o, o.awayGiven)
 	if err != nil {
 		return err
 	}
+	report.LeftOut, report.LeftOutMore = a.unsent(left)
 	c, err := a.running(ctx)
 	if err != nil {
 		return err
@@ -239,7 +270,7 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 	if o.detach {
 		a.say("stop it: gpuai stop %s · follow: gpuai logs -f %s", word(order), word(order))
 		if len(f.Outputs) > 0 {
-			a.say("its outputs stay with the node: gpuai outputs %s DIR", word(order))
+			a.say("its outputs stay with the node: gpuai outputs %s", word(order))
 		}
 		if a.json {
 			return a.print("order", order, nil)
@@ -247,7 +278,11 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 		_, err := fmt.Fprintln(a.out, order.ID)
 		return err
 	}
-	return a.overtime(a.follow(ctx, c, &order, f, interrupts), &order)
+	err = a.overtime(a.follow(ctx, c, &order, f, o.allow, interrupts), &order)
+	if n := len(report.LeftOut) + report.LeftOutMore; err == nil && n > 0 && !o.allow {
+		return attached{leftOutError("input-left-out", count(n, "input was", "inputs were")+" left out, see above", order)}
+	}
+	return err
 }
 
 // place creates the order and sends its inputs. A first Ctrl-C ends the sending and stops the order once the node has said its id, a second

@@ -43,7 +43,7 @@ type follower struct {
 
 // follow prints progress and logs, ends with the job's code, and brings the outputs home. After Ready the first Ctrl-C lets the job go on
 // alone, the second stops it; before, Ctrl-C stops it. order is kept up to date.
-func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spec.File, interrupts <-chan os.Signal) error {
+func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spec.File, allow bool, interrupts <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	fl := &follower{
@@ -63,12 +63,30 @@ func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spe
 	if fl.stopping && order.ExitCode == nil {
 		return exitCode(exitInterrupted)
 	}
+	var err error
 	if order.OutputsReady {
-		if err := fl.outputs(ctx, f.Outputs); err != nil {
-			return attachedUnless(err)
+		if len(order.Outputs) == 0 { // a node of an older version does not keep the places
+			for _, o := range f.Outputs {
+				order.Outputs = append(order.Outputs, api.Output{Path: o.Path, To: o.To})
+			}
 		}
+		err = fl.outputs(ctx)
 	}
-	return jobExit(*order)
+	var own exitCode
+	if errors.As(err, &own) {
+		return err // Ctrl-C
+	}
+	err = both(err, a.leftOut(*order, allow))
+	if job := jobExit(*order); job != nil { // the job's own end comes first
+		if err != nil {
+			a.say("outputs: %v", err)
+		}
+		return job
+	}
+	if err != nil {
+		return attached{err}
+	}
+	return nil
 }
 
 // logEnd waits until the whole log was shown, and says what of it is missing. Ctrl-C ends the wait.
@@ -115,7 +133,7 @@ func (fl *follower) readLogs(ctx context.Context) {
 }
 
 // outputs brings the outputs home; Ctrl-C leaves them in the node's spool.
-func (fl *follower) outputs(ctx context.Context, list []spec.Output) error {
+func (fl *follower) outputs(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
@@ -127,11 +145,11 @@ func (fl *follower) outputs(ctx context.Context, list []spec.Output) error {
 		case <-done:
 		}
 	})
-	err := fl.a.fetch(ctx, fl.c, fl.order.ID, list)
+	err := fl.a.fetch(ctx, fl.c, *fl.order)
 	close(done)
 	wg.Wait()
 	if err != nil && ctx.Err() != nil {
-		fl.a.say("the outputs stay with the node: gpuai outputs %s DIR", word(*fl.order))
+		fl.a.say("the outputs stay with the node: gpuai outputs %s", word(*fl.order))
 		return exitCode(exitInterrupted)
 	}
 	return err

@@ -76,7 +76,11 @@ func (a *App) unread() {
 	if !ok {
 		return
 	}
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+	info, err := f.Stat()
+	if err != nil {
+		return
+	}
+	if info.Mode().IsRegular() && info.Size() > 0 || info.Mode()&os.ModeNamedPipe != 0 && pending(f) {
 		a.say("standard input is not given to the job; a file goes in by --in FILE:/workspace/FILE")
 	}
 }

@@ -75,6 +75,8 @@ func next(o api.Order) string {
 		return "wait, or: gpuai stop " + word(o)
 	case !settled(o):
 		return "wait: the job has ended, what is not spent is on its way back"
+	case o.OutputsReady && toFetch(o):
+		return "gpuai outputs " + word(o)
 	case o.OutputsReady:
 		return "gpuai outputs " + word(o) + " DIR"
 	case o.Hint != "" && o.Hint != "gpuai show "+o.ID:

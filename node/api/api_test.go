@@ -57,6 +57,12 @@ func (f *fake) PutInputs(_ context.Context, id string, r io.Reader) (err error) 
 func (f *fake) StopOrder(_ context.Context, id string, now bool) error {
 	return f.call("stop", id, now)
 }
+func (f *fake) Spool(context.Context) (Spool, error) {
+	return Spool{Schema: "gpuai.spool/v1", Entries: []SpoolEntry{}}, f.call("spool")
+}
+func (f *fake) PruneSpool(_ context.Context, p SpoolPrune) (Spool, error) {
+	return Spool{Schema: "gpuai.spool/v1", Entries: []SpoolEntry{}}, f.call("prune", p.Orders, p.Unfetched)
+}
 func (f *fake) GetOutputs(_ context.Context, id string, w io.Writer) error {
 	if id == "cut" {
 		_, err := w.Write(make([]byte, 1<<16))

@@ -32,6 +32,9 @@ type Backend interface {
 	Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader, out func(stream uint8, b []byte) error) (exit int, err error)
 	// GetOutputs writes the verified outputs as a tar.
 	GetOutputs(ctx context.Context, id string, w io.Writer) error
+	// Spool lists what is kept of orders' files; PruneSpool frees outputs first.
+	Spool(ctx context.Context) (Spool, error)
+	PruneSpool(ctx context.Context, p SpoolPrune) (Spool, error)
 	Receipt(ctx context.Context, id string) (Receipt, error)
 	Wallet(ctx context.Context) (Wallet, error)
 	WalletNew(ctx context.Context) (Wallet, error)

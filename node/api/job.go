@@ -15,6 +15,9 @@ func RequestOf(f spec.File) OrderRequest {
 		MaxDurationMS: f.Limits.MaxDuration.Milliseconds(), StartTimeoutMS: f.Limits.StartTimeout.Milliseconds(), StopGraceMS: f.StopGrace.Milliseconds(),
 		AwayMS: f.Limits.Away.Milliseconds(),
 	}
+	for _, o := range f.Outputs {
+		r.OutputTo = append(r.OutputTo, o.To)
+	}
 	for _, id := range f.Placement.Providers {
 		r.Providers = append(r.Providers, id.String())
 	}

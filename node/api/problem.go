@@ -127,6 +127,10 @@ var codes = map[string]row{
 	"job-ended":            {409, 1, "none", "the job has ended"},
 	"disk-full":            {503, 1, "you", "the disk is full"},
 	"file-error":           {409, 1, "you", "a file cannot be read or written"},
+	"output-missing":       {409, 1, "you", "a declared output is missing"},
+	"output-left-out":      {409, 1, "you", "some outputs were left out"},
+	"input-left-out":       {409, 1, "you", "some inputs were left out"},
+	"outputs-dropped":      {410, 1, "node", "the outputs are gone"},
 	"connection-cut":       {503, 8, "network", "the connection was cut"},
 }
 

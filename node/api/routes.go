@@ -106,6 +106,8 @@ func (s *Server) routes() []route {
 		create("/orders", s.createOrder),
 		{method: "PUT", path: "/orders/{id}/inputs/{n}", answer: s.putInputs},
 		{method: "GET", path: "/orders/{id}/outputs/{n}", raw: s.outputs},
+		get("/spool", func(r *http.Request) (any, error) { return s.b.Spool(r.Context()) }),
+		post("/spool/prune", func(r *http.Request) (any, error) { return withBody(r, s.b.PruneSpool) }),
 		{method: "POST", path: "/orders/{id}/stop", query: map[string]kind{"now": boolean}, answer: s.stopOrder},
 		{method: "GET", path: "/leases/{id}/logs", query: map[string]kind{"follow": boolean, "since": moment, "from": number, "places": boolean}, raw: s.logs},
 		{method: "POST", path: "/leases/{id}/exec", query: map[string]kind{"arg": text, "tty": boolean, "cols": number, "rows": number, "term": text}, raw: s.exec},

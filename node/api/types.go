@@ -68,6 +68,9 @@ type Status struct {
 	Sells     *bool    `json:"sells,omitempty"`     // of a provider: it takes new leases
 	SellsWhy  string   `json:"sells_why,omitempty"` // why it does not
 	Notice    string   `json:"notice,omitempty"`    // what its owner should know, for people
+	// SpoolBytes are the inputs and outputs that this node keeps for its orders; SpoolWaiting counts the outputs that nobody has fetched.
+	SpoolBytes   uint64 `json:"spool_bytes"`
+	SpoolWaiting int    `json:"spool_waiting"`
 }
 
 // Offer is one rig of the book.
@@ -114,6 +117,7 @@ type OrderRequest struct {
 	KeepChannel    bool            `json:"keep_channel"`
 	Providers      []string        `json:"providers,omitempty"` // only these; empty = any
 	Exclude        []string        `json:"exclude,omitempty"`
+	OutputTo       []string        `json:"output_to,omitempty"` // by the order of spec.outputs: where they come home; only remembered
 }
 
 // Candidate is an offer that fits; Rejection one that does not.
@@ -217,6 +221,7 @@ type Order struct {
 	RefundDue           *Time    `json:"refund_due,omitempty"`  // what is not spent is back after this, without the provider
 
 	Logs *LogState `json:"logs,omitempty"` // of the job; absent while there is none
+	OrderFiles
 }
 
 // Ended reports whether nothing more happens to the job.

@@ -33,7 +33,8 @@ var _ Backend = (*whole)(nil)
 
 var (
 	someTime  = At(time.UnixMilli(1_700_000_000_120))
-	someOrder = Order{Schema: "gpuai.order/v1", ID: "order_1", Standing: "ended", CreatedAt: someTime, ReadyAt: &someTime, Steps: []Step{{At: someTime, Phase: "quote"}}, Cap: SOL(1), Rate: RateSOL(1)}
+	someOrder = Order{Schema: "gpuai.order/v1", ID: "order_1", Standing: "ended", CreatedAt: someTime, ReadyAt: &someTime,
+		OrderFiles: OrderFiles{LeftOut: []LeftOut{{"output", "/workspace/out/p", "it is a named pipe"}}, OutputsFetchedAt: &someTime}, Steps: []Step{{At: someTime, Phase: "quote"}}, Cap: SOL(1), Rate: RateSOL(1)}
 	someLease = Lease{Schema: "gpuai.lease/v1", ID: "lease_1", Role: "customer", CreatedAt: someTime, Rate: RateSOL(1), Owed: SOL(1), Paid: SOL(1)}
 	someProv  = Provider{Schema: "gpuai.provider/v1", Rate: RateSOL(5), Rates: map[string]Money{}, Devices: []Device{{Schema: "gpuai.device/v1", ID: "d", Rate: RateSOL(1)}}, Earned: SOL(1)}
 	someDoc   = Doctor{Schema: "gpuai.doctor/v1", Level: "ok", CheckedAt: &someTime, Findings: []Finding{{Group: "rig", Level: "ok", Fix: []Fix{}}}}
@@ -86,6 +87,10 @@ func (w *whole) GetOutputs(_ context.Context, id string, to io.Writer) error {
 	return err
 }
 
+func (w *whole) Spool(context.Context) (Spool, error) {
+	return Spool{Schema: "gpuai.spool/v1", Bytes: 5, Entries: []SpoolEntry{{Order: "order_1", Outputs: 5, FetchedAt: &someTime}}}, nil
+}
+func (w *whole) PruneSpool(ctx context.Context, _ SpoolPrune) (Spool, error) { return w.Spool(ctx) }
 func (w *whole) Receipt(_ context.Context, id string) (Receipt, error) {
 	return Receipt{Schema: "gpuai.receipt/v1", Order: someOrder}, missing(id)
 }
@@ -194,6 +199,8 @@ var endpoints = []struct {
 	{"POST", "/orders", `{"image":"a","max_total":"5","max_rate":"1"}`, 201, "order", true},
 	{"PUT", "/orders/order_1/inputs/0", "", 200, "done", false},
 	{"GET", "/orders/order_1/outputs/0", "", 200, "", false},
+	{"GET", "/spool", "", 200, "spool", false},
+	{"POST", "/spool/prune", `{"orders": ["order_1"], "unfetched": true}`, 200, "spool", false},
 	{"POST", "/orders/order_1/stop?now=true", "", 200, "done", false},
 	{"GET", "/leases/lease_1/logs?follow=false&since=2026-01-02T03:04:05.678Z&from=7&places=true", "", 200, "", false},
 	{"GET", "/provider", "", 200, "provider", false},

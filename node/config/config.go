@@ -60,6 +60,8 @@ type Customer struct {
 	Away        Duration `toml:"away" default:"15m" hot:"yes" help:"signed ahead per lease, so that a job outlives a sleeping computer; 0s = off"`
 	AwayMax     Money    `toml:"away_max" default:"0.002 SOL" help:"most that is signed ahead per lease"`
 	LogMax      Size     `toml:"log_max" default:"256MiB" help:"disk for the log of one job, compressed; the oldest output goes first"`
+	SpoolMax    Size     `toml:"spool_max" default:"100GiB" help:"inputs and outputs that wait in the data folder; above it the oldest go, those that nobody fetched last; 0B = no bound"`
+	SpoolKeep   Duration `toml:"spool_keep" default:"7d" help:"how long outputs stay in the data folder once they were fetched"`
 }
 
 // Provider is what is sold, and how.

@@ -1,21 +1,13 @@
 package customer
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/tunnel"
-	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
-	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // act performs a committed effect of the customer's lease; each may be repeated.
@@ -128,121 +120,6 @@ func (r *orderRun) pay(ctx context.Context, o orderRow, m market.Lease, e market
 	return nil
 }
 
-func (c *Customer) spoolDir(id market.OrderID, what string) string {
-	return filepath.Join(c.cfg.Spool, id.String(), what)
-}
-
-// InputsPath is where the API spools an order's input tar before it is placed.
-func (c *Customer) InputsPath(id market.OrderID) string { return c.spoolDir(id, "inputs.tar") }
-
-// OutputsPath is where verified outputs wait, as a tar.
-func (c *Customer) OutputsPath(id market.OrderID) string { return c.spoolDir(id, "outputs.tar") }
-
-// pushInputs sends the spooled tar through the lease's tunnel.
-func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
-	if !o.Request.HasInputs || o.InputsSent {
-		return nil
-	}
-	f, err := os.Open(r.c.InputsPath(o.ID))
-	if err != nil {
-		return fmt.Errorf("open inputs: %w", err)
-	}
-	defer f.Close()
-	args, err := json.Marshal(tunnel.PutArgs{Total: o.Request.InputBytes})
-	if err != nil {
-		return err
-	}
-	c, err := r.c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelPut, Args: args})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if _, err := io.Copy(c.Writer(streams.ChanIn), f); err != nil {
-		return fmt.Errorf("send inputs: %w", err)
-	}
-	if err := c.Write(streams.ChanIn, nil); err != nil {
-		return err
-	}
-	ctl, err := readControl(c)
-	if err != nil {
-		return err
-	}
-	if err := ctl.Err(); err != nil && market.CodeOf(err) != tunnel.CodeStaged {
-		return fmt.Errorf("stage inputs: %w", err)
-	}
-	return r.update(ctx, func(o *orderRow) { o.InputsSent = true })
-}
-
-// archiveReader reads an archive from a tunnel; what the provider says instead of the rest of it is the error.
-type archiveReader struct {
-	c    *streams.FrameConn
-	rest []byte
-	end  bool
-}
-
-func (r *archiveReader) Read(b []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if r.end {
-			return 0, io.EOF
-		}
-		ch, data, err := r.c.Read()
-		switch {
-		case errors.Is(err, io.EOF):
-			return 0, io.ErrUnexpectedEOF // the end is an empty frame
-		case err != nil:
-			return 0, err
-		case ch == streams.ChanControl:
-			ctl, err := tunnel.DecodeControl(data)
-			return 0, cmp.Or(err, ctl.Err(), errors.New("the archive ends early"))
-		}
-		r.rest, r.end = data, len(data) == 0
-	}
-	n := copy(b, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
-}
-
-func readControl(c *streams.FrameConn) (tunnel.Control, error) {
-	ch, b, err := c.Read()
-	if err != nil {
-		return tunnel.Control{}, err
-	}
-	if ch != streams.ChanControl {
-		return tunnel.Control{}, fmt.Errorf("frame on channel %d, want control", ch)
-	}
-	return tunnel.DecodeControl(b)
-}
-
-// fetchOutputs brings the outputs home and checks them against the root that the provider signed.
-func (r *orderRun) fetchOutputs(ctx context.Context) error {
-	o := r.snapshot()
-	if len(o.Request.Spec.Outputs) == 0 {
-		r.event(ctx, market.OutputsVerified{})
-		return nil
-	}
-	out, err := r.peerOutcome(ctx)
-	if err != nil {
-		return err
-	}
-	if out.OutputsRoot == ([32]byte{}) {
-		r.event(ctx, market.OutputsVerified{Lost: wasReady(out)})
-		return nil
-	}
-	man, err := r.download(ctx, o)
-	if market.CodeOf(err) == "output-lost" { // it signed a root that it does not have
-		r.event(ctx, market.OutputsVerified{Lost: true})
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if man.ID() != out.OutputsRoot {
-		return fmt.Errorf("outputs are %x, the provider signed %x", man.ID(), out.OutputsRoot)
-	}
-	r.event(ctx, market.OutputsVerified{Root: man.ID()})
-	return nil
-}
-
 // peerOutcome is the provider's signed Outcome, asked for if it has not come yet.
 func (r *orderRun) peerOutcome(ctx context.Context) (market.Outcome, error) {
 	o := r.snapshot()
@@ -259,32 +136,6 @@ func (r *orderRun) peerOutcome(ctx context.Context) (market.Outcome, error) {
 		err = errors.New("the stored outcome is of another lease")
 	}
 	return out, err
-}
-
-// download writes the outputs' tar to the spool, re-made by us from verified entries.
-func (r *orderRun) download(ctx context.Context, o orderRow) (spec.Manifest, error) {
-	c, err := r.c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelGet, Args: []byte("{}")})
-	if err != nil {
-		return spec.Manifest{}, err
-	}
-	defer c.Close()
-	path := r.c.OutputsPath(o.ID)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return spec.Manifest{}, err
-	}
-	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return spec.Manifest{}, err
-	}
-	defer f.Close()
-	man, err := spec.Filter(&archiveReader{c: c}, f, spec.Limits{Total: max(o.Request.Disk, 1<<30), Code: "output-too-big"}, nil)
-	if err != nil {
-		return man, fmt.Errorf("fetch outputs: %w", err)
-	}
-	if err := errors.Join(f.Sync(), os.Rename(path+".part", path)); err != nil {
-		return man, err
-	}
-	return man, nil
 }
 
 // lastPayment is how long an Outcome waits for the last acknowledgement; it may never come: the channel may hold no more. agreeWithin is how

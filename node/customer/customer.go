@@ -45,9 +45,11 @@ type Config struct {
 	ID         market.NodeID
 	Payer      market.Address
 	Program    market.Address
-	Seed       [32]byte // voucher seed
-	Spool      string   // folder for outputs that wait
-	LogMax     int64    // bytes on disk per job's log; 0 = 256 MiB
+	Seed       [32]byte      // voucher seed
+	Spool      string        // folder for inputs, outputs and logs
+	LogMax     int64         // bytes on disk per job's log; 0 = 256 MiB
+	SpoolMax   uint64        // bytes; 0 = no bound
+	SpoolKeep  time.Duration // how long fetched outputs stay; 0 = 7 days
 	Away       time.Duration
 	AwayMax    market.Amount
 	AwayAfter  time.Duration // 0 = 2 min, see market.Terms
@@ -82,6 +84,7 @@ type Customer struct {
 	start chan *orderRun
 	chain atomic.Int64 // when the ledger last answered: the node's clock in ns
 	began time.Time
+	spool spool
 	wg    sync.WaitGroup
 }
 
@@ -97,6 +100,7 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
 		ready: make(chan struct{}), start: make(chan *orderRun, 64), began: time.Now(),
+		spool: spool{make(chan struct{}, 1)},
 	}
 	c.ledger = costed{ledger, c}
 	return c
@@ -157,6 +161,7 @@ func (c *Customer) Serve(ctx context.Context) error {
 	close(c.ready)
 	defer c.wg.Wait()
 	c.wg.Go(func() { c.chainLoop(ctx) })
+	c.wg.Go(func() { c.tend(ctx) })
 	for {
 		select {
 		case <-ctx.Done():

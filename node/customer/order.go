@@ -34,6 +34,7 @@ type Request struct {
 	KeepChannel  bool
 	Providers    []market.NodeID // only these; empty = any
 	Exclude      []market.NodeID
+	OutputTo     []string `json:",omitempty"` // where outputs come home, by their order; nothing here depends on it
 }
 
 // Validate joins the faults of a request. Errors: *market.Error bad-usage.

@@ -53,7 +53,9 @@ func (c *Customer) load(ctx context.Context) error {
 		}
 		c.runs[r.row.ID] = r
 		c.order = append(c.order, r.row.ID)
-		if s := r.row.Standing; s != StandingEnded && s != StandingFailed || lingers(&r.row) {
+		if s := r.row.Standing; s == StandingInputs {
+			// it waits on
+		} else if s != StandingEnded && s != StandingFailed || lingers(&r.row) {
 			r.resumed, r.stop = true, r.row.StopAsked && (r.row.Lease == nil || r.row.Lease.State == market.Proposed)
 			again = append(again, r)
 		} else if !r.row.Finished && !r.row.RefundLater && r.row.Channel != (market.ChannelID{}) {

@@ -58,7 +58,8 @@ type orderRow struct {
 	Costs       []cost `json:",omitempty"`
 	StopAsked   bool
 
-	Log *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
+	Log   *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
+	Files Files
 }
 
 // Step is one line of progress, for people.
@@ -92,6 +93,9 @@ type orderRun struct {
 	until      time.Time // it gives up then, counted from this start
 
 	shunned map[market.NodeID]shunned // under mu
+
+	lastInputs, lastOutputs string // codes of the last failures to move them; each owned by its effect
+	sent                    sent
 }
 
 // Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors: bad-usage; ctx's; the store's.
@@ -99,25 +103,31 @@ func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error)
 	if err := r.Validate(); err != nil {
 		return market.OrderID{}, err
 	}
-	select {
-	case <-c.ready:
-	case <-ctx.Done():
-		return market.OrderID{}, ctx.Err()
+	if err := c.known(ctx); err != nil {
+		return market.OrderID{}, err
 	}
-	id := OrderIDOf(c.cfg.ID, r.Key)
-	run := &orderRun{c: c, subs: map[chan struct{}]struct{}{}, row: orderRow{Request: r, ID: id, Created: c.now(), Standing: StandingSearching}}
+	run, id, err := c.enter(ctx, r, StandingSearching)
+	if err == nil && run != nil {
+		c.start <- run
+	}
+	return id, err
+}
+
+// enter stores a new order; run is nil if its Key is known already.
+func (c *Customer) enter(ctx context.Context, r Request, standing string) (run *orderRun, id market.OrderID, err error) {
+	id = OrderIDOf(c.cfg.ID, r.Key)
+	run = &orderRun{c: c, subs: map[chan struct{}]struct{}{}, row: orderRow{Request: r, ID: id, Created: c.now(), Standing: standing}}
 	c.mu.Lock()
 	if _, have := c.runs[id]; have {
 		c.mu.Unlock()
-		return id, nil
+		return nil, id, nil
 	}
 	c.runs[id], c.order = run, append(c.order, id) // entered first: two calls at once are one order too
 	c.mu.Unlock()
 	if err := c.put(context.WithoutCancel(ctx), bucketOrders, id[:], row(run.row), happened(&orderRow{}, &run.row, c.now())...); err != nil {
-		return id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
+		return nil, id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
 	}
-	c.start <- run
-	return id, nil
+	return run, id, nil
 }
 
 // update changes the row, stores it and wakes watchers.

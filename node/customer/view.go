@@ -43,6 +43,7 @@ type View struct {
 	FinishSig               string
 	BothSigned              bool
 	OutputsRoot             [32]byte
+	Files                   Files
 	RawLease, Receipt       []byte
 	Outcome, OwnOutcome     []byte
 	Log                     *joblog.State // how the node's own copy of the log stands; nil: there is none
@@ -63,6 +64,10 @@ func (r *orderRun) view() View {
 	if v.Log = o.Log; v.Log == nil && l != nil {
 		s := l.State()
 		v.Log = &s
+	}
+	v.Files = o.Files
+	if size := r.sent.size.Load(); v.Phase == "inputs" && size > 0 { // what has left; the provider only knows that it waits
+		v.Done, v.Total = r.sent.bytes.Load(), size
 	}
 	if o.Outcome != nil {
 		if out, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network); err == nil {
@@ -158,7 +163,12 @@ func (c *Customer) StopOrder(ctx context.Context, ref string, now bool) error {
 	}
 	r.mu.Lock()
 	r.stop, r.kill = true, now
+	waits := r.row.Standing == StandingInputs
 	r.mu.Unlock()
+	if waits { // nobody knows of it yet
+		r.fail(ctx, &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "wait for inputs", Hint: "gpuai run"})
+		return nil
+	}
 	err = r.update(ctx, func(o *orderRow) { o.StopAsked = true }) // an order without a lease would search on after a restart
 	r.sendStop(ctx)
 	return err

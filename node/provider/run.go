@@ -381,21 +381,17 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 	return nil
 }
 
-// signOutcome hashes the outputs once and signs how the lease ended.
+// outputsWithin is how long outputs that the engine does not give are asked for; an engine that is away so long is not expected back.
+const outputsWithin = time.Hour
+
+// signOutcome hashes the outputs once and signs how the lease ended. While the engine cannot give them nothing is signed: the effect is tried
+// again. A root that was signed stays.
 func (l *leaseRun) signOutcome(ctx context.Context) error {
-	root := [32]byte{}
-	if paths := l.outputPaths(); len(paths) > 0 && !l.actor.Lease().Ready.IsZero() {
-		l.filesMu.Lock()
-		fs, err := l.p.access.Files(ctx, l.key)
-		if err == nil {
-			var man spec.Manifest
-			if man, err = fs.GetOutputs(ctx, paths, io.Discard); err == nil {
-				root = man.ID()
-			}
-		}
-		l.filesMu.Unlock()
-		if err != nil {
-			l.p.log.Warn("Outputs could not be hashed", "lease", l.id, "error", err)
+	root := l.actor.Lease().OutputsRoot
+	if root == ([32]byte{}) {
+		var err error
+		if root, err = l.hashOutputs(ctx); err != nil {
+			return err
 		}
 	}
 	if err := l.tell(ctx, market.OutputsHashed{Root: root}); err != nil {
@@ -418,6 +414,38 @@ func (l *leaseRun) signOutcome(ctx context.Context) error {
 	}
 	l.pushStatus()
 	return nil
+}
+
+// hashOutputs is the root of the outputs; zero: there can be none. Error: try again.
+func (l *leaseRun) hashOutputs(ctx context.Context) ([32]byte, error) {
+	m := l.actor.Lease()
+	paths := l.outputPaths()
+	if len(paths) == 0 || m.Ready.IsZero() {
+		return [32]byte{}, nil
+	}
+	l.filesMu.Lock()
+	defer l.filesMu.Unlock()
+	fs, err := l.p.access.Files(ctx, l.key)
+	if err == nil {
+		var man spec.Manifest
+		if man, err = fs.GetOutputs(ctx, paths, io.Discard); err == nil {
+			return man.ID(), nil
+		}
+	}
+	if !lostForGood(err) && l.p.now().Sub(m.Ended) < outputsWithin {
+		return [32]byte{}, fmt.Errorf("hash outputs: %w", err)
+	}
+	l.p.log.Warn("Outputs are lost", "lease", l.id, "error", err)
+	return [32]byte{}, nil
+}
+
+// lostForGood: what was asked of the engine's files can never succeed. All else may pass with the engine's next start.
+func lostForGood(err error) bool {
+	switch market.CodeOf(err) {
+	case "not-found", "output-too-big":
+		return true
+	}
+	return errors.Is(err, spec.ErrArchive)
 }
 
 func (l *leaseRun) outputPaths() (paths []string) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/gpuai/gpuai/node/tunnel"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 type serveFunc func(ctx context.Context, c *streams.FrameConn) error
@@ -154,31 +156,56 @@ func (p *Provider) serveLogs(ctx context.Context, l *leaseRun, a tunnel.LogsArgs
 	return c.Write(streams.ChanControl, ctl.Encode())
 }
 
+// refused says why nothing more is taken, and reads on until the sender has stopped: who still writes cannot hear, and a reset would take the
+// reason with it.
+func refused(c *streams.FrameConn, err error) error {
+	if err := errors.Join(c.Write(streams.ChanControl, tunnel.Failed(err).Encode()), c.CloseWrite()); err != nil {
+		return err
+	}
+	if err := c.SetDeadline(time.Now().Add(drainWithin)); err != nil {
+		return err
+	}
+	for {
+		if ch, b, err := c.Read(); err != nil || ch == streams.ChanIn && len(b) == 0 {
+			return nil // the sender has all that it needs
+		}
+	}
+}
+
+// drainWithin is how long a sender may go on after it was refused.
+const drainWithin = 30 * time.Second
+
 func (p *Provider) servePut(ctx context.Context, l *leaseRun, c *streams.FrameConn) error {
 	l.filesMu.Lock()
 	defer l.filesMu.Unlock()
 	if l.inputsReady.Load() {
-		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse(tunnel.CodeStaged, market.KindConflict, "inputs are staged")).Encode())
+		return refused(c, market.Refuse(tunnel.CodeStaged, market.KindConflict, "inputs are staged"))
 	}
 	if err := l.waitCreated(ctx); err != nil {
-		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
+		return refused(c, err)
 	}
 	fs, err := p.access.Files(ctx, l.key)
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
+		return refused(c, err)
 	}
 	m, err := fs.PutInputs(ctx, c.Reader(streams.ChanIn), l.order.InputBytes)
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
+		return refused(c, err)
 	}
 	l.inputsReady.Store(true)
 	if err := l.update(ctx, func(*leaseRow) {}); err != nil { // it is in every row from now on
 		return err
 	}
 	l.poke()
-	return c.Write(streams.ChanControl, tunnel.Control{Manifest: &m}.Encode())
+	return c.Write(streams.ChanControl, moved(m).Encode())
 }
 
+// moved says what was left out. The entries stay here: the peer knows them, and they do not fit into a message.
+func moved(m spec.Manifest) tunnel.Control {
+	return tunnel.Control{Manifest: &spec.Manifest{Skipped: m.Skipped, More: m.More}}
+}
+
+// serveGet sends the outputs as a tar. What can never be sent is output-lost; other failures keep their code, and the customer tries again.
 func (p *Provider) serveGet(ctx context.Context, l *leaseRun, c *streams.FrameConn) error {
 	l.filesMu.Lock()
 	defer l.filesMu.Unlock()
@@ -186,15 +213,19 @@ func (p *Provider) serveGet(ctx context.Context, l *leaseRun, c *streams.FrameCo
 		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("conflict", market.KindConflict, "the job is "+s.String())).Encode())
 	}
 	fs, err := p.access.Files(ctx, l.key)
-	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("output-lost", market.KindNotFound, err.Error())).Encode())
+	var m spec.Manifest
+	if err == nil {
+		m, err = fs.GetOutputs(ctx, l.outputPaths(), c.Writer(streams.ChanOut))
 	}
-	m, err := fs.GetOutputs(ctx, l.outputPaths(), c.Writer(streams.ChanOut))
+	if lostForGood(err) {
+		err = market.Refuse("output-lost", market.KindNotFound, err.Error())
+	}
 	if err != nil {
-		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("output-lost", market.KindNotFound, err.Error())).Encode())
+		p.log.Warn("Outputs were not sent", "lease", l.id, "error", err)
+		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
 	if err := c.Write(streams.ChanOut, nil); err != nil { // the end of the tar
 		return err
 	}
-	return c.Write(streams.ChanControl, tunnel.Control{Manifest: &m}.Encode())
+	return c.Write(streams.ChanControl, moved(m).Encode())
 }

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -62,6 +63,30 @@ const (
 	defaultGrace  = 30 * time.Second
 	defaultMax    = 24 * time.Hour
 )
+
+// Locate makes the local paths of a job file relative to its folder, dir; those of flags stay relative to the shell's.
+func (f *File) Locate(dir string, inFlags, outFlags bool) {
+	for i := range f.Inputs {
+		if inFlags {
+			break
+		}
+		in := &f.Inputs[i]
+		in.Key = fmt.Sprintf("inputs[%d].from", i)
+		if !filepath.IsAbs(in.From) {
+			in.From = filepath.Join(dir, in.From)
+		}
+	}
+	for i := range f.Outputs {
+		to := f.Outputs[i].To
+		if outFlags || to == "" || filepath.IsAbs(to) {
+			continue
+		}
+		f.Outputs[i].To = filepath.Join(dir, to)
+		if strings.HasSuffix(to, "/") {
+			f.Outputs[i].To += "/"
+		}
+	}
+}
 
 // Spec returns what goes into the Lease.
 func (f File) Spec() Spec {

@@ -36,7 +36,7 @@ func Receive(r io.Reader, dest *os.Root, lim Limits, rename Rename) (*Received, 
 	rd, u := &reading{lim: lim}, &Received{dest: dest}
 	if err := rd.walk(r, Workspace, rename, u.place); err != nil {
 		u.Discard()
-		return nil, full(err)
+		return nil, Full(err, bringAgain)
 	}
 	u.Manifest, u.room = rd.sorted(), lim.Total-min(rd.total, lim.Total)
 	return u, nil
@@ -122,7 +122,7 @@ func (u *Received) Commit(want [32]byte) error {
 	}
 	if err := u.commit(); err != nil {
 		u.Discard()
-		return full(err)
+		return Full(err, bringAgain)
 	}
 	return nil
 }
@@ -209,16 +209,15 @@ func (u *Received) Discard() {
 	u.parts = nil
 }
 
-// full gives a full disk its code.
-func full(err error) error {
+// Full gives a full disk its code, and what to do then.
+func Full(err error, hint string) error {
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, diskQuota) {
 		return err
 	}
-	return &market.Error{
-		Code: "disk-full", Kind: market.KindUnavailable, Op: "receive files", Err: err,
-		Hint: "free some space, then bring them again: gpuai outputs ID DIR",
-	}
+	return &market.Error{Code: "disk-full", Kind: market.KindUnavailable, Op: "write files", Err: err, Hint: hint}
 }
+
+const bringAgain = "free some space, then bring them again: gpuai outputs ID DIR"
 
 // Unpack is Receive and Commit of whatever came, for archives whose hash is compared by the caller through the returned manifest.
 func Unpack(r io.Reader, dest *os.Root, lim Limits) (Manifest, error) {

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// unsent tells which inputs do not travel, before anything costs.
+func (a *App) unsent(left spec.Manifest) (out []api.LeftOut, more int) {
+	for _, s := range left.Skipped {
+		out = append(out, api.LeftOut{Direction: "input", Path: s.Path, Reason: s.Why})
+	}
+	a.sayLeftOut(out, left.More)
+	return out, left.More
+}
+
+func (a *App) sayLeftOut(list []api.LeftOut, more int) {
+	for _, l := range list {
+		a.say("left out  %s %s: %s", l.Direction, clean(l.Path), clean(l.Reason))
+	}
+	if more > 0 {
+		a.say("left out  %d more", more)
+	}
+}
+
+// leftOut tells what of an order's files is missing or was left out, and is the error of it unless that is allowed. An order that never ran
+// misses nothing.
+func (a *App) leftOut(o api.Order, allow bool) (err error) {
+	for _, p := range o.MissingOutputs {
+		a.say("output %s does not exist", clean(p))
+	}
+	a.sayLeftOut(o.LeftOut, o.LeftOutMore)
+	if o.OutputsDroppedAt != nil && !o.OutputsReady {
+		err = both(err, leftOutError("outputs-dropped", "given up "+ago(o.OutputsDroppedAt.Time)+", to keep the data folder small", o))
+	}
+	if o.OutputsCode != "" {
+		err = both(err, leftOutError(o.OutputsCode, clean(o.OutputsDetail), o))
+	}
+	if allow {
+		return err
+	}
+	if len(o.MissingOutputs) > 0 {
+		err = both(err, leftOutError("output-missing", "the job did not make "+clean(strings.Join(o.MissingOutputs, ", ")), o))
+	}
+	for _, d := range []struct{ direction, code, what string }{{"input", "input-left-out", "inputs were left out"}, {"output", "output-left-out", "outputs were left out"}} {
+		n := 0
+		for _, l := range o.LeftOut {
+			if l.Direction == d.direction {
+				n++
+			}
+		}
+		if n > 0 {
+			err = both(err, leftOutError(d.code, d.what+", see above", o))
+		}
+	}
+	return err
+}
+
+// leftOutError is one of the errors of files that did not travel.
+func leftOutError(code, detail string, o api.Order) error {
+	hint := map[string]string{
+		"output-missing":  "look at what the job said: gpuai logs " + word(o) + ". If it may be missing: --allow-missing-outputs",
+		"output-left-out": "let the job write files and links inside its outputs. If they may be left out: --allow-missing-outputs",
+		"input-left-out":  "leave them out by exclude in the job file, or: --allow-missing-outputs",
+		"outputs-dropped": "raise customer.spool_max, or fetch sooner",
+	}[code]
+	return &market.Error{Code: code, Kind: market.KindConflict, Op: "bring files", Detail: detail, Hint: or(hint, "gpuai show "+word(o))}
+}
+
+// both joins two errors; one alone stays what it is.
+func both(a, b error) error {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return errors.Join(a, b)
+}
+
+// toFetch: the order knows where its outputs go.
+func toFetch(o api.Order) bool {
+	for _, out := range o.Outputs {
+		if out.To != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func newOutputsCmd(a *App) *cobra.Command {
+	var allow bool
+	cmd := &cobra.Command{
+		Use: "outputs ID [DIR]", Short: "Bring an order's outputs to where its --out said, or into a folder",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return usage("want an order, and maybe a folder", "gpuai outputs --help")
+			}
+			return nil
+		},
+		Example: "  gpuai outputs -\n  gpuai outputs train ./out",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, id, err := a.orderOf(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			o, err := c.Order(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			err = a.bring(cmd, c, o, args[1:])
+			lost := a.leftOut(o, allow)
+			if market.CodeOf(err) == "not-found" && lost != nil {
+				err = nil // why there are none
+			}
+			err = both(err, lost)
+			return both(err, a.document("order", o))
+		},
+	}
+	cmd.Flags().BoolVar(&allow, "allow-missing-outputs", false, "exit 0 although an output is missing, or files were left out")
+	return cmd
+}
+
+// bring writes outputs to the places that were named with the order, or all of them below one folder.
+func (a *App) bring(cmd *cobra.Command, c *api.Client, o api.Order, dir []string) error {
+	if len(dir) == 0 {
+		if !toFetch(o) {
+			return usage("this order says no place for its outputs", "gpuai outputs "+word(o)+" DIR")
+		}
+		return a.fetch(cmd.Context(), c, o)
+	}
+	if err := os.MkdirAll(dir[0], 0o755); err != nil {
+		return usage(err.Error(), "name a folder that can be made")
+	}
+	m, err := receive(cmd.Context(), c, o.ID, dir[0], nil)
+	if err != nil {
+		return bringAgain(err, o)
+	}
+	a.say("%s in %s", brought(m), dir[0])
+	if m.LeftOut() > 0 {
+		a.unsent(m)
+		return leftOutError("output-left-out", fmt.Sprintf("%d of them", m.LeftOut()), o)
+	}
+	return nil
+}

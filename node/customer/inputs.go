@@ -1,0 +1,118 @@
+package customer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// StandingInputs: the order is stored, its inputs are not here yet; nothing is asked of anybody.
+const StandingInputs = "inputs"
+
+// Limits of orders without their inputs: how many there may be, how long one waits, and how old one must be to make room for another.
+const (
+	maxWaiting  = 64
+	waitInputs  = 24 * time.Hour
+	yieldInputs = time.Hour
+)
+
+// Await stores an order that waits for its inputs, also over restarts; the same Key returns the same order. Supplied lets it go on. Errors: as of
+// Place; busy: too many wait.
+func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error) {
+	if err := r.Validate(); err != nil {
+		return market.OrderID{}, err
+	}
+	if err := c.known(ctx); err != nil {
+		return market.OrderID{}, err
+	}
+	if waiting := c.waiting(); len(waiting) >= maxWaiting {
+		if c.now().Sub(waiting[0].row.Created) < yieldInputs {
+			return market.OrderID{}, &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "create order", Detail: "too many orders wait for their inputs", Hint: "send the inputs of the others first"}
+		}
+		waiting[0].fail(ctx, noInputs)
+	}
+	_, id, err := c.enter(ctx, r, StandingInputs)
+	return id, err
+}
+
+var noInputs = &market.Error{Code: "input-stalled", Kind: market.KindExpired, Op: "wait for inputs", Detail: "they did not come", Hint: "order it again, with another key"}
+
+// Supplied lets an order go on whose inputs are in the spool now. One that went on already is not changed. Errors: not-found; conflict: it ended
+// meanwhile; the store's.
+func (c *Customer) Supplied(ctx context.Context, id market.OrderID) error {
+	r, err := c.find(id.String())
+	if err != nil {
+		return err
+	}
+	goes := false
+	if err := r.update(ctx, func(o *orderRow) {
+		if goes = o.Standing == StandingInputs; goes {
+			o.Standing = StandingSearching
+		}
+	}); err != nil {
+		return fmt.Errorf("store order: %w", err)
+	}
+	if goes {
+		c.start <- r
+		return nil
+	}
+	return r.mayRepeat()
+}
+
+// Waits returns the request of an order that waits for its inputs. Errors: not-found; conflict: it ended without them.
+func (c *Customer) Waits(ctx context.Context, id market.OrderID) (q Request, waits bool, err error) {
+	if err := c.known(ctx); err != nil {
+		return q, false, err
+	}
+	r, err := c.find(id.String())
+	if err != nil {
+		return q, false, err
+	}
+	o := r.snapshot()
+	return o.Request, o.Standing == StandingInputs, r.mayRepeat()
+}
+
+// mayRepeat refuses inputs of an order that was over before they came.
+func (r *orderRun) mayRepeat() error {
+	o := r.snapshot()
+	if o.Standing == StandingFailed && o.Lease == nil && o.Provider == (market.NodeID{}) {
+		return &market.Error{Code: "conflict", Kind: market.KindConflict, Op: "take inputs", Detail: "the order is over: " + o.Code, Hint: "order it again, with another key"}
+	}
+	return nil
+}
+
+// known waits until the store is read.
+func (c *Customer) known(ctx context.Context) error {
+	select {
+	case <-c.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// waiting are the orders without their inputs, oldest first.
+func (c *Customer) waiting() (out []*orderRun) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range c.order {
+		r := c.runs[id]
+		r.mu.Lock()
+		if r.row.Standing == StandingInputs {
+			out = append(out, r)
+		}
+		r.mu.Unlock()
+	}
+	return out
+}
+
+// expireInputs ends orders whose inputs never came.
+func (c *Customer) expireInputs(ctx context.Context) {
+	for _, r := range c.waiting() {
+		if c.now().Sub(r.snapshot().Created) > waitInputs {
+			r.fail(ctx, noInputs)
+		}
+	}
+}
