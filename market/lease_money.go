@@ -71,11 +71,11 @@ func sub(a, b Amount) Amount {
 	return a - b
 }
 
-// Unpaid is U: owed − paid, plus one tick with prepay; 0 when paid ahead. Provider's side.
+// Unpaid is U: owed − paid, plus one tick with prepay, as far as the limit allows one; 0 when paid ahead. Provider's side.
 func (l Lease) Unpaid() Amount {
 	u := l.Owed()
 	if l.Terms.Prepay && !l.Ready.IsZero() {
-		u = add(u, l.tickPrice())
+		u = max(u, min(add(u, l.tickPrice()), l.Limit()))
 	}
 	return sub(u, l.Paid)
 }

@@ -80,8 +80,11 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 	return req, req.Validate()
 }
 
-// planFees are two signatures at the end, one at the start, and the claim fee that providers ask for unless their account is new.
-const planFees = 3*market.Amount(escrow.FeePerSignature) + 50_000
+// usualClaimFee is what providers ask for unless their account is new; planFees adds a signature at the start and two at the end.
+const (
+	usualClaimFee = market.Amount(50_000)
+	planFees      = 3*market.Amount(escrow.FeePerSignature) + usualClaimFee
+)
 
 // Plan implements api.Backend.
 func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
@@ -116,36 +119,15 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 		})
 	}
 	if len(res.Candidates) > 0 {
-		hour, err := res.Candidates[0].Rate.For(req.Devices, time.Hour)
-		if err != nil {
-			hour = req.MaxTotal
-		}
-		p.Deposit = api.SOL(min(hour, p.Candidates[0].Total.Lamports()))
-		p.AtRisk = api.SOL(min(b.atRisk(res.Candidates[0].Rate, req.Devices, req.Away), req.MaxTotal))
-	}
-	if l, err := b.spending(); err == nil {
-		if rent, err := channelRent(ctx, l); err == nil {
-			r := api.SOL(rent)
-			p.Storage = &r
-		}
+		b.estimate(ctx, c, &req, res.Candidates[0], &p)
 	}
 	for _, rej := range res.Explanation.Rejected {
 		p.Rejections = append(p.Rejections, api.Rejection{Code: rej.Reason, Detail: rej.Text})
 	}
-	if !p.Feasible {
-		p.NearestHint = res.Explanation.Hint()
+	if len(res.Candidates) == 0 {
+		p.Code, p.NearestHint = "no-offer-fits", res.Explanation.Hint()
 	}
 	return p, nil
-}
-
-// atRisk is the most that may be signed ahead of the meter, once the provider is known; how much it is in a lease, market.Lease.AtRisk says.
-func (b *Backend) atRisk(rate market.Rate, devices int, away time.Duration) market.Amount {
-	a, err := rate.For(max(devices, 1), away)
-	limit := market.Amount(b.p.cfg.Customer.AwayMax)
-	if err != nil {
-		return limit
-	}
-	return min(a, limit)
 }
 
 // CreateOrder implements api.Backend.
@@ -301,6 +283,9 @@ func (b *Backend) order(v customer.View) api.Order {
 		Cost: api.SOL(paidOf(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage), CreatedAt: api.At(v.Created), Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
 		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished, RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
 		OutcomeSignedByBoth: v.BothSigned, OrderFiles: filesOf(v),
+	}
+	if v.Code == "funds-short" && b.p != nil && b.p.spending != nil {
+		o.Hint = b.fundHint(0)
 	}
 	if v.Provider != (market.NodeID{}) {
 		o.Provider = v.Provider.String()

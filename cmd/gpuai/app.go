@@ -170,7 +170,18 @@ type attached struct{ error }
 
 func (e attached) Unwrap() error { return e.error }
 
-const exitAttached = 125
+const (
+	exitAttached = 125
+	exitMoney    = 6
+)
+
+// cut is an end of a job by something of ours, as its cap: it is told, and the job's own code stays.
+type cut struct {
+	error
+	code int
+}
+
+func (e cut) Unwrap() error { return e.error }
 
 // judge maps an error to its problem, nil if there is none of ours, and the process's exit code.
 func (a *App) judge(err error) (*api.Problem, int) {
@@ -195,7 +206,10 @@ func (a *App) judge(err error) (*api.Problem, int) {
 	} else if len(p.Fix) == 0 {
 		p.Fix = []api.Fix{{Command: "gpuai help " + p.Code}}
 	}
-	if inJob {
+	if c, ok := errors.AsType[cut](err); ok {
+		return &p, c.code
+	}
+	if inJob && p.Exit() != exitMoney { // what a wallet or a cap lacks has one code everywhere
 		return &p, exitAttached
 	}
 	return &p, p.Exit()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 )
 
@@ -46,12 +47,62 @@ func moneyRows(t *Table, o api.Order) {
 	if !o.Ended() && stated(o.CapLeft) {
 		t.Row("signed ahead", o.SignedAhead.String()+", comes back or becomes due")
 		t.Row("cap left", capLeft(o))
+		if capNear(o) {
+			t.Row("warning", capWarning(o))
+		}
 	}
 }
 
 // capLeft says how long the job runs by its cap and longest time, and that the grace of its stop lies inside.
 func capLeft(o api.Order) string {
 	return fmt.Sprintf("%s: it runs %s on, then it has %s to end by itself", o.CapLeft, span(ms(o.StopsInMS)), span(ms(o.GraceMS)))
+}
+
+// capNear reports that a job has used four fifths of the time that its cap or its longest time gives it before it is told to stop.
+func capNear(o api.Order) bool {
+	return stated(o.CapLeft) && o.ReadyAt != nil && !jobOver(o) && o.State != "stopping" && o.StopsInMS*5 <= o.StopsInMS+o.BillableMS
+}
+
+// capWarning says when the job is told to stop, and how that is put off.
+func capWarning(o api.Order) string {
+	return fmt.Sprintf("%s of %s left: the job is told to stop in %s; raise it: gpuai cap %s %s", o.CapLeft, o.Cap, span(ms(o.StopsInMS)), word(o), (2 * o.Cap.Lamports()).SOL())
+}
+
+// warnCap warns once for each cap.
+func (fl *follower) warnCap(o api.Order) {
+	if capNear(o) && fl.warned != o.Cap {
+		fl.warned = o.Cap
+		fl.line.reset()
+		fl.a.say("%-9s %s", "cap", capWarning(o))
+	}
+}
+
+// sayCaps warns of running orders whose cap is near.
+func (a *App) sayCaps(list []api.Order) {
+	for _, o := range list {
+		if capNear(o) {
+			a.say("%s: %s", called(o), capWarning(o))
+		}
+	}
+}
+
+// endedBy is the error of a job that did not end by itself, by a person, or for a fault of its own; nil for others. The job's code stays, unless
+// it is 0: the work was cut short all the same.
+func endedBy(o api.Order) error {
+	switch o.Code {
+	case "", "completed", "job-failed", "job-oom", "stopped":
+		return nil
+	}
+	e := &market.Error{Code: o.Code, Kind: market.KindConflict, Op: "run job", Detail: o.Detail, Hint: "gpuai show " + word(o)}
+	if o.Code == "cap-reached" {
+		e.Detail = fmt.Sprintf("it ran %s and paid %s of at most %s, and was told to stop while the grace to end by itself was left", span(ms(o.BillableMS)), o.Paid, o.Cap)
+		e.Hint = "raise it: gpuai run --max-total " + (2 * o.Cap.Lamports()).SOL() + " …; while a job runs: gpuai cap ID SOL"
+	}
+	code := *o.ExitCode
+	if code == 0 {
+		code = exitAttached
+	}
+	return cut{e, code}
 }
 
 // exitText is the job's exit code, "-" while it has none.

@@ -24,6 +24,7 @@ func newPsCmd(a *App) *cobra.Command {
 				return err
 			}
 			a.sayOrders(list, all)
+			a.sayCaps(list)
 			return a.print("orders", map[string]any{"orders": list}, func(t *Table) {
 				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED", "EXIT")
 				for _, o := range list {

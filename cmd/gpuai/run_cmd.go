@@ -244,11 +244,11 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 	if o.dry {
 		return a.dryRun(ctx, c, p)
 	}
-	if !p.Feasible {
-		return a.noOffer(ctx, c, p)
-	}
-	if !a.mute {
+	if !a.mute && len(p.Candidates) > 0 {
 		a.planLines(p, l.Node.Network)
+	}
+	if !p.Feasible {
+		return a.refused(ctx, c, p)
 	}
 	if err := a.confirm("go on?"); err != nil {
 		return err
@@ -333,52 +333,10 @@ func (a *App) dryRun(ctx context.Context, c *api.Client, p api.Plan) error {
 		for _, r := range p.Rejections {
 			t.Row("does not fit", or(short(r.Provider), "-"), r.Code, r.Detail)
 		}
-		t.Row("deposit", p.Deposit.String())
-		t.Row("cap", p.MaxTotal.String())
-		fees, storage := costs(p)
-		t.Row("fees", fees)
-		if storage != "" {
-			t.Row("storage deposit", storage)
-		}
-		t.Row("at risk", p.AtRisk.String()+" while this computer sleeps ("+span(time.Duration(p.AwayMS)*time.Millisecond)+")")
+		planRows(t, p)
 	})
 	if err == nil && !p.Feasible {
-		return a.noOffer(ctx, c, p)
+		return a.refused(ctx, c, p)
 	}
 	return err
-}
-
-func (a *App) planLines(p api.Plan, network string) {
-	best := p.Candidates[0]
-	devices := max(p.Request.Devices, 1)
-	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", devices, clean(best.Class), short(best.Provider), best.Rate, p.MaxTotal, lasts(p.MaxTotal, best.Rate, devices), network)
-	if p.Rented {
-		a.say("       all that fits is rented now: the order waits for the first one that is free, up to 5 minutes")
-	}
-	a.say("       deposit %s now, what is not spent returns at the end", p.Deposit)
-	fees, storage := costs(p)
-	a.say("       fees    %s", fees)
-	if storage != "" {
-		a.say("       storage deposit %s", storage)
-	}
-	a.say("       at risk while this computer sleeps: %s (%s)", p.AtRisk, span(time.Duration(p.AwayMS)*time.Millisecond))
-}
-
-// costs are what a new channel takes beside its deposit, as lines.
-func costs(p api.Plan) (fees, storage string) {
-	fees = "about " + p.Fees.String() + ", most of it for the rig's claims; a new rig may ask up to 0.001 SOL"
-	if p.Storage != nil {
-		storage = p.Storage.String() + storageBack(*p.Storage) + " (--keep-channel: the next order there needs none)"
-	}
-	return fees, storage
-}
-
-// lasts says how long a cap pays for that many devices.
-func lasts(top, rate api.Money, devices int) string {
-	perHour := float64(rate.Lamports()) * float64(devices)
-	hours := float64(top.Lamports()) / perHour
-	if perHour == 0 || hours > 24*365 {
-		return ""
-	}
-	return " = " + span(time.Duration(hours*float64(time.Hour)))
 }

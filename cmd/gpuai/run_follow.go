@@ -38,7 +38,8 @@ type follower struct {
 	unread     chan struct{} // closed once nobody reads our output any more
 	reads      bool
 	ready      bool
-	stopping   bool // by Ctrl-C
+	stopping   bool      // by Ctrl-C
+	warned     api.Money // cap whose end was told
 }
 
 // follow prints progress and logs, ends with the job's code, and brings the outputs home. After Ready the first Ctrl-C lets the job go on
@@ -243,6 +244,7 @@ func (fl *follower) show(ctx context.Context, o api.Order) {
 	default:
 		fl.line.show(api.Progress{Phase: state(o)})
 	}
+	fl.warnCap(o)
 	if o.ReadyAt != nil && !fl.ready {
 		fl.ready = true
 		fl.a.say("%-9s the meter runs", "ready")
@@ -266,6 +268,9 @@ func writeStatus(path string, doc any) error {
 // jobExit is the job's own code, or our error if the job never came to one.
 func jobExit(o api.Order) error {
 	if o.ExitCode != nil && o.Standing == "ended" {
+		if err := endedBy(o); err != nil {
+			return err
+		}
 		if *o.ExitCode == 0 {
 			return nil
 		}

@@ -207,61 +207,21 @@ func (l *Ledger) check(in escrow.Intent) error {
 // maxUnits bounds what a fee check assumes for one transaction of ours before it is simulated.
 const maxUnits = 9_000
 
+// maxFee is the most that a number of transactions with so many signatures in all may cost.
+func (l *Ledger) maxFee(signatures, transactions uint64) market.Amount {
+	return market.Amount(signatures*escrow.FeePerSignature + transactions*min(l.cfg.MaxFee, priorityFee(minPrice, maxUnits)))
+}
+
 // outflow is what an intent takes from the signer beside rent: money and the most it can cost in fees.
 func (l *Ledger) outflow(in escrow.Intent) market.Amount {
-	fee := market.Amount(3*escrow.FeePerSignature + min(l.cfg.MaxFee, priorityFee(minPrice, maxUnits)))
+	fee := l.maxFee(3, 1)
 	switch in.Op {
 	case escrow.OpOpen:
-		return in.Amount + in.ClaimFee + fee
+		return in.Amount + in.ClaimFee + l.maxFee(4, 3)
 	case escrow.OpTopUp, escrow.OpTransfer:
 		return in.Amount + fee
 	}
 	return fee
-}
-
-// affordable compares balance − rent minimum − what is already under way with the intent. Intents that only cost a fee are not checked:
-// they must be durable whatever the chain says.
-func (l *Ledger) affordable(ctx context.Context, in escrow.Intent) error {
-	if in.Op != escrow.OpOpen && in.Op != escrow.OpTopUp && in.Op != escrow.OpTransfer {
-		return nil
-	}
-	balance, err := l.Balance(ctx, l.address)
-	if err != nil {
-		return err
-	}
-	keep, err := l.rentMinimum(ctx, 0)
-	if err != nil {
-		return err
-	}
-	need := l.outflow(in)
-	switch {
-	case in.Op == escrow.OpOpen:
-		rent, err := l.rentMinimum(ctx, escrow.ChannelLen)
-		if err != nil {
-			return err
-		}
-		need += rent
-	case in.Op == escrow.OpTransfer && in.All:
-		keep = 0
-	case in.Op == escrow.OpTransfer:
-		keep = 0 // the account may be emptied; the chain refuses a rest below the rent minimum
-		need -= market.Amount(2*escrow.FeePerSignature + min(l.cfg.MaxFee, priorityFee(minPrice, maxUnits)))
-	}
-	l.mu.Lock()
-	for key, r := range l.recs {
-		if s := r.Result.State; key != in.Key() && (s < escrow.ConfirmedTx || s == escrow.Expired) {
-			keep += l.outflow(r.Intent)
-		}
-	}
-	l.mu.Unlock()
-	if balance < keep || balance-keep < need {
-		return &market.Error{
-			Code: "funds-short", Op: "submitting " + in.Op.String(), Kind: market.KindConflict,
-			Detail: fmt.Sprintf("account %s holds %s SOL; this needs %s", l.address, balance.SOL(), (need + keep).SOL()),
-			Hint:   "send SOL to " + l.address.String(),
-		}
-	}
-	return nil
 }
 
 // spendCap enforces MaxPerDay over the other deposits of the last 24 h; one that is signed again counts from then. The caller holds mu.

@@ -96,6 +96,8 @@ var codes = map[string]row{
 	"quote-refused":        {409, 5, "provider", "no provider gave a quote that can be used"},
 	"funds-short":          {402, 6, "you", "the spending account has too little"},
 	"spend-cap":            {402, 6, "you", "a spending cap is reached"},
+	"cap-too-small":        {402, 6, "you", "the cap pays for no work"},
+	"cap-reached":          {402, 6, "you", "the order's cap is used up"},
 	"voucher-unredeemable": {402, 6, "chain", "a voucher would not be redeemed"},
 	"timeout":              {504, 7, "network", "it took too long"},
 	"node-unreachable":     {503, 8, "node", "no node answers"},

@@ -142,11 +142,25 @@ type Plan struct {
 	ImageBytes  uint64       `json:"image_bytes"`
 	Candidates  []Candidate  `json:"candidates"`
 	Rejections  []Rejection  `json:"rejections"`
-	Deposit     Money        `json:"deposit"`
+	Deposit     Money        `json:"deposit"` // 0 where an open channel carries the order
 	MaxTotal    Money        `json:"max_total"`
-	AtRisk      Money        `json:"at_risk"`
+	RunsMS      int64        `json:"runs_ms,omitempty"`         // how long the job runs by cap and longest time before it is told to stop
+	GraceMS     int64        `json:"stop_grace_ms,omitempty"`   // inside them: what then remains for it to end by itself
+	AtRisk      Money        `json:"at_risk"`                   // the most that is signed ahead, once two minutes are paid to the rig
+	AsleepMS    int64        `json:"asleep_runs_ms,omitempty"`  // how long the job works on for it while this computer sleeps
+	HoldMS      int64        `json:"hold_ms,omitempty"`         // how long it is then paused before it is ended; absent: the rig has not said
 	Storage     *Money       `json:"storage_deposit,omitempty"` // for the channel's account if one must be opened, comes back; absent: the ledger does not answer
-	Fees        Money        `json:"fees"`                      // of opening and finishing it, with what the provider usually asks for its claims
+	Fees        Money        `json:"fees"`                      // network_fees and claim_fee
+	NetworkFees Money        `json:"network_fees,omitzero"`     // of opening, finishing and clearing the channel, at most
+	ClaimFee    Money        `json:"claim_fee,omitzero"`        // to the rig, for its own transactions
+	Quoted      bool         `json:"quoted"`                    // the rig has said its terms; else they are the usual ones
+	Minimum     Money        `json:"wallet_minimum,omitzero"`   // must stay in the wallet
+	UnderWay    Money        `json:"under_way,omitzero"`        // what other transactions of the wallet still take
+	Needed      Money        `json:"needed,omitzero"`           // all of it: what the wallet must hold
+	Available   Money        `json:"available,omitzero"`        // what it holds
+	Missing     Money        `json:"missing,omitzero"`          // what it lacks; absent: nothing
+	Code        string       `json:"code,omitempty"`            // why it is not feasible: no-offer-fits, funds-short, cap-too-small
+	Detail      string       `json:"detail,omitempty"`
 	AwayMS      int64        `json:"away_ms"`
 	Feasible    bool         `json:"feasible"`
 	Rented      bool         `json:"rented,omitempty"` // the candidates fit, but all are rented now: an order waits for one

@@ -68,6 +68,7 @@ type Customer struct {
 	log    *slog.Logger
 	keys   escrow.Keys
 
+	known   knownTerms
 	bookMu  sync.RWMutex
 	book    *book.Book
 	bookSeq atomic.Uint64 // counts its changes

@@ -193,16 +193,19 @@ func (r *orderRun) serve(ctx context.Context) {
 
 func (r *orderRun) fail(ctx context.Context, err error) {
 	var me *market.Error
-	hint := "gpuai offers --explain"
+	hint, detail := "gpuai offers --explain", err.Error()
 	if errors.As(err, &me) && me.Hint != "" {
 		hint = me.Hint
+	}
+	if me != nil && me.Code == "funds-short" && me.Detail != "" {
+		detail = me.Detail // what the sender was doing is no news to a person
 	}
 	code := market.CodeOf(err)
 	if code == "" {
 		code = "internal"
 	}
 	r.c.log.Info("Order failed", "order", r.row.ID, "code", code, "error", err)
-	_ = r.update(ctx, func(o *orderRow) { o.Standing, o.Code, o.Detail, o.Hint = StandingFailed, code, err.Error(), hint })
+	_ = r.update(ctx, func(o *orderRow) { o.Standing, o.Code, o.Detail, o.Hint = StandingFailed, code, detail, hint })
 	if ch := r.snapshot().Channel; ch != (market.ChannelID{}) {
 		r.c.finishChannel(ctx, ch, r)
 	}

@@ -19,6 +19,9 @@ func (r *orderRun) place(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := CapFits(off.quote.Rate, &req, off.quote.Tick); err != nil {
+			return err
+		}
 		err = r.take(ctx, &req, off)
 		switch code := market.CodeOf(err); {
 		case err == nil || ctx.Err() != nil || code == "transaction-pending" || !r.c.now().Before(r.until):

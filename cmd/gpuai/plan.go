@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+)
+
+// planRows are the figures of a plan as name and value.
+func planRows(t *Table, p api.Plan) {
+	t.Row("cap", p.MaxTotal.String()+lasts(p))
+	for _, r := range planMoney(p) {
+		t.Row(r[0], r[1])
+	}
+	t.Row("at risk", "while this computer sleeps: "+sleeps(p))
+}
+
+// planLines is the plan of gpuai run.
+func (a *App) planLines(p api.Plan, network string) {
+	best := p.Candidates[0]
+	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", max(p.Request.Devices, 1), clean(best.Class), short(best.Provider), best.Rate, p.MaxTotal, lasts(p), network)
+	if p.Rented {
+		a.say("       all that fits is rented now: the order waits for the first one that is free, up to 5 minutes")
+	}
+	for _, r := range planMoney(p) {
+		a.say("       %-15s %s", r[0], r[1])
+	}
+	a.say("       at risk while this computer sleeps: %s", sleeps(p))
+}
+
+// planMoney is what the order takes from the wallet, part by part: the parts that are not 0 add up to what it needs.
+func planMoney(p api.Plan) (rows [][2]string) {
+	add := func(name string, m api.Money, about string) {
+		if m.Lamports() > 0 {
+			rows = append(rows, [2]string{name, m.String() + about})
+		}
+	}
+	if p.Deposit.Lamports() == 0 && p.Quoted {
+		rows = append(rows, [2]string{"deposit", "none: an open channel carries it"})
+	}
+	add("deposit", p.Deposit, " now, what is not spent returns at the end")
+	if !stated(p.NetworkFees) { // the ledger does not answer
+		return append(rows, [2]string{"fees", "about " + p.Fees.String() + ", most of it for the rig's claims"})
+	}
+	usual := ""
+	if !p.Quoted {
+		usual = ", the usual sum: the rig has not said"
+	}
+	add("network fees", p.NetworkFees, " at most, of all transactions up to the end")
+	add("claim fee", p.ClaimFee, " to the rig, for its own transactions"+usual)
+	if p.Storage != nil {
+		add("storage deposit", *p.Storage, storageBack(*p.Storage)+" (--keep-channel: the next order there needs none)")
+	}
+	add("under way", p.UnderWay, " of other transactions of this wallet")
+	add("minimum", p.Minimum, " must stay in the wallet")
+	about := " in the wallet, which holds " + p.Available.String()
+	if p.Missing.Lamports() > 0 {
+		about += ": " + p.Missing.String() + " are missing"
+	}
+	add("needed", p.Needed, about)
+	return rows
+}
+
+// sleeps says what a sleeping computer risks; nothing is signed ahead for a rig before two minutes are paid to it.
+func sleeps(p api.Plan) string {
+	if p.AtRisk.Lamports() == 0 {
+		return "0 SOL: nothing is signed ahead, the job is paused within a tick"
+	}
+	return asleep(p.AtRisk, or2(p.AsleepMS, p.AwayMS), p.HoldMS) + ", once 2m are paid to this rig"
+}
+
+func or2(a, b int64) int64 {
+	if a == 0 {
+		return b
+	}
+	return a
+}
+
+// lasts says how long the cap pays for, and that the grace of the stop lies inside.
+func lasts(p api.Plan) string {
+	runs, grace := ms(p.RunsMS), ms(p.GraceMS)
+	if runs <= 0 || runs > 365*24*time.Hour {
+		return ""
+	}
+	return fmt.Sprintf(": the job runs %s, then it has %s to end by itself", span(runs), span(grace))
+}
+
+// refused is why a plan cannot be done.
+func (a *App) refused(ctx context.Context, c *api.Client, p api.Plan) error {
+	if p.Code == "" || p.Code == "no-offer-fits" {
+		return a.noOffer(ctx, c, p)
+	}
+	return &market.Error{Code: p.Code, Kind: market.KindConflict, Op: "plan order", Detail: p.Detail, Hint: p.NearestHint}
+}

@@ -1,0 +1,96 @@
+package customer
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/market/book"
+)
+
+// How long a plan waits for a rig's terms, and how long it holds them for known: they hardly change, and many plans at once ask once.
+const (
+	termsWait = 3 * time.Second
+	termsLife = 20 * time.Second
+)
+
+// knownTerms are what rigs quoted last, for plans.
+type knownTerms struct {
+	mu    sync.Mutex // held while a rig is asked
+	terms map[market.NodeID]heardTerms
+}
+
+type heardTerms struct {
+	quote market.Quote
+	ok    bool // it answered with a Quote
+	at    time.Time
+}
+
+// Estimate is what an order would take and buy at a candidate's terms. Quoted is false where the rig did not answer: then they are the usual ones.
+type Estimate struct {
+	Quoted            bool
+	Reuses            bool // an open channel carries the order, with Deposit more in it
+	Deposit, ClaimFee market.Amount
+	Tick, Hold        time.Duration
+	Runs, Grace       time.Duration // until it is told to stop by its cap or longest time, and what then remains of them
+	AtRisk            market.Amount // the most that is signed ahead
+	Asleep            time.Duration // how long the job works on for it
+}
+
+// Estimate asks the candidate for its terms, which reserves nothing. usualFee stands in for the claim fee of a rig that does not answer.
+func (c *Customer) Estimate(ctx context.Context, r *Request, cand book.Candidate, usualFee market.Amount) Estimate {
+	q, ok := c.termsOf(ctx, r, cand)
+	if !ok {
+		q = market.Quote{Rate: cand.Rate, ClaimFee: usualFee, Tick: time.Duration(cand.Offer.Fields[market.FieldTickMin]) * time.Millisecond}
+	}
+	e := Estimate{Quoted: ok, ClaimFee: q.ClaimFee, Tick: q.Tick, Hold: q.Hold}
+	devices := max(r.Devices, 1)
+	limit := r.MaxTotal
+	if whole, err := cand.Rate.For(devices, r.MaxDuration); err == nil {
+		limit = min(limit, whole)
+	}
+	o := offered{provider: cand.Provider, quote: q}
+	if len(o.quote.Devices) == 0 {
+		o.quote.Devices = make([]market.DeviceID, devices)
+	}
+	deposit, err := depositOf(&o, limit)
+	if err != nil {
+		deposit = limit
+	}
+	e.Deposit = deposit
+	switch {
+	case !ok:
+	case c.usable(&o, limit, true) != nil:
+		e.Reuses, e.Deposit, e.ClaimFee = true, 0, 0
+	case c.usable(&o, limit, false) != nil:
+		e.Reuses, e.ClaimFee = true, 0
+	}
+	e.Runs, e.Grace = market.CapTime(cand.Rate, devices, limit, r.MaxDuration, r.StopGrace)
+	if away, err := cand.Rate.For(devices, r.Away); err == nil {
+		e.AtRisk = min(away, c.cfg.AwayMax, limit)
+	}
+	e.Asleep = min(cand.Rate.Reach(devices, e.AtRisk)+q.Tick, r.MaxDuration)
+	return e
+}
+
+// termsOf returns a rig's newest Quote, asked for unless it is known.
+func (c *Customer) termsOf(ctx context.Context, r *Request, cand book.Candidate) (market.Quote, bool) {
+	c.known.mu.Lock()
+	defer c.known.mu.Unlock()
+	if k, ok := c.known.terms[cand.Provider]; ok && time.Since(k.at) < termsLife {
+		return k.quote, k.ok
+	}
+	ctx, cancel := context.WithTimeout(ctx, termsWait)
+	defer cancel()
+	good, _ := c.quotes(ctx, r, []book.Candidate{cand})
+	heard := heardTerms{ok: len(good) > 0, at: time.Now()}
+	if heard.ok {
+		heard.quote = good[0].quote
+	}
+	if c.known.terms == nil || len(c.known.terms) > 1000 {
+		c.known.terms = map[market.NodeID]heardTerms{}
+	}
+	c.known.terms[cand.Provider] = heard
+	return heard.quote, heard.ok
+}
