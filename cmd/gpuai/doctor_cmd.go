@@ -98,7 +98,7 @@ func runningNode(ctx context.Context, l config.Loaded) *health.Net {
 	return &health.Net{Peers: s.Peers, Addrs: s.Addresses}
 }
 
-// mend says each safe fix, makes it, and prints the others. It is told even with --quiet: it changes the machine.
+// mend says each safe fix and makes it; the others stand in the report that follows. It is told even with --quiet: it changes the machine.
 func (a *App) mend(in health.Input, found []health.Finding) error {
 	safe, byHand := health.Repairs(in, found)
 	for _, r := range safe {
@@ -107,8 +107,8 @@ func (a *App) mend(in health.Input, found []health.Finding) error {
 			return fmt.Errorf("%s: %w", r.Say, err)
 		}
 	}
-	for _, line := range byHand {
-		fmt.Fprintln(a.err, "by hand: "+line)
+	if len(byHand) > 0 {
+		a.say("the rest is to be done by hand, as the report says")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/node/config"
@@ -25,10 +26,13 @@ func engine(ctx context.Context, in Input) []Finding {
 		f := ok(fact.Name + ": " + fact.Value)
 		if fact.Level != OK {
 			fix := fact.Fix
-			if _, known := lookup(fact.Code); known {
+			if _, known := lookup(fact.Code); known && fact.Code != "runc-old" {
 				fix = "" // the table's
 			}
 			f = found(fact.Code, f.Actual, fix)
+			if fact.Code == "runc-old" { // by how this system's Docker was installed
+				f.Fix = strings.Split(fact.Fix, "\n")
+			}
 			f.Level = fact.Level
 			if f.Level == Warn && f.Effect == "no-sell" {
 				f.Effect = "none" // allowed on a local network

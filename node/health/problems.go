@@ -25,7 +25,7 @@ var problems = []Problem{
 	{"unreachable", Fail, "no-sell", "nobody can reach this node, not even through a relay", "forward port 4801, UDP and TCP, to this machine in your router"},
 	{"engine-error", Fail, "no-sell", "no container engine answers", "start Docker, or set provider.docker_host"},
 	{"engine-unsupported", Fail, "no-sell", "this container engine cannot isolate strangers' jobs", "install Docker Engine 20.10 or newer for Linux, run by root"},
-	{"runc-old", Fail, "no-sell", "this runc lets a job out of its container (CVE-2025-31133, -52565, -52881)", "sudo apt-get install --only-upgrade runc containerd.io"},
+	{"runc-old", Fail, "no-sell", "this runc lets a job out of its container (CVE-2025-31133, -52565, -52881)", "upgrade runc, or take Docker's own docker-ce and containerd.io: gpuai doctor prints the commands for this system"},
 	{"no-live-restore", Warn, "none", "jobs end when the engine restarts", `set "live-restore": true in /etc/docker/daemon.json`},
 	{"nvidia-default-runtime", Fail, "no-sell", "an image could take GPUs that its lease does not have", "set the engine's default runtime to runc"},
 	{"gpu-none", Warn, "tier", "no GPU was found: only the CPU slot can be sold", "install the GPU's driver, then look again"},

@@ -15,7 +15,7 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// Fact is one line of doctor's report. Level: "ok", "warn" or "fail"; Code and Fix are set below ok.
+// Fact is one line of doctor's report. Level: "ok", "warn" or "fail"; Code and Fix, a command or an advice a line, are set below ok.
 type Fact struct{ Name, Value, Level, Code, Fix string }
 
 // Doctor reports what this engine is and what keeps it from selling. It never fails: an engine that does not answer is a fact too.
@@ -101,7 +101,7 @@ func (e *Engine) runcFact(version string) Fact {
 	if runcFixed(version) || packageFixed(installed("runc")) {
 		return f
 	}
-	f.Level, f.Code, f.Fix = "fail", "runc-old", "sudo apt-get install --only-upgrade runc containerd.io"
+	f.Level, f.Code, f.Fix = "fail", "runc-old", runcFix(thisDistro())
 	if e.cfg.AllowWeakRuntime {
 		f.Level, f.Value = "warn", f.Value+" (below the floor, allowed on this local network)"
 	}

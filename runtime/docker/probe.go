@@ -108,7 +108,7 @@ func (e *Engine) unreachable(g *container.InspectResponse) (out []string) {
 func (e *Engine) Sellable(ctx context.Context) (guard.ProbeReport, error) {
 	for _, f := range e.Doctor(ctx) {
 		if f.Level == "fail" {
-			return guard.ProbeReport{}, &market.Error{Code: f.Code, Kind: market.KindUnavailable, Op: "check engine", Detail: f.Name + " " + f.Value, Hint: f.Fix}
+			return guard.ProbeReport{}, &market.Error{Code: f.Code, Kind: market.KindUnavailable, Op: "check engine", Detail: f.Name + " " + f.Value, Hint: hintOf(f)}
 		}
 	}
 	if err := e.checkDisk(ctx); err != nil {
@@ -124,6 +124,14 @@ func (e *Engine) Sellable(ctx context.Context) (guard.ProbeReport, error) {
 		}
 	}
 	return rep, nil
+}
+
+// hintOf is the fix, or where it stands if it is long.
+func hintOf(f Fact) string {
+	if strings.Contains(f.Fix, "\n") {
+		return "gpuai doctor"
+	}
+	return f.Fix
 }
 
 // probeConfig is the job's own profile for the helper's image, so that what is probed is what jobs get.
