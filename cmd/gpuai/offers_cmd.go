@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -65,12 +67,14 @@ func (a *App) offers(ctx context.Context, o offerOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	list, err := c.Offers(ctx)
+	list, err := a.listOffers(ctx, c)
 	if err != nil {
 		return err
 	}
 	shown := w.choose(list, o)
-	if len(shown) == 0 {
+	if len(list) == 0 {
+		a.say("%s", a.nobody(ctx, c))
+	} else if len(shown) == 0 {
 		a.say("%s", nothing(list, o))
 	}
 	if len(shown) > o.limit {
@@ -207,12 +211,38 @@ func value(o api.Offer) float64 {
 	return float64(speed) / float64(o.Rate.Lamports())
 }
 
+// listOffers asks the node, which waits some seconds after its start until it has heard of a rig; it says so after one.
+func (a *App) listOffers(ctx context.Context, c *api.Client) (list []api.Offer, err error) {
+	var asking sync.WaitGroup
+	done := make(chan struct{})
+	asking.Go(func() {
+		defer close(done)
+		list, err = c.Offers(ctx)
+	})
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+		a.say("this node has just started and looks for rigs, up to 10s")
+	}
+	asking.Wait()
+	return list, err
+}
+
+// nobody says why there is no offer at all, as far as this node knows.
+func (a *App) nobody(ctx context.Context, c *api.Client) string {
+	s, err := c.Status(ctx)
+	switch {
+	case err != nil || s.Peers == 0:
+		return "no rig is known: this node is connected to no other; see gpuai doctor --only net"
+	case s.Peers == 1:
+		return "no rig is known: the 1 node that this one is connected to has heard of none that sells"
+	}
+	return fmt.Sprintf("no rig is known: the %d nodes that this one is connected to have heard of none that sells", s.Peers)
+}
+
 // nothing says what models there are instead.
 func nothing(list []api.Offer, o offerOptions) string {
 	classes := modelsOf(list)
-	if len(classes) == 0 {
-		return "no rig has offered anything yet; a node that has just started needs a moment"
-	}
 	what := "what the flags ask"
 	if len(o.words) > 0 {
 		what = strings.Join(o.words, " ")

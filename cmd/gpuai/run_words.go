@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // noOffer says why no rig fits and what would. Of a model that nobody offers it names those that are on offer.
@@ -19,9 +20,10 @@ func (a *App) noOffer(ctx context.Context, c *api.Client, p api.Plan) error {
 		why = append(why, r.Detail)
 	}
 	e := &market.Error{
-		Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: or(strings.Join(why, "; "), "no rig has offered anything yet"),
+		Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: or(strings.Join(why, "; "), a.nobody(ctx, c)),
 		Hint: or(p.NearestHint, "gpuai offers"),
 	}
+	e.Detail += defaultSizes(p)
 	byClass := func(r api.Rejection) bool { return r.Code == "class" }
 	if len(p.Request.Classes) == 0 || !slices.ContainsFunc(p.Rejections, byClass) {
 		return e
@@ -41,6 +43,29 @@ func (a *App) noOffer(ctx context.Context, c *api.Client, p api.Plan) error {
 	}
 	e.Hint = "gpuai offers"
 	return e
+}
+
+// defaultSizes names the sizes that keep rigs from fitting and that a job gets which names none.
+func defaultSizes(p api.Plan) string {
+	var out []string
+	for _, d := range []struct {
+		field string
+		is    bool
+		says  string
+	}{
+		{"rig_cpu", p.Request.CPUMilli == spec.DefaultCPU, "2 cores (--cpu)"},
+		{"rig_ram", p.Request.RAM == spec.DefaultMemory, "4GiB of memory (--memory)"},
+		{"disk", p.Request.Disk == spec.DefaultDisk, "20GiB of disk (--disk)"},
+	} {
+		fails := func(r api.Rejection) bool { return strings.Contains(r.Detail, d.field+" >=") }
+		if d.is && slices.ContainsFunc(p.Rejections, fails) {
+			out = append(out, d.says)
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return "; a job that names none asks for " + strings.Join(out, ", ")
 }
 
 // modelsOf are the models of a list of offers, each once, in order.

@@ -44,6 +44,8 @@ type Relax struct {
 type tally struct {
 	count, sole, unstated int
 	near, soleNear        nearest
+	also                  []int // by condition: how many of those that fail this one first fail that one, too
+	alsoNear              []nearest
 }
 
 type nearest struct {
@@ -64,6 +66,8 @@ func (s *scan) count(i int, sole bool, v *view) {
 	t.count++
 	if sole {
 		t.sole++
+	} else {
+		s.countAlso(i, v)
 	}
 	value, dist, ok := s.distance(c, v)
 	if c.kind == condTerm {
@@ -80,6 +84,37 @@ func (s *scan) count(i int, sole bool, v *view) {
 	if sole {
 		t.soleNear.see(value, dist, v.rate)
 	}
+}
+
+// countAlso notes what else a group fails: whoever mends the first failure only would meet the next one.
+func (s *scan) countAlso(i int, v *view) {
+	t := &s.tally[i]
+	if t.also == nil {
+		t.also, t.alsoNear = make([]int, len(s.conds)), make([]nearest, len(s.conds))
+	}
+	for j := i + 1; j < len(s.conds); j++ {
+		c := &s.conds[j]
+		if v.fits(c, &s.q) {
+			continue
+		}
+		t.also[j]++
+		if value, dist, ok := s.distance(c, v); ok {
+			t.alsoNear[j].see(value, dist, v.rate)
+		}
+	}
+}
+
+// alsoText names the other terms that rigs fail which fail this one first.
+func (s *scan) alsoText(t *tally) (text string) {
+	for j, n := range t.also {
+		if c := &s.conds[j]; n > 0 && c.kind == condTerm {
+			text += ", also " + c.term.String()
+			if t.alsoNear[j].known {
+				text += " (nearest " + valueText(c, t.alsoNear[j].value) + ")"
+			}
+		}
+	}
+	return text
 }
 
 // distance says how far a group is from meeting a condition; false where there is no "nearly".
@@ -145,6 +180,7 @@ func (s *scan) rejected(i int) Rejected {
 		r.Text = fmt.Sprintf("%d ask more", t.count)
 	}
 	s.addNearest(&r, c, t)
+	r.Text += s.alsoText(t)
 	return r
 }
 

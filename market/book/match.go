@@ -154,9 +154,9 @@ func (v *view) value(f market.FieldID) (uint64, bool) {
 	case market.FieldFree:
 		return uint64(v.free), true
 	case market.FieldRigCPU:
-		return v.wholeRig(market.FieldCPU)
+		return v.wholeRig(f, market.FieldCPU)
 	case market.FieldRigRAM:
-		return v.wholeRig(market.FieldRAM)
+		return v.wholeRig(f, market.FieldRAM)
 	case market.FieldKnown:
 		return uint64(max(v.now.Sub(v.e.firstSeen), 0) / time.Second), true
 	}
@@ -171,8 +171,11 @@ func (v *view) value(f market.FieldID) (uint64, bool) {
 	return x, ok
 }
 
-// wholeRig is a value that is stated per device, for all devices of the offer.
-func (v *view) wholeRig(f market.FieldID) (uint64, bool) {
+// wholeRig is a value of all devices of the offer: as it is stated, else as a share of each device makes it.
+func (v *view) wholeRig(whole, f market.FieldID) (uint64, bool) {
+	if x, ok := v.e.offer.Fields[whole]; ok {
+		return x, true
+	}
 	each, ok := v.e.offer.Fields[f]
 	n := uint64(0)
 	for i := range v.e.offer.Groups {

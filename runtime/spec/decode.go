@@ -36,8 +36,8 @@ type field struct {
 
 func decodeFile(n *node) (File, []Fault) {
 	d := &decoder{file: File{
-		Kind: "batch", Profile: "standard", Init: "supervise", GPU: GPU{None: true}, CPUMilli: defaultCPU, Memory: defaultMemory,
-		Disk: defaultDisk, Egress: market.EgressWeb, StopSignal: "TERM", StopGrace: defaultGrace, Limits: FileLimits{MaxDuration: defaultMax},
+		Kind: "batch", Profile: "standard", Init: "supervise", GPU: GPU{None: true}, CPUMilli: DefaultCPU, Memory: DefaultMemory,
+		Disk: DefaultDisk, Egress: market.EgressWeb, StopSignal: "TERM", StopGrace: defaultGrace, Limits: FileLimits{MaxDuration: defaultMax},
 	}}
 	d.object(n, "", d.top())
 	f := &d.file

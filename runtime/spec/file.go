@@ -55,11 +55,11 @@ type Placement struct {
 	Providers, Exclude []market.NodeID
 }
 
-// Defaults of the job file.
+// Defaults of the job file: milli-cores and bytes.
 const (
-	defaultCPU    = 2000
-	defaultMemory = 4 << 30
-	defaultDisk   = 20 << 30
+	DefaultCPU    = 2000
+	DefaultMemory = 4 << 30
+	DefaultDisk   = 20 << 30
 	defaultGrace  = 30 * time.Second
 	defaultMax    = 24 * time.Hour
 )

@@ -71,10 +71,13 @@ func checkLabel(k, v string) *Fault {
 	return nil
 }
 
+// minCPU is the least share of a core that a job may ask for, in milli-cores: rigs lend small ones, too.
+const minCPU = 100
+
 func (d *decoder) cpu(s string) *Fault {
 	v, err := market.ParseValue(market.FieldCPU, s)
-	if err != nil || v < 1000 || v > 1024_000 {
-		return &Fault{Code: "spec-range", Got: cut(s, 20), Want: "1 to 1024 cores, without a unit"}
+	if err != nil || v < minCPU || v > 1024_000 {
+		return &Fault{Code: "spec-range", Got: cut(s, 20), Want: "0.1 to 1024 cores, without a unit"}
 	}
 	d.file.CPUMilli = uint32(v)
 	return nil
