@@ -91,11 +91,21 @@ func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
 		g.Go(func() error { return p.spending.Serve(ctx) })
 		g.Go(func() error { return p.fees.Serve(ctx) })
 	}
+	var loaded []<-chan struct{} // what is asked before would know of no order and no lease
 	if p.cust != nil {
 		g.Go(func() error { return p.cust.Serve(ctx) })
+		loaded = append(loaded, p.cust.Loaded())
 	}
 	if p.prov != nil {
 		g.Go(func() error { return p.prov.Serve(ctx) })
+		loaded = append(loaded, p.prov.Loaded())
+	}
+	for _, l := range loaded {
+		select {
+		case <-l:
+		case <-ctx.Done():
+			return ignoreCanceled(g.Wait())
+		}
 	}
 	if ready != nil {
 		close(ready)

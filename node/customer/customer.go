@@ -173,4 +173,7 @@ func (c *Customer) Serve(ctx context.Context) error {
 	}
 }
 
+// Loaded is closed once Serve has read the store.
+func (c *Customer) Loaded() <-chan struct{} { return c.ready }
+
 func (c *Customer) String() string { return "customer" }

@@ -196,6 +196,9 @@ func (p *Provider) Serve(ctx context.Context) error {
 	}
 }
 
+// Loaded is closed once Serve has read the store.
+func (p *Provider) Loaded() <-chan struct{} { return p.loaded }
+
 // startWait is how long a request waits for a start that is under way: a customer asks anew on another connection after 1.5 s.
 const startWait = time.Second
 
