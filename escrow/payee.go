@@ -171,13 +171,23 @@ const MaxReleaseTTL = 15 * time.Minute
 // MakeRelease consents to an early close at Σ owed. Only without live Leases; clock is the chain's. The returned state is Releasing: store it
 // before the Release leaves. Errors: *market.Refusal lease-live, channel-unfit.
 func (a Account) MakeRelease(key ed25519.PrivateKey, clock time.Time) (Account, SignedRelease, error) {
+	return a.makeRelease(key, clock, max(a.OwedSum(), a.Settled))
+}
+
+// MakeSeal is MakeRelease at what is settled: the payee's node brings it to the chain itself (consent) for a customer who is gone, and forgoes
+// what is not recorded. Errors: as MakeRelease.
+func (a Account) MakeSeal(key ed25519.PrivateKey, clock time.Time) (Account, SignedRelease, error) {
+	return a.makeRelease(key, clock, a.Settled)
+}
+
+func (a Account) makeRelease(key ed25519.PrivateKey, clock time.Time, final market.Amount) (Account, SignedRelease, error) {
 	switch {
 	case a.Live() > 0:
 		return a, SignedRelease{}, market.Refuse("lease-live", market.KindConflict, "the channel has live leases")
 	case a.Phase < PhaseSeen || a.Phase > PhaseReleasing:
 		return a, SignedRelease{}, market.Refuse("channel-unfit", market.KindConflict, "status: "+a.Phase.String())
 	}
-	r := Release{Channel: a.Channel, Final: min(max(a.OwedSum(), a.Settled), a.Seen), Expires: clock.Add(MaxReleaseTTL).Unix()}
+	r := Release{Channel: a.Channel, Final: min(final, a.Seen), Expires: clock.Add(MaxReleaseTTL).Unix()}
 	a = a.clone()
 	if a.Phase != PhaseClosing {
 		a.Phase = PhaseReleasing

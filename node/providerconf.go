@@ -46,7 +46,7 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		Network: p.host.Network().Name, ClusterTag: clusterTag, Program: program.ID, Key: p.keys.node, ID: p.host.ID(), Payout: payout,
 		FeePayer: p.fees.Address(), Seed: p.keys.seed, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
 		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000, RAM: uint64(c.Memory), Disk: uint64(c.Disk),
-		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, ChainEvery: p.chainEvery(),
+		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, ChainEvery: p.chainEvery(), SealAfter: time.Duration(c.SealAfter),
 	}
 	if p.db.Unclean() {
 		pc.OldChannels = p.clock.Now().Add(escrow.MaxReleaseTTL)

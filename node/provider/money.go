@@ -212,6 +212,7 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 		p.log.Info("Channel changed", "channel", ch.id, "from", before, "to", after)
 	}
 	p.settleBy(ctx, ch, dec)
+	p.sealAlone(ctx, ch, cs, head)
 }
 
 // paidOnChain clears what leases of a finished channel left unpaid: it was closed at all that they owe.

@@ -126,6 +126,7 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 // Session keeps the push of a customer's live stream and repeats what it may have missed.
 func (p *Provider) Session(from market.NodeID, push func(streams.VoucherPush) error) func() {
 	_ = p.started(context.Background(), p.loaded) // bounded; without its leases a session has nothing to repeat, and is asked for it
+	p.hear(from)
 	s := &pusher{push: push}
 	p.mu.Lock()
 	p.pushes[from] = s
@@ -140,6 +141,7 @@ func (p *Provider) Session(from market.NodeID, push func(streams.VoucherPush) er
 		l.resend()
 	}
 	return func() {
+		p.hear(from)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.pushes[from] == s {

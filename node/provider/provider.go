@@ -46,6 +46,8 @@ type Config struct {
 	Version       string
 	Selling       bool
 	ChainEvery    time.Duration // how often live channels are read; 0 = 1 s
+	SealAfter     time.Duration // a channel without a lease, whose customer was not heard for so long, is ended by this node; 0 = never
+	RentAfter     time.Duration // so much later the storage deposit of it goes home; 0 = 7 days
 	OldChannels   time.Time     // until then no new lease on a channel of before the start: a forgotten Release may still live
 }
 
@@ -117,6 +119,8 @@ type Provider struct {
 	refused  map[market.LeaseID]market.Decision // last 4,096, memory only
 	channels map[market.ChannelID]*channel
 	pushes   map[market.NodeID]*pusher
+	heard    map[market.NodeID]time.Time // customers, when their node asked for something last
+	began    time.Time
 	debts    map[market.LeaseID]debt
 	paidBy   map[string]bool // payer and node keys with a paid lease here
 	rentMin  market.Amount
@@ -149,7 +153,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		handOver: d.HandOver,
 		keys:     escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
 		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, held: map[holdKey]*hold{}, wasted: map[market.NodeID]*rate.Limiter{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
-		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{},
+		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{}, heard: map[market.NodeID]time.Time{},
 		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, loaded: make(chan struct{}), checked: make(chan struct{}), changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
 	}
 	for _, d := range devices {
@@ -168,6 +172,9 @@ func (p *Provider) Serve(ctx context.Context) error {
 	if err := p.recover(ctx); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	p.began = p.now()
+	p.mu.Unlock()
 	close(p.loaded)
 	p.learnIdle(ctx)
 	p.mu.Lock()

@@ -44,6 +44,7 @@ func (p *Provider) Quote(ctx context.Context, from market.NodeID, raw []byte) ([
 	if env.Signer != from {
 		return nil, market.Refuse("signer-not-peer", market.KindDenied, "the order is signed by another node")
 	}
+	p.hear(from)
 	now := p.now()
 	if err := p.orderFits(order, from, now); err != nil {
 		return nil, err

@@ -1,0 +1,115 @@
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+)
+
+// A customer whose node never comes back would leave his deposit and the storage deposit of the channel on the chain for ever. The provider's
+// node ends such a channel with its own Release, at what is settled: it forgoes what is less than a settlement costs, and gains nothing else.
+
+// rentAfter is how long a channel stays on the chain that was ended so: there its customer's node reads what it paid and what came back.
+const rentAfter = 7 * 24 * time.Hour
+
+// maxHeard bounds the customers of whom it is remembered when they were heard.
+const maxHeard = 10_000
+
+// hear notes that a customer's node is there.
+func (p *Provider) hear(id market.NodeID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.heard) >= maxHeard {
+		clear(p.heard)
+		p.began = p.now() // all count as heard now
+	}
+	p.heard[id] = p.now()
+}
+
+// quietSince is when a customer's node was heard last, not before this node's start.
+func (p *Provider) quietSince(id market.NodeID) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pushes[id] != nil {
+		return p.now()
+	}
+	return later(p.began, p.heard[id])
+}
+
+// sealAlone ends a channel that carries no lease any more and whose customer is gone, one step at each look: what vouchers prove is recorded,
+// then the channel is sealed and both are paid, much later the storage deposit goes home. Every step is repeatable.
+func (p *Provider) sealAlone(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) {
+	ch.mu.Lock()
+	r := ch.row
+	ch.mu.Unlock()
+	quiet := p.now().Sub(later(r.lastEnded(), p.quietSince(r.Customer)))
+	if p.cfg.SealAfter <= 0 || r.lastEnded().IsZero() || quiet < p.cfg.SealAfter || len(p.leasesOf(ch.id)) > 0 || !p.canPay() {
+		return
+	}
+	in := escrow.Intent{Op: escrow.OpFinish, Channel: ch.id}
+	switch {
+	case cs.Status == escrow.StatusOpen || cs.Status == escrow.StatusClosing:
+		rel := p.sealRelease(ctx, ch, cs, head)
+		if rel == nil {
+			return
+		}
+		in.Nonce, in.Release = uint64(rel.Expires), rel
+	case cs.Status == escrow.StatusSealed && (cs.Paid != cs.Settled || cs.Refunded != cs.Deposit-cs.Settled):
+		in.Nonce = 1
+	case cs.Status == escrow.StatusSealed && quiet >= p.cfg.SealAfter+p.rentAfter() && cs.Slot > cs.OpenSlot+escrow.ReopenWindow:
+		in.Op = escrow.OpReclaim
+	default:
+		return
+	}
+	if err := p.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
+		p.log.Warn("Channel of a customer who is gone was not ended", "channel", ch.id, "op", in.Op, "error", err)
+	}
+}
+
+func (p *Provider) rentAfter() time.Duration {
+	if p.cfg.RentAfter > 0 {
+		return p.cfg.RentAfter
+	}
+	return rentAfter
+}
+
+// canPay reports whether the fee payer has what a finish and a settlement cost beyond its rent minimum.
+func (p *Provider) canPay() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.feeBal >= p.rentMin+3*settleFee
+}
+
+// sealRelease makes and stores the Release that ends a channel at what is settled; nil: not now, because more can be settled first, one is out
+// that has not expired, or the channel takes none.
+func (p *Provider) sealRelease(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) *escrow.SignedRelease {
+	ch.mu.Lock()
+	r := ch.row
+	ch.mu.Unlock()
+	v, ok := r.Account.Redeemable(r.TickPrice)
+	if ok && v.Amount > cs.Settled && v.Amount-cs.Settled > settleFee {
+		p.settleBy(ctx, ch, escrow.Decision{Act: escrow.ActRecord, Voucher: v, Why: "the customer is gone"})
+		return nil
+	}
+	key, err := p.keys.Release(p.cfg.ClusterTag, r.Customer, p.cfg.Payout, cs.Mint)
+	if err != nil || escrow.PublicKey(key) != cs.ReleaseKey || r.Account.ReleaseTo > head.Clock.Unix() {
+		return nil
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	account, rel, err := ch.row.Account.MakeSeal(key, head.Clock) // a lease that began meanwhile is live: refused
+	if err != nil {
+		return nil
+	}
+	next := ch.row
+	next.Account, next.Release = account, rel.Wire()
+	if err := p.put(ctx, bucketChannels, ch.id[:], row(next), p.released(ch.id, account)); err != nil {
+		p.log.Warn("Release was not stored", "channel", ch.id, "error", err)
+		return nil
+	}
+	ch.row = next
+	p.log.Info("Channel of a customer who is gone is ended", "channel", ch.id, "settled", cs.Settled, "returns", cs.Deposit-cs.Settled)
+	return &rel
+}
