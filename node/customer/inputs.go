@@ -24,7 +24,7 @@ func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error)
 	if err := r.Validate(); err != nil {
 		return market.OrderID{}, err
 	}
-	if err := c.known(ctx); err != nil {
+	if err := c.whenRead(ctx); err != nil {
 		return market.OrderID{}, err
 	}
 	if waiting := c.waiting(); len(waiting) >= maxWaiting {
@@ -63,7 +63,7 @@ func (c *Customer) Supplied(ctx context.Context, id market.OrderID) error {
 
 // Waits returns the request of an order that waits for its inputs. Errors: not-found; conflict: it ended without them.
 func (c *Customer) Waits(ctx context.Context, id market.OrderID) (q Request, waits bool, err error) {
-	if err := c.known(ctx); err != nil {
+	if err := c.whenRead(ctx); err != nil {
 		return q, false, err
 	}
 	r, err := c.find(id.String())
@@ -83,8 +83,8 @@ func (r *orderRun) mayRepeat() error {
 	return nil
 }
 
-// known waits until the store is read.
-func (c *Customer) known(ctx context.Context) error {
+// whenRead waits until the store is read.
+func (c *Customer) whenRead(ctx context.Context) error {
 	select {
 	case <-c.ready:
 		return nil

@@ -103,7 +103,7 @@ func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error)
 	if err := r.Validate(); err != nil {
 		return market.OrderID{}, err
 	}
-	if err := c.known(ctx); err != nil {
+	if err := c.whenRead(ctx); err != nil {
 		return market.OrderID{}, err
 	}
 	run, id, err := c.enter(ctx, r, StandingSearching)
