@@ -68,10 +68,10 @@ type Customer struct {
 	log    *slog.Logger
 	keys   escrow.Keys
 
-	known   knownTerms
-	bookMu  sync.RWMutex
-	book    *book.Book
-	bookSeq atomic.Uint64 // counts its changes
+	rigTerms knownTerms
+	bookMu   sync.RWMutex
+	book     *book.Book
+	bookSeq  atomic.Uint64 // counts its changes
 
 	mu       sync.Mutex
 	runs     map[market.OrderID]*orderRun

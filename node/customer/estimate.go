@@ -76,9 +76,9 @@ func (c *Customer) Estimate(ctx context.Context, r *Request, cand book.Candidate
 
 // termsOf returns a rig's newest Quote, asked for unless it is known.
 func (c *Customer) termsOf(ctx context.Context, r *Request, cand book.Candidate) (market.Quote, bool) {
-	c.known.mu.Lock()
-	defer c.known.mu.Unlock()
-	if k, ok := c.known.terms[cand.Provider]; ok && time.Since(k.at) < termsLife {
+	c.rigTerms.mu.Lock()
+	defer c.rigTerms.mu.Unlock()
+	if k, ok := c.rigTerms.terms[cand.Provider]; ok && time.Since(k.at) < termsLife {
 		return k.quote, k.ok
 	}
 	ctx, cancel := context.WithTimeout(ctx, termsWait)
@@ -88,9 +88,9 @@ func (c *Customer) termsOf(ctx context.Context, r *Request, cand book.Candidate)
 	if heard.ok {
 		heard.quote = good[0].quote
 	}
-	if c.known.terms == nil || len(c.known.terms) > 1000 {
-		c.known.terms = map[market.NodeID]heardTerms{}
+	if c.rigTerms.terms == nil || len(c.rigTerms.terms) > 1000 {
+		c.rigTerms.terms = map[market.NodeID]heardTerms{}
 	}
-	c.known.terms[cand.Provider] = heard
+	c.rigTerms.terms[cand.Provider] = heard
 	return heard.quote, heard.ok
 }
