@@ -104,6 +104,9 @@ func (a *App) running(ctx context.Context) (*api.Client, error) {
 	}
 	if started {
 		a.say("node   started in the background (stop it: gpuai node stop)")
+		if s, err := c.Status(ctx); err == nil && s.Notice != "" {
+			a.say("note   %s", clean(s.Notice))
+		}
 	}
 	return c, nil
 }

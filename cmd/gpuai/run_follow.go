@@ -229,7 +229,7 @@ func (fl *follower) wait(ctx context.Context) error {
 func (fl *follower) show(ctx context.Context, o api.Order) {
 	for _, s := range o.Steps[min(fl.steps, len(o.Steps)):] {
 		fl.line.reset()
-		if s.Detail != "" { // the others show while they last
+		if s.Detail != "" && s.Phase != "refund" { // the others show while they last, and the bill says what came back
 			fl.a.say("%-9s %s", clean(s.Phase), clean(s.Detail))
 		}
 	}

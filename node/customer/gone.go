@@ -1,8 +1,11 @@
 package customer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -12,14 +15,14 @@ import (
 // says something itself stays: a refusal, one of ours, or the end of ctx.
 func (r *orderRun) unheard(ctx context.Context, err error) error {
 	code := market.CodeOf(err)
-	if err == nil || ctx.Err() != nil || code != "" && code != "internal" {
+	if err == nil || ctx.Err() != nil || code != "" && code != "internal" && code != "peer-unreachable" {
 		return err
 	}
 	o := r.snapshot()
 	if code == "internal" { // the other side's own fault, which it keeps to itself
 		return &market.Error{
 			Code: "peer-failed", Kind: market.KindUnavailable, Op: "ask provider",
-			Detail: "provider " + o.Provider.Short() + " answered that something failed in its own node; the job goes on as before", Hint: "gpuai show " + o.ID.String(),
+			Detail: "provider " + o.Provider.Short() + " answered that something failed in its own node; the job goes on as before", Hint: "gpuai show " + o.word(),
 		}
 	}
 	detail, hint := silence(o, time.Now())
@@ -35,13 +38,13 @@ func silence(o orderRow, now time.Time) (detail, hint string) {
 	detail = "provider " + o.Provider.Short() + " does not answer"
 	m := o.Lease
 	if m == nil {
-		return detail, "gpuai show " + o.ID.String()
+		return detail, "gpuai show " + o.word()
 	}
 	if !m.HeardAt.IsZero() {
 		detail += fmt.Sprintf("; last heard %s ago, at %s", max(now.Sub(m.HeardAt), 0).Truncate(time.Second), m.HeardAt.Local().Format(time.TimeOnly))
 	}
 	if !m.State.Live() && m.State != market.Silent {
-		return detail + "; the job is " + m.State.String(), "gpuai show " + o.ID.String()
+		return detail + "; the job is " + m.State.String(), "gpuai show " + o.word()
 	}
 	detail += ". The job may run on there and is found again by itself; nothing more is paid meanwhile"
 	if m.State == market.Silent {
@@ -49,13 +52,13 @@ func silence(o orderRow, now time.Time) (detail, hint string) {
 	} else {
 		detail += ", and if it stays so the order ends and what is left of the deposit returns"
 	}
-	return detail, "wait, or end it now: gpuai stop " + o.ID.String()
+	return detail, "wait, or end it now: gpuai stop " + o.word()
 }
 
 // runs refuses what needs a running job while there is none. Errors: not-found, not-ready, job-ended.
 func (r *orderRun) runs(op string) error {
 	o := r.snapshot()
-	e := &market.Error{Code: "not-ready", Kind: market.KindConflict, Op: op, Hint: "gpuai show " + o.ID.String()}
+	e := &market.Error{Code: "not-ready", Kind: market.KindConflict, Op: op, Hint: "gpuai show " + o.word()}
 	switch {
 	case o.Lease == nil && (o.Standing == StandingEnded || o.Standing == StandingFailed):
 		e.Code, e.Kind, e.Detail = "not-found", market.KindNotFound, "the order "+o.Standing+" before any job started"
@@ -66,10 +69,7 @@ func (r *orderRun) runs(op string) error {
 	case o.Lease.State.Live() || o.Lease.State == market.Silent:
 		return nil
 	default:
-		e.Code, e.Detail = "job-ended", "the job has ended"
-		if o.Lease.Code != "" {
-			e.Detail += ": " + o.Lease.Code
-		}
+		e.Code, e.Detail = "job-ended", "nothing can run beside it; its end: "+cmp.Or(o.Lease.Code, o.Lease.State.String())
 	}
 	return e
 }
@@ -79,5 +79,16 @@ func (v View) Silence() (detail, hint string) {
 	if v.Lease == nil || v.Lease.State != market.Silent {
 		return "", ""
 	}
-	return silence(orderRow{ID: v.ID, Provider: v.Provider, Lease: v.Lease}, time.Now())
+	return silence(orderRow{ID: v.ID, Request: v.Request, Provider: v.Provider, Lease: v.Lease}, time.Now())
+}
+
+// plainName is a name that a shell takes as one word and no command for an id or a flag.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// word is what a person types for the order: its name if it has one that can be typed, else its id.
+func (o *orderRow) word() string {
+	if n := o.Request.Name; plainName.MatchString(n) && !strings.HasPrefix(n, "order_") && !strings.HasPrefix(n, "lease_") {
+		return n
+	}
+	return o.ID.String()
 }

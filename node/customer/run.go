@@ -201,8 +201,12 @@ func (r *orderRun) fail(ctx context.Context, err error) {
 		detail = me.Detail // what the sender was doing is no news to a person
 	}
 	code := market.CodeOf(err)
-	if code == "" {
+	var refusal *market.Refusal
+	switch {
+	case code == "":
 		code = "internal"
+	case code == "internal" && errors.As(err, &refusal): // the other side's, which keeps to itself what it was
+		code = "peer-failed"
 	}
 	r.c.log.Info("Order failed", "order", r.row.ID, "code", code, "error", err)
 	_ = r.update(ctx, func(o *orderRow) { o.Standing, o.Code, o.Detail, o.Hint = StandingFailed, code, detail, hint })

@@ -40,7 +40,7 @@ func (r *orderRun) place(ctx context.Context) error {
 
 // take funds and proposes for one quote.
 func (r *orderRun) take(ctx context.Context, req *Request, off offered) (err error) {
-	r.say(ctx, "quote", fmt.Sprintf("%s asks %s SOL/h", off.provider, market.Amount(off.quote.Rate).SOL()))
+	r.say(ctx, "quote", fmt.Sprintf("%s asks %s SOL/h", off.provider.Short(), market.Amount(off.quote.Rate).SOL()))
 	_ = r.update(ctx, func(o *orderRow) {
 		o.Standing, o.Provider, o.Reach, o.Rate = StandingFunding, off.provider, off.reach, off.quote.Rate
 	})

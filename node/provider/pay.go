@@ -227,7 +227,7 @@ func (p *Provider) release(ctx context.Context, ch *channel) ([114]byte, error) 
 		return [114]byte{}, fmt.Errorf("store release: %w", err)
 	}
 	ch.row = crow
-	p.log.Info("Release signed", "channel", ch.id, "final", rel.Final)
+	p.log.Info("Release signed", "channel", ch.id, "final_sol", market.Amount(rel.Final).SOL())
 	return crow.Release, nil
 }
 

@@ -17,6 +17,16 @@ import (
 // maxReach is how many addresses of one Offer are tried: an Offer must not aim us at a victim.
 const maxReach = 4
 
+// lost is the error of a peer that could not be dialled, or did not answer: one that says something itself stays. Error: peer-unreachable.
+func lost(to market.NodeID, err error) error {
+	if market.CodeOf(err) != "" || errors.Is(err, context.Canceled) || errors.Is(err, errMalformed) || errors.Is(err, errRefusal) || errors.Is(err, errTooLarge) {
+		return err
+	}
+	return &market.Error{
+		Code: "peer-unreachable", Kind: market.KindUnavailable, Op: "ask node " + to.Short(), Detail: "it does not answer", Hint: "try later, or another provider", Err: err,
+	}
+}
+
 // open dials if needed (reach: addresses from the peer's own Offer) and opens a stream.
 func (s *Service) open(ctx context.Context, to market.NodeID, reach []string, name string) (network.Stream, error) {
 	id, err := peerOf(to)
@@ -35,12 +45,12 @@ func (s *Service) open(ctx context.Context, to market.NodeID, reach []string, na
 		err := s.h.Connect(dctx, info) // returns at once when connected
 		cancel()
 		if err != nil {
-			return nil, fmt.Errorf("connect to %s: %w", to, err)
+			return nil, lost(to, fmt.Errorf("connect: %w", err))
 		}
 	}
 	st, err := s.h.NewStream(ctx, id, s.proto(name))
 	if err != nil {
-		return nil, fmt.Errorf("open %s stream to %s: %w", name, to, ofReset(err))
+		return nil, lost(to, fmt.Errorf("open %s stream: %w", name, ofReset(err)))
 	}
 	return st, nil
 }
@@ -98,7 +108,7 @@ func (s *Service) ask(ctx context.Context, to market.NodeID, reach []string, q r
 	}
 	b, err := q.exchange(ctx, st, body)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", to, err)
+		return nil, lost(to, fmt.Errorf("ask: %w", err))
 	}
 	_ = st.Close() // the answer is here; nothing else counts
 	return b, nil
@@ -158,7 +168,7 @@ func (s *Service) Tunnel(ctx context.Context, to market.NodeID, o TunnelOpen) (*
 	}
 	q := request{"tunnel", leaseTimeout, maxQuoteMsg, msgOpen, msgOpened}
 	if _, err := q.exchange(ctx, st, append(append(append([]byte{}, o.Lease[:]...), byte(o.Kind)), o.Args...)); err != nil {
-		return nil, fmt.Errorf("open tunnel to %s: %w", to, err)
+		return nil, lost(to, fmt.Errorf("open tunnel: %w", err))
 	}
 	if err := st.SetDeadline(time.Time{}); err != nil {
 		_ = st.Reset()

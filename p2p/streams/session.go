@@ -52,7 +52,7 @@ func (s *Service) Vouchers(ctx context.Context, to market.NodeID) (VoucherSessio
 	}
 	v := &session{line: newLine(st), pushes: make(chan VoucherPush, maxPushes), done: make(chan struct{})}
 	if err := v.write(msgPing, nil); err != nil { // opens the lazy stream at the peer
-		return nil, fmt.Errorf("open voucher stream to %s: %w", to, err)
+		return nil, lost(to, fmt.Errorf("open voucher stream: %w", err))
 	}
 	stopPing := v.ping()
 	var wg sync.WaitGroup
