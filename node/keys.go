@@ -60,7 +60,10 @@ func secret(path string) (s [32]byte, err error) {
 		}
 		return [32]byte(b), nil
 	case err == nil:
-		return s, fmt.Errorf("key %s has %d bytes, want %d", path, len(b), len(s))
+		return s, &market.Error{
+			Code: "keypair-invalid", Kind: market.KindInvalid, Op: "read key", Detail: fmt.Sprintf("key %s has %d bytes, want %d", path, len(b), len(s)),
+			Hint: "restore a copy of it; without one, move the data folder away and begin anew",
+		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return s, fmt.Errorf("read key: %w", err)
 	}

@@ -26,6 +26,8 @@ type App struct {
 	system systemNode
 	which  bool // it was said that the system's node is used
 
+	network string // of the node that answers, once it did
+
 	config, socket      string
 	sets                []string
 	json, yes, no, mute bool

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,8 +16,8 @@ import (
 func runNode(ctx context.Context, settings config.Options, cfg config.Config, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := os.MkdirAll(cfg.Node.DataDir, 0o700); err != nil {
-		return fmt.Errorf("make data folder: %w", err)
+	if err := makeDataDir(cfg.Node.DataDir); err != nil {
+		return err
 	}
 	n, err := node.New(ctx, cfg, log)
 	if err != nil {

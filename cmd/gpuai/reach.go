@@ -95,7 +95,9 @@ func (a *App) running(ctx context.Context) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Status(ctx); market.CodeOf(err) != "node-unreachable" {
+	s, err := c.Status(ctx)
+	if market.CodeOf(err) != "node-unreachable" {
+		a.network = s.Network
 		return c, err
 	}
 	started, err := a.start(ctx)

@@ -245,7 +245,7 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 		return a.dryRun(ctx, c, p)
 	}
 	if !a.mute && len(p.Candidates) > 0 {
-		a.planLines(p, l.Node.Network)
+		a.planLines(p, or(a.network, l.Node.Network))
 	}
 	if !p.Feasible {
 		return a.refused(ctx, c, p)

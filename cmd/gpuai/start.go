@@ -35,8 +35,8 @@ func (a *App) start(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("find own program: %w", err)
 	}
-	if err := os.MkdirAll(c.Node.DataDir, 0o700); err != nil {
-		return false, fmt.Errorf("make data folder: %w", err)
+	if err := makeDataDir(c.Node.DataDir); err != nil {
+		return false, err
 	}
 	logPath := filepath.Join(c.Node.DataDir, "node.log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -83,6 +83,17 @@ func (a *App) await(ctx context.Context, client *api.Client, pid int, logPath st
 			return startFault(tail(logPath, from), logPath)
 		}
 	}
+}
+
+// makeDataDir makes the folder of keys and state. Error: data-dir-unusable.
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return &market.Error{
+			Code: "data-dir-unusable", Kind: market.KindDenied, Op: "make data folder", Detail: err.Error(), Err: err,
+			Hint: "gpuai config set node.data_dir=FOLDER",
+		}
+	}
+	return nil
 }
 
 // startFault is why a started node does not answer: its own last error if it said one, so that people read one error and not an error in another.

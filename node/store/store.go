@@ -25,10 +25,13 @@ const lockWait = time.Second
 // Errors of a Store.
 var (
 	ErrGuard    = errors.New("guard failed")
-	ErrDead     = errors.New("store is dead after a failed sync; restart the node")
-	ErrDiskFull = errors.New("disk is full")
-	ErrClosed   = errors.New("store is closed")
 	ErrTooLarge = errors.New("change is too large")
+
+	ErrDead error = &market.Error{
+		Code: "store-dead", Kind: market.KindInternal, Op: "store", Detail: "it is dead after a failed sync; restart the node", Hint: "check the disk, then gpuai node start",
+	}
+	ErrDiskFull error = &market.Error{Code: "disk-full", Kind: market.KindUnavailable, Op: "store", Detail: "disk is full", Hint: "free some space where node.data_dir is"}
+	ErrClosed   error = &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "store", Detail: "it is closed: the node stops", Hint: "gpuai node start"}
 )
 
 // updater runs a function in a write transaction and commits it: bolt.DB.Update, or a test's version that fails.

@@ -352,7 +352,7 @@ func (q *lookup) status(status int, raw []byte) error {
 	case http.StatusNotFound:
 		e.Code, e.Kind, e.Hint = "image-not-found", market.KindNotFound, "check name and tag"
 	case http.StatusUnauthorized, http.StatusForbidden:
-		e.Code, e.Kind, e.Hint = "image-denied", market.KindDenied, "check the name; images that need a login cannot be used yet"
+		e.Code, e.Kind, e.Hint = "image-denied", market.KindDenied, "check the name, many registries say this of one that is not there; private images are not there yet: use one that anybody can pull, and bring data and code by --in"
 	default:
 		e.Code, e.Hint = "registry-unreachable", "try again later"
 		if q.wait > 0 {
