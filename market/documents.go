@@ -155,7 +155,19 @@ type Outcome struct {
 	ExitCode               int32
 	OutputsRoot            [32]byte
 	KeepChannel            bool
+	LogBytes, LogMissing   uint64 // customer: of the job's log, and how much of it did not reach its node
+	LogEnd                 LogEnd
 }
+
+// LogEnd says whether the end of a job's log reached the customer.
+type LogEnd uint8
+
+// What a customer says of a log's end; LogUnsaid also where no job ran, and by older versions.
+const (
+	LogUnsaid LogEnd = iota
+	LogWhole
+	LogCut // bytes of an unknown number are missing behind the last one
+)
 
 // Status is the provider's whole truth about a Lease: push and poll carry the same. Receipt, Decision, Outcome are envelopes or nil.
 type Status struct {

@@ -131,6 +131,9 @@ func (b *Backend) LeaseOutcome(_ context.Context, id string) (api.LeaseOutcome, 
 	out := api.LeaseOutcome{Schema: "gpuai.outcome/v1", Lease: s.doc.ID, Amount: api.SOL(o.Amount), Provider: s.byProvider, Customer: s.byCustomer}
 	if s.byCustomer != nil {
 		c, _, err := wire.OpenOutcome(s.byCustomer, b.p.host.Network().Name)
+		if err == nil && c.LogEnd != market.LogUnsaid {
+			out.Logs = &api.LogState{Bytes: c.LogBytes, Missing: c.LogMissing, Over: true, Complete: c.LogEnd == market.LogWhole && c.LogMissing == 0}
+		}
 		out.SignedByBoth = err == nil && c.Amount == o.Amount && bytes.Equal(c.OutputsRoot[:], o.OutputsRoot[:])
 	}
 	return out, nil

@@ -78,6 +78,7 @@ func gapWords(p api.LogPiece) string {
 func lacks(s api.LogState) string {
 	end := map[string]string{
 		"lost-on-the-rig": "the end was lost on the rig", "not-handed-over": "the provider did not hand over the end",
+		"not-kept": "the disk of the node did not take the rest",
 	}[s.Why]
 	switch {
 	case !s.Over || s.Complete:

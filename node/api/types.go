@@ -363,6 +363,8 @@ type LeaseOutcome struct {
 	Provider     []byte `json:"provider_signed,omitempty"`
 	Customer     []byte `json:"customer_signed,omitempty"`
 	SignedByBoth bool   `json:"signed_by_both"`
+
+	Logs *LogState `json:"logs,omitempty"` // what the customer says of the job's log
 }
 
 // Build says what answers; MinClient is the oldest API client that is understood.

@@ -168,6 +168,7 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	own := ownOutcome(m, peer)
 	keep := r.snapshot().Request.KeepChannel
 	own.KeepChannel = keep || r.c.awaited(r.snapshot().Channel) // a Release that came unasked would close it under the next order
+	own.LogBytes, own.LogMissing, own.LogEnd = r.logOutcome()
 	raw, err := wire.SealOutcome(r.c.cfg.Key, r.c.cfg.Network, own)
 	if err != nil {
 		return err

@@ -16,12 +16,12 @@ import (
 )
 
 // The log of a job is copied from its provider until its end is here. Once the job has ended, logPatience without a byte ends the wait, and
-// logMost ends it in any case: the provider keeps the container that long.
+// logMost ends it in any case: a customer that says nothing for longer closes its channel without the provider.
 const (
 	logAgain    = 100 * time.Millisecond
 	logAgainMax = 10 * time.Second
 	logPatience = time.Minute
-	logMost     = 30 * time.Minute
+	logMost     = 20 * time.Minute
 	logLook     = time.Second
 	logBound    = 256 << 20 // bytes on disk, where the configuration says nothing
 )
@@ -147,7 +147,7 @@ func (t *logCopy) overdue() bool {
 	moved := latest(since, t.moved)
 	t.mu.Unlock()
 	now := t.r.c.now()
-	return now.Sub(moved) > logPatience || now.Sub(since) > logMost
+	return now.Sub(moved) > min(logPatience, m.Terms.SilentEnd/3) || now.Sub(since) > min(logMost, m.Terms.SilentEnd*2/3)
 }
 
 func latest(a, b time.Time) time.Time {
@@ -261,7 +261,8 @@ func (r *orderRun) endLog(ctx context.Context) {
 
 // lacks says what a log misses.
 func lacks(s joblog.State) string {
-	end := map[string]string{joblog.WhyRig: "its end was lost on the rig", joblog.WhySilent: "the provider did not hand over its end"}[s.Why]
+	end := map[string]string{joblog.WhyRig: "its end was lost on the rig", joblog.WhySilent: "the provider did not hand over its end",
+		joblog.WhyDisk: "the disk of this node did not take the rest"}[s.Why]
 	switch {
 	case s.Complete():
 		return ""
@@ -271,6 +272,18 @@ func lacks(s joblog.State) string {
 		return end
 	}
 	return fmt.Sprintf("%d of %d bytes are missing", s.Missing, s.Total)
+}
+
+// logOutcome is what the Outcome says of the log.
+func (r *orderRun) logOutcome() (bytes, missing uint64, end market.LogEnd) {
+	o := r.snapshot()
+	switch {
+	case o.Log == nil || o.Log.Total == 0 && o.ReadyAt.IsZero():
+		return 0, 0, market.LogUnsaid
+	case o.Log.Whole:
+		return o.Log.Total, o.Log.Missing, market.LogWhole
+	}
+	return o.Log.Total, o.Log.Missing, market.LogCut
 }
 
 // awaitLog holds the agreement back until the log is here: the provider removes the container after it.
@@ -358,8 +371,14 @@ func (r *orderRun) logged(ctx context.Context, wait bool) error {
 		r.mu.Unlock()
 		over := row.Standing == StandingEnded || row.Standing == StandingFailed
 		switch {
-		case have || row.Log != nil:
+		case have:
 			return nil
+		case row.Log != nil:
+			l, err := r.ownLog()
+			if err == nil && over && !l.State().Over {
+				err = r.noLog("it was removed from this node's spool")
+			}
+			return err
 		case over && row.Lease == nil:
 			return r.noLog("the order " + row.Standing + " before any job started")
 		case over:

@@ -42,6 +42,7 @@ const (
 	WhyRig    = "lost-on-the-rig"  // the job's init was killed, or the engine lost the end
 	WhySilent = "not-handed-over"  // the provider stopped sending, or went away
 	WhyNone   = "never-handed-out" // no byte was ever given
+	WhyDisk   = "not-kept"         // the own disk did not take it
 )
 
 // State is how a log stands.
@@ -299,16 +300,31 @@ func (l *Log) Flush() error {
 	return l.flush()
 }
 
-// Finish notes the end, once everything is safely on disk. A second end is ignored.
+// Finish notes the end, once everything is safely on disk. A second end is ignored. The log is over also where the disk does not take its rest:
+// that is then missing, and the error says why.
 func (l *Log) Finish(e End) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.end != nil {
 		return nil
 	}
-	if err := l.flush(); err != nil {
-		return err
+	err := l.flush()
+	if err == nil {
+		err = l.write(e)
 	}
+	if err != nil {
+		if len(l.pending) > 0 {
+			l.next, l.pending, l.bytes = l.pending[0].Offset, nil, 0
+		}
+		e.Whole, e.Why = false, WhyDisk
+	}
+	l.end = &e
+	l.tell()
+	return err
+}
+
+// write puts the end on disk, behind everything else.
+func (l *Log) write(e End) error {
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return fmt.Errorf("write log: %w", err)
 	}
@@ -325,8 +341,6 @@ func (l *Log) Finish(e End) error {
 	if err := errors.Join(os.WriteFile(part, b, 0o600), os.Rename(part, strings.TrimSuffix(part, ".part"))); err != nil {
 		return fmt.Errorf("write log: %w", err)
 	}
-	l.end = &e
-	l.tell()
 	return nil
 }
 

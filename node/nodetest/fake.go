@@ -29,6 +29,7 @@ type Engine struct {
 	jobs map[job.Key]*fakeJob
 	held bool
 	runs int
+	logs LogFunc
 }
 
 // Started is how often a job was started in all.
@@ -157,8 +158,27 @@ func (e *Engine) Exec(context.Context, job.Key, job.ExecSpec) (job.ExecStream, e
 	return nil, errors.New("the fake engine runs no exec")
 }
 
-// Logs sends one line and ends.
-func (e *Engine) Logs(_ context.Context, _ job.Key, from uint64, _ bool, f func(job.LogRecord) error) (job.LogEnd, error) {
+// LogFunc plays a job's log.
+type LogFunc func(ctx context.Context, from uint64, f func(job.LogRecord) error) (job.LogEnd, error)
+
+// SetLogs replaces the one line.
+func (e *Engine) SetLogs(f LogFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.logs = f
+}
+
+// Logs sends one line and ends, or what SetLogs said.
+func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, _ bool, f func(job.LogRecord) error) (job.LogEnd, error) {
+	e.mu.Lock()
+	logs, have := e.logs, e.jobs[k] != nil
+	e.mu.Unlock()
+	if logs != nil && !have {
+		return job.LogEnd{}, market.Refuse("not-found", market.KindNotFound, "the job has no container")
+	}
+	if logs != nil {
+		return logs(ctx, from, f)
+	}
 	const line = "hello\n"
 	end := job.LogEnd{Total: uint64(len(line)), Over: true, Whole: true}
 	if from >= end.Total {

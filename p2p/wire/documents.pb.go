@@ -1146,6 +1146,9 @@ type PBOutcome struct {
 	ExitCode      int32                  `protobuf:"zigzag32,11,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
 	OutputsRoot   []byte                 `protobuf:"bytes,12,opt,name=outputs_root,json=outputsRoot,proto3" json:"outputs_root,omitempty"`
 	KeepChannel   bool                   `protobuf:"varint,13,opt,name=keep_channel,json=keepChannel,proto3" json:"keep_channel,omitempty"`
+	LogBytes      uint64                 `protobuf:"varint,14,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	LogMissing    uint64                 `protobuf:"varint,15,opt,name=log_missing,json=logMissing,proto3" json:"log_missing,omitempty"`
+	LogEnd        uint32                 `protobuf:"varint,16,opt,name=log_end,json=logEnd,proto3" json:"log_end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1269,6 +1272,27 @@ func (x *PBOutcome) GetKeepChannel() bool {
 		return x.KeepChannel
 	}
 	return false
+}
+
+func (x *PBOutcome) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *PBOutcome) GetLogMissing() uint64 {
+	if x != nil {
+		return x.LogMissing
+	}
+	return 0
+}
+
+func (x *PBOutcome) GetLogEnd() uint32 {
+	if x != nil {
+		return x.LogEnd
+	}
+	return 0
 }
 
 type PBPayment struct {
@@ -1866,7 +1890,7 @@ const file_documents_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x1d\n" +
 	"\n" +
 	"stop_grace\x18\x03 \x01(\x04R\tstopGrace\x12\x0e\n" +
-	"\x02at\x18\x04 \x01(\x04R\x02at\"\xf7\x02\n" +
+	"\x02at\x18\x04 \x01(\x04R\x02at\"\xce\x03\n" +
 	"\tPBOutcome\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x14\n" +
 	"\x05fault\x18\x02 \x01(\rR\x05fault\x12\x12\n" +
@@ -1882,7 +1906,11 @@ const file_documents_proto_rawDesc = "" +
 	" \x01(\x04R\fvoucherTotal\x12\x1b\n" +
 	"\texit_code\x18\v \x01(\x11R\bexitCode\x12!\n" +
 	"\foutputs_root\x18\f \x01(\fR\voutputsRoot\x12!\n" +
-	"\fkeep_channel\x18\r \x01(\bR\vkeepChannel\"\xa8\x01\n" +
+	"\fkeep_channel\x18\r \x01(\bR\vkeepChannel\x12\x1b\n" +
+	"\tlog_bytes\x18\x0e \x01(\x04R\blogBytes\x12\x1f\n" +
+	"\vlog_missing\x18\x0f \x01(\x04R\n" +
+	"logMissing\x12\x17\n" +
+	"\alog_end\x18\x10 \x01(\rR\x06logEnd\"\xa8\x01\n" +
 	"\tPBPayment\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x1f\n" +
 	"\vreceipt_seq\x18\x02 \x01(\x04R\n" +

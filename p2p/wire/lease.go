@@ -142,6 +142,7 @@ func EncodeOutcome(o market.Outcome) []byte {
 		Lease: o.Lease[:], Fault: uint32(o.Fault), Code: o.Code, Accepted: ms(o.Accepted), Ready: ms(o.Ready), Ended: ms(o.Ended),
 		BillableMs: o.BillableMS, Amount: uint64(o.Amount), ReceiptHash: absent(o.ReceiptHash[:]), VoucherTotal: uint64(o.VoucherTotal),
 		ExitCode: o.ExitCode, OutputsRoot: absent(o.OutputsRoot[:]), KeepChannel: o.KeepChannel,
+		LogBytes: o.LogBytes, LogMissing: o.LogMissing, LogEnd: uint32(o.LogEnd),
 	})
 }
 
@@ -156,6 +157,7 @@ func DecodeOutcome(body []byte) (market.Outcome, error) {
 		Fault: market.Fault(r.u8(m.Fault, "fault")), Code: r.code(m.Code, "code"), Accepted: r.time(m.Accepted, "accepted"),
 		Ready: r.time(m.Ready, "ready"), Ended: r.time(m.Ended, "ended"), BillableMS: m.BillableMs, Amount: market.Amount(m.Amount),
 		VoucherTotal: market.Amount(m.VoucherTotal), ExitCode: m.ExitCode, KeepChannel: m.KeepChannel,
+		LogBytes: m.LogBytes, LogMissing: m.LogMissing, LogEnd: market.LogEnd(r.u8(m.LogEnd, "log end")),
 	}
 	r.fixed(o.Lease[:], m.Lease, "lease")
 	r.optional(o.ReceiptHash[:], m.ReceiptHash, "receipt hash")
