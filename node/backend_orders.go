@@ -173,29 +173,31 @@ func (b *Backend) PutInputs(ctx context.Context, ref string, r io.Reader) error 
 	if err != nil || !waits {
 		return err // placed already: a repeat
 	}
-	if err := spool(c.InputsPath(id), r, req.InputBytes); err != nil {
+	left, err := spool(c.InputsPath(id), r, req.InputBytes)
+	if err != nil {
 		return err
 	}
-	return c.Supplied(ctx, id)
+	return c.Supplied(ctx, id, left)
 }
 
-func spool(path string, r io.Reader, limit uint64) error {
+// spool writes inputs as a safe archive, whole or not at all. left has no entries, only what it leaves out.
+func spool(path string, r io.Reader, limit uint64) (left spec.Manifest, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make spool: %w", err)
+		return left, fmt.Errorf("make spool: %w", err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".inputs-*")
 	if err != nil {
-		return fmt.Errorf("spool inputs: %w", err)
+		return left, fmt.Errorf("spool inputs: %w", err)
 	}
-	_, err = spec.Filter(r, f, spec.Limits{Total: limit}, nil)
+	m, err := spec.Filter(r, f, spec.Limits{Total: limit}, nil)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("spool inputs: %w", errors.Join(spec.Full(err, "free some space, then send them again"), os.Remove(f.Name())))
+		return left, fmt.Errorf("spool inputs: %w", errors.Join(spec.Full(err, "free some space, then send them again"), os.Remove(f.Name())))
 	}
-	return nil
+	return spec.Manifest{Skipped: m.Skipped, More: m.More}, nil
 }
 
 // Orders implements api.Backend.

@@ -36,7 +36,7 @@ func sendInputs(ctx context.Context, c *api.Client, id string, sources []spec.So
 
 // fetch brings each output to its place: /workspace/out:./out puts what is below out into ./out; a place that ends in / takes it inside. It
 // goes on after an output that cannot be brought, and returns all errors; the archive stays with the node.
-func (a *App) fetch(ctx context.Context, c *api.Client, o api.Order) (all error) {
+func (a *App) fetch(ctx context.Context, c *api.Client, o *api.Order) (all error) {
 	for _, out := range o.Outputs {
 		if out.To == "" || slices.Contains(o.MissingOutputs, out.Path) {
 			continue
@@ -51,15 +51,17 @@ func (a *App) fetch(ctx context.Context, c *api.Client, o api.Order) (all error)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			all = both(all, fmt.Errorf("fetch %s: %w", out.Path, bringAgain(err, o)))
-		case len(m.Entries) > 0:
+			all = both(all, fmt.Errorf("fetch %s: %w", out.Path, bringAgain(err, *o)))
+		case len(m.Entries) == 0: // a node of an older version does not say so
+			o.MissingOutputs = append(o.MissingOutputs, out.Path)
+		default:
 			a.say("output %s is in %s: %s", out.Path, out.To, brought(m))
 		}
 		for _, s := range m.Skipped { // what the node holds and this machine cannot take
 			a.say("left out  %s: %s", filepath.Join(out.To, clean(s.Path)), clean(s.Why))
 		}
 		if m.LeftOut() > 0 {
-			all = both(all, leftOutError("output-left-out", fmt.Sprintf("%d of %s", m.LeftOut(), out.Path), o))
+			all = both(all, leftOutError("output-left-out", fmt.Sprintf("%d of %s", m.LeftOut(), out.Path), *o))
 		}
 	}
 	return all

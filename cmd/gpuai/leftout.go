@@ -114,7 +114,7 @@ func newOutputsCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.bring(cmd, c, o, args[1:])
+			err = a.bring(cmd, c, &o, args[1:])
 			lost := a.leftOut(o, allow)
 			if market.CodeOf(err) == "not-found" && lost != nil {
 				err = nil // why there are none
@@ -128,10 +128,10 @@ func newOutputsCmd(a *App) *cobra.Command {
 }
 
 // bring writes outputs to the places that were named with the order, or all of them below one folder.
-func (a *App) bring(cmd *cobra.Command, c *api.Client, o api.Order, dir []string) error {
+func (a *App) bring(cmd *cobra.Command, c *api.Client, o *api.Order, dir []string) error {
 	if len(dir) == 0 {
-		if !toFetch(o) {
-			return usage("this order says no place for its outputs", "gpuai outputs "+word(o)+" DIR")
+		if !toFetch(*o) {
+			return usage("this order says no place for its outputs", "gpuai outputs "+word(*o)+" DIR")
 		}
 		return a.fetch(cmd.Context(), c, o)
 	}
@@ -140,12 +140,12 @@ func (a *App) bring(cmd *cobra.Command, c *api.Client, o api.Order, dir []string
 	}
 	m, err := receive(cmd.Context(), c, o.ID, dir[0], nil)
 	if err != nil {
-		return bringAgain(err, o)
+		return bringAgain(err, *o)
 	}
 	a.say("%s in %s", brought(m), dir[0])
 	if m.LeftOut() > 0 {
 		a.unsent(m)
-		return leftOutError("output-left-out", fmt.Sprintf("%d of them", m.LeftOut()), o)
+		return leftOutError("output-left-out", fmt.Sprintf("%d of them", m.LeftOut()), *o)
 	}
 	return nil
 }

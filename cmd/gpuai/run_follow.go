@@ -146,7 +146,7 @@ func (fl *follower) outputs(ctx context.Context) error {
 		case <-done:
 		}
 	})
-	err := fl.a.fetch(ctx, fl.c, *fl.order)
+	err := fl.a.fetch(ctx, fl.c, fl.order)
 	close(done)
 	wg.Wait()
 	if err != nil && ctx.Err() != nil {

@@ -50,6 +50,7 @@ type Config struct {
 	LogMax     int64         // bytes on disk per job's log; 0 = 256 MiB
 	SpoolMax   uint64        // bytes; 0 = no bound
 	SpoolKeep  time.Duration // how long fetched outputs stay; 0 = 7 days
+	InputsWait time.Duration // how long an order waits for its inputs; 0 = 24 h
 	Away       time.Duration
 	AwayMax    market.Amount
 	AwayAfter  time.Duration // 0 = 2 min, see market.Terms
@@ -96,6 +97,9 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	}
 	if cfg.KeepIdle == 0 {
 		cfg.KeepIdle = keepIdle
+	}
+	if cfg.InputsWait == 0 {
+		cfg.InputsWait = inputsWait
 	}
 	c := &Customer{
 		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),

@@ -261,6 +261,7 @@ const (
 	partEnd      = ".part"
 	outputsRoom  = 2
 	outputsLeast = 4 << 30
+	maxPadding   = 1 << 20
 )
 
 // download writes the outputs' tar beside its place in the spool, re-made by us from checked entries.
@@ -282,9 +283,13 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (man spec.Manifest,
 	}
 	defer f.Close()
 	limit := max(outputsRoom*o.Request.Disk, outputsLeast)
-	man, err = spec.Filter(&archiveReader{c: c}, f, spec.Limits{Total: limit, Code: "output-too-big"}, nil)
+	archive := &archiveReader{c: c}
+	man, err = spec.Filter(archive, f, spec.Limits{Total: limit, Code: "output-too-big"}, nil)
 	if err != nil {
 		return man, fmt.Errorf("fetch outputs: %w", spec.Full(err, "free some space: gpuai spool"))
+	}
+	if n, err := io.Copy(io.Discard, io.LimitReader(archive, maxPadding)); err != nil || n == maxPadding { // what pads an archive comes before the list
+		return man, fmt.Errorf("fetch outputs: %w", cmp.Or(err, spec.ErrArchive))
 	}
 	_ = c.SetDeadline(time.Now().Add(answerWithin))
 	if ctl, err := readControl(c); err == nil && ctl.Manifest != nil { // an older provider's list may be cut: then it is not known

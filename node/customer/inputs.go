@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // StandingInputs: the order is stored, its inputs are not here yet; nothing is asked of anybody.
@@ -14,7 +15,7 @@ const StandingInputs = "inputs"
 // Limits of orders without their inputs: how many there may be, how long one waits, and how old one must be to make room for another.
 const (
 	maxWaiting  = 64
-	waitInputs  = 24 * time.Hour
+	inputsWait  = 24 * time.Hour
 	yieldInputs = time.Hour
 )
 
@@ -40,8 +41,8 @@ func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error)
 var noInputs = &market.Error{Code: "input-stalled", Kind: market.KindExpired, Op: "wait for inputs", Detail: "they did not come", Hint: "order it again, with another key"}
 
 // Supplied lets an order go on whose inputs are in the spool now. One that went on already is not changed. Errors: not-found; conflict: it ended
-// meanwhile; the store's.
-func (c *Customer) Supplied(ctx context.Context, id market.OrderID) error {
+// meanwhile; the store's. left is what the sender's archive held and does not travel.
+func (c *Customer) Supplied(ctx context.Context, id market.OrderID, left spec.Manifest) error {
 	r, err := c.find(id.String())
 	if err != nil {
 		return err
@@ -50,6 +51,7 @@ func (c *Customer) Supplied(ctx context.Context, id market.OrderID) error {
 	if err := r.update(ctx, func(o *orderRow) {
 		if goes = o.Standing == StandingInputs; goes {
 			o.Standing = StandingSearching
+			o.Files.Inputs.add(left)
 		}
 	}); err != nil {
 		return fmt.Errorf("store order: %w", err)
@@ -111,7 +113,7 @@ func (c *Customer) waiting() (out []*orderRun) {
 // expireInputs ends orders whose inputs never came.
 func (c *Customer) expireInputs(ctx context.Context) {
 	for _, r := range c.waiting() {
-		if c.now().Sub(r.snapshot().Created) > waitInputs {
+		if c.now().Sub(r.snapshot().Created) > c.cfg.InputsWait {
 			r.fail(ctx, noInputs)
 		}
 	}
