@@ -168,6 +168,16 @@ func (a Account) Redeemable(tick market.Amount) (s Signed, ok bool) {
 // MaxReleaseTTL bounds a Release: a stale one must not outlive the Leases that come after it.
 const MaxReleaseTTL = 15 * time.Minute
 
+// Releases reports that a Release that was made before says what MakeRelease would say now, and is good for half its life.
+func (a Account) Releases(wire [114]byte, clock time.Time) bool {
+	r, err := ParseRelease(wire[:])
+	return err == nil && r.Channel == a.Channel && a.Live() == 0 && a.Phase >= PhaseClosing && a.Phase <= PhaseReleasing &&
+		r.Expires == a.ReleaseTo && r.Expires-clock.Unix() > int64(MaxReleaseTTL.Seconds()/2) && r.Final == a.releaseAt()
+}
+
+// releaseAt is what a Release of now would say.
+func (a Account) releaseAt() market.Amount { return min(max(a.OwedSum(), a.Settled), a.Seen) }
+
 // MakeRelease consents to an early close at Σ owed. Only without live Leases; clock is the chain's. The returned state is Releasing: store it
 // before the Release leaves. Errors: *market.Refusal lease-live, channel-unfit.
 func (a Account) MakeRelease(key ed25519.PrivateKey, clock time.Time) (Account, SignedRelease, error) {

@@ -35,15 +35,34 @@ func (a Account) Sign(key ed25519.PrivateKey, lease market.LeaseID, leaseAmount 
 	if sum > a.Seen {
 		return fail("funds-short", market.KindConflict, "channel %s holds %s SOL; this lease needs %s", a.Channel, a.Seen.SOL(), sum.SOL())
 	}
+	total := max(sum, a.Newest.Amount) // more: Recall knows of a share that was not told yet
 	signed := a.Newest
-	if sum != a.Newest.Amount || a.Newest.Sig == [64]byte{} {
-		signed = Voucher{Channel: a.Channel, Amount: sum}.Sign(key)
+	if total != a.Newest.Amount || a.Newest.Sig == [64]byte{} {
+		signed = Voucher{Channel: a.Channel, Amount: total}.Sign(key)
 	}
 	a = a.clone()
 	share.Paid = leaseAmount
 	a.Leases[lease] = share
 	a.Newest = signed
 	return a, market.Payment{Lease: lease, LeaseAmount: leaseAmount, Voucher: signed.Encode(), Sig: signed.Sig}, nil
+}
+
+// Recall takes back what this side signed and its store forgot, since it was put back to an older copy: s is what the payee holds, leaseAmount
+// what it says is the lease's share of it. Only a signature of the own key counts, and only as far as it covers all shares, so a payee can
+// prove nothing that was not signed. Nothing new: the account is unchanged.
+func (a Account) Recall(s Signed, lease market.LeaseID, leaseAmount market.Amount) Account {
+	share, ok := a.Leases[lease]
+	if !ok || s.Channel != a.Channel || s.Amount < a.Newest.Amount || leaseAmount > share.Cap {
+		return a
+	}
+	sum := a.PaidSum() - share.Paid + max(leaseAmount, share.Paid)
+	if sum > s.Amount || sum == a.PaidSum() && s.Amount == a.Newest.Amount || s != a.Newest && !s.Verify(a.VoucherKey) {
+		return a
+	}
+	a = a.clone()
+	share.Paid = max(leaseAmount, share.Paid)
+	a.Leases[lease], a.Newest = share, s
+	return a
 }
 
 // TakeRelease checks the payee's Release against the payer's own books: key, Channel, expiry by the chain's clock, final between settled and

@@ -181,6 +181,12 @@ type Status struct {
 	Devices                    []DeviceID // seen by the gate at Ready
 	ExitCode                   int32
 	Receipt, Decision, Outcome []byte
+
+	// The voucher with the most money that the provider holds on the lease's channel, and this lease's share of it: a customer whose store was put
+	// back knows its own signature. Zero: none, or a peer that does not say.
+	Voucher     [50]byte
+	VoucherSig  [64]byte
+	LeaseAmount Amount
 }
 
 // Fault says whose doing an end was.

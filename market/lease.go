@@ -115,6 +115,8 @@ type Lease struct {
 	Bad, Over                             uint8 // customer: receipts in a row that are wrong, or above what may be signed
 	// LetGo, customer: in Closing, the money does not wait for the provider any more. The lease stays for outputs and the last words.
 	LetGo bool `json:",omitempty"`
+	// UnknownAt, customer: since when the provider says that it does not know the lease.
+	UnknownAt time.Time `json:",omitzero"`
 }
 
 // NewLease returns a lease before its first event (Accepted or Placed). Errors: ErrRange.

@@ -37,6 +37,8 @@ var customerTable = [numKinds]rule{
 	kChainClosing:    {cHeard, (*step).cChainClosing},
 	kRestarted:       {cHeard, (*step).cRestarted},
 	kOutcome:         {[]LeaseState{Closing, Ended}, (*step).cOutcome},
+	kVoucher:         {cMoney, (*step).cVoucher},
+	kUnknown:         {cMoney, (*step).cUnknown},
 	kTimer:           {cHeard, (*step).cTimer},
 }
 
@@ -118,6 +120,8 @@ func (s *step) cStatus(ev Event) error {
 		return nil
 	}
 	s.heard(e.BootMS)
+	s.UnknownAt = time.Time{}
+	s.remind(st.HighestVoucher)
 	if st.State >= Releasing {
 		s.Exit = st.ExitCode
 		s.overruled(st.Cause, st.Detail)
@@ -232,20 +236,25 @@ func (s *step) cReceipt(ev Event) error {
 		return nil
 	}
 	s.heard(e.BootMS)
-	if r.Seq < s.ReceiptSeq {
+	later := clean(r.Wall).After(s.ClaimAt)
+	if r.Seq < s.ReceiptSeq && !later {
 		return nil // overtaken by a newer one
 	}
-	if r.Seq == s.ReceiptSeq && r.Amount != s.Claim {
+	if r.Seq == s.ReceiptSeq && r.Amount > s.Claim && !later {
 		s.cEnd("equivocation", EvidenceSigned, -1, "two receipts with one number")
 		return nil
 	}
 	owed, err := s.Terms.Rate.For(s.Terms.Devices, ms(r.BillableMS))
-	if err != nil || owed != r.Amount || r.BillableMS < s.ClaimMS || r.Seq == 0 {
+	if err != nil || owed != r.Amount || r.BillableMS < s.ClaimMS && !later && r.Seq != s.ReceiptSeq || r.Seq == 0 {
 		s.bad(&s.Bad)
 		s.emit(AskStatus{})
 		return nil
 	}
 	s.Bad = 0
+	if r.BillableMS < s.ClaimMS || r.Seq < s.ReceiptSeq {
+		r = s.putBack(r)
+	}
+	isNew := r.Seq != s.ReceiptSeq
 	if r.BillableMS > 0 {
 		s.ran()
 	}
@@ -258,10 +267,11 @@ func (s *step) cReceipt(ev Event) error {
 	wasFinal := s.Final
 	s.Final = s.Final || r.Final
 	s.fillGap(r.BillableMS)
-	if r.Amount > min(s.trusted(), s.Limit()) {
-		s.bad(&s.Over)
-	} else {
+	switch over := r.Amount > min(s.trusted(), s.Limit()); {
+	case !over:
 		s.Over = 0
+	case isNew: // a repeat claims nothing more
+		s.bad(&s.Over)
 	}
 	s.pay()
 	if s.State == Closing && s.Final && !wasFinal {

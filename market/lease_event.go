@@ -41,6 +41,8 @@ const (
 	kRestarted
 	kOutcome
 	kTimer
+	kVoucher
+	kUnknown
 	numKinds
 )
 
@@ -129,6 +131,10 @@ type (
 	}
 	// ReleaseSeen: a valid Release of the channel is in hand.
 	ReleaseSeen struct{}
+	// VoucherSeen: the provider has shown a voucher of our own key that this node's store does not know, since it was put back: this lease's share of it.
+	VoucherSeen struct{ LeaseAmount Amount }
+	// LeaseUnknown: the provider that accepted the lease says that it knows none.
+	LeaseUnknown struct{}
 	// CloseNow: the user does not wait any longer for a provider in Closing.
 	CloseNow struct{}
 )
@@ -189,3 +195,5 @@ func (ChainClosing) kind() kind    { return kChainClosing }
 func (Restarted) kind() kind       { return kRestarted }
 func (OutcomeAgreed) kind() kind   { return kOutcome }
 func (Timer) kind() kind           { return kTimer }
+func (VoucherSeen) kind() kind     { return kVoucher }
+func (LeaseUnknown) kind() kind    { return kUnknown }

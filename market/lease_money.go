@@ -5,11 +5,13 @@ import "time"
 // Rules of §tick in docs/flows/payment.md. τ is the price of a tick; all comparisons are in money.
 
 // awayAfter is Terms.AwayAfter where it is not set: what must be paid before anything is signed ahead of a stranger's meter; maxUnpaidPause ends a lease whose unpaid pauses
-// sum to it; minMargin is the least time between freezing and a whole unpaid tick.
+// sum to it; minMargin is the least time between freezing and a whole unpaid tick; a last claim may be a quarter tick above one, at least
+// overshoot.
 const (
 	awayAfter      = 2 * time.Minute
 	maxUnpaidPause = 10 * time.Minute
 	minMargin      = 50 * time.Millisecond
+	overshoot      = 500 * time.Millisecond
 )
 
 // price of d for this lease. Out of range only by a broken lease: the largest amount, which Valid refuses.
@@ -141,8 +143,19 @@ func (l Lease) ahead() Amount {
 	return a
 }
 
-// trusted is the most that the own meter lets the customer sign: own + max(τ, ahead).
-func (l Lease) trusted() Amount { return add(l.Owed(), max(l.tickPrice(), l.ahead())) }
+// trusted is the most that the own meter lets the customer sign: own + max(τ, ahead). The last claim may be a little above: a job ends, and is
+// frozen, between two looks. A provider that was silent may have worked one tick more than could be heard.
+func (l Lease) trusted() Amount {
+	a := add(l.Owed(), max(l.tickPrice(), l.ahead()))
+	if !l.Final {
+		return a
+	}
+	a = add(a, l.price(max(l.Terms.Tick/4, overshoot)))
+	if l.Code == "provider-silent" {
+		a = add(a, l.tickPrice())
+	}
+	return a
+}
 
 // payable is what to sign now: the lower of own + max(τ, ahead) and claim + ahead, below all hard caps, never less than before.
 func (l Lease) payable() Amount {

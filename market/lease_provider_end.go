@@ -49,9 +49,7 @@ func (s *step) pRestarted(ev Event) error {
 		}
 		s.emit(WantJob{Phase: phase, Grace: grace})
 	}
-	if s.ReceiptSeq > 0 {
-		s.emit(SendReceipt{Receipt: s.LastReceipt()})
-	}
+	s.newSeq()
 	if s.Debt > 0 {
 		s.emit(DebtRow{Sum: s.Debt})
 	}
@@ -67,6 +65,18 @@ func (s *step) pRestarted(ev Event) error {
 	}
 	s.emit(SendStatus{})
 	return nil
+}
+
+// newSeq numbers Receipts from the time on: this store may be an older copy, and no number may stand under two Receipts. The last one is
+// repeated under a new number.
+func (s *step) newSeq() {
+	had := !s.ClaimAt.IsZero()
+	s.ReceiptSeq = max(s.ReceiptSeq, uint64(max(0, s.now.UnixMilli())))
+	if had {
+		s.ReceiptSeq++
+		s.ClaimAt = s.now
+		s.emit(SendReceipt{Receipt: s.LastReceipt()})
+	}
 }
 
 // Deadlines of each state.

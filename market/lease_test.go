@@ -426,10 +426,10 @@ func TestLease_TableComplete(t *testing.T) {
 		"customer proposed":  "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
 		"customer refused":   "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
 		"customer lapsed":    "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
-		"customer preparing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen StopAsked ChainClosing Restarted Timer",
+		"customer preparing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen StopAsked ChainClosing Restarted Timer VoucherSeen LeaseUnknown",
 		"customer closing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen OutputsVerified ReleaseSeen CloseNow StopAsked ChainClosing Restarted " +
-			"OutcomeAgreed Timer",
-		"customer ended": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen ReleaseSeen StopAsked ChainClosing Restarted OutcomeAgreed Timer",
+			"OutcomeAgreed Timer VoucherSeen LeaseUnknown",
+		"customer ended": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen ReleaseSeen StopAsked ChainClosing Restarted OutcomeAgreed Timer VoucherSeen LeaseUnknown",
 	}
 	for _, s := range []string{"running", "paused", "stopping", "silent"} {
 		legal["customer "+s] = legal["customer preparing"]
@@ -480,6 +480,7 @@ func everyEvent() []Event {
 		Accepted{}, PrepStep{Phase: "pull"}, JobReady{BootMS: 9}, PrepFailed{Code: "internal"}, JobSeen{BootMS: 9}, JobExited{}, JobGone{}, EngineSilent{}, DeviceLost{},
 		DeviceBusy{}, DevicesClear{}, PaymentStored{}, HeadroomSeen{}, ChainBlind{}, ChainSeen{}, OutputsHashed{}, OutputsServed{}, Placed{}, DecisionSeen{}, StatusSeen{},
 		ReceiptSeen{}, Heard{}, PaymentAcked{}, FundsSeen{}, OutputsVerified{}, ReleaseSeen{}, CloseNow{}, StopAsked{}, ChainClosing{}, Restarted{}, OutcomeAgreed{}, Timer{},
+		VoucherSeen{}, LeaseUnknown{},
 	}
 	slices.SortFunc(evs, func(a, b Event) int { return int(a.kind()) - int(b.kind()) })
 	return evs

@@ -51,6 +51,7 @@ func (r *orderRun) ask(ctx context.Context, o orderRow) error {
 		if !errors.As(err, &refusal) && ctx.Err() == nil {
 			r.c.redial(o)
 		}
+		r.unknown(ctx, err)
 		return err
 	}
 	r.takeStatus(ctx, s)
@@ -114,6 +115,10 @@ func (r *orderRun) pay(ctx context.Context, o orderRow, m market.Lease, e market
 	}
 	p.ReceiptSeq, p.OwnMS = e.ReceiptSeq, e.OwnMS
 	if _, err := s.pay(ctx, p); err != nil {
+		var refusal *market.Refusal
+		if errors.As(err, &refusal) && refusal.Code == "voucher-backwards" {
+			return r.ask(ctx, o) // the provider holds a newer one of ours: its Status shows it
+		}
 		return err
 	}
 	r.event(ctx, market.PaymentAcked{LeaseAmount: e.LeaseAmount})

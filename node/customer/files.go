@@ -211,6 +211,10 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 	if out.OutputsRoot == ([32]byte{}) {
 		return r.noOutputs(ctx, "output-lost", "the provider has signed that it cannot give them")
 	}
+	if r.have(o, out.OutputsRoot) { // brought home before this store was put back
+		r.event(ctx, market.OutputsVerified{Root: out.OutputsRoot})
+		return nil
+	}
 	man, err := r.download(ctx, o)
 	switch code := market.CodeOf(err); {
 	case code == "output-lost" || code == "output-too-big":

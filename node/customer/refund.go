@@ -15,6 +15,8 @@ import (
 const (
 	releaseWait  = 60 * time.Second
 	finishWait   = 90 * time.Second
+	releasePoll  = 300 * time.Millisecond
+	askMost      = 5 * time.Second
 	reclaimAfter = 3000 // slots, the program's window
 	readAtOnce   = 100  // channels in one call
 )
@@ -187,6 +189,7 @@ func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.Signed
 	if ch.alone.Load() {
 		deadline = time.Now() // asked once
 	}
+	ask, wait := time.Now(), releasePoll
 	for {
 		if ch.inUse() { // also a lease that began while we waited: its money must not be asked back
 			return nil, errLive()
@@ -200,13 +203,16 @@ func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.Signed
 				return rel, nil
 			}
 		}
-		if err := c.askRelease(ctx, ch, provider); err != nil {
-			c.log.Debug("Release was not given", "channel", ch.id, "error", err)
-			if time.Now().After(deadline) {
-				return nil, err
+		if !time.Now().Before(ask) {
+			if err := c.askRelease(ctx, ch, provider); err != nil {
+				c.log.Debug("Release was not given", "channel", ch.id, "error", err)
+				if time.Now().After(deadline) {
+					return nil, err
+				}
 			}
+			ask, wait = time.Now().Add(wait), min(2*wait, askMost) // it may also come by itself
 		}
-		if err := sleep(ctx, 300*time.Millisecond); err != nil {
+		if err := sleep(ctx, releasePoll); err != nil {
 			return nil, err
 		}
 	}

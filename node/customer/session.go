@@ -82,6 +82,7 @@ func (s *session) once(ctx context.Context) error {
 	}()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
+	s.c.wg.Go(func() { s.c.repeat(ctx, s.provider) })
 	for {
 		m, err := conn.Recv(ctx)
 		if err != nil {
@@ -191,6 +192,7 @@ func (r *orderRun) takeStatus(ctx context.Context, s market.Status) {
 		}
 	}
 	r.event(ctx, market.StatusSeen{Status: s, WrongDevices: wrong, Ran: ran, BootMS: r.c.clock.BootMS()})
+	r.recall(ctx, o, s)
 	r.wake()
 }
 

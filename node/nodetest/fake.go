@@ -31,6 +31,8 @@ type Engine struct {
 	runs int
 	logs LogFunc
 	gone error // what GetOutputs says instead of outputs
+
+	removed map[job.Key]bool
 }
 
 // LoseOutputs makes the engine answer with err where it is asked for outputs; nil: it has them again.
@@ -84,7 +86,7 @@ type fakeJob struct {
 
 // NewEngine returns an engine whose jobs take work.
 func NewEngine(work time.Duration) *Engine {
-	return &Engine{Work: work, Out: []byte("result"), jobs: map[job.Key]*fakeJob{}}
+	return &Engine{Work: work, Out: []byte("result"), jobs: map[job.Key]*fakeJob{}, removed: map[job.Key]bool{}}
 }
 
 func (e *Engine) tick(j *fakeJob) {
@@ -102,7 +104,7 @@ func (e *Engine) Reconcile(_ context.Context, k job.Key, w job.Want) (job.Observ
 	}
 	j := e.jobs[k]
 	if j == nil {
-		if w.Phase != job.WantRunning {
+		if w.Phase != job.WantRunning || e.removed[k] { // what was removed is not made again
 			return job.Observed{State: job.Absent}, nil
 		}
 		j = &fakeJob{state: job.Created}
@@ -141,6 +143,7 @@ func (e *Engine) Remove(_ context.Context, k job.Key) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.jobs, k)
+	e.removed[k] = true
 	return nil
 }
 

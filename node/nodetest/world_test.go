@@ -75,6 +75,7 @@ type world struct {
 	sw       *switches
 	wallet   ledger
 	stopCust func() // the same for the customer's role
+	files    map[string]string
 }
 
 // startProvider runs the provider's role on its store, engine and ledger, anew each time.
@@ -222,14 +223,8 @@ func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtes
 	if s.change != nil {
 		s.change(&w.pc, &w.cc)
 	}
-	open := func(name string) *store.Store {
-		s, err := store.Open(filepath.Join(t.TempDir(), name, "state.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s
-	}
+	w.files = map[string]string{"p": filepath.Join(t.TempDir(), "p", "state.db"), "c": filepath.Join(t.TempDir(), "c", "state.db")}
+	open := func(name string) *store.Store { return w.openStore(t, name) }
 	w.plog, w.clog = logger(t, "provider"), logger(t, "customer")
 	w.pstore, w.cstore = open("p"), open("c")
 	w.poffers = offers.New(w.ph, noSink{}, w.plog)
@@ -249,6 +244,17 @@ func request(key string) customer.Request {
 		Spec: spec.Spec{Command: []string{"/job"}, Outputs: []spec.Output{{Path: "/workspace/out.txt"}}}, Classes: []string{"cpu"}, Devices: 1, CPUMilli: 1000,
 		RAM: 512 << 20, Disk: 1 << 30, Egress: market.EgressNone, MaxRate: 4_000_000_000, MaxTotal: 1_000_000_000, MaxDuration: 10 * time.Minute, StopGrace: 30 * time.Second,
 	}
+}
+
+// openStore opens the store of "p" or "c".
+func (w *world) openStore(t *testing.T, name string) *store.Store {
+	t.Helper()
+	s, err := store.Open(w.files[name])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // place puts an order in.

@@ -97,12 +97,15 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 		ch.mu.Unlock()
 		return stored, err
 	}
+	same := account.Newest == ch.row.Account.Newest && account.Leases[pay.Lease] == ch.row.Account.Leases[pay.Lease]
 	crow := ch.row
 	crow.Account = account
 	if crow.OldestUnclaimed.IsZero() {
 		crow.OldestUnclaimed = p.now()
 	}
-	if account.Leases[pay.Lease].Live {
+	if same {
+		ch.row = crow // a repeat: it is on disk
+	} else if account.Leases[pay.Lease].Live {
 		err = p.put(ctx, bucketChannels, ch.id[:], row(crow))
 		if err == nil {
 			ch.row = crow
@@ -213,6 +216,9 @@ func (p *Provider) release(ctx context.Context, ch *channel) ([114]byte, error) 
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if ch.row.Account.Releases(ch.row.Release, head.Clock) {
+		return ch.row.Release, nil // asked again: the same answer, without a commit
+	}
 	key, err := p.keys.Release(p.cfg.ClusterTag, ch.row.Customer, p.cfg.Payout, market.Address{})
 	if err != nil {
 		return [114]byte{}, err

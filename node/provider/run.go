@@ -211,7 +211,11 @@ func (l *leaseRun) serve(ctx context.Context) {
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { _ = l.actor.Serve(ctx) }) // ends with ctx only
+	wg.Go(func() {
+		if err := l.actor.Serve(ctx); err != nil && ctx.Err() == nil { // the store is dead, and with it this node
+			l.p.log.Error("Lease is not served", "lease", l.id, "error", err)
+		}
+	})
 	wg.Go(func() { l.catchUp(ctx) })
 	l.p.net.KeepConnected(l.customer, nil)
 	l.loop(ctx)

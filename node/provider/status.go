@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
@@ -16,11 +17,15 @@ import (
 // status is the whole truth about a lease, pushed and polled alike.
 func (l *leaseRun) status() market.Status {
 	m := l.actor.Lease()
+	held, share := l.held()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := market.Status{
 		Lease: l.id, State: m.State, Cause: m.Code, Detail: m.Detail, HighestVoucher: m.Paid, Devices: l.row.Seen, ExitCode: m.Exit,
 		Receipt: l.row.Receipt, Decision: l.row.Decision, Outcome: l.row.Outcome,
+	}
+	if held.Amount > 0 {
+		s.Voucher, s.VoucherSig, s.LeaseAmount = held.Encode(), held.Sig, share
 	}
 	if m.State == market.Paused {
 		s.Cause = m.Cause
@@ -32,6 +37,17 @@ func (l *leaseRun) status() market.Status {
 		}
 	}
 	return s
+}
+
+// held is the channel's voucher with the most money, and this lease's share of it: a customer that lost its store's last seconds takes it back.
+func (l *leaseRun) held() (escrow.Signed, market.Amount) {
+	ch, err := l.p.channelByID(l.channel)
+	if err != nil {
+		return escrow.Signed{}, 0 // a new lease, which nobody has paid yet
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.row.Account.Newest, ch.row.Account.Leases[l.id].Paid
 }
 
 func (l *leaseRun) pushStatus() {

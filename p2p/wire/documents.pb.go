@@ -1394,6 +1394,9 @@ type PBStatus struct {
 	Receipt        []byte                 `protobuf:"bytes,11,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	Decision       []byte                 `protobuf:"bytes,12,opt,name=decision,proto3" json:"decision,omitempty"`
 	Outcome        []byte                 `protobuf:"bytes,13,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Voucher        []byte                 `protobuf:"bytes,14,opt,name=voucher,proto3" json:"voucher,omitempty"`
+	VoucherSig     []byte                 `protobuf:"bytes,15,opt,name=voucher_sig,json=voucherSig,proto3" json:"voucher_sig,omitempty"`
+	LeaseAmount    uint64                 `protobuf:"varint,16,opt,name=lease_amount,json=leaseAmount,proto3" json:"lease_amount,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1517,6 +1520,27 @@ func (x *PBStatus) GetOutcome() []byte {
 		return x.Outcome
 	}
 	return nil
+}
+
+func (x *PBStatus) GetVoucher() []byte {
+	if x != nil {
+		return x.Voucher
+	}
+	return nil
+}
+
+func (x *PBStatus) GetVoucherSig() []byte {
+	if x != nil {
+		return x.VoucherSig
+	}
+	return nil
+}
+
+func (x *PBStatus) GetLeaseAmount() uint64 {
+	if x != nil {
+		return x.LeaseAmount
+	}
+	return 0
 }
 
 // PBSync is one frame of sync/1: exactly one field is set.
@@ -1760,6 +1784,66 @@ func (x *PBSyncDocs) GetEnvelopes() [][]byte {
 	return nil
 }
 
+type PBAmend struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Cap           uint64                 `protobuf:"varint,2,opt,name=cap,proto3" json:"cap,omitempty"`
+	At            uint64                 `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PBAmend) Reset() {
+	*x = PBAmend{}
+	mi := &file_documents_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PBAmend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PBAmend) ProtoMessage() {}
+
+func (x *PBAmend) ProtoReflect() protoreflect.Message {
+	mi := &file_documents_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PBAmend.ProtoReflect.Descriptor instead.
+func (*PBAmend) Descriptor() ([]byte, []int) {
+	return file_documents_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PBAmend) GetLease() []byte {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *PBAmend) GetCap() uint64 {
+	if x != nil {
+		return x.Cap
+	}
+	return 0
+}
+
+func (x *PBAmend) GetAt() uint64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
 var File_documents_proto protoreflect.FileDescriptor
 
 const file_documents_proto_rawDesc = "" +
@@ -1918,7 +2002,7 @@ const file_documents_proto_rawDesc = "" +
 	"\x06own_ms\x18\x03 \x01(\x04R\x05ownMs\x12!\n" +
 	"\flease_amount\x18\x04 \x01(\x04R\vleaseAmount\x12\x18\n" +
 	"\avoucher\x18\x05 \x01(\fR\avoucher\x12\x10\n" +
-	"\x03sig\x18\x06 \x01(\fR\x03sig\"\xd4\x02\n" +
+	"\x03sig\x18\x06 \x01(\fR\x03sig\"\xb2\x03\n" +
 	"\bPBStatus\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\rR\x05state\x12\x14\n" +
@@ -1933,7 +2017,11 @@ const file_documents_proto_rawDesc = "" +
 	" \x01(\x11R\bexitCode\x12\x18\n" +
 	"\areceipt\x18\v \x01(\fR\areceipt\x12\x1a\n" +
 	"\bdecision\x18\f \x01(\fR\bdecision\x12\x18\n" +
-	"\aoutcome\x18\r \x01(\fR\aoutcome\"\xd4\x01\n" +
+	"\aoutcome\x18\r \x01(\fR\aoutcome\x12\x18\n" +
+	"\avoucher\x18\x0e \x01(\fR\avoucher\x12\x1f\n" +
+	"\vvoucher_sig\x18\x0f \x01(\fR\n" +
+	"voucherSig\x12!\n" +
+	"\flease_amount\x18\x10 \x01(\x04R\vleaseAmount\"\xd4\x01\n" +
 	"\x06PBSync\x12-\n" +
 	"\x04open\x18\x01 \x01(\v2\x19.gpuai.wire.v1.PBSyncOpenR\x04open\x12*\n" +
 	"\x03ids\x18\x02 \x01(\v2\x18.gpuai.wire.v1.PBSyncIDsR\x03ids\x12,\n" +
@@ -1951,7 +2039,11 @@ const file_documents_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x01(\fR\x03ids\"*\n" +
 	"\n" +
 	"PBSyncDocs\x12\x1c\n" +
-	"\tenvelopes\x18\x01 \x03(\fR\tenvelopesB&Z$github.com/gpuai/gpuai/p2p/wire;wireb\x06proto3"
+	"\tenvelopes\x18\x01 \x03(\fR\tenvelopes\"A\n" +
+	"\aPBAmend\x12\x14\n" +
+	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x10\n" +
+	"\x03cap\x18\x02 \x01(\x04R\x03cap\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\x04R\x02atB&Z$github.com/gpuai/gpuai/p2p/wire;wireb\x06proto3"
 
 var (
 	file_documents_proto_rawDescOnce sync.Once
@@ -1965,7 +2057,7 @@ func file_documents_proto_rawDescGZIP() []byte {
 	return file_documents_proto_rawDescData
 }
 
-var file_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_documents_proto_goTypes = []any{
 	(*PBOffer)(nil),       // 0: gpuai.wire.v1.PBOffer
 	(*PBDeviceGroup)(nil), // 1: gpuai.wire.v1.PBDeviceGroup
@@ -1983,6 +2075,7 @@ var file_documents_proto_goTypes = []any{
 	(*PBSyncOpen)(nil),    // 13: gpuai.wire.v1.PBSyncOpen
 	(*PBSyncIDs)(nil),     // 14: gpuai.wire.v1.PBSyncIDs
 	(*PBSyncDocs)(nil),    // 15: gpuai.wire.v1.PBSyncDocs
+	(*PBAmend)(nil),       // 16: gpuai.wire.v1.PBAmend
 }
 var file_documents_proto_depIdxs = []int32{
 	1,  // 0: gpuai.wire.v1.PBOffer.groups:type_name -> gpuai.wire.v1.PBDeviceGroup
@@ -2010,7 +2103,7 @@ func file_documents_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_documents_proto_rawDesc), len(file_documents_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -213,7 +213,7 @@ func EncodeStatus(s market.Status) []byte {
 	return marshal(&PBStatus{
 		Lease: s.Lease[:], State: uint32(s.State), Cause: s.Cause, Detail: clean(s.Detail, maxDetail), Phase: clean(s.Phase, maxPhase), Done: s.Done, Total: s.Total,
 		HighestVoucher: uint64(s.HighestVoucher), Devices: packDevices(s.Devices), ExitCode: s.ExitCode, Receipt: s.Receipt,
-		Decision: s.Decision, Outcome: s.Outcome,
+		Decision: s.Decision, Outcome: s.Outcome, Voucher: absent(s.Voucher[:]), VoucherSig: absent(s.VoucherSig[:]), LeaseAmount: uint64(s.LeaseAmount),
 	})
 }
 
@@ -233,6 +233,9 @@ func DecodeStatus(b []byte) (market.Status, error) {
 		Devices: r.devices(m.Devices, 0), ExitCode: m.ExitCode, Receipt: r.bytes(m.Receipt, KindReceipt.MaxSize(), "receipt"),
 		Decision: r.bytes(m.Decision, KindDecision.MaxSize(), "decision"), Outcome: r.bytes(m.Outcome, KindOutcome.MaxSize(), "outcome"),
 	}
+	s.LeaseAmount = market.Amount(m.LeaseAmount)
+	r.optional(s.Voucher[:], m.Voucher, "voucher")
+	r.optional(s.VoucherSig[:], m.VoucherSig, "voucher signature")
 	r.fixed(s.Lease[:], m.Lease, "lease")
 	if err := r.done(word("status")); err != nil {
 		return market.Status{}, err

@@ -1,0 +1,92 @@
+package customer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// recall takes back vouchers of our own that the provider holds and our store does not know: it was put back to an older copy.
+func (r *orderRun) recall(ctx context.Context, o orderRow, s market.Status) {
+	v, err := escrow.DecodeVoucher(s.Voucher[:])
+	if err != nil || s.LeaseAmount == 0 {
+		return // an older peer, or nothing is paid yet
+	}
+	r.c.mu.Lock()
+	ch := r.c.channels[o.Channel]
+	r.c.mu.Unlock()
+	if ch == nil {
+		return
+	}
+	ch.mu.Lock()
+	had := ch.row.Account.Leases[s.Lease].Paid
+	next := ch.row.Account.Recall(escrow.Signed{Voucher: v, Sig: s.VoucherSig}, s.Lease, s.LeaseAmount)
+	changed := next.Newest != ch.row.Account.Newest || next.Leases[s.Lease].Paid != had
+	if changed {
+		ch.row.Account = next
+		err = r.c.saveChannel(ctx, ch)
+	}
+	share := ch.row.Account.Leases[s.Lease].Paid
+	ch.mu.Unlock()
+	if err != nil {
+		r.c.log.Error("Channel was not stored", "channel", o.Channel, "error", err)
+		return
+	}
+	if changed {
+		r.c.log.Warn("This node's store is older than its vouchers; they are known again", "order", o.ID, "channel", o.Channel, "signed", share)
+	}
+	r.mu.Lock()
+	a := r.actor
+	r.mu.Unlock()
+	if a != nil && share > a.Lease().Signed {
+		r.event(ctx, market.VoucherSeen{LeaseAmount: share})
+	}
+}
+
+// have reports that the outputs of that root are here already, whole.
+func (r *orderRun) have(o orderRow, root [32]byte) bool {
+	f, err := os.Open(r.c.OutputsPath(o.ID))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	man, err := spec.Filter(f, io.Discard, spec.Limits{Total: max(o.Request.Disk, 1<<30), Code: "output-too-big"}, nil)
+	return err == nil && man.ID() == root
+}
+
+// unknown tells the machine that the provider does not know a lease that it accepted.
+func (r *orderRun) unknown(ctx context.Context, err error) {
+	var refusal *market.Refusal
+	if errors.As(err, &refusal) && refusal.Code == "unknown-lease" {
+		r.event(ctx, market.LeaseUnknown{})
+	}
+}
+
+// repeat sends the last Payment of each lease with a provider that was reached again: it may have lost it.
+func (c *Customer) repeat(ctx context.Context, provider market.NodeID) {
+	c.mu.Lock()
+	var mine []*orderRun
+	for _, r := range c.runs {
+		r.mu.Lock()
+		if r.row.Provider == provider && r.row.Lease != nil && r.actor != nil && !r.actor.Lease().Terminal() {
+			mine = append(mine, r)
+		}
+		r.mu.Unlock()
+	}
+	c.mu.Unlock()
+	for _, r := range mine {
+		m := r.actor.Lease()
+		if m.Signed == 0 {
+			continue
+		}
+		e := market.SignPayment{LeaseAmount: m.Signed, OwnMS: m.Meter.BillableMS, ReceiptSeq: m.ReceiptSeq}
+		if err := r.pay(ctx, r.snapshot(), m, e); err != nil && ctx.Err() == nil {
+			c.log.Debug("Payment was not repeated", "order", r.row.ID, "error", err) // the machine repeats it as well
+		}
+	}
+}
