@@ -59,7 +59,7 @@ func (a *App) doctor(ctx context.Context, o doctorOptions) error {
 	if err != nil {
 		a.say("the settings are wrong, some checks may be off: %v", err)
 	}
-	in := health.Input{Config: l.Config, Only: o.only, Offline: o.offline, Net: runningNode(ctx, l)}
+	in := health.Input{Config: l.Config, Only: o.only, Offline: o.offline, Net: a.runningNode(ctx, l)}
 	found := health.Check(ctx, in)
 	if o.fix {
 		if err := a.mend(in, found); err != nil {
@@ -88,10 +88,15 @@ func (a *App) doctor(ctx context.Context, o doctorOptions) error {
 }
 
 // runningNode asks the node of these settings what it sees of the network; nil if none answers.
-func runningNode(ctx context.Context, l config.Loaded) *health.Net {
+func (a *App) runningNode(ctx context.Context, l config.Loaded) *health.Net {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	s, err := api.Dial(l.API.Socket).Status(ctx)
+	a.which = true // a question of doctor's own
+	socket, err := a.socketOf(l)
+	if err != nil {
+		return nil
+	}
+	s, err := api.Dial(socket).Status(ctx)
 	if err != nil || s.Network != l.Node.Network {
 		return nil
 	}

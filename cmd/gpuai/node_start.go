@@ -196,8 +196,7 @@ func leftBehind(orders []api.Order, leases []api.Lease) (out []string) {
 			out = append(out, called(o)+" is not placed yet: it goes on when a node runs again")
 			continue
 		}
-		out = append(out, fmt.Sprintf("%s is %s and goes on: it is paid for %s ahead (%s); then its provider pauses it, and ends it if no payment comes within its hold",
-			called(o), state(o), span(paidAhead(o)), o.AtRisk))
+		out = append(out, fmt.Sprintf("%s is %s and goes on without the node; paid ahead is %s", called(o), state(o), asleep(o.AtRisk, paidAhead(o).Milliseconds(), o.HoldMS)))
 	}
 	live := 0
 	for _, l := range leases {
@@ -212,11 +211,11 @@ func leftBehind(orders []api.Order, leases []api.Lease) (out []string) {
 	return out
 }
 
-// paidAhead is how long what is signed ahead pays for.
+// paidAhead is how long a job works on for what is signed ahead: as the node says, else by the rate.
 func paidAhead(o api.Order) time.Duration {
 	perHour := float64(o.Rate.Lamports()) * float64(max(o.Devices, 1))
-	if perHour == 0 {
-		return 0
+	if o.AsleepMS > 0 || perHour == 0 {
+		return ms(o.AsleepMS)
 	}
 	return time.Duration(float64(o.AtRisk.Lamports()) / perHour * float64(time.Hour)).Truncate(time.Second)
 }

@@ -92,6 +92,7 @@ func (a *App) completeOrders(cmd *cobra.Command, args []string, _ string) ([]str
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault // a folder, or a command
 	}
+	a.which = true // nobody reads talk there
 	c, err := a.client()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError

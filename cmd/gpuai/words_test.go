@@ -21,10 +21,16 @@ func TestNodeStop_UnderAPaidJob_SaysWhatGoesOn(t *testing.T) {
 	b.node.live(true)
 	b.node.order.AtRisk.Amount = "40000" // at 0.0024 SOL/h: one minute
 	_, _, errOut := b.run("", "node", "stop")
-	for _, want := range []string{"train (order_7) is running", "paid for 1m ahead", "pauses it", "gpuai node stop --end-leases", "1 customer's job on this rig"} {
+	for _, want := range []string{"train (order_7) is running", "paid ahead is 0.00004 SOL (the job runs about 1m on, then it is paused; after", "gpuai node stop --end-leases", "1 customer's job on this rig"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("no %q in:\n%s", want, errOut)
 		}
+	}
+	b.node.mu.Lock()
+	b.node.order.AtRisk.Amount = "0"
+	b.node.mu.Unlock()
+	if _, _, errOut := b.run("", "node", "stop"); !strings.Contains(errOut, "paid ahead is 0 SOL (it is paused at once; ") {
+		t.Errorf("nothing paid ahead:\n%s", errOut)
 	}
 	if !strings.Contains(errOut, "error[busy]") {
 		t.Errorf("a script was held up:\n%s", errOut)
