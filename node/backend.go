@@ -241,6 +241,7 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 	for class, r := range v.Policy.Rates {
 		out.Rates[class] = api.RateSOL(r)
 	}
+	out.Note = v.Note
 	if !v.Selling {
 		out.Why = whyNot(v)
 	}

@@ -81,6 +81,7 @@ func policyOf(cfg config.Config) (pol provider.Policy, err error) {
 	c := cfg.Provider
 	pol = provider.Policy{
 		Rates: map[string]market.Rate{}, MaxTime: time.Duration(c.MaxTime), PayerStarts: int(cfg.Limits.PayerStarts), PayerDevices: cfg.Limits.PayerDevices,
+		PrepTime: time.Duration(cfg.Limits.PrepTime),
 	}
 	if pol.Rate, err = market.ParseRateSOL(c.Rate); err != nil {
 		return pol, invalid("provider.rate", err.Error())

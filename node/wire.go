@@ -137,6 +137,7 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 	}
 	if err != nil {
 		p.log.Warn("GPUs were not measured", "error", err)
+		pc.Note = "GPUs were not measured, only the CPU is sold: " + err.Error()
 	}
 	for i := range devices {
 		p.log.Info("Device", "class", devices[i].Class, "uuid", devices[i].UUID)

@@ -45,6 +45,9 @@ func (a *App) providerCall(use, about string, f func(context.Context, *api.Clien
 
 func providerTable(t *Table, p api.Provider) {
 	t.Row("sells", sellsWord(p.Selling, p.Why))
+	if p.Note != "" {
+		t.Row("note", p.Note)
+	}
 	t.Row("payout", p.Payout)
 	t.Row("fee payer", p.FeePayer)
 	t.Row("devices", fmt.Sprint(len(p.Devices)))

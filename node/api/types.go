@@ -304,7 +304,8 @@ type Device struct {
 type Provider struct {
 	Schema   string           `json:"schema"`
 	Selling  bool             `json:"selling"`
-	Why      string           `json:"why,omitempty"` // it does not sell
+	Why      string           `json:"why,omitempty"`  // it does not sell
+	Note     string           `json:"note,omitempty"` // what its owner should know all the same
 	Payout   string           `json:"payout"`
 	FeePayer string           `json:"fee_payer"`
 	Rate     Money            `json:"rate"`

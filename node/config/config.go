@@ -91,6 +91,7 @@ type Provider struct {
 
 // Limits bound what others may use of the node.
 type Limits struct {
-	PayerStarts  PerHour `toml:"payer_starts" default:"3/h" hot:"yes" help:"starts that nobody paid for, per new customer; also one lease at a time until it has paid a tick; 0/h = no limit, which localnet begins with"`
-	PayerDevices int     `toml:"payer_devices" hot:"yes" help:"devices of one customer at a time; 0 = all"`
+	PayerStarts  PerHour  `toml:"payer_starts" default:"3/h" hot:"yes" help:"starts that nobody paid for, per new customer; also one lease at a time until it has paid a tick; 0/h = no limit, which localnet begins with"`
+	PrepTime     Duration `toml:"prep_time" default:"15m" hot:"yes" help:"free preparation within an hour that led to no job, per customer; 0s = no limit, which localnet begins with"`
+	PayerDevices int      `toml:"payer_devices" hot:"yes" help:"devices of one customer at a time; 0 = all"`
 }

@@ -238,4 +238,7 @@ func (l *Loaded) bySystem(env []string) {
 	if l.Local() && l.Origin["limits.payer_starts"] == "default" {
 		l.Limits.PayerStarts = 0 // who tries things out starts many jobs that fail
 	}
+	if l.Local() && l.Origin["limits.prep_time"] == "default" {
+		l.Limits.PrepTime = 0
+	}
 }

@@ -105,6 +105,9 @@ func (c *Config) provider(bad func(key, format string, a ...any)) {
 			}
 		}
 	}
+	if c.Limits.PrepTime < 0 {
+		bad("limits.prep_time", "%s is negative", c.Limits.PrepTime)
+	}
 	if c.Limits.PayerDevices < 0 {
 		bad("limits.payer_devices", "%d is negative", c.Limits.PayerDevices)
 	}

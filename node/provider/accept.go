@@ -78,15 +78,11 @@ func (p *Provider) decide(ctx context.Context, pr proposal) {
 	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) { // ending: the customer asks the next start
 		return
 	}
-	d := market.Decision{Lease: pr.id, Code: market.CodeOf(err), Detail: err.Error(), At: p.now()}
-	var refusal *market.Refusal
-	if errors.As(err, &refusal) {
-		d.Detail, d.RetryAfter = refusal.Detail, refusal.RetryAfter
-	}
-	if d.Code == "" {
-		d.Code = "internal"
+	if market.CodeOf(err) == "" {
 		p.log.Error("Lease could not be decided", "lease", pr.id, "error", err)
 	}
+	d := refusalOf(err)
+	d.Lease, d.At = pr.id, p.now()
 	if len(p.refused) >= maxRefused {
 		clear(p.refused)
 	}

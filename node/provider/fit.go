@@ -70,4 +70,4 @@ func (p *Provider) checkFit(ctx context.Context) bool {
 }
 
 // sells reports whether new leases are taken. Caller holds mu.
-func (p *Provider) sells() bool { return p.selling && p.health.fit }
+func (p *Provider) sells() bool { return p.selling && p.health.fit && len(p.devices) > 0 }

@@ -21,6 +21,7 @@ type Policy struct {
 	MaxTime      time.Duration          // longest lease; 0 = any
 	Allow, Deny  []spec.ImageRule       // deny wins; no Allow = any image
 	PayerStarts  int                    // unpaid starts of a stranger per hour, and then one lease at a time until its first tick is paid; 0 = no limit
+	PrepTime     time.Duration          // preparation within an hour that led to no job, per customer; 0 = no limit
 	PayerDevices int                    // devices of one payer at a time; 0 = all
 }
 
@@ -46,6 +47,9 @@ func (p *Provider) admits(o market.Order, from market.NodeID, now time.Time) err
 		return err
 	}
 	if err := p.admitsDevices(o); err != nil {
+		return err
+	}
+	if err := p.admitsPreparation(o, from, now); err != nil {
 		return err
 	}
 	if p.policy.PayerStarts > 0 && !p.knows(from, o.Payer) {
@@ -91,6 +95,44 @@ func (p *Provider) admitsDevices(o market.Order) error {
 		return market.Refuse("policy", market.KindDenied, fmt.Sprintf("limits.payer_devices: a payer has at most %d at a time here; %d held, %d asked for", limit, held, o.Devices))
 	}
 	return nil
+}
+
+// admitsPreparation limits how long a customer may hold devices with preparations that lead to no job: they are free, whatever flag makes them
+// fail or wait. Those that failed by this rig's fault do not count. Caller holds mu.
+func (p *Provider) admitsPreparation(o market.Order, from market.NodeID, now time.Time) error {
+	if p.policy.PrepTime == 0 {
+		return nil
+	}
+	var sum time.Duration
+	oldest := now
+	for _, l := range p.leases {
+		if l.customer != from && l.order.Payer != o.Payer {
+			continue
+		}
+		free, ended := freePreparation(l.actor.Lease(), now)
+		if free > 0 && ended.Before(oldest) {
+			oldest = ended
+		}
+		sum += free * time.Duration(len(l.quote.Devices))
+	}
+	if sum < p.policy.PrepTime {
+		return nil
+	}
+	wait := max(oldest.Add(startsWindow).Sub(now), time.Second)
+	return refuseUntil("policy", market.KindDenied, fmt.Sprintf("limits.prep_time: devices waited %s within an hour for preparations that led to no job; again at %s UTC, in %s",
+		sum.Round(time.Second), now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
+}
+
+// freePreparation is how long a lease held its devices within the last hour without a job, and when that ended.
+func freePreparation(m market.Lease, now time.Time) (free time.Duration, ended time.Time) {
+	ended = m.Ended
+	if ended.IsZero() {
+		ended = now
+	}
+	if !m.Ready.IsZero() || m.Accepted.IsZero() || m.Fault == market.FaultProvider || now.Sub(ended).Abs() >= startsWindow {
+		return 0, ended
+	}
+	return max(ended.Sub(m.Accepted), 0), ended
 }
 
 // admitsStranger limits what nobody pays for: one lease at a time before its first tick is paid, and so many unpaid starts an hour, by payer

@@ -44,6 +44,7 @@ type Config struct {
 	Resolvers     []string
 	UplinkMbit    uint32
 	Version       string
+	Note          string // what the owner should know about the devices
 	Selling       bool
 	ChainEvery    time.Duration // how often live channels are read; 0 = 1 s
 	SealAfter     time.Duration // a channel without a lease, whose customer was not heard for so long, is ended by this node; 0 = never

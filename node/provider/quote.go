@@ -21,6 +21,12 @@ const (
 	floorRate  = 256_000 // bytes/s
 )
 
+// The longest preparations, of customers that have not paid here yet and of those that have.
+const (
+	prepMost      = time.Hour
+	prepMostKnown = 6 * time.Hour
+)
+
 // quoted is a Quote in memory: what was asked and what was answered.
 type quoted struct {
 	order market.Order
@@ -211,10 +217,15 @@ func (p *Provider) named(o market.Order, now time.Time) map[market.DeviceID]int 
 	return out
 }
 
-// prepMax bounds what is free for the customer: twice the time that image and inputs need at our rate, plus 2 min, at least 3 min.
-func prepMax(bytes uint64) time.Duration {
-	d := time.Duration(bytes/assumeRate)*time.Second*2 + 2*time.Minute
-	return max(d, prepFloor)
+// prepMax bounds what is free for the customer: twice the time that image and inputs need at our rate, plus 2 min, at least 3 min. The sizes are
+// the customer's word, so there is an end to it.
+func prepMax(image, inputs uint64, known bool) time.Duration {
+	most := prepMost
+	if known {
+		most = prepMostKnown
+	}
+	seconds := min(image, 1<<50)/assumeRate + min(inputs, 1<<50)/assumeRate
+	return min(max(time.Duration(seconds)*time.Second*2+2*time.Minute, prepFloor), most)
 }
 
 func (p *Provider) makeQuote(o market.Order, id market.DocID, devs []market.DeviceID, rate market.Rate, now time.Time) market.Quote {
@@ -222,7 +233,7 @@ func (p *Provider) makeQuote(o market.Order, id market.DocID, devs []market.Devi
 	q := market.Quote{
 		Order: id, Offer: p.offerID, OfferSeq: p.offerSeq, Devices: devs, Rate: rate, Mint: o.Mint, Payout: p.cfg.Payout,
 		Created: now.Truncate(time.Millisecond), Expires: now.Add(quoteLife).Truncate(time.Millisecond),
-		Tick: p.cfg.Tick, Hold: p.cfg.Hold, PrepMax: prepMax(o.ImageBytes + o.InputBytes), FloorRate: floorRate,
+		Tick: p.cfg.Tick, Hold: p.cfg.Hold, PrepMax: prepMax(o.ImageBytes, o.InputBytes, p.knows(o.Customer, o.Payer)), FloorRate: floorRate,
 		MinHeadroom: headroom, MinCloseDelay: p.cfg.MinCloseDelay, ClaimFee: p.claimFee(), FeePayer: p.cfg.FeePayer,
 		ReleaseKey: p.releaseKey(o.Customer, o.Mint),
 	}

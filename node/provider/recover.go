@@ -175,33 +175,42 @@ func (p *Provider) reopen(r leaseRow) (*leaseRun, error) {
 	return p.runOf(r, &proposal{id: r.Lease.ID, from: r.From, body: body, order: order, quote: quote, spec: sp, raw: r.Raw})
 }
 
+// orphansEvery is how often it is looked for containers of no lease; the first look is at the start.
+const orphansEvery = 10 * time.Second
+
 // orphanLoop pauses at once what bears our name and is in no lease, and removes it after orphanLife: an old store may have been restored.
 func (p *Provider) orphanLoop(ctx context.Context) {
 	since := map[market.LeaseID]time.Time{}
-	for sleep(ctx, 30*time.Second) == nil {
+	for ctx.Err() == nil {
 		found, err := p.runner.List(ctx)
 		if err != nil {
-			continue // the engine does not answer: nothing is known, nothing is done
+			found = nil // the engine does not answer: nothing is known, nothing is done
 		}
 		for _, f := range found {
-			p.mu.Lock()
-			l, known := p.leases[f.Key.Lease]
-			p.mu.Unlock()
-			if known && l.actor.Lease().Terminal() { // the node ended between the last commit and the removal
-				l.cleaned(ctx)
-				continue
-			}
-			if known || f.Role != "job" {
-				continue
-			}
-			if since[f.Key.Lease].IsZero() {
-				since[f.Key.Lease] = p.now()
-				p.log.Warn("Container without a lease is paused", "code", "container-unknown", "lease", f.Key.Lease)
-			}
-			if err := p.removeOrphan(ctx, f, since[f.Key.Lease]); err != nil && ctx.Err() == nil {
-				p.log.Warn("Container without a lease", "lease", f.Key.Lease, "error", err)
-			}
+			p.lookAt(ctx, f, since)
 		}
+		_ = sleep(ctx, orphansEvery)
+	}
+}
+
+// lookAt decides about one container.
+func (p *Provider) lookAt(ctx context.Context, f job.Found, since map[market.LeaseID]time.Time) {
+	p.mu.Lock()
+	l, known := p.leases[f.Key.Lease]
+	p.mu.Unlock()
+	switch {
+	case known && l.actor.Lease().Terminal(): // the node ended between the last commit and the removal
+		l.cleaned(ctx)
+		return
+	case known:
+		return
+	}
+	if since[f.Key.Lease].IsZero() {
+		since[f.Key.Lease] = p.now()
+		p.log.Warn("Container without a lease is paused", "code", "container-unknown", "lease", f.Key.Lease)
+	}
+	if err := p.removeOrphan(ctx, f, since[f.Key.Lease]); err != nil && ctx.Err() == nil {
+		p.log.Warn("Container without a lease", "lease", f.Key.Lease, "error", err)
 	}
 }
 
@@ -209,7 +218,7 @@ func (p *Provider) removeOrphan(ctx context.Context, f job.Found, since time.Tim
 	if p.now().Sub(since) > orphanLife {
 		return p.runner.Remove(ctx, f.Key)
 	}
-	if !f.Running || f.Paused {
+	if !f.Running || f.Paused || f.Role != "job" {
 		return nil
 	}
 	_, err := p.runner.Reconcile(ctx, f.Key, job.Want{Phase: job.WantPaused})

@@ -65,6 +65,8 @@ type leaseRun struct {
 	row    leaseRow
 	seen   job.Observed
 
+	incoming incoming // inputs
+
 	step        market.PrepStep // what the preparation is at, since when; owned by loop, as is all that follows
 	stepSince   time.Time
 	silentSince time.Time // the engine does not answer; lookAgain and left are of the hand-over

@@ -188,8 +188,9 @@ func (p *Provider) servePut(ctx context.Context, l *leaseRun, c *streams.FrameCo
 	if err != nil {
 		return refused(c, err)
 	}
-	m, err := fs.PutInputs(ctx, c.Reader(streams.ChanIn), l.order.InputBytes)
+	m, err := fs.PutInputs(ctx, l.incoming.count(c.Reader(streams.ChanIn)), l.order.InputBytes)
 	if err != nil {
+		l.incoming.whole.Store(false) // it has to come again
 		return refused(c, err)
 	}
 	l.inputsReady.Store(true)
@@ -218,7 +219,7 @@ func (p *Provider) serveGet(ctx context.Context, l *leaseRun, c *streams.FrameCo
 		m, err = fs.GetOutputs(ctx, l.outputPaths(), c.Writer(streams.ChanOut))
 	}
 	if lostForGood(err) {
-		err = market.Refuse("output-lost", market.KindNotFound, err.Error())
+		err = market.Refuse("output-lost", market.KindNotFound, public(err))
 	}
 	if err != nil {
 		p.log.Warn("Outputs were not sent", "lease", l.id, "error", err)

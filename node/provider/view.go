@@ -13,6 +13,7 @@ import (
 type View struct {
 	Selling          bool
 	Why              string // why nothing is sold, "" if it is or the owner paused it
+	Note             string // what its owner should know all the same
 	Policy           Policy
 	Payout, FeePayer market.Address
 	Devices          []DeviceView
@@ -44,7 +45,7 @@ func (p *Provider) View() View {
 	leases, earned := p.Leases(), p.Earned()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := View{Selling: p.sells(), Why: p.why(), Policy: p.policy, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
+	v := View{Selling: p.sells(), Why: p.why(), Note: p.cfg.Note, Policy: p.policy, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
 	for i, d := range p.devices {
 		row := p.rows[p.deviceIDs[i]]
 		dv := DeviceView{ID: p.deviceIDs[i], Class: d.Class, State: deviceWords[row.State], Rate: p.rateOf(market.DeviceGroup{Class: d.Class})}
@@ -69,6 +70,9 @@ func (p *Provider) View() View {
 func (p *Provider) why() string {
 	if p.selling && !p.health.checked {
 		return "starting: the engine is being checked"
+	}
+	if len(p.devices) == 0 {
+		return "there is no device to sell"
 	}
 	return p.health.detail
 }

@@ -62,13 +62,20 @@ type LogEnd struct {
 	Whole bool   `json:"whole,omitempty"`
 }
 
-// Failed is the control message of an error; one without a code is internal, and its text stays here.
+// Failed is the control message of an error; one without a code is internal, and its text stays here, as does what lies below one with a code:
+// it names paths of this machine.
 func Failed(err error) Control {
 	code := market.CodeOf(err)
 	if code == "" {
 		return Control{Error: "internal", Code: "internal"}
 	}
-	return Control{Error: err.Error(), Code: code}
+	text := err.Error()
+	if e := (*market.Error)(nil); errors.As(err, &e) {
+		own := *e
+		own.Err = nil
+		text = own.Error()
+	}
+	return Control{Error: text, Code: code}
 }
 
 // Err is the error that a Failed message carries, a *market.Refusal; nil if it carries none.

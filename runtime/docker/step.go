@@ -56,7 +56,7 @@ func (e *Engine) failed(ctx context.Context, k job.Key, me *market.Error) (job.O
 	}
 	r.Code, r.Detail = me.Code, cut(me.Detail)
 	if r.Detail == "" && me.Err != nil {
-		r.Detail = cut(me.Err.Error())
+		r.Detail = spoken(me.Err)
 	}
 	if err := e.save(ctx, k, r); err != nil {
 		return job.Observed{State: job.Unknown}, err

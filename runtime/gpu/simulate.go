@@ -43,6 +43,11 @@ func ParseSimulate(s string) (name string, count int, err error) {
 			return "", 0, fmt.Errorf("simulate GPU %q: %w: want a count of 1 to %d", s, market.ErrFormat, maxSim)
 		}
 	}
+	if slug := market.Slug(name); profiles[slug].model != "" { // as people write it: RTX4090, 4090
+		name = slug
+	} else if profiles["rtx-"+slug].model != "" {
+		name = "rtx-" + slug
+	}
 	if _, ok := profiles[name]; !ok {
 		var known []string
 		for k := range profiles {
