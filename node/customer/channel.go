@@ -84,7 +84,7 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, deposit mar
 		say("channel", "uses channel "+ch.id.String())
 		return ch, nil
 	}
-	ch := c.unfinished(o)
+	ch := c.unfinished(ctx, o)
 	if ch == nil {
 		if ch = c.usable(o, limit, false); ch != nil {
 			say("channel", fmt.Sprintf("adds %s SOL to channel %s", deposit.SOL(), ch.id))
@@ -108,17 +108,21 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, deposit mar
 	return ch, c.waitOpen(ctx, ch)
 }
 
-// unfinishedFor bounds how old an opening may be that is taken up again: the program's window is 3,000 slots.
-const unfinishedFor = 10 * time.Minute
+// landWithin is how many slots of its window an opening must have left to be taken up again: a transaction lives 150.
+const landWithin = 300
 
 // unfinished finds a channel whose opening this node's last start began for the same terms, so that a deposit is not paid twice.
-func (c *Customer) unfinished(o *offered) *channel {
+func (c *Customer) unfinished(ctx context.Context, o *offered) *channel {
+	head, err := c.ledger.Head(ctx)
+	if err != nil {
+		return nil // a new one needs the ledger as well, and says so
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, ch := range c.channels {
 		ch.mu.Lock()
 		t := ch.row.Terms
-		fits := ch.loaded && c.now().Sub(ch.row.Opened) < unfinishedFor && ch.row.Account.Phase == escrow.PhaseOpening && ch.row.Provider == o.provider && t.Payee == o.quote.Payout &&
+		fits := ch.loaded && head.Slot+landWithin <= t.OpenSlot+reclaimAfter && ch.row.Account.Phase == escrow.PhaseOpening && ch.row.Provider == o.provider && t.Payee == o.quote.Payout &&
 			t.Mint == o.quote.Mint && t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay
 		if fits {
 			ch.loaded = false // taken
@@ -228,6 +232,13 @@ func (c *Customer) grow(ctx context.Context, ch *channel, add market.Amount) err
 	return nil
 }
 
+// openRoom is how many slots an open has to land: 6 minutes at 400 ms, more than waitOpen waits.
+const openRoom = 900
+
+// openSlot is the slot that a new channel is named by. The program takes an open until its window after that slot is over, and gives the
+// account's storage deposit back only then: named by an older slot, the deposit is back as much earlier.
+func openSlot(head escrow.Head) uint64 { return head.Slot - min(head.Slot, reclaimAfter-openRoom) }
+
 // newChannel stores what is about to be opened.
 func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offered, deposit market.Amount) (*channel, error) {
 	head, err := c.ledger.Head(ctx)
@@ -245,7 +256,7 @@ func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offe
 	}
 	terms := escrow.OpenTerms{
 		Payer: c.cfg.Payer, Payee: o.quote.Payout, Mint: o.quote.Mint, VoucherKey: escrow.PublicKey(vkey), ReleaseKey: o.quote.ReleaseKey,
-		CloseDelay: max(closeDelay, o.quote.MinCloseDelay), Salt: binary.LittleEndian.Uint64(salt[:]), ClusterTag: c.cfg.ClusterTag, OpenSlot: head.Slot,
+		CloseDelay: max(closeDelay, o.quote.MinCloseDelay), Salt: binary.LittleEndian.Uint64(salt[:]), ClusterTag: c.cfg.ClusterTag, OpenSlot: openSlot(head),
 	}
 	terms, id, err := terms.FindSalt(c.cfg.Program)
 	if err != nil {
@@ -279,6 +290,9 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 			}
 		}
 		res, ok, err := c.ledger.Result(ctx, ch.row.OpenKey)
+		if err == nil && ok && res.State == escrow.Failed && res.Code == escrow.CodeSlotWindow {
+			return &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel", Detail: "the ledger took too long to take it; nothing is locked", Hint: "gpuai doctor --only chain"}
+		}
 		if err == nil && ok && res.State == escrow.Failed { // the row stays until the chain cannot have the channel: forgetUnopened
 			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "open channel", Detail: res.Err, Hint: "gpuai wallet show"}
 		}

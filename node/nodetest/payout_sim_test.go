@@ -126,3 +126,16 @@ func TestPayout_SmallSum_ClaimedWithinTheHour(t *testing.T) {
 		within(t, "the small sum is not claimed", 65*time.Minute, func() bool { return w.chain.Balance(w.payout) == before+v.Lease.Claim })
 	})
 }
+
+// TestRent_BackInMinutes: the storage deposit of a quick run is not locked for the whole window of the program.
+func TestRent_BackInMinutes(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{}, func(t *testing.T, w *world) {
+		time.Sleep(20 * time.Minute) // the ledger has a past
+		before := w.chain.Balance(w.payer)
+		v := w.job(t, "quick", 5*time.Second)
+		within(t, "the storage deposit does not come back", 7*time.Minute, func() bool {
+			return before-w.chain.Balance(w.payer) < v.Paid+2_000_000 // the claim fee of a new rig and fees; the deposit is 3,563,520
+		})
+	})
+}
