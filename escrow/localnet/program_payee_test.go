@@ -120,6 +120,7 @@ func TestConsent_Refusals(t *testing.T) {
 	c.place(zero)
 	c.ok(one(zero.payer), c.open(zero))
 	c.refused(escrow.CodeWrongSigner, one(zero.relay), zero.releaseMsg(0, far), c.consent(zero))
+	c.refused(escrow.CodeWrongSigner, one(zero.relay), c.consent(zero)) // before any message is looked at
 }
 
 // TestTopUp_IsATotal: what lands twice lands once; a lower total and the same one add nothing.
