@@ -18,7 +18,7 @@ const (
 // closeIdle gets the money of a channel back that no order needs any more: one that was opened and never used, one whose finish did not work,
 // one that its last job left for another, one that was kept long enough. No order looks after these.
 func (c *Customer) closeIdle(ctx context.Context, ch *channel, phase escrow.Phase) {
-	if phase != escrow.PhaseSeen && phase != escrow.PhaseOpen && phase != escrow.PhaseReleasing || c.needed(ch.id) || ch.left.Swap(true) {
+	if phase != escrow.PhaseSeen && phase != escrow.PhaseOpen && phase != escrow.PhaseReleasing || c.needed(ch) || ch.left.Swap(true) {
 		return
 	}
 	c.wg.Go(func() {
@@ -33,12 +33,15 @@ func (c *Customer) closeIdle(ctx context.Context, ch *channel, phase escrow.Phas
 }
 
 // needed reports whether an order uses the channel, may still come to use it, or wants it kept.
-func (c *Customer) needed(id market.ChannelID) bool {
+func (c *Customer) needed(ch *channel) bool {
+	ch.mu.Lock()
+	provider := ch.row.Provider
+	ch.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.runs {
 		r.mu.Lock()
-		wants := r.needs(id)
+		wants := r.needs(ch.id, provider)
 		r.mu.Unlock()
 		if wants {
 			return true
@@ -48,10 +51,13 @@ func (c *Customer) needed(id market.ChannelID) bool {
 }
 
 // needs is needed for one order. Caller holds r.mu.
-func (r *orderRun) needs(id market.ChannelID) bool {
+func (r *orderRun) needs(id market.ChannelID, provider market.NodeID) bool {
 	o := &r.row
 	switch {
-	case o.Standing == StandingSearching || o.Standing == StandingFunding:
+	case o.Standing == StandingSearching:
+		_, asked := r.shunned[provider]
+		return asked || len(r.shunned) == 0 // it waits for this one, or has not asked anybody yet
+	case o.Standing == StandingFunding && (o.Provider == provider || o.Channel == id):
 		return true
 	case o.Channel != id:
 		return false
