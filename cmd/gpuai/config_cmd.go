@@ -118,7 +118,7 @@ func (a *App) set(ctx context.Context, values map[string]string) error {
 		case set && s.From != "file":
 			a.say("%s: the node was started with another value (%s), which goes before the file", s.Key, s.From)
 		case set && slices.Contains(restart, s.Key):
-			a.say("%s: restart needed: gpuai node stop, then gpuai node start", s.Key)
+			a.say("%s: restart needed: %s", s.Key, a.restartLine())
 		case set:
 			a.say("%s: in effect", s.Key)
 		}

@@ -109,7 +109,11 @@ func (a *App) ignored(ctx context.Context, c *api.Client) {
 		}
 	}
 	if len(differ) > 0 {
-		a.say("ignored, a restart is needed (gpuai node stop, then this again): %s", strings.Join(differ, ", "))
+		how := "gpuai node stop, then this again"
+		if a.which {
+			how = "a service's flags stand in its unit: systemctl edit gpuai"
+		}
+		a.say("ignored, a restart is needed (%s): %s", how, strings.Join(differ, ", "))
 	}
 }
 

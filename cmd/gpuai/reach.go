@@ -79,6 +79,14 @@ func (a *App) sayWhich(c config.Loaded) {
 	a.say("node   the machine's, at %s", a.system.socket)
 }
 
+// restartLine is how the node that this call asked is started anew.
+func (a *App) restartLine() string {
+	if a.which {
+		return "sudo systemctl restart gpuai"
+	}
+	return "gpuai node stop, then gpuai node start"
+}
+
 // client reaches a node that runs already.
 func (a *App) client() (*api.Client, error) {
 	c, err := a.load()

@@ -78,6 +78,9 @@ func TestSocket_SearchOrder(t *testing.T) {
 	if code, _, errOut := run(nil, "node", "start"); code != 0 || !strings.Contains(errOut, "a node runs already") {
 		t.Errorf("start beside the machine's: %d %s", code, errOut)
 	}
+	if code, _, errOut := run(nil, "--set", "node.log=debug", "node", "start"); code != 0 || strings.Contains(errOut, "gpuai node stop") {
+		t.Errorf("flags beside the machine's: %d %s", code, errOut)
+	}
 	if code, _, errOut := run(nil, "node"); code != 1 || !strings.Contains(errOut, "error[node-running]") || !strings.Contains(errOut, "node.data_dir=") {
 		t.Errorf("foreground beside the machine's: %d %s", code, errOut)
 	}
