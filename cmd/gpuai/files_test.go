@@ -171,7 +171,7 @@ func TestOutputs_DetachedRun_ComeHomeWhereTheyWereToldTo(t *testing.T) {
 	if code == 0 {
 		t.Error("a missing output is exit 0")
 	}
-	says(t, errOut, "1 file, 0.0 kB in", "output-missing")
+	says(t, errOut, "1 file, 4 B in", "output-missing")
 	reads(t, filepath.Join(b.dir, "all", "out", "a"), "data")
 	b.node.order.MissingOutputs, b.node.order.Outputs = nil, nil
 	if code, _, errOut = b.run("", "outputs", "-"); code != 2 {

@@ -84,6 +84,37 @@ func both(a, b error) error {
 	return errors.Join(a, b)
 }
 
+// filesTable are the lines of show about files that are not as they were wanted.
+func filesTable(t *Table, o api.Order) {
+	for _, p := range o.MissingOutputs {
+		t.Row("missing", clean(p))
+	}
+	for _, l := range o.LeftOut {
+		t.Row("left out", fmt.Sprintf("%s %s: %s", l.Direction, clean(l.Path), clean(l.Reason)))
+	}
+	if o.LeftOutMore > 0 {
+		t.Row("left out", fmt.Sprintf("%d more", o.LeftOutMore))
+	}
+	if o.OutputsCode != "" {
+		t.Row("outputs", o.OutputsCode+": "+clean(o.OutputsDetail))
+	}
+	switch {
+	case o.OutputsDroppedAt != nil && o.OutputsFetchedAt == nil:
+		t.Row("outputs", "given up unfetched, "+ago(o.OutputsDroppedAt.Time)+": the data folder was full")
+	case o.OutputsFetchedAt != nil:
+		t.Row("outputs", "fetched "+ago(o.OutputsFetchedAt.Time))
+	}
+}
+
+// told is an error in the words that people read, without what was being done.
+func told(err error) string {
+	var e *market.Error
+	if errors.As(err, &e) && e.Detail != "" {
+		return e.Detail + " (" + e.Code + ")"
+	}
+	return err.Error()
+}
+
 // toFetch: the order knows where its outputs go.
 func toFetch(o api.Order) bool {
 	for _, out := range o.Outputs {

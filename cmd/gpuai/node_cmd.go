@@ -107,6 +107,13 @@ func statusTable(t *Table, s api.Status) {
 	t.Row("offers", fmt.Sprint(s.Offers))
 	t.Row("orders", fmt.Sprint(s.Orders))
 	t.Row("leases", fmt.Sprint(s.Leases))
+	if s.SpoolBytes > 0 {
+		waits := ""
+		if s.SpoolWaiting > 0 {
+			waits = ", outputs of " + count(s.SpoolWaiting, "order", "orders") + " not fetched"
+		}
+		t.Row("spool", megabytes(s.SpoolBytes)+waits)
+	}
 	if s.Wallet != "" {
 		t.Row("wallet", s.Wallet)
 	}

@@ -89,6 +89,7 @@ func orderTable(t *Table, o api.Order) {
 	if o.Logs != nil {
 		t.Row("log", strings.TrimSuffix(fmt.Sprintf("%d bytes, %s", o.Logs.Bytes-o.Logs.Missing, lacks(*o.Logs)), ", "))
 	}
+	filesTable(t, o)
 	t.Row("next", next(o))
 	for _, s := range o.Steps {
 		t.Row(s.At.Local().Format("15:04:05"), strings.TrimSpace(s.Phase+"  "+s.Detail))

@@ -80,7 +80,7 @@ func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spe
 	err = both(err, a.leftOut(*order, allow))
 	if job := jobExit(*order); job != nil { // the job's own end comes first
 		if err != nil {
-			a.say("outputs: %v", err)
+			a.say("outputs   %s", told(err))
 		}
 		return job
 	}

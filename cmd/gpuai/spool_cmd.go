@@ -83,8 +83,13 @@ func newSpoolPruneCmd(a *App) *cobra.Command {
 
 // megabytes writes bytes for people.
 func megabytes(n uint64) string {
-	if n < 1e6 {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1e6:
 		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 1e9:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 }

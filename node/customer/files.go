@@ -242,6 +242,9 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 	if err := r.update(ctx, func(o *orderRow) {
 		o.Files.Missing, o.Files.Outputs = man.Missing(paths), LeftOut{man.Skipped, man.More}
 		o.Files.Failure, o.Files.FailureDetail = "", ""
+		if len(man.Entries) == 0 { // nobody needs to fetch nothing
+			o.Files.Fetched = r.c.now()
+		}
 	}); err != nil {
 		return err
 	}
