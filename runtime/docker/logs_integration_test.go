@@ -171,7 +171,7 @@ func TestLogs_Killed_KeepsTheLastBytes(t *testing.T) {
 		})
 	}
 	f := newFixture(t, runtimetest.ImageConfig{})
-	f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan("child=left", "exit=4")}, is(job.Running))
+	f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan("leave=left", "exit=4")}, is(job.Running))
 	g := f.gather(t, true)
 	if got := g.out[1].String(); !strings.HasPrefix(got, "left\n") || !g.end.Whole {
 		t.Errorf("%q, %+v", got, g.end)

@@ -55,7 +55,7 @@ func output(verb, arg string) (known bool, err error) {
 		signal.Notify(ch, syscall.SIGTERM)
 		fmt.Println("ready")
 		<-ch
-	case "child": // leaves a process behind that goes on to write
+	case "leave": // leaves a process behind that goes on to write
 		cmd := exec.Command(os.Args[0], "echo="+arg, "ticks")
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err = cmd.Start(); err == nil {
