@@ -98,7 +98,7 @@ func TestCU_Gate(t *testing.T) {
 		}
 	}
 	gate("open", 2200, c.ok(one(d.payer), c.open(d)))
-	gate("top_up", 2000, c.ok(one(d.payer), c.topUp(d, 1_000_000_005)))
+	gate("top_up", 1700, c.ok(one(d.payer), c.topUp(d, 1_000_000_005)))
 	gate("claim", 520, c.ok(one(d.relay), d.voucherIx(300_000_000), c.claim(d)))
 	gate("record", 700, c.ok(one(d.relay), d.voucherIx(400_000_000), c.record(d)))
 	gate("pay_payee", 700, c.ok(one(d.relay), c.payPayee(d)))
@@ -107,7 +107,7 @@ func TestCU_Gate(t *testing.T) {
 	gate("seal", 700, c.ok(one(d.relay), c.seal(d)))
 	gate("pay_payer", 700, c.ok(one(d.relay), c.payPayer(d)))
 	gate("release", 1000, c.ok(one(e.payer), e.releaseMsg(1, far), c.releaseIx(e, pub(e.payer))))
-	gate("consent", 1000, func() result {
+	gate("consent", 700, func() result {
 		f := c.opened(1_000_000_000)
 		return c.ok(one(f.relay), f.releaseMsg(0, far), c.consent(f))
 	}())
