@@ -116,7 +116,7 @@ func (t *logCopy) started(ctx context.Context) bool {
 	changed, stop := t.r.subscribe()
 	defer stop()
 	for {
-		m := t.r.actor.Lease()
+		m := t.r.leaseNow()
 		switch {
 		case m.State == market.Refused || m.State == market.Lapsed:
 			return false
@@ -132,13 +132,13 @@ func (t *logCopy) started(ctx context.Context) bool {
 }
 
 func (t *logCopy) ended() bool {
-	m := t.r.actor.Lease()
+	m := t.r.leaseNow()
 	return m.State == market.Closing || m.Terminal()
 }
 
 // overdue: the job has ended, and nobody waits for its log any longer.
 func (t *logCopy) overdue() bool {
-	m := t.r.actor.Lease()
+	m := t.r.leaseNow()
 	if m.State != market.Closing {
 		return m.Terminal()
 	}

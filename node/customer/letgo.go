@@ -89,7 +89,7 @@ func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 	for {
 		held := false
 		for _, r := range c.runsOn(id) {
-			m := r.actor.Lease()
+			m := r.leaseNow()
 			if m.MoneyOver() {
 				continue
 			}

@@ -80,7 +80,7 @@ func (c *Customer) repeat(ctx context.Context, provider market.NodeID) {
 	}
 	c.mu.Unlock()
 	for _, r := range mine {
-		m := r.actor.Lease()
+		m := r.leaseNow()
 		if m.Signed == 0 {
 			continue
 		}
@@ -89,4 +89,12 @@ func (c *Customer) repeat(ctx context.Context, provider market.NodeID) {
 			c.log.Debug("Payment was not repeated", "order", r.row.ID, "error", err) // the machine repeats it as well
 		}
 	}
+}
+
+// leaseNow is the lease as its actor has it, for any goroutine: an order whose lease was refused gets another actor. Call it once there is one.
+func (r *orderRun) leaseNow() market.Lease {
+	r.mu.Lock()
+	a := r.actor
+	r.mu.Unlock()
+	return a.Lease()
 }
