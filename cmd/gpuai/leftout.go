@@ -51,19 +51,26 @@ func (a *App) leftOut(o api.Order, allow bool) (err error) {
 	if len(o.MissingOutputs) > 0 {
 		err = both(err, leftOutError("output-missing", "the job did not make "+clean(strings.Join(o.MissingOutputs, ", ")), o))
 	}
-	for _, d := range []struct{ direction, code, what string }{{"input", "input-left-out", "inputs were left out"}, {"output", "output-left-out", "outputs were left out"}} {
-		n := 0
+	for _, d := range []struct{ direction, code string }{{"input", "input-left-out"}, {"output", "output-left-out"}} {
+		var names []string
 		for _, l := range o.LeftOut {
 			if l.Direction == d.direction {
-				n++
+				names = append(names, clean(l.Path)+" ("+clean(l.Reason)+")")
 			}
 		}
-		if n > 0 {
-			err = both(err, leftOutError(d.code, d.what+", see above", o))
+		if n := len(names); n > 0 {
+			more := ""
+			if n > namedHere {
+				names, more = names[:namedHere], fmt.Sprintf(" and %d more", n-namedHere)
+			}
+			err = both(err, leftOutError(d.code, strings.Join(names, ", ")+more, o))
 		}
 	}
 	return err
 }
+
+// namedHere is how many files an error names; the lines above it name all.
+const namedHere = 3
 
 // leftOutError is one of the errors of files that did not travel.
 func leftOutError(code, detail string, o api.Order) error {
