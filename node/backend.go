@@ -234,6 +234,10 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 		Earned: api.SOL(v.Earned.Total()), Settled: api.SOL(v.Earned.Settled), Claim: api.SOL(v.Earned.Claimable), Now: api.SOL(v.Earned.Now),
 		Devices: []api.Device{}, Rate: api.RateSOL(v.Policy.Rate), Rates: map[string]api.Money{},
 	}
+	if !v.Since.IsZero() {
+		at := api.At(v.Since)
+		out.Since = &at
+	}
 	if w := p.Waits(); w.Sum > 0 {
 		sum, lacks := api.SOL(w.Sum), api.SOL(w.Missing)
 		out.Waits, out.Missing = &sum, &lacks

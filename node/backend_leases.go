@@ -30,6 +30,7 @@ func leaseDoc(m *market.Lease, role string) api.Lease {
 func soldLease(v provider.LeaseView) leaseSide {
 	d := leaseDoc(&v.Lease, "provider")
 	d.Customer = v.Customer.String()
+	d.Image, d.CPUMilli, d.RAM, d.Disk, d.Egress = v.Order.Image, v.Order.CPUMilli, v.Order.RAM, v.Order.Disk, egressWord(v.Order.Egress)
 	return leaseSide{d, v.Receipt, v.Outcome, v.PeerOutcome}
 }
 
@@ -42,6 +43,16 @@ func boughtLease(v customer.View) (s leaseSide, ok bool) {
 	d.Order, d.Provider, d.Owed, d.BillableMS, d.CreatedAt = v.ID.String(), v.Provider.String(), api.SOL(v.Lease.Claim), int64(v.Lease.ClaimMS), api.At(v.Created)
 	d.Paid, d.Ahead = api.SOL(paidOf(v)), api.SOL(aheadOf(v))
 	return leaseSide{d, v.Receipt, v.Outcome, v.OwnOutcome}, true
+}
+
+func egressWord(class uint8) string {
+	switch class {
+	case market.EgressNone:
+		return "none"
+	case market.EgressWeb:
+		return "web"
+	}
+	return "any"
 }
 
 func (b *Backend) leaseSides() (out []leaseSide) {

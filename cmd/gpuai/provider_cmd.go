@@ -25,6 +25,7 @@ func newProviderCmd(a *App) *cobra.Command {
 	cmd.AddCommand(
 		newSetup(a), a.providerCall("show", "What this rig sells", read, providerTable), a.providerCall("devices", "Its devices", read, devicesTable),
 		newPrice(a), sell("pause", "Withdraw the rig; running jobs go on", false), sell("resume", "List the rig again", true), newLeases(a),
+		newEarnings(a), newWhyIdle(a), newKick(a),
 	)
 	return cmd
 }
@@ -48,6 +49,9 @@ func providerTable(t *Table, p api.Provider) {
 	if p.Note != "" {
 		t.Row("note", p.Note)
 	}
+	if p.Since != nil {
+		t.Row("since", p.Since.Local().Format(time.DateTime)+", "+ago(p.Since.Time))
+	}
 	t.Row("payout", p.Payout)
 	t.Row("fee payer", p.FeePayer)
 	t.Row("devices", fmt.Sprint(len(p.Devices)))
@@ -64,25 +68,6 @@ func devicesTable(t *Table, p api.Provider) {
 	for _, d := range p.Devices {
 		t.Row(d.ID, d.Class, d.State, d.Rate.String(), or(d.Lease, "-"))
 	}
-}
-
-func newLeases(a *App) *cobra.Command {
-	return &cobra.Command{Use: "leases", Short: "Who rents it", Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		list, err := c.ProviderLeases(cmd.Context())
-		if err != nil {
-			return a.hinted(err)
-		}
-		return a.print("leases", map[string]any{"leases": list}, func(t *Table) {
-			t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID")
-			for _, l := range list {
-				t.Row(l.ID, short(l.Customer), l.State, fmt.Sprint(l.Devices), span(time.Duration(l.BillableMS)*time.Millisecond), l.Owed.String(), l.Paid.String())
-			}
-		})
-	}}
 }
 
 func newPrice(a *App) *cobra.Command {

@@ -164,6 +164,29 @@ func (f *fakeNode) ProviderSell(ctx context.Context, on bool) (api.Provider, err
 	return f.Provider(ctx)
 }
 
+func (f *fakeNode) ProviderEarnings(_ context.Context, since time.Time) (api.Earnings, error) {
+	e := api.Earnings{Schema: "gpuai.earnings/v1", Days: []api.EarnedDay{}, Earned: api.SOL(7), Settled: api.SOL(4), Claim: api.SOL(3), Now: api.SOL(2)}
+	if since.IsZero() {
+		e.Days = append(e.Days, api.EarnedDay{Day: "2026-11-30", Device: "device_1", Class: "rtx-4090", Jobs: 2, RunMS: 1500, Earned: api.SOL(7), Settled: api.SOL(4)})
+	}
+	return e, nil
+}
+
+func (f *fakeNode) ProviderIdle(context.Context) (api.Idle, error) {
+	at := api.At(time.Unix(0, 0))
+	return api.Idle{
+		Schema: "gpuai.idle/v1", Selling: true, Since: &at, Asked: 3, Customers: 2, Quoted: 1, Lost: 1, Refused: []api.IdleReason{{Code: "does-not-fit", Detail: "ram: 9 of 4 MiB", Orders: 2}},
+		Prices: []api.PriceRank{{Class: "rtx-4090", Own: api.RateSOL(5), Rank: 2, Offers: 3, Cheaper: 1, FreeElse: 4, Lowest: api.RateSOL(4), Middle: api.RateSOL(6)}},
+	}, nil
+}
+
+func (f *fakeNode) KickLease(_ context.Context, id, reason string) error {
+	if id != "lease_1" || reason != "moves" {
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "end lease", Hint: "gpuai provider leases"}
+	}
+	return nil
+}
+
 func (f *fakeNode) ProviderLeases(context.Context) ([]api.Lease, error) {
 	return []api.Lease{{
 		Schema: "gpuai.lease/v1", ID: "lease_1", Role: "provider", Customer: "12D3KooWcustomer", State: "running", Devices: 1, Rate: api.RateSOL(1),

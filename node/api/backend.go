@@ -7,6 +7,7 @@ package api
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -46,6 +47,11 @@ type Backend interface {
 	ProviderSell(ctx context.Context, on bool) (Provider, error)
 	PatchProvider(ctx context.Context, p ProviderPatch) error
 	ProviderLeases(ctx context.Context) ([]Lease, error)
+	// ProviderEarnings has rows from the UTC day of since on; zero: all.
+	ProviderEarnings(ctx context.Context, since time.Time) (Earnings, error)
+	ProviderIdle(ctx context.Context) (Idle, error)
+	// KickLease ends a lease as its provider, by its id or a unique beginning; the customer hears the reason.
+	KickLease(ctx context.Context, id, reason string) error
 	// Leases are those of both roles. A lease is named by its id, or by its order's.
 	Leases(ctx context.Context) ([]Lease, error)
 	Lease(ctx context.Context, id string) (Lease, error)

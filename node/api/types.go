@@ -313,6 +313,7 @@ type Provider struct {
 	Devices  []Device         `json:"devices"`
 	Waits    *Money           `json:"payout_waits,omitempty"` // settled, and the payout account cannot take it yet
 	Missing  *Money           `json:"payout_lacks,omitempty"` // until it can
+	Since    *Time            `json:"since,omitempty"`        // it sells, or does not
 	Leases   int              `json:"leases"`
 	Earned   Money            `json:"earned"`               // settled and claimable: of jobs that ended, and what is claimed of others
 	Settled  Money            `json:"settled,omitzero"`     // on the chain
@@ -345,6 +346,11 @@ type Lease struct {
 	Ahead      Money  `json:"signed_ahead,omitzero"` // beyond what is owed; not earned
 	BillableMS int64  `json:"billable_ms"`
 	CreatedAt  Time   `json:"created_at"`
+	Image      string `json:"image,omitempty"` // this and what follows: what was asked for
+	CPUMilli   uint32 `json:"cpu_milli,omitempty"`
+	RAM        uint64 `json:"ram_bytes,omitempty"`
+	Disk       uint64 `json:"disk_bytes,omitempty"`
+	Egress     string `json:"egress,omitempty"` // none, web or any
 }
 
 // LeaseReceipt is one Receipt of a lease: base64 of the signed bytes, and what they say.

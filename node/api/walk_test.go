@@ -107,6 +107,15 @@ func (w *whole) CloseChannel(context.Context, string) (Channel, error) { return 
 func (w *whole) Provider(context.Context) (Provider, error)            { return someProv, nil }
 func (w *whole) ProviderSell(context.Context, bool) (Provider, error)  { return someProv, nil }
 func (w *whole) PatchProvider(context.Context, ProviderPatch) error    { return nil }
+func (w *whole) ProviderEarnings(context.Context, time.Time) (Earnings, error) {
+	return Earnings{
+		Schema: "gpuai.earnings/v1", Days: []EarnedDay{{Day: "2026-11-30", Earned: SOL(1), Settled: SOL(1)}}, Earned: SOL(1), Settled: SOL(1), Claim: SOL(0), Now: SOL(0),
+	}, nil
+}
+func (w *whole) ProviderIdle(context.Context) (Idle, error) {
+	return Idle{Schema: "gpuai.idle/v1", Refused: []IdleReason{}, Prices: []PriceRank{{Class: "cpu", Own: RateSOL(1)}}}, nil
+}
+func (w *whole) KickLease(_ context.Context, id, _ string) error       { return missing(id) }
 func (w *whole) ProviderLeases(context.Context) ([]Lease, error)       { return nil, nil }
 func (w *whole) Leases(context.Context) ([]Lease, error)               { return []Lease{someLease}, nil }
 func (w *whole) Lease(_ context.Context, id string) (Lease, error)     { return someLease, missing(id) }
@@ -208,6 +217,9 @@ var endpoints = []struct {
 	{"POST", "/provider/pause", "{}", 200, "provider", false},
 	{"POST", "/provider/resume", "", 200, "provider", false},
 	{"GET", "/provider/leases", "", 200, "leases", false},
+	{"GET", "/provider/earnings?since=2026-11-30T00:00:00Z", "", 200, "earnings", false},
+	{"GET", "/provider/idle", "", 200, "idle", false},
+	{"POST", "/provider/leases/lease_1/kick", `{"reason":"the rig moves"}`, 200, "done", false},
 	{"POST", "/wallet", "", 200, "wallet", true},
 	{"POST", "/wallet/airdrop", `{"amount":"5"}`, 202, "operation", true},
 	{"POST", "/wallet/withdraw", `{"to":"` + solMint + `","amount":{"amount":"5","mint":"` + solMint + `","decimals":9,"symbol":"SOL"}}`, 202, "operation", true},

@@ -87,6 +87,9 @@ func (p *Provider) decide(ctx context.Context, pr proposal) {
 		clear(p.refused)
 	}
 	p.refused[pr.id] = d
+	if pr.order.Nonce != (market.OrderID{}) {
+		p.asks.became(pr.order.Nonce, d.Code, d.Detail)
+	}
 	p.log.Info("Lease refused", "lease", pr.id, "customer", pr.from, "code", d.Code, "detail", d.Detail)
 }
 
@@ -305,6 +308,7 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 		}
 	}
 	p.leases[pr.id] = l
+	p.asks.became(pr.order.Nonce, "", "")
 	p.channels[ch.id] = ch
 	p.start <- l
 	p.offerChanged()

@@ -61,6 +61,7 @@ func (p *Provider) checkFit(ctx context.Context) bool {
 	p.mu.Lock()
 	changed := p.health != h
 	p.health = h
+	p.stood.note(p.sells(), p.why(), time.Now())
 	p.mu.Unlock()
 	p.once.Do(func() { close(p.checked) })
 	if changed {

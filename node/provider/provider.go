@@ -127,6 +127,8 @@ type Provider struct {
 	rentMin  market.Amount
 	feeBal   market.Amount
 	waits    Waits
+	asks     asks
+	stood    standing
 	sumsMu   sync.Mutex // taken under a channel's lock; p.mu may be taken under it
 	sums     map[sumKey]sumRow
 	sold     market.Amount // since this start
@@ -190,6 +192,7 @@ func (p *Provider) Serve(ctx context.Context) error {
 	}()
 	p.wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
 	p.wg.Go(func() { p.moveLoop(ctx) })
+	p.wg.Go(func() { p.keepAsks(ctx) })
 	p.wg.Go(func() { p.fitLoop(ctx) })
 	p.wg.Go(func() { p.chainLoop(ctx) })
 	p.wg.Go(func() { p.orphanLoop(ctx) })
@@ -233,6 +236,7 @@ func (p *Provider) started(ctx context.Context, step <-chan struct{}) error {
 func (p *Provider) SetSelling(on bool) {
 	p.mu.Lock()
 	p.selling = on
+	p.stood.note(p.sells(), p.why(), time.Now())
 	p.mu.Unlock()
 	p.offerChanged()
 }

@@ -34,10 +34,10 @@ type quoted struct {
 	used  market.LeaseID // the lease that took it, zero if none
 }
 
-// Quote answers an Order with a signed Quote; the first one reserves nothing, a further one for the same order holds its devices. Refusals:
+// quote answers an Order with a signed Quote; the first one reserves nothing, a further one for the same order holds its devices. Refusals:
 // malformed, signer-not-peer, policy, clock-skew, debt-unpaid, does-not-fit (names the term), busy (says when a device is free at the latest),
 // draining, unhealthy.
-func (p *Provider) Quote(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
+func (p *Provider) quote(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
 	for _, step := range []<-chan struct{}{p.loaded, p.checked} {
 		if err := p.started(ctx, step); err != nil {
 			return nil, err

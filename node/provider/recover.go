@@ -65,6 +65,9 @@ func (p *Provider) recover(ctx context.Context) error {
 	if err := p.loadLeases(ctx); err != nil {
 		return err
 	}
+	if err := p.loadAsks(); err != nil {
+		return err
+	}
 	if err := p.loadSums(ctx); err != nil {
 		return err
 	}

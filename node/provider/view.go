@@ -3,7 +3,9 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -20,6 +22,7 @@ type View struct {
 	Live             int
 	FeeBalance       market.Amount // of the fee payer, when the chain was read last
 	Earned           Earned
+	Since            time.Time // it sells, or does not
 }
 
 // DeviceView is one device. State: free, leased, clearing, quarantined or withdrawn; Lease is zero when there is none.
@@ -35,6 +38,7 @@ type DeviceView struct {
 type LeaseView struct {
 	Lease                         market.Lease
 	Customer                      market.NodeID
+	Order                         market.Order
 	Receipt, Outcome, PeerOutcome []byte // signed bytes; nil while there are none
 }
 
@@ -57,7 +61,7 @@ func (p *Provider) View() View {
 	if len(v.Devices) == 0 {
 		v.Selling, v.Why = false, "no device: nothing was found that can be sold"
 	}
-	v.FeeBalance, v.Earned = p.feeBal, earned
+	v.FeeBalance, v.Earned, v.Since = p.feeBal, earned, p.stood.since
 	for _, l := range leases {
 		if l.Lease.State.Live() {
 			v.Live++
@@ -90,10 +94,47 @@ func (p *Provider) Leases() []LeaseView {
 		l.mu.Lock()
 		r := l.row
 		l.mu.Unlock()
-		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Receipt: r.Receipt, Outcome: r.Outcome, PeerOutcome: r.PeerOutcome}
+		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Order: l.order, Receipt: r.Receipt, Outcome: r.Outcome, PeerOutcome: r.PeerOutcome}
 	}
 	slices.SortFunc(out, func(a, b LeaseView) int { return a.Lease.Accepted.Compare(b.Lease.Accepted) })
 	return out
+}
+
+// standing is whether the rig sells, and since when.
+type standing struct {
+	sells bool
+	why   string
+	since time.Time
+}
+
+func (s *standing) note(sells bool, why string, now time.Time) {
+	if s.since.IsZero() || s.sells != sells || s.why != why {
+		*s = standing{sells, why, now}
+	}
+}
+
+// Kick ends one lease as its provider: what is metered is paid, the fault is this side's, and the customer hears the reason. Error: not-found
+// for a lease that is not live here; ctx's, the store's.
+func (p *Provider) Kick(ctx context.Context, ref, reason string) error {
+	var hit *leaseRun
+	n := 0
+	p.mu.Lock()
+	for id, l := range p.leases {
+		if ref != "" && strings.HasPrefix(id.String(), ref) && l.actor.Lease().State.Live() {
+			hit, n = l, n+1
+		}
+	}
+	p.mu.Unlock()
+	if n != 1 {
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "end lease", Detail: fmt.Sprintf("%d running leases begin with %q", n, ref), Hint: "gpuai provider leases"}
+	}
+	if len(reason) > 200 {
+		reason = reason[:200]
+	}
+	p.log.Info("Lease is ended by its owner", "lease", hit.id, "reason", reason)
+	err := hit.tell(ctx, market.StopAsked{By: market.ProviderSide, Code: "provider-stop", Detail: reason})
+	hit.poke()
+	return err
 }
 
 // EndLeases stops the sale, ends each live lease as the provider and waits until none is live. Errors: ctx's.

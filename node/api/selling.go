@@ -1,0 +1,110 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// EarnedDay is what one device brought on one UTC day. A negative amount takes back what a close did not settle.
+type EarnedDay struct {
+	Day     string `json:"day"` // 2026-11-30
+	Device  string `json:"device_id,omitempty"`
+	Class   string `json:"class,omitempty"`
+	Jobs    int    `json:"jobs"`
+	RunMS   int64  `json:"run_ms"`
+	Earned  Money  `json:"earned"`  // of jobs that ended, and what is settled of others
+	Settled Money  `json:"settled"` // of it, on the ledger
+}
+
+// Earnings are the rows since a day, and all that was ever earned.
+type Earnings struct {
+	Schema  string      `json:"schema"`
+	Since   *Time       `json:"since,omitempty"`
+	Days    []EarnedDay `json:"days"`
+	Earned  Money       `json:"earned"` // all of it, whatever since says
+	Settled Money       `json:"settled"`
+	Claim   Money       `json:"claimable"`
+	Now     Money       `json:"earning_now"`
+}
+
+// IdleReason counts orders that this rig refused alike.
+type IdleReason struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"`
+	Orders int    `json:"orders"`
+}
+
+// PriceRank compares an own rate with the offers of others for the same model, as this node's book has them. Rank 1 is the cheapest.
+type PriceRank struct {
+	Class    string `json:"class"`
+	Own      Money  `json:"own"`
+	Rank     int    `json:"rank"`
+	Offers   int    `json:"offers"` // of others
+	Lowest   Money  `json:"lowest,omitzero"`
+	Middle   Money  `json:"middle,omitzero"`
+	Cheaper  int    `json:"cheaper"`      // offers of others below the own rate
+	FreeElse int    `json:"free_cheaper"` // free devices among them
+}
+
+// Idle says who asked this rig in the last 24 h, what came of it, and how its price stands.
+type Idle struct {
+	Schema    string       `json:"schema"`
+	Selling   bool         `json:"selling"`
+	Why       string       `json:"why,omitempty"` // it does not sell
+	Since     *Time        `json:"since,omitempty"`
+	Asked     int          `json:"asked"` // orders
+	Customers int          `json:"customers"`
+	Quoted    int          `json:"quoted"`
+	Leased    int          `json:"leased"`
+	Waiting   int          `json:"waiting"` // quoted a moment ago
+	Lost      int          `json:"lost"`    // quoted, and taken elsewhere or not at all
+	Refused   []IdleReason `json:"refused"`
+	Prices    []PriceRank  `json:"prices"` // empty where the node keeps no offers of others
+}
+
+// Kick is the body that ends a lease as its provider.
+type Kick struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+func (s *Server) earnings(r *http.Request) (any, error) {
+	var since time.Time
+	if t := r.URL.Query().Get("since"); t != "" {
+		parsed, err := time.Parse(time.RFC3339, t)
+		if err != nil {
+			return nil, usage(http.StatusBadRequest, "since is no time")
+		}
+		since = parsed
+	}
+	return s.b.ProviderEarnings(r.Context(), since)
+}
+
+func (s *Server) kick(r *http.Request) (any, error) {
+	k, err := body[Kick](r, true)
+	if err != nil {
+		return nil, err
+	}
+	return isDone, s.b.KickLease(r.Context(), r.PathValue("id"), k.Reason)
+}
+
+// ProviderEarnings implements Backend.
+func (c *Client) ProviderEarnings(ctx context.Context, since time.Time) (Earnings, error) {
+	path := "/provider/earnings"
+	if !since.IsZero() {
+		path += "?since=" + url.QueryEscape(since.UTC().Format(time.RFC3339))
+	}
+	return call[Earnings](ctx, c, "GET", path, nil)
+}
+
+// ProviderIdle implements Backend.
+func (c *Client) ProviderIdle(ctx context.Context) (Idle, error) {
+	return call[Idle](ctx, c, "GET", "/provider/idle", nil)
+}
+
+// KickLease implements Backend.
+func (c *Client) KickLease(ctx context.Context, id, reason string) error {
+	_, err := call[done](ctx, c, "POST", "/provider/leases/"+url.PathEscape(id)+"/kick", Kick{reason})
+	return err
+}
