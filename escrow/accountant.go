@@ -194,6 +194,18 @@ func (a Account) Owe(id market.LeaseID, owed market.Amount) Account {
 	return a.prune()
 }
 
+// RaiseCap lets a live Lease cost more; a lower cap changes nothing.
+func (a Account) RaiseCap(id market.LeaseID, leaseCap market.Amount) Account {
+	s, ok := a.Leases[id]
+	if !ok || !s.Live || leaseCap <= s.Cap {
+		return a
+	}
+	a = a.clone()
+	s.Cap = leaseCap
+	a.Leases[id] = s
+	return a
+}
+
 // EndLease ends a Lease at its final owed amount; its share stays for ever. Final may be lower than metered: a gift.
 func (a Account) EndLease(id market.LeaseID, owed market.Amount) Account {
 	s, ok := a.Leases[id]

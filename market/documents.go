@@ -142,6 +142,13 @@ type Stop struct {
 	At        time.Time
 }
 
+// Amend is the customer's word that a Lease may cost up to Cap, more than it signed before.
+type Amend struct {
+	Lease LeaseID
+	Cap   Amount
+	At    time.Time
+}
+
 // Outcome is how a Lease ended; one signature is a claim, two are agreement. Amount is what is owed.
 type Outcome struct {
 	Lease                  LeaseID

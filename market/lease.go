@@ -117,6 +117,12 @@ type Lease struct {
 	LetGo bool `json:",omitempty"`
 	// UnknownAt, customer: since when the provider says that it does not know the lease.
 	UnknownAt time.Time `json:",omitzero"`
+	// CapWanted, CapRefused, customer: a cap that its provider was asked to take and has not answered; with what code it refused the last one.
+	CapWanted  Amount `json:",omitempty"`
+	CapRefused string `json:",omitempty"`
+	// CapWas, CapAt, provider: the limit before it was raised last, and when: the deposit for more takes its time to become final.
+	CapWas Amount    `json:",omitempty"`
+	CapAt  time.Time `json:",omitzero"`
 }
 
 // NewLease returns a lease before its first event (Accepted or Placed). Errors: ErrRange.

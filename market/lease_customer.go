@@ -39,6 +39,8 @@ var customerTable = [numKinds]rule{
 	kOutcome:         {[]LeaseState{Closing, Ended}, (*step).cOutcome},
 	kVoucher:         {cMoney, (*step).cVoucher},
 	kUnknown:         {cMoney, (*step).cUnknown},
+	kCapAsked:        {[]LeaseState{Preparing, Running, Paused, Silent}, (*step).cCapAsked},
+	kCapAnswered:     {cMoney, (*step).cCapAnswered},
 	kTimer:           {cHeard, (*step).cTimer},
 }
 
@@ -455,6 +457,9 @@ func (s *step) cRestarted(ev Event) error {
 	}
 	if s.Signed > s.Paid {
 		s.repay()
+	}
+	if s.CapWanted > 0 {
+		s.emit(RaiseCap{Cap: s.CapWanted})
 	}
 	return nil
 }

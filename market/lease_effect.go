@@ -65,6 +65,8 @@ type (
 	SendOutcome struct{}
 	// TopUp: four fifths of what the channel leaves to this lease are signed.
 	TopUp struct{}
+	// RaiseCap: sign and send the new cap; feed back CapAnswered.
+	RaiseCap struct{ Cap Amount }
 	// FinishChannel: the lease is over: with a Release in hand close the channel and print the sums, else ask for the Release.
 	FinishChannel struct{}
 	// FreeBudget: nothing more will happen to a refused or lapsed lease: free the budget hold, try the next Quote.
@@ -89,4 +91,5 @@ func (FetchOutputs) isEffect()  {}
 func (SendOutcome) isEffect()   {}
 func (TopUp) isEffect()         {}
 func (FinishChannel) isEffect() {}
+func (RaiseCap) isEffect()      {}
 func (FreeBudget) isEffect()    {}

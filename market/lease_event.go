@@ -43,6 +43,9 @@ const (
 	kTimer
 	kVoucher
 	kUnknown
+	kCapAsked
+	kCapAnswered
+	kCapRaised
 	numKinds
 )
 
@@ -90,6 +93,8 @@ type (
 	// ChainBlind, ChainSeen: the finalised view of the chain is too old, or fresh again. Say so at each check, not only at changes.
 	ChainBlind struct{}
 	ChainSeen  struct{}
+	// CapRaised: the customer has signed that the lease may cost up to Cap.
+	CapRaised struct{ Cap Amount }
 	// OutputsHashed: outputs_root is known; the Outcome names it.
 	OutputsHashed struct{ Root [32]byte }
 	// OutputsServed: the customer has fetched the outputs, or there are none. A Root that is not zero counts as OutputsHashed.
@@ -135,6 +140,13 @@ type (
 	VoucherSeen struct{ LeaseAmount Amount }
 	// LeaseUnknown: the provider that accepted the lease says that it knows none.
 	LeaseUnknown struct{}
+	// CapAsked: the user wants the lease to cost up to Cap; not above what it may cost already: nothing to do.
+	CapAsked struct{ Cap Amount }
+	// CapAnswered: the provider has Cap on disk, or refuses it with Code.
+	CapAnswered struct {
+		Cap  Amount
+		Code string
+	}
 	// CloseNow: the user does not wait any longer for a provider in Closing.
 	CloseNow struct{}
 )
@@ -197,3 +209,6 @@ func (OutcomeAgreed) kind() kind   { return kOutcome }
 func (Timer) kind() kind           { return kTimer }
 func (VoucherSeen) kind() kind     { return kVoucher }
 func (LeaseUnknown) kind() kind    { return kUnknown }
+func (CapAsked) kind() kind        { return kCapAsked }
+func (CapAnswered) kind() kind     { return kCapAnswered }
+func (CapRaised) kind() kind       { return kCapRaised }

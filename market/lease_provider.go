@@ -40,6 +40,7 @@ var providerTable = [numKinds]rule{
 	kRestarted:     {inSince2, (*step).pRestarted},
 	kOutcome:       {[]LeaseState{Closing, Ended}, (*step).pOutcome},
 	kTimer:         {inSince2, (*step).pTimer},
+	kCapRaised:     {[]LeaseState{Preparing, Running, Paused}, (*step).pCapRaised},
 }
 
 // 0 → Preparing.
@@ -313,7 +314,7 @@ func (s *step) resume() {
 // Running, Paused → Stopping when the deposit no longer carries an orderly stop.
 func (s *step) pHeadroom(ev Event) error {
 	left := ev.(HeadroomSeen).Left
-	need := min(s.price(s.stopGrace()+s.Terms.Tick), sub(s.Limit(), s.Owed()))
+	need := min(s.price(s.stopGrace()+s.Terms.Tick), sub(s.funded(), s.Owed()))
 	if (s.State == Running || s.State == Paused) && left < need {
 		s.stop("channel-low", CustomerSide, EvidenceFinalised, 0, "")
 	}

@@ -415,9 +415,9 @@ func TestLease_TableComplete(t *testing.T) {
 	t.Parallel()
 	legal := map[string]string{
 		"provider 0":         "Accepted",
-		"provider preparing": "PrepStep JobReady PrepFailed JobSeen JobExited EngineSilent DeviceLost PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer",
-		"provider running":   "JobSeen JobExited JobGone EngineSilent DeviceLost PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer",
-		"provider paused":    "JobSeen JobExited JobGone EngineSilent DeviceLost DeviceBusy PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer",
+		"provider preparing": "PrepStep JobReady PrepFailed JobSeen JobExited EngineSilent DeviceLost PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
+		"provider running":   "JobSeen JobExited JobGone EngineSilent DeviceLost PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
+		"provider paused":    "JobSeen JobExited JobGone EngineSilent DeviceLost DeviceBusy PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
 		"provider stopping":  "JobSeen JobExited JobGone EngineSilent DeviceLost PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer",
 		"provider releasing": "JobExited JobGone DeviceLost DevicesClear PaymentStored OutputsHashed StopAsked ChainClosing Restarted Timer",
 		"provider closing":   "PaymentStored OutputsHashed OutputsServed StopAsked ChainClosing Restarted OutcomeAgreed Timer",
@@ -426,14 +426,15 @@ func TestLease_TableComplete(t *testing.T) {
 		"customer proposed":  "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
 		"customer refused":   "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
 		"customer lapsed":    "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
-		"customer preparing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen StopAsked ChainClosing Restarted Timer VoucherSeen LeaseUnknown",
+		"customer preparing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen StopAsked ChainClosing Restarted Timer VoucherSeen LeaseUnknown CapAsked CapAnswered",
 		"customer closing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen OutputsVerified ReleaseSeen CloseNow StopAsked ChainClosing Restarted " +
-			"OutcomeAgreed Timer VoucherSeen LeaseUnknown",
-		"customer ended": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen ReleaseSeen StopAsked ChainClosing Restarted OutcomeAgreed Timer VoucherSeen LeaseUnknown",
+			"OutcomeAgreed Timer VoucherSeen LeaseUnknown CapAnswered",
+		"customer ended": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen ReleaseSeen StopAsked ChainClosing Restarted OutcomeAgreed Timer VoucherSeen LeaseUnknown CapAnswered",
 	}
 	for _, s := range []string{"running", "paused", "stopping", "silent"} {
 		legal["customer "+s] = legal["customer preparing"]
 	}
+	legal["customer stopping"] = legal["customer preparing"][:len(legal["customer preparing"])-len(" CapAsked CapAnswered")] + " CapAnswered"
 	all := everyEvent()
 	if len(all) != int(numKinds) {
 		t.Fatalf("%d events, want %d", len(all), numKinds)
@@ -480,7 +481,7 @@ func everyEvent() []Event {
 		Accepted{}, PrepStep{Phase: "pull"}, JobReady{BootMS: 9}, PrepFailed{Code: "internal"}, JobSeen{BootMS: 9}, JobExited{}, JobGone{}, EngineSilent{}, DeviceLost{},
 		DeviceBusy{}, DevicesClear{}, PaymentStored{}, HeadroomSeen{}, ChainBlind{}, ChainSeen{}, OutputsHashed{}, OutputsServed{}, Placed{}, DecisionSeen{}, StatusSeen{},
 		ReceiptSeen{}, Heard{}, PaymentAcked{}, FundsSeen{}, OutputsVerified{}, ReleaseSeen{}, CloseNow{}, StopAsked{}, ChainClosing{}, Restarted{}, OutcomeAgreed{}, Timer{},
-		VoucherSeen{}, LeaseUnknown{},
+		VoucherSeen{}, LeaseUnknown{}, CapAsked{}, CapAnswered{}, CapRaised{},
 	}
 	slices.SortFunc(evs, func(a, b Event) int { return int(a.kind()) - int(b.kind()) })
 	return evs

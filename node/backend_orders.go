@@ -231,6 +231,18 @@ func (b *Backend) Order(_ context.Context, id string) (api.Order, error) {
 	return b.order(v), nil
 }
 
+// RaiseCap implements api.CapRaiser.
+func (b *Backend) RaiseCap(ctx context.Context, id string, amount market.Amount) (api.Order, error) {
+	c, err := b.customer()
+	if err != nil {
+		return api.Order{}, err
+	}
+	if err := c.RaiseCap(ctx, id, amount); err != nil {
+		return api.Order{}, err
+	}
+	return b.Order(ctx, id)
+}
+
 // StopOrder implements api.Backend.
 func (b *Backend) StopOrder(ctx context.Context, id string, now bool) error {
 	c, err := b.customer()

@@ -66,3 +66,8 @@ type Backend interface {
 	// Shutdown stops the node; endLeases also ends its leases first.
 	Shutdown(ctx context.Context, endLeases bool) error
 }
+
+// CapRaiser is a Backend that lets a running order cost up to amount; not above its present cap: nothing changes.
+type CapRaiser interface {
+	RaiseCap(ctx context.Context, id string, amount market.Amount) (Order, error)
+}

@@ -213,6 +213,11 @@ func (c *Client) Order(ctx context.Context, id string) (Order, error) {
 	return call[Order](ctx, c, "GET", order(id, ""), nil)
 }
 
+// RaiseCap implements CapRaiser.
+func (c *Client) RaiseCap(ctx context.Context, id string, amount market.Amount) (Order, error) {
+	return call[Order](ctx, c, "PUT", order(id, "/cap"), capBody{Lamports(amount)})
+}
+
 // StopOrder implements Backend.
 func (c *Client) StopOrder(ctx context.Context, id string, now bool) error {
 	_, err := call[done](ctx, c, "POST", order(id, "/stop?now="+strconv.FormatBool(now)), nil)

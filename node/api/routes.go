@@ -108,6 +108,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/orders/{id}/outputs/{n}", raw: s.outputs},
 		get("/spool", func(r *http.Request) (any, error) { return s.b.Spool(r.Context()) }),
 		post("/spool/prune", func(r *http.Request) (any, error) { return withBody(r, s.b.PruneSpool) }),
+		{method: "PUT", path: "/orders/{id}/cap", answer: s.raiseCap},
 		{method: "POST", path: "/orders/{id}/stop", query: map[string]kind{"now": boolean}, answer: s.stopOrder},
 		{method: "GET", path: "/leases/{id}/logs", query: map[string]kind{"follow": boolean, "since": moment, "from": number, "places": boolean}, raw: s.logs},
 		{method: "POST", path: "/leases/{id}/exec", query: map[string]kind{"arg": text, "tty": boolean, "cols": number, "rows": number, "term": text}, raw: s.exec},
@@ -255,6 +256,26 @@ func (s *Server) putInputs(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return isDone, s.b.PutInputs(r.Context(), r.PathValue("id"), r.Body)
+}
+
+// capBody is the most that an order may cost from now on, in lamports.
+type capBody struct {
+	Cap Lamports `json:"cap"`
+}
+
+func (s *Server) raiseCap(r *http.Request) (any, error) {
+	b, err := body[capBody](r, false)
+	if err != nil {
+		return nil, err
+	}
+	if b.Cap == 0 {
+		return nil, usage(http.StatusBadRequest, "a cap is an amount of lamports")
+	}
+	raiser, ok := s.b.(CapRaiser)
+	if !ok {
+		return nil, usage(http.StatusBadRequest, "this node raises no cap")
+	}
+	return raiser.RaiseCap(r.Context(), r.PathValue("id"), market.Amount(b.Cap))
 }
 
 func (s *Server) stopOrder(r *http.Request) (any, error) {

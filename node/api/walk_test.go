@@ -210,6 +210,7 @@ var endpoints = []struct {
 	{"GET", "/orders/order_1/outputs/0", "", 200, "", false},
 	{"GET", "/spool", "", 200, "spool", false},
 	{"POST", "/spool/prune", `{"orders": ["order_1"], "unfetched": true}`, 200, "spool", false},
+	{"PUT", "/orders/order_1/cap", `{"cap":"5"}`, 200, "order", false},
 	{"POST", "/orders/order_1/stop?now=true", "", 200, "done", false},
 	{"GET", "/leases/lease_1/logs?follow=false&since=2026-01-02T03:04:05.678Z&from=7&places=true", "", 200, "", false},
 	{"GET", "/provider", "", 200, "provider", false},

@@ -38,6 +38,8 @@ func (r *orderRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 		return r.fetchOutputs(ctx)
 	case market.SendOutcome:
 		return r.sendOutcome(ctx, m)
+	case market.RaiseCap:
+		return r.raiseCap(ctx, o, m, e.Cap)
 	case market.TopUp:
 		return r.c.topUp(ctx, o.Channel)
 	}

@@ -29,6 +29,7 @@ type Net interface {
 	Propose(ctx context.Context, to market.NodeID, lease []byte) error
 	Status(ctx context.Context, to market.NodeID, id market.LeaseID) (market.Status, error)
 	Stop(ctx context.Context, to market.NodeID, stop []byte) error
+	Amend(ctx context.Context, to market.NodeID, amend []byte) error
 	Outcome(ctx context.Context, to market.NodeID, outcome []byte) ([]byte, error)
 	Vouchers(ctx context.Context, to market.NodeID) (streams.VoucherSession, error)
 	Tunnel(ctx context.Context, to market.NodeID, o streams.TunnelOpen) (*streams.FrameConn, error)

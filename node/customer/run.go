@@ -436,6 +436,7 @@ func (r *orderRun) Commit(ctx context.Context, m market.Lease, _ []market.Effect
 		if o.Lease == nil || o.Lease.State != m.State {
 			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: m.State.String(), Detail: m.Code})
 		}
+		r.noteCap(o, m)
 		o.Lease = &m
 	})
 }

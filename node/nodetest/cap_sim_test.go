@@ -6,74 +6,106 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// TestSim_Cap_LastsAsLongAsSaid: a job is told to stop when its cap says so, grace included, and not before; a cap that pays for no work is
-// refused before anything is deposited.
-func TestSim_Cap_LastsAsLongAsSaid(t *testing.T) {
+// capped is an order whose cap carries one minute of work.
+func capped() customer.Request {
+	r := request("capped")
+	r.MaxTotal, r.MaxDuration, r.StopGrace = 60*second, time.Hour, 5*time.Second
+	return r
+}
+
+// TestCap_RaisedWhileItRuns_JobGoesOn: a cap that is raised when a fifth of it is left lets the job run to its end, beyond the first deposit too;
+// both sides have it on disk, so a restart of either forgets nothing, and a repeat changes nothing.
+func TestCap_RaisedWhileItRuns_JobGoesOn(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		cap         market.Amount
-		grace, runs time.Duration
-	}{
-		"grace inside": {100 * second, 30 * time.Second, 70 * time.Second},
-		"half of it":   {40 * second, 30 * time.Second, 20 * time.Second},
-		"no grace":     {25 * second, 0, 25 * time.Second},
+	for name, restart := range map[string]func(w *world, t *testing.T){
+		"no restart": func(*world, *testing.T) {},
+		"provider":   func(w *world, t *testing.T) { w.stopProv(); w.startProvider(t) },
+		"customer":   func(w *world, t *testing.T) { w.stopCust(); w.startCustomer(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			runs, grace := market.CapTime(3_600_000_000, 1, c.cap, 10*time.Minute, c.grace)
-			if runs != c.runs || runs+grace != time.Duration(c.cap/second)*time.Second {
-				t.Fatalf("%s and %s of grace", runs, grace)
-			}
-			simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
-				r := request("capped")
-				r.MaxTotal, r.StopGrace = c.cap, c.grace
-				v := w.await(t, w.place(t, r), over)
-				if got := time.Duration(v.Lease.ClaimMS) * time.Millisecond; v.Code != "cap-reached" || got < runs || got > runs+grace {
-					t.Errorf("%s after %s, %s were said, with %s of grace", v.Code, got, runs, grace)
+			simulate(t, setup{work: 150 * time.Second}, func(t *testing.T, w *world) {
+				before := w.chain.Balance(w.payout)
+				id := w.place(t, capped())
+				v := w.await(t, id, func(v customer.View) bool { return running(v) && v.Lease.Claim >= 48*second })
+				for range 2 {
+					if err := w.cust.RaiseCap(t.Context(), id.String(), 300*second); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if m := w.sold(t, v); m.Limit() != 300*second {
+					t.Errorf("the provider's limit is %d", m.Limit())
+				}
+				if err := w.cust.RaiseCap(t.Context(), id.String(), 100*second); err != nil {
+					t.Errorf("a lower cap: %v", err)
+				}
+				restart(w, t)
+				v = w.await(t, id, over)
+				w.exact(t, v, "completed", before)
+				if v.Request.MaxTotal != 300*second || v.Paid < 149*second || v.Paid > 151*second {
+					t.Errorf("cap %d, paid %d for 150 s", v.Request.MaxTotal, v.Paid)
 				}
 			})
 		})
 	}
-	t.Run("no tick", func(t *testing.T) {
-		t.Parallel()
-		simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
-			before := w.chain.Balance(w.payer)
-			r := request("nothing")
-			r.MaxTotal = 15 * second
-			v := w.await(t, w.place(t, r), over)
-			if v.Code != "cap-too-small" || w.chain.Balance(w.payer) != before {
-				t.Errorf("%s %s, the wallet has %d less", v.Code, v.Detail, before-w.chain.Balance(w.payer))
-			}
-			r.Key, r.MaxTotal = "hint", 40*second+1 // what the refusal names: a tick and the grace
-			if v := w.await(t, w.place(t, r), over); v.Code != "cap-reached" {
-				t.Errorf("%s %s", v.Code, v.Detail)
-			}
-		})
+}
+
+// TestCap_NotRaised_EndsAtTheOldOne, and a cap that comes too late is refused in words.
+func TestCap_NotRaised_EndsAtTheOldOne(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{work: 150 * time.Second}, func(t *testing.T, w *world) {
+		before := w.chain.Balance(w.payout)
+		id := w.place(t, capped())
+		v := w.await(t, id, over)
+		w.exact(t, v, "cap-reached", before)
+		if err := w.cust.RaiseCap(t.Context(), id.String(), 300*second); market.CodeOf(err) != "conflict" {
+			t.Errorf("after the end: %v", err)
+		}
 	})
 }
 
-// TestSim_Estimate_IsWhatIsTaken: what a plan says about deposit and claim fee is what the order then takes; on an open channel it takes nothing.
-func TestSim_Estimate_IsWhatIsTaken(t *testing.T) {
+// TestCap_AskedWhileCutOff_IsAskedAgain: a provider that does not hear the wish is asked until it answers, and neither side works or signs beyond
+// the old cap before.
+func TestCap_AskedWhileCutOff_IsAskedAgain(t *testing.T) {
 	t.Parallel()
-	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
-		r := long()
-		r.KeepChannel = true
-		res, _ := w.cust.Match(&r)
-		e := w.cust.Estimate(t.Context(), &r, res.Candidates[0], 1)
-		v := w.await(t, w.place(t, r), over)
-		if !e.Quoted || e.Reuses || e.Deposit != v.Deposit || e.ClaimFee != v.Costs.ClaimFee || e.Hold != w.pc.Hold {
-			t.Errorf("%+v, taken: deposit %d, costs %+v", e, v.Deposit, v.Costs)
+	simulate(t, setup{work: 150 * time.Second}, func(t *testing.T, w *world) {
+		id := w.place(t, capped())
+		v := w.await(t, id, running)
+		w.sw.noAmend.Store(true)
+		if err := w.cust.RaiseCap(t.Context(), id.String(), 300*second); market.CodeOf(err) != "timeout" {
+			t.Errorf("unheard: %v", err)
 		}
-		time.Sleep(time.Minute) // it is final
-		r.Key = "again"
-		res, _ = w.cust.Match(&r)
-		e = w.cust.Estimate(t.Context(), &r, res.Candidates[0], 1)
-		before := w.chain.Balance(w.payer)
-		v = w.await(t, w.place(t, r), func(v customer.View) bool { return running(v) || over(v) })
-		if !e.Reuses || e.Deposit != 0 || w.chain.Balance(w.payer) != before {
-			t.Errorf("%+v, taken: %d; %+v", e, before-w.chain.Balance(w.payer), v.Steps)
+		if c, p := w.await(t, id, running).Lease.Limit(), w.sold(t, v).Limit(); c != 60*second || p != 60*second {
+			t.Errorf("limits are %d and %d", c, p)
+		}
+		w.sw.noAmend.Store(false)
+		w.await(t, id, func(v customer.View) bool { return v.Lease.Limit() == 300*second })
+		if v = w.await(t, id, over); v.Code != "completed" {
+			t.Errorf("%s %s", v.Code, v.Detail)
+		}
+	})
+}
+
+// TestCap_ForeignSignature_IsRefused: only the lease's own customer raises its cap, with its own signature.
+func TestCap_ForeignSignature_IsRefused(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{work: 30 * time.Second}, func(t *testing.T, w *world) {
+		v := w.await(t, w.place(t, capped()), running)
+		raw, err := wire.SealAmend(w.pc.Key, w.pc.Network, market.Amend{Lease: v.Lease.ID, Cap: 900 * second, At: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.prov.Amend(t.Context(), w.ch.ID(), raw); market.CodeOf(err) != "signer-not-peer" {
+			t.Errorf("signed by another: %v", err)
+		}
+		if err := w.prov.Amend(t.Context(), w.ph.ID(), raw); market.CodeOf(err) != "unknown-lease" {
+			t.Errorf("another's lease: %v", err)
+		}
+		if m := w.sold(t, v); m.Limit() != 60*second {
+			t.Errorf("the limit is %d", m.Limit())
 		}
 	})
 }

@@ -21,6 +21,7 @@ type switches struct {
 	noPay     atomic.Bool // payments do not leave
 	noOutcome atomic.Bool // neither do outcomes
 	cut       atomic.Bool // nothing does; see cutOff
+	noAmend   atomic.Bool // new caps do not leave
 	// noChannels: the ledger shows the customer no channel, as before a confirmation
 	noChannels atomic.Bool
 	// failTopUps is how many top-ups are taken and then fail, as with a wallet that was emptied meanwhile
@@ -152,6 +153,13 @@ func (n custNet) Stop(ctx context.Context, to market.NodeID, stop []byte) error 
 		return errCut
 	}
 	return n.Service.Stop(ctx, to, stop)
+}
+
+func (n custNet) Amend(ctx context.Context, to market.NodeID, amend []byte) error {
+	if n.sw.cut.Load() || n.sw.noAmend.Load() {
+		return errCut
+	}
+	return n.Service.Amend(ctx, to, amend)
 }
 
 func (n custNet) Outcome(ctx context.Context, to market.NodeID, outcome []byte) ([]byte, error) {

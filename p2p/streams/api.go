@@ -28,6 +28,12 @@ type Leaser interface {
 	Outcome(ctx context.Context, from market.NodeID, outcome []byte) ([]byte, error)
 }
 
+// Amender is what a Leaser has that lets a customer raise the cap of a lease; one without it refuses the message as malformed, as nodes did before.
+type Amender interface {
+	// Amend takes an Amend envelope; nil once the cap is on disk.
+	Amend(ctx context.Context, from market.NodeID, amend []byte) error
+}
+
 // VoucherServer is the provider's side of voucher/1; one session per customer, all its leases. Push sends Receipts, Statuses and
 // Releases; it is safe to call until the session ends and never blocks for longer than the write deadline.
 type VoucherServer interface {

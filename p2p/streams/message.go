@@ -30,6 +30,7 @@ const (
 	msgPing
 	msgOpen
 	msgOpened
+	msgAmend
 )
 
 // Largest message of each protocol, bytes.

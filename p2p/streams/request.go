@@ -149,6 +149,12 @@ func (s *Service) Stop(ctx context.Context, to market.NodeID, stop []byte) error
 	return err
 }
 
+// Amend sends an Amend envelope; nil: the provider has it on disk. Refusal malformed: it is an older node.
+func (s *Service) Amend(ctx context.Context, to market.NodeID, amend []byte) error {
+	_, err := s.ask(ctx, to, nil, leaseRequest(msgAmend, msgAck), amend)
+	return err
+}
+
 // Outcome sends the own Outcome envelope and returns the peer's.
 func (s *Service) Outcome(ctx context.Context, to market.NodeID, outcome []byte) ([]byte, error) {
 	return s.ask(ctx, to, nil, leaseRequest(msgOutcome, msgOutcome), outcome)

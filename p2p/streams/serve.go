@@ -72,6 +72,10 @@ func (s *Service) serveLease(ctx context.Context, from market.NodeID, st network
 	case msgOutcome:
 		own, err := s.hs.Leaser.Outcome(ctx, from, body)
 		return answer(st, msgOutcome, own, err)
+	case msgAmend:
+		if a, ok := s.hs.Leaser.(Amender); ok {
+			return answer(st, msgAck, nil, a.Amend(ctx, from, body))
+		}
 	case msgStatusRequest:
 		var id market.LeaseID
 		if len(body) != len(id) {

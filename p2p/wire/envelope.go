@@ -27,6 +27,7 @@ const (
 	KindStop
 	KindOutcome
 	KindParams
+	KindAmend
 )
 
 // kinds holds per kind the word inside signatures and ids, and the largest envelope in bytes.
@@ -36,7 +37,7 @@ var kinds = [...]struct {
 }{
 	KindOffer: {"offer", MaxOffer}, KindWant: {"want", 1024}, KindOrder: {"order", MaxOrder}, KindQuote: {"quote", 4 << 10},
 	KindLease: {"lease", MaxLease}, KindDecision: {"decision", 1 << 10}, KindReceipt: {"receipt", 768}, KindStop: {"stop", 512},
-	KindOutcome: {"outcome", 1 << 10}, KindParams: {"params", 4 << 10},
+	KindOutcome: {"outcome", 1 << 10}, KindParams: {"params", 4 << 10}, KindAmend: {"amend", 512},
 }
 
 // Largest envelopes in bytes, and the reach behind an Offer.

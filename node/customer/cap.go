@@ -1,0 +1,104 @@
+package customer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// capWait is how long RaiseCap waits for the provider's answer; it is asked on afterwards.
+const capWait = 15 * time.Second
+
+// RaiseCap lets a running order cost up to amount, and returns once both machines have it on disk. An amount that is not above the present cap
+// changes nothing. Errors: not-found; bad-usage; conflict (no lease, or the job stops or is over); version-mismatch (an older provider); timeout
+// (the provider is asked on).
+func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amount) error {
+	r, err := c.find(ref)
+	if err != nil {
+		return err
+	}
+	fail := func(code string, kind market.Kind, detail, hint string) error {
+		return &market.Error{Code: code, Kind: kind, Op: "raise cap", Detail: detail, Hint: hint}
+	}
+	r.mu.Lock()
+	a, o := r.actor, r.row
+	r.mu.Unlock()
+	show := "gpuai show " + o.ID.String()
+	if amount == 0 {
+		return fail("bad-usage", market.KindInvalid, "a cap is an amount of SOL", "gpuai cap --help")
+	}
+	if a == nil || o.Lease == nil {
+		return fail("conflict", market.KindConflict, "the order has no lease now", show)
+	}
+	if amount <= a.Lease().Limit() {
+		return nil
+	}
+	if err := a.Do(ctx, market.CapAsked{Cap: amount}); err != nil {
+		if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == "busy" {
+			return fail("conflict", market.KindConflict, "the job is "+a.Lease().State.String(), show)
+		}
+		return err
+	}
+	for end := time.Now().Add(capWait); ; {
+		m := a.Lease()
+		switch {
+		case m.Limit() >= amount:
+			return nil
+		case m.CapRefused == "malformed":
+			return fail("version-mismatch", market.KindConflict, "the provider's node is older and takes no new cap", "stop the job before its cap, and run it again with a higher --max-total")
+		case m.CapRefused != "":
+			return fail("conflict", market.KindConflict, "the provider refused the cap: "+m.CapRefused, show)
+		case time.Now().After(end):
+			return fail("timeout", market.KindUnavailable, "the provider has not answered yet; it is asked on", show)
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// raiseCap performs the effect: the provider first, then our own books, then the machine.
+func (r *orderRun) raiseCap(ctx context.Context, o orderRow, m market.Lease, to market.Amount) error {
+	raw, err := wire.SealAmend(r.c.cfg.Key, r.c.cfg.Network, market.Amend{Lease: m.ID, Cap: to, At: r.c.now().Truncate(time.Millisecond)})
+	if err != nil {
+		return err
+	}
+	err = r.c.net.Amend(ctx, o.Provider, raw)
+	var refusal *market.Refusal
+	switch {
+	case errors.As(err, &refusal) && refusal.Kind != market.KindUnavailable:
+		r.event(ctx, market.CapAnswered{Cap: to, Code: refusal.Code})
+		return nil
+	case err != nil:
+		if m.State != market.Silent && !m.State.Live() {
+			return nil // it is over; nothing is to be raised
+		}
+		return errors.New(err.Error()) // no refusal: it is tried again
+	}
+	r.c.mu.Lock()
+	ch := r.c.channels[o.Channel]
+	r.c.mu.Unlock()
+	if ch == nil {
+		return errors.New("no channel")
+	}
+	ch.mu.Lock()
+	ch.row.Account = ch.row.Account.RaiseCap(m.ID, to)
+	err = r.c.saveChannel(ctx, ch)
+	ch.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	r.event(ctx, market.CapAnswered{Cap: to})
+	return nil
+}
+
+// noteCap follows the lease's cap in the order's row.
+func (r *orderRun) noteCap(o *orderRow, m market.Lease) {
+	if m.Terms.Budget > o.Request.MaxTotal {
+		o.Request.MaxTotal = m.Terms.Budget
+		o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: "cap", Detail: "raised to " + m.Terms.Budget.SOL() + " SOL"})
+	}
+}
