@@ -34,6 +34,10 @@ type App struct {
 	color, progress     string
 	timeout             time.Duration
 
+	rateOnce sync.Once
+	rate     config.ShowRate
+	rated    bool
+
 	screen    sync.Mutex // a job's output and our talk share it
 	rest      [sourceNode + 1]cleaner
 	transient bool // stderr's last line is to be erased
@@ -132,11 +136,16 @@ func (a *App) print(schema string, doc any, table func(*Table)) error {
 		if err != nil {
 			return err
 		}
-		_, err = a.out.Write(b)
+		_, err = a.out.Write(a.withRate(b))
 		return err
 	}
 	t := &Table{}
 	table(t)
+	for _, r := range t.rows {
+		for i, c := range r {
+			r[i] = a.both(c)
+		}
+	}
 	_, err := io.WriteString(a.out, t.Text(a.look(a.out)))
 	return err
 }

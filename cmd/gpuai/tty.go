@@ -75,10 +75,11 @@ func (a *App) say(format string, args ...any) {
 	if a.mute {
 		return
 	}
+	text := a.both(fmt.Sprintf(format, args...)) // before the lock: it may read the settings
 	a.screen.Lock()
 	defer a.screen.Unlock()
 	a.wipe()
-	fmt.Fprintf(a.err, format+"\n", args...)
+	fmt.Fprintln(a.err, text)
 }
 
 // redraws reports whether a line of progress may be drawn over the one before.

@@ -49,8 +49,9 @@ type Solana struct {
 
 // Wallet is the spending account.
 type Wallet struct {
-	Keypair   string `toml:"keypair" help:"an existing Solana keypair file; default keys/spending.json in the data folder"`
-	MaxPerDay Money  `toml:"max_per_day" default:"0 SOL" help:"extra cap beside the balance; 0 = none"`
+	Keypair   string   `toml:"keypair" help:"an existing Solana keypair file; default keys/spending.json in the data folder"`
+	MaxPerDay Money    `toml:"max_per_day" default:"0 SOL" help:"extra cap beside the balance; 0 = none"`
+	ShowRate  ShowText `toml:"show_rate" hot:"yes" help:"your own rate for a second figure beside SOL, as in 1 SOL = 150 USD; none: SOL alone"`
 }
 
 // Customer holds defaults of orders.
