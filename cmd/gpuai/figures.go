@@ -105,6 +105,20 @@ func endedBy(o api.Order) error {
 	return cut{e, code}
 }
 
+// returned says what came back of a deposit. An order's deposit is its channel's, which may carry other orders too: then what came back and what
+// this order paid do not add up to it, and what has not come back yet is not lost.
+func returned(o api.Order) string {
+	switch back, deposit := o.Returned.Lamports(), o.Deposit.Lamports(); {
+	case !o.Finished && o.RefundLater:
+		return fmt.Sprintf("nothing yet: the rest stays in the channel of %s (back: gpuai channel close %s)", o.Deposit, o.Channel)
+	case !o.Finished:
+		return "nothing yet of " + o.Deposit.String()
+	case deposit > 0 && back+o.Paid.Lamports() < deposit:
+		return fmt.Sprintf("%s of %s, a deposit that other orders were paid from too", o.Returned, o.Deposit)
+	}
+	return fmt.Sprintf("%s of %s", o.Returned, o.Deposit)
+}
+
 // exitText is the job's exit code, "-" while it has none.
 func exitText(o api.Order) string {
 	if o.ExitCode == nil {
@@ -118,7 +132,7 @@ func (a *App) bill(o api.Order) {
 	if o.Channel == "" {
 		return
 	}
-	line := fmt.Sprintf("ran %s, paid %s, returned %s of %s", span(ms(o.BillableMS)), o.Paid, o.Returned, o.Deposit)
+	line := fmt.Sprintf("ran %s, paid %s, returned %s", span(ms(o.BillableMS)), o.Paid, returned(o))
 	if f := fees(o); f != "" {
 		line += fmt.Sprintf("; fees %s; cost %s in all", f, o.Cost)
 	}

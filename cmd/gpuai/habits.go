@@ -77,6 +77,7 @@ var wordHabits = map[string]habit{
 	"apply":   {"a job file is run", "gpuai run job.yaml"},
 	"search":  {"what is for rent is listed by offers", "gpuai offers"},
 	"balance": {"the spending account is the wallet", "gpuai wallet show"},
+	"bill":    {"what an order cost is in its receipt; what all cost, in the wallet", "one order: gpuai receipt ID; all: gpuai wallet show"},
 	"setup":   {"a machine is sold by provider setup; a customer needs a wallet", "to sell: gpuai provider setup; to rent: gpuai wallet new"},
 	"destroy": {"a job ends with stop", "gpuai stop ID"},
 }
@@ -86,7 +87,8 @@ var sameWords = map[string]string{
 	"remove": "rm", "delete": "destroy", "down": "destroy", "terminate": "destroy", "cancel": "destroy", "end": "destroy", "pull": "images", "push": "build", "image": "images", "unpause": "restart",
 	"describe": "inspect", "ls": "list", "get": "list", "jobs": "list", "pods": "list", "orders": "list", "instances": "list", "stats": "top", "create": "apply", "up": "apply",
 	"launch": "apply", "submit": "apply", "rent": "search", "market": "search", "gpus": "search", "machines": "search", "sh": "attach", "shell": "attach", "bash": "attach", "logout": "login", "tail": "attach",
-	"topup": "balance", "account": "balance", "init": "setup", "sell": "setup",
+	"cost": "bill", "costs": "bill", "billing": "bill", "invoice": "bill", "price": "search", "prices": "search", "deposit": "balance", "funds": "balance", "fund": "balance",
+	"money": "balance", "top-up": "balance", "topup": "balance", "account": "balance", "init": "setup", "sell": "setup",
 }
 
 // look finds a habit by name or another name.

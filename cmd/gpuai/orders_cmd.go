@@ -70,8 +70,8 @@ func orderTable(t *Table, o api.Order) {
 		t.Row("paid", fmt.Sprintf("%s of at most %s", o.Paid, o.Cap))
 		t.Row("deposit", o.Deposit.String())
 	}
-	if o.Finished && o.Channel != "" {
-		t.Row("returned", o.Returned.String())
+	if settled(o) && o.Channel != "" {
+		t.Row("returned", returned(o))
 	}
 	moneyRows(t, o)
 	if !o.Ended() && o.LeaseID != "" {
@@ -181,7 +181,7 @@ func receiptTable(t *Table, r api.Receipt) {
 	t.Row("ran", span(time.Duration(o.BillableMS)*time.Millisecond))
 	t.Row("rate", o.Rate.String())
 	t.Row("paid", o.Paid.String())
-	t.Row("returned", fmt.Sprintf("%s of %s", o.Returned, o.Deposit))
+	t.Row("returned", returned(o))
 	moneyRows(t, o)
 	by := "not yet"
 	if o.Finished {
