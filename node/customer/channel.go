@@ -59,6 +59,8 @@ type channel struct {
 	alone    atomic.Bool  // its provider has fallen silent: a Release is asked for once
 	saved    []byte       // the row as it is on disk
 	phase    escrow.Phase // the same: what events told last
+	// grower is the order whose start adds to the deposit now; it uses the channel only afterwards
+	grower market.OrderID
 	// closing is full while one closes it
 	closing chan struct{}
 }
@@ -88,7 +90,7 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, deposit mar
 	if ch == nil {
 		if ch = c.usable(o, limit, false); ch != nil {
 			say("channel", fmt.Sprintf("adds %s SOL to channel %s", deposit.SOL(), ch.id))
-			return ch, c.grow(ctx, ch, deposit)
+			return ch, c.grow(ctx, ch, OrderIDOf(c.cfg.ID, r.Key), deposit)
 		}
 		var err error
 		if ch, err = c.newChannel(ctx, OrderIDOf(c.cfg.ID, r.Key), o, deposit); err != nil {
@@ -198,11 +200,17 @@ func (c *Customer) usable(o *offered, limit market.Amount, room bool) *channel {
 	return nil
 }
 
-// grow adds to an open channel and waits until that is confirmed. Errors: as fund's.
-func (c *Customer) grow(ctx context.Context, ch *channel, add market.Amount) error {
+// grow adds to an open channel for an order that is about to use it, and waits until that is confirmed. Errors: as fund's.
+func (c *Customer) grow(ctx context.Context, ch *channel, order market.OrderID, add market.Amount) error {
 	ch.mu.Lock()
 	seen := ch.row.Account.Seen
+	ch.grower = order
 	ch.mu.Unlock()
+	defer func() {
+		ch.mu.Lock()
+		ch.grower = market.OrderID{}
+		ch.mu.Unlock()
+	}()
 	deadline := time.Now().Add(fundWithin)
 	for want := seen + add; seen < want; {
 		in := escrow.Intent{Op: escrow.OpTopUp, Channel: ch.id, Nonce: uint64(seen), Amount: want - seen, Total: want}

@@ -42,7 +42,8 @@ func (l costed) Submit(ctx context.Context, in escrow.Intent) error {
 	return l.Ledger.Submit(ctx, in)
 }
 
-// notes enters an intent in the books of the order that it is for: the one that opens the channel, else the newest that uses it.
+// notes enters an intent in the books of the order that it is for: the one that opens the channel or adds to it at its start, else the newest
+// that uses it.
 func (c *Customer) notes(ctx context.Context, in escrow.Intent) error {
 	r := c.spender(in)
 	if r == nil {
@@ -80,20 +81,29 @@ func (c *Customer) spender(in escrow.Intent) (r *orderRun) {
 		return nil
 	}
 	ch.mu.Lock()
-	opener := ch.row.Order
+	opener, grower := ch.row.Order, ch.grower
 	ch.mu.Unlock()
-	if in.Op != escrow.OpOpen {
-		for _, id := range slices.Backward(c.order) {
-			run := c.runs[id]
-			run.mu.Lock()
-			uses := run.row.Channel == in.Channel
-			run.mu.Unlock()
-			if uses {
-				return run
-			}
+	if in.Op == escrow.OpOpen {
+		return c.runs[opener]
+	}
+	r = c.runs[opener]
+	for _, id := range c.order {
+		run := c.runs[id]
+		run.mu.Lock()
+		uses := run.row.Channel == in.Channel
+		has := slices.ContainsFunc(run.row.Costs, func(k cost) bool { return k.Key == in.Key() })
+		run.mu.Unlock()
+		if has { // sent before for this order: no other one pays its fee again
+			return run
+		}
+		if uses {
+			r = run
 		}
 	}
-	return c.runs[opener]
+	if run := c.runs[grower]; run != nil && in.Op == escrow.OpTopUp {
+		return run
+	}
+	return r
 }
 
 // judge completes a cost by what became of its intent. A record that is not known any more was never submitted, or ended a day ago.
