@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -152,7 +153,7 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 	h := sha256.Sum256([]byte("gpuai/withdraw/1\x00" + w.Key)) // the same key is the same transfer, also after a restart
 	in := escrow.Intent{Op: escrow.OpTransfer, Nonce: binary.LittleEndian.Uint64(h[:]), Amount: w.Amount, To: dest, All: w.All}
 	if err := l.Submit(ctx, in); err != nil {
-		return api.Transfer{}, err
+		return api.Transfer{}, b.withdrawFault(w, before, err)
 	}
 	b.tell(ctx, store.Event{Topic: "security", ID: dest.String(), Cause: "withdrawal-sent", Money: true, Amounts: map[string]market.Amount{"amount": w.Amount}})
 	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String(), Amount: api.SOL(w.Amount)}
@@ -173,6 +174,20 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 		return false, nil
 	})
 	return out, err
+}
+
+// withdrawFault says of an account that holds too little for a withdrawal what it holds, and how it gets more on this network.
+func (b *Backend) withdrawFault(w api.Withdrawal, holds market.Amount, err error) error {
+	var e *market.Error
+	if !errors.As(err, &e) || e.Code != "funds-short" {
+		return err
+	}
+	own := *e
+	own.Hint = b.fundHint(w.Amount - min(holds, w.Amount))
+	if w.All {
+		own.Detail = "the wallet holds " + holds.SOL() + " SOL: there is nothing to send beside the network's fee"
+	}
+	return &own
 }
 
 // Channels implements api.Backend.

@@ -47,6 +47,9 @@ func newLogsCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if o.follow {
+				a.sayNotStarted(cmd.Context(), c, id)
+			}
 			if err := a.logs(cmd.Context(), c, id, from, o); err != nil {
 				return err
 			}
@@ -68,6 +71,13 @@ func newLogsCmd(a *App) *cobra.Command {
 	f.BoolVar(&o.raw, "raw", false, "keep all bytes on a terminal too, escape sequences among them")
 	f.BoolVar(&o.exit, "exit-code", false, "exit with the job's code")
 	return cmd
+}
+
+// sayNotStarted says that a follower waits because the job has not begun. Errors are left to who reads the log.
+func (a *App) sayNotStarted(ctx context.Context, c *api.Client, id string) {
+	if o, err := c.Order(ctx, id); err == nil && !o.Ended() && o.ReadyAt == nil {
+		a.say("logs: %s has not started yet (%s); its output follows here", word(o), state(o))
+	}
 }
 
 // logs prints a log. What is missing is marked in its place; with tail and follow, what comes after the last lines follows them by its place.

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gpuai/gpuai/node/api"
 )
@@ -47,5 +48,40 @@ func TestHabits_Money(t *testing.T) {
 		if code != 2 || !strings.Contains(errOut, fix) {
 			t.Errorf("gpuai %s: %d, %q lacks %q", word, code, errOut, fix)
 		}
+	}
+}
+
+// TestOffers_AllRented: who asks for nothing in particular is told that all rigs are rented, not that something does not fit.
+func TestOffers_AllRented(t *testing.T) {
+	t.Parallel()
+	list := []api.Offer{{Provider: "aaaa", Class: "cpu", Rate: api.RateSOL(1e9)}}
+	w, err := wants(offerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.nothing(list, offerOptions{}); got != "all rigs are rented now; what there is: cpu (all of them: gpuai offers --all)" {
+		t.Errorf("no flags: %q", got)
+	}
+	if got := w.nothing(list, offerOptions{words: []string{"h100"}}); !strings.HasPrefix(got, "nothing free fits h100; on offer are: cpu") {
+		t.Errorf("h100: %q", got)
+	}
+}
+
+// TestLogs_NotStarted: a follower says why there is nothing to read yet, and is mute once the job has begun.
+func TestLogs_NotStarted(t *testing.T) {
+	t.Parallel()
+	const says = "has not started yet (funding); its output follows here"
+	b := newBed(t)
+	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "funding", Channel: "ch"}
+	if _, _, errOut := b.run("", "logs", "-f", "-"); !strings.Contains(errOut, says) {
+		t.Errorf("before the start: %q", errOut)
+	}
+	if _, _, errOut := b.run("", "logs", "-"); strings.Contains(errOut, "not started") {
+		t.Errorf("without -f: %q", errOut)
+	}
+	now := api.At(time.Now())
+	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "leased", State: "running", Channel: "ch", LeaseID: "lease_1", ReadyAt: &now}
+	if _, _, errOut := b.run("", "logs", "-f", "-"); strings.Contains(errOut, "not started") {
+		t.Errorf("while it runs: %q", errOut)
 	}
 }

@@ -75,7 +75,7 @@ func (a *App) offers(ctx context.Context, o offerOptions) (err error) {
 	if len(list) == 0 {
 		a.say("%s", a.nobody(ctx, c))
 	} else if len(shown) == 0 {
-		a.say("%s", nothing(list, o))
+		a.say("%s", w.nothing(list, o))
 	}
 	if len(shown) > o.limit {
 		a.say("%d more, see them with --limit", len(shown)-o.limit)
@@ -240,8 +240,14 @@ func (a *App) nobody(ctx context.Context, c *api.Client) string {
 	return fmt.Sprintf("no rig is known: the %d nodes that this one is connected to have heard of none that sells", s.Peers)
 }
 
+// asksNothing reports that every rig would fit if it had a device free.
+func (w wanted) asksNothing(list []api.Offer, o offerOptions) bool {
+	o.all = true
+	return len(w.choose(list, o)) == len(list)
+}
+
 // nothing says what models there are instead.
-func nothing(list []api.Offer, o offerOptions) string {
+func (w wanted) nothing(list []api.Offer, o offerOptions) string {
 	classes := modelsOf(list)
 	what := "what the flags ask"
 	if len(o.words) > 0 {
@@ -252,6 +258,9 @@ func nothing(list []api.Offer, o offerOptions) string {
 		if n := market.Nearest(market.Slug(w), classes, 3); n != "" && n != market.Slug(w) {
 			near = "; did you mean " + n + "?"
 		}
+	}
+	if w.asksNothing(list, o) {
+		return fmt.Sprintf("all rigs are rented now; what there is: %s (all of them: gpuai offers --all)", strings.Join(classes, ", "))
 	}
 	return fmt.Sprintf("nothing free fits %s; on offer are: %s (all of them: gpuai offers --all)%s", what, strings.Join(classes, ", "), near)
 }
