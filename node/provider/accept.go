@@ -168,9 +168,6 @@ func (p *Provider) openParts(pr *proposal, now time.Time) error {
 	if err != nil {
 		return market.Refuse("spec-refused", market.KindInvalid, err.Error())
 	}
-	if len(sp.Inputs) > 0 && order.InputBytes == 0 {
-		return market.Refuse("spec-mismatch", market.KindInvalid, "inputs without input bytes in the order")
-	}
 	pr.order, pr.quote, pr.spec = order, quote, sp
 	p.mu.Lock()
 	defer p.mu.Unlock()
