@@ -111,7 +111,7 @@ func TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs(t *testing.T) {
 	r := newRig(t)
 	prov := r.seller(t)
 	c := r.buyer(t)
-	first, err := c.api.CreateOrder(t.Context(), r.order("first", "echo=hello")) // then it is no stranger, who would pay before the work
+	first, err := c.api.CreateOrder(t.Context(), r.order("first", "sleep=1s")) // paid for, it is no stranger, who would pay before the work
 	if err != nil {
 		t.Fatal(err)
 	}

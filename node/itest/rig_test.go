@@ -5,7 +5,9 @@ package itest
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -22,6 +24,7 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/runtime/docker"
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -98,6 +101,23 @@ type proc struct {
 	log  string
 	api  *api.Client
 	cmd  *exec.Cmd
+	peer string // the short form of its id
+}
+
+// sweep removes what a killed node has left in the engine: it does not come back for it.
+func (r *rig) sweep(t *testing.T, peer string) {
+	t.Helper()
+	if peer == "" {
+		return // it never answered
+	}
+	e, err := docker.New(docker.Config{Peer8: peer, Host: r.docker}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if err := errors.Join(e.RemoveNode(context.Background(), peer), e.Close()); err != nil {
+		t.Errorf("sweep what %s left: %v", peer, err)
+	}
 }
 
 func newProc(t *testing.T, r *rig, name string, sets ...string) *proc {
@@ -119,6 +139,7 @@ func newProc(t *testing.T, r *rig, name string, sets ...string) *proc {
 	}
 	t.Cleanup(func() {
 		p.kill(t)
+		r.sweep(t, p.peer)
 		if t.Failed() {
 			b, err := os.ReadFile(p.log)
 			t.Logf("%s: %v\n%s", name, err, b)
@@ -160,7 +181,13 @@ func (p *proc) start(t *testing.T) {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the node does not answer", 60*time.Second, func() bool { _, err := p.api.Status(context.Background()); return err == nil })
+	wait(t, "the node does not answer", 60*time.Second, func() bool {
+		s, err := p.api.Status(context.Background())
+		if len(s.PeerID) > 8 {
+			p.peer = s.PeerID[len(s.PeerID)-8:]
+		}
+		return err == nil
+	})
 }
 
 // kill is kill -9.

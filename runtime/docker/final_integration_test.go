@@ -5,6 +5,7 @@ package docker
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"testing"
@@ -105,8 +106,14 @@ func TestNever_Layer_IsRefused(t *testing.T) {
 
 func TestNever_Digest_IsRefused(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
+	layer := []byte(rand.Text()) // no engine has it already: what it has, it does not fetch again
+	p := f.plan()
+	var err error
+	if p.Image, err = f.reg.PushLayer("test/"+f.e.cfg.Peer8+"-digest", layer, layer, runtimetest.ImageConfig{Entrypoint: []string{"/x"}}); err != nil {
+		t.Fatal(err)
+	}
 	f.reg.SetFaults(runtimetest.Faults{Corrupt: true})
-	if o := f.failure(t, f.plan()); o.Code != "image-refused" {
+	if o := f.failure(t, p); o.Code != "image-refused" {
 		t.Errorf("got %+v", o)
 	}
 }
