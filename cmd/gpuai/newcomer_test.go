@@ -85,3 +85,24 @@ func TestLogs_NotStarted(t *testing.T) {
 		t.Errorf("while it runs: %q", errOut)
 	}
 }
+
+// TestSizes_OneCore: a number and its word agree.
+func TestSizes_OneCore(t *testing.T) {
+	t.Parallel()
+	for milli, want := range map[uint32]string{1000: "1 core, ", 334: "0.334 cores, ", 2000: "2 cores, "} {
+		if got := sizes(api.Lease{CPUMilli: milli, RAM: 1 << 30}); !strings.HasPrefix(got, want) {
+			t.Errorf("%d: %q", milli, got)
+		}
+	}
+}
+
+// TestStorageBack_AsTheProgramKeepsIt: what people are told fits the program's window, of which an opening uses the last 900 slots.
+func TestStorageBack_AsTheProgramKeepsIt(t *testing.T) {
+	t.Parallel()
+	if got := storageBack(api.SOL(1)); !strings.Contains(got, "about 6 min after") {
+		t.Errorf("%q", got)
+	}
+	if got := storageBack(api.SOL(0)); got != "" {
+		t.Errorf("nothing is held: %q", got)
+	}
+}

@@ -189,7 +189,11 @@ func sizes(l api.Lease) string {
 	if l.CPUMilli == 0 && l.RAM == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%s cores, %d MiB, disk %d MiB", strconv.FormatFloat(float64(l.CPUMilli)/1000, 'f', -1, 64), l.RAM>>20, l.Disk>>20)
+	unit := "cores"
+	if l.CPUMilli == 1000 {
+		unit = "core"
+	}
+	return fmt.Sprintf("%s %s, %d MiB, disk %d MiB", strconv.FormatFloat(float64(l.CPUMilli)/1000, 'f', -1, 64), unit, l.RAM>>20, l.Disk>>20)
 }
 
 // imageWord is an image without the bulk of its digest.

@@ -74,12 +74,13 @@ func walletTable(t *Table, w api.Wallet) {
 	}
 }
 
-// storageBack says when a storage deposit comes back: the program keeps an account for 3,000 slots after its opening.
+// storageBack says when a storage deposit comes back: the program keeps an account for 3,000 slots after the slot that names it,
+// which is up to 2,100 before its opening. What is left is 6 minutes at 400 ms; a ledger younger than that takes longer.
 func storageBack(m api.Money) string {
 	if m.Lamports() == 0 {
 		return ""
 	}
-	return ", returns about 20 min after a channel's start, once it is finished"
+	return ", returns about 6 min after a channel's start, once it is finished"
 }
 
 func newAirdrop(a *App) *cobra.Command {
