@@ -98,7 +98,7 @@ func (b *Backend) Lease(_ context.Context, id string) (api.Lease, error) {
 }
 
 // ProviderLeases implements api.Backend.
-func (b *Backend) ProviderLeases(context.Context) ([]api.Lease, error) {
+func (b *Backend) ProviderLeases(ctx context.Context) ([]api.Lease, error) {
 	if b.p.early {
 		return []api.Lease{}, nil // none was ever taken
 	}
@@ -106,9 +106,13 @@ func (b *Backend) ProviderLeases(context.Context) ([]api.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []api.Lease{}
+	out, used := []api.Lease{}, p.Usage(ctx)
 	for _, v := range p.Leases() {
-		out = append(out, soldLease(v).doc)
+		d := soldLease(v).doc
+		if u, ok := used[v.Lease.ID]; ok {
+			d.UsedCPUMS, d.UsedRAM = u.CPU.Milliseconds(), u.Memory
+		}
+		out = append(out, d)
 	}
 	return out, nil
 }

@@ -176,9 +176,9 @@ func newLeases(a *App) *cobra.Command {
 			return a.hinted(err)
 		}
 		return a.print("leases", map[string]any{"leases": list}, func(t *Table) {
-			t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID", "AGE", "ASKED FOR", "NETWORK", "IMAGE")
+			t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID", "AGE", "ASKED FOR", "USES", "NETWORK", "IMAGE")
 			for _, l := range list {
-				t.Row(l.ID, short(l.Customer), l.State, fmt.Sprint(l.Devices), span(ms(l.BillableMS)), l.Owed.String(), l.Paid.String(), ago(l.CreatedAt.Time), sizes(l), or(l.Egress, "-"), or(imageWord(l.Image), "-"))
+				t.Row(l.ID, short(l.Customer), l.State, fmt.Sprint(l.Devices), span(ms(l.BillableMS)), l.Owed.String(), l.Paid.String(), ago(l.CreatedAt.Time), sizes(l), uses(l), or(l.Egress, "-"), or(imageWord(l.Image), "-"))
 			}
 		})
 	}}
@@ -194,6 +194,15 @@ func sizes(l api.Lease) string {
 		unit = "core"
 	}
 	return fmt.Sprintf("%s %s, %d MiB, disk %d MiB", strconv.FormatFloat(float64(l.CPUMilli)/1000, 'f', -1, 64), unit, l.RAM>>20, l.Disk>>20)
+}
+
+// uses is what a running job takes: cores on average since its start, and memory now.
+func uses(l api.Lease) string {
+	if l.UsedRAM == 0 {
+		return "-"
+	}
+	cores := float64(l.UsedCPUMS) / float64(max(l.BillableMS, 1))
+	return fmt.Sprintf("%.2f cores, %d MiB", cores, l.UsedRAM>>20)
 }
 
 // imageWord is an image without the bulk of its digest.

@@ -350,7 +350,9 @@ type Lease struct {
 	CPUMilli   uint32 `json:"cpu_milli,omitempty"`
 	RAM        uint64 `json:"ram_bytes,omitempty"`
 	Disk       uint64 `json:"disk_bytes,omitempty"`
-	Egress     string `json:"egress,omitempty"` // none, web or any
+	Egress     string `json:"egress,omitempty"`      // none, web or any
+	UsedCPUMS  int64  `json:"used_cpu_ms,omitempty"` // by the job since its start; on the provider's list only
+	UsedRAM    uint64 `json:"used_ram_bytes,omitempty"`
 }
 
 // LeaseReceipt is one Receipt of a lease: base64 of the signed bytes, and what they say.

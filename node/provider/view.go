@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/job"
 )
 
 // View is the role as people see it.
@@ -97,6 +98,34 @@ func (p *Provider) Leases() []LeaseView {
 		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Order: l.order, Receipt: r.Receipt, Outcome: r.Outcome, PeerOutcome: r.PeerOutcome}
 	}
 	slices.SortFunc(out, func(a, b LeaseView) int { return a.Lease.Accepted.Compare(b.Lease.Accepted) })
+	return out
+}
+
+// usageWithin is how long a look at what jobs take may last, all together.
+const usageWithin = 2 * time.Second
+
+// metered is a runner that can tell what a job takes of the rig.
+type metered interface {
+	Usage(ctx context.Context, k job.Key) (job.Usage, error)
+}
+
+// Usage is what the running jobs take of the rig. A job that cannot be looked at has no entry.
+func (p *Provider) Usage(ctx context.Context) map[market.LeaseID]job.Usage {
+	out := map[market.LeaseID]job.Usage{}
+	m, ok := p.runner.(metered)
+	if !ok {
+		return out
+	}
+	ctx, cancel := context.WithTimeout(ctx, usageWithin)
+	defer cancel()
+	for _, v := range p.Leases() {
+		if v.Lease.State != market.Running && v.Lease.State != market.Paused && v.Lease.State != market.Stopping {
+			continue
+		}
+		if u, err := m.Usage(ctx, job.Key{Lease: v.Lease.ID}); err == nil {
+			out[v.Lease.ID] = u
+		}
+	}
 	return out
 }
 

@@ -147,6 +147,12 @@ type LogEnd struct {
 	Whole bool
 }
 
+// Usage is what a job takes of the rig: CPU time since its start, and memory now, in bytes without the page cache that can be dropped.
+type Usage struct {
+	CPU    time.Duration
+	Memory uint64
+}
+
 // ExecSpec is a command to run beside the job. Argv ≤ 64 KiB. Term: its terminal's kind; one that is none is xterm.
 type ExecSpec struct {
 	Argv       []string
