@@ -137,7 +137,7 @@ func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, er
 			continue
 		}
 		v.see(err)
-		detail = append(detail, cand.Provider.Short()+": "+err.Error())
+		detail = append(detail, cand.Provider.Short()+": "+because(err))
 		if h := advice(market.CodeOf(err), cand.Provider); h != "" {
 			hint = h
 		}
@@ -231,6 +231,10 @@ func waitText(v verdict, err error) string {
 	case v.rented:
 		return "all that fits is rented"
 	}
+	var e *market.Error
+	if errors.As(err, &e) && e.Detail != "" {
+		return e.Detail // the phase says the rest
+	}
 	return err.Error()
 }
 
@@ -255,4 +259,13 @@ func (r *orderRun) pause(ctx context.Context, req *Request, wait time.Duration, 
 
 func errStopped() error {
 	return &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
+}
+
+// because is why a provider gave no quote, for people: of one that does not answer not every address that was dialled, which is many lines.
+func because(err error) string {
+	var e *market.Error
+	if errors.As(err, &e) && e.Code == "peer-unreachable" && e.Detail != "" {
+		return e.Detail
+	}
+	return err.Error()
 }
