@@ -14,7 +14,7 @@ import (
 // A plain account has no counter, so nothing of a transfer tells a repeat from the first. Therefore a transfer takes two transactions: the
 // first makes a ticket, an account at an address that only this record names, with the rent minimum in it; the second uses the ticket up and
 // moves the money, both or neither. However often the second is signed, it takes effect once: the ticket is gone then. The first is signed
-// again only while no second one is (docs/adr/0003-transfer-ticket.md).
+// again only while no second one is (docs/adr/0004-transfer-ticket.md).
 
 // ticketUnits covers three budget instructions and two of the System program.
 const ticketUnits = 1_000
