@@ -66,6 +66,14 @@ func OrderIDOf(node market.NodeID, key string) (id market.OrderID) {
 	return id
 }
 
+// promised is the room that the order asks for its inputs, in bytes. Empty files and folders are inputs too: zero would say that there are none.
+func (r *Request) promised() uint64 {
+	if r.HasInputs {
+		return max(r.InputBytes, 1)
+	}
+	return r.InputBytes
+}
+
 // makeOrder makes the Order document of one placement attempt.
 func (c *Customer) makeOrder(r *Request, now time.Time) market.Order {
 	terms := append([]market.Term(nil), r.Terms...)
@@ -76,7 +84,7 @@ func (c *Customer) makeOrder(r *Request, now time.Time) market.Order {
 		Nonce: OrderIDOf(c.cfg.ID, r.Key), Customer: c.cfg.ID, Payer: c.cfg.Payer, ClusterTag: c.cfg.ClusterTag,
 		Created: now.Truncate(time.Millisecond), ValidUntil: now.Add(time.Minute).Truncate(time.Millisecond),
 		Kind: market.KindBatch, Constraints: terms, Devices: r.Devices,
-		Image: imageName(r.Image), ImageBytes: r.Image.CompressedBytes, InputBytes: r.InputBytes, Platform: r.Image.Platform,
+		Image: imageName(r.Image), ImageBytes: r.Image.CompressedBytes, InputBytes: r.promised(), Platform: r.Image.Platform,
 		CPUMilli: r.CPUMilli, RAM: r.RAM, Disk: r.Disk, Shm: r.Shm, Egress: r.Egress,
 		MaxRate: r.MaxRate, Budget: r.MaxTotal, MaxDuration: r.MaxDuration,
 		StartTimeout: r.StartTimeout, StopGrace: r.StopGrace,
