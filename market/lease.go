@@ -125,6 +125,9 @@ type Lease struct {
 	CapAt  time.Time `json:",omitzero"`
 }
 
+// MaxAway bounds Terms.Away.
+const MaxAway = 24 * time.Hour
+
 // NewLease returns a lease before its first event (Accepted or Placed). Errors: ErrRange.
 func NewLease(id LeaseID, side Side, t Terms) (Lease, error) {
 	if t.Budget == 0 {
@@ -142,7 +145,7 @@ func NewLease(id LeaseID, side Side, t Terms) (Lease, error) {
 	t.AcceptUntil = clean(t.AcceptUntil)
 	bad := t.Devices < 1 || t.Devices > MaxDevices || t.Rate > MaxRate || t.Tick < 200*time.Millisecond || t.Tick > time.Minute ||
 		t.Hold < 0 || t.PrepMax < 0 || t.StartTimeout < 0 || t.MaxDuration < time.Second || t.MaxDuration > 30*24*time.Hour ||
-		t.StopGrace < 0 || t.StopGrace > 300*time.Second || t.Cap == 0 && t.Rate > 0 || t.Away < 0 || t.Away > 24*time.Hour || t.AwayAfter < 0 || t.SilentEnd < 0 || t.Keep < 0
+		t.StopGrace < 0 || t.StopGrace > 300*time.Second || t.Cap == 0 && t.Rate > 0 || t.Away < 0 || t.Away > MaxAway || t.AwayAfter < 0 || t.SilentEnd < 0 || t.Keep < 0
 	if bad || side != ProviderSide && side != CustomerSide {
 		return Lease{}, fmt.Errorf("%w: terms of lease %s", ErrRange, id)
 	}

@@ -57,6 +57,9 @@ func (c *Config) Validate() error {
 			bad("solana.rpc", "endpoint %d is no http address", i+1)
 		}
 	}
+	if time.Duration(c.Customer.Away) > market.MaxAway {
+		bad("customer.away", "%s is more than 24h", time.Duration(c.Customer.Away))
+	}
 	c.provider(bad)
 	return errors.Join(errs...)
 }

@@ -55,6 +55,10 @@ func (r *Request) Validate() error {
 		return bad("an image is needed")
 	case r.StopGrace < 0 || r.StopGrace > 5*time.Minute:
 		return bad("stop grace must be 0 to 300s")
+	case r.StartTimeout < 0 || r.StartTimeout > 24*time.Hour:
+		return bad("start timeout must be 0 to 24h")
+	case r.Away < 0 || r.Away > market.MaxAway:
+		return bad("away must be 0 to 24h")
 	}
 	return nil
 }

@@ -285,7 +285,7 @@ func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead ma
 	return market.Terms{
 		Rate: q.Rate, Devices: len(q.Devices), Tick: q.Tick, Hold: q.Hold, Prepay: q.Prepay > 0, PrepMax: q.PrepMax,
 		StartTimeout: startTimeout(req.StartTimeout, q.PrepMax), MaxDuration: req.MaxDuration, StopGrace: req.StopGrace, Cap: p.Cap, Budget: req.MaxTotal,
-		AcceptUntil: p.AcceptUntil, Away: req.Away, AwayMax: c.cfg.AwayMax - min(ahead, c.cfg.AwayMax), SilentEnd: c.cfg.SilentEnd,
+		AcceptUntil: p.AcceptUntil, Away: min(req.Away, market.MaxAway), AwayMax: c.cfg.AwayMax - min(ahead, c.cfg.AwayMax), SilentEnd: c.cfg.SilentEnd,
 		AwayAfter: c.cfg.AwayAfter, PriorMS: c.paidTo(off.provider),
 	}
 }

@@ -208,7 +208,7 @@ func (d *decoder) limits(n *node, at string) {
 		{"max_duration", d.duration(&l.MaxDuration, time.Minute, 30*24*time.Hour, "1m to 30d")},
 		{"idle_stop", d.duration(&l.IdleStop, 5*time.Minute, 30*24*time.Hour, "at least 5m")},
 		{"start_timeout", d.duration(&l.StartTimeout, time.Second, 24*time.Hour, "1s to 24h")},
-		{"away", d.duration(&l.Away, 0, 30*24*time.Hour, "at most 30d")},
+		{"away", d.duration(&l.Away, 0, market.MaxAway, "at most 24h")},
 	})
 }
 
