@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -75,34 +74,53 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 		g, gctx := errgroup.WithContext(ctx)
 		stop := context.AfterFunc(gctx, func() { st.Close() })
 		defer stop()
-		var ended atomic.Bool
+		over := make(chan struct{}) // the command has ended, and its exit code was sent
 		g.Go(func() error {
-			if err := feedExec(st, c); !ended.Load() {
+			err := feedExec(st, c, over)
+			select {
+			case <-over:
+				return nil // the caller hung up, as it should, or our own CloseRead woke it; a reset now would lose the exit code
+			default:
 				return err
 			}
-			return nil // our own CloseRead woke it; a reset now would lose the exit code
 		})
 		g.Go(func() error {
-			exit, err := st.Output(func(stream uint8, b []byte) error {
-				ch := streams.ChanOut
-				if stream == 2 {
-					ch = streams.ChanErr
-				}
-				return c.Write(ch, b)
-			})
-			end := tunnel.Control{Exit: &exit}
+			err := showExec(st, c)
+			st.Close() // input that the engine no longer takes would block here
+			close(over)
 			if err != nil {
-				end = tunnel.Failed(err)
+				return errors.Join(err, c.CloseRead())
 			}
-			err = c.Write(streams.ChanControl, end.Encode())
-			ended.Store(true)
-			return errors.Join(err, c.CloseRead())
+			// Input that is still under way is dropped until the caller hangs up: its refusal would reset the stream, and lose the exit code.
+			late := time.AfterFunc(execDrain, func() { _ = c.CloseRead() })
+			context.AfterFunc(gctx, func() { late.Stop() }) // all is read
+			return nil
 		})
 		return g.Wait()
 	}, nil
 }
 
-func feedExec(st job.ExecStream, c *streams.FrameConn) error {
+// execDrain is how long the caller of an exec has to hang up after its end.
+const execDrain = 10 * time.Second
+
+// showExec sends what the command says, and its end.
+func showExec(st job.ExecStream, c *streams.FrameConn) error {
+	exit, err := st.Output(func(stream uint8, b []byte) error {
+		ch := streams.ChanOut
+		if stream == 2 {
+			ch = streams.ChanErr
+		}
+		return c.Write(ch, b)
+	})
+	end := tunnel.Control{Exit: &exit}
+	if err != nil {
+		end = tunnel.Failed(err)
+	}
+	return c.Write(streams.ChanControl, end.Encode())
+}
+
+// feedExec gives the command its input until the caller hangs up. What comes after the command has ended, at over, is dropped.
+func feedExec(st job.ExecStream, c *streams.FrameConn, over <-chan struct{}) error {
 	for {
 		ch, b, err := c.Read()
 		if err != nil {
@@ -114,7 +132,7 @@ func feedExec(st job.ExecStream, c *streams.FrameConn) error {
 		switch ch {
 		case streams.ChanIn:
 			if _, err := st.Write(b); err != nil {
-				return nil // the process has ended; its exit follows
+				<-over // it reads no more: its caller waits too, as at a full pipe
 			}
 		case streams.ChanControl:
 			m, err := tunnel.DecodeControl(b)
