@@ -23,9 +23,9 @@ func TestExec_InputLeftUnread_ExitCodeArrives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the job does not run", 60*time.Second, func() bool {
-		o, err := c.api.Order(t.Context(), o.ID)
-		return err == nil && o.State == "running"
+	wait(t, "nothing runs beside the job", 60*time.Second, func() bool {
+		exit, err := c.api.Exec(t.Context(), o.ID, []string{"/bin/testjob"}, nil, nil, func(uint8, []byte) error { return nil })
+		return err == nil && exit == 0
 	})
 	for range 5 {
 		said := ""

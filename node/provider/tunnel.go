@@ -68,7 +68,13 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 	return func(ctx context.Context, c *streams.FrameConn) error {
 		st, err := p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows, Term: a.Term})
 		if err != nil {
-			return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
+			err = c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
+			late := time.AfterFunc(execDrain, func() { _ = c.CloseRead() })
+			defer late.Stop()
+			for _, _, gone := c.Read(); gone == nil; { // input on its way is dropped, or the caller loses the reason
+				_, _, gone = c.Read()
+			}
+			return err
 		}
 		defer st.Close() // kills the process group
 		g, gctx := errgroup.WithContext(ctx)

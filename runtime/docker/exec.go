@@ -3,10 +3,12 @@ package docker
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
@@ -143,14 +145,18 @@ func (s *execStream) Close() error {
 // Output implements job.ExecStream. The exit code is the engine's word after the stream ended.
 func (s *execStream) Output(f func(stream uint8, data []byte) error) (int, error) {
 	defer s.free()
-	if err := demux(s.conn.Reader, func(stream byte, b []byte) error { return f(stream, b) }); err != nil {
-		return -1, fmt.Errorf("read from exec: %w", err)
+	cut := demux(s.conn.Reader, func(stream byte, b []byte) error { return f(stream, b) })
+	if cut != nil && !errors.Is(cut, syscall.ECONNRESET) { // the engine hung up on input that the command had left unread
+		return -1, fmt.Errorf("read from exec: %w", cut)
 	}
 	ctx, cancel := ask(s.e.ctx)
 	defer cancel()
 	x, err := s.e.api.ContainerExecInspect(ctx, s.id)
 	if err != nil {
 		return -1, engineError("exec", err)
+	}
+	if cut != nil && x.Running {
+		return -1, fmt.Errorf("read from exec: %w", cut)
 	}
 	return x.ExitCode, nil
 }
