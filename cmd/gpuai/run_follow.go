@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"sync"
@@ -77,7 +78,7 @@ func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spe
 	if errors.As(err, &own) {
 		return err // Ctrl-C
 	}
-	err = both(err, a.leftOut(*order, allow))
+	err = both(err, both(a.leftOut(*order, allow), fl.unwritten()))
 	if job := jobExit(*order); job != nil { // the job's own end comes first
 		if err != nil {
 			a.say("outputs   %s", told(err))
@@ -88,6 +89,16 @@ func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spe
 		return attached{err}
 	}
 	return nil
+}
+
+// unwritten is the failure of our own standard output, as of a full disk: what the job said is not where it was sent. A reader that has
+// closed it is no failure.
+func (fl *follower) unwritten() error {
+	var path *fs.PathError
+	if closed(fl.logErr) || !errors.As(fl.logErr, &path) {
+		return nil
+	}
+	return spec.Full(fl.logErr, "gpuai logs "+word(*fl.order)+", to another place")
 }
 
 // logEnd waits until the whole log was shown, and says what of it is missing. Ctrl-C ends the wait.

@@ -33,6 +33,9 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 	if a == nil || o.Lease == nil {
 		return fail("conflict", market.KindConflict, "the order has no lease now", show)
 	}
+	if s := a.Lease().State; !s.Live() && s != market.Silent {
+		return fail("conflict", market.KindConflict, "the job is "+s.String(), show)
+	}
 	if amount <= a.Lease().Limit() {
 		return nil
 	}
