@@ -104,7 +104,10 @@ func TestScripts_RealNode(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		env.Defer(func() { _ = os.RemoveAll(dir) })
+		env.Defer(func() {
+			_ = api.Dial(filepath.Join(dir, "data", "api.sock")).Shutdown(context.Background(), false) // a script that failed leaves its node
+			_ = os.RemoveAll(dir)
+		})
 		env.Setenv("GPUAI_NODE_DATA_DIR", filepath.Join(dir, "data"))
 		env.Setenv("GPUAI_NODE_NETWORK", "localnet")
 		env.Setenv("GPUAI_SOLANA_RPC", ledger.RPC)
