@@ -37,8 +37,11 @@ func (e *Engine) entry(k job.Key) *entry {
 	return en
 }
 
-// note publishes what is seen while a worker is under way.
+// note publishes what is seen while a worker is under way. An end is left to the worker's own answer: before that its reason is not known.
 func (en *entry) note(o job.Observed) {
+	if o.State == job.Exited || o.State == job.FailedState {
+		return
+	}
 	en.now.Lock()
 	en.last = o
 	en.now.Unlock()
