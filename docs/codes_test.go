@@ -19,12 +19,13 @@ var (
 	codeUses = []*regexp.Regexp{
 		regexp.MustCompile(`\bCode:\s*"([^"]+)"`),                             // market.Error, spec.Fault, events
 		regexp.MustCompile(`(?m)^\t*(?:\w+\.)?Code(?:, [\w.]+)* = "([^"]+)"`), // the same, by assignment
-		regexp.MustCompile(`\bat\("(spec-[^"]+)"`),                            // runtime/spec's reader
-		regexp.MustCompile(`\bRefuse\("([^"]+)"`),
-		regexp.MustCompile(`\b(?:imageError|refuse|ends|refused|cEnd|stop)\("([a-z0-9-]+)"`), // helpers whose first argument it is
-		regexp.MustCompile(`(?m)^\t\{"([^"]+)", (?:Warn|Fail), `),                            // node/health
-		regexp.MustCompile(`"([^"]+)": +Fault[A-Z]`),                                         // market's end reasons
-		regexp.MustCompile(`(?m)^\t"([^"]+)": +\{[0-9]{3}, `),                                // node/api
+		regexp.MustCompile(`\bat\(\s*"(spec-[^"]+)"`),                         // runtime/spec's reader
+		regexp.MustCompile(`\bRefuse\(\s*"([^"]+)"`),
+		// helpers whose first argument it is
+		regexp.MustCompile(`\b(?:imageError|refuse|ends|refused|cEnd|stop)\(\s*"([a-z0-9-]+)"`),
+		regexp.MustCompile(`\{\s*"([^"]+)",\s+(?:Warn|Fail),\s`), // node/health
+		regexp.MustCompile(`"([^"]+)":\s+Fault[A-Z]`),            // market's end reasons
+		regexp.MustCompile(`"([^"]+)":\s+\{\s*[0-9]{3},\s`),      // node/api
 	}
 )
 
@@ -81,7 +82,8 @@ func (d codeDoc) page() string {
 	}
 	text := "# `" + d.code + "`\n\n" + upper(d.means) + ".\n"
 	if d.fault != "" {
-		text += "\nAn end of a lease; fault: " + d.fault + ". It decides nothing about money: what was metered is paid.\n"
+		text += "\nAn end of a lease; fault: " + d.fault +
+			". It decides nothing about money: what was metered is paid.\n"
 	}
 	return text + "\nWhat to do: " + d.fix + ".\n\nOne of [these codes](" + d.list + ".md).\n"
 }
@@ -121,7 +123,8 @@ func TestCodes_OneList(t *testing.T) {
 	}
 }
 
-// TestCodes_PagePerCode: each page beside the lists says what they say. GPUAI_WRITE_PAGES=1 writes the pages (make pages).
+// TestCodes_PagePerCode: each page beside the lists says what they say. GPUAI_WRITE_PAGES=1 writes the pages (make
+// pages).
 func TestCodes_PagePerCode(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{}
@@ -159,7 +162,8 @@ func TestCodes_PagePerCode(t *testing.T) {
 func TestCodes_EachFormIsFound(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		`&market.Error{Code: "a-b", Op: "x"}`, `o.Code, o.Detail = "a-b", r.Failed`, `return market.Refuse("a-b", market.KindDenied, "")`,
+		`&market.Error{Code: "a-b", Op: "x"}`, `o.Code, o.Detail = "a-b", r.Failed`,
+		`return market.Refuse("a-b", market.KindDenied, "")`,
 		`s.ends("a-b", by, ev, "")`, `return imageError("a-b", detail, err)`,
 		"\te.Code, e.Kind, e.Hint = \"a-b\", 1, 2",
 		"\t{\"a-b\", Warn, \"none\", \"t\", \"f\"},", `"a-b": FaultNone,`, "\t\"a-b\":   {409, 1, \"you\", \"t\"},",

@@ -1,6 +1,8 @@
-// Package docs holds what the documents promise as tests: layers, style, names in the flows. Its only code hands out the list of codes.
+// Package docs holds what the documents promise as tests: layers, style, names in the flows. Its only code hands out
+// the list of codes.
 //
-// Invariants: a document names only what exists. Concurrency, persistence: none. Next: ARCHITECTURE.md, docs_test.go, style_test.go.
+// Invariants: a document names only what exists. Concurrency, persistence: none. Next: ARCHITECTURE.md, docs_test.go,
+// style_test.go.
 package docs
 
 import "embed"

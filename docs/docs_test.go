@@ -27,7 +27,8 @@ type row struct {
 	packages, banned, allow []string
 }
 
-// match reports whether the import path p is what the pattern names; base is the pattern's own package for "test-packages".
+// match reports whether the import path p is what the pattern names; base is the pattern's own package for
+// "test-packages".
 func match(pattern, p string) bool {
 	own, isOwn := strings.CutPrefix(p, module)
 	first, _, _ := strings.Cut(p, "/")
@@ -41,7 +42,8 @@ func match(pattern, p string) bool {
 	}
 	if isOwn {
 		p = own
-	} else if top, below := strings.CutSuffix(pattern, "/..."); below && !strings.Contains(strings.Split(top, "/")[0], ".") {
+	} else if top, below := strings.CutSuffix(pattern, "/..."); below &&
+		!strings.Contains(strings.Split(top, "/")[0], ".") {
 		return false // a folder of ours, not the standard library's package of this name
 	}
 	if dir, ok := strings.CutSuffix(pattern, "/..."); ok {
@@ -103,7 +105,8 @@ func importTable(t *testing.T) (rows []row) {
 
 func goList(t *testing.T) (pkgs []pkg) {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-e", "-json=Dir,ImportPath,Imports,TestImports,XTestImports,IgnoredGoFiles", "./...")
+	cmd := exec.Command("go", "list", "-e", "-json=Dir,ImportPath,Imports,TestImports,XTestImports,IgnoredGoFiles",
+		"./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {
@@ -161,16 +164,17 @@ func TestImports_EachRowFails(t *testing.T) {
 		"island-runtime": {module + "runtime/docker", module + "node/store", module + "runtime/job"},
 		"top":            {module + "node/lease", module + "cmd/gpuai", module + "p2p"},
 		"libp2p":         {module + "node/provider", "github.com/libp2p/go-libp2p", module + "p2p"},
-		"wire-is-plain":  {module + "p2p/wire", "github.com/libp2p/go-libp2p/core/peer", "github.com/multiformats/go-multiaddr"},
-		"solana-go":      {module + "escrow", "github.com/gagliardetto/solana-go", "filippo.io/edwards25519"},
-		"docker":         {module + "runtime/sandbox", "github.com/docker/docker/client", "os"},
-		"nftables":       {module + "runtime/docker", "github.com/google/nftables/expr", "github.com/google/go-cmpx"},
-		"nvml":           {module + "runtime/gpu", "github.com/NVIDIA/go-nvml/pkg/nvml", module + "runtime/gpu/nvml"},
-		"bbolt":          {module + "node/customer", "go.etcd.io/bbolt", module + "node/store"},
-		"huma":           {module + "cmd/gpuai", "github.com/danielgtaylor/huma/v2", module + "node/api"},
-		"cobra":          {module + "node/api", "github.com/spf13/cobra", "flag"},
-		"test-only":      {module + "node/provider", module + "escrow/escrowtest", module + "escrow"},
-		"banned":         {module + "p2p", "math/rand", "math/rand/v2"},
+		"wire-is-plain": {module + "p2p/wire", "github.com/libp2p/go-libp2p/core/peer",
+			"github.com/multiformats/go-multiaddr"},
+		"solana-go": {module + "escrow", "github.com/gagliardetto/solana-go", "filippo.io/edwards25519"},
+		"docker":    {module + "runtime/sandbox", "github.com/docker/docker/client", "os"},
+		"nftables":  {module + "runtime/docker", "github.com/google/nftables/expr", "github.com/google/go-cmpx"},
+		"nvml":      {module + "runtime/gpu", "github.com/NVIDIA/go-nvml/pkg/nvml", module + "runtime/gpu/nvml"},
+		"bbolt":     {module + "node/customer", "go.etcd.io/bbolt", module + "node/store"},
+		"huma":      {module + "cmd/gpuai", "github.com/danielgtaylor/huma/v2", module + "node/api"},
+		"cobra":     {module + "node/api", "github.com/spf13/cobra", "flag"},
+		"test-only": {module + "node/provider", module + "escrow/escrowtest", module + "escrow"},
+		"banned":    {module + "p2p", "math/rand", "math/rand/v2"},
 	}
 	for _, r := range importTable(t) {
 		f, ok := fixtures[r.name]

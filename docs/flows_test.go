@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// names are what the module declares: "escrow.Account.Sign", "market.Rate", "TestX"; fields and interface methods included.
+// names are what the module declares: "escrow.Account.Sign", "market.Rate", "TestX"; fields and interface methods
+// included.
 func names(all []source) map[string]bool {
 	out := map[string]bool{}
 	for _, s := range all {
@@ -81,8 +82,9 @@ func members(t ast.Expr) (out []string) {
 var (
 	symbol = regexp.MustCompile(`^((?:market|p2p|escrow|runtime|node|cmd)(?:/[a-z0-9]+)*)\.[A-Za-z]\w*(\.\w+)?$`)
 	test   = regexp.MustCompile(`^(Test|Benchmark|Fuzz)[A-Z]\w*$`)
-	file   = regexp.MustCompile(`^(market|p2p|escrow|runtime|node|cmd|docs)/[\w./-]+\.(go|rs|mjs|md|txt|so|sum|sh|json)$`)
-	link   = regexp.MustCompile(`\]\(([\w./-]+)\)`)
+	file   = regexp.MustCompile(
+		`^(market|p2p|escrow|runtime|node|cmd|docs)/[\w./-]+\.(go|rs|mjs|md|txt|so|sum|sh|json)$`)
+	link = regexp.MustCompile(`\]\(([\w./-]+)\)`)
 )
 
 // missing returns what a text names in code spans that is not there, and how many it looked up.
@@ -135,7 +137,8 @@ func TestFlows_SymbolsExist(t *testing.T) {
 	if total < 60 {
 		t.Errorf("only %d names looked up", total)
 	}
-	if bad, _ := missing("`escrow.NoSuch` `market.Rate.NoSuch` `TestNoSuch` `docs/none.md` `escrow.Decide`", have); len(bad) != 4 {
+	if bad, _ := missing("`escrow.NoSuch` `market.Rate.NoSuch` `TestNoSuch` `docs/none.md` `escrow.Decide`",
+		have); len(bad) != 4 {
 		t.Errorf("made-up names found missing: %q", bad)
 	}
 }

@@ -47,7 +47,8 @@ func (s Share) reserve() market.Amount {
 	return min(s.Cap-s.used(), s.MinHeadroom)
 }
 
-// Account is what both sides keep of one Channel. Methods never mutate the receiver: they return a new state to store before anything leaves.
+// Account is what both sides keep of one Channel. Methods never mutate the receiver: they return a new state to store
+// before anything leaves.
 type Account struct {
 	Channel    market.ChannelID         `json:"channel"`
 	VoucherKey [32]byte                 `json:"voucher_key"`
@@ -118,7 +119,8 @@ func (a Account) Observe(cs ChannelState, t Trust, clock int64) Account {
 }
 
 func (a Account) openPhase(t Trust, clock int64) Phase {
-	if a.Phase == PhaseReleasing && t < Finalised || a.ReleaseTo > 0 && clock <= a.ReleaseTo { // whatever an old view said meanwhile
+	// whatever an old view said meanwhile
+	if a.Phase == PhaseReleasing && t < Finalised || a.ReleaseTo > 0 && clock <= a.ReleaseTo {
 		return PhaseReleasing
 	}
 	if t == Finalised || a.Phase == PhaseOpen {
@@ -156,8 +158,8 @@ func (a Account) Live() (n int) {
 	return n
 }
 
-// Headroom is what a new Lease may count on: the finalised deposit less what all Leases so far used, ended ones too, and what the live ones
-// reserve. Never negative.
+// Headroom is what a new Lease may count on: the finalised deposit less what all Leases so far used, ended ones too,
+// and what the live ones reserve. Never negative.
 func (a Account) Headroom() market.Amount {
 	var taken market.Amount
 	for _, s := range a.Leases {
@@ -166,7 +168,8 @@ func (a Account) Headroom() market.Amount {
 	return a.Deposit - min(taken, a.Deposit)
 }
 
-// AddLease enters a Lease; repeating it is free. Errors: *market.Refusal channel-unfit: too many live Leases, or a phase without Leases.
+// AddLease enters a Lease; repeating it is free. Errors: *market.Refusal channel-unfit: too many live Leases, or a
+// phase without Leases.
 func (a Account) AddLease(id market.LeaseID, leaseCap, minHeadroom market.Amount) (Account, error) {
 	if _, ok := a.Leases[id]; ok {
 		return a, nil
@@ -182,7 +185,8 @@ func (a Account) AddLease(id market.LeaseID, leaseCap, minHeadroom market.Amount
 	return a, nil
 }
 
-// Owe sets a Lease's metered amount, at most its cap and never less than before, and drops vouchers below the new earned one.
+// Owe sets a Lease's metered amount, at most its cap and never less than before, and drops vouchers below the new
+// earned one.
 func (a Account) Owe(id market.LeaseID, owed market.Amount) Account {
 	s, ok := a.Leases[id]
 	if !ok || owed <= s.Owed {
@@ -218,7 +222,8 @@ func (a Account) EndLease(id market.LeaseID, owed market.Amount) Account {
 	return a.prune()
 }
 
-// Covered is how much of a Lease's lease_amount finalised money backs, older vouchers first: work beyond it is exposure.
+// Covered is how much of a Lease's lease_amount finalised money backs, older vouchers first: work beyond it is
+// exposure.
 func (a Account) Covered(id market.LeaseID) market.Amount {
 	paid := a.Leases[id].Paid
 	over := a.PaidSum() - min(a.PaidSum(), a.Deposit)

@@ -19,7 +19,8 @@ var program = market.Address{42}
 func openChannel(t testing.TB, deposit market.Amount) (escrow.ChannelState, escrow.AcceptRules) {
 	t.Helper()
 	terms := escrow.OpenTerms{
-		Payer: market.Address{1}, Payee: market.Address{2}, VoucherKey: escrow.PublicKey(testKey(1)), ReleaseKey: escrow.PublicKey(testKey(2)),
+		Payer: market.Address{1}, Payee: market.Address{2}, VoucherKey: escrow.PublicKey(testKey(1)),
+		ReleaseKey: escrow.PublicKey(testKey(2)),
 		CloseDelay: time.Hour, ClusterTag: 99, OpenSlot: 7,
 	}
 	terms, id, err := terms.FindSalt(program)
@@ -27,11 +28,14 @@ func openChannel(t testing.TB, deposit market.Amount) (escrow.ChannelState, escr
 		t.Fatal(err)
 	}
 	cs := escrow.ChannelState{
-		ID: id, Deposit: deposit, Payer: terms.Payer, Payee: terms.Payee, PayerDest: terms.Payer, PayeeDest: terms.Payee, VoucherKey: terms.VoucherKey,
-		ReleaseKey: terms.ReleaseKey, CloseDelay: terms.CloseDelay, Salt: terms.Salt, ClusterTag: terms.ClusterTag, OpenSlot: terms.OpenSlot,
+		ID: id, Deposit: deposit, Payer: terms.Payer, Payee: terms.Payee, PayerDest: terms.Payer,
+		PayeeDest: terms.Payee, VoucherKey: terms.VoucherKey,
+		ReleaseKey: terms.ReleaseKey, CloseDelay: terms.CloseDelay, Salt: terms.Salt, ClusterTag: terms.ClusterTag,
+		OpenSlot: terms.OpenSlot,
 	}
 	return cs, escrow.AcceptRules{
-		Program: program, ClusterTag: 99, Payer: terms.Payer, Payout: terms.Payee, VoucherKey: terms.VoucherKey, ReleaseKey: terms.ReleaseKey,
+		Program: program, ClusterTag: 99, Payer: terms.Payer, Payout: terms.Payee, VoucherKey: terms.VoucherKey,
+		ReleaseKey:    terms.ReleaseKey,
 		MinCloseDelay: time.Hour, MinHeadroom: 10, FeePayer: 1_000_000, RentMinimum: 890_880,
 	}
 }
@@ -52,22 +56,35 @@ func TestAccept_Checks(t *testing.T) {
 		name, want string
 		edit       func(cs *escrow.ChannelState, r *escrow.AcceptRules)
 	}{
-		{"gone", "channel-unknown: no such account", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Status = escrow.StatusGone }},
-		{"another address", "channel-unknown: address does not match the terms", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Salt++ }},
-		{"cluster", "channel-unfit: cluster_tag", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.ClusterTag++ }},
-		{"closing", "channel-unfit: status", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Status = escrow.StatusClosing }},
-		{"settled before", "channel-unfit: settled: by leases that are not known here", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Settled = 1 }},
+		{"gone", "channel-unknown: no such account",
+			func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Status = escrow.StatusGone }},
+		{"another address", "channel-unknown: address does not match the terms",
+			func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Salt++ }},
+		{"cluster", "channel-unfit: cluster_tag",
+			func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.ClusterTag++ }},
+		{"closing", "channel-unfit: status",
+			func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Status = escrow.StatusClosing }},
+		{"settled before", "channel-unfit: settled: by leases that are not known here",
+			func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.Settled = 1 }},
 		{"payer", "channel-unfit: payer", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.Payer[0]++ }},
 		{"payee", "channel-unfit: payee", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.Payout[0]++ }},
 		{"mint", "channel-unfit: mint", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.Mint[0]++ }},
-		{"dest", "channel-unfit: payee_dest", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.PayeeDest[0]++ }},
-		{"delay short", "channel-unfit: close_delay", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.CloseDelay -= time.Second }},
-		{"delay long", "channel-unfit: close_delay", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.CloseDelay = 604_801 * time.Second }},
-		{"voucher key", "channel-unfit: voucher_key", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.VoucherKey[0]++ }},
-		{"release key", "channel-unfit: release_key", func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.ReleaseKey = escrow.PublicKey(testKey(9)) }},
-		{"deposit", "channel-unfit: deposit: limit of 0.000000099 with one endpoint", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.MaxDeposit = 99 }},
-		{"headroom", "channel-too-small: headroom 0.0000001 SOL, need 0.000000101 SOL", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.MinHeadroom = 101 }},
-		{"fee payer", "channel-unfit: claim_fee: fee payer holds 0.00091 SOL, needs 0.00091088 SOL", func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.FeePayer = 910_000 }},
+		{"dest", "channel-unfit: payee_dest",
+			func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.PayeeDest[0]++ }},
+		{"delay short", "channel-unfit: close_delay",
+			func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.CloseDelay -= time.Second }},
+		{"delay long", "channel-unfit: close_delay",
+			func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.CloseDelay = 604_801 * time.Second }},
+		{"voucher key", "channel-unfit: voucher_key",
+			func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.VoucherKey[0]++ }},
+		{"release key", "channel-unfit: release_key",
+			func(cs *escrow.ChannelState, _ *escrow.AcceptRules) { cs.ReleaseKey = escrow.PublicKey(testKey(9)) }},
+		{"deposit", "channel-unfit: deposit: limit of 0.000000099 with one endpoint",
+			func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.MaxDeposit = 99 }},
+		{"headroom", "channel-too-small: headroom 0.0000001 SOL, need 0.000000101 SOL",
+			func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.MinHeadroom = 101 }},
+		{"fee payer", "channel-unfit: claim_fee: fee payer holds 0.00091 SOL, needs 0.00091088 SOL",
+			func(_ *escrow.ChannelState, r *escrow.AcceptRules) { r.FeePayer = 910_000 }},
 	} {
 		cs, r := base, rules
 		c.edit(&cs, &r)
@@ -155,8 +172,8 @@ func TestHeadroom_EndedLeasesCount(t *testing.T) {
 	}
 }
 
-// TestAllocation_SumIsTotal plays many leases with lost, repeated and reordered Payments: the shares never exceed the voucher, and after the
-// customer repeats the newest of each lease they sum to it.
+// TestAllocation_SumIsTotal plays many leases with lost, repeated and reordered Payments: the shares never exceed the
+// voucher, and after the customer repeats the newest of each lease they sum to it.
 func TestAllocation_SumIsTotal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cs, _ := openChannel(nil2(t), 1000)
@@ -184,7 +201,8 @@ func TestAllocation_SumIsTotal(t *testing.T) {
 				p := sent[rapid.IntRange(0, len(sent)-1).Draw(t, "which")]
 				before := payee
 				payee, _, _ = payee.TakePayment(p)
-				if payee.Newest.Amount < before.Newest.Amount || payee.Leases[p.Lease].Paid < before.Leases[p.Lease].Paid {
+				if payee.Newest.Amount < before.Newest.Amount ||
+					payee.Leases[p.Lease].Paid < before.Leases[p.Lease].Paid {
 					t.Fatal("an amount fell")
 				}
 			}
@@ -196,12 +214,14 @@ func TestAllocation_SumIsTotal(t *testing.T) {
 			payee, _, _ = payee.TakePayment(p)
 		}
 		if payee.PaidSum() != payer.PaidSum() || payee.Newest.Amount != payer.Newest.Amount {
-			t.Fatalf("after the repeats: payee %d of %d, payer %d of %d", payee.PaidSum(), payee.Newest.Amount, payer.PaidSum(), payer.Newest.Amount)
+			t.Fatalf("after the repeats: payee %d of %d, payer %d of %d", payee.PaidSum(), payee.Newest.Amount,
+				payer.PaidSum(), payer.Newest.Amount)
 		}
 	})
 }
 
-// TestAway_OnlyOwedTaken: whatever is signed ahead, earned is the highest voucher at or below what is owed, and the Release gives Σ owed.
+// TestAway_OnlyOwedTaken: whatever is signed ahead, earned is the highest voucher at or below what is owed, and the
+// Release gives Σ owed.
 func TestAway_OnlyOwedTaken(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cs, _ := openChannel(nil2(t), 1000)
@@ -305,7 +325,8 @@ func TestRelease_Rules(t *testing.T) {
 		t.Errorf("after expiry: %s", got)
 	}
 	// Once expired by a final view, it is over for a caller without a clock too.
-	if got := payee.Observe(cs, escrow.Finalised, rel.Expires+1).Observe(cs, escrow.Finalised, 0).Phase; got != escrow.PhaseOpen {
+	if got := payee.Observe(cs, escrow.Finalised, rel.Expires+1).Observe(cs, escrow.Finalised,
+		0).Phase; got != escrow.PhaseOpen {
 		t.Errorf("after expiry, without a clock: %s", got)
 	}
 	// A view of before the open does not make the Release forgotten.
@@ -344,7 +365,8 @@ func TestObserve_Phases(t *testing.T) {
 		{"a confirmed look keeps Open", []look{{cs, escrow.Finalised}, {cs, escrow.Confirmed}}, escrow.PhaseOpen, 100},
 		{"shown tells nothing", []look{{cs, escrow.Finalised}, {closing, escrow.Shown}}, escrow.PhaseOpen, 100},
 		{"closing", []look{{cs, escrow.Finalised}, {closing, escrow.Confirmed}}, escrow.PhaseClosing, 100},
-		{"closing undone only when finalised", []look{{closing, escrow.Confirmed}, {cs, escrow.Confirmed}}, escrow.PhaseClosing, 0},
+		{"closing undone only when finalised", []look{{closing, escrow.Confirmed}, {cs, escrow.Confirmed}},
+			escrow.PhaseClosing, 0},
 		{"closing undone", []look{{closing, escrow.Confirmed}, {cs, escrow.Finalised}}, escrow.PhaseOpen, 100},
 		{"sealed", []look{{cs, escrow.Finalised}, {sealed, escrow.Confirmed}}, escrow.PhaseSealed, 100},
 		{"gone", []look{{cs, escrow.Finalised}, {gone, escrow.Finalised}}, escrow.PhaseGone, 100},
@@ -407,7 +429,8 @@ func TestDecide_FirstMatchWins(t *testing.T) {
 	}
 	payee = payee.Owe(lease(1), 400_000)
 	now := time.Unix(1_000_000, 0)
-	base := escrow.Settle{Now: now, Cost: 10_000, Hourly: 1_000_000, MaxUnclaimed: escrow.DefaultMaxUnclaimed, PayeeReceives: true}
+	base := escrow.Settle{Now: now, Cost: 10_000, Hourly: 1_000_000, MaxUnclaimed: escrow.DefaultMaxUnclaimed,
+		PayeeReceives: true}
 	closing := payee
 	closing.Phase = escrow.PhaseClosing
 	for _, c := range []struct {
@@ -418,15 +441,22 @@ func TestDecide_FirstMatchWins(t *testing.T) {
 	}{
 		{"small sums wait", payee, func(*escrow.Settle) {}, escrow.ActWait},
 		{"closing", closing, func(*escrow.Settle) {}, escrow.ActClaim},
-		{"closing, payee cannot receive", closing, func(s *escrow.Settle) { s.PayeeReceives = false }, escrow.ActRecord},
+		{"closing, payee cannot receive", closing, func(s *escrow.Settle) { s.PayeeReceives = false },
+			escrow.ActRecord},
 		{"closing, not worth it", closing, func(s *escrow.Settle) { s.Cost = 400_000 }, escrow.ActWait},
 		{"one endpoint says closing", payee, func(s *escrow.Settle) { s.ClosingToldBy1 = true }, escrow.ActRecord},
-		{"one endpoint says it again", payee, func(s *escrow.Settle) { s.ClosingToldBy1, s.LastRecord = true, now.Add(-time.Minute) }, escrow.ActWait},
+		{"one endpoint says it again", payee,
+			func(s *escrow.Settle) { s.ClosingToldBy1, s.LastRecord = true, now.Add(-time.Minute) }, escrow.ActWait},
 		{"an hour unclaimed", payee, func(s *escrow.Settle) { s.Hourly = 400_000 }, escrow.ActClaim},
-		{"an hour unclaimed, dear", payee, func(s *escrow.Settle) { s.Hourly, s.Cost = 400_000, 20_001 }, escrow.ActWait},
+		{"an hour unclaimed, dear", payee, func(s *escrow.Settle) { s.Hourly, s.Cost = 400_000, 20_001 },
+			escrow.ActWait},
 		{"24 h old", payee, func(s *escrow.Settle) { s.OldestUnclaimed = now.Add(-24 * time.Hour) }, escrow.ActClaim},
-		{"ended, no release", payee, func(s *escrow.Settle) { s.LastEnded = now.Add(-11 * time.Minute) }, escrow.ActClaim},
-		{"ended, released", payee, func(s *escrow.Settle) { s.LastEnded, s.ReleaseFinished = now.Add(-11*time.Minute), true }, escrow.ActWait},
+		{"ended, no release", payee, func(s *escrow.Settle) { s.LastEnded = now.Add(-11 * time.Minute) },
+			escrow.ActClaim},
+		{"ended, released", payee, func(s *escrow.Settle) {
+			s.LastEnded, s.ReleaseFinished = now.Add(-11*time.Minute),
+				true
+		}, escrow.ActWait},
 	} {
 		s := base
 		c.edit(&s)
@@ -451,8 +481,8 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// TestAccount_LaggingEndpoint_TakesNothingBack: a view of before the last one neither makes a Channel vanish nor a final deposit smaller; a
-// newer one does make it vanish.
+// TestAccount_LaggingEndpoint_TakesNothingBack: a view of before the last one neither makes a Channel vanish nor a
+// final deposit smaller; a newer one does make it vanish.
 func TestAccount_LaggingEndpoint_TakesNothingBack(t *testing.T) {
 	cs := escrow.ChannelState{ID: market.ChannelID{1}, Status: escrow.StatusOpen, Deposit: 100, Slot: 1_000}
 	a := escrow.NewAccount(cs, escrow.Finalised)

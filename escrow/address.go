@@ -31,8 +31,8 @@ func programAddress(program market.Address, seeds ...[]byte) (a [32]byte, err er
 	return a, nil
 }
 
-// Address returns the Channel's account under program: it binds program, parties, mint, voucher key, salt, cluster and open slot, so the
-// voucher need not. Errors: ErrBump.
+// Address returns the Channel's account under program: it binds program, parties, mint, voucher key, salt, cluster and
+// open slot, so the voucher need not. Errors: ErrBump.
 func (t OpenTerms) Address(program market.Address) (market.ChannelID, error) {
 	var tail [24]byte
 	binary.LittleEndian.PutUint64(tail[0:], t.Salt)
@@ -42,7 +42,8 @@ func (t OpenTerms) Address(program market.Address) (market.ChannelID, error) {
 	return market.ChannelID(a), err
 }
 
-// FindSalt counts t.Salt up until the address has bump 255 and returns the terms and the address. Start from a random salt.
+// FindSalt counts t.Salt up until the address has bump 255 and returns the terms and the address. Start from a random
+// salt.
 func (t OpenTerms) FindSalt(program market.Address) (OpenTerms, market.ChannelID, error) {
 	for range saltTries {
 		if id, err := t.Address(program); err == nil {
@@ -61,7 +62,8 @@ func (s ChannelState) Terms() OpenTerms {
 	}
 }
 
-// ClusterTag is the first 8 bytes of the genesis hash (base58), little-endian: it keeps a devnet Channel from passing on mainnet.
+// ClusterTag is the first 8 bytes of the genesis hash (base58), little-endian: it keeps a devnet Channel from passing
+// on mainnet.
 // Errors: market.ErrFormat.
 func ClusterTag(genesis string) (uint64, error) {
 	b, err := market.ParseBase58(genesis, 32)
@@ -71,7 +73,8 @@ func ClusterTag(genesis string) (uint64, error) {
 	return binary.LittleEndian.Uint64(b), nil
 }
 
-var opWords = [...]string{"", "open", "top-up", "claim", "record", "request-close", "finish", "reclaim", "transfer", "pay"}
+var opWords = [...]string{"", "open", "top-up", "claim", "record", "request-close", "finish", "reclaim", "transfer",
+	"pay"}
 
 func (o Op) String() string {
 	if int(o) < len(opWords) && o > 0 {
@@ -80,7 +83,8 @@ func (o Op) String() string {
 	return fmt.Sprintf("op-%d", uint8(o))
 }
 
-// Key names the intent for ever: channel/op/nonce. The same Key is never effective twice, so use a new Nonce for a new wish.
+// Key names the intent for ever: channel/op/nonce. The same Key is never effective twice, so use a new Nonce for a new
+// wish.
 func (in Intent) Key() string { return fmt.Sprintf("%s/%s/%d", in.Channel, in.Op, in.Nonce) }
 
 func (s Status) String() string {

@@ -36,17 +36,22 @@ const (
 )
 
 var codeNames = map[uint32]string{
-	CodeBadSigner: "bad-signer", CodeBadStatus: "bad-status", CodeBadInstruction: "bad-instruction", CodeNotWritable: "not-writable",
-	CodeBadOwner: "bad-owner", CodeBadAccount: "bad-account", CodeBadSysvar: "bad-sysvar", CodeBadMint: "bad-mint",
+	CodeBadSigner: "bad-signer", CodeBadStatus: "bad-status", CodeBadInstruction: "bad-instruction",
+	CodeNotWritable: "not-writable",
+	CodeBadOwner:    "bad-owner", CodeBadAccount: "bad-account", CodeBadSysvar: "bad-sysvar", CodeBadMint: "bad-mint",
 	CodeBadDestination: "bad-destination", CodeAccountCount: "account-count", CodeDuplicateAccount: "duplicate-account",
-	CodeBadProgram: "bad-program", CodeSelfPay: "self-pay", CodeZeroAmount: "zero-amount", CodeCloseDelayRange: "close-delay-range",
-	CodeSlotWindow: "slot-window", CodeBadVoucherKey: "bad-voucher-key", CodeNoSignature: "no-signature",
-	CodeMalformedSignature: "malformed-signature", CodeBadMagic: "bad-magic", CodeWrongChannel: "wrong-channel", CodeExpired: "expired",
-	CodeNotMonotonic: "not-monotonic", CodeOverDeposit: "over-deposit", CodeWrongSigner: "wrong-signer", CodeOverSettled: "over-settled", CodeTooEarly: "too-early",
+	CodeBadProgram: "bad-program", CodeSelfPay: "self-pay", CodeZeroAmount: "zero-amount",
+	CodeCloseDelayRange: "close-delay-range",
+	CodeSlotWindow:      "slot-window", CodeBadVoucherKey: "bad-voucher-key", CodeNoSignature: "no-signature",
+	CodeMalformedSignature: "malformed-signature", CodeBadMagic: "bad-magic", CodeWrongChannel: "wrong-channel",
+	CodeExpired:      "expired",
+	CodeNotMonotonic: "not-monotonic", CodeOverDeposit: "over-deposit", CodeWrongSigner: "wrong-signer",
+	CodeOverSettled: "over-settled", CodeTooEarly: "too-early",
 	CodeLegsOpen: "legs-open", CodeOverflow: "overflow",
 }
 
-// CodeName returns "147 wrong-signer", or the bare number of a code that is not ours (codes below 100 are the callee's of a CPI).
+// CodeName returns "147 wrong-signer", or the bare number of a code that is not ours (codes below 100 are the callee's
+// of a CPI).
 func CodeName(code uint32) string {
 	s := strconv.FormatUint(uint64(code), 10)
 	if n, ok := codeNames[code]; ok {
@@ -72,9 +77,10 @@ const (
 
 // Limits of the program, in seconds and slots, and fees in lamports.
 const (
-	MinCloseDelaySeconds        = 600
-	MaxCloseDelaySeconds        = 604_800
-	ReopenWindow         uint64 = 3_000 // W: an address may be opened only this long after its open_slot and reclaimed only later
-	FeePerSignature      uint64 = 5_000 // each precompile signature counts too
-	AccountOverhead      uint64 = 128   // bytes that rent adds to an account's length
+	MinCloseDelaySeconds = 600
+	MaxCloseDelaySeconds = 604_800
+	// W: an address may be opened only this long after its open_slot and reclaimed only later
+	ReopenWindow    uint64 = 3_000
+	FeePerSignature uint64 = 5_000 // each precompile signature counts too
+	AccountOverhead uint64 = 128   // bytes that rent adds to an account's length
 )

@@ -78,7 +78,8 @@ func TestGolden_Messages(t *testing.T) {
 		vouchers = append(vouchers, fmt.Sprintf("voucher-%d %x %d %x %x %x", i, ch, amount, pub, m, v.Sig))
 		rel := escrow.Release{Channel: ch, Final: amount, Expires: int64(r.Uint64()>>2) + 1}.Sign(key)
 		rm := rel.Encode()
-		releases = append(releases, fmt.Sprintf("release-%d %x %d %d %x %x %x", i, ch, amount, rel.Expires, pub, rm, rel.Sig))
+		releases = append(releases, fmt.Sprintf("release-%d %x %d %d %x %x %x", i, ch, amount, rel.Expires, pub, rm,
+			rel.Sig))
 		d := escrow.Ed25519Data(pub, m, v.Sig)
 		ed = append(ed, fmt.Sprintf("ed25519-%d %x", i, d))
 	}
@@ -100,11 +101,14 @@ func TestGolden_AddressesAndAccounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		addresses = append(addresses, fmt.Sprintf("pda-%d %x %x %x %x %x %d %d %d %x", i, program, terms.Payer, terms.Payee, terms.Mint, terms.VoucherKey, terms.Salt, terms.ClusterTag, terms.OpenSlot, id))
+		addresses = append(addresses, fmt.Sprintf("pda-%d %x %x %x %x %x %d %d %d %x", i, program, terms.Payer,
+			terms.Payee, terms.Mint, terms.VoucherKey, terms.Salt, terms.ClusterTag, terms.OpenSlot, id))
 		b := escrow.EncodeChannel(escrow.ChannelState{
-			Status: escrow.Status(i % 3), Deposit: market.Amount(i) * 1000, Settled: market.Amount(i) * 500, Paid: market.Amount(i) * 400,
-			Deadline: int64(i), OpenSlot: terms.OpenSlot, Salt: terms.Salt, ClusterTag: terms.ClusterTag, CloseDelay: terms.CloseDelay,
-			Payer: terms.Payer, Payee: terms.Payee, VoucherKey: terms.VoucherKey, ReleaseKey: terms.ReleaseKey,
+			Status: escrow.Status(i % 3), Deposit: market.Amount(i) * 1000, Settled: market.Amount(i) * 500,
+			Paid:     market.Amount(i) * 400,
+			Deadline: int64(i), OpenSlot: terms.OpenSlot, Salt: terms.Salt, ClusterTag: terms.ClusterTag,
+			CloseDelay: terms.CloseDelay,
+			Payer:      terms.Payer, Payee: terms.Payee, VoucherKey: terms.VoucherKey, ReleaseKey: terms.ReleaseKey,
 			PayeeDest: terms.Payee, PayerDest: terms.Payer, OpenedAt: 1_700_000_000, VoucherSlot: uint64(i),
 		})
 		accounts = append(accounts, fmt.Sprintf("account-%d %x", i, b))
@@ -154,7 +158,8 @@ func TestAmount_Vectors(t *testing.T) {
 	golden(t, "amounts", lines)
 }
 
-// TestAmount_NeverGrows: however time is split into ticks, the last cumulative amount is the floor of the whole, and no step falls.
+// TestAmount_NeverGrows: however time is split into ticks, the last cumulative amount is the floor of the whole, and no
+// step falls.
 func TestAmount_NeverGrows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := market.Rate(rapid.Uint64Range(0, uint64(market.MaxRate)).Draw(t, "rate"))

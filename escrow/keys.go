@@ -11,8 +11,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Keys derives every voucher and release key of a node from one 32-byte seed, so a restart needs no key store. A lost seed costs no money:
-// the wallet closes its Channels, the payee is paid by what is recorded. Zero Keys are invalid.
+// Keys derives every voucher and release key of a node from one 32-byte seed, so a restart needs no key store. A lost
+// seed costs no money: the wallet closes its Channels, the payee is paid by what is recorded. Zero Keys are invalid.
 type Keys struct{ seed [32]byte }
 
 // NewKeys wraps the node's voucher seed; make it with crypto/rand and keep it 0600.
@@ -32,8 +32,8 @@ func (k Keys) derive(info []byte) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-// Voucher returns the customer's n-th voucher key for one payee and mint: HKDF(seed, "gpuai/voucher/1" ‖ cluster_tag ‖ payer ‖ payee ‖ mint
-// ‖ n), integers little-endian.
+// Voucher returns the customer's n-th voucher key for one payee and mint: HKDF(seed, "gpuai/voucher/1" ‖ cluster_tag ‖
+// payer ‖ payee ‖ mint ‖ n), integers little-endian.
 func (k Keys) Voucher(clusterTag uint64, payer, payee, mint market.Address, n uint32) (ed25519.PrivateKey, error) {
 	info := binary.LittleEndian.AppendUint64([]byte("gpuai/voucher/1"), clusterTag)
 	for _, a := range []market.Address{payer, payee, mint} {
@@ -42,9 +42,10 @@ func (k Keys) Voucher(clusterTag uint64, payer, payee, mint market.Address, n ui
 	return k.derive(binary.LittleEndian.AppendUint32(info, n))
 }
 
-// Release returns the provider's release key for one customer, payout and mint, known before any Channel exists: HKDF(seed,
-// "gpuai/release/1" ‖ cluster_tag ‖ customer's raw node key ‖ payee ‖ mint).
-func (k Keys) Release(clusterTag uint64, customer market.NodeID, payee, mint market.Address) (ed25519.PrivateKey, error) {
+// Release returns the provider's release key for one customer, payout and mint, known before any Channel exists:
+// HKDF(seed, "gpuai/release/1" ‖ cluster_tag ‖ customer's raw node key ‖ payee ‖ mint).
+func (k Keys) Release(clusterTag uint64, customer market.NodeID, payee, mint market.Address) (ed25519.PrivateKey,
+	error) {
 	info := binary.LittleEndian.AppendUint64([]byte("gpuai/release/1"), clusterTag)
 	info = append(append(append(info, customer[:]...), payee[:]...), mint[:]...)
 	return k.derive(info)

@@ -73,23 +73,25 @@ const (
 
 // Intent is one wanted effect on the chain. Key is idempotent: the same Key is never effective twice.
 type Intent struct {
-	Op       Op
-	Channel  market.ChannelID // OpOpen: must equal Open.Address(program); OpTransfer: zero
-	Nonce    uint64           // cumulative amount for claims, a counter else
-	Amount   market.Amount    // deposit, top-up, transfer
-	Total    market.Amount    // OpTopUp: the deposit afterwards, so that a repeat adds nothing; 0: Amount more than when it is first built
-	Open     *OpenTerms       // OpOpen
-	Voucher  *Signed          // OpClaim, OpRecord
-	Release  *SignedRelease   // OpFinish, or nil
-	To       market.Address   // OpTransfer
-	All      bool             // OpTransfer: everything less the fee
-	ClaimFee market.Amount    // OpOpen
-	FeePayer market.Address   // OpOpen: receives ClaimFee
+	Op      Op
+	Channel market.ChannelID // OpOpen: must equal Open.Address(program); OpTransfer: zero
+	Nonce   uint64           // cumulative amount for claims, a counter else
+	Amount  market.Amount    // deposit, top-up, transfer
+	// OpTopUp: the deposit afterwards, so that a repeat adds nothing; 0: Amount more than when it is first built
+	Total    market.Amount
+	Open     *OpenTerms     // OpOpen
+	Voucher  *Signed        // OpClaim, OpRecord
+	Release  *SignedRelease // OpFinish, or nil
+	To       market.Address // OpTransfer
+	All      bool           // OpTransfer: everything less the fee
+	ClaimFee market.Amount  // OpOpen
+	FeePayer market.Address // OpOpen: receives ClaimFee
 
 	Also []market.ChannelID `json:",omitempty"` // OpPay: other Channels of the same payee, at most MaxPaid-1
 }
 
-// OpenTerms fixes a Channel at open; with the program id it determines the address. Salt is counted up until the address has bump 255.
+// OpenTerms fixes a Channel at open; with the program id it determines the address. Salt is counted up until the
+// address has bump 255.
 type OpenTerms struct {
 	Payer, Payee, Mint         market.Address
 	VoucherKey, ReleaseKey     [32]byte
@@ -97,7 +99,8 @@ type OpenTerms struct {
 	Salt, ClusterTag, OpenSlot uint64
 }
 
-// Result is an intent's fate. State uses the sender's numbers (docs/flows/payment.md): 6 Failed and 7 Final are ends, 4 Confirmed is enough to go on.
+// Result is an intent's fate. State uses the sender's numbers (docs/flows/payment.md): 6 Failed and 7 Final are ends, 4
+// Confirmed is enough to go on.
 type Result struct {
 	State     SendState
 	Signature string // base58
@@ -145,14 +148,16 @@ type Filter struct {
 // ErrUnreachable means that no endpoint answered: unknown, never absent.
 var ErrUnreachable = errors.New("chain unreachable")
 
-// Ledger is the chain as the node uses it. Implementations: escrow/solana, escrow/escrowtest; contract: escrowtest.TestLedger.
+// Ledger is the chain as the node uses it. Implementations: escrow/solana, escrow/escrowtest; contract:
+// escrowtest.TestLedger.
 type Ledger interface {
 	Head(ctx context.Context) (Head, error)
 	// Channels reads accounts in the order asked; an absent one has StatusGone. Errors: ErrUnreachable.
 	Channels(ctx context.Context, ids []market.ChannelID, t Trust) ([]ChannelState, error)
 	// Balance is the lamports of a plain account. Errors: ErrUnreachable.
 	Balance(ctx context.Context, a market.Address) (market.Amount, error)
-	// Submit returns nil once the intent is durable; repeating it is free. Errors: *market.Error funds-short, spend-cap.
+	// Submit returns nil once the intent is durable; repeating it is free. Errors: *market.Error funds-short,
+	// spend-cap.
 	Submit(ctx context.Context, in Intent) error
 	// Result returns an intent's newest state; ok is false for an unknown key.
 	Result(ctx context.Context, key string) (r Result, ok bool, err error)

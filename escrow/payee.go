@@ -30,8 +30,8 @@ type AcceptRules struct {
 // feePerLiveChannel is two claims or records of 10,000 lamports each.
 const feePerLiveChannel = 20_000
 
-// AcceptChannel decides whether a Lease may use the Channel; a is its account so far (NewAccount for a first Lease). The error is a
-// *market.Refusal: channel-unknown, channel-too-small, or channel-unfit with the field in Detail.
+// AcceptChannel decides whether a Lease may use the Channel; a is its account so far (NewAccount for a first Lease).
+// The error is a *market.Refusal: channel-unknown, channel-too-small, or channel-unfit with the field in Detail.
 func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 	if cs.Status == StatusGone {
 		return market.Refuse("channel-unknown", market.KindNotFound, "no such account")
@@ -45,7 +45,8 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 		return unfit("cluster_tag")
 	case cs.Status != StatusOpen:
 		return unfit("status")
-	case cs.Settled > 0 && len(a.Leases) == 0: // our books were lost: its next vouchers could be below what is settled, and pay nothing
+	case cs.Settled > 0 && len(a.Leases) == 0:
+		// our books were lost: its next vouchers could be below what is settled, and pay nothing
 		return unfit("settled: by leases that are not known here")
 	case cs.Payer != r.Payer:
 		return unfit("payer")
@@ -65,7 +66,8 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 		return unfit("deposit: limit of " + r.MaxDeposit.SOL() + " with one endpoint")
 	}
 	if h := a.Headroom(); !r.UncheckedFunds && h < r.MinHeadroom {
-		return market.Refuse("channel-too-small", market.KindConflict, fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), r.MinHeadroom.SOL()))
+		return market.Refuse("channel-too-small", market.KindConflict,
+			fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), r.MinHeadroom.SOL()))
 	}
 	if need := r.RentMinimum + feePerLiveChannel*market.Amount(r.LiveChannels+1); r.FeePayer < need {
 		return unfit("claim_fee: fee payer holds " + r.FeePayer.SOL() + " SOL, needs " + need.SOL() + " SOL")
@@ -73,11 +75,11 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 	return nil
 }
 
-// TakePayment checks a Payment, cheapest test first, and returns the new state and the stored voucher total. Store the state before the
-// acknowledgement leaves. On refusal the state is unchanged and the error is a *market.Refusal: voucher-expires, voucher-unknown,
-// voucher-backwards (Detail: stored total), voucher-over-deposit, voucher-allocation, voucher-signature, channel-closing.
-// Payments of several Leases may arrive in any order: the shares may never exceed the highest voucher, and each Lease is covered by its own
-// share only.
+// TakePayment checks a Payment, cheapest test first, and returns the new state and the stored voucher total. Store the
+// state before the acknowledgement leaves. On refusal the state is unchanged and the error is a *market.Refusal:
+// voucher-expires, voucher-unknown, voucher-backwards (Detail: stored total), voucher-over-deposit, voucher-allocation,
+// voucher-signature, channel-closing. Payments of several Leases may arrive in any order: the shares may never exceed
+// the highest voucher, and each Lease is covered by its own share only.
 func (a Account) TakePayment(p market.Payment) (Account, market.Amount, error) {
 	stored := a.Newest.Amount
 	v, err := DecodeVoucher(p.Voucher[:])
@@ -107,7 +109,8 @@ func (a Account) TakePayment(p market.Payment) (Account, market.Amount, error) {
 	}
 	// No sum can wrap: each share is at most the deposit, 64 bits hold far more of them than a store holds.
 	if sum := a.PaidSum() - share.Paid + p.LeaseAmount; sum > max(v.Amount, stored) {
-		return refuse("voucher-allocation", fmt.Sprintf("leases sum to %d, voucher says %d", sum, max(v.Amount, stored)))
+		return refuse("voucher-allocation",
+			fmt.Sprintf("leases sum to %d, voucher says %d", sum, max(v.Amount, stored)))
 	}
 	signed := Signed{Voucher: v, Sig: p.Sig}
 	if !signed.Verify(a.VoucherKey) {
@@ -150,7 +153,8 @@ func (a Account) Earned() (s Signed, ok bool) {
 	return s, ok
 }
 
-// Redeemable is Earned, or the next higher voucher where a Closing takes no Release and more than tick would be lost otherwise.
+// Redeemable is Earned, or the next higher voucher where a Closing takes no Release and more than tick would be lost
+// otherwise.
 func (a Account) Redeemable(tick market.Amount) (s Signed, ok bool) {
 	s, ok = a.Earned()
 	owed := a.OwedSum()
@@ -168,29 +172,33 @@ func (a Account) Redeemable(tick market.Amount) (s Signed, ok bool) {
 // MaxReleaseTTL bounds a Release: a stale one must not outlive the Leases that come after it.
 const MaxReleaseTTL = 15 * time.Minute
 
-// Releases reports that a Release that was made before says what MakeRelease would say now, and is good for half its life.
+// Releases reports that a Release that was made before says what MakeRelease would say now, and is good for half its
+// life.
 func (a Account) Releases(wire [114]byte, clock time.Time) bool {
 	r, err := ParseRelease(wire[:])
-	return err == nil && r.Channel == a.Channel && a.Live() == 0 && a.Phase >= PhaseClosing && a.Phase <= PhaseReleasing &&
-		r.Expires == a.ReleaseTo && r.Expires-clock.Unix() > int64(MaxReleaseTTL.Seconds()/2) && r.Final == a.releaseAt()
+	return err == nil && r.Channel == a.Channel && a.Live() == 0 && a.Phase >= PhaseClosing &&
+		a.Phase <= PhaseReleasing &&
+		r.Expires == a.ReleaseTo && r.Expires-clock.Unix() > int64(MaxReleaseTTL.Seconds()/2) &&
+		r.Final == a.releaseAt()
 }
 
 // releaseAt is what a Release of now would say.
 func (a Account) releaseAt() market.Amount { return min(max(a.OwedSum(), a.Settled), a.Seen) }
 
-// MakeRelease consents to an early close at Σ owed. Only without live Leases; clock is the chain's. The returned state is Releasing: store it
-// before the Release leaves. Errors: *market.Refusal lease-live, channel-unfit.
+// MakeRelease consents to an early close at Σ owed. Only without live Leases; clock is the chain's. The returned state
+// is Releasing: store it before the Release leaves. Errors: *market.Refusal lease-live, channel-unfit.
 func (a Account) MakeRelease(key ed25519.PrivateKey, clock time.Time) (Account, SignedRelease, error) {
 	return a.makeRelease(key, clock, max(a.OwedSum(), a.Settled))
 }
 
-// MakeSeal is MakeRelease at what is settled: the payee's node brings it to the chain itself (consent) for a customer who is gone, and forgoes
-// what is not recorded. Errors: as MakeRelease.
+// MakeSeal is MakeRelease at what is settled: the payee's node brings it to the chain itself (consent) for a customer
+// who is gone, and forgoes what is not recorded. Errors: as MakeRelease.
 func (a Account) MakeSeal(key ed25519.PrivateKey, clock time.Time) (Account, SignedRelease, error) {
 	return a.makeRelease(key, clock, a.Settled)
 }
 
-func (a Account) makeRelease(key ed25519.PrivateKey, clock time.Time, final market.Amount) (Account, SignedRelease, error) {
+func (a Account) makeRelease(key ed25519.PrivateKey, clock time.Time, final market.Amount) (Account, SignedRelease,
+	error) {
 	switch {
 	case a.Live() > 0:
 		return a, SignedRelease{}, market.Refuse("lease-live", market.KindConflict, "the channel has live leases")

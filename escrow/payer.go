@@ -11,13 +11,16 @@ import (
 // MaxCustomerCloseDelay is the longest close_delay a customer agrees to.
 const MaxCustomerCloseDelay = 24 * time.Hour
 
-// Sign makes the payer's next Payment: leaseAmount is the Lease's new cumulative share, the voucher's total is Σ of all shares. Store the
-// returned state before the Payment leaves; ReceiptSeq and OwnMS are the caller's. An equal leaseAmount repeats the newest total. Errors:
-// *market.Error voucher-backwards, voucher-allocation (over the cap), funds-short (over the deposit: top up), channel-closing.
-func (a Account) Sign(key ed25519.PrivateKey, lease market.LeaseID, leaseAmount market.Amount) (Account, market.Payment, error) {
+// Sign makes the payer's next Payment: leaseAmount is the Lease's new cumulative share, the voucher's total is Σ of all
+// shares. Store the returned state before the Payment leaves; ReceiptSeq and OwnMS are the caller's. An equal
+// leaseAmount repeats the newest total. Errors: *market.Error voucher-backwards, voucher-allocation (over the cap),
+// funds-short (over the deposit: top up), channel-closing.
+func (a Account) Sign(key ed25519.PrivateKey, lease market.LeaseID, leaseAmount market.Amount) (Account, market.Payment,
+	error) {
 	share, ok := a.Leases[lease]
 	fail := func(code string, kind market.Kind, format string, args ...any) (Account, market.Payment, error) {
-		return a, market.Payment{}, &market.Error{Code: code, Op: "signing a voucher", Kind: kind, Detail: fmt.Sprintf(format, args...)}
+		return a, market.Payment{},
+			&market.Error{Code: code, Op: "signing a voucher", Kind: kind, Detail: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case !ok:
@@ -29,11 +32,13 @@ func (a Account) Sign(key ed25519.PrivateKey, lease market.LeaseID, leaseAmount 
 	case leaseAmount < share.Paid:
 		return fail("voucher-backwards", market.KindConflict, "already signed %d", share.Paid)
 	case leaseAmount > share.Cap:
-		return fail("voucher-allocation", market.KindInvalid, "%d is over the lease's cap of %d", leaseAmount, share.Cap)
+		return fail("voucher-allocation", market.KindInvalid, "%d is over the lease's cap of %d", leaseAmount,
+			share.Cap)
 	}
 	sum := a.PaidSum() - share.Paid + leaseAmount
 	if sum > a.Seen {
-		return fail("funds-short", market.KindConflict, "channel %s holds %s SOL; this lease needs %s", a.Channel, a.Seen.SOL(), sum.SOL())
+		return fail("funds-short", market.KindConflict, "channel %s holds %s SOL; this lease needs %s", a.Channel,
+			a.Seen.SOL(), sum.SOL())
 	}
 	total := max(sum, a.Newest.Amount) // more: Recall knows of a share that was not told yet
 	signed := a.Newest
@@ -47,9 +52,9 @@ func (a Account) Sign(key ed25519.PrivateKey, lease market.LeaseID, leaseAmount 
 	return a, market.Payment{Lease: lease, LeaseAmount: leaseAmount, Voucher: signed.Encode(), Sig: signed.Sig}, nil
 }
 
-// Recall takes back what this side signed and its store forgot, since it was put back to an older copy: s is what the payee holds, leaseAmount
-// what it says is the lease's share of it. Only a signature of the own key counts, and only as far as it covers all shares, so a payee can
-// prove nothing that was not signed. Nothing new: the account is unchanged.
+// Recall takes back what this side signed and its store forgot, since it was put back to an older copy: s is what the
+// payee holds, leaseAmount what it says is the lease's share of it. Only a signature of the own key counts, and only as
+// far as it covers all shares, so a payee can prove nothing that was not signed. Nothing new: the account is unchanged.
 func (a Account) Recall(s Signed, lease market.LeaseID, leaseAmount market.Amount) Account {
 	share, ok := a.Leases[lease]
 	if !ok || s.Channel != a.Channel || s.Amount < a.Newest.Amount || leaseAmount > share.Cap {
@@ -65,8 +70,9 @@ func (a Account) Recall(s Signed, lease market.LeaseID, leaseAmount market.Amoun
 	return a
 }
 
-// TakeRelease checks the payee's Release against the payer's own books: key, Channel, expiry by the chain's clock, final between settled and
-// the highest of Σ signed and Σ owed. The returned state is Releasing: nothing is signed any more. Errors: *market.Refusal release-unfit.
+// TakeRelease checks the payee's Release against the payer's own books: key, Channel, expiry by the chain's clock,
+// final between settled and the highest of Σ signed and Σ owed. The returned state is Releasing: nothing is signed any
+// more. Errors: *market.Refusal release-unfit.
 func (a Account) TakeRelease(r SignedRelease, releaseKey [32]byte, clock time.Time) (Account, error) {
 	unfit := func(why string) error { return market.Refuse("release-unfit", market.KindInvalid, why) }
 	switch {
@@ -90,8 +96,8 @@ func (a Account) TakeRelease(r SignedRelease, releaseKey [32]byte, clock time.Ti
 	return a, nil
 }
 
-// TopUp returns how much to add so that the live Leases have an hour of price within their caps, once 20 % is left; else 0. hourly is the
-// price of one hour of all live Leases together.
+// TopUp returns how much to add so that the live Leases have an hour of price within their caps, once 20 % is left;
+// else 0. hourly is the price of one hour of all live Leases together.
 func (a Account) TopUp(hourly market.Amount) market.Amount {
 	rest, left := a.ahead()
 	want := min(hourly, rest)

@@ -16,8 +16,8 @@ type Due struct {
 	Amount  market.Amount
 }
 
-// Payout is the payee's account as the ledger shows it: Minimum is the rent minimum of a plain account. An account that holds less does not
-// exist, or cannot take a sum that leaves it below.
+// Payout is the payee's account as the ledger shows it: Minimum is the rent minimum of a plain account. An account that
+// holds less does not exist, or cannot take a sum that leaves it below.
 type Payout struct{ Balance, Minimum market.Amount }
 
 // Receives reports whether the account can take sum in one transaction.
@@ -28,8 +28,8 @@ func (p Payout) Missing(sum market.Amount) market.Amount {
 	return p.Minimum - min(p.Balance+sum, p.Minimum)
 }
 
-// Pay picks the Channels whose dues one transaction pays, largest first; none while they together cannot create the account, or are not worth
-// cost. due may be in any order.
+// Pay picks the Channels whose dues one transaction pays, largest first; none while they together cannot create the
+// account, or are not worth cost. due may be in any order.
 func (p Payout) Pay(due []Due, cost market.Amount) (pick []market.ChannelID) {
 	due = slices.DeleteFunc(slices.Clone(due), func(d Due) bool { return d.Amount == 0 })
 	slices.SortFunc(due, func(a, b Due) int {
@@ -45,7 +45,8 @@ func (p Payout) Pay(due []Due, cost market.Amount) (pick []market.ChannelID) {
 	return pick
 }
 
-// PayIntent pays the picked Channels; settled is the first one's, so that what is settled later is another wish. Nothing picked: ok is false.
+// PayIntent pays the picked Channels; settled is the first one's, so that what is settled later is another wish.
+// Nothing picked: ok is false.
 func PayIntent(pick []market.ChannelID, settled market.Amount) (in Intent, ok bool) {
 	if len(pick) == 0 {
 		return in, false

@@ -8,8 +8,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// TestRecall_OnlyWhatWasSigned: a payer takes back its own newer voucher, each lease's share as far as the voucher covers them all, and nothing that
-// it did not sign.
+// TestRecall_OnlyWhatWasSigned: a payer takes back its own newer voucher, each lease's share as far as the voucher
+// covers them all, and nothing that it did not sign.
 func TestRecall_OnlyWhatWasSigned(t *testing.T) {
 	old, _ := pair(t, 1000, 900, 1)
 	newer, _, err := old.Sign(testKey(1), lease(1), 400)
@@ -36,7 +36,8 @@ func TestRecall_OnlyWhatWasSigned(t *testing.T) {
 	}
 }
 
-// TestRelease_AskedAgain_IsTheSame: who asks for a Release again gets the one that was made, until half its life is over or the sum is another.
+// TestRelease_AskedAgain_IsTheSame: who asks for a Release again gets the one that was made, until half its life is
+// over or the sum is another.
 func TestRelease_AskedAgain_IsTheSame(t *testing.T) {
 	_, payee := pair(t, 100, 60, 1)
 	now := time.Unix(1_000_000, 0)
@@ -48,7 +49,8 @@ func TestRelease_AskedAgain_IsTheSame(t *testing.T) {
 	if !made.Releases(rel.Wire(), now.Add(time.Minute)) {
 		t.Error("a fresh release is made anew")
 	}
-	if made.Releases(rel.Wire(), now.Add(escrow.MaxReleaseTTL*2/3)) || payee.Releases(rel.Wire(), now) || made.EndLease(lease(1), 40).Releases(rel.Wire(), now) {
+	if made.Releases(rel.Wire(), now.Add(escrow.MaxReleaseTTL*2/3)) || payee.Releases(rel.Wire(), now) ||
+		made.EndLease(lease(1), 40).Releases(rel.Wire(), now) {
 		t.Error("an old one, one of another state or of another sum is given again")
 	}
 	var none [114]byte

@@ -8,8 +8,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// TestMakeSeal_NamesWhatIsSettled: the payee alone may not name more than the chain has recorded, whatever it is owed; with a live lease it
-// signs nothing, and nothing begins on the channel while the Release lives.
+// TestMakeSeal_NamesWhatIsSettled: the payee alone may not name more than the chain has recorded, whatever it is owed;
+// with a live lease it signs nothing, and nothing begins on the channel while the Release lives.
 func TestMakeSeal_NamesWhatIsSettled(t *testing.T) {
 	t.Parallel()
 	key := escrow.NewKeys([32]byte{5})
@@ -28,7 +28,8 @@ func TestMakeSeal_NamesWhatIsSettled(t *testing.T) {
 	}
 	a = a.EndLease(lease, 500)
 	sealed, rel, err := a.MakeSeal(release, clock)
-	if err != nil || rel.Final != 300 || !rel.Verify(escrow.PublicKey(release)) || rel.Expires != clock.Add(escrow.MaxReleaseTTL).Unix() {
+	if err != nil || rel.Final != 300 || !rel.Verify(escrow.PublicKey(release)) ||
+		rel.Expires != clock.Add(escrow.MaxReleaseTTL).Unix() {
 		t.Errorf("sealed by %+v, %v", rel, err)
 	}
 	if _, err := sealed.AddLease(market.LeaseID{8}, 100, 1); market.CodeOf(err) != "channel-unfit" {

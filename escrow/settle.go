@@ -18,15 +18,16 @@ const (
 
 // Settle is the input of Decide beside the Account. Times are the chain's clock; amounts are base units of the mint.
 type Settle struct {
-	Now                 time.Time
-	Cost                market.Amount // of one claim, in mint units: 10,000 lamports + priority fee
-	Hourly              market.Amount // one hour of price of the live Leases
-	Tick                market.Amount // price of one tick
-	MaxUnclaimed        market.Amount // of the mint; SOL: DefaultMaxUnclaimed
-	PayeeReceives       bool          // the payout account can take what this would pay out: it exists, or the sum creates it
-	ClosingToldBy1      bool          // one endpoint of several says Closing
-	OldestUnclaimed     time.Time     // when the oldest unclaimed voucher came; zero: none
-	LastEnded           time.Time     // when the last Lease ended; zero: a Lease is live
+	Now          time.Time
+	Cost         market.Amount // of one claim, in mint units: 10,000 lamports + priority fee
+	Hourly       market.Amount // one hour of price of the live Leases
+	Tick         market.Amount // price of one tick
+	MaxUnclaimed market.Amount // of the mint; SOL: DefaultMaxUnclaimed
+	// the payout account can take what this would pay out: it exists, or the sum creates it
+	PayeeReceives       bool
+	ClosingToldBy1      bool      // one endpoint of several says Closing
+	OldestUnclaimed     time.Time // when the oldest unclaimed voucher came; zero: none
+	LastEnded           time.Time // when the last Lease ended; zero: a Lease is live
 	ReleaseFinished     bool
 	LastRecord          time.Time
 	AskedByUser, Sealed bool // provider settle; the legs pay on their own
@@ -35,7 +36,8 @@ type Settle struct {
 // DefaultMaxUnclaimed is the most SOL a provider leaves unclaimed: 0.1.
 const DefaultMaxUnclaimed market.Amount = 100_000_000
 
-// How long after a Channel's last Lease its sums are claimed if no Release finished it: those worth 20 claims, and all that are worth one.
+// How long after a Channel's last Lease its sums are claimed if no Release finished it: those worth 20 claims, and all
+// that are worth one.
 const (
 	idleClaim = 10 * time.Minute
 	idleSmall = time.Hour
@@ -66,7 +68,8 @@ func Decide(a *Account, s Settle) Decision {
 		if s.PayeeReceives {
 			return Decision{Act: ActClaim, Voucher: v, Why: why}
 		}
-		return Decision{Act: ActRecord, Voucher: v, Why: why + "; the payout account does not exist yet and the sum cannot create it"}
+		return Decision{Act: ActRecord, Voucher: v,
+			Why: why + "; the payout account does not exist yet and the sum cannot create it"}
 	}
 	switch {
 	case a.Phase == PhaseClosing && unclaimed > s.Cost:

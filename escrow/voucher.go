@@ -21,7 +21,8 @@ const (
 	releaseMagic0, releaseMagic1 = 0x52, 0x01
 )
 
-// ErrMalformed reports bytes that are not the wanted message or account; ErrExpires a voucher with an expiry, which never pays.
+// ErrMalformed reports bytes that are not the wanted message or account; ErrExpires a voucher with an expiry, which
+// never pays.
 var (
 	ErrMalformed = errors.New("malformed")
 	ErrExpires   = errors.New("voucher expires")

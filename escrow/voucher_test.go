@@ -96,7 +96,8 @@ func FuzzDecodeChannel(f *testing.F) {
 
 func TestOpenTerms_FindSaltGivesOffCurveAddress(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		terms := escrow.OpenTerms{Salt: rapid.Uint64().Draw(t, "salt"), OpenSlot: rapid.Uint64().Draw(t, "slot"), Payer: market.Address{1}, Payee: market.Address{2}}
+		terms := escrow.OpenTerms{Salt: rapid.Uint64().Draw(t, "salt"), OpenSlot: rapid.Uint64().Draw(t, "slot"),
+			Payer: market.Address{1}, Payee: market.Address{2}}
 		got, id, err := terms.FindSalt(market.Address{7})
 		if err != nil {
 			t.Fatal(err)
@@ -191,7 +192,8 @@ func TestVoucherKey_Refused(t *testing.T) {
 	}
 }
 
-// forge signs with secret scalar a, R = r·B + tr and public key A = a·B + ta, so that the cofactored equation holds whatever ta and tr.
+// forge signs with secret scalar a, R = r·B + tr and public key A = a·B + ta, so that the cofactored equation holds
+// whatever ta and tr.
 func forge(t *testing.T, msg []byte, ta, tr *edwards25519.Point) (key [32]byte, sig [64]byte) {
 	t.Helper()
 	scalar := func(b byte) *edwards25519.Scalar {
@@ -218,7 +220,8 @@ func forge(t *testing.T, msg []byte, ta, tr *edwards25519.Point) (key [32]byte, 
 	return [32]byte(pub.Bytes()), sig
 }
 
-// TestVerify_StrictVectors: every crafted vector is either refused, or accepted by the strict rules (canonical, no small order, cofactorless).
+// TestVerify_StrictVectors: every crafted vector is either refused, or accepted by the strict rules (canonical, no
+// small order, cofactorless).
 func TestVerify_StrictVectors(t *testing.T) {
 	m := escrow.Voucher{Channel: market.ChannelID{4}, Amount: 77}.Encode()
 	identity := edwards25519.NewIdentityPoint()
@@ -245,11 +248,13 @@ func TestVerify_StrictVectors(t *testing.T) {
 		if low.Equal(identity) == 1 {
 			continue
 		}
-		// A mixed-order R fails the cofactorless equation; so does a mixed-order A unless k·ta = 0, which the strict rules allow.
+		// A mixed-order R fails the cofactorless equation; so does a mixed-order A unless k·ta = 0, which the strict
+		// rules allow.
 		if key, sig := forge(t, m[:], identity, low); escrow.Verify(key, m[:], sig) {
 			t.Errorf("R with small part %s accepted", s)
 		}
-		if key, sig := forge(t, m[:], low, identity); escrow.Verify(key, m[:], sig) != ed25519.Verify(key[:], m[:], sig[:]) {
+		if key, sig := forge(t, m[:], low, identity); escrow.Verify(key, m[:], sig) != ed25519.Verify(key[:], m[:],
+			sig[:]) {
 			t.Errorf("A with small part %s: not the cofactorless answer", s)
 		}
 	}
@@ -290,9 +295,11 @@ func TestVerify_MutatedNeverAccepted(t *testing.T) {
 
 func TestDecodeChannel_RoundTripAndRefusals(t *testing.T) {
 	s := escrow.ChannelState{
-		Status: escrow.StatusClosing, Deposit: 100, Settled: 40, Paid: 30, Refunded: 60, Deadline: -5, OpenSlot: 1, Salt: 2, ClusterTag: 3,
-		CloseDelay: time.Hour, Payer: market.Address{1}, Payee: market.Address{2}, VoucherKey: [32]byte{3}, ReleaseKey: [32]byte{4},
-		PayeeDest: market.Address{2}, PayerDest: market.Address{1}, OpenedAt: 6, VoucherSlot: 7,
+		Status: escrow.StatusClosing, Deposit: 100, Settled: 40, Paid: 30, Refunded: 60, Deadline: -5, OpenSlot: 1,
+		Salt: 2, ClusterTag: 3,
+		CloseDelay: time.Hour, Payer: market.Address{1}, Payee: market.Address{2}, VoucherKey: [32]byte{3},
+		ReleaseKey: [32]byte{4},
+		PayeeDest:  market.Address{2}, PayerDest: market.Address{1}, OpenedAt: 6, VoucherSlot: 7,
 	}
 	b := escrow.EncodeChannel(s)
 	got, err := escrow.DecodeChannel(b[:])

@@ -97,8 +97,8 @@ const (
 	UnitWord         // one of Words
 )
 
-// FieldInfo is one row of the capability table. Declared values are the provider's word, others are measured. Bits: values are masks,
-// and `in` asks for any shared bit. Local fields never travel.
+// FieldInfo is one row of the capability table. Declared values are the provider's word, others are measured. Bits:
+// values are masks, and `in` asks for any shared bit. Local fields never travel.
 type FieldInfo struct {
 	ID             FieldID
 	Name           string
@@ -216,8 +216,8 @@ func FieldByName(name string) (FieldInfo, bool) {
 	return FieldInfo{}, false
 }
 
-// Fits reports whether a value satisfies the term, soft or not. An unstated value or a field unknown here never does; class terms need
-// FitsClass.
+// Fits reports whether a value satisfies the term, soft or not. An unstated value or a field unknown here never does;
+// class terms need FitsClass.
 func (t Term) Fits(v uint64, stated bool) bool {
 	row := fieldRow[t.Field]
 	if row == 0 || !stated || t.Field == FieldClass {

@@ -43,12 +43,14 @@ func TestParseTerms_Example_ReadsAndPrintsBack(t *testing.T) {
 
 func TestParseTerms_Ranges_MergeAndRoundTowardsTheUser(t *testing.T) {
 	t.Parallel()
-	terms, err := ParseTerms("vram >= 24GB, vram <= 48GB, cc > 8.0, cuda >= 12.4, driver >= 570.86.10, egress = web, power < 300W")
+	terms, err := ParseTerms(
+		"vram >= 24GB, vram <= 48GB, cc > 8.0, cuda >= 12.4, driver >= 570.86.10, egress = web, power < 300W")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// 24 GB = 22888.2 MiB: rounded up; 48 GB = 45776.4 MiB: rounded down.
-	if terms[0].Lo != 22889 || terms[0].Hi != 45776 || terms[1].Lo != 81 || terms[2].Lo != 12040 || terms[3].Lo != 570086010 {
+	if terms[0].Lo != 22889 || terms[0].Hi != 45776 || terms[1].Lo != 81 || terms[2].Lo != 12040 ||
+		terms[3].Lo != 570086010 {
 		t.Errorf("terms = %+v", terms)
 	}
 	if !slices.Equal(terms[4].In, []uint64{2}) || terms[5].Hi != 299 {

@@ -6,7 +6,8 @@
 //   - Node: one running process with one peer identity. Provider, Customer, Indexer: roles of a node.
 //   - Rig: a provider's machine. Device: one GPU, or the CPU slot of a rig, identified by its measured UUID.
 //   - Offer: a provider's signed, sequence-numbered statement of its whole rig. A newer one replaces it.
-//   - Order: a customer's requirements, sent to chosen providers only. Quote: a provider's signed answer; it reserves nothing.
+//   - Order: a customer's requirements, sent to chosen providers only. Quote: a provider's signed answer; it reserves
+//     nothing.
 //   - Lease: what both signed: Order + Quote + Channel. Job: the containers that run under a Lease.
 //   - Tick: the billing interval of a Lease. Receipt: the provider's cumulative metered usage.
 //   - Channel: the escrow account from one customer's wallet to one provider's payout address.

@@ -2,10 +2,11 @@ package market
 
 import "time"
 
-// Documents travel as signed envelopes of p2p/wire; times are whole unix milliseconds, durations whole milliseconds. Keep and verify
-// the bytes as received: protobuf is not canonical.
+// Documents travel as signed envelopes of p2p/wire; times are whole unix milliseconds, durations whole milliseconds.
+// Keep and verify the bytes as received: protobuf is not canonical.
 
-// FieldID names a capability or term; the table is in capability.go. Fields holds stated values; an absent one is unknown, never 0.
+// FieldID names a capability or term; the table is in capability.go. Fields holds stated values; an absent one is
+// unknown, never 0.
 type (
 	FieldID uint8
 	Fields  map[FieldID]uint64
@@ -90,8 +91,8 @@ type Quote struct {
 	FeePayer         Address
 }
 
-// Proposal is the body of a Lease document: Order and Quote are whole envelopes. BindSig: the voucher key's signature over
-// "gpuai/bind/1" ‖ customer node key ‖ channel. Spec: JSON of runtime/spec, ≤ 32 KiB, no secrets.
+// Proposal is the body of a Lease document: Order and Quote are whole envelopes. BindSig: the voucher key's signature
+// over "gpuai/bind/1" ‖ customer node key ‖ channel. Spec: JSON of runtime/spec, ≤ 32 KiB, no secrets.
 type Proposal struct {
 	Order, Quote         []byte
 	Channel              ChannelID
@@ -124,7 +125,8 @@ type Receipt struct {
 	Final                              bool
 }
 
-// Payment carries a Voucher (50 bytes, escrow) for one Lease: LeaseAmount is this lease's cumulative share of the Voucher's total.
+// Payment carries a Voucher (50 bytes, escrow) for one Lease: LeaseAmount is this lease's cumulative share of the
+// Voucher's total.
 type Payment struct {
 	Lease       LeaseID
 	ReceiptSeq  uint64
@@ -176,7 +178,8 @@ const (
 	LogCut // bytes of an unknown number are missing behind the last one
 )
 
-// Status is the provider's whole truth about a Lease: push and poll carry the same. Receipt, Decision, Outcome are envelopes or nil.
+// Status is the provider's whole truth about a Lease: push and poll carry the same. Receipt, Decision, Outcome are
+// envelopes or nil.
 type Status struct {
 	Lease                      LeaseID
 	State                      LeaseState
@@ -189,8 +192,8 @@ type Status struct {
 	ExitCode                   int32
 	Receipt, Decision, Outcome []byte
 
-	// The voucher with the most money that the provider holds on the lease's channel, and this lease's share of it: a customer whose store was put
-	// back knows its own signature. Zero: none, or a peer that does not say.
+	// The voucher with the most money that the provider holds on the lease's channel, and this lease's share of it: a
+	// customer whose store was put back knows its own signature. Zero: none, or a peer that does not say.
 	Voucher     [50]byte
 	VoucherSig  [64]byte
 	LeaseAmount Amount
@@ -234,7 +237,8 @@ const (
 	Silent
 )
 
-var stateWords = [...]string{"", "proposed", "preparing", "running", "paused", "stopping", "releasing", "closing", "ended", "refused", "lapsed", "silent"}
+var stateWords = [...]string{"", "proposed", "preparing", "running", "paused", "stopping", "releasing", "closing",
+	"ended", "refused", "lapsed", "silent"}
 
 func (s LeaseState) String() string {
 	if int(s) < len(stateWords) {
@@ -246,7 +250,8 @@ func (s LeaseState) String() string {
 // Live reports whether the state holds devices for a job: Preparing, Running, Paused or Stopping.
 func (s LeaseState) Live() bool { return s >= Preparing && s <= Stopping }
 
-// Term is one constraint of a query; a query is the AND of its terms. Field 0 constrains the class. Hi 0 with HasHi false is open.
+// Term is one constraint of a query; a query is the AND of its terms. Field 0 constrains the class. Hi 0 with HasHi
+// false is open.
 type Term struct {
 	Field     FieldID
 	Lo, Hi    uint64

@@ -19,7 +19,8 @@ const (
 	KindExpired
 )
 
-// Error carries a code and a next step. Code: "no-offer-fits", or "" while it stays inside the node. Op: what was being done.
+// Error carries a code and a next step. Code: "no-offer-fits", or "" while it stays inside the node. Op: what was being
+// done.
 // Hint: what the user does next, not in Error(). Detail: numbers or names for people, at most 256 bytes.
 type Error struct {
 	Code, Op, Detail, Hint string
@@ -61,7 +62,8 @@ func CodeOf(err error) string {
 	return ""
 }
 
-// Refusal is a typed "no" of a peer: Code is kebab-case, at most 32 bytes; Detail at most 256 bytes. An unknown Code acts by its Kind.
+// Refusal is a typed "no" of a peer: Code is kebab-case, at most 32 bytes; Detail at most 256 bytes. An unknown Code
+// acts by its Kind.
 type Refusal struct {
 	Code, Detail string
 	Kind         Kind

@@ -17,7 +17,8 @@ var hexLower = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPaddin
 // LeaseID is the document id of a Lease. Text: "lease_" + 26 characters of lower-case base32hex.
 type LeaseID [16]byte
 
-// OrderID is the nonce of an Order, the user's handle; it survives re-signing. Text: "order_" + 26 base32hex characters.
+// OrderID is the nonce of an Order, the user's handle; it survives re-signing. Text: "order_" + 26 base32hex
+// characters.
 type OrderID [16]byte
 
 // DocID is the first 16 bytes of the SHA-256 over domain, network, signer and body of a document (p2p/wire).

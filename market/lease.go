@@ -47,14 +47,15 @@ type Terms struct {
 	AcceptUntil  time.Time     // customer: no answer until then and 5 s: Lapsed
 	Away         time.Duration // customer: signed ahead of the meter, as time; 0 = off
 	AwayMax      Amount        // customer: and as money, less what the channel already holds ahead
-	AwayAfter    time.Duration // customer: nothing is signed ahead before so much time is paid to this provider; 0 = 2 min
-	PriorMS      uint64        // customer: time that earlier leases have paid to this provider
-	SilentEnd    time.Duration // customer: 0 = 30 min
-	Keep         time.Duration // Closing lasts at most so long; 0 = 24 h, 1 h with an open debt
+	// customer: nothing is signed ahead before so much time is paid to this provider; 0 = 2 min
+	AwayAfter time.Duration
+	PriorMS   uint64        // customer: time that earlier leases have paid to this provider
+	SilentEnd time.Duration // customer: 0 = 30 min
+	Keep      time.Duration // Closing lasts at most so long; 0 = 24 h, 1 h with an open debt
 }
 
-// Lease is one side's machine of one lease: the only persisted state machine of a job. It is a comparable value that marshals as JSON; use
-// NewLease, then Apply. Transition tables: providerTable, customerTable. The tree of states:
+// Lease is one side's machine of one lease: the only persisted state machine of a job. It is a comparable value that
+// marshals as JSON; use NewLease, then Apply. Transition tables: providerTable, customerTable. The tree of states:
 //
 //	provider: 0 → Preparing → Running ⇄ Paused → Stopping → Releasing → Closing → Ended; Preparing, Running, Paused → Releasing
 //	customer: 0 → Proposed → Preparing → Running ⇄ Paused → Stopping → Closing → Ended; Proposed → Refused, Lapsed; live ⇄ Silent → Closing
@@ -112,15 +113,19 @@ type Lease struct {
 	PendMS                                uint64    // customer: own gap that the next claim may fill
 	GapHour                               time.Time // customer: start of the hour in which GapMS was granted
 	GapMS                                 uint64
-	Bad, Over                             uint8 // customer: receipts in a row that are wrong, or above what may be signed
-	// LetGo, customer: in Closing, the money does not wait for the provider any more. The lease stays for outputs and the last words.
+	// customer: receipts in a row that are wrong, or above what may be signed
+	Bad, Over uint8
+	// LetGo, customer: in Closing, the money does not wait for the provider any more. The lease stays for outputs and
+	// the last words.
 	LetGo bool `json:",omitempty"`
 	// UnknownAt, customer: since when the provider says that it does not know the lease.
 	UnknownAt time.Time `json:",omitzero"`
-	// CapWanted, CapRefused, customer: a cap that its provider was asked to take and has not answered; with what code it refused the last one.
+	// CapWanted, CapRefused, customer: a cap that its provider was asked to take and has not answered; with what code
+	// it refused the last one.
 	CapWanted  Amount `json:",omitempty"`
 	CapRefused string `json:",omitempty"`
-	// CapWas, CapAt, provider: the limit before it was raised last, and when: the deposit for more takes its time to become final.
+	// CapWas, CapAt, provider: the limit before it was raised last, and when: the deposit for more takes its time to
+	// become final.
 	CapWas Amount    `json:",omitempty"`
 	CapAt  time.Time `json:",omitzero"`
 }
@@ -143,9 +148,12 @@ func NewLease(id LeaseID, side Side, t Terms) (Lease, error) {
 		t.SilentEnd = 30 * time.Minute
 	}
 	t.AcceptUntil = clean(t.AcceptUntil)
-	bad := t.Devices < 1 || t.Devices > MaxDevices || t.Rate > MaxRate || t.Tick < 200*time.Millisecond || t.Tick > time.Minute ||
-		t.Hold < 0 || t.PrepMax < 0 || t.StartTimeout < 0 || t.MaxDuration < time.Second || t.MaxDuration > 30*24*time.Hour ||
-		t.StopGrace < 0 || t.StopGrace > 300*time.Second || t.Cap == 0 && t.Rate > 0 || t.Away < 0 || t.Away > MaxAway || t.AwayAfter < 0 || t.SilentEnd < 0 || t.Keep < 0
+	bad := t.Devices < 1 || t.Devices > MaxDevices || t.Rate > MaxRate || t.Tick < 200*time.Millisecond ||
+		t.Tick > time.Minute ||
+		t.Hold < 0 || t.PrepMax < 0 || t.StartTimeout < 0 || t.MaxDuration < time.Second ||
+		t.MaxDuration > 30*24*time.Hour ||
+		t.StopGrace < 0 || t.StopGrace > 300*time.Second || t.Cap == 0 && t.Rate > 0 || t.Away < 0 ||
+		t.Away > MaxAway || t.AwayAfter < 0 || t.SilentEnd < 0 || t.Keep < 0
 	if bad || side != ProviderSide && side != CustomerSide {
 		return Lease{}, fmt.Errorf("%w: terms of lease %s", ErrRange, id)
 	}
@@ -196,8 +204,9 @@ type rule struct {
 	do func(*step, Event) error
 }
 
-// Apply returns the lease after ev and the effects that the new state asks for; commit both, then act. now is the node's clock. It is
-// pure. Errors: ErrIllegal, ErrInvariant, ErrOverflow; then the lease is unchanged and there are no effects.
+// Apply returns the lease after ev and the effects that the new state asks for; commit both, then act. now is the
+// node's clock. It is pure. Errors: ErrIllegal, ErrInvariant, ErrOverflow; then the lease is unchanged and there are no
+// effects.
 func (l Lease) Apply(ev Event, now time.Time) (Lease, []Effect, error) {
 	if ev == nil {
 		return l, nil, ErrIllegal
@@ -246,13 +255,14 @@ func (l Lease) Terminal() bool { return l.State == Ended || l.State == Refused |
 // MoneyOver reports whether nothing more of the lease's money waits for the provider: it is over, or it was let go.
 func (l Lease) MoneyOver() bool { return l.Terminal() || l.LetGo }
 
-// Durable returns the lease without what may be lost in a crash: the meter since the last Receipt and liveness marks. Two leases with
-// the same Durable need no commit between them.
+// Durable returns the lease without what may be lost in a crash: the meter since the last Receipt and liveness marks.
+// Two leases with the same Durable need no commit between them.
 func (l Lease) Durable() Lease {
 	if l.Meter.Running {
 		l.Meter = meter.Meter{Running: true}
 	}
-	l.HeardAt, l.SaidAt, l.AwakeMS, l.OfflineFor, l.AskedAt, l.AskWait, l.GapMS, l.GapHour = time.Time{}, time.Time{}, 0, 0, time.Time{}, 0, 0, time.Time{}
+	l.HeardAt, l.SaidAt, l.AwakeMS, l.OfflineFor, l.AskedAt, l.AskWait, l.GapMS, l.GapHour = time.Time{}, time.Time{},
+		0, 0, time.Time{}, 0, 0, time.Time{}
 	return l
 }
 
@@ -284,7 +294,8 @@ func (l Lease) Want() (JobPhase, time.Duration) {
 func (l Lease) Valid() error {
 	owed := l.Owed()
 	limit := min(l.Terms.Cap, l.Terms.Budget)
-	ended := l.State == Releasing || l.State == Closing && l.Side == ProviderSide || l.State == Ended && l.Side == ProviderSide
+	ended := l.State == Releasing || l.State == Closing && l.Side == ProviderSide || l.State == Ended &&
+		l.Side == ProviderSide
 	switch {
 	case l.Side == ProviderSide && l.Signed != 0, l.Side == CustomerSide && l.Signed > limit:
 		return fmt.Errorf("%w: signed %d over %d", ErrInvariant, l.Signed, limit)
@@ -302,12 +313,13 @@ func (l Lease) Valid() error {
 	return nil
 }
 
-// Outcome returns how the lease ended, as this side sees it; ReceiptHash, VoucherTotal are the caller's. The customer's amount is the
-// last claim, in a dispute its own meter.
+// Outcome returns how the lease ended, as this side sees it; ReceiptHash, VoucherTotal are the caller's. The customer's
+// amount is the last claim, in a dispute its own meter.
 func (l Lease) Outcome() Outcome {
 	o := Outcome{
 		Lease: l.ID, Fault: l.Fault, Code: l.Code, Accepted: l.Accepted, Ready: l.Ready, Ended: l.Ended,
-		BillableMS: l.ClaimMS, Amount: l.Claim, ExitCode: l.Exit, OutputsRoot: l.OutputsRoot, KeepChannel: l.KeepChannel,
+		BillableMS: l.ClaimMS, Amount: l.Claim, ExitCode: l.Exit, OutputsRoot: l.OutputsRoot,
+		KeepChannel: l.KeepChannel,
 	}
 	if l.Side == ProviderSide || l.Code == "meter-dispute" {
 		o.BillableMS, o.Amount = l.Meter.BillableMS, l.Owed()

@@ -2,8 +2,9 @@ package market
 
 import "time"
 
-// A running lease's cap only rises, by the customer's signature. The provider keeps it first: a customer that signs beyond what its provider
-// takes would be refused, and one that stops below what the provider works for would leave a debt. So the customer asks until it is answered.
+// A running lease's cap only rises, by the customer's signature. The provider keeps it first: a customer that signs
+// beyond what its provider takes would be refused, and one that stops below what the provider works for would leave a
+// debt. So the customer asks until it is answered.
 
 // raise sets both limits in money.
 func (s *step) raise(to Amount) {

@@ -2,7 +2,8 @@ package market
 
 import "time"
 
-// Limits of the customer's side: how long a provider may be unheard, how often it is asked, how many bad receipts in a row end a lease.
+// Limits of the customer's side: how long a provider may be unheard, how often it is asked, how many bad receipts in a
+// row end a lease.
 const (
 	silentMin  = 15 * time.Second
 	askEvery   = 5 * time.Second
@@ -145,7 +146,8 @@ func (s *step) cStatus(ev Event) error {
 	return nil
 }
 
-// ran notes that the job was ready: the provider says that it runs, or its signed documents say that it did while nobody here listened.
+// ran notes that the job was ready: the provider says that it runs, or its signed documents say that it did while
+// nobody here listened.
 func (s *step) ran() {
 	if !s.Ready.IsZero() || s.Accepted.IsZero() {
 		return
@@ -229,7 +231,8 @@ func (s *step) cHeardOf(ev Event) error {
 	return nil
 }
 
-// live, Closing, Silent: checks a Receipt and signs what §tick allows; three bad ones in a row: Stopping, meter-dispute.
+// live, Closing, Silent: checks a Receipt and signs what §tick allows; three bad ones in a row: Stopping,
+// meter-dispute.
 func (s *step) cReceipt(ev Event) error {
 	e := ev.(ReceiptSeen)
 	r := e.Receipt
@@ -264,7 +267,8 @@ func (s *step) cReceipt(ev Event) error {
 	if r.Seq > s.ReceiptSeq && r.State >= Paused && r.State <= Closing || s.State == Silent {
 		s.emit(AskStatus{}) // for the cause; the answer repeats the Receipt, which asks no more
 	}
-	s.ReceiptSeq, s.Claim, s.ClaimMS, s.ClaimPausedMS, s.ClaimUnobservedMS = r.Seq, r.Amount, r.BillableMS, r.PausedMS, r.UnobservedMS
+	s.ReceiptSeq, s.Claim, s.ClaimMS, s.ClaimPausedMS, s.ClaimUnobservedMS = r.Seq, r.Amount, r.BillableMS, r.PausedMS,
+		r.UnobservedMS
 	s.ClaimState, s.ClaimAt = r.State, clean(r.Wall)
 	wasFinal := s.Final
 	s.Final = s.Final || r.Final
@@ -305,7 +309,8 @@ func (s *step) cEnd(code string, ev Evidence, grace time.Duration, detail string
 	s.emit(SendStop{Code: code, Grace: s.Grace})
 }
 
-// cClosing: live, Silent → Closing. Whether there are outputs is what the provider's signed Outcome says, not what was heard of the job.
+// cClosing: live, Silent → Closing. Whether there are outputs is what the provider's signed Outcome says, not what was
+// heard of the job.
 func (s *step) cClosing() {
 	s.Meter = s.Meter.Close()
 	s.to(Closing)
@@ -372,8 +377,8 @@ func (s *step) cCloseNow(Event) error {
 	return nil
 }
 
-// Proposed → Lapsed; live, Silent → Stopping; the provider's own Stop needs no answer. A second one of the user's does not wait for a provider
-// that is unheard: Stopping → Closing, and in Closing the money is let go.
+// Proposed → Lapsed; live, Silent → Stopping; the provider's own Stop needs no answer. A second one of the user's does
+// not wait for a provider that is unheard: Stopping → Closing, and in Closing the money is let go.
 func (s *step) cStop(ev Event) error {
 	e := ev.(StopAsked)
 	code := e.Code

@@ -2,7 +2,8 @@ package market
 
 import "time"
 
-// Effect is what a new state asks the node to do, after the commit; the set is sealed. All are idempotent: they may be repeated.
+// Effect is what a new state asks the node to do, after the commit; the set is sealed. All are idempotent: they may be
+// repeated.
 type Effect interface{ isEffect() }
 
 // JobPhase is what the job should be; the numbers equal runtime/job.Phase.
@@ -51,7 +52,8 @@ type (
 		Code  string
 		Grace time.Duration
 	}
-	// SignPayment: sign a voucher so that this lease's share is LeaseAmount, commit it, send it. LeaseAmount may equal the last one: repeat it.
+	// SignPayment: sign a voucher so that this lease's share is LeaseAmount, commit it, send it. LeaseAmount may equal
+	// the last one: repeat it.
 	SignPayment struct {
 		LeaseAmount Amount
 		OwnMS       uint64
@@ -61,13 +63,15 @@ type (
 	AskStatus struct{}
 	// FetchOutputs: bring the outputs home and feed back OutputsVerified.
 	FetchOutputs struct{}
-	// SendOutcome: sign and send this side's Outcome (Lease.Outcome); feed back OutcomeAgreed when the other signature is there.
+	// SendOutcome: sign and send this side's Outcome (Lease.Outcome); feed back OutcomeAgreed when the other signature
+	// is there.
 	SendOutcome struct{}
 	// TopUp: four fifths of what the channel leaves to this lease are signed.
 	TopUp struct{}
 	// RaiseCap: sign and send the new cap; feed back CapAnswered.
 	RaiseCap struct{ Cap Amount }
-	// FinishChannel: the lease is over: with a Release in hand close the channel and print the sums, else ask for the Release.
+	// FinishChannel: the lease is over: with a Release in hand close the channel and print the sums, else ask for the
+	// Release.
 	FinishChannel struct{}
 	// FreeBudget: nothing more will happen to a refused or lapsed lease: free the budget hold, try the next Quote.
 	FreeBudget struct{}

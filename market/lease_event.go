@@ -2,7 +2,8 @@ package market
 
 import "time"
 
-// Event is what happens to a Lease; the set is sealed. BootMS is the node's boot-time clock in ms, on which alone time is billed.
+// Event is what happens to a Lease; the set is sealed. BootMS is the node's boot-time clock in ms, on which alone time
+// is billed.
 type Event interface{ kind() kind }
 
 // kind numbers the events, for the transition tables.
@@ -53,8 +54,8 @@ const (
 type (
 	// Accepted: the Lease passed all checks; commit it together with the Decision and the device rows.
 	Accepted struct{}
-	// PrepStep names the step that runs now: "pull", "inputs", "create" or "start", and the last words of an engine or a registry that refused
-	// it and is asked again.
+	// PrepStep names the step that runs now: "pull", "inputs", "create" or "start", and the last words of an engine or
+	// a registry that refused it and is asked again.
 	PrepStep struct{ Phase, Detail string }
 	// JobReady: the command runs behind the open gate on the leased devices.
 	JobReady struct{ BootMS uint64 }
@@ -63,10 +64,11 @@ type (
 		Code, Detail string
 		Fault        Fault
 	}
-	// JobSeen is a proof that the job is alive (process, start time, not frozen). Send one each Lease.ProbeEvery while Running or Stopping.
+	// JobSeen is a proof that the job is alive (process, start time, not frozen). Send one each Lease.ProbeEvery while
+	// Running or Stopping.
 	JobSeen struct{ BootMS uint64 }
-	// JobExited: the process ended by itself or by a signal. BootMS 0: billed to the last proof. Code overrides the usual one if set. JobGone and
-	// DevicesClear follow when nothing of the job is left.
+	// JobExited: the process ended by itself or by a signal. BootMS 0: billed to the last proof. Code overrides the
+	// usual one if set. JobGone and DevicesClear follow when nothing of the job is left.
 	JobExited struct {
 		Exit         int32
 		OOM          bool
@@ -83,21 +85,24 @@ type (
 	DeviceBusy struct{}
 	// DevicesClear: after JobGone, the devices hold nothing of the job.
 	DevicesClear struct{}
-	// PaymentStored: a voucher is on disk. LeaseAmount is what it and the finalised deposit cover of this lease; ReceiptSeq what it answers.
+	// PaymentStored: a voucher is on disk. LeaseAmount is what it and the finalised deposit cover of this lease;
+	// ReceiptSeq what it answers.
 	PaymentStored struct {
 		LeaseAmount Amount
 		ReceiptSeq  uint64
 	}
 	// HeadroomSeen: what the channel's deposit leaves to this lease beyond what it owes.
 	HeadroomSeen struct{ Left Amount }
-	// ChainBlind, ChainSeen: the finalised view of the chain is too old, or fresh again. Say so at each check, not only at changes.
+	// ChainBlind, ChainSeen: the finalised view of the chain is too old, or fresh again. Say so at each check, not only
+	// at changes.
 	ChainBlind struct{}
 	ChainSeen  struct{}
 	// CapRaised: the customer has signed that the lease may cost up to Cap.
 	CapRaised struct{ Cap Amount }
 	// OutputsHashed: outputs_root is known; the Outcome names it.
 	OutputsHashed struct{ Root [32]byte }
-	// OutputsServed: the customer has fetched the outputs, or there are none. A Root that is not zero counts as OutputsHashed.
+	// OutputsServed: the customer has fetched the outputs, or there are none. A Root that is not zero counts as
+	// OutputsHashed.
 	OutputsServed struct{ Root [32]byte }
 )
 
@@ -110,8 +115,8 @@ type (
 		Accepted     bool
 		Code, Detail string
 	}
-	// StatusSeen: the provider's Status. WrongDevices: those at Ready are not those of the Quote. Ran: its signed Outcome says that the job was
-	// ready, whether or not this side heard it then.
+	// StatusSeen: the provider's Status. WrongDevices: those at Ready are not those of the Quote. Ran: its signed
+	// Outcome says that the job was ready, whether or not this side heard it then.
 	StatusSeen struct {
 		Status       Status
 		WrongDevices bool
@@ -129,14 +134,16 @@ type (
 	PaymentAcked struct{ LeaseAmount Amount }
 	// FundsSeen: the most that this lease's share can reach by the channel's deposit.
 	FundsSeen struct{ LeaseMax Amount }
-	// OutputsVerified: the outputs are here, or there are none. Lost: the provider cannot serve the root that it signed.
+	// OutputsVerified: the outputs are here, or there are none. Lost: the provider cannot serve the root that it
+	// signed.
 	OutputsVerified struct {
 		Root [32]byte
 		Lost bool
 	}
 	// ReleaseSeen: a valid Release of the channel is in hand.
 	ReleaseSeen struct{}
-	// VoucherSeen: the provider has shown a voucher of our own key that this node's store does not know, since it was put back: this lease's share of it.
+	// VoucherSeen: the provider has shown a voucher of our own key that this node's store does not know, since it was
+	// put back: this lease's share of it.
 	VoucherSeen struct{ LeaseAmount Amount }
 	// LeaseUnknown: the provider that accepted the lease says that it knows none.
 	LeaseUnknown struct{}
@@ -153,7 +160,8 @@ type (
 
 // Events of both sides.
 type (
-	// StopAsked: a person, a limit or the peer wants the end. By is who asks; Code "" is the side's usual one; Grace 0 is the Terms' one, < 0 none.
+	// StopAsked: a person, a limit or the peer wants the end. By is who asks; Code "" is the side's usual one; Grace 0
+	// is the Terms' one, < 0 none.
 	StopAsked struct {
 		By           Side
 		Code, Detail string
@@ -161,7 +169,8 @@ type (
 	}
 	// ChainClosing: the channel is closing (finalised, or seen by two endpoints).
 	ChainClosing struct{}
-	// Restarted: the node's process is new (also the first start of the actor). It repeats all effects that the state asks for.
+	// Restarted: the node's process is new (also the first start of the actor). It repeats all effects that the state
+	// asks for.
 	Restarted struct {
 		SameBoot bool
 		BootMS   uint64

@@ -135,7 +135,8 @@ func (w *world) deliver() {
 		case Outcome:
 			if w.p.State >= Closing {
 				if msg.Code != "meter-dispute" && (msg.Amount != w.p.Owed() || msg.BillableMS != w.p.Meter.BillableMS) {
-					w.t.Fatalf("outcome %d of %d ms, %q; owed %d of %d ms\ncustomer %+v", msg.Amount, msg.BillableMS, msg.Code, w.p.Owed(), w.p.Meter.BillableMS, w.c)
+					w.t.Fatalf("outcome %d of %d ms, %q; owed %d of %d ms\ncustomer %+v", msg.Amount, msg.BillableMS,
+						msg.Code, w.p.Owed(), w.p.Meter.BillableMS, w.c)
 				}
 				w.provider(OutputsServed{})
 				w.provider(OutcomeAgreed{})
@@ -207,7 +208,8 @@ func newWorld(t *rapid.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{
-		t: t, p: p, c: c, now: t0, loss: rapid.SampledFrom([]int{0, 5, 20, 50}).Draw(t, "loss%"), lag: time.Duration(rapid.IntRange(1, 400).Draw(t, "lagms")) * time.Millisecond,
+		t: t, p: p, c: c, now: t0, loss: rapid.SampledFrom([]int{0, 5, 20, 50}).Draw(t, "loss%"),
+		lag:       time.Duration(rapid.IntRange(1, 400).Draw(t, "lagms")) * time.Millisecond,
 		rnd:       rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)),
 		exitAfter: time.Duration(rapid.IntRange(0, 300).Draw(t, "exit")) * time.Second,
 	}
@@ -219,8 +221,8 @@ func newWorld(t *rapid.T) *world {
 	return w
 }
 
-// TestLease_Model: over a lossy pipe, with a customer that may sleep and stop, nobody loses more than a tick, nothing is signed beyond the
-// rules, and once the pipe is whole both sides end with the same sum, fully signed.
+// TestLease_Model: over a lossy pipe, with a customer that may sleep and stop, nobody loses more than a tick, nothing
+// is signed beyond the rules, and once the pipe is whole both sides end with the same sum, fully signed.
 func TestLease_Model(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -233,7 +235,8 @@ func TestLease_Model(t *testing.T) {
 			w.customerGone = i >= sleepAt && i < sleepAt+sleepFor
 			w.tick(dt)
 		}
-		// Beyond, pauses and gaps come so often that the own meter may fall a tick behind: then a dispute is allowed, a loss of more is not.
+		// Beyond, pauses and gaps come so often that the own meter may fall a tick behind: then a dispute is allowed, a
+		// loss of more is not.
 		calm := w.loss <= 5 && w.lag <= w.p.Terms.Tick/20
 		w.customerGone, w.loss = false, 0
 		w.customer(StopAsked{By: CustomerSide})
@@ -286,7 +289,8 @@ func FuzzLeaseApply(f *testing.F) {
 			if err := next.Valid(); err != nil {
 				t.Fatal(err)
 			}
-			if next.Meter.BillableMS < l.Meter.BillableMS || next.Signed < l.Signed || next.Claim < l.Claim || l.Terminal() && next.State != l.State {
+			if next.Meter.BillableMS < l.Meter.BillableMS || next.Signed < l.Signed || next.Claim < l.Claim ||
+				l.Terminal() && next.State != l.State {
 				t.Fatalf("%T: went back from %+v to %+v", ev, l, next)
 			}
 			l = next
@@ -313,7 +317,8 @@ func fuzzEvent(b byte, boot, i uint64) Event {
 	case kStatus:
 		return StatusSeen{Status: Status{State: st, Cause: "stopped"}, BootMS: boot, WrongDevices: b > 250}
 	case kReceipt:
-		return ReceiptSeen{Receipt: Receipt{Seq: i, BillableMS: uint64(amount), Amount: amount, State: st, Final: st == Closing}, BootMS: boot}
+		return ReceiptSeen{Receipt: Receipt{Seq: i, BillableMS: uint64(amount), Amount: amount, State: st,
+			Final: st == Closing}, BootMS: boot}
 	case kHeard:
 		return Heard{BootMS: boot}
 	case kFunds:

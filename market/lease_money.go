@@ -4,9 +4,9 @@ import "time"
 
 // Rules of §tick in docs/flows/payment.md. τ is the price of a tick; all comparisons are in money.
 
-// awayAfter is Terms.AwayAfter where it is not set: what must be paid before anything is signed ahead of a stranger's meter; maxUnpaidPause ends a lease whose unpaid pauses
-// sum to it; minMargin is the least time between freezing and a whole unpaid tick; a last claim may be a quarter tick above one, at least
-// overshoot.
+// awayAfter is Terms.AwayAfter where it is not set: what must be paid before anything is signed ahead of a stranger's
+// meter; maxUnpaidPause ends a lease whose unpaid pauses sum to it; minMargin is the least time between freezing and a
+// whole unpaid tick; a last claim may be a quarter tick above one, at least overshoot.
 const (
 	awayAfter      = 2 * time.Minute
 	maxUnpaidPause = 10 * time.Minute
@@ -73,7 +73,8 @@ func sub(a, b Amount) Amount {
 	return a - b
 }
 
-// Unpaid is U: owed − paid, plus one tick with prepay, as far as the limit allows one; 0 when paid ahead. Provider's side.
+// Unpaid is U: owed − paid, plus one tick with prepay, as far as the limit allows one; 0 when paid ahead. Provider's
+// side.
 func (l Lease) Unpaid() Amount {
 	u := l.Owed()
 	if l.Terms.Prepay && !l.Ready.IsZero() {
@@ -91,8 +92,8 @@ func (l Lease) mustFreeze() bool {
 // mayResume: U ≤ ½ τ.
 func (l Lease) mayResume() bool { return l.Unpaid() <= l.price(l.Terms.Tick/2) }
 
-// receiptDue: N ≥ ½ τ, and again each τ/5 while no Payment answers; but also each τ/2 of time, as a sign of life: at a rate so low that half a
-// tick rounds to nothing, the customer's own meter would else starve.
+// receiptDue: N ≥ ½ τ, and again each τ/5 while no Payment answers; but also each τ/2 of time, as a sign of life: at a
+// rate so low that half a tick rounds to nothing, the customer's own meter would else starve.
 func (l Lease) receiptDue(now time.Time) bool {
 	if l.Meter.Running && now.Sub(l.ClaimAt) >= l.Terms.Tick/2 {
 		return true
@@ -112,7 +113,8 @@ func (l Lease) ProbeEvery() time.Duration {
 // receipt makes the next Receipt.
 func (s *step) receipt() {
 	s.ReceiptSeq++
-	s.Claim, s.ClaimMS, s.ClaimPausedMS, s.ClaimUnobservedMS = s.Owed(), s.Meter.BillableMS, s.Meter.PausedMS, s.Meter.UnobservedMS
+	s.Claim, s.ClaimMS, s.ClaimPausedMS, s.ClaimUnobservedMS = s.Owed(), s.Meter.BillableMS, s.Meter.PausedMS,
+		s.Meter.UnobservedMS
 	s.ClaimState, s.ClaimAt, s.Final = s.State, s.now, s.State >= Releasing
 	s.emit(SendReceipt{Receipt: s.LastReceipt()})
 }
@@ -120,13 +122,14 @@ func (s *step) receipt() {
 // LastReceipt returns the newest Receipt made (provider) or taken (customer); Seq 0: none. It is what to repeat.
 func (l Lease) LastReceipt() Receipt {
 	return Receipt{
-		Lease: l.ID, Seq: l.ReceiptSeq, BillableMS: l.ClaimMS, PausedMS: l.ClaimPausedMS, UnobservedMS: l.ClaimUnobservedMS,
-		Amount: l.Claim, State: l.ClaimState, Wall: l.ClaimAt, Final: l.Final,
+		Lease: l.ID, Seq: l.ReceiptSeq, BillableMS: l.ClaimMS, PausedMS: l.ClaimPausedMS,
+		UnobservedMS: l.ClaimUnobservedMS,
+		Amount:       l.Claim, State: l.ClaimState, Wall: l.ClaimAt, Final: l.Final,
 	}
 }
 
-// AtRisk is the away allowance: what may be signed beyond the claim so that a sleeping customer does not stop its job; 0 until
-// Terms.AwayAfter is paid to this provider, earlier leases included. Customer's side.
+// AtRisk is the away allowance: what may be signed beyond the claim so that a sleeping customer does not stop its job;
+// 0 until Terms.AwayAfter is paid to this provider, earlier leases included. Customer's side.
 func (l Lease) AtRisk() Amount {
 	if l.Terms.Away == 0 || add(l.Signed, l.price(ms(l.Terms.PriorMS))) < l.price(l.Terms.AwayAfter) {
 		return 0
@@ -143,8 +146,9 @@ func (l Lease) ahead() Amount {
 	return a
 }
 
-// trusted is the most that the own meter lets the customer sign: own + max(τ, ahead). The last claim may be a little above: a job ends, and is
-// frozen, between two looks. A provider that was silent may have worked one tick more than could be heard.
+// trusted is the most that the own meter lets the customer sign: own + max(τ, ahead). The last claim may be a little
+// above: a job ends, and is frozen, between two looks. A provider that was silent may have worked one tick more than
+// could be heard.
 func (l Lease) trusted() Amount {
 	a := add(l.Owed(), max(l.tickPrice(), l.ahead()))
 	if !l.Final {
@@ -157,7 +161,8 @@ func (l Lease) trusted() Amount {
 	return a
 }
 
-// payable is what to sign now: the lower of own + max(τ, ahead) and claim + ahead, below all hard caps, never less than before.
+// payable is what to sign now: the lower of own + max(τ, ahead) and claim + ahead, below all hard caps, never less than
+// before.
 func (l Lease) payable() Amount {
 	ahead := Amount(0)
 	if !l.Final && (l.State == Running || l.State == Paused) {
@@ -189,8 +194,8 @@ func (s *step) topUp() {
 	}
 }
 
-// heard counts the own meter up to boot. A gap of this node waits for the provider's next claim; a longer silence of the provider alone
-// counts as one tick, three ticks an hour.
+// heard counts the own meter up to boot. A gap of this node waits for the provider's next claim; a longer silence of
+// the provider alone counts as one tick, three ticks an hour.
 func (s *step) heard(boot uint64) {
 	s.OfflineFor = 0
 	away := s.now.Sub(s.HeardAt)
@@ -220,8 +225,8 @@ func (s *step) heard(boot uint64) {
 	s.OwnGap = false
 }
 
-// pend notes an own gap: claims may later lift the own meter by it, but by no more than an honest provider can have worked meanwhile: what was
-// signed and one tick.
+// pend notes an own gap: claims may later lift the own meter by it, but by no more than an honest provider can have
+// worked meanwhile: what was signed and one tick.
 func (s *step) pend(d uint64) {
 	s.PendMS = min(s.PendMS+d, sub64(s.signedMS(), s.Meter.BillableMS)+s.tickMS())
 }

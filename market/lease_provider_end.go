@@ -67,8 +67,8 @@ func (s *step) pRestarted(ev Event) error {
 	return nil
 }
 
-// newSeq numbers Receipts from the time on: this store may be an older copy, and no number may stand under two Receipts. The last one is
-// repeated under a new number.
+// newSeq numbers Receipts from the time on: this store may be an older copy, and no number may stand under two
+// Receipts. The last one is repeated under a new number.
 func (s *step) newSeq() {
 	had := !s.ClaimAt.IsZero()
 	s.ReceiptSeq = max(s.ReceiptSeq, uint64(max(0, s.now.UnixMilli())))

@@ -2,14 +2,15 @@ package market
 
 import "time"
 
-// A node may go on from an older copy of its store: a backup, or a file system that lost its last seconds. Neither side is to blame, and both
-// hold what the other one lost: the customer its vouchers, the provider the customer's voucher with the most money.
+// A node may go on from an older copy of its store: a backup, or a file system that lost its last seconds. Neither side
+// is to blame, and both hold what the other one lost: the customer its vouchers, the provider the customer's voucher
+// with the most money.
 
 // unknownFor is how long a provider may say that it does not know the lease: it may only have started.
 const unknownFor = 30 * time.Second
 
-// putBack takes a Receipt that says less than an earlier one of the same provider and was made later: its store was put back. What it forgot to
-// bill it does not get; what it forgot to have been paid it is told again.
+// putBack takes a Receipt that says less than an earlier one of the same provider and was made later: its store was put
+// back. What it forgot to bill it does not get; what it forgot to have been paid it is told again.
 func (s *step) putBack(r Receipt) Receipt {
 	s.again()
 	if r.BillableMS < s.ClaimMS {
@@ -46,7 +47,8 @@ func (s *step) cVoucher(ev Event) error {
 	return nil
 }
 
-// cUnknown: live, Silent → Closing once the provider has forgotten the lease for good: its store was put back to before it.
+// cUnknown: live, Silent → Closing once the provider has forgotten the lease for good: its store was put back to before
+// it.
 func (s *step) cUnknown(Event) error {
 	switch {
 	case s.Accepted.IsZero() || !s.State.Live() && s.State != Silent:

@@ -108,7 +108,8 @@ func (b *bench) receipt(seq, ms uint64, st LeaseState) ReceiptSeen {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return ReceiptSeen{Receipt: Receipt{Seq: seq, BillableMS: ms, Amount: a, State: st, Final: st >= Releasing}, BootMS: b.boot()}
+	return ReceiptSeen{Receipt: Receipt{Seq: seq, BillableMS: ms, Amount: a, State: st, Final: st >= Releasing},
+		BootMS: b.boot()}
 }
 
 func TestLease_Unpaid_FreezesBeforeOneTick(t *testing.T) {
@@ -208,7 +209,8 @@ func TestLease_DeviceLost_BillsToLastProof(t *testing.T) {
 
 func TestLease_Stop_GraceThenKillThenQuarantine(t *testing.T) {
 	t.Parallel()
-	b := running(t, testTerms()).run(2*time.Second).do(PaymentStored{LeaseAmount: 100_000, ReceiptSeq: 1}, StopAsked{By: CustomerSide, Grace: 10 * time.Second})
+	b := running(t, testTerms()).run(2*time.Second).do(PaymentStored{LeaseAmount: 100_000, ReceiptSeq: 1},
+		StopAsked{By: CustomerSide, Grace: 10 * time.Second})
 	b.want(Stopping, "stopped", FaultCustomer)
 	if w := must[WantJob](b); w != (WantJob{Phase: WantGone, Grace: 10 * time.Second}) {
 		t.Fatalf("want %+v", w)
@@ -248,8 +250,10 @@ func TestLease_CapAndDuration_IncludeTheGrace(t *testing.T) {
 
 func TestLease_Preparing_StallsByStep(t *testing.T) {
 	t.Parallel()
-	for phase, code := range map[string]string{"": "image-stalled", "pull": "image-stalled", "inputs": "input-stalled", "start": "start-timeout"} {
-		b := newBench(t, ProviderSide, testTerms()).do(Accepted{}, PrepStep{Phase: phase}).after(3 * time.Minute).do(Timer{})
+	for phase, code := range map[string]string{"": "image-stalled", "pull": "image-stalled", "inputs": "input-stalled",
+		"start": "start-timeout"} {
+		b := newBench(t, ProviderSide, testTerms()).do(Accepted{},
+			PrepStep{Phase: phase}).after(3 * time.Minute).do(Timer{})
 		b.want(Releasing, code, FaultNone)
 		if b.l.Owed() != 0 {
 			t.Fatal("owes before ready")
@@ -414,27 +418,37 @@ func TestLease_Proposed_LapsesAndStopsLateAccept(t *testing.T) {
 func TestLease_TableComplete(t *testing.T) {
 	t.Parallel()
 	legal := map[string]string{
-		"provider 0":         "Accepted",
-		"provider preparing": "PrepStep JobReady PrepFailed JobSeen JobExited EngineSilent DeviceLost PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
-		"provider running":   "JobSeen JobExited JobGone EngineSilent DeviceLost PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
-		"provider paused":    "JobSeen JobExited JobGone EngineSilent DeviceLost DeviceBusy PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
-		"provider stopping":  "JobSeen JobExited JobGone EngineSilent DeviceLost PaymentStored HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer",
-		"provider releasing": "JobExited JobGone DeviceLost DevicesClear PaymentStored OutputsHashed StopAsked ChainClosing Restarted Timer",
-		"provider closing":   "PaymentStored OutputsHashed OutputsServed StopAsked ChainClosing Restarted OutcomeAgreed Timer",
-		"provider ended":     "PaymentStored StopAsked ChainClosing Restarted OutcomeAgreed Timer",
-		"customer 0":         "Placed",
-		"customer proposed":  "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
-		"customer refused":   "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
-		"customer lapsed":    "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
-		"customer preparing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen StopAsked ChainClosing Restarted Timer VoucherSeen LeaseUnknown CapAsked CapAnswered",
-		"customer closing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen OutputsVerified ReleaseSeen CloseNow StopAsked ChainClosing Restarted " +
+		"provider 0": "Accepted",
+		"provider preparing": "PrepStep JobReady PrepFailed JobSeen JobExited EngineSilent DeviceLost PaymentStored " +
+			"HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
+		"provider running": "JobSeen JobExited JobGone EngineSilent DeviceLost PaymentStored HeadroomSeen " +
+			"ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
+		"provider paused": "JobSeen JobExited JobGone EngineSilent DeviceLost DeviceBusy PaymentStored " +
+			"HeadroomSeen ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer CapRaised",
+		"provider stopping": "JobSeen JobExited JobGone EngineSilent DeviceLost PaymentStored HeadroomSeen " +
+			"ChainBlind ChainSeen StopAsked ChainClosing Restarted Timer",
+		"provider releasing": "JobExited JobGone DeviceLost DevicesClear PaymentStored OutputsHashed StopAsked " +
+			"ChainClosing Restarted Timer",
+		"provider closing": "PaymentStored OutputsHashed OutputsServed StopAsked ChainClosing Restarted " +
+			"OutcomeAgreed Timer",
+		"provider ended":    "PaymentStored StopAsked ChainClosing Restarted OutcomeAgreed Timer",
+		"customer 0":        "Placed",
+		"customer proposed": "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
+		"customer refused":  "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
+		"customer lapsed":   "DecisionSeen StatusSeen Heard StopAsked ChainClosing Restarted Timer",
+		"customer preparing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen StopAsked " +
+			"ChainClosing Restarted Timer VoucherSeen LeaseUnknown CapAsked CapAnswered",
+		"customer closing": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen OutputsVerified " +
+			"ReleaseSeen CloseNow StopAsked ChainClosing Restarted " +
 			"OutcomeAgreed Timer VoucherSeen LeaseUnknown CapAnswered",
-		"customer ended": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen ReleaseSeen StopAsked ChainClosing Restarted OutcomeAgreed Timer VoucherSeen LeaseUnknown CapAnswered",
+		"customer ended": "DecisionSeen StatusSeen ReceiptSeen Heard PaymentAcked FundsSeen ReleaseSeen StopAsked " +
+			"ChainClosing Restarted OutcomeAgreed Timer VoucherSeen LeaseUnknown CapAnswered",
 	}
 	for _, s := range []string{"running", "paused", "stopping", "silent"} {
 		legal["customer "+s] = legal["customer preparing"]
 	}
-	legal["customer stopping"] = legal["customer preparing"][:len(legal["customer preparing"])-len(" CapAsked CapAnswered")] + " CapAnswered"
+	legal["customer stopping"] = legal["customer preparing"][:len(legal["customer preparing"])-len(
+		" CapAsked CapAnswered")] + " CapAnswered"
 	all := everyEvent()
 	if len(all) != int(numKinds) {
 		t.Fatalf("%d events, want %d", len(all), numKinds)
@@ -478,9 +492,12 @@ func joinWords(w []string) (s string) {
 
 func everyEvent() []Event {
 	evs := []Event{
-		Accepted{}, PrepStep{Phase: "pull"}, JobReady{BootMS: 9}, PrepFailed{Code: "internal"}, JobSeen{BootMS: 9}, JobExited{}, JobGone{}, EngineSilent{}, DeviceLost{},
-		DeviceBusy{}, DevicesClear{}, PaymentStored{}, HeadroomSeen{}, ChainBlind{}, ChainSeen{}, OutputsHashed{}, OutputsServed{}, Placed{}, DecisionSeen{}, StatusSeen{},
-		ReceiptSeen{}, Heard{}, PaymentAcked{}, FundsSeen{}, OutputsVerified{}, ReleaseSeen{}, CloseNow{}, StopAsked{}, ChainClosing{}, Restarted{}, OutcomeAgreed{}, Timer{},
+		Accepted{}, PrepStep{Phase: "pull"}, JobReady{BootMS: 9}, PrepFailed{Code: "internal"}, JobSeen{BootMS: 9},
+		JobExited{}, JobGone{}, EngineSilent{}, DeviceLost{},
+		DeviceBusy{}, DevicesClear{}, PaymentStored{}, HeadroomSeen{}, ChainBlind{}, ChainSeen{}, OutputsHashed{},
+		OutputsServed{}, Placed{}, DecisionSeen{}, StatusSeen{},
+		ReceiptSeen{}, Heard{}, PaymentAcked{}, FundsSeen{}, OutputsVerified{}, ReleaseSeen{}, CloseNow{}, StopAsked{},
+		ChainClosing{}, Restarted{}, OutcomeAgreed{}, Timer{},
 		VoucherSeen{}, LeaseUnknown{}, CapAsked{}, CapAnswered{}, CapRaised{},
 	}
 	slices.SortFunc(evs, func(a, b Event) int { return int(a.kind()) - int(b.kind()) })
@@ -537,7 +554,8 @@ func TestLease_Durable_IgnoresProofsOnly(t *testing.T) {
 	}
 }
 
-// TestLease_PausedReceiptAgain_AsksOnce: the provider's Status repeats its last Receipt, which must not ask for the Status again.
+// TestLease_PausedReceiptAgain_AsksOnce: the provider's Status repeats its last Receipt, which must not ask for the
+// Status again.
 func TestLease_PausedReceiptAgain_AsksOnce(t *testing.T) {
 	t.Parallel()
 	c := bought(t, testTerms())

@@ -2,8 +2,8 @@ package market
 
 import "time"
 
-// NextTimer returns when the lease wants a Timer event; zero: never. It may lie in the past: then at once. It depends on the lease alone
-// but for the customer's wake-up mark, which is set from now.
+// NextTimer returns when the lease wants a Timer event; zero: never. It may lie in the past: then at once. It depends
+// on the lease alone but for the customer's wake-up mark, which is set from now.
 func (l Lease) NextTimer(now time.Time) time.Time {
 	if l.Terminal() || l.State == 0 {
 		return time.Time{}
@@ -71,11 +71,12 @@ func (l Lease) cNext(now time.Time) time.Time {
 // startBy is when the job must be ready.
 func (l Lease) startBy() time.Time { return l.Accepted.Add(l.Terms.StartTimeout) }
 
-// late: the provider itself said after startBy that it still prepares. A node that slept or was away until then does not know.
+// late: the provider itself said after startBy that it still prepares. A node that slept or was away until then does
+// not know.
 func (l Lease) late() bool { return !l.SaidAt.Before(l.startBy()) }
 
-// letsGoAt is when the money in Closing waits no longer, whatever the provider still has to bring. One that fell silent has the rest of
-// silent_end: its Release is the faster way.
+// letsGoAt is when the money in Closing waits no longer, whatever the provider still has to bring. One that fell silent
+// has the rest of silent_end: its Release is the faster way.
 func (l Lease) letsGoAt() time.Time {
 	if l.Code == "provider-silent" {
 		return l.Since.Add(l.lastChance())
@@ -97,7 +98,8 @@ func (l Lease) Heard(now time.Time) bool { return now.Before(l.silentAt()) }
 // unheard reports that the provider was not heard for as long as makes a live lease Silent.
 func (s *step) unheard() bool { return !s.now.Before(s.silentAt()) }
 
-// lapsesAt is when a Proposed lease is given up. A node that was not running when the time was over asks first: it may have been accepted.
+// lapsesAt is when a Proposed lease is given up. A node that was not running when the time was over asks first: it may
+// have been accepted.
 func (l Lease) lapsesAt() time.Time {
 	at := l.Terms.AcceptUntil
 	if l.HeardAt.After(at) {
@@ -240,8 +242,8 @@ func (l Lease) stopAsked() time.Time {
 	return l.StopAt
 }
 
-// givesUpAt is when a Stop waits no longer for a provider that is unheard: the grace and a minute, or a last question where it was silent when
-// the Stop was asked for.
+// givesUpAt is when a Stop waits no longer for a provider that is unheard: the grace and a minute, or a last question
+// where it was silent when the Stop was asked for.
 func (l Lease) givesUpAt() time.Time {
 	asked := l.stopAsked()
 	if !l.silentAt().After(asked) {

@@ -15,7 +15,8 @@ type Amount uint64
 // Rate is smallest units per device-hour: per second is too coarse for small mints. At most MaxRate.
 type Rate uint64
 
-// MaxDevices is the largest number of devices of one lease; MaxRate bounds a Rate; maxTotalMS bounds device-milliseconds.
+// MaxDevices is the largest number of devices of one lease; MaxRate bounds a Rate; maxTotalMS bounds
+// device-milliseconds.
 const (
 	MaxDevices       = 64
 	MaxRate     Rate = 1_000_000_000_000
@@ -31,9 +32,11 @@ var (
 	ErrOverflow = errors.New("amount overflows")
 )
 
-// For returns the price of n devices for d: floor(r · n · d / 1 h). n is 1..MaxDevices; d ≥ 0, cut to whole ms. 128 bits inside, so the
-// result is exact; it rounds down, for the customer. Pass the lease's whole duration, never one tick: then rounding happens once.
-// Errors: ErrRange: n or d out of range; ErrOverflow: n·d over 2^45 ms or the price over 64 bits. Formula: docs/flows/payment.md.
+// For returns the price of n devices for d: floor(r · n · d / 1 h). n is 1..MaxDevices; d ≥ 0, cut to whole ms. 128
+// bits inside, so the result is exact; it rounds down, for the customer. Pass the lease's whole duration, never one
+// tick: then rounding happens once.
+// Errors: ErrRange: n or d out of range; ErrOverflow: n·d over 2^45 ms or the price over 64 bits. Formula:
+// docs/flows/payment.md.
 func (r Rate) For(n int, d time.Duration) (Amount, error) {
 	if n < 1 || n > MaxDevices || d < 0 {
 		return 0, fmt.Errorf("%w: %d devices for %s", ErrRange, n, d)
@@ -79,7 +82,8 @@ func decimal(v uint64, places int) string {
 	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
 }
 
-// ParseSOL parses a decimal number of SOL (at most 9 places, no sign or exponent) into lamports. Errors: ErrFormat, ErrOverflow.
+// ParseSOL parses a decimal number of SOL (at most 9 places, no sign or exponent) into lamports. Errors: ErrFormat,
+// ErrOverflow.
 func ParseSOL(s string) (Amount, error) {
 	whole, frac, _ := strings.Cut(s, ".")
 	if whole == "" && frac == "" || len(frac) > SOLDecimals || strings.ContainsAny(s, "+-eE_") {
@@ -95,7 +99,8 @@ func ParseSOL(s string) (Amount, error) {
 	return Amount(v), nil
 }
 
-// ParseRateSOL parses "0.0024" or "0.0024/h" into lamports per device-hour. Errors: ErrFormat, ErrOverflow, ErrRange above MaxRate.
+// ParseRateSOL parses "0.0024" or "0.0024/h" into lamports per device-hour. Errors: ErrFormat, ErrOverflow, ErrRange
+// above MaxRate.
 func ParseRateSOL(s string) (Rate, error) {
 	a, err := ParseSOL(strings.TrimSuffix(s, "/h"))
 	if err == nil && Rate(a) > MaxRate {

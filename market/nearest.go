@@ -1,7 +1,8 @@
 package market
 
-// Nearest returns the known word that a misspelt one probably means: the one with the fewest edits (a byte added, taken or replaced), at most
-// within and fewer than its own length; the first of equals. Empty if there is none, or if word has more than 64 bytes.
+// Nearest returns the known word that a misspelt one probably means: the one with the fewest edits (a byte added, taken
+// or replaced), at most within and fewer than its own length; the first of equals. Empty if there is none, or if word
+// has more than 64 bytes.
 func Nearest(word string, known []string, within int) string {
 	best, at := "", within+1
 	if len(word) > 64 {

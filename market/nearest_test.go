@@ -5,7 +5,8 @@ import "testing"
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	known := []string{"vram", "ram", "disk", "disk_read", "cc"}
-	for word, want := range map[string]string{"vrma": "vram", "dsik": "disk", "disk_raed": "disk_read", "rm": "ram", "xx": "", "country": "", "": ""} {
+	for word, want := range map[string]string{"vrma": "vram", "dsik": "disk", "disk_raed": "disk_read", "rm": "ram",
+		"xx": "", "country": "", "": ""} {
 		if got := Nearest(word, known, 2); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}

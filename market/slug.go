@@ -12,10 +12,13 @@ const (
 // ClassCPU is the class of a rig's CPU slot.
 const ClassCPU = "cpu"
 
-// noiseWords say nothing about the model: vendor, edition and what is a field of its own (form factor: pcie_gen, mem_bw).
+// noiseWords say nothing about the model: vendor, edition and what is a field of its own (form factor: pcie_gen,
+// mem_bw).
 var noiseWords = map[string]bool{
-	"nvidia": true, "geforce": true, "tesla": true, "quadro": true, "amd": true, "gpu": true, "graphics": true, "device": true,
-	"generation": true, "edition": true, "with": true, "pcie": true, "sxm": true, "sxm2": true, "sxm3": true, "sxm4": true, "sxm5": true,
+	"nvidia": true, "geforce": true, "tesla": true, "quadro": true, "amd": true, "gpu": true, "graphics": true,
+	"device":     true,
+	"generation": true, "edition": true, "with": true, "pcie": true, "sxm": true, "sxm2": true, "sxm3": true,
+	"sxm4": true, "sxm5": true,
 	"hbm2": true, "hbm2e": true, "hbm3": true, "hbm3e": true, "tm": true, "r": true,
 }
 
@@ -32,10 +35,14 @@ var classAlias = map[string]string{
 	"5090":                                     "rtx-5090",
 }
 
-// Slug returns the class of a device from its NVML name, or of what a user typed: "NVIDIA GeForce RTX 4090" is "rtx-4090". Unknown models
-// just work; memory sizes and form factors are dropped, because they are fields. At most 32 bytes of [a-z0-9-]; never empty ("gpu").
+// Slug returns the class of a device from its NVML name, or of what a user typed: "NVIDIA GeForce RTX 4090" is
+// "rtx-4090". Unknown models just work; memory sizes and form factors are dropped, because they are fields. At most 32
+// bytes of [a-z0-9-]; never empty ("gpu").
 func Slug(name string) string {
-	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
+		return (r < 'a' || r > 'z') &&
+			(r < '0' || r > '9')
+	})
 	kept, mig := words[:0:0], false
 	for _, w := range words {
 		mig = mig || w == "mig" // a slice is named by its size, "1g.5gb": keep all of it

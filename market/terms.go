@@ -35,8 +35,9 @@ type termParser struct {
 	pos    int
 }
 
-// ParseTerms reads a query: terms separated by commas, `vram >= 24GiB, class in (rtx-4090, a100), country not in (DE), disk_read >= 1GB/s ?`.
-// A trailing `?` makes a term soft. Terms on one field are merged. Empty text is no terms. Errors: *TermError; ErrRange above MaxTerms.
+// ParseTerms reads a query: terms separated by commas, `vram >= 24GiB, class in (rtx-4090, a100), country not in (DE),
+// disk_read >= 1GB/s ?`. A trailing `?` makes a term soft. Terms on one field are merged. Empty text is no terms.
+// Errors: *TermError; ErrRange above MaxTerms.
 func ParseTerms(text string) ([]Term, error) {
 	if len(text) > maxTermText {
 		return nil, fmt.Errorf("%w: query longer than %d bytes", ErrRange, maxTermText)
@@ -131,7 +132,8 @@ func (p *termParser) fail(detail string) error {
 
 func (p *termParser) failAt(at int, detail string) error {
 	before := p.src[:at]
-	return &TermError{Line: strings.Count(before, "\n") + 1, Column: at - strings.LastIndexByte(before, '\n'), Detail: detail}
+	return &TermError{Line: strings.Count(before, "\n") + 1, Column: at - strings.LastIndexByte(before, '\n'),
+		Detail: detail}
 }
 
 func (p *termParser) term() (t Term, err error) {
@@ -261,8 +263,8 @@ func (p *termParser) compare(t *Term, info FieldInfo, op termToken) error {
 	return nil
 }
 
-// MergeTerms joins plain ranges of one field with equal softness into one term, at the place of the first. An empty intersection keeps
-// both: the query then matches nothing, and the explanation shows it.
+// MergeTerms joins plain ranges of one field with equal softness into one term, at the place of the first. An empty
+// intersection keeps both: the query then matches nothing, and the explanation shows it.
 func MergeTerms(terms []Term) []Term {
 	var out []Term
 	for _, t := range terms {

@@ -49,8 +49,8 @@ const (
 	roundDown           // a maximum never admits more
 )
 
-// ParseValue reads a value of a field as people write it: "24GiB", "8.9", "12.4", "570.86", "web", "DE". Errors: ErrUnit, ErrFormat,
-// ErrOverflow. The written value must be a whole number of the field's unit.
+// ParseValue reads a value of a field as people write it: "24GiB", "8.9", "12.4", "570.86", "web", "DE". Errors:
+// ErrUnit, ErrFormat, ErrOverflow. The written value must be a whole number of the field's unit.
 func ParseValue(f FieldID, s string) (uint64, error) { return parseValue(f, s, roundExact) }
 
 func parseValue(f FieldID, s string, r rounding) (uint64, error) {
@@ -77,11 +77,12 @@ func parseValue(f FieldID, s string, r rounding) (uint64, error) {
 	return parseQuantity(s, unitSuffixes[info.Unit], r)
 }
 
-// ParseBytes reads a size with its unit ("GB" = 10^9, "GiB" = 2^30) into bytes, rounded down to whole ones. Errors: ErrUnit, ErrFormat,
-// ErrOverflow.
+// ParseBytes reads a size with its unit ("GB" = 10^9, "GiB" = 2^30) into bytes, rounded down to whole ones. Errors:
+// ErrUnit, ErrFormat, ErrOverflow.
 func ParseBytes(s string) (uint64, error) { return parseQuantity(s, byteSuffixes, roundDown) }
 
-// ParseMillis reads a duration with its unit ("90s", "1.5h", "7d") into milliseconds. Errors: ErrUnit, ErrFormat, ErrOverflow.
+// ParseMillis reads a duration with its unit ("90s", "1.5h", "7d") into milliseconds. Errors: ErrUnit, ErrFormat,
+// ErrOverflow.
 func ParseMillis(s string) (uint64, error) {
 	return parseQuantity(s, unitSuffixes[UnitMillis], roundExact)
 }
@@ -99,7 +100,8 @@ func parseWord(info FieldInfo, s string) (uint64, error) {
 	return 0, fmt.Errorf("%w: %q is no %s, want one of %s", ErrFormat, s, info.Name, strings.Join(names, ", "))
 }
 
-// parseVersion reads "a[.b[.c]]"; each part but the first must stay below the weight ratio, so versions never run into each other.
+// parseVersion reads "a[.b[.c]]"; each part but the first must stay below the weight ratio, so versions never run into
+// each other.
 func parseVersion(s string, weights ...uint64) (uint64, error) {
 	parts := strings.Split(s, ".")
 	if len(parts) > len(weights) {
@@ -125,7 +127,8 @@ func parseQuantity(s string, units []suffix, r rounding) (uint64, error) {
 		}
 	}
 	number, unit := s[:cut], s[cut:]
-	if number == "" || len(number) > 32 || strings.Count(number, ".") > 1 || number[0] == '.' || number[len(number)-1] == '.' {
+	if number == "" || len(number) > 32 || strings.Count(number, ".") > 1 || number[0] == '.' ||
+		number[len(number)-1] == '.' {
 		return 0, fmt.Errorf("%w: %q is no number", ErrFormat, s)
 	}
 	for _, u := range units {
@@ -181,7 +184,8 @@ func FormatValue(f FieldID, v uint64) string {
 	case UnitWord:
 		return formatWords(info, v)
 	case UnitCountry:
-		if hi, lo := byte(v>>8), byte(v); v <= 0xffff && isUpper(hi) && isUpper(lo) { // a peer's number: print no stray bytes
+		// a peer's number: print no stray bytes
+		if hi, lo := byte(v>>8), byte(v); v <= 0xffff && isUpper(hi) && isUpper(lo) {
 			return string([]byte{hi, lo})
 		}
 		return strconv.FormatUint(v, 10)

@@ -8,14 +8,15 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 )
 
-// TestRun_AtRiskIsTrue: what run and show call at risk is what the lease may sign ahead of its meter now: nothing before two paid minutes,
-// then the time away, bounded by away_max and by what is left of the cap.
+// TestRun_AtRiskIsTrue: what run and show call at risk is what the lease may sign ahead of its meter now: nothing
+// before two paid minutes, then the time away, bounded by away_max and by what is left of the cap.
 func TestRun_AtRiskIsTrue(t *testing.T) {
 	t.Parallel()
 	const minute = 1_000_000 // lamports, at 0.06 SOL/h
 	terms := market.Terms{
-		Rate: 60 * minute, Devices: 1, Tick: 10 * time.Second, MaxDuration: time.Hour, Cap: 20 * minute, Budget: 20 * minute,
-		Away: 15 * time.Minute, AwayMax: 10 * minute, AwayAfter: 2 * time.Minute,
+		Rate: 60 * minute, Devices: 1, Tick: 10 * time.Second, MaxDuration: time.Hour, Cap: 20 * minute,
+		Budget: 20 * minute,
+		Away:   15 * time.Minute, AwayMax: 10 * minute, AwayAfter: 2 * time.Minute,
 	}
 	for name, c := range map[string]struct {
 		signed, claim, want market.Amount

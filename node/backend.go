@@ -44,8 +44,8 @@ type Backend struct {
 
 var _ api.Backend = (*Backend)(nil)
 
-// NewBackend returns the API's side of a node. Call it once the node's Serve is ready, then Serve; stop ends the node. settings are those that
-// its config was loaded with.
+// NewBackend returns the API's side of a node. Call it once the node's Serve is ready, then Serve; stop ends the node.
+// settings are those that its config was loaded with.
 func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error) {
 	r, err := spec.NewResolver("linux/amd64", nil)
 	if err != nil {
@@ -70,8 +70,9 @@ func (b *Backend) roleOff(role string) error {
 // noLedgerYet: the ledger of a local network has never answered this node.
 func noLedgerYet(op string) error {
 	return &market.Error{
-		Code: "chain-unreachable", Kind: market.KindUnavailable, Op: op, Detail: "the ledger of this network has not answered yet; the roles start when it does",
-		Hint: "gpuai doctor --only chain",
+		Code: "chain-unreachable", Kind: market.KindUnavailable, Op: op,
+		Detail: "the ledger of this network has not answered yet; the roles start when it does",
+		Hint:   "gpuai doctor --only chain",
 	}
 }
 
@@ -93,8 +94,9 @@ func (b *Backend) provider() (*provider.Provider, error) {
 func (b *Backend) Status(context.Context) (api.Status, error) {
 	p := b.p
 	s := api.Status{
-		Schema: "gpuai.status/v1", PeerID: p.host.ID().String(), Version: Version, Network: p.host.Network().Name, Genesis: p.genesis,
-		Roles: p.cfg.Node.Roles, Addresses: p.host.FullAddrs(), Peers: p.host.Peers(), StartedAt: api.At(b.started),
+		Schema: "gpuai.status/v1", PeerID: p.host.ID().String(), Version: Version, Network: p.host.Network().Name,
+		Genesis: p.genesis,
+		Roles:   p.cfg.Node.Roles, Addresses: p.host.FullAddrs(), Peers: p.host.Peers(), StartedAt: api.At(b.started),
 	}
 	if s.Roles == nil {
 		s.Roles = []string{}
@@ -106,7 +108,8 @@ func (b *Backend) Status(context.Context) (api.Status, error) {
 	case p.early:
 		s.Notice = "the ledger of " + s.Network + " has not answered yet: offers, orders and money wait for it"
 	case p.replaced:
-		s.Notice = "the ledger is another one than at the last start: wallet and channels of the old one are gone with it, its orders are history"
+		s.Notice = "the ledger is another one than at the last start: wallet and channels of the old one are gone " +
+			"with it, its orders are history"
 	}
 	if p.cust != nil {
 		s.Offers = len(p.cust.Offers())
@@ -183,14 +186,17 @@ func (b *Backend) endAll(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(append(errs, &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(), Hint: "gpuai ps"})...)
+			return errors.Join(append(errs,
+				&market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(),
+					Hint: "gpuai ps"})...)
 		case <-time.After(answerTime):
 		}
 	}
 }
 
 // Logs implements api.Backend.
-func (b *Backend) Logs(ctx context.Context, id string, q api.LogQuery, f func(api.LogPiece) error) (api.LogState, error) {
+func (b *Backend) Logs(ctx context.Context, id string, q api.LogQuery, f func(api.LogPiece) error) (api.LogState,
+	error) {
 	c, err := b.customer()
 	if err != nil {
 		return api.LogState{}, err
@@ -206,13 +212,15 @@ func logState(s joblog.State) api.LogState {
 }
 
 // Exec implements api.Backend.
-func (b *Backend) Exec(ctx context.Context, id string, argv []string, tty *api.Terminal, stdin io.Reader, out func(stream uint8, data []byte) error) (int, error) {
+func (b *Backend) Exec(ctx context.Context, id string, argv []string, tty *api.Terminal, stdin io.Reader,
+	out func(stream uint8, data []byte) error) (int, error) {
 	c, err := b.customer()
 	if err != nil {
 		return 0, err
 	}
 	if len(argv) == 0 {
-		return 0, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "exec", Detail: "a command is needed", Hint: "gpuai exec - -- nvidia-smi"}
+		return 0, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "exec", Detail: "a command is needed",
+			Hint: "gpuai exec - -- nvidia-smi"}
 	}
 	args := tunnel.ExecArgs{Argv: argv}
 	if tty == nil {
@@ -230,8 +238,10 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 	}
 	v := p.View()
 	out := api.Provider{
-		Schema: "gpuai.provider/v1", Selling: v.Selling, Payout: v.Payout.String(), FeePayer: v.FeePayer.String(), Leases: v.Live,
-		Earned: api.SOL(v.Earned.Total()), Settled: api.SOL(v.Earned.Settled), Claim: api.SOL(v.Earned.Claimable), Now: api.SOL(v.Earned.Now),
+		Schema: "gpuai.provider/v1", Selling: v.Selling, Payout: v.Payout.String(), FeePayer: v.FeePayer.String(),
+		Leases: v.Live,
+		Earned: api.SOL(v.Earned.Total()), Settled: api.SOL(v.Earned.Settled), Claim: api.SOL(v.Earned.Claimable),
+		Now:     api.SOL(v.Earned.Now),
 		Devices: []api.Device{}, Rate: api.RateSOL(v.Policy.Rate), Rates: map[string]api.Money{},
 	}
 	if !v.Since.IsZero() {
@@ -250,7 +260,8 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 		out.Why = whyNot(v)
 	}
 	for _, d := range v.Devices {
-		dev := api.Device{Schema: "gpuai.device/v1", ID: d.ID.String(), Class: d.Class, State: d.State, Rate: api.RateSOL(d.Rate)}
+		dev := api.Device{Schema: "gpuai.device/v1", ID: d.ID.String(), Class: d.Class, State: d.State,
+			Rate: api.RateSOL(d.Rate)}
 		if d.Lease != (market.LeaseID{}) {
 			dev.Lease = d.Lease.String()
 		}
@@ -266,6 +277,7 @@ func (b *Backend) ProviderSell(ctx context.Context, on bool) (api.Provider, erro
 		return api.Provider{}, err
 	}
 	p.SetSelling(on)
-	b.tell(ctx, store.Event{Topic: "offer", ID: b.p.host.ID().String(), Cause: map[bool]string{true: "resumed", false: "paused"}[on]})
+	b.tell(ctx, store.Event{Topic: "offer", ID: b.p.host.ID().String(),
+		Cause: map[bool]string{true: "resumed", false: "paused"}[on]})
 	return b.Provider(ctx)
 }

@@ -20,12 +20,14 @@ func (b *Backend) Config(context.Context) (api.Settings, error) {
 	}
 	out := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{}, Restart: []string{}}
 	for _, k := range config.Keys() {
-		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name], Hot: k.Hot})
+		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name],
+			Hot: k.Hot})
 	}
 	return out, nil
 }
 
-// PatchConfig implements api.Backend: what is hot takes effect before it returns. Errors: config-invalid, naming keys but no value.
+// PatchConfig implements api.Backend: what is hot takes effect before it returns. Errors: config-invalid, naming keys
+// but no value.
 func (b *Backend) PatchConfig(ctx context.Context, p api.SettingsPatch) (restart []string, err error) {
 	b.changing.Lock()
 	defer b.changing.Unlock()
@@ -54,8 +56,8 @@ func (b *Backend) PatchConfig(ctx context.Context, p api.SettingsPatch) (restart
 	return restart, b.apply(names)
 }
 
-// apply gives the roles what is hot among the changed keys, as the node would read it now: a flag or the environment still goes before the
-// file. The command line reads the customer's keys for each order.
+// apply gives the roles what is hot among the changed keys, as the node would read it now: a flag or the environment
+// still goes before the file. The command line reads the customer's keys for each order.
 func (b *Backend) apply(names []string) error {
 	if b.p.prov == nil {
 		return nil
@@ -76,7 +78,8 @@ func (b *Backend) apply(names []string) error {
 }
 
 func invalidSetting(detail string) error {
-	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "change config", Detail: detail, Hint: "gpuai config show"}
+	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "change config", Detail: detail,
+		Hint: "gpuai config show"}
 }
 
 // PatchProvider implements api.Backend: rates go to the settings, so that they outlive the node.

@@ -43,30 +43,35 @@ func selling(t *testing.T, text string) *Backend {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	prov := provider.New(provider.Config{Policy: pol, Selling: true}, []gpu.Device{gpu.CPUSlot("rig")}, provider.Deps{Store: db, Clock: clock, Log: log})
+	prov := provider.New(provider.Config{Policy: pol, Selling: true}, []gpu.Device{gpu.CPUSlot("rig")},
+		provider.Deps{Store: db, Clock: clock, Log: log})
 	return &Backend{p: &parts{cfg: l.Config, log: log, db: db, clock: clock, prov: prov}, settings: o}
 }
 
-// TestPatchConfig_Hot_AtOnce: prices, limits and rules reach the provider with the call, and the file; other keys are named as waiting.
+// TestPatchConfig_Hot_AtOnce: prices, limits and rules reach the provider with the call, and the file; other keys are
+// named as waiting.
 func TestPatchConfig_Hot_AtOnce(t *testing.T) {
 	t.Parallel()
 	b := selling(t, "[provider]\nrate = \"0.002/h\" # mine\nhold = \"2m\"\n")
 	restart, err := b.PatchConfig(context.Background(), api.SettingsPatch{Set: map[string]string{
-		"provider.rate": "0.003/h", "provider.rates": "cpu=0.001/h", "provider.deny_images": "evil/x", "provider.allow_images": "docker.io", "provider.max_time": "2h",
+		"provider.rate": "0.003/h", "provider.rates": "cpu=0.001/h", "provider.deny_images": "evil/x",
+		"provider.allow_images": "docker.io", "provider.max_time": "2h",
 		"limits.payer_starts": "5/h", "limits.payer_devices": "2", "provider.hold": "1m",
 	}})
 	if err != nil || !slices.Equal(restart, []string{"provider.hold"}) {
 		t.Fatalf("restart for %v, %v", restart, err)
 	}
 	got := b.p.prov.View().Policy
-	if got.Rate != 3_000_000 || got.Rates[market.ClassCPU] != 1_000_000 || got.PayerStarts != 5 || got.PayerDevices != 2 || got.MaxTime.Hours() != 2 ||
+	if got.Rate != 3_000_000 || got.Rates[market.ClassCPU] != 1_000_000 || got.PayerStarts != 5 ||
+		got.PayerDevices != 2 || got.MaxTime.Hours() != 2 ||
 		len(got.Deny) != 1 || got.Deny[0].String() != "docker.io/evil/x" || len(got.Allow) != 1 {
 		t.Errorf("%+v", got)
 	}
 	if v := b.p.prov.View().Devices[0]; v.Rate != 1_000_000 {
 		t.Errorf("the device costs %d", v.Rate)
 	}
-	if text, err := os.ReadFile(b.settings.Path); err != nil || !strings.Contains(string(text), "rate = \"0.003/h\" # mine\n") {
+	if text, err := os.ReadFile(b.settings.Path); err != nil ||
+		!strings.Contains(string(text), "rate = \"0.003/h\" # mine\n") {
 		t.Errorf("%s %v", text, err)
 	}
 }
@@ -75,8 +80,10 @@ func TestPatchConfig_Hot_AtOnce(t *testing.T) {
 func TestPatchConfig_Refused_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := selling(t, "[provider]\nrate = \"0.002/h\"\n")
-	for key, value := range map[string]string{"provider.rate": "s3cret", "provider.rat": "1", "provider.deny_images": "s3cret:1", "limits.payer_starts": "s3cret"} {
-		_, err := b.PatchConfig(context.Background(), api.SettingsPatch{Set: map[string]string{key: value, "limits.payer_devices": "3"}})
+	for key, value := range map[string]string{"provider.rate": "s3cret", "provider.rat": "1",
+		"provider.deny_images": "s3cret:1", "limits.payer_starts": "s3cret"} {
+		_, err := b.PatchConfig(context.Background(),
+			api.SettingsPatch{Set: map[string]string{key: value, "limits.payer_devices": "3"}})
 		if market.CodeOf(err) != "config-invalid" || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", key, err)
 		}
@@ -89,12 +96,14 @@ func TestPatchConfig_Refused_ChangesNothing(t *testing.T) {
 	}
 }
 
-// TestPatchConfig_StartedByFlag_FlagGoesBefore: what the node was started with stays in effect, though the file changes.
+// TestPatchConfig_StartedByFlag_FlagGoesBefore: what the node was started with stays in effect, though the file
+// changes.
 func TestPatchConfig_StartedByFlag_FlagGoesBefore(t *testing.T) {
 	t.Parallel()
 	b := selling(t, "[provider]\nrate = \"0.002/h\"\n")
 	b.settings.Flags = map[string]string{"provider.rate": "0.009/h"}
-	if _, err := b.PatchConfig(context.Background(), api.SettingsPatch{Set: map[string]string{"provider.rate": "0.003/h"}}); err != nil {
+	if _, err := b.PatchConfig(context.Background(),
+		api.SettingsPatch{Set: map[string]string{"provider.rate": "0.003/h"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.p.prov.View().Policy.Rate; got != 9_000_000 {

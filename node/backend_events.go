@@ -17,7 +17,8 @@ var _ api.Feed = (*Backend)(nil)
 func (b *Backend) EventsChanged() <-chan struct{} { return b.p.db.EventsChanged() }
 
 // Events implements api.Feed.
-func (b *Backend) Events(ctx context.Context, after uint64, limit int) (out []api.Event, floor, last uint64, err error) {
+func (b *Backend) Events(ctx context.Context, after uint64, limit int) (out []api.Event, floor, last uint64,
+	err error) {
 	rows, floor, last, err := b.p.db.Events(after, limit)
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("read events: %w", err)
@@ -32,8 +33,8 @@ func (b *Backend) Events(ctx context.Context, after uint64, limit int) (out []ap
 	return out, floor, last, nil
 }
 
-// eventData is the document that GET returns, over it what the row says: that was true then, the rest is true now. What is gone since leaves
-// the row alone.
+// eventData is the document that GET returns, over it what the row says: that was true then, the rest is true now. What
+// is gone since leaves the row alone.
 func (b *Backend) eventData(ctx context.Context, row store.Event) (json.RawMessage, error) {
 	fields := map[string]any{"schema": "gpuai." + row.Topic + "/v1", "id": row.ID}
 	if doc := b.eventDoc(ctx, row); doc != nil {

@@ -25,7 +25,8 @@ func filesOf(v customer.View) (f api.OrderFiles) {
 		left      customer.LeftOut
 	}{{"input", v.Files.Inputs}, {"output", v.Files.Outputs}} {
 		for _, s := range side.left.Skipped {
-			f.LeftOut = append(f.LeftOut, api.LeftOut{Direction: side.direction, Path: path.Join(spec.Workspace, s.Path), Reason: s.Why})
+			f.LeftOut = append(f.LeftOut,
+				api.LeftOut{Direction: side.direction, Path: path.Join(spec.Workspace, s.Path), Reason: s.Why})
 		}
 		f.LeftOutMore += side.left.More
 	}
@@ -56,7 +57,8 @@ func (b *Backend) Spool(context.Context) (api.Spool, error) {
 	for _, e := range list {
 		s.Bytes += e.Inputs + e.Outputs + e.Other
 		s.Entries = append(s.Entries, api.SpoolEntry{
-			Order: e.Order.String(), Name: e.Name, Standing: e.Standing, Inputs: e.Inputs, Outputs: e.Outputs, Other: e.Other, FetchedAt: timeOf(e.Fetched),
+			Order: e.Order.String(), Name: e.Name, Standing: e.Standing, Inputs: e.Inputs, Outputs: e.Outputs,
+			Other: e.Other, FetchedAt: timeOf(e.Fetched),
 		})
 	}
 	return s, nil

@@ -17,7 +17,8 @@ func (b *Backend) doctorInput() health.Input {
 		return in
 	}
 	if w := b.p.prov.Waits(); w.Missing > 0 {
-		in.PayoutWaits = fmt.Sprintf("%s SOL wait for the account %s, which lacks %s SOL", w.Sum.SOL(), b.p.cfg.Provider.Payout, w.Missing.SOL())
+		in.PayoutWaits = fmt.Sprintf("%s SOL wait for the account %s, which lacks %s SOL", w.Sum.SOL(),
+			b.p.cfg.Provider.Payout, w.Missing.SOL())
 	}
 	return in
 }
@@ -37,7 +38,8 @@ func (b *Backend) Health(context.Context) (api.Doctor, error) {
 func (b *Backend) Doctor(ctx context.Context, r api.DoctorRequest) (api.Doctor, error) {
 	for _, g := range r.Only {
 		if !health.Group(g) {
-			return api.Doctor{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "run doctor", Detail: "there is no such group of checks", Hint: "gpuai doctor --list"}
+			return api.Doctor{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "run doctor",
+				Detail: "there is no such group of checks", Hint: "gpuai doctor --list"}
 		}
 	}
 	in := b.doctorInput()

@@ -21,8 +21,10 @@ type leaseSide struct {
 func leaseDoc(m *market.Lease, role string) api.Lease {
 	covered := min(m.Owed(), m.Paid)
 	return api.Lease{
-		Schema: "gpuai.lease/v1", ID: m.ID.String(), Role: role, State: m.State.String(), Cause: m.Cause, Code: m.Code, Devices: m.Terms.Devices,
-		Rate: api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(covered), Ahead: api.SOL(m.Paid - covered),
+		Schema: "gpuai.lease/v1", ID: m.ID.String(), Role: role, State: m.State.String(), Cause: m.Cause, Code: m.Code,
+		Devices: m.Terms.Devices,
+		Rate:    api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(covered),
+		Ahead:      api.SOL(m.Paid - covered),
 		BillableMS: int64(m.Meter.BillableMS), CreatedAt: api.At(m.Accepted),
 	}
 }
@@ -30,17 +32,20 @@ func leaseDoc(m *market.Lease, role string) api.Lease {
 func soldLease(v provider.LeaseView) leaseSide {
 	d := leaseDoc(&v.Lease, "provider")
 	d.Customer = v.Customer.String()
-	d.Image, d.CPUMilli, d.RAM, d.Disk, d.Egress = v.Order.Image, v.Order.CPUMilli, v.Order.RAM, v.Order.Disk, egressWord(v.Order.Egress)
+	d.Image, d.CPUMilli, d.RAM, d.Disk, d.Egress = v.Order.Image, v.Order.CPUMilli, v.Order.RAM, v.Order.Disk,
+		egressWord(v.Order.Egress)
 	return leaseSide{d, v.Receipt, v.Outcome, v.PeerOutcome}
 }
 
-// boughtLease is the lease of an order; ok is false while it has none. What is owed is what the provider claims: our own meter only checks it.
+// boughtLease is the lease of an order; ok is false while it has none. What is owed is what the provider claims: our
+// own meter only checks it.
 func boughtLease(v customer.View) (s leaseSide, ok bool) {
 	if v.Lease == nil {
 		return s, false
 	}
 	d := leaseDoc(v.Lease, "customer")
-	d.Order, d.Provider, d.Owed, d.BillableMS, d.CreatedAt = v.ID.String(), v.Provider.String(), api.SOL(v.Lease.Claim), int64(v.Lease.ClaimMS), api.At(v.Created)
+	d.Order, d.Provider, d.Owed, d.BillableMS, d.CreatedAt = v.ID.String(), v.Provider.String(), api.SOL(v.Lease.Claim),
+		int64(v.Lease.ClaimMS), api.At(v.Created)
 	d.Paid, d.Ahead = api.SOL(paidOf(v)), api.SOL(aheadOf(v))
 	return leaseSide{d, v.Receipt, v.Outcome, v.OwnOutcome}, true
 }
@@ -71,13 +76,15 @@ func (b *Backend) leaseSides() (out []leaseSide) {
 	return out
 }
 
-// findLease takes the id of a lease, or of an order; of a node that leases to itself the customer's side. Error: not-found.
+// findLease takes the id of a lease, or of an order; of a node that leases to itself the customer's side. Error:
+// not-found.
 func (b *Backend) findLease(id string) (leaseSide, error) {
 	all := b.leaseSides()
 	slices.Reverse(all) // the customer's first
 	i := slices.IndexFunc(all, func(s leaseSide) bool { return id != "" && (s.doc.ID == id || s.doc.Order == id) })
 	if i < 0 {
-		return leaseSide{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find lease", Detail: "this node has no such lease", Hint: "gpuai ps -a"}
+		return leaseSide{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find lease",
+			Detail: "this node has no such lease", Hint: "gpuai ps -a"}
 	}
 	return all[i], nil
 }
@@ -127,7 +134,8 @@ func (b *Backend) LeaseReceipts(_ context.Context, id string) ([]api.LeaseReceip
 	if err != nil {
 		return nil, err
 	}
-	return []api.LeaseReceipt{{Schema: "gpuai.lease-receipt/v1", Lease: s.doc.ID, Seq: r.Seq, Claim: api.SOL(r.Amount), Signed: s.receipt}}, nil
+	return []api.LeaseReceipt{{Schema: "gpuai.lease-receipt/v1", Lease: s.doc.ID, Seq: r.Seq, Claim: api.SOL(r.Amount),
+		Signed: s.receipt}}, nil
 }
 
 // LeaseOutcome implements api.Backend. Error: not-found until the provider has signed one.
@@ -137,17 +145,20 @@ func (b *Backend) LeaseOutcome(_ context.Context, id string) (api.LeaseOutcome, 
 		return api.LeaseOutcome{}, err
 	}
 	if s.byProvider == nil {
-		return api.LeaseOutcome{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outcome", Detail: "the lease has none yet", Hint: "gpuai ps -a"}
+		return api.LeaseOutcome{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outcome",
+			Detail: "the lease has none yet", Hint: "gpuai ps -a"}
 	}
 	o, _, err := wire.OpenOutcome(s.byProvider, b.p.host.Network().Name)
 	if err != nil {
 		return api.LeaseOutcome{}, err
 	}
-	out := api.LeaseOutcome{Schema: "gpuai.outcome/v1", Lease: s.doc.ID, Amount: api.SOL(o.Amount), Provider: s.byProvider, Customer: s.byCustomer}
+	out := api.LeaseOutcome{Schema: "gpuai.outcome/v1", Lease: s.doc.ID, Amount: api.SOL(o.Amount),
+		Provider: s.byProvider, Customer: s.byCustomer}
 	if s.byCustomer != nil {
 		c, _, err := wire.OpenOutcome(s.byCustomer, b.p.host.Network().Name)
 		if err == nil && c.LogEnd != market.LogUnsaid {
-			out.Logs = &api.LogState{Bytes: c.LogBytes, Missing: c.LogMissing, Over: true, Complete: c.LogEnd == market.LogWhole && c.LogMissing == 0}
+			out.Logs = &api.LogState{Bytes: c.LogBytes, Missing: c.LogMissing, Over: true,
+				Complete: c.LogEnd == market.LogWhole && c.LogMissing == 0}
 		}
 		out.SignedByBoth = err == nil && c.Amount == o.Amount && bytes.Equal(c.OutputsRoot[:], o.OutputsRoot[:])
 	}

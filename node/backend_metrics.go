@@ -55,7 +55,8 @@ func (b *Backend) serveMetrics(ctx context.Context) error {
 		return invalid("api.metrics", err.Error())
 	}
 	b.p.log.Info("Metrics", "address", l.Addr().String())
-	srv := &http.Server{Handler: b.metrics.Handler(token), ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	srv := &http.Server{Handler: b.metrics.Handler(token), ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -38,7 +38,8 @@ func running(t *testing.T, set string) (*Backend, *api.Client) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	o := config.Options{Path: filepath.Join(dir, "config.toml"), Env: []string{"HOME=" + dir}}
-	text := "[node]\nnetwork = \"localnet-metrics\"\nroles = []\ndata_dir = \"" + dir + "/d\"\n[p2p]\nlisten = [\"/ip4/127.0.0.1/udp/0/quic-v1\"]\n[api]\n" + set
+	text := "[node]\nnetwork = \"localnet-metrics\"\nroles = []\ndata_dir = \"" + dir +
+		"/d\"\n[p2p]\nlisten = [\"/ip4/127.0.0.1/udp/0/quic-v1\"]\n[api]\n" + set
 	if err := os.WriteFile(o.Path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -127,14 +128,16 @@ func TestMetrics_RealNodeIsScraped(t *testing.T) {
 		return strings.Contains(text, `gpuai_lease_ends_total{code="job-oom",fault="customer"} 1`)
 	})
 	for _, want := range []string{
-		`gpuai_build_info{go="go`, `version="` + Version + `"} 1`, "gpuai_p2p_peers 0", `gpuai_api_requests_total{op="GET /orders/{id}",status="409"} 1`,
+		`gpuai_build_info{go="go`, `version="` + Version + `"} 1`, "gpuai_p2p_peers 0",
+		`gpuai_api_requests_total{op="GET /orders/{id}",status="409"} 1`,
 		"gpuai_store_commit_seconds_count ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
-	for _, never := range []string{b.p.host.ID().String(), "lease_1", "/ip4", "order_nobody", "gpuai_book_offers", "gpuai_fee_payer_lamports"} {
+	for _, never := range []string{b.p.host.ID().String(), "lease_1", "/ip4", "order_nobody", "gpuai_book_offers",
+		"gpuai_fee_payer_lamports"} {
 		if strings.Contains(text, never) {
 			t.Errorf("%s stands in\n%s", never, text)
 		}
@@ -156,14 +159,16 @@ func TestMetrics_Token(t *testing.T) {
 	}
 }
 
-// TestEvents_RealNode: what the node does by itself reaches /events over the socket, with the document that GET returns.
+// TestEvents_RealNode: what the node does by itself reaches /events over the socket, with the document that GET
+// returns.
 func TestEvents_RealNode(t *testing.T) {
 	t.Parallel()
 	b, c := running(t, "")
 	if _, err := c.PatchConfig(t.Context(), api.SettingsPatch{Set: map[string]string{"node.name": "x"}}); err == nil {
 		t.Error("a key that does not exist was set")
 	}
-	if restart, err := c.PatchConfig(t.Context(), api.SettingsPatch{Set: map[string]string{"node.log": "debug"}}); err != nil || len(restart) != 1 {
+	if restart, err := c.PatchConfig(t.Context(),
+		api.SettingsPatch{Set: map[string]string{"node.log": "debug"}}); err != nil || len(restart) != 1 {
 		t.Errorf("restart %v, %v", restart, err)
 	}
 	var rows []api.Event
@@ -178,9 +183,11 @@ func TestEvents_RealNode(t *testing.T) {
 	for _, row := range rows {
 		text := string(row.Data)
 		switch {
-		case strings.Contains(text, `"cause":"config-changed"`) && row.Topic == "security" && strings.Contains(text, `"id":"node.log"`):
+		case strings.Contains(text, `"cause":"config-changed"`) && row.Topic == "security" &&
+			strings.Contains(text, `"id":"node.log"`):
 			config++
-		case strings.Contains(text, `"cause":"checked"`) && row.Topic == "health" && strings.Contains(text, `"findings":[`):
+		case strings.Contains(text, `"cause":"checked"`) && row.Topic == "health" &&
+			strings.Contains(text, `"findings":[`):
 			health++
 		}
 	}

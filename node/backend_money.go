@@ -26,7 +26,8 @@ func (b *Backend) spending() (*solana.Ledger, error) {
 		return nil, noLedgerYet("open wallet")
 	}
 	if b.p.spending == nil {
-		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open wallet", Detail: "this node has no ledger", Hint: "gpuai config set solana.rpc=URL"}
+		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open wallet",
+			Detail: "this node has no ledger", Hint: "gpuai config set solana.rpc=URL"}
 	}
 	return b.p.spending, nil
 }
@@ -41,29 +42,34 @@ func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
 	if err != nil {
 		return api.Wallet{}, err
 	}
-	w := api.Wallet{Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.p.host.Network().Name, Available: api.SOL(balance)}
+	w := api.Wallet{Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.p.host.Network().Name,
+		Available: api.SOL(balance)}
 	var f walletFigures
 	if b.p.cust != nil {
 		f = figures(b.p.cust.Orders(), b.p.cust.Channels())
 	}
-	w.InChannels, w.AtRisk, w.Returning, w.Storage = api.SOL(f.locked), api.SOL(f.risk), api.SOL(f.returning), api.SOL(f.costs.Storage)
+	w.InChannels, w.AtRisk, w.Returning, w.Storage = api.SOL(f.locked), api.SOL(f.risk), api.SOL(f.returning),
+		api.SOL(f.costs.Storage)
 	w.Paid, w.Fees, w.ClaimFees = api.SOL(f.paid), api.SOL(f.costs.Network), api.SOL(f.costs.ClaimFee)
 	return w, nil
 }
 
-// walletFigures are where the wallet's money is: with what is available and what was withdrawn they add up to what was put in.
+// walletFigures are where the wallet's money is: with what is available and what was withdrawn they add up to what was
+// put in.
 type walletFigures struct {
 	locked, returning, risk, paid market.Amount
 	costs                         customer.Costs
 }
 
-// figures sums over orders and channels: what is due on a channel is paid, the rest of its deposit is locked, or on its way back.
+// figures sums over orders and channels: what is due on a channel is paid, the rest of its deposit is locked, or on its
+// way back.
 func figures(orders []customer.View, channels []customer.ChannelView) (f walletFigures) {
 	due := map[market.ChannelID]market.Amount{}
 	for _, v := range orders {
 		paid := paidOf(v)
 		f.paid += paid
-		f.costs.Network, f.costs.ClaimFee, f.costs.Storage = f.costs.Network+v.Costs.Network, f.costs.ClaimFee+v.Costs.ClaimFee, f.costs.Storage+v.Costs.Storage
+		f.costs.Network, f.costs.ClaimFee, f.costs.Storage = f.costs.Network+v.Costs.Network,
+			f.costs.ClaimFee+v.Costs.ClaimFee, f.costs.Storage+v.Costs.Storage
 		if !v.Finished {
 			due[v.Channel] += paid
 		}
@@ -100,14 +106,16 @@ func (b *Backend) Airdrop(ctx context.Context, amount market.Amount) (api.Wallet
 		return api.Wallet{}, err
 	}
 	if n := b.p.host.Network(); !n.Local && n.Name != "devnet" {
-		return api.Wallet{}, &market.Error{Code: "not-allowed", Kind: market.KindDenied, Op: "airdrop", Detail: "there is no free money on " + n.Name, Hint: "send SOL from a wallet"}
+		return api.Wallet{}, &market.Error{Code: "not-allowed", Kind: market.KindDenied, Op: "airdrop",
+			Detail: "there is no free money on " + n.Name, Hint: "send SOL from a wallet"}
 	}
 	before, err := l.Balance(ctx, l.Address())
 	if err != nil {
 		return api.Wallet{}, err
 	}
 	if err := l.Airdrop(ctx, l.Address(), amount); err != nil {
-		return api.Wallet{}, &market.Error{Code: "airdrop-refused", Kind: market.KindUnavailable, Op: "airdrop", Detail: "the faucet refused", Err: err, Hint: "try a smaller amount, or later"}
+		return api.Wallet{}, &market.Error{Code: "airdrop-refused", Kind: market.KindUnavailable, Op: "airdrop",
+			Detail: "the faucet refused", Err: err, Hint: "try a smaller amount, or later"}
 	}
 	err = poll(ctx, "airdrop", func() (bool, error) {
 		now, err := l.Balance(ctx, l.Address())
@@ -126,7 +134,8 @@ func poll(ctx context.Context, op string, f func() (done bool, err error)) error
 			return err
 		}
 		if time.Now().After(end) {
-			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: op, Detail: "the ledger has not confirmed it yet", Hint: "gpuai wallet show"}
+			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: op,
+				Detail: "the ledger has not confirmed it yet", Hint: "gpuai wallet show"}
 		}
 		select {
 		case <-ctx.Done():
@@ -144,18 +153,22 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 	}
 	dest, err := market.ParseAddress(w.To)
 	if err != nil || (w.Amount == 0) != w.All || w.Key == "" {
-		return api.Transfer{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "withdraw", Detail: "an address and an amount are needed", Err: err, Hint: "gpuai wallet withdraw --help"}
+		return api.Transfer{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "withdraw",
+			Detail: "an address and an amount are needed", Err: err, Hint: "gpuai wallet withdraw --help"}
 	}
 	before, err := l.Balance(ctx, l.Address())
 	if err != nil {
 		return api.Transfer{}, err
 	}
-	h := sha256.Sum256([]byte("gpuai/withdraw/1\x00" + w.Key)) // the same key is the same transfer, also after a restart
-	in := escrow.Intent{Op: escrow.OpTransfer, Nonce: binary.LittleEndian.Uint64(h[:]), Amount: w.Amount, To: dest, All: w.All}
+	// the same key is the same transfer, also after a restart
+	h := sha256.Sum256([]byte("gpuai/withdraw/1\x00" + w.Key))
+	in := escrow.Intent{Op: escrow.OpTransfer, Nonce: binary.LittleEndian.Uint64(h[:]), Amount: w.Amount, To: dest,
+		All: w.All}
 	if err := l.Submit(ctx, in); err != nil {
 		return api.Transfer{}, b.withdrawFault(w, before, err)
 	}
-	b.tell(ctx, store.Event{Topic: "security", ID: dest.String(), Cause: "withdrawal-sent", Money: true, Amounts: map[string]market.Amount{"amount": w.Amount}})
+	b.tell(ctx, store.Event{Topic: "security", ID: dest.String(), Cause: "withdrawal-sent", Money: true,
+		Amounts: map[string]market.Amount{"amount": w.Amount}})
 	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String(), Amount: api.SOL(w.Amount)}
 	err = poll(ctx, "withdraw", func() (bool, error) {
 		res, ok, err := l.Result(ctx, in.Key())
@@ -163,7 +176,8 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 		case err != nil || !ok:
 			return false, err
 		case res.State == escrow.Failed:
-			return false, &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "withdraw", Detail: res.Err, Hint: "gpuai wallet show"}
+			return false, &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "withdraw", Detail: res.Err,
+				Hint: "gpuai wallet show"}
 		case res.State == escrow.ConfirmedTx || res.State == escrow.Final:
 			out.Tx = res.Signature
 			if w.All {
@@ -176,7 +190,8 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 	return out, err
 }
 
-// withdrawFault says of an account that holds too little for a withdrawal what it holds, and how it gets more on this network.
+// withdrawFault says of an account that holds too little for a withdrawal what it holds, and how it gets more on this
+// network.
 func (b *Backend) withdrawFault(w api.Withdrawal, holds market.Amount, err error) error {
 	var e *market.Error
 	if !errors.As(err, &e) || e.Code != "funds-short" {
@@ -204,15 +219,17 @@ func (b *Backend) Channels(context.Context) ([]api.Channel, error) {
 }
 
 var phases = map[escrow.Phase]string{
-	escrow.PhaseOpening: "opening", escrow.PhaseSeen: "open", escrow.PhaseOpen: "open", escrow.PhaseClosing: "closing", escrow.PhaseReleasing: "releasing",
-	escrow.PhaseSealed: "paid-out", escrow.PhaseGone: "gone", escrow.PhaseLost: "lost",
+	escrow.PhaseOpening: "opening", escrow.PhaseSeen: "open", escrow.PhaseOpen: "open", escrow.PhaseClosing: "closing",
+	escrow.PhaseReleasing: "releasing",
+	escrow.PhaseSealed:    "paid-out", escrow.PhaseGone: "gone", escrow.PhaseLost: "lost",
 }
 
 func channelDoc(v customer.ChannelView) api.Channel {
 	a := v.Account
 	ch := api.Channel{
-		Schema: "gpuai.channel/v1", Address: v.ID.String(), Provider: v.Provider.String(), State: phases[a.Phase], Deposit: api.SOL(a.Seen),
-		Paid: api.SOL(a.PaidSum()), Returned: api.SOL(v.Returned), OpenedAt: api.At(v.Opened),
+		Schema: "gpuai.channel/v1", Address: v.ID.String(), Provider: v.Provider.String(), State: phases[a.Phase],
+		Deposit: api.SOL(a.Seen),
+		Paid:    api.SOL(a.PaidSum()), Returned: api.SOL(v.Returned), OpenedAt: api.At(v.Opened),
 	}
 	if a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone {
 		ch.Paid = api.SOL(v.Paid)
@@ -236,7 +253,8 @@ func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, e
 	}
 	a, err := market.ParseAddress(addr)
 	if err != nil {
-		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: "this is no address", Err: err, Hint: "gpuai channel list"}
+		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel",
+			Detail: "this is no address", Err: err, Hint: "gpuai channel list"}
 	}
 	id := market.ChannelID(a)
 	if err := c.GiveUp(ctx, id); err != nil {
@@ -250,5 +268,6 @@ func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, e
 			return channelDoc(v), nil
 		}
 	}
-	return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: "no channel of this node has that address", Hint: "gpuai channel list"}
+	return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel",
+		Detail: "no channel of this node has that address", Hint: "gpuai channel list"}
 }

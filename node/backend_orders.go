@@ -29,9 +29,12 @@ func (b *Backend) Offers(ctx context.Context) ([]api.Offer, error) {
 	for _, o := range c.Offers() {
 		for _, g := range o.Groups {
 			row := api.Offer{
-				Schema: "gpuai.offer/v1", Provider: o.Provider.String(), Class: g.Class, Devices: len(g.Devices), Free: bits.OnesCount64(g.Free),
-				CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)), RAMBytes: mebibytes(o.Fields[market.FieldRAM]), DiskBytes: mebibytes(o.Fields[market.FieldDisk]),
-				Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]), Facts: map[string]string{}, Seen: api.At(time.UnixMilli(int64(o.Seq))),
+				Schema: "gpuai.offer/v1", Provider: o.Provider.String(), Class: g.Class, Devices: len(g.Devices),
+				Free:     bits.OnesCount64(g.Free),
+				CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)),
+				RAMBytes: mebibytes(o.Fields[market.FieldRAM]), DiskBytes: mebibytes(o.Fields[market.FieldDisk]),
+				Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]),
+				Facts: map[string]string{}, Seen: api.At(time.UnixMilli(int64(o.Seq))),
 			}
 			if len(g.Rates) > 0 && len(o.Mints) > 0 && o.Mints[0] == (market.Address{}) {
 				row.Rate = api.RateSOL(g.Rates[0])
@@ -54,9 +57,12 @@ func mebibytes(n uint64) uint64 { return min(n, 1<<33-1) << 20 }
 func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Request, error) {
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 	req := customer.Request{
-		Key: r.Key, Name: r.Name, Spec: r.Spec, Terms: r.Terms, Classes: r.Classes, Devices: r.Devices, CPUMilli: r.CPUMilli, RAM: r.RAM, Disk: r.Disk,
-		Shm: r.Shm, Egress: r.Egress, InputBytes: r.InputBytes, HasInputs: r.HasInputs, MaxRate: r.MaxRate, MaxTotal: r.MaxTotal,
-		MaxDuration: ms(r.MaxDurationMS), StartTimeout: ms(r.StartTimeoutMS), StopGrace: ms(r.StopGraceMS), Away: ms(r.AwayMS), KeepChannel: r.KeepChannel, OutputTo: r.OutputTo,
+		Key: r.Key, Name: r.Name, Spec: r.Spec, Terms: r.Terms, Classes: r.Classes, Devices: r.Devices,
+		CPUMilli: r.CPUMilli, RAM: r.RAM, Disk: r.Disk,
+		Shm: r.Shm, Egress: r.Egress, InputBytes: r.InputBytes, HasInputs: r.HasInputs, MaxRate: r.MaxRate,
+		MaxTotal:    r.MaxTotal,
+		MaxDuration: ms(r.MaxDurationMS), StartTimeout: ms(r.StartTimeoutMS), StopGrace: ms(r.StopGraceMS),
+		Away: ms(r.AwayMS), KeepChannel: r.KeepChannel, OutputTo: r.OutputTo,
 	}
 	for _, list := range []struct {
 		from []string
@@ -65,7 +71,8 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 		for _, s := range list.from {
 			id, err := market.ParseNodeID(s)
 			if err != nil {
-				return req, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read order", Detail: "providers and exclude are node ids", Err: err, Hint: "gpuai offers"}
+				return req, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read order",
+					Detail: "providers and exclude are node ids", Err: err, Hint: "gpuai offers"}
 			}
 			*list.to = append(*list.to, id)
 		}
@@ -80,7 +87,8 @@ func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Req
 	return req, req.Validate()
 }
 
-// usualClaimFee is what providers ask for unless their account is new; planFees adds a signature at the start and two at the end.
+// usualClaimFee is what providers ask for unless their account is new; planFees adds a signature at the start and two
+// at the end.
 const (
 	usualClaimFee = market.Amount(50_000)
 	planFees      = 3*market.Amount(escrow.FeePerSignature) + usualClaimFee
@@ -105,8 +113,10 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 	c.AwaitFit(ctx, &req)
 	res, rented := c.Match(&req)
 	p := api.Plan{
-		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes, Candidates: []api.Candidate{},
-		Rejections: []api.Rejection{}, MaxTotal: api.SOL(req.MaxTotal), AwayMS: r.AwayMS, Feasible: len(res.Candidates) > 0, Request: r,
+		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes,
+		Candidates: []api.Candidate{},
+		Rejections: []api.Rejection{}, MaxTotal: api.SOL(req.MaxTotal), AwayMS: r.AwayMS,
+		Feasible: len(res.Candidates) > 0, Request: r,
 		Rented: rented, Deposit: api.SOL(0), AtRisk: api.SOL(0), Fees: api.SOL(planFees),
 	}
 	for _, cand := range res.Candidates {
@@ -115,7 +125,8 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 			total = req.MaxTotal
 		}
 		p.Candidates = append(p.Candidates, api.Candidate{
-			Provider: cand.Provider.String(), Class: cand.Offer.Groups[cand.Group].Class, Rate: api.RateSOL(cand.Rate), Total: api.SOL(min(total, req.MaxTotal)),
+			Provider: cand.Provider.String(), Class: cand.Offer.Groups[cand.Group].Class, Rate: api.RateSOL(cand.Rate),
+			Total: api.SOL(min(total, req.MaxTotal)),
 		})
 	}
 	if len(res.Candidates) > 0 {
@@ -159,7 +170,8 @@ func (b *Backend) CreateOrder(ctx context.Context, r api.OrderRequest) (api.Orde
 	return b.Order(ctx, id.String())
 }
 
-// PutInputs implements api.Backend: the archive is rewritten as a safe one while it flows, and counts once it is whole on disk.
+// PutInputs implements api.Backend: the archive is rewritten as a safe one while it flows, and counts once it is whole
+// on disk.
 func (b *Backend) PutInputs(ctx context.Context, ref string, r io.Reader) error {
 	c, err := b.customer()
 	if err != nil {
@@ -167,7 +179,8 @@ func (b *Backend) PutInputs(ctx context.Context, ref string, r io.Reader) error 
 	}
 	id, err := market.ParseOrderID(ref)
 	if err != nil {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "take inputs", Detail: "this is no order id", Err: err, Hint: "use the id of the created order"}
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "take inputs",
+			Detail: "this is no order id", Err: err, Hint: "use the id of the created order"}
 	}
 	req, waits, err := c.Waits(ctx, id)
 	if err != nil || !waits {
@@ -195,7 +208,8 @@ func spool(path string, r io.Reader, limit uint64) (left spec.Manifest, err erro
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return left, fmt.Errorf("spool inputs: %w", errors.Join(spec.Full(err, "free some space, then send them again"), os.Remove(f.Name())))
+		return left, fmt.Errorf("spool inputs: %w", errors.Join(spec.Full(err, "free some space, then send them again"),
+			os.Remove(f.Name())))
 	}
 	return spec.Manifest{Skipped: m.Skipped, More: m.More}, nil
 }
@@ -264,7 +278,8 @@ func (b *Backend) GetOutputs(ctx context.Context, id string, w io.Writer) error 
 	}
 	f, err := os.Open(c.OutputsPath(v.ID))
 	if errors.Is(err, os.ErrNotExist) {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outputs", Detail: "the order has no outputs, or not yet", Hint: "gpuai show " + v.ID.String()}
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outputs",
+			Detail: "the order has no outputs, or not yet", Hint: "gpuai show " + v.ID.String()}
 	}
 	if err != nil {
 		return fmt.Errorf("read outputs: %w", err)
@@ -286,16 +301,23 @@ func (b *Backend) Receipt(_ context.Context, id string) (api.Receipt, error) {
 	if err != nil {
 		return api.Receipt{}, err
 	}
-	return api.Receipt{Schema: "gpuai.receipt/v1", Order: b.order(v), Lease: v.RawLease, Receipt: v.Receipt, Outcome: v.Outcome, OwnOutcome: v.OwnOutcome}, nil
+	return api.Receipt{Schema: "gpuai.receipt/v1", Order: b.order(v), Lease: v.RawLease, Receipt: v.Receipt,
+		Outcome: v.Outcome, OwnOutcome: v.OwnOutcome}, nil
 }
 
 func (b *Backend) order(v customer.View) api.Order {
 	o := api.Order{
-		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.Name, Standing: v.Standing, Code: v.Code, Detail: v.Detail, Hint: v.Hint,
-		Image: v.Request.Image.Ref, Devices: v.Request.Devices, Rate: api.RateSOL(v.Rate), Cap: api.SOL(v.Request.MaxTotal), Owed: api.SOL(0),
-		Paid: api.SOL(paidOf(v)), SignedAhead: api.SOL(aheadOf(v)), AtRisk: api.SOL(0), NetworkFees: api.SOL(v.Costs.Network), ClaimFee: api.SOL(v.Costs.ClaimFee),
-		Cost: api.SOL(paidOf(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage), CreatedAt: api.At(v.Created), Steps: []api.Step{}, Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
-		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished, RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
+		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.Name, Standing: v.Standing, Code: v.Code,
+		Detail: v.Detail, Hint: v.Hint,
+		Image: v.Request.Image.Ref, Devices: v.Request.Devices, Rate: api.RateSOL(v.Rate),
+		Cap: api.SOL(v.Request.MaxTotal), Owed: api.SOL(0),
+		Paid: api.SOL(paidOf(v)), SignedAhead: api.SOL(aheadOf(v)), AtRisk: api.SOL(0),
+		NetworkFees: api.SOL(v.Costs.Network), ClaimFee: api.SOL(v.Costs.ClaimFee),
+		Cost: api.SOL(paidOf(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage),
+		CreatedAt: api.At(v.Created), Steps: []api.Step{},
+		Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
+		Deposit:  api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished,
+		RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
 		OutcomeSignedByBoth: v.BothSigned, OrderFiles: filesOf(v),
 	}
 	if v.Code == "funds-short" && b.p != nil && b.p.spending != nil {
@@ -331,7 +353,8 @@ func (b *Backend) order(v customer.View) api.Order {
 	}
 	if m := v.Lease; m != nil {
 		o.LeaseID, o.State, o.Cause = m.ID.String(), m.State.String(), m.Cause
-		o.Owed, o.OwnMS, o.BillableMS, o.ReceiptSeq = api.SOL(m.Claim), int64(m.Meter.BillableMS), int64(m.ClaimMS), m.ReceiptSeq
+		o.Owed, o.OwnMS, o.BillableMS, o.ReceiptSeq = api.SOL(m.Claim), int64(m.Meter.BillableMS), int64(m.ClaimMS),
+			m.ReceiptSeq
 		o.ExitCode = exitOf(m)
 		if m.Fault != 0 {
 			o.Fault = m.Fault.String()
@@ -383,7 +406,8 @@ func riskOf(v customer.View) market.Amount {
 	return max(risk, v.Lease.Ahead())
 }
 
-// exitOf is the job's exit code as the provider told it; nil while the job has not ended by itself and no code was told.
+// exitOf is the job's exit code as the provider told it; nil while the job has not ended by itself and no code was
+// told.
 func exitOf(m *market.Lease) *int {
 	exit := int(m.Exit)
 	if m.State.Live() || exit == 0 && m.Code != "completed" {

@@ -11,9 +11,11 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 )
 
-// estimate fills in what the order takes and buys at the best candidate, and whether the wallet can pay it: by the sum that funding will ask for.
-// A ledger that does not answer leaves the wallet's figures out: the order will say so, if it still is so then.
-func (b *Backend) estimate(ctx context.Context, c *customer.Customer, req *customer.Request, cand book.Candidate, p *api.Plan) {
+// estimate fills in what the order takes and buys at the best candidate, and whether the wallet can pay it: by the sum
+// that funding will ask for. A ledger that does not answer leaves the wallet's figures out: the order will say so, if
+// it still is so then.
+func (b *Backend) estimate(ctx context.Context, c *customer.Customer, req *customer.Request, cand book.Candidate,
+	p *api.Plan) {
 	e := c.Estimate(ctx, req, cand, usualClaimFee)
 	p.Quoted, p.Deposit, p.ClaimFee = e.Quoted, api.SOL(e.Deposit), api.SOL(e.ClaimFee)
 	p.RunsMS, p.GraceMS, p.HoldMS = e.Runs.Milliseconds(), e.Grace.Milliseconds(), e.Hold.Milliseconds()
@@ -38,10 +40,12 @@ func (b *Backend) estimate(ctx context.Context, c *customer.Customer, req *custo
 	}
 	storage := api.SOL(n.Storage)
 	p.Storage, p.NetworkFees, p.Fees = &storage, api.SOL(n.Fees), api.SOL(n.Fees+e.ClaimFee)
-	p.Minimum, p.UnderWay, p.Needed, p.Available = api.SOL(n.Minimum), api.SOL(n.UnderWay), api.SOL(n.Total), api.SOL(n.Balance)
+	p.Minimum, p.UnderWay, p.Needed, p.Available = api.SOL(n.Minimum), api.SOL(n.UnderWay), api.SOL(n.Total),
+		api.SOL(n.Balance)
 	if short := n.Short(); short > 0 && e.Deposit > 0 {
 		p.Feasible, p.Code, p.Missing = false, "funds-short", api.SOL(short)
-		p.Detail = fmt.Sprintf("the wallet holds %s SOL; this needs %s SOL, %s more", n.Balance.SOL(), n.Total.SOL(), short.SOL())
+		p.Detail = fmt.Sprintf("the wallet holds %s SOL; this needs %s SOL, %s more", n.Balance.SOL(), n.Total.SOL(),
+			short.SOL())
 		p.NearestHint = b.fundHint(short)
 	}
 }

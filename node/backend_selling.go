@@ -28,7 +28,8 @@ func (b *Backend) ProviderEarnings(_ context.Context, since time.Time) (api.Earn
 	}
 	e := p.Earned()
 	out := api.Earnings{
-		Schema: "gpuai.earnings/v1", Days: []api.EarnedDay{}, Earned: api.SOL(e.Total()), Settled: api.SOL(e.Settled), Claim: api.SOL(e.Claimable), Now: api.SOL(e.Now),
+		Schema: "gpuai.earnings/v1", Days: []api.EarnedDay{}, Earned: api.SOL(e.Total()), Settled: api.SOL(e.Settled),
+		Claim: api.SOL(e.Claimable), Now: api.SOL(e.Now),
 	}
 	if !since.IsZero() {
 		at := api.At(since)
@@ -36,7 +37,8 @@ func (b *Backend) ProviderEarnings(_ context.Context, since time.Time) (api.Earn
 	}
 	for _, d := range p.Days(since) {
 		row := api.EarnedDay{
-			Day: d.Day.Format(time.DateOnly), Class: d.Class, Jobs: d.Jobs, RunMS: int64(d.MS), Earned: signed(d.Earned), Settled: signed(d.Settled),
+			Day: d.Day.Format(time.DateOnly), Class: d.Class, Jobs: d.Jobs, RunMS: int64(d.MS),
+			Earned: signed(d.Earned), Settled: signed(d.Settled),
 		}
 		if d.Device != (market.DeviceID{}) {
 			row.Device = d.Device.String()
@@ -54,7 +56,8 @@ func (b *Backend) ProviderIdle(context.Context) (api.Idle, error) {
 	}
 	v, idle := p.View(), p.Idle()
 	out := api.Idle{
-		Schema: "gpuai.idle/v1", Selling: v.Selling, Asked: idle.Asked, Customers: idle.Customers, Quoted: idle.Quoted, Leased: idle.Leased,
+		Schema: "gpuai.idle/v1", Selling: v.Selling, Asked: idle.Asked, Customers: idle.Customers, Quoted: idle.Quoted,
+		Leased:  idle.Leased,
 		Waiting: idle.Waits, Lost: idle.Lost, Refused: []api.IdleReason{}, Prices: []api.PriceRank{},
 	}
 	if out.Why = v.Why; !v.Selling && out.Why == "" {

@@ -13,7 +13,8 @@ func (b *Backend) API() api.Config {
 	return api.Config{Backend: b, Events: b, Answers: b.p.db, Observe: b.metrics.Request, Told: b.operation}
 }
 
-// Serve does the backend's own work until ctx ends: the hourly look at the machine, old rows go, and metrics if they are on. An error of it ends the node.
+// Serve does the backend's own work until ctx ends: the hourly look at the machine, old rows go, and metrics if they
+// are on. An error of it ends the node.
 func (b *Backend) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.watch.Serve(ctx, b.healthChanged(ctx)) })

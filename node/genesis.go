@@ -11,8 +11,9 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 )
 
-// Nothing on the way to adopting jobs waits for an endpoint. The genesis hash of a public network is compiled in, that of a local one is asked
-// for a moment and kept from the last start; what an endpoint says later is compared by the ledger, which then moves no money.
+// Nothing on the way to adopting jobs waits for an endpoint. The genesis hash of a public network is compiled in, that
+// of a local one is asked for a moment and kept from the last start; what an endpoint says later is compared by the
+// ledger, which then moves no money.
 const (
 	genesisAsk  = time.Second // at the start of a node on a local network
 	genesisPoll = time.Second // until its ledger is there for the first time
@@ -20,8 +21,8 @@ const (
 
 var keyGenesis = []byte("chain/genesis")
 
-// knownGenesis is the ledger's genesis hash as far as it is known without waiting; "": a local network's, never seen by this node. Errors:
-// wrong-ledger: the endpoint of a local network serves a public one.
+// knownGenesis is the ledger's genesis hash as far as it is known without waiting; "": a local network's, never seen by
+// this node. Errors: wrong-ledger: the endpoint of a local network serves a public one.
 func (p *parts) knownGenesis(ctx context.Context) (string, error) {
 	n := p.host.Network()
 	if n.Genesis != "" {
@@ -49,9 +50,11 @@ func (p *parts) keepGenesis(ctx context.Context, genesis string) error {
 		return err
 	}
 	if p.replaced = len(old) > 0 && string(old) != genesis; p.replaced {
-		p.log.Warn("The ledger is another one than at the last start: money and channels of the old one are gone with it", "old", string(old), "new", genesis)
+		p.log.Warn("The ledger is another one than at the last start: money and channels of the old one are gone "+
+			"with it", "old", string(old), "new", genesis)
 	}
-	return p.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: store.BucketMeta, Key: keyGenesis, Value: []byte(genesis)}}})
+	return p.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: store.BucketMeta, Key: keyGenesis,
+		Value: []byte(genesis)}}})
 }
 
 // awaitLedger asks until the ledger of a local network has answered once, and opens it. Error: ctx's, or the store's.
@@ -66,7 +69,8 @@ func (p *parts) awaitLedger(ctx context.Context) error {
 			return p.openLedger()
 		}
 		if !told && ctx.Err() == nil {
-			p.log.Warn("Ledger of this network is not known yet; roles start when it answers", "code", market.CodeOf(err), "error", err)
+			p.log.Warn("Ledger of this network is not known yet; roles start when it answers", "code",
+				market.CodeOf(err), "error", err)
 			told = true
 		}
 		select {

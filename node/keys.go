@@ -13,7 +13,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// keys are a node's own secrets, each for one purpose (docs/ARCHITECTURE.md, keys): files of mode 0600 in a folder of mode 0700.
+// keys are a node's own secrets, each for one purpose (docs/ARCHITECTURE.md, keys): files of mode 0600 in a folder of
+// mode 0700.
 type keys struct {
 	node     ed25519.PrivateKey
 	seed     [32]byte // voucher and release keys are derived from it
@@ -23,14 +24,16 @@ type keys struct {
 
 func (keys) String() string { return "[redacted]" }
 
-// openKeys loads or makes the keys. spendingPath may name an existing keypair file. Errors: data-dir-open (readable by others).
+// openKeys loads or makes the keys. spendingPath may name an existing keypair file. Errors: data-dir-open (readable by
+// others).
 func openKeys(dir, spendingPath string) (k keys, err error) {
 	folder := filepath.Join(dir, "keys")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return k, fmt.Errorf("create key folder: %w", err)
 	}
 	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return k, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "open data folder", Detail: dir + " is readable by others", Hint: "chmod 700 " + dir}
+		return k, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "open data folder",
+			Detail: dir + " is readable by others", Hint: "chmod 700 " + dir}
 	}
 	seed, err := secret(filepath.Join(folder, "node.key"))
 	if err != nil {
@@ -56,13 +59,15 @@ func secret(path string) (s [32]byte, err error) {
 	switch {
 	case err == nil && len(b) == len(s):
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
-			return s, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "read key", Detail: path + " is readable by others", Hint: "chmod 600 " + path}
+			return s, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "read key",
+				Detail: path + " is readable by others", Hint: "chmod 600 " + path}
 		}
 		return [32]byte(b), nil
 	case err == nil:
 		return s, &market.Error{
-			Code: "keypair-invalid", Kind: market.KindInvalid, Op: "read key", Detail: fmt.Sprintf("key %s has %d bytes, want %d", path, len(b), len(s)),
-			Hint: "restore a copy of it; without one, move the data folder away and begin anew",
+			Code: "keypair-invalid", Kind: market.KindInvalid, Op: "read key",
+			Detail: fmt.Sprintf("key %s has %d bytes, want %d", path, len(b), len(s)),
+			Hint:   "restore a copy of it; without one, move the data folder away and begin anew",
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return s, fmt.Errorf("read key: %w", err)

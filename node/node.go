@@ -1,7 +1,8 @@
 // Package node is one running process: it wires the layers, starts the roles and serves the API.
 //
-// Invariants: store, keys and clock fail -> the process stops, the disk has the truth; jobs run on when it stops. Concurrency: Run owns
-// all goroutines. Persistence: the data folder (store, keys, spool). Next: wire.go, backend.go, docs/flows/order.md.
+// Invariants: store, keys and clock fail -> the process stops, the disk has the truth; jobs run on when it stops.
+// Concurrency: Run owns all goroutines. Persistence: the data folder (store, keys, spool). Next: wire.go, backend.go,
+// docs/flows/order.md.
 package node
 
 import (
@@ -25,8 +26,8 @@ type Node struct {
 	waiting chan struct{}
 }
 
-// New opens store, keys and ledger of cfg; it listens to nothing yet and waits for no endpoint. Close it if Serve is never called. Errors: *market.Error with a code
-// where the user can do something.
+// New opens store, keys and ledger of cfg; it listens to nothing yet and waits for no endpoint. Close it if Serve is
+// never called. Errors: *market.Error with a code where the user can do something.
 func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Node, error) {
 	p, err := open(ctx, cfg, log)
 	if err != nil {
@@ -35,13 +36,15 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Node, error
 	return &Node{p: p, waiting: make(chan struct{})}, nil
 }
 
-// Waiting is closed when Serve listens and its roles wait for the first answer of a local network's ledger: Early serves meanwhile.
+// Waiting is closed when Serve listens and its roles wait for the first answer of a local network's ledger: Early
+// serves meanwhile.
 func (n *Node) Waiting() <-chan struct{} { return n.waiting }
 
 // Early is this node without roles, once Waiting is closed. It is not served or closed on its own.
 func (n *Node) Early() *Node {
 	p := n.p
-	return &Node{p: &parts{cfg: p.cfg, log: p.log, keys: p.keys, db: p.db, host: p.host, offers: p.offers, clock: p.clock, early: true}}
+	return &Node{p: &parts{cfg: p.cfg, log: p.log, keys: p.keys, db: p.db, host: p.host, offers: p.offers,
+		clock: p.clock, early: true}}
 }
 
 // Serve runs the node until ctx ends. ready, if not nil, is closed once the roles run.
@@ -56,7 +59,8 @@ func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
 		case <-ctx.Done():
 			return nil
 		case <-p.db.Dead(): // only the disk has the truth now
-			return &market.Error{Code: "store-dead", Kind: market.KindInternal, Op: "write state", Err: store.ErrDead, Hint: "check the disk, then gpuai node start"}
+			return &market.Error{Code: "store-dead", Kind: market.KindInternal, Op: "write state", Err: store.ErrDead,
+				Hint: "check the disk, then gpuai node start"}
 		}
 	})
 	g.Go(func() error { return p.host.Serve(ctx) })

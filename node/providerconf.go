@@ -32,10 +32,12 @@ func (p *parts) chainEvery() time.Duration {
 }
 
 func invalid(key, detail string) error {
-	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config", Detail: key + ": " + detail, Hint: "gpuai provider setup"}
+	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config",
+		Detail: key + ": " + detail, Hint: "gpuai provider setup"}
 }
 
-// providerConfig turns the provider's section into what the role needs; an unset grant is what the rig has, less its own share.
+// providerConfig turns the provider's section into what the role needs; an unset grant is what the rig has, less its
+// own share.
 func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 	c := p.cfg.Provider
 	payout, err := market.ParseAddress(c.Payout)
@@ -43,10 +45,13 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		return provider.Config{}, invalid("provider.payout", err.Error())
 	}
 	pc := provider.Config{
-		Network: p.host.Network().Name, ClusterTag: clusterTag, Program: program.ID, Key: p.keys.node, ID: p.host.ID(), Payout: payout,
+		Network: p.host.Network().Name, ClusterTag: clusterTag, Program: program.ID, Key: p.keys.node, ID: p.host.ID(),
+		Payout:   payout,
 		FeePayer: p.fees.Address(), Seed: p.keys.seed, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
-		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000, RAM: uint64(c.Memory), Disk: uint64(c.Disk),
-		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, ChainEvery: p.chainEvery(), SealAfter: time.Duration(c.SealAfter),
+		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000,
+		RAM: uint64(c.Memory), Disk: uint64(c.Disk),
+		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, ChainEvery: p.chainEvery(),
+		SealAfter: time.Duration(c.SealAfter),
 	}
 	if p.db.Unclean() {
 		pc.OldChannels = p.clock.Now().Add(escrow.MaxReleaseTTL)
@@ -80,8 +85,9 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 func policyOf(cfg config.Config) (pol provider.Policy, err error) {
 	c := cfg.Provider
 	pol = provider.Policy{
-		Rates: map[string]market.Rate{}, MaxTime: time.Duration(c.MaxTime), PayerStarts: int(cfg.Limits.PayerStarts), PayerDevices: cfg.Limits.PayerDevices,
-		PrepTime: time.Duration(cfg.Limits.PrepTime),
+		Rates: map[string]market.Rate{}, MaxTime: time.Duration(c.MaxTime), PayerStarts: int(cfg.Limits.PayerStarts),
+		PayerDevices: cfg.Limits.PayerDevices,
+		PrepTime:     time.Duration(cfg.Limits.PrepTime),
 	}
 	if pol.Rate, err = market.ParseRateSOL(c.Rate); err != nil {
 		return pol, invalid("provider.rate", err.Error())
@@ -110,8 +116,8 @@ func policyOf(cfg config.Config) (pol provider.Policy, err error) {
 // usualDisk is what an order asks for that says nothing about it.
 const usualDisk = 20 << 30
 
-// lentDisk is half of what is free where the node keeps its data, on a local network all but the floor, in whole GiB; no less than a usual
-// order asks for if that is there.
+// lentDisk is half of what is free where the node keeps its data, on a local network all but the floor, in whole GiB;
+// no less than a usual order asks for if that is there.
 func lentDisk(dir string, local bool) uint64 {
 	free, err := health.FreeDisk(dir)
 	if err != nil {

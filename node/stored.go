@@ -20,12 +20,14 @@ type journal struct {
 
 // Put implements solana.Journal.
 func (j journal) Put(key string, record []byte) error {
-	return j.db.Commit(context.Background(), store.Change{Puts: []store.Put{{Bucket: store.BucketChain, Key: []byte(j.prefix + key), Value: record}}})
+	return j.db.Commit(context.Background(),
+		store.Change{Puts: []store.Put{{Bucket: store.BucketChain, Key: []byte(j.prefix + key), Value: record}}})
 }
 
 // Delete implements solana.Journal.
 func (j journal) Delete(key string) error {
-	return j.db.Commit(context.Background(), store.Change{Deletes: []store.Ref{{Bucket: store.BucketChain, Key: []byte(j.prefix + key)}}})
+	return j.db.Commit(context.Background(),
+		store.Change{Deletes: []store.Ref{{Bucket: store.BucketChain, Key: []byte(j.prefix + key)}}})
 }
 
 // All implements solana.Journal.
@@ -100,8 +102,8 @@ func (b peerBook) SavePeers(ctx context.Context, put []p2p.PeerRecord, drop []ma
 
 var keyPort = []byte("p2p/port")
 
-// lastPort is the UDP port of the last start if it is free, else 0. On the same port and key a node ends its peers' old connections at once:
-// QUIC tells them so. On another one they wait for a minute.
+// lastPort is the UDP port of the last start if it is free, else 0. On the same port and key a node ends its peers' old
+// connections at once: QUIC tells them so. On another one they wait for a minute.
 func lastPort(db *store.Store) int {
 	b, err := db.Get(store.BucketMeta, keyPort)
 	if err != nil || len(b) != 2 {
@@ -117,5 +119,6 @@ func lastPort(db *store.Store) int {
 
 // keepPort stores the UDP port for lastPort.
 func keepPort(ctx context.Context, db *store.Store, port int) error {
-	return db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: store.BucketMeta, Key: keyPort, Value: binary.BigEndian.AppendUint16(nil, uint16(port))}}})
+	return db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: store.BucketMeta, Key: keyPort,
+		Value: binary.BigEndian.AppendUint16(nil, uint16(port))}}})
 }

@@ -31,7 +31,8 @@ func TestPeerBook_KeepsWhatItIsGiven(t *testing.T) {
 	var all []p2p.PeerRecord
 	var drop []market.NodeID
 	for i := range 256 {
-		r := p2p.PeerRecord{Addrs: []string{"/ip4/1.2.3.4/udp/4801/quic-v1"}, LastOK: time.UnixMilli(int64(i)).UTC(), Fails: uint8(i)}
+		r := p2p.PeerRecord{Addrs: []string{"/ip4/1.2.3.4/udp/4801/quic-v1"}, LastOK: time.UnixMilli(int64(i)).UTC(),
+			Fails: uint8(i)}
 		binary.BigEndian.PutUint16(r.ID[:], uint16(i))
 		all = append(all, r)
 		if i >= 100 {

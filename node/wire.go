@@ -65,7 +65,8 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (p *parts, e
 		return p, err
 	}
 	p.host, err = p2p.New(p2p.Config{
-		Network: cfg.Node.Network, Key: p.keys.node, Listen: cfg.P2P.Listen, Bootstrap: cfg.P2P.Bootstrap, Roles: cfg.Node.Roles,
+		Network: cfg.Node.Network, Key: p.keys.node, Listen: cfg.P2P.Listen, Bootstrap: cfg.P2P.Bootstrap,
+		Roles: cfg.Node.Roles,
 		Infra: cfg.P2P.Infra, Port: lastPort(p.db),
 	}, peerBook{p.db}, log.With("part", "p2p"))
 	if err != nil {
@@ -82,11 +83,13 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (p *parts, e
 }
 
 func (p *parts) openLedger() (err error) {
-	sc := solana.Config{RPC: p.cfg.Solana.RPC, Genesis: p.genesis, Program: program.ID, MaxFee: uint64(p.cfg.Solana.MaxFee), MaxPerDay: market.Amount(p.cfg.Wallet.MaxPerDay), Poll: p.chainEvery()}
+	sc := solana.Config{RPC: p.cfg.Solana.RPC, Genesis: p.genesis, Program: program.ID,
+		MaxFee: uint64(p.cfg.Solana.MaxFee), MaxPerDay: market.Amount(p.cfg.Wallet.MaxPerDay), Poll: p.chainEvery()}
 	if p.host.Network().Local {
 		sc.Step = 50 * time.Millisecond
 	}
-	if p.spending, err = solana.New(sc, p.keys.spending, journal{p.db, "spending/"}, p.log.With("part", "spending")); err != nil {
+	if p.spending, err = solana.New(sc, p.keys.spending, journal{p.db, "spending/"},
+		p.log.With("part", "spending")); err != nil {
 		return err
 	}
 	sc.MaxPerDay = 0
@@ -108,8 +111,10 @@ func (p *parts) roles(ctx context.Context, clusterTag uint64) error {
 	svc.Register()
 	if p.role("customer") {
 		p.cust = customer.New(customer.Config{
-			Network: network, ClusterTag: clusterTag, Key: p.keys.node, ID: p.host.ID(), Payer: p.spending.Address(), Program: program.ID,
-			Seed: p.keys.seed, Spool: filepath.Join(p.cfg.Node.DataDir, "spool"), LogMax: int64(min(p.cfg.Customer.LogMax, 1<<50)),
+			Network: network, ClusterTag: clusterTag, Key: p.keys.node, ID: p.host.ID(), Payer: p.spending.Address(),
+			Program: program.ID,
+			Seed:    p.keys.seed, Spool: filepath.Join(p.cfg.Node.DataDir, "spool"),
+			LogMax:   int64(min(p.cfg.Customer.LogMax, 1<<50)),
 			SpoolMax: uint64(p.cfg.Customer.SpoolMax), SpoolKeep: time.Duration(p.cfg.Customer.SpoolKeep),
 			AwayMax: market.Amount(p.cfg.Customer.AwayMax), ChainEvery: p.chainEvery(),
 		}, p.db, p.spending, wired{svc, p.host}, p.clock, p.log.With("role", "customer"))
@@ -125,7 +130,9 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 	c := p.cfg.Provider
 	local := p.host.Network().Local
 	if !local && (len(c.Simulate) > 0 || c.AllowWeakRuntime || time.Duration(c.Tick) < 5*time.Second) {
-		return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "start provider", Detail: "simulated GPUs, weak runtimes and ticks below 5 s are for localnet only", Hint: "gpuai config show"}
+		return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "start provider",
+			Detail: "simulated GPUs, weak runtimes and ticks below 5 s are for localnet only",
+			Hint:   "gpuai config show"}
 	}
 	pc, err := providerConfig(p, clusterTag)
 	if err != nil {
@@ -142,7 +149,8 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 	for i := range devices {
 		p.log.Info("Device", "class", devices[i].Class, "uuid", devices[i].UUID)
 	}
-	dc := docker.Config{Peer8: p.host.ID().Short(), Host: c.DockerHost, AllowWeakRuntime: c.AllowWeakRuntime, Resolvers: c.Resolvers}
+	dc := docker.Config{Peer8: p.host.ID().Short(), Host: c.DockerHost, AllowWeakRuntime: c.AllowWeakRuntime,
+		Resolvers: c.Resolvers}
 	if local {
 		dc.DiskFloor = localDiskFloor
 	}
@@ -151,12 +159,14 @@ func (p *parts) newProvider(ctx context.Context, clusterTag uint64) error {
 		return fmt.Errorf("open engine: %w", err)
 	}
 	p.prov = provider.New(pc, devices, provider.Deps{
-		Store: p.db, Ledger: p.fees, Runner: p.engine, Access: p.engine, Pub: p.offers, Reach: p.host, Clock: p.clock, Log: p.log.With("role", "provider"),
+		Store: p.db, Ledger: p.fees, Runner: p.engine, Access: p.engine, Pub: p.offers, Reach: p.host, Clock: p.clock,
+		Log: p.log.With("role", "provider"),
 		Fit: func(ctx context.Context) (bool, error) {
 			rep, err := p.engine.Sellable(ctx)
 			return rep.Egress, err
 		},
-		Recheck: p.engine.DiskLow(), Moved: p.host.Moved(), HandOver: gpu.NewHandOver(gpu.Config{Simulate: c.Simulate, PeerID: p.host.ID().String()}),
+		Recheck: p.engine.DiskLow(), Moved: p.host.Moved(),
+		HandOver: gpu.NewHandOver(gpu.Config{Simulate: c.Simulate, PeerID: p.host.ID().String()}),
 	})
 	return nil
 }

@@ -20,7 +20,8 @@ const (
 var hidden = func() []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range []string{
-		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+		"192.0.2.0/24",
 		"192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
 		"::/128", "::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8", "2001:db8::/32",
 	} {
@@ -31,7 +32,8 @@ var hidden = func() []netip.Prefix {
 
 // virtualPrefixes name bridges, tunnels and container networks: their addresses mean something else on every machine.
 var virtualPrefixes = []string{
-	"docker", "br-", "veth", "gpuai", "virbr", "lxc", "lxd", "cni", "flannel", "cali", "tailscale", "wg", "zt", "tun", "tap", "podman",
+	"docker", "br-", "veth", "gpuai", "virbr", "lxc", "lxd", "cni", "flannel", "cali", "tailscale", "wg", "zt", "tun",
+	"tap", "podman",
 }
 
 func virtualInterface(name string) bool {
@@ -58,8 +60,8 @@ func relayed(a ma.Multiaddr) bool {
 	return err == nil
 }
 
-// announce chooses what the world is told: ≤ 4 addresses, of these ≤ 2 relayed; off localnet only public ones. relayOnly hides direct ones,
-// virtual are told last.
+// announce chooses what the world is told: ≤ 4 addresses, of these ≤ 2 relayed; off localnet only public ones.
+// relayOnly hides direct ones, virtual are told last.
 func announce(in []ma.Multiaddr, local, relayOnly bool, virtual []netip.Addr) []ma.Multiaddr {
 	var direct, relays []ma.Multiaddr
 	for _, a := range in {

@@ -27,7 +27,8 @@ type PeerRecord struct {
 	BanReason                     string
 }
 
-// PeerStore keeps the peer book. Called from one goroutine: at start, every 60 s, at stop. Its failures are logged and retried.
+// PeerStore keeps the peer book. Called from one goroutine: at start, every 60 s, at stop. Its failures are logged and
+// retried.
 type PeerStore interface {
 	Peers(ctx context.Context) ([]PeerRecord, error)                             // ≤ 500, newest good first
 	SavePeers(ctx context.Context, put []PeerRecord, drop []market.NodeID) error // ≤ 256 each
@@ -42,7 +43,8 @@ func (k *upkeep) evict() {
 				continue
 			}
 			w := k.peers[worst]
-			if w == nil || e.rec.Fails > w.rec.Fails || e.rec.Fails == w.rec.Fails && e.rec.LastSeen.Before(w.rec.LastSeen) {
+			if w == nil || e.rec.Fails > w.rec.Fails || e.rec.Fails == w.rec.Fails &&
+				e.rec.LastSeen.Before(w.rec.LastSeen) {
 				worst = p
 			}
 		}

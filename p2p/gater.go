@@ -16,8 +16,8 @@ import (
 // maxBans bounds the ban table; the soonest to expire makes room.
 const maxBans = 4096
 
-// gater decides which connections may exist. It refuses private dials off localnet, because a hostile Offer would otherwise make us scan
-// a LAN or reach our own containers.
+// gater decides which connections may exist. It refuses private dials off localnet, because a hostile Offer would
+// otherwise make us scan a LAN or reach our own containers.
 type gater struct {
 	local bool
 	now   func() time.Time
@@ -92,7 +92,10 @@ func (g *gater) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.lan[p] && slices.ContainsFunc(g.prefixes, func(n netip.Prefix) bool { return n.Contains(ip.Unmap()) && n.Addr().Unmap() != ip.Unmap() })
+	return g.lan[p] && slices.ContainsFunc(g.prefixes, func(n netip.Prefix) bool {
+		return n.Contains(ip.Unmap()) &&
+			n.Addr().Unmap() != ip.Unmap()
+	})
 }
 
 // InterceptAccept lets everybody knock; the resource manager limits addresses.

@@ -65,12 +65,14 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 		return nil, err
 	}
 	if len(cfg.Key) != ed25519.PrivateKeySize {
-		return nil, &market.Error{Code: "bad-config", Op: "create host", Detail: "the node key is no Ed25519 key", Kind: market.KindInvalid}
+		return nil, &market.Error{Code: "bad-config", Op: "create host", Detail: "the node key is no Ed25519 key",
+			Kind: market.KindInvalid}
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{}), moved: make(chan struct{}, 1)}
+	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{}),
+		moved: make(chan struct{}, 1)}
 	copy(h.id[:], cfg.Key[ed25519.SeedSize:])
 	if h.self, err = PeerOf(h.id); err != nil {
 		return nil, fmt.Errorf("create host: %w", err)
@@ -79,7 +81,8 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 		info, err := peer.AddrInfoFromString(s)
 		if err != nil {
 			return nil, &market.Error{
-				Code: "bad-config", Op: "create host", Detail: fmt.Sprintf("bootstrap %q", s), Kind: market.KindInvalid, Err: err,
+				Code: "bad-config", Op: "create host", Detail: fmt.Sprintf("bootstrap %q", s), Kind: market.KindInvalid,
+				Err:  err,
 				Hint: "write a multiaddress that ends in /p2p/<node id>",
 			}
 		}
@@ -113,7 +116,8 @@ func (h *Host) Serve(ctx context.Context) error {
 	lp, err := libp2p.New(opts...)
 	if err != nil {
 		return &market.Error{
-			Code: "p2p-start", Op: "start libp2p host", Kind: market.KindUnavailable, Err: err, Hint: "another node may use the port: see p2p.listen",
+			Code: "p2p-start", Op: "start libp2p host", Kind: market.KindUnavailable, Err: err,
+			Hint: "another node may use the port: see p2p.listen",
 		}
 	}
 	defer func() {
@@ -122,7 +126,8 @@ func (h *Host) Serve(ctx context.Context) error {
 		}
 	}()
 	sub, err := lp.EventBus().Subscribe([]any{
-		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerConnectednessChanged), new(event.EvtLocalAddressesUpdated),
+		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerConnectednessChanged),
+		new(event.EvtLocalAddressesUpdated),
 	})
 	if err != nil {
 		return fmt.Errorf("start libp2p host: subscribe: %w", err)
@@ -241,8 +246,8 @@ func (h *Host) announced(in []ma.Multiaddr) []ma.Multiaddr {
 	return announce(in, h.net.Local, h.cfg.Announce == "relay", virtual)
 }
 
-// Moved receives when Addrs may have changed: own interfaces, a mapped port, a relay that took or dropped a reservation. One reader; many
-// changes coalesce.
+// Moved receives when Addrs may have changed: own interfaces, a mapped port, a relay that took or dropped a
+// reservation. One reader; many changes coalesce.
 func (h *Host) Moved() <-chan struct{} { return h.moved }
 
 // FullAddrs are Addrs with /p2p/<id>: what another node puts into its bootstrap list.
@@ -292,7 +297,8 @@ func (h *Host) Ban(id market.NodeID, until time.Time, reason string) {
 	}
 }
 
-// Connect dials a peer unless it is connected; addrs may be empty for a known one. Private addresses are refused off localnet.
+// Connect dials a peer unless it is connected; addrs may be empty for a known one. Private addresses are refused off
+// localnet.
 // Errors: *market.Error with code "peer-unreachable".
 func (h *Host) Connect(ctx context.Context, id market.NodeID, addrs []string) error {
 	lp := h.Libp2p()
@@ -305,13 +311,14 @@ func (h *Host) Connect(ctx context.Context, id market.NodeID, addrs []string) er
 		err = lp.Connect(ctx, peer.AddrInfo{ID: p, Addrs: parseAddrs(addrs, maxPeerAddrs)})
 	}
 	if err != nil {
-		return &market.Error{Code: "peer-unreachable", Op: "connect to " + id.String(), Kind: market.KindUnavailable, Err: err}
+		return &market.Error{Code: "peer-unreachable", Op: "connect to " + id.String(), Kind: market.KindUnavailable,
+			Err: err}
 	}
 	return nil
 }
 
-// HangUp closes the connections to a peer, so that the next request dials it anew: a connection whose path is gone is noticed only after its
-// idle time.
+// HangUp closes the connections to a peer, so that the next request dials it anew: a connection whose path is gone is
+// noticed only after its idle time.
 func (h *Host) HangUp(id market.NodeID) {
 	lp := h.Libp2p()
 	if p, err := PeerOf(id); err == nil && lp != nil {
@@ -319,7 +326,8 @@ func (h *Host) HangUp(id market.NodeID) {
 	}
 }
 
-// KeepConnected holds the connection to the peer of a live lease and redials it for as long as it takes. Idempotent; Forget ends it.
+// KeepConnected holds the connection to the peer of a live lease and redials it for as long as it takes. Idempotent;
+// Forget ends it.
 func (h *Host) KeepConnected(id market.NodeID, addrs []string) { h.keep.keepConnected(id, addrs) }
 
 // Forget ends KeepConnected.

@@ -105,7 +105,8 @@ func TestHost_RSAPeer_Refused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = other.Connect(t.Context(), *info) // on QUIC the dialler learns of the refusal only afterwards
-	eventually(t, "RSA peer stays connected", func() bool { return a.Peers() == 0 && len(other.Network().Peers()) == 0 })
+	eventually(t, "RSA peer stays connected",
+		func() bool { return a.Peers() == 0 && len(other.Network().Peers()) == 0 })
 	if a.gate.InterceptSecured(0, other.ID(), nil) || a.gate.InterceptPeerDial(other.ID()) {
 		t.Error("gater accepts an RSA key")
 	}
@@ -181,7 +182,8 @@ func TestUpkeep_Restart_FindsPeersInTheBook(t *testing.T) {
 	t.Parallel()
 	a := start(t, Config{Network: "localnet-a", Key: testKey(10)}, nil)
 	store := &memStore{recs: map[market.NodeID]PeerRecord{}}
-	first, err := New(Config{Network: "localnet-a", Key: testKey(11), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Bootstrap: a.FullAddrs()}, store, nil)
+	first, err := New(Config{Network: "localnet-a", Key: testKey(11), Listen: []string{"/ip4/127.0.0.1/tcp/0"},
+		Bootstrap: a.FullAddrs()}, store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,10 +260,14 @@ func TestRelaxations_OnlyLocalnet(t *testing.T) {
 }
 
 var privateIPs = []string{
-	"10.0.0.1", "10.255.255.254", "172.16.0.1", "172.17.0.2", "172.31.255.1", "192.168.0.1", "192.168.178.1", "100.64.0.1", "100.100.100.100",
-	"100.127.255.254", "127.0.0.1", "127.8.8.8", "169.254.1.1", "169.254.169.254", "0.0.0.0", "0.1.2.3", "192.0.2.1", "198.18.0.1", "198.19.9.9",
-	"198.51.100.1", "203.0.113.9", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "febf::1", "fc00::1",
-	"fd12:3456::1", "2001:db8::1", "ff02::1", "ff05::2", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "::ffff:192.168.1.1", "64:ff9b::a00:1",
+	"10.0.0.1", "10.255.255.254", "172.16.0.1", "172.17.0.2", "172.31.255.1", "192.168.0.1", "192.168.178.1",
+	"100.64.0.1", "100.100.100.100",
+	"100.127.255.254", "127.0.0.1", "127.8.8.8", "169.254.1.1", "169.254.169.254", "0.0.0.0", "0.1.2.3", "192.0.2.1",
+	"198.18.0.1", "198.19.9.9",
+	"198.51.100.1", "203.0.113.9", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "::", "::1",
+	"fe80::1", "febf::1", "fc00::1",
+	"fd12:3456::1", "2001:db8::1", "ff02::1", "ff05::2", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "::ffff:192.168.1.1",
+	"64:ff9b::a00:1",
 }
 
 func TestPublicIP_PrivateRanges_AreNone(t *testing.T) {
@@ -271,7 +277,8 @@ func TestPublicIP_PrivateRanges_AreNone(t *testing.T) {
 			t.Errorf("%s counts as public", s)
 		}
 	}
-	for _, s := range []string{"1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1", "2606:4700::1111", "2a00::1"} {
+	for _, s := range []string{"1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1",
+		"2606:4700::1111", "2a00::1"} {
 		if !PublicIP(netip.MustParseAddr(s)) {
 			t.Errorf("%s counts as private", s)
 		}
@@ -312,7 +319,8 @@ func TestGater_RefusesPrivateDials(t *testing.T) {
 		t.Error("refuses a public address")
 	}
 	g.allowLAN(id)
-	for ip, want := range map[string]bool{"192.168.178.9": true, "192.168.178.5": false, "192.168.1.9": false, "127.0.0.1": false} {
+	for ip, want := range map[string]bool{"192.168.178.9": true, "192.168.178.5": false, "192.168.1.9": false,
+		"127.0.0.1": false} {
 		if g.InterceptAddrDial(id, addrOf(t, ip)) != want {
 			t.Errorf("peer from config at %s: want %v", ip, want)
 		}
@@ -335,7 +343,8 @@ func TestAddrs_Announce(t *testing.T) {
 	for _, s := range []string{"1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"} {
 		in = append(in, addrOf(t, s), ma.StringCast("/ip4/"+s+"/tcp/1/p2p/"+id.String()+"/p2p-circuit"))
 	}
-	if got := announce(in, false, false, nil); len(got) != 4 || relayed(got[1]) || !relayed(got[2]) || !relayed(got[3]) {
+	if got := announce(in, false, false, nil); len(got) != 4 || relayed(got[1]) || !relayed(got[2]) ||
+		!relayed(got[3]) {
 		t.Errorf("announced %v", got)
 	}
 	if got := announce(in, false, true, nil); len(got) != 2 || !relayed(got[0]) {

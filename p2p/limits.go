@@ -23,7 +23,8 @@ type profile struct {
 var (
 	profileLight = profile{wanted: 12, low: 24, high: 48, memory: 256 << 20, fds: 512, perIP: 32, perSec: 2, burst: 64}
 	profileRig   = profile{wanted: 24, low: 48, high: 96, memory: 512 << 20, fds: 1024, perIP: 32, perSec: 2, burst: 64}
-	profileInfra = profile{wanted: 64, low: 400, high: 900, memory: 1 << 30, fds: 4096, perIP: 256, perSec: 5, burst: 512}
+	profileInfra = profile{wanted: 64, low: 400, high: 900, memory: 1 << 30, fds: 4096, perIP: 256, perSec: 5,
+		burst: 512}
 )
 
 // streamLimit bounds one protocol: inbound streams and memory in KiB, in all and per peer.
@@ -38,7 +39,8 @@ var streamLimits = []streamLimit{
 	{"sync", 32, 2, 16 << 10, 2 << 10}, {"tunnel", 1024, 128, 64 << 10, 16 << 10},
 }
 
-// resourceManager builds the finite limits of a profile. Connections of a whole farm behind one address must fit: the defaults do not.
+// resourceManager builds the finite limits of a profile. Connections of a whole farm behind one address must fit: the
+// defaults do not.
 func resourceManager(n Network, p profile) (network.ResourceManager, error) {
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
@@ -72,4 +74,5 @@ func resourceManager(n Network, p profile) (network.ResourceManager, error) {
 }
 
 // rcmgrLoopback exempts this machine from the rate of new connections: demo networks run on it.
-var rcmgrLoopback = []rate.PrefixLimit{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, {Prefix: netip.MustParsePrefix("::1/128")}}
+var rcmgrLoopback = []rate.PrefixLimit{{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
+	{Prefix: netip.MustParsePrefix("::1/128")}}

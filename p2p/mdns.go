@@ -9,7 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 )
 
-// startMDNS looks for nodes of this network on the LAN. The service has our own name, else every libp2p program around is dialled.
+// startMDNS looks for nodes of this network on the LAN. The service has our own name, else every libp2p program around
+// is dialled.
 func (h *Host) startMDNS(lp host.Host) (io.Closer, error) {
 	s := mdns.NewMdnsService(lp, "_gpuai-"+h.net.Name+"._udp", lanNotifee{h})
 	if err := s.Start(); err != nil {
@@ -20,7 +21,8 @@ func (h *Host) startMDNS(lp host.Host) (io.Closer, error) {
 
 type lanNotifee struct{ h *Host }
 
-// HandlePeerFound makes a peer on the LAN a candidate for a connection; it may be dialled inside our own physical networks.
+// HandlePeerFound makes a peer on the LAN a candidate for a connection; it may be dialled inside our own physical
+// networks.
 func (n lanNotifee) HandlePeerFound(info peer.AddrInfo) {
 	if info.ID == n.h.self || !ed25519Peer(info.ID) || len(info.Addrs) == 0 {
 		return

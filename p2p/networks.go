@@ -10,7 +10,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Network is one separated market: its name is in every signature, protocol id and topic. Local networks relax what public ones enforce.
+// Network is one separated market: its name is in every signature, protocol id and topic. Local networks relax what
+// public ones enforce.
 type Network struct {
 	Name      string // "localnet", "localnet-<a-z0-9, ≤ 16>", "devnet", "mainnet"
 	Local     bool   // private addresses, weak runtimes, simulated devices, ticks below 5 s
@@ -32,7 +33,8 @@ func LocalSeed() [32]byte { return sha256.Sum256([]byte("gpuai/localnet/meeting-
 
 // Networks that exist, bound to their ledgers.
 var networks = []Network{
-	{Name: "localnet", Local: true, Bootstrap: []string{"/ip4/127.0.0.1/udp/8897/quic-v1/p2p/12D3KooWLKm1pq8u2qmSD1eGhd5daQJ1AC58TBV3aJtQGQSH5you"}},
+	{Name: "localnet", Local: true,
+		Bootstrap: []string{"/ip4/127.0.0.1/udp/8897/quic-v1/p2p/12D3KooWLKm1pq8u2qmSD1eGhd5daQJ1AC58TBV3aJtQGQSH5you"}},
 	{Name: "devnet", Port: defaultPort, Genesis: "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"},
 	{Name: "mainnet", Port: defaultPort, Genesis: "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"},
 }
@@ -42,7 +44,8 @@ var publicGenesis = []string{
 	networks[1].Genesis, networks[2].Genesis, "4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY", // the last: testnet
 }
 
-// NetworkByName finds a network; any "localnet-<suffix>" exists. Errors: *market.Error with code "unknown-network", "network-off".
+// NetworkByName finds a network; any "localnet-<suffix>" exists. Errors: *market.Error with code "unknown-network",
+// "network-off".
 func NetworkByName(name string) (Network, error) {
 	if suffix, ok := strings.CutPrefix(name, "localnet-"); ok && suffix != "" && len(suffix) <= 16 &&
 		strings.Trim(suffix, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
@@ -55,7 +58,8 @@ func NetworkByName(name string) (Network, error) {
 		if name == "mainnet" && !mainnetEnabled {
 			return Network{}, &market.Error{
 				Code: "network-off", Op: "choose network", Kind: market.KindDenied,
-				Detail: "mainnet stays off until the payment program is audited", Hint: "gpuai config set node.network=localnet",
+				Detail: "mainnet stays off until the payment program is audited",
+				Hint:   "gpuai config set node.network=localnet",
 			}
 		}
 		return n, nil
@@ -76,8 +80,9 @@ func (n Network) CheckGenesis(genesis string) error {
 	}
 	if bad {
 		return &market.Error{
-			Code: "wrong-ledger", Op: "check ledger of " + n.Name, Kind: market.KindInvalid, Detail: "its genesis hash is " + genesis,
-			Hint: "gpuai config set solana.rpc=URL",
+			Code: "wrong-ledger", Op: "check ledger of " + n.Name, Kind: market.KindInvalid,
+			Detail: "its genesis hash is " + genesis,
+			Hint:   "gpuai config set solana.rpc=URL",
 		}
 	}
 	return nil

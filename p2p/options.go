@@ -26,9 +26,11 @@ func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]l
 		return nil, fmt.Errorf("start libp2p host: %w", err)
 	}
 	opts := []libp2p.Option{
-		libp2p.Identity(key), libp2p.ListenAddrStrings(h.listen()...), libp2p.Transport(quic.NewTransport), libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Identity(key), libp2p.ListenAddrStrings(h.listen()...), libp2p.Transport(quic.NewTransport),
+		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.ConnectionManager(conns), libp2p.ResourceManager(limits), libp2p.ConnectionGater(h.gate),
-		libp2p.ProtocolVersion(h.net.Version()), libp2p.UserAgent("gpuai"), libp2p.SwarmOpts(swarm.WithDialTimeout(dialTimeout)),
+		libp2p.ProtocolVersion(h.net.Version()), libp2p.UserAgent("gpuai"),
+		libp2p.SwarmOpts(swarm.WithDialTimeout(dialTimeout)),
 		libp2p.AddrsFactory(h.announced),
 		libp2p.EnableNATService(), libp2p.EnableHolePunching(),
 	}

@@ -43,7 +43,8 @@ type entry struct {
 	dirty bool
 }
 
-// upkeep holds connections: nothing else in libp2p redials a lost one, and without it a healed split never heals the gossip.
+// upkeep holds connections: nothing else in libp2p redials a lost one, and without it a healed split never heals the
+// gossip.
 type upkeep struct {
 	h *Host
 
@@ -276,7 +277,8 @@ func (k *upkeep) learn(id market.NodeID, addrs []string) {
 	k.evict()
 }
 
-// found: mDNS has seen the peer on the LAN. Its addresses are unsigned, so they are never saved before identify confirms the peer.
+// found: mDNS has seen the peer on the LAN. Its addresses are unsigned, so they are never saved before identify
+// confirms the peer.
 func (k *upkeep) found(info peer.AddrInfo) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -15,7 +15,8 @@ import (
 
 func TestGateFigures_ReadsTheTestsLog(t *testing.T) {
 	t.Parallel()
-	list, err := gateFigures([]byte("=== RUN   TestCU_Gate\n    program_test.go:92: open            2239 CU, ceiling  5500\n    program_test.go:92: claim            950 CU, ceiling   900\n--- PASS\n"))
+	list, err := gateFigures([]byte("=== RUN   TestCU_Gate\n    program_test.go:92: open            2239 CU, " +
+		"ceiling  5500\n    program_test.go:92: claim            950 CU, ceiling   900\n--- PASS\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,8 @@ func TestReport_JSONLine(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	r := &report{out: &out, json: true, machine: "m", commit: "c"}
-	if err := r.add(figure{Name: "n", Value: 1.23456, Unit: "ms", Peer: "p", PeerValue: 2, Target: "≤ 1 ms"}); err != nil {
+	if err := r.add(figure{Name: "n", Value: 1.23456, Unit: "ms", Peer: "p", PeerValue: 2,
+		Target: "≤ 1 ms"}); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]any
@@ -59,7 +61,8 @@ func TestReport_JSONLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"name": "n", "value": 1.235, "unit": "ms", "peer": "p", "peer_value": 2.0, "ratio": 0.6173, "target": "≤ 1 ms", "ok": false, "machine": "m", "commit": "c",
+		"name": "n", "value": 1.235, "unit": "ms", "peer": "p", "peer_value": 2.0, "ratio": 0.6173, "target": "≤ 1 ms",
+		"ok": false, "machine": "m", "commit": "c",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

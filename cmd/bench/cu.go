@@ -34,7 +34,8 @@ func benchCU(ctx context.Context, _ options, r *report) error {
 		return fmt.Errorf("TestCU_Gate: %w\n%s", err, out)
 	}
 	n := len(program.ELF)
-	return r.add(figure{Name: "program_elf", Value: float64(n), Unit: "bytes", Target: fmt.Sprintf("≤ %d", maxELF), OK: n <= maxELF})
+	return r.add(figure{Name: "program_elf", Value: float64(n), Unit: "bytes", Target: fmt.Sprintf("≤ %d", maxELF),
+		OK: n <= maxELF})
 }
 
 func gateFigures(out []byte) (list []figure, err error) {
@@ -47,7 +48,8 @@ func gateFigures(out []byte) (list []figure, err error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, figure{Name: "cu_" + string(m[1]), Value: float64(cu), Unit: "CU", Target: fmt.Sprintf("≤ %d", ceiling), OK: cu <= ceiling})
+		list = append(list, figure{Name: "cu_" + string(m[1]), Value: float64(cu), Unit: "CU",
+			Target: fmt.Sprintf("≤ %d", ceiling), OK: cu <= ceiling})
 	}
 	if len(list) == 0 {
 		return nil, errors.New("no figures in its log")

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// engine speaks the Docker API by hand: the peer must not run through the code that is measured, and the docker command would add the start
-// of three processes to each run.
+// engine speaks the Docker API by hand: the peer must not run through the code that is measured, and the docker command
+// would add the start of three processes to each run.
 type engine struct {
 	http *http.Client
 	base string
@@ -35,7 +35,8 @@ func newEngine() (*engine, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", at)
 		}
-		return &engine{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, base: "http://docker/v1.41"}, nil
+		return &engine{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, base: "http://docker/v1.41"},
+			nil
 	case "tcp":
 		return &engine{http: &http.Client{Transport: &http.Transport{}}, base: "http://" + at + "/v1.41"}, nil
 	}
@@ -95,11 +96,13 @@ func (e *engine) pull(ctx context.Context, image string) error {
 	}
 }
 
-// runOnce is docker run without the command: create, start, and the time until the first byte of output is here. The container is removed.
+// runOnce is docker run without the command: create, start, and the time until the first byte of output is here. The
+// container is removed.
 func (e *engine) runOnce(ctx context.Context, image string, args []string) (d time.Duration, err error) {
 	began := time.Now()
 	resp, err := e.call(ctx, "POST", "/containers/create", map[string]any{
-		"Image": image, "Cmd": args, "HostConfig": map[string]any{"NetworkMode": "none", "Memory": jobRAM, "NanoCpus": 1_000_000_000, "ShmSize": jobShm},
+		"Image": image, "Cmd": args, "HostConfig": map[string]any{"NetworkMode": "none", "Memory": jobRAM,
+			"NanoCpus": 1_000_000_000, "ShmSize": jobShm},
 	})
 	if err != nil {
 		return 0, err

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// figure is one measured number. Ratio is Value / PeerValue; both are left out where there is no peer. OK: the target holds, or there is none.
+// figure is one measured number. Ratio is Value / PeerValue; both are left out where there is no peer. OK: the target
+// holds, or there is none.
 type figure struct {
 	Name      string  `json:"name"`
 	Value     float64 `json:"value"`
@@ -118,7 +119,8 @@ func machine() string {
 	_, _ = fmt.Sscan(field("/proc/meminfo", "MemTotal", ":"), &kb) // 0 GiB says that it is unknown
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")         // empty says the same
 	return fmt.Sprintf("%d cores %s, %.0f GiB, %s, Linux %s, %s", runtime.NumCPU(), cpu, kb/(1<<20),
-		strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`), strings.TrimSpace(string(kernel)), runtime.Version())
+		strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`), strings.TrimSpace(string(kernel)),
+		runtime.Version())
 }
 
 // field is the value of the first line "key<sep>value" of a file, empty if there is none.

@@ -28,8 +28,8 @@ const (
 // idleSlot is a public cluster's slot time.
 const idleSlot = 400 * time.Millisecond
 
-// benchIdle measures a customer's node that does nothing, connected to peers: they are hosts in this process with the same gossip, so what
-// they cost does not count. The ledger is local, which the node asks more often than a public one.
+// benchIdle measures a customer's node that does nothing, connected to peers: they are hosts in this process with the
+// same gossip, so what they cost does not count. The ledger is local, which the node asks more often than a public one.
 func benchIdle(ctx context.Context, o options, r *report) (err error) {
 	w, err := newWorld(ctx, o, idleSlot)
 	if err != nil {
@@ -97,8 +97,10 @@ func measureIdle(ctx context.Context, o options, r *report, n *process) error {
 		{Name: "idle_rss", Value: mb[0], Unit: "MB", Target: fmt.Sprintf("≤ %g MB", idleRSS), OK: mb[0] <= idleRSS},
 		{Name: "idle_rss_anonymous", Value: mb[1], Unit: "MB", OK: true},
 		{Name: "idle_rss_peak", Value: mb[2], Unit: "MB", OK: true},
-		{Name: "idle_cpu", Value: cpu, Unit: "% of a core", Target: fmt.Sprintf("≤ %g %%", idleCPU), OK: cpu <= idleCPU},
-		{Name: "idle_peers", Value: float64(s.Peers), Unit: "peers", Target: fmt.Sprintf("≥ %d", o.peers), OK: s.Peers >= o.peers},
+		{Name: "idle_cpu", Value: cpu, Unit: "% of a core", Target: fmt.Sprintf("≤ %g %%", idleCPU),
+			OK: cpu <= idleCPU},
+		{Name: "idle_peers", Value: float64(s.Peers), Unit: "peers", Target: fmt.Sprintf("≥ %d", o.peers),
+			OK: s.Peers >= o.peers},
 	} {
 		if err := r.add(f); err != nil {
 			return err
@@ -114,7 +116,8 @@ func startPeer(ctx context.Context, wg *sync.WaitGroup, network, node string) er
 		return err
 	}
 	log := slog.New(slog.DiscardHandler)
-	h, err := p2p.New(p2p.Config{Network: network, Key: key, Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}, Bootstrap: []string{node}}, nil, log)
+	h, err := p2p.New(p2p.Config{Network: network, Key: key, Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"},
+		Bootstrap: []string{node}}, nil, log)
 	if err != nil {
 		return err
 	}

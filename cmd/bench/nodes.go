@@ -25,7 +25,8 @@ const (
 	pollTime = 20 * time.Millisecond
 )
 
-// world is a market on loopback: a local ledger with the real program, and nodes that are processes of the shipped binary.
+// world is a market on loopback: a local ledger with the real program, and nodes that are processes of the shipped
+// binary.
 type world struct {
 	dir     string
 	exe     string
@@ -60,7 +61,8 @@ func newWorld(ctx context.Context, o options, slot time.Duration) (*world, error
 		return nil, err
 	}
 	w := &world{dir: dir, exe: exe, network: "localnet-" + strings.ToLower(rand.Text()[:8]), keep: o.keep}
-	if w.ledger, err = localnet.Start(ctx, localnet.Options{SlotMS: int(slot.Milliseconds()), Seed: w.network}); err != nil {
+	if w.ledger, err = localnet.Start(ctx,
+		localnet.Options{SlotMS: int(slot.Milliseconds()), Seed: w.network}); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
@@ -83,10 +85,12 @@ func (w *world) start(ctx context.Context, name string, sets ...string) (*proces
 	defer log.Close()
 	socket := filepath.Join(dir, "api.sock")
 	args := []string{"node", "--config", config, "--socket", socket}
-	for _, s := range append([]string{"node.network=" + w.network, "node.data_dir=" + dir, "p2p.listen=/ip4/127.0.0.1/udp/0/quic-v1"}, sets...) {
+	for _, s := range append([]string{"node.network=" + w.network, "node.data_dir=" + dir,
+		"p2p.listen=/ip4/127.0.0.1/udp/0/quic-v1"}, sets...) {
 		args = append(args, "--set", s)
 	}
-	p := &process{name: name, log: log.Name(), cmd: exec.Command(w.exe, args...), client: api.Dial(socket), done: make(chan struct{})}
+	p := &process{name: name, log: log.Name(), cmd: exec.Command(w.exe, args...), client: api.Dial(socket),
+		done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "GPUAI_") {
@@ -113,7 +117,8 @@ func (w *world) start(ctx context.Context, name string, sets ...string) (*proces
 	})
 }
 
-// market starts a bootstrap node, a provider with the settings given and a customer, and waits until the customer sees the offer.
+// market starts a bootstrap node, a provider with the settings given and a customer, and waits until the customer sees
+// the offer.
 func (w *world) market(ctx context.Context, provider ...string) (customer, rig *process, err error) {
 	boot, err := w.start(ctx, "bootstrap", "node.roles=", "p2p.infra=true")
 	if err != nil {
@@ -126,7 +131,8 @@ func (w *world) market(ctx context.Context, provider ...string) (customer, rig *
 	var payout market.Address
 	_, _ = rand.Read(payout[:]) // it never fails
 	sets := append([]string{
-		"node.roles=provider", "provider.payout=" + payout.String(), "provider.rate=1/h", "provider.tick=2s", "provider.hold=1m",
+		"node.roles=provider", "provider.payout=" + payout.String(), "provider.rate=1/h", "provider.tick=2s",
+		"provider.hold=1m",
 		"provider.egress=none", "provider.memory=2GiB", "provider.disk=4GiB", "provider.allow_weak_runtime=true",
 	}, provider...)
 	if rig, err = w.start(ctx, "provider", append(sets, join...)...); err != nil {

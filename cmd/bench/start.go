@@ -23,14 +23,15 @@ const (
 	jobShm = 64 << 20
 )
 
-// startSlot is the ledger's slot time: a tenth of a second, as in the demo. On a public cluster it is 0.4 s, so an open takes four times longer.
+// startSlot is the ledger's slot time: a tenth of a second, as in the demo. On a public cluster it is 0.4 s, so an open
+// takes four times longer.
 const startSlot = 100 * time.Millisecond
 
 // openRuns is how many orders open a channel; each waits for finality.
 const openRuns = 4
 
-// benchStart measures from the order to the first line of the job's log at the customer's socket, image cached: on an open channel, and with
-// the channel opened; in the same loop the engine alone creates, starts and says its first line.
+// benchStart measures from the order to the first line of the job's log at the customer's socket, image cached: on an
+// open channel, and with the channel opened; in the same loop the engine alone creates, starts and says its first line.
 func benchStart(ctx context.Context, o options, r *report) (err error) {
 	b := &startBench{}
 	if b.engine, err = newEngine(); err != nil {
@@ -71,7 +72,8 @@ func benchStart(ctx context.Context, o options, r *report) (err error) {
 			continue // it opened the channel that the others use
 		}
 		plain, kept, ready = append(plain, p), append(kept, d), append(ready, rd)
-		r.note("run %2d: engine alone %4.0f ms, order to Ready %4.0f ms, to the first line %4.0f ms", i, millis(p), millis(rd), millis(d))
+		r.note("run %2d: engine alone %4.0f ms, order to Ready %4.0f ms, to the first line %4.0f ms", i, millis(p),
+			millis(rd), millis(d))
 		r.note("        %s", strings.Join(b.steps, ", "))
 	}
 	return b.report(r, plain, kept, opened, ready)
@@ -83,10 +85,13 @@ func (b *startBench) report(r *report, plain, kept, opened, ready []time.Duratio
 	base := quantile(plain, 0.5)
 	limit := 2*base + 100*time.Millisecond
 	for _, f := range []figure{
-		{Name: "start_p50", Value: millis(p50), Unit: "ms", Peer: peer, PeerValue: millis(base), Target: fmt.Sprintf("≤ %.0f ms: twice the peer + 100 ms", millis(limit)), OK: p50 <= limit},
-		{Name: "start_p99", Value: millis(p99), Unit: "ms", Peer: peer, PeerValue: millis(quantile(plain, 0.99)), Target: "≤ 1000 ms", OK: p99 <= time.Second},
+		{Name: "start_p50", Value: millis(p50), Unit: "ms", Peer: peer, PeerValue: millis(base),
+			Target: fmt.Sprintf("≤ %.0f ms: twice the peer + 100 ms", millis(limit)), OK: p50 <= limit},
+		{Name: "start_p99", Value: millis(p99), Unit: "ms", Peer: peer, PeerValue: millis(quantile(plain, 0.99)),
+			Target: "≤ 1000 ms", OK: p99 <= time.Second},
 		{Name: "start_ready_p50", Value: millis(quantile(ready, 0.5)), Unit: "ms", OK: true},
-		{Name: "start_open_p50", Value: millis(quantile(opened, 0.5)), Unit: "ms", Peer: peer, PeerValue: millis(base), OK: true},
+		{Name: "start_open_p50", Value: millis(quantile(opened, 0.5)), Unit: "ms", Peer: peer, PeerValue: millis(base),
+			OK: true},
 		{Name: "start_open_max", Value: millis(quantile(opened, 1)), Unit: "ms", OK: true},
 	} {
 		if err := r.add(f); err != nil {
@@ -114,7 +119,8 @@ func (b *startBench) pinned() string {
 // prepare builds and pulls the image, starts the nodes and gives the customer money.
 func (b *startBench) prepare(ctx context.Context, reg *runtimetest.Registry) error {
 	bin := filepath.Join(b.w.dir, "testjob")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin, "github.com/gpuai/gpuai/runtime/runtimetest/testjob")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin,
+		"github.com/gpuai/gpuai/runtime/runtimetest/testjob")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the job: %w\n%s", err, out)
@@ -124,7 +130,8 @@ func (b *startBench) prepare(ctx context.Context, reg *runtimetest.Registry) err
 		return err
 	}
 	cfg := runtimetest.ImageConfig{Entrypoint: []string{runtimetest.TestJob}}
-	if b.image, err = reg.Push("bench/job", map[string][]byte{runtimetest.TestJob[1:]: program, "tmp/": nil}, cfg); err != nil {
+	if b.image, err = reg.Push("bench/job", map[string][]byte{runtimetest.TestJob[1:]: program, "tmp/": nil},
+		cfg); err != nil {
 		return err
 	}
 	b.args = []string{"echo=hello", "sleep=1s"}
@@ -138,11 +145,12 @@ func (b *startBench) prepare(ctx context.Context, reg *runtimetest.Registry) err
 	return err
 }
 
-// order runs one job and returns when its first line came and when the customer knew that it was Ready, both from the order on; it ends with
-// the order's end.
+// order runs one job and returns when its first line came and when the customer knew that it was Ready, both from the
+// order on; it ends with the order's end.
 func (b *startBench) order(ctx context.Context, keep bool) (first, ready time.Duration, err error) {
 	c := b.customer.client
-	err = until(ctx, "a free device", nodeWait, func() (bool, error) { // the offer comes by gossip, a moment after the last order's end
+	// the offer comes by gossip, a moment after the last order's end
+	err = until(ctx, "a free device", nodeWait, func() (bool, error) {
 		list, err := c.Offers(ctx)
 		return len(list) > 0 && list[0].Free > 0, err
 	})
@@ -151,8 +159,10 @@ func (b *startBench) order(ctx context.Context, keep bool) (first, ready time.Du
 	}
 	began := time.Now()
 	o, err := c.CreateOrder(ctx, api.OrderRequest{
-		Key: rand.Text(), Image: b.image.Ref, Spec: spec.Spec{Args: b.args}, Classes: []string{market.ClassCPU}, Devices: 1, CPUMilli: 1000, RAM: jobRAM,
-		Disk: 1 << 30, Shm: jobShm, Egress: market.EgressNone, MaxRate: 2 * market.LamportsSOL, MaxTotal: market.LamportsSOL / 20,
+		Key: rand.Text(), Image: b.image.Ref, Spec: spec.Spec{Args: b.args}, Classes: []string{market.ClassCPU},
+		Devices: 1, CPUMilli: 1000, RAM: jobRAM,
+		Disk: 1 << 30, Shm: jobShm, Egress: market.EgressNone, MaxRate: 2 * market.LamportsSOL,
+		MaxTotal:      market.LamportsSOL / 20,
 		MaxDurationMS: (10 * time.Minute).Milliseconds(), StopGraceMS: 5000, KeepChannel: keep,
 	})
 	if err != nil {

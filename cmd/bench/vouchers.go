@@ -22,8 +22,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/gpu"
 )
 
-// The rig of this bench: as many jobs as one Offer can list, each of its own customer on its own channel, at the highest rate there is, so that
-// each voucher can be a new one.
+// The rig of this bench: as many jobs as one Offer can list, each of its own customer on its own channel, at the
+// highest rate there is, so that each voucher can be a new one.
 const (
 	voucherJobs = 64
 	voucherRate = market.Rate(1_000_000_000_000)
@@ -37,9 +37,10 @@ const (
 	voucherP99 = 10 * time.Millisecond
 )
 
-// benchVouchers measures how many vouchers one provider's node takes: strictly verified, booked, on disk with the lease that they pay, then
-// acknowledged. It calls the provider's role as its stream does; network and signing by the customers are not part of the figures, though the
-// signing costs the same cores. Jobs and ledger are those of the tests. The peer is a file that syncs each voucher by itself.
+// benchVouchers measures how many vouchers one provider's node takes: strictly verified, booked, on disk with the lease
+// that they pay, then acknowledged. It calls the provider's role as its stream does; network and signing by the
+// customers are not part of the figures, though the signing costs the same cores. Jobs and ledger are those of the
+// tests. The peer is a file that syncs each voucher by itself.
 func benchVouchers(ctx context.Context, o options, r *report) (err error) {
 	dir, err := os.MkdirTemp(".", "bench-vouchers-") // on the disk of the checkout: /tmp may be memory
 	if err != nil {
@@ -69,10 +70,12 @@ func benchVouchers(ctx context.Context, o options, r *report) (err error) {
 	perSecond := float64(len(full)) / o.load.Seconds()
 	p50, p99 := quantile(steady, 0.5), quantile(steady, 0.99)
 	for _, f := range []figure{
-		{Name: "vouchers_per_second", Value: perSecond, Unit: "1/s", Peer: "one sync per voucher, nothing verified", PeerValue: alone, Target: fmt.Sprintf("≥ %g/s", voucherMin), OK: perSecond >= voucherMin},
+		{Name: "vouchers_per_second", Value: perSecond, Unit: "1/s", Peer: "one sync per voucher, nothing verified",
+			PeerValue: alone, Target: fmt.Sprintf("≥ %g/s", voucherMin), OK: perSecond >= voucherMin},
 		{Name: "vouchers_full_p99", Value: millis(quantile(full, 0.99)), Unit: "ms", OK: true},
 		{Name: "vouchers_steady_p50", Value: millis(p50), Unit: "ms", OK: true},
-		{Name: "vouchers_steady_p99", Value: millis(p99), Unit: "ms", Target: fmt.Sprintf("≤ %g ms at %d/s", millis(voucherP99), steadyRate), OK: p99 <= voucherP99},
+		{Name: "vouchers_steady_p99", Value: millis(p99), Unit: "ms",
+			Target: fmt.Sprintf("≤ %g ms at %d/s", millis(voucherP99), steadyRate), OK: p99 <= voucherP99},
 	} {
 		if err := r.add(f); err != nil {
 			return err
@@ -81,7 +84,8 @@ func benchVouchers(ctx context.Context, o options, r *report) (err error) {
 	return nil
 }
 
-// syncAlone appends a voucher and its signature to a file and syncs it, one after another: what a store without group commit does at least.
+// syncAlone appends a voucher and its signature to a file and syncs it, one after another: what a store without group
+// commit does at least.
 func syncAlone(ctx context.Context, dir string, d time.Duration) (perSecond float64, err error) {
 	f, err := os.Create(filepath.Join(dir, "alone"))
 	if err != nil {
@@ -143,11 +147,15 @@ func newVoucherRig(ctx context.Context, dir string) (_ *voucherRig, err error) {
 	}
 	engine := nodetest.NewEngine(time.Hour)
 	rig.prov = provider.New(provider.Config{
-		Network: "localnet-bench", ClusterTag: rig.chain.ClusterTag(), Program: rig.chain.Program(), Key: key, ID: id, Payout: payout, FeePayer: feePayer,
-		Policy: provider.Policy{Rate: voucherRate}, Tick: voucherTick, Hold: 2 * time.Minute, MinCloseDelay: time.Hour, ClaimFee: 50_000,
-		CPUMilli: voucherJobs * 1000, RAM: 1 << 40, Disk: 1 << 42, Egress: market.EgressNone, Version: "bench", Selling: true,
+		Network: "localnet-bench", ClusterTag: rig.chain.ClusterTag(), Program: rig.chain.Program(), Key: key, ID: id,
+		Payout: payout, FeePayer: feePayer,
+		Policy: provider.Policy{Rate: voucherRate}, Tick: voucherTick, Hold: 2 * time.Minute, MinCloseDelay: time.Hour,
+		ClaimFee: 50_000,
+		CPUMilli: voucherJobs * 1000, RAM: 1 << 40, Disk: 1 << 42, Egress: market.EgressNone, Version: "bench",
+		Selling: true,
 	}, devices, provider.Deps{
-		Store: rig.db, Ledger: rig.chain.Ledger(feePayer), Runner: engine, Access: engine, Pub: nobody{}, Reach: nobody{}, Clock: rig.clock, Log: slog.New(slog.DiscardHandler),
+		Store: rig.db, Ledger: rig.chain.Ledger(feePayer), Runner: engine, Access: engine, Pub: nobody{},
+		Reach: nobody{}, Clock: rig.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, rig.cancel = context.WithCancel(ctx)
 	rig.wg.Go(func() { _ = rig.prov.Serve(ctx) }) // a failure shows as a refusal
@@ -172,7 +180,8 @@ func (rig *voucherRig) customer(ctx context.Context, provider market.NodeID) (*v
 		return nil, err
 	}
 	p := &voucherPayer{Buyer: nodetest.Buyer{
-		Network: "localnet-bench", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)), Payer: randomAddress(), Voucher: vkey, Chain: rig.chain, Now: rig.clock.Now,
+		Network: "localnet-bench", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)),
+		Payer: randomAddress(), Voucher: vkey, Chain: rig.chain, Now: rig.clock.Now,
 	}}
 	const budget = 100 * market.LamportsSOL
 	rig.chain.Fund(p.Payer, 2*budget)
@@ -233,8 +242,8 @@ func (p *voucherPayer) pay(ctx context.Context, prov *provider.Provider, more ma
 	return err
 }
 
-// load has all customers pay for d, at perSecond in all, or as fast as they can for 0. The result is the time of each payment, from when it
-// was due to its acknowledgement. Amounts follow what is owed, as real ones do.
+// load has all customers pay for d, at perSecond in all, or as fast as they can for 0. The result is the time of each
+// payment, from when it was due to its acknowledgement. Amounts follow what is owed, as real ones do.
 func (rig *voucherRig) load(ctx context.Context, d time.Duration, perSecond int) ([]time.Duration, error) {
 	var mu sync.Mutex
 	var all []time.Duration

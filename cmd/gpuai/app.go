@@ -55,8 +55,10 @@ func (a *App) Main(ctx context.Context, args []string) int {
 
 func newRoot(a *App) *cobra.Command {
 	root := &cobra.Command{
-		Use: "gpuai COMMAND [FLAGS]", DisableFlagsInUseLine: true, Short: "Rent and sell GPUs, peer to peer", SilenceErrors: true, SilenceUsage: true,
-		Example: "  gpuai doctor\n  gpuai offers rtx-4090\n  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- nvidia-smi",
+		Use: "gpuai COMMAND [FLAGS]", DisableFlagsInUseLine: true, Short: "Rent and sell GPUs, peer to peer",
+		SilenceErrors: true, SilenceUsage: true,
+		Example: "  gpuai doctor\n  gpuai offers rtx-4090\n  gpuai run --gpu rtx-4090 --max-total 0.02 " +
+			"pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- nvidia-smi",
 	}
 	root.SetFlagErrorFunc(flagFault)
 	f := root.PersistentFlags()
@@ -71,8 +73,10 @@ func newRoot(a *App) *cobra.Command {
 	f.StringVar(&a.progress, "progress", "auto", "auto (redrawn on a terminal), plain or none")
 	f.Var((*spanFlag)(&a.timeout), "timeout", "give up after, as in 90s; an order that was placed goes on")
 	for _, c := range []func(*App) *cobra.Command{
-		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd, newExecCmd, newStopCmd, newCapCmd, newOutputsCmd, newSpoolCmd,
-		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newDemoCmd, newVersionCmd, newAgentCmd, newJobFileTopic,
+		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd, newExecCmd,
+		newStopCmd, newCapCmd, newOutputsCmd, newSpoolCmd,
+		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newDemoCmd,
+		newVersionCmd, newAgentCmd, newJobFileTopic,
 	} {
 		root.AddCommand(c(a))
 	}
@@ -124,7 +128,8 @@ func (a *App) confirm(question string) error {
 		answer = "n"
 	}
 	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
-		return &market.Error{Code: "not-confirmed", Kind: market.KindConflict, Op: "ask", Detail: "nothing was done", Hint: "add --yes, or answer y"}
+		return &market.Error{Code: "not-confirmed", Kind: market.KindConflict, Op: "ask", Detail: "nothing was done",
+			Hint: "add --yes, or answer y"}
 	}
 	return nil
 }
@@ -168,7 +173,8 @@ func withSchema(schema string, doc any) ([]byte, error) {
 }
 
 func usage(detail, hint string) error {
-	return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read command line", Detail: detail, Hint: hint}
+	return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read command line", Detail: detail,
+		Hint: hint}
 }
 
 // exitCode ends the process with a job's own code, without a word.
@@ -209,7 +215,9 @@ func (a *App) judge(err error) (*api.Problem, int) {
 	case errors.Is(err, context.Canceled):
 		err, inJob = &market.Error{Code: "interrupted", Kind: market.KindConflict, Err: err, Hint: "gpuai ps"}, false
 	case errors.Is(err, context.DeadlineExceeded) && market.CodeOf(err) == "":
-		err = &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "wait", Detail: fmt.Sprintf("not done within --timeout %s; what the node had begun goes on", a.timeout), Hint: "gpuai ps"}
+		err = &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "wait",
+			Detail: fmt.Sprintf("not done within --timeout %s; what the node had begun goes on", a.timeout),
+			Hint:   "gpuai ps"}
 	}
 	p := api.ProblemOf(err)
 	if p.Code == "internal" { // the text that the API keeps to itself: here it is our own

@@ -50,7 +50,8 @@ func (f *fakeNode) Config(context.Context) (api.Settings, error) {
 	l, err := config.Load(f.settings)
 	out := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{}}
 	for _, k := range config.Keys() {
-		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name], Hot: k.Hot})
+		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name],
+			Hot: k.Hot})
 	}
 	return out, err
 }
@@ -70,13 +71,15 @@ func (f *fakeNode) PatchConfig(_ context.Context, p api.SettingsPatch) (restart 
 }
 
 func (f *fakeNode) Status(context.Context) (api.Status, error) {
-	return api.Status{Schema: "gpuai.status/v1", PeerID: "12D3KooWtest", Network: "localnet", Roles: []string{"customer"}, Addresses: []string{}}, nil
+	return api.Status{Schema: "gpuai.status/v1", PeerID: "12D3KooWtest", Network: "localnet",
+		Roles: []string{"customer"}, Addresses: []string{}}, nil
 }
 
 func (f *fakeNode) Offers(context.Context) ([]api.Offer, error) {
 	return []api.Offer{
 		{Provider: "12D3KooWdearprov", Class: "rtx-4090", Devices: 2, Free: 2, Rate: api.RateSOL(3_000_000)},
-		{Provider: "12D3KooWcheapone", Class: "rtx-4090", Devices: 4, Free: 1, Rate: api.RateSOL(2_400_000), Facts: map[string]string{"vram": "24GiB", "arch": "amd64"}},
+		{Provider: "12D3KooWcheapone", Class: "rtx-4090", Devices: 4, Free: 1, Rate: api.RateSOL(2_400_000),
+			Facts: map[string]string{"vram": "24GiB", "arch": "amd64"}},
 		{Provider: "12D3KooWtakenall", Class: "h100", Devices: 8, Free: 0, Rate: api.RateSOL(9_000_000)},
 	}, nil
 }
@@ -104,7 +107,8 @@ func (f *fakeNode) PutInputs(ctx context.Context, _ string, r io.Reader) (err er
 
 func (f *fakeNode) Order(_ context.Context, id string) (api.Order, error) {
 	if id == "nobody" {
-		return api.Order{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Hint: "gpuai ps -a"}
+		return api.Order{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order",
+			Hint: "gpuai ps -a"}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,11 +143,14 @@ func (f *fakeNode) StopOrder(_ context.Context, _ string, now bool) error {
 	return nil
 }
 
-func (f *fakeNode) Logs(_ context.Context, id string, q api.LogQuery, g func(api.LogPiece) error) (api.LogState, error) {
-	pieces := []api.LogPiece{{Stream: 1, Data: []byte("epoch 1\n")}, {Offset: 8, Stream: 2, Data: []byte("warning\n")}, {Offset: 16, Stream: 3, Data: []byte("[node]\n")}}
+func (f *fakeNode) Logs(_ context.Context, id string, q api.LogQuery, g func(api.LogPiece) error) (api.LogState,
+	error) {
+	pieces := []api.LogPiece{{Stream: 1, Data: []byte("epoch 1\n")}, {Offset: 8, Stream: 2, Data: []byte("warning\n")},
+		{Offset: 16, Stream: 3, Data: []byte("[node]\n")}}
 	state := api.LogState{Bytes: 23, Over: true, Complete: true}
 	if id == "cut" {
-		pieces = append(pieces, api.LogPiece{Offset: 23, Gap: 77}, api.LogPiece{Offset: 100, Stream: 1, Data: []byte("\xff\x00end")})
+		pieces = append(pieces, api.LogPiece{Offset: 23, Gap: 77},
+			api.LogPiece{Offset: 100, Stream: 1, Data: []byte("\xff\x00end")})
 		state = api.LogState{Bytes: 105, Missing: 77, Over: true, Why: "lost-on-the-rig"}
 	}
 	for _, p := range pieces {
@@ -157,7 +164,8 @@ func (f *fakeNode) Logs(_ context.Context, id string, q api.LogQuery, g func(api
 	return state, nil
 }
 
-func (f *fakeNode) Exec(_ context.Context, _ string, argv []string, _ *api.Terminal, in io.Reader, out func(uint8, []byte) error) (int, error) {
+func (f *fakeNode) Exec(_ context.Context, _ string, argv []string, _ *api.Terminal, in io.Reader,
+	out func(uint8, []byte) error) (int, error) {
 	b, err := io.ReadAll(in)
 	return len(argv), errors.Join(err, out(1, []byte(strings.Join(argv, "|")+string(b))))
 }
@@ -171,7 +179,9 @@ func (f *fakeNode) Wallet(context.Context) (api.Wallet, error) {
 	if f.noLedger {
 		return api.Wallet{}, errNoLedger
 	}
-	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet", Available: api.SOL(1_500_000_000), InChannels: api.SOL(0), AtRisk: api.SOL(0), Returning: api.SOL(0), Storage: api.SOL(0)}, nil
+	return api.Wallet{Schema: "gpuai.wallet/v1", Address: "addr", Network: "localnet",
+		Available: api.SOL(1_500_000_000), InChannels: api.SOL(0), AtRisk: api.SOL(0), Returning: api.SOL(0),
+		Storage: api.SOL(0)}, nil
 }
 
 func (f *fakeNode) Withdraw(_ context.Context, w api.Withdrawal) (api.Transfer, error) {
@@ -193,12 +203,15 @@ func newBed(t *testing.T) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{t: t, node: &fakeNode{plan: api.Plan{Feasible: true, Candidates: []api.Candidate{{Provider: "12D3KooWcheapone", Class: "rtx-4090", Rate: api.RateSOL(2_400_000)}}}}, dir: dir, socket: filepath.Join(dir, "api.sock")}
+	b := &bed{t: t, node: &fakeNode{plan: api.Plan{Feasible: true,
+		Candidates: []api.Candidate{{Provider: "12D3KooWcheapone", Class: "rtx-4090", Rate: api.RateSOL(2_400_000)}}}},
+		dir: dir, socket: filepath.Join(dir, "api.sock")}
 	b.node.settings = config.Options{Env: []string{"HOME=" + dir}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := api.Serve(ctx, b.socket, api.NewServer(b.node, slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
+		if err := api.Serve(ctx, b.socket, api.NewServer(b.node, slog.New(slog.DiscardHandler))); !errors.Is(err,
+			context.Canceled) {
 			t.Errorf("serve: %v", err)
 		}
 	})
@@ -224,7 +237,8 @@ func (b *bed) run(in string, args ...string) (code int, out, errOut string) {
 }
 
 func ended(code string, exit *int) api.Order {
-	o := api.Order{ID: "order_7", Standing: "ended", State: "ended", Code: code, ExitCode: exit, Finished: true, Channel: "ch", LeaseID: "lease_1"}
+	o := api.Order{ID: "order_7", Standing: "ended", State: "ended", Code: code, ExitCode: exit, Finished: true,
+		Channel: "ch", LeaseID: "lease_1"}
 	now := time.Now()
 	ready := api.At(now)
 	o.ReadyAt = &ready
@@ -240,15 +254,18 @@ func TestRun_JobCodePassesThrough(t *testing.T) {
 			code = "job-failed"
 		}
 		b.node.order = ended(code, &exit)
-		got, out, errOut := b.run("", "run", "-y", "--gpu", "rtx-4090", "--max-total", "0.02", "alpine:3", "--", "sh", "-c", "exit 5")
-		if got != exit || out != "epoch 1\n" || !strings.Contains(errOut, "warning\n") || strings.Contains(errOut, "error[") {
+		got, out, errOut := b.run("", "run", "-y", "--gpu", "rtx-4090", "--max-total", "0.02", "alpine:3", "--", "sh",
+			"-c", "exit 5")
+		if got != exit || out != "epoch 1\n" || !strings.Contains(errOut, "warning\n") ||
+			strings.Contains(errOut, "error[") {
 			t.Errorf("exit %d gave %d, out %q, err %q", exit, got, out, errOut)
 		}
 		if got, _, _ := b.run("", "logs", "--exit-code", "-f", "-"); got != exit {
 			t.Errorf("logs --exit-code of %d gave %d", exit, got)
 		}
 		r := b.node.request
-		if r.Image != "alpine:3" || !slices.Equal(r.Spec.Args, []string{"sh", "-c", "exit 5"}) || r.MaxTotal != 20_000_000 || !slices.Equal(r.Classes, []string{"rtx-4090"}) {
+		if r.Image != "alpine:3" || !slices.Equal(r.Spec.Args, []string{"sh", "-c", "exit 5"}) ||
+			r.MaxTotal != 20_000_000 || !slices.Equal(r.Classes, []string{"rtx-4090"}) {
 			t.Errorf("request %+v", r)
 		}
 		if r.AwayMS != (15 * time.Minute).Milliseconds() {
@@ -260,10 +277,12 @@ func TestRun_JobCodePassesThrough(t *testing.T) {
 func TestRun_OurFailureIs125(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	b.node.order = api.Order{ID: "order_7", Standing: "failed", Code: "image-stalled", Detail: "3 MB in 60 s", Hint: "gpuai show order_7", Finished: true}
+	b.node.order = api.Order{ID: "order_7", Standing: "failed", Code: "image-stalled", Detail: "3 MB in 60 s",
+		Hint: "gpuai show order_7", Finished: true}
 	status := filepath.Join(b.dir, "status.json")
 	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--status-file", status, "alpine:3")
-	if code != exitAttached || !strings.Contains(errOut, "error[image-stalled]") || !strings.Contains(errOut, "fix: gpuai show order_7") {
+	if code != exitAttached || !strings.Contains(errOut, "error[image-stalled]") ||
+		!strings.Contains(errOut, "fix: gpuai show order_7") {
 		t.Errorf("code %d, %s", code, errOut)
 	}
 	raw, err := os.ReadFile(status)
@@ -287,7 +306,8 @@ func TestRun_FilesGoBothWays(t *testing.T) {
 	b := newBed(t)
 	src, home := filepath.Join(b.dir, "src"), filepath.Join(b.dir, "home")
 	for name, text := range map[string]string{"a.py": "print(1)", "sub/b.txt": "b"} {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(src, name)), 0o755), os.WriteFile(filepath.Join(src, name), []byte(text), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(src, name)), 0o755),
+			os.WriteFile(filepath.Join(src, name), []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -298,9 +318,11 @@ func TestRun_FilesGoBothWays(t *testing.T) {
 	zero := 0
 	b.node.order, b.node.outputs = ended("completed", &zero), tar.Bytes()
 	b.node.order.OutputsReady = true
-	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--in", src+":/workspace/src", "--out", "/workspace/out:"+home, "--out", "/workspace/out/a.py:"+b.dir+"/one.py", "alpine:3")
+	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--in", src+":/workspace/src", "--out",
+		"/workspace/out:"+home, "--out", "/workspace/out/a.py:"+b.dir+"/one.py", "alpine:3")
 	if code != 0 || b.node.request.InputBytes != 9 || !b.node.request.HasInputs || b.node.inputs.Size() != 9 {
-		t.Errorf("code %d, %d input bytes announced, %d sent: %s", code, b.node.request.InputBytes, b.node.inputs.Size(), errOut)
+		t.Errorf("code %d, %d input bytes announced, %d sent: %s", code, b.node.request.InputBytes,
+			b.node.inputs.Size(), errOut)
 	}
 	for name, want := range map[string]string{"home/a.py": "print(1)", "home/sub/b.txt": "b", "one.py": "print(1)"} {
 		got, err := os.ReadFile(filepath.Join(b.dir, name))
@@ -320,7 +342,8 @@ func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	infeasible := newBed(t)
-	infeasible.node.plan = api.Plan{Rejections: []api.Rejection{{Detail: "5 ask more"}}, NearestHint: "--max-rate 0.013/h"}
+	infeasible.node.plan = api.Plan{Rejections: []api.Rejection{{Detail: "5 ask more"}},
+		NearestHint: "--max-rate 0.013/h"}
 	job := filepath.Join(b.dir, "job.yaml")
 	if err := os.WriteFile(job, []byte("schema: gpuai.job/v1\nimage: alpine\nmemory: 24\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -393,14 +416,17 @@ func TestReads_TableAndJSON(t *testing.T) {
 	b.node.order = ended("completed", &zero)
 	b.node.order.Name = "evil\x1b]52;c;AAAA\x07\u202ename"
 	code, out, _ := b.run("", "offers", "4090")
-	want := "cheapone\trtx-4090\t1 of 4\t0.0024 SOL/hour\t-\t-\t-\ndearprov\trtx-4090\t2 of 2\t0.003 SOL/hour\t-\t-\t-\n"
+	want := "cheapone\trtx-4090\t1 of 4\t0.0024 SOL/hour\t-\t-\t-\ndearprov\trtx-4090\t2 of 2\t0.003 " +
+		"SOL/hour\t-\t-\t-\n"
 	if code != 0 || out != want {
 		t.Errorf("offers %d:\n%s", code, out)
 	}
-	if _, out, _ := b.run("", "offers", "--explain", "--limit", "1"); out != "cheapone\trtx-4090\trate\t0.0024 SOL/hour\ncheapone\trtx-4090\tarch\tamd64\ncheapone\trtx-4090\tvram\t24GiB\n" {
+	if _, out, _ := b.run("", "offers", "--explain", "--limit", "1"); out != "cheapone\trtx-4090\trate\t0.0024 "+
+		"SOL/hour\ncheapone\trtx-4090\tarch\tamd64\ncheapone\trtx-4090\tvram\t24GiB\n" {
 		t.Errorf("--explain: %q", out)
 	}
-	if _, out, errOut := b.run("", "offers", "h100"); out != "" || !strings.Contains(errOut, "on offer are: h100, rtx-4090") {
+	if _, out, errOut := b.run("", "offers", "h100"); out != "" ||
+		!strings.Contains(errOut, "on offer are: h100, rtx-4090") {
 		t.Errorf("taken: %q %q", out, errOut)
 	}
 	if _, out, _ := b.run("", "offers", "--all", "h100"); !strings.Contains(out, "0 of 8") {
@@ -409,10 +435,12 @@ func TestReads_TableAndJSON(t *testing.T) {
 	if _, out, _ := b.run("", "ps"); strings.ContainsAny(out, "\x1b\x07\u202e") {
 		t.Errorf("a peer's name reaches the terminal: %q", out)
 	}
-	for _, args := range []string{"status", "offers", "ps", "show -", "wallet show", "config show", "version", "doctor --offline --only rig", "run --dry-run --max-total 0.02 alpine"} {
+	for _, args := range []string{"status", "offers", "ps", "show -", "wallet show", "config show", "version",
+		"doctor --offline --only rig", "run --dry-run --max-total 0.02 alpine"} {
 		_, out, _ := b.run("", strings.Fields("--json "+args)...)
 		var doc struct{ Schema string }
-		if err := json.Unmarshal([]byte(out), &doc); err != nil || !strings.HasPrefix(doc.Schema, "gpuai.") || !strings.HasSuffix(doc.Schema, "/v1") {
+		if err := json.Unmarshal([]byte(out), &doc); err != nil || !strings.HasPrefix(doc.Schema, "gpuai.") ||
+			!strings.HasSuffix(doc.Schema, "/v1") {
 			t.Errorf("%s --json: schema %q, %v: %s", args, doc.Schema, err, out)
 		}
 	}
@@ -439,7 +467,8 @@ func TestExecAndStopAndWithdraw(t *testing.T) {
 		t.Errorf("stop --wait: %d, %d looks before it was settled, %s", code, b.node.settleIn, errOut)
 	}
 	const to = "7xKdNqW2ESBAGRrMJr3G3z2qZ3nFLjW1p6bTr9a9fQ2a"
-	if code, _, _ := b.run("", "wallet", "withdraw", "-y", to); code != 0 || b.node.withdraw != to+"0true" && b.node.withdraw != to+"0 true" {
+	if code, _, _ := b.run("", "wallet", "withdraw", "-y", to); code != 0 || b.node.withdraw != to+"0true" &&
+		b.node.withdraw != to+"0 true" {
 		t.Errorf("withdraw: %d %q", code, b.node.withdraw)
 	}
 }
@@ -457,40 +486,47 @@ func TestProvider_SetupWritesSettings(t *testing.T) {
 	if code, _, errOut := b.run("", "provider", "price", "RTX 4090", "0.003/h"); code != 0 {
 		t.Fatalf("%d %s", code, errOut)
 	}
-	for key, want := range map[string]string{"provider.payout": payout, "provider.rate": "0.0024/h", "provider.rates": "rtx-4090=0.003/h", "node.roles": "customer,provider"} {
+	for key, want := range map[string]string{"provider.payout": payout, "provider.rate": "0.0024/h",
+		"provider.rates": "rtx-4090=0.003/h", "node.roles": "customer,provider"} {
 		if _, out, _ := b.run("", "config", "get", key); out != want+"\n" {
 			t.Errorf("%s = %q, want %q", key, out, want)
 		}
 	}
 }
 
-// TestConfigSet_ThroughTheNode_SaysWhatIsInEffect: a running node of the same file is told; one of another file, or none, is not, and the
-// command says so. A wrong value is explained and reaches no node.
+// TestConfigSet_ThroughTheNode_SaysWhatIsInEffect: a running node of the same file is told; one of another file, or
+// none, is not, and the command says so. A wrong value is explained and reaches no node.
 func TestConfigSet_ThroughTheNode_SaysWhatIsInEffect(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	code, _, errOut := b.run("", "config", "set", "provider.deny_images=evil/x", "provider.hold=3m")
-	if code != 0 || len(b.node.patched) != 1 || !strings.Contains(errOut, "provider.deny_images: in effect") || !strings.Contains(errOut, "provider.hold: restart needed") {
+	if code != 0 || len(b.node.patched) != 1 || !strings.Contains(errOut, "provider.deny_images: in effect") ||
+		!strings.Contains(errOut, "provider.hold: restart needed") {
 		t.Errorf("%d, told %d times: %s", code, len(b.node.patched), errOut)
 	}
-	if code, _, errOut := b.run("", "config", "set", "limits.payer_starts=often"); code != 2 || !strings.Contains(errOut, "often") || len(b.node.patched) != 1 {
+	if code, _, errOut := b.run("", "config", "set", "limits.payer_starts=often"); code != 2 ||
+		!strings.Contains(errOut, "often") || len(b.node.patched) != 1 {
 		t.Errorf("%d: %s", code, errOut)
 	}
 	b.node.settings.Flags = map[string]string{"limits.payer_devices": "1"}
-	if code, _, errOut := b.run("", "config", "set", "limits.payer_devices=2"); code != 0 || !strings.Contains(errOut, "started with another value (flag)") {
+	if code, _, errOut := b.run("", "config", "set", "limits.payer_devices=2"); code != 0 ||
+		!strings.Contains(errOut, "started with another value (flag)") {
 		t.Errorf("%d: %s", code, errOut)
 	}
 	other := filepath.Join(b.dir, "other.toml")
 	if err := os.WriteFile(other, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := b.run("", "--config", other, "config", "set", "limits.payer_devices=3"); code != 0 || len(b.node.patched) != 2 || !strings.Contains(errOut, "the running node reads "+filepath.Join(b.dir, ".config", "gpuai", "config.toml")) {
+	if code, _, errOut := b.run("", "--config", other, "config", "set", "limits.payer_devices=3"); code != 0 ||
+		len(b.node.patched) != 2 ||
+		!strings.Contains(errOut, "the running node reads "+filepath.Join(b.dir, ".config", "gpuai", "config.toml")) {
 		t.Errorf("%d: %s", code, errOut)
 	}
 	if text, err := os.ReadFile(other); err != nil || string(text) != "[limits]\npayer_devices = 3\n" {
 		t.Errorf("%q, %v", text, err)
 	}
-	if code, _, errOut := b.run("", "--socket", filepath.Join(b.dir, "none.sock"), "config", "set", "limits.payer_devices=4"); code != 0 || strings.Contains(errOut, "in effect") || len(b.node.patched) != 2 {
+	if code, _, errOut := b.run("", "--socket", filepath.Join(b.dir, "none.sock"), "config", "set",
+		"limits.payer_devices=4"); code != 0 || strings.Contains(errOut, "in effect") || len(b.node.patched) != 2 {
 		t.Errorf("%d: %s", code, errOut)
 	}
 }

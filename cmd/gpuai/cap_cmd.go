@@ -8,7 +8,8 @@ import (
 
 func newCapCmd(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "cap ID AMOUNT", Short: "Raise what a running order may cost at most", Args: exact(2, "an order, a lease, a name, or - for the last, and an amount of SOL"),
+		Use: "cap ID AMOUNT", Short: "Raise what a running order may cost at most",
+		Args:    exact(2, "an order, a lease, a name, or - for the last, and an amount of SOL"),
 		Example: "  gpuai cap - 0.05",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			amount, err := market.ParseSOL(args[1])

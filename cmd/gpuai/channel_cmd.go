@@ -11,34 +11,39 @@ import (
 )
 
 func newChannelCmd(a *App) *cobra.Command {
-	cmd := &cobra.Command{Use: "channel", Short: "Deposits: what is locked with which provider", Example: "  gpuai channel list\n  gpuai channel close ADDRESS"}
+	cmd := &cobra.Command{Use: "channel", Short: "Deposits: what is locked with which provider",
+		Example: "  gpuai channel list\n  gpuai channel close ADDRESS"}
 	defer alone(cmd, "list")
 	cmd.AddCommand(
-		&cobra.Command{Use: "list", Short: "Own channels", Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-			_, list, err := a.channels(cmd)
-			if err != nil {
-				return err
-			}
-			return a.print("channels", map[string]any{"channels": list}, func(t *Table) {
-				t.Head("CHANNEL", "PROVIDER", "STATE", "DEPOSIT", "PAID", "RETURNED")
-				for _, c := range list {
-					t.Row(c.Address, short(c.Provider), c.State, c.Deposit.String(), c.Paid.String(), c.Returned.String())
+		&cobra.Command{Use: "list", Short: "Own channels", Args: exact(0, "no arguments"),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				_, list, err := a.channels(cmd)
+				if err != nil {
+					return err
 				}
-			})
-		}},
-		&cobra.Command{Use: "show ADDRESS", Short: "One channel", Args: exact(1, "a channel's address"), RunE: func(cmd *cobra.Command, args []string) error {
-			_, list, err := a.channels(cmd)
-			if err != nil {
-				return err
-			}
-			ch, err := pick(list, args[0])
-			if err != nil {
-				return err
-			}
-			return a.print("channel", ch, func(t *Table) { channelTable(t, ch) })
-		}},
+				return a.print("channels", map[string]any{"channels": list}, func(t *Table) {
+					t.Head("CHANNEL", "PROVIDER", "STATE", "DEPOSIT", "PAID", "RETURNED")
+					for _, c := range list {
+						t.Row(c.Address, short(c.Provider), c.State, c.Deposit.String(), c.Paid.String(),
+							c.Returned.String())
+					}
+				})
+			}},
+		&cobra.Command{Use: "show ADDRESS", Short: "One channel", Args: exact(1, "a channel's address"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				_, list, err := a.channels(cmd)
+				if err != nil {
+					return err
+				}
+				ch, err := pick(list, args[0])
+				if err != nil {
+					return err
+				}
+				return a.print("channel", ch, func(t *Table) { channelTable(t, ch) })
+			}},
 		&cobra.Command{
-			Use: "close ADDRESS", Short: "Get the rest of a deposit back: at once if the provider consents, else after the close delay", Args: exact(1, "a channel's address"),
+			Use: "close ADDRESS", Short: "Get the rest of a deposit back: at once if the provider consents, else " +
+				"after the close delay", Args: exact(1, "a channel's address"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				c, list, err := a.channels(cmd)
 				if err != nil {
@@ -79,7 +84,8 @@ func pick(list []api.Channel, ref string) (api.Channel, error) {
 		}
 	}
 	if len(hits) != 1 || ref == "" {
-		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find channel", Detail: "no one channel begins with " + ref, Hint: "gpuai channel list"}
+		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find channel",
+			Detail: "no one channel begins with " + ref, Hint: "gpuai channel list"}
 	}
 	return hits[0], nil
 }
@@ -92,7 +98,8 @@ func channelTable(t *Table, c api.Channel) {
 	t.Row("paid", c.Paid.String())
 	t.Row("returned", c.Returned.String())
 	if c.Waits != nil {
-		t.Row("waits", c.Waits.String()+" for the provider, whose account cannot be created with less than the ledger's minimum; the storage deposit waits with it")
+		t.Row("waits", c.Waits.String()+" for the provider, whose account cannot be created with less than the "+
+			"ledger's minimum; the storage deposit waits with it")
 	}
 	if c.ClosesAt != nil {
 		t.Row("closes", c.ClosesAt.Local().Format(time.DateTime))

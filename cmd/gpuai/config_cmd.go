@@ -14,38 +14,44 @@ import (
 )
 
 func newConfigCmd(a *App) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Settings", Example: "  gpuai config show\n  gpuai config set customer.max_total=0.05"}
+	cmd := &cobra.Command{Use: "config", Short: "Settings",
+		Example: "  gpuai config show\n  gpuai config set customer.max_total=0.05"}
 	defer alone(cmd, "show")
 	cmd.AddCommand(
-		&cobra.Command{Use: "show", Short: "All settings and where each comes from", Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
-			l, err := a.load()
-			if err != nil {
-				return err
-			}
-			doc := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{}, Restart: []string{}}
-			for _, k := range config.Keys() {
-				doc.Settings = append(doc.Settings, setting(k, &l))
-			}
-			return a.print("config", doc, func(t *Table) {
-				t.Head("KEY", "VALUE", "FROM")
-				for _, s := range doc.Settings {
-					t.Row(s.Key, or(s.Value, "-"), s.From)
+		&cobra.Command{Use: "show", Short: "All settings and where each comes from", Args: exact(0, "no arguments"),
+			RunE: func(*cobra.Command, []string) error {
+				l, err := a.load()
+				if err != nil {
+					return err
 				}
-			})
-		}},
-		&cobra.Command{Use: "get KEY", Short: "One setting", Args: exact(1, "a key"), RunE: func(_ *cobra.Command, args []string) error {
-			l, err := a.load()
-			if err != nil {
-				return err
-			}
-			for _, k := range config.Keys() {
-				if k.Name == args[0] {
-					return a.print("setting", setting(k, &l), func(t *Table) { t.Row(k.Text(&l.Config)) })
+				doc := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{},
+					Restart: []string{}}
+				for _, k := range config.Keys() {
+					doc.Settings = append(doc.Settings, setting(k, &l))
 				}
-			}
-			return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read config", Detail: args[0] + " is no key" + config.DidYouMean(args[0]), Hint: "gpuai config show"}
-		}},
-		&cobra.Command{Use: "set KEY=VALUE...", Short: "Change settings in the file, and in a running node where that needs no restart", Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+				return a.print("config", doc, func(t *Table) {
+					t.Head("KEY", "VALUE", "FROM")
+					for _, s := range doc.Settings {
+						t.Row(s.Key, or(s.Value, "-"), s.From)
+					}
+				})
+			}},
+		&cobra.Command{Use: "get KEY", Short: "One setting", Args: exact(1, "a key"),
+			RunE: func(_ *cobra.Command, args []string) error {
+				l, err := a.load()
+				if err != nil {
+					return err
+				}
+				for _, k := range config.Keys() {
+					if k.Name == args[0] {
+						return a.print("setting", setting(k, &l), func(t *Table) { t.Row(k.Text(&l.Config)) })
+					}
+				}
+				return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read config",
+					Detail: args[0] + " is no key" + config.DidYouMean(args[0]), Hint: "gpuai config show"}
+			}},
+		&cobra.Command{Use: "set KEY=VALUE...", Short: "Change settings in the file, and in a running node where " +
+			"that needs no restart", Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 			values := map[string]string{}
 			for _, s := range args {
 				key, value, ok := strings.Cut(s, "=")
@@ -56,17 +62,20 @@ func newConfigCmd(a *App) *cobra.Command {
 			}
 			return a.set(cmd.Context(), values)
 		}},
-		&cobra.Command{Use: "check", Short: "Say what is wrong with the settings", Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
-			l, err := a.load()
-			if err != nil {
+		&cobra.Command{Use: "check", Short: "Say what is wrong with the settings", Args: exact(0, "no arguments"),
+			RunE: func(*cobra.Command, []string) error {
+				l, err := a.load()
+				if err != nil {
+					return err
+				}
+				return a.print("check", map[string]any{"ok": true, "file": l.Path},
+					func(t *Table) { t.Row("ok", or(l.Path, "no file, defaults")) })
+			}},
+		&cobra.Command{Use: "example", Short: "A file with every setting and its default",
+			Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
+				_, err := io.WriteString(a.out, config.Example())
 				return err
-			}
-			return a.print("check", map[string]any{"ok": true, "file": l.Path}, func(t *Table) { t.Row("ok", or(l.Path, "no file, defaults")) })
-		}},
-		&cobra.Command{Use: "example", Short: "A file with every setting and its default", Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
-			_, err := io.WriteString(a.out, config.Example())
-			return err
-		}},
+			}},
 	)
 	return cmd
 }
@@ -76,7 +85,8 @@ func setting(k config.Key, l *config.Loaded) api.Setting {
 	return api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name], Hot: k.Hot}
 }
 
-// set changes settings through the node if one runs and reads the same file, so that what can take effect at once does; else in the file only.
+// set changes settings through the node if one runs and reads the same file, so that what can take effect at once does;
+// else in the file only.
 func (a *App) set(ctx context.Context, values map[string]string) error {
 	o, err := a.options()
 	if err != nil {

@@ -20,7 +20,8 @@ func newDemoCmd(a *App) *cobra.Command {
 	var keep bool
 	var input string
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Run a whole market on this machine: one job found, run, paid and refunded, each step proved", Args: exact(0, "no arguments"),
+		Use: "demo", Short: "Run a whole market on this machine: one job found, run, paid and refunded, each " +
+			"step proved", Args: exact(0, "no arguments"),
 		Example: "  make demo\n  gpuai demo --keep --input scene.txt",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			exe, err := os.Executable()

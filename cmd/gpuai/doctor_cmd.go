@@ -25,7 +25,8 @@ type doctorOptions struct {
 func newDoctorCmd(a *App) *cobra.Command {
 	var o doctorOptions
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "What this machine can do, what is wrong and how to mend it; needs no node, changes nothing without --fix", Args: exact(0, "no arguments"),
+		Use: "doctor", Short: "What this machine can do, what is wrong and how to mend it; needs no node, changes " +
+			"nothing without --fix", Args: exact(0, "no arguments"),
 		Example: "  gpuai doctor\n  gpuai doctor --only engine,gpu\n  gpuai doctor --fix",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.list {
@@ -68,7 +69,8 @@ func (a *App) doctor(ctx context.Context, o doctorOptions) error {
 		found = health.Check(ctx, in)
 	}
 	report := health.Report{Findings: found}
-	if err := a.print("doctor", api.DoctorOf("gpuai.doctor/v1", report), func(t *Table) { findingsTable(t, found) }); err != nil {
+	if err := a.print("doctor", api.DoctorOf("gpuai.doctor/v1", report),
+		func(t *Table) { findingsTable(t, found) }); err != nil {
 		return err
 	}
 	fails, warns := 0, 0
@@ -103,7 +105,8 @@ func (a *App) runningNode(ctx context.Context, l config.Loaded) *health.Net {
 	return &health.Net{Peers: s.Peers, Addrs: s.Addresses}
 }
 
-// mend says each safe fix and makes it; the others stand in the report that follows. It is told even with --quiet: it changes the machine.
+// mend says each safe fix and makes it; the others stand in the report that follows. It is told even with --quiet: it
+// changes the machine.
 func (a *App) mend(in health.Input, found []health.Finding) error {
 	safe, byHand := health.Repairs(in, found)
 	for _, r := range safe {

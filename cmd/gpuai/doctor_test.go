@@ -11,7 +11,8 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
-// TestDoctor_Fix: an open data folder is found, closed after that was said, and then found no more; nothing else is touched.
+// TestDoctor_Fix: an open data folder is found, closed after that was said, and then found no more; nothing else is
+// touched.
 func TestDoctor_Fix(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -25,7 +26,9 @@ func TestDoctor_Fix(t *testing.T) {
 	}
 	doctor := func(more ...string) (int, api.Doctor, string) {
 		t.Helper()
-		code, out, errOut := b.run("", append([]string{"--set", "node.data_dir=" + data, "doctor", "--only", "rig", "--offline", "--json"}, more...)...)
+		code, out, errOut := b.run("",
+			append([]string{"--set", "node.data_dir=" + data, "doctor", "--only", "rig", "--offline", "--json"},
+				more...)...)
 		var d api.Doctor
 		if err := json.Unmarshal([]byte(out), &d); err != nil || d.Schema != "gpuai.doctor/v1" {
 			t.Fatalf("%v: %s", err, out)
@@ -34,7 +37,8 @@ func TestDoctor_Fix(t *testing.T) {
 	}
 	open := func(d api.Doctor) (n int) {
 		for _, f := range d.Findings {
-			if f.Code == "data-dir-open" && f.Level == "fail" && slices.ContainsFunc(f.Fix, func(x api.Fix) bool { return strings.HasPrefix(x.Command, "chmod ") }) {
+			if f.Code == "data-dir-open" && f.Level == "fail" &&
+				slices.ContainsFunc(f.Fix, func(x api.Fix) bool { return strings.HasPrefix(x.Command, "chmod ") }) {
 				n++
 			}
 		}
@@ -44,7 +48,8 @@ func TestDoctor_Fix(t *testing.T) {
 		t.Errorf("exit %d: %+v", code, d)
 	}
 	_, d, said := doctor("--fix")
-	if open(d) != 0 || !strings.Contains(said, "fixes: chmod 700 "+data+"\n") || !strings.Contains(said, "fixes: chmod 600 "+state+"\n") {
+	if open(d) != 0 || !strings.Contains(said, "fixes: chmod 700 "+data+"\n") ||
+		!strings.Contains(said, "fixes: chmod 600 "+state+"\n") {
 		t.Errorf("%s; %+v", said, d)
 	}
 	for path, want := range map[string]os.FileMode{data: 0o700, state: 0o600} {

@@ -17,7 +17,8 @@ import (
 func newExecCmd(a *App) *cobra.Command {
 	var interactive, tty bool
 	cmd := &cobra.Command{
-		Use: "exec ID -- COMMAND...", Short: "Run a command beside a job", Example: "  gpuai exec - -- nvidia-smi\n  gpuai exec -it - -- sh",
+		Use: "exec ID -- COMMAND...", Short: "Run a command beside a job",
+		Example: "  gpuai exec - -- nvidia-smi\n  gpuai exec -it - -- sh",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 || len(args) == 2 && args[1] == "--" {
 				return usage("exec takes an order and a command", "gpuai exec - -- nvidia-smi")
@@ -74,7 +75,8 @@ func (a *App) exec(ctx context.Context, c *api.Client, id string, argv []string,
 	return c.Exec(ctx, id, argv, nil, in, a.output)
 }
 
-// screenOf is the user's terminal as a remote program sees it: its size now and later, and its kind. done ends the watching.
+// screenOf is the user's terminal as a remote program sees it: its size now and later, and its kind. done ends the
+// watching.
 func (a *App) screenOf(stream any) (t *api.Terminal, done func()) {
 	f, ok := stream.(*os.File)
 	if !ok {

@@ -13,7 +13,8 @@ func stated(m api.Money) bool { return m.Amount != "" }
 
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// asleep says what closing this computer means for a job: what may be lost, how long the job works on, and what comes then.
+// asleep says what closing this computer means for a job: what may be lost, how long the job works on, and what comes
+// then.
 func asleep(risk api.Money, runsMS, holdMS int64) string {
 	runs := "it is paused at once"
 	if runsMS > 0 {
@@ -55,17 +56,21 @@ func moneyRows(t *Table, o api.Order) {
 
 // capLeft says how long the job runs by its cap and longest time, and that the grace of its stop lies inside.
 func capLeft(o api.Order) string {
-	return fmt.Sprintf("%s: it runs %s on, then it has %s to end by itself", o.CapLeft, span(ms(o.StopsInMS)), span(ms(o.GraceMS)))
+	return fmt.Sprintf("%s: it runs %s on, then it has %s to end by itself", o.CapLeft, span(ms(o.StopsInMS)),
+		span(ms(o.GraceMS)))
 }
 
-// capNear reports that a job has used four fifths of the time that its cap or its longest time gives it before it is told to stop.
+// capNear reports that a job has used four fifths of the time that its cap or its longest time gives it before it is
+// told to stop.
 func capNear(o api.Order) bool {
-	return stated(o.CapLeft) && o.ReadyAt != nil && !jobOver(o) && o.State != "stopping" && o.StopsInMS*5 <= o.StopsInMS+o.BillableMS
+	return stated(o.CapLeft) && o.ReadyAt != nil && !jobOver(o) && o.State != "stopping" &&
+		o.StopsInMS*5 <= o.StopsInMS+o.BillableMS
 }
 
 // capWarning says when the job is told to stop, and how that is put off.
 func capWarning(o api.Order) string {
-	return fmt.Sprintf("%s of %s left: the job is told to stop in %s; raise it: gpuai cap %s %s", o.CapLeft, o.Cap, span(ms(o.StopsInMS)), word(o), (2 * o.Cap.Lamports()).SOL())
+	return fmt.Sprintf("%s of %s left: the job is told to stop in %s; raise it: gpuai cap %s %s", o.CapLeft, o.Cap,
+		span(ms(o.StopsInMS)), word(o), (2 * o.Cap.Lamports()).SOL())
 }
 
 // warnCap warns once for each cap.
@@ -86,17 +91,20 @@ func (a *App) sayCaps(list []api.Order) {
 	}
 }
 
-// endedBy is the error of a job that did not end by itself, by a person, or for a fault of its own; nil for others. The job's code stays, unless
-// it is 0: the work was cut short all the same.
+// endedBy is the error of a job that did not end by itself, by a person, or for a fault of its own; nil for others. The
+// job's code stays, unless it is 0: the work was cut short all the same.
 func endedBy(o api.Order) error {
 	switch o.Code {
 	case "", "completed", "job-failed", "job-oom", "stopped":
 		return nil
 	}
-	e := &market.Error{Code: o.Code, Kind: market.KindConflict, Op: "run job", Detail: o.Detail, Hint: "gpuai show " + word(o)}
+	e := &market.Error{Code: o.Code, Kind: market.KindConflict, Op: "run job", Detail: o.Detail,
+		Hint: "gpuai show " + word(o)}
 	if o.Code == "cap-reached" {
-		e.Detail = fmt.Sprintf("it ran %s and paid %s of at most %s, and was told to stop while the grace to end by itself was left", span(ms(o.BillableMS)), o.Paid, o.Cap)
-		e.Hint = "raise it: gpuai run --max-total " + (2 * o.Cap.Lamports()).SOL() + " …; while a job runs: gpuai cap ID SOL"
+		e.Detail = fmt.Sprintf("it ran %s and paid %s of at most %s, and was told to stop while the grace to end by "+
+			"itself was left", span(ms(o.BillableMS)), o.Paid, o.Cap)
+		e.Hint = "raise it: gpuai run --max-total " + (2 * o.Cap.Lamports()).SOL() +
+			" …; while a job runs: gpuai cap ID SOL"
 	}
 	code := *o.ExitCode
 	if code == 0 {
@@ -105,12 +113,13 @@ func endedBy(o api.Order) error {
 	return cut{e, code}
 }
 
-// returned says what came back of a deposit. An order's deposit is its channel's, which may carry other orders too: then what came back and what
-// this order paid do not add up to it, and what has not come back yet is not lost.
+// returned says what came back of a deposit. An order's deposit is its channel's, which may carry other orders too:
+// then what came back and what this order paid do not add up to it, and what has not come back yet is not lost.
 func returned(o api.Order) string {
 	switch back, deposit := o.Returned.Lamports(), o.Deposit.Lamports(); {
 	case !o.Finished && o.RefundLater:
-		return fmt.Sprintf("nothing yet: the rest stays in the channel of %s (back: gpuai channel close %s)", o.Deposit, o.Channel)
+		return fmt.Sprintf("nothing yet: the rest stays in the channel of %s (back: gpuai channel close %s)", o.Deposit,
+			o.Channel)
 	case !o.Finished:
 		return "nothing yet of " + o.Deposit.String()
 	case deposit > 0 && back+o.Paid.Lamports() < deposit:

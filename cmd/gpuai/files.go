@@ -34,8 +34,9 @@ func sendInputs(ctx context.Context, c *api.Client, id string, sources []spec.So
 	return err
 }
 
-// fetch brings each output to its place: /workspace/out:./out puts what is below out into ./out; a place that ends in / takes it inside. It
-// goes on after an output that cannot be brought, and returns all errors; the archive stays with the node.
+// fetch brings each output to its place: /workspace/out:./out puts what is below out into ./out; a place that ends in /
+// takes it inside. It goes on after an output that cannot be brought, and returns all errors; the archive stays with
+// the node.
 func (a *App) fetch(ctx context.Context, c *api.Client, o *api.Order) (all error) {
 	for _, out := range o.Outputs {
 		if out.To == "" || slices.Contains(o.MissingOutputs, out.Path) {
@@ -100,7 +101,8 @@ func bringAgain(err error, o api.Order) error {
 	return err
 }
 
-// place maps names in the archive, which are relative to /workspace, to names below the destination; name "" is the destination itself.
+// place maps names in the archive, which are relative to /workspace, to names below the destination; name "" is the
+// destination itself.
 func place(output, name string) func(string) (string, bool) {
 	rel := strings.TrimPrefix(strings.TrimPrefix(output, spec.Workspace), "/")
 	return func(entry string) (string, bool) {
@@ -115,7 +117,8 @@ func place(output, name string) func(string) (string, bool) {
 }
 
 // receive streams an order's outputs below dir; nothing is replaced unless all of it has come.
-func receive(ctx context.Context, c *api.Client, id, dir string, rename func(string) (string, bool)) (spec.Manifest, error) {
+func receive(ctx context.Context, c *api.Client, id, dir string, rename func(string) (string, bool)) (spec.Manifest,
+	error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return spec.Manifest{}, fmt.Errorf("open output folder: %w", err)

@@ -14,7 +14,8 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
-// outputsBed is a node whose order made /workspace/out/a, not /workspace/none, and a pipe that was left out. exit is the job's code.
+// outputsBed is a node whose order made /workspace/out/a, not /workspace/none, and a pipe that was left out. exit is
+// the job's code.
 func outputsBed(t *testing.T, exit int) *bed {
 	t.Helper()
 	var b bytes.Buffer
@@ -43,7 +44,8 @@ func outputsBed(t *testing.T, exit int) *bed {
 func (b *bed) runJob(flags ...string) (code int, errOut string, report runReport) {
 	b.t.Helper()
 	status := filepath.Join(b.dir, "status.json")
-	code, _, errOut = b.run("", append(append([]string{"run", "-y", "--max-total", "0.02", "--status-file", status}, flags...), "alpine:3")...)
+	code, _, errOut = b.run("",
+		append(append([]string{"run", "-y", "--max-total", "0.02", "--status-file", status}, flags...), "alpine:3")...)
 	raw, err := os.ReadFile(status)
 	if err != nil {
 		b.t.Fatal(err)
@@ -63,12 +65,14 @@ func says(t *testing.T, text string, words ...string) {
 	}
 }
 
-// TestRun_MissingOrLeftOut_IsNamedAndNotZero: on the screen, in the status file, and by the exit code, unless it may be or the job failed itself.
+// TestRun_MissingOrLeftOut_IsNamedAndNotZero: on the screen, in the status file, and by the exit code, unless it may be
+// or the job failed itself.
 func TestRun_MissingOrLeftOut_IsNamedAndNotZero(t *testing.T) {
 	t.Parallel()
 	missing := func(o *api.Order) { o.MissingOutputs = []string{"/workspace/none"} }
 	left := func(o *api.Order) {
-		o.LeftOut, o.LeftOutMore = []api.LeftOut{{Direction: "output", Path: "/workspace/out/pipe", Reason: "it is a named pipe"}}, 2
+		o.LeftOut, o.LeftOutMore = []api.LeftOut{{Direction: "output", Path: "/workspace/out/pipe",
+			Reason: "it is a named pipe"}}, 2
 	}
 	for _, x := range []struct {
 		name  string
@@ -80,11 +84,15 @@ func TestRun_MissingOrLeftOut_IsNamedAndNotZero(t *testing.T) {
 		words []string
 	}{
 		{"whole", 0, nil, func(*api.Order) {}, 0, "", []string{"1 file"}},
-		{"missing", 0, nil, missing, 125, "output-missing", []string{"output /workspace/none does not exist", "error[output-missing]", "--allow-missing-outputs"}},
-		{"missing, allowed", 0, []string{"--allow-missing-outputs"}, missing, 0, "", []string{"output /workspace/none does not exist"}},
+		{"missing", 0, nil, missing, 125, "output-missing",
+			[]string{"output /workspace/none does not exist", "error[output-missing]", "--allow-missing-outputs"}},
+		{"missing, allowed", 0, []string{"--allow-missing-outputs"}, missing, 0, "",
+			[]string{"output /workspace/none does not exist"}},
 		{"missing, job failed", 3, nil, missing, 3, "", []string{"output /workspace/none does not exist"}},
-		{"left out", 0, nil, left, 125, "output-left-out", []string{"output /workspace/out/pipe: it is a named pipe", "2 more", "error[output-left-out]"}},
-		{"left out, allowed", 0, []string{"--allow-missing-outputs"}, left, 0, "", []string{"/workspace/out/pipe: it is a named pipe"}},
+		{"left out", 0, nil, left, 125, "output-left-out",
+			[]string{"output /workspace/out/pipe: it is a named pipe", "2 more", "error[output-left-out]"}},
+		{"left out, allowed", 0, []string{"--allow-missing-outputs"}, left, 0, "",
+			[]string{"/workspace/out/pipe: it is a named pipe"}},
 		{"too big", 0, nil, func(o *api.Order) {
 			o.OutputsReady, o.OutputsCode, o.OutputsDetail = false, "output-too-big", "more than 5 bytes"
 		}, 125, "output-too-big", []string{"more than 5 bytes"}},
@@ -94,7 +102,9 @@ func TestRun_MissingOrLeftOut_IsNamedAndNotZero(t *testing.T) {
 			b := outputsBed(t, x.exit)
 			x.set(&b.node.order)
 			code, errOut, report := b.runJob(x.flags...)
-			if code != x.want || report.Exit != x.want || report.Order == nil || len(report.Order.MissingOutputs) != len(b.node.order.MissingOutputs) || len(report.Order.LeftOut) != len(b.node.order.LeftOut) {
+			if code != x.want || report.Exit != x.want || report.Order == nil ||
+				len(report.Order.MissingOutputs) != len(b.node.order.MissingOutputs) ||
+				len(report.Order.LeftOut) != len(b.node.order.LeftOut) {
 				t.Errorf("exit %d, want %d; report %+v", code, x.want, report)
 			}
 			if got := problemCode(report); got != x.code {
@@ -122,7 +132,8 @@ func reads(t *testing.T, name, want string) {
 	}
 }
 
-// TestRun_InputThatCannotTravel_IsNamedFirst: before anything costs; the job runs without it, and the exit code says so.
+// TestRun_InputThatCannotTravel_IsNamedFirst: before anything costs; the job runs without it, and the exit code says
+// so.
 func TestRun_InputThatCannotTravel_IsNamedFirst(t *testing.T) {
 	t.Parallel()
 	b := outputsBed(t, 0)
@@ -136,14 +147,16 @@ func TestRun_InputThatCannotTravel_IsNamedFirst(t *testing.T) {
 	}
 	defer l.Close()
 	code, errOut, report := b.runJob("--in", src+":/workspace/src")
-	if code != 125 || problemCode(report) != "input-left-out" || len(report.LeftOut) != 1 || report.LeftOut[0].Path != filepath.Join(src, "s") {
+	if code != 125 || problemCode(report) != "input-left-out" || len(report.LeftOut) != 1 ||
+		report.LeftOut[0].Path != filepath.Join(src, "s") {
 		t.Errorf("exit %d, %+v", code, report)
 	}
 	says(t, errOut, filepath.Join(src, "s")+": it is a socket")
 	if strings.Index(errOut, "it is a socket") > strings.Index(errOut, "plan ") {
 		t.Errorf("named after the plan:\n%s", errOut)
 	}
-	if code, _, report = b.runJob("--in", src+":/workspace/src", "--allow-missing-outputs"); code != 0 || len(report.LeftOut) != 1 {
+	if code, _, report = b.runJob("--in", src+":/workspace/src", "--allow-missing-outputs"); code != 0 ||
+		len(report.LeftOut) != 1 {
 		t.Errorf("allowed: exit %d, %+v", code, report)
 	}
 }
@@ -193,7 +206,8 @@ func TestRun_JobFile_PathsBeginInItsFolder(t *testing.T) {
 	}
 	job := func(from string) string {
 		name := filepath.Join(dir, "job.yaml")
-		text := "image: alpine:3\nlimits: {max_total: 0.02}\ninputs:\n  - {from: " + from + ", to: /workspace/src}\noutputs:\n  - {path: /workspace/out, to: ./o/}\n"
+		text := "image: alpine:3\nlimits: {max_total: 0.02}\ninputs:\n  - {from: " + from +
+			", to: /workspace/src}\noutputs:\n  - {path: /workspace/out, to: ./o/}\n"
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// groups are the commands of gpuai by what they are for, in the order of its help. What no group names is among the last.
+// groups are the commands of gpuai by what they are for, in the order of its help. What no group names is among the
+// last.
 var groups = []struct {
 	id, title string
 	names     []string

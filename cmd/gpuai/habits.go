@@ -16,19 +16,26 @@ type habit struct{ is, hint string }
 // notYet are ways to a running job that are not there; what there is instead.
 var notYet = habit{
 	"ports, ssh and copying to a running job are not there yet",
-	"today: gpuai exec -it ID -- sh for a shell; --in and --out for files; gpuai exec ID -- tar -c -C /workspace out | tar x for a running job's",
+	"today: gpuai exec -it ID -- sh for a shell; --in and --out for files; gpuai exec ID -- tar -c -C /workspace " +
+		"out | tar x for a running job's",
 }
 
 // flagHabits are flags of docker run and its like that gpuai run does not have.
 var flagHabits = map[string]habit{
-	"publish": notYet, "p": notYet, "P": notYet, "publish-all": notYet, "port": notYet, "ports": notYet, "expose": notYet,
-	"volume": {"a job sees no folder of this machine", "--in SRC:/workspace/… copies in before the start, --out /workspace/…:DST brings home at the end"},
+	"publish": notYet, "p": notYet, "P": notYet, "publish-all": notYet, "port": notYet, "ports": notYet,
+	"expose": notYet,
+	"volume": {"a job sees no folder of this machine",
+		"--in SRC:/workspace/… copies in before the start, --out /workspace/…:DST brings home at the end"},
 	"interactive": {
-		"a job has no terminal and no standard input of its own", "start it with -d --name NAME, then: gpuai exec -it NAME -- sh",
+		"a job has no terminal and no standard input of its own",
+		"start it with -d --name NAME, then: gpuai exec -it NAME -- sh",
 	},
-	"gpus":       {"GPUs are asked for by model", "--gpu any, --gpu MODEL or --gpu MODEL:N; what there is: gpuai offers"},
-	"user":       {"a job runs as the USER of its image", "build the image with USER, or change users inside the command"},
-	"entrypoint": {"no flag replaces an image's ENTRYPOINT", "in a job file: command: [sh, -c]; see gpuai help job-file"},
+	"gpus": {"GPUs are asked for by model",
+		"--gpu any, --gpu MODEL or --gpu MODEL:N; what there is: gpuai offers"},
+	"user": {"a job runs as the USER of its image",
+		"build the image with USER, or change users inside the command"},
+	"entrypoint": {"no flag replaces an image's ENTRYPOINT",
+		"in a job file: command: [sh, -c]; see gpuai help job-file"},
 	"cpus":       {"cores are --cpu here", "--cpu 2"},
 	"m":          {"memory is --memory here, with a unit of two or three letters", "--memory 4GiB"},
 	"shm-size":   {"shared memory is --shm here", "--shm 1GiB"},
@@ -43,15 +50,20 @@ var flagHabits = map[string]habit{
 	"follow":     {"run shows the job's output by itself", "leave the flag out; for a job of -d: gpuai logs -f ID"},
 	"image":      {"the image is a word, not a flag", "gpuai run --max-total 0.02 IMAGE -- COMMAND"},
 	"ssh":        notYet,
-	"username":   privateImages, "password": privateImages, "registry-auth": privateImages, "creds": privateImages, "registry-login": privateImages,
+	"username":   privateImages, "password": privateImages, "registry-auth": privateImages, "creds": privateImages,
+	"registry-login": privateImages,
 }
 
 // sameHabits are other names of rows above.
 var sameHabits = map[string]string{
-	"v": "volume", "mount": "volume", "bind": "volume", "tmpfs": "volume", "volumes-from": "volume", "i": "interactive", "t": "interactive", "tty": "interactive",
-	"stdin": "interactive", "a": "interactive", "attach": "interactive", "u": "user", "g": "gpus", "gpu-count": "gpus", "mem": "m", "ram": "m", "net": "network", "l": "label",
-	"cap-add": "privileged", "cap-drop": "privileged", "device": "privileged", "security-opt": "privileged", "runtime": "privileged", "ipc": "privileged",
-	"pid": "privileged", "ulimit": "privileged", "group-add": "privileged", "add-host": "network", "dns": "network", "link": "network", "f": "follow",
+	"v": "volume", "mount": "volume", "bind": "volume", "tmpfs": "volume", "volumes-from": "volume", "i": "interactive",
+	"t": "interactive", "tty": "interactive",
+	"stdin": "interactive", "a": "interactive", "attach": "interactive", "u": "user", "g": "gpus", "gpu-count": "gpus",
+	"mem": "m", "ram": "m", "net": "network", "l": "label",
+	"cap-add": "privileged", "cap-drop": "privileged", "device": "privileged", "security-opt": "privileged",
+	"runtime": "privileged", "ipc": "privileged",
+	"pid": "privileged", "ulimit": "privileged", "group-add": "privileged", "add-host": "network", "dns": "network",
+	"link": "network", "f": "follow",
 }
 
 // privateImages is why an image that needs a login cannot be used.
@@ -62,7 +74,8 @@ var privateImages = habit{
 
 // wordHabits are commands of other tools.
 var wordHabits = map[string]habit{
-	"ssh": notYet, "scp": notYet, "cp": notYet, "sftp": notYet, "rsync": notYet, "port-forward": notYet, "portforward": notYet, "forward": notYet, "port": notYet, "tunnel": notYet, "copy": notYet,
+	"ssh": notYet, "scp": notYet, "cp": notYet, "sftp": notYet, "rsync": notYet, "port-forward": notYet,
+	"portforward": notYet, "forward": notYet, "port": notYet, "tunnel": notYet, "copy": notYet,
 	"rm":      {"nothing is left of a job to remove: it goes with its end", "gpuai stop ID"},
 	"kill":    {"a job is killed by stop --now", "gpuai stop --now ID"},
 	"images":  {"images stay in their registry; a rig pulls them for a job", "gpuai run --max-total 0.02 IMAGE"},
@@ -70,24 +83,31 @@ var wordHabits = map[string]habit{
 	"login":   privateImages,
 	"start":   {"an order runs once", "place it again: gpuai run; a node: gpuai node start"},
 	"restart": {"an order runs once", "gpuai stop ID; then place it again: gpuai run"},
-	"attach":  {"a job's output can be followed, a shell opened beside it", "follow it: gpuai logs -f ID; a shell: gpuai exec -it ID -- sh"},
+	"attach": {"a job's output can be followed, a shell opened beside it",
+		"follow it: gpuai logs -f ID; a shell: gpuai exec -it ID -- sh"},
 	"inspect": {"one order is shown by show", "gpuai show ID"},
 	"list":    {"orders are listed by ps", "gpuai ps -a"},
 	"top":     {"no command measures a running job", "gpuai exec ID -- nvidia-smi"},
 	"apply":   {"a job file is run", "gpuai run job.yaml"},
 	"search":  {"what is for rent is listed by offers", "gpuai offers"},
 	"balance": {"the spending account is the wallet", "gpuai wallet show"},
-	"bill":    {"what an order cost is in its receipt; what all cost, in the wallet", "one order: gpuai receipt ID; all: gpuai wallet show"},
-	"setup":   {"a machine is sold by provider setup; a customer needs a wallet", "to sell: gpuai provider setup; to rent: gpuai wallet new"},
+	"bill": {"what an order cost is in its receipt; what all cost, in the wallet",
+		"one order: gpuai receipt ID; all: gpuai wallet show"},
+	"setup": {"a machine is sold by provider setup; a customer needs a wallet",
+		"to sell: gpuai provider setup; to rent: gpuai wallet new"},
 	"destroy": {"a job ends with stop", "gpuai stop ID"},
 }
 
 // sameWords are other names of rows above.
 var sameWords = map[string]string{
-	"remove": "rm", "delete": "destroy", "down": "destroy", "terminate": "destroy", "cancel": "destroy", "end": "destroy", "pull": "images", "push": "build", "image": "images", "unpause": "restart",
-	"describe": "inspect", "ls": "list", "get": "list", "jobs": "list", "pods": "list", "orders": "list", "instances": "list", "stats": "top", "create": "apply", "up": "apply",
-	"launch": "apply", "submit": "apply", "rent": "search", "market": "search", "gpus": "search", "machines": "search", "sh": "attach", "shell": "attach", "bash": "attach", "logout": "login", "tail": "attach",
-	"cost": "bill", "costs": "bill", "billing": "bill", "invoice": "bill", "price": "search", "prices": "search", "deposit": "balance", "funds": "balance", "fund": "balance",
+	"remove": "rm", "delete": "destroy", "down": "destroy", "terminate": "destroy", "cancel": "destroy",
+	"end": "destroy", "pull": "images", "push": "build", "image": "images", "unpause": "restart",
+	"describe": "inspect", "ls": "list", "get": "list", "jobs": "list", "pods": "list", "orders": "list",
+	"instances": "list", "stats": "top", "create": "apply", "up": "apply",
+	"launch": "apply", "submit": "apply", "rent": "search", "market": "search", "gpus": "search", "machines": "search",
+	"sh": "attach", "shell": "attach", "bash": "attach", "logout": "login", "tail": "attach",
+	"cost": "bill", "costs": "bill", "billing": "bill", "invoice": "bill", "price": "search", "prices": "search",
+	"deposit": "balance", "funds": "balance", "fund": "balance",
 	"money": "balance", "top-up": "balance", "topup": "balance", "account": "balance", "init": "setup", "sell": "setup",
 }
 

@@ -23,15 +23,17 @@ func newHelpCmd(a *App) *cobra.Command {
 				return found.Help()
 			}
 			if rows := explain(args[0]); len(rows) > 0 && len(args) == 1 {
-				return a.print("code", map[string]any{"code": args[0], "meanings": rows}, func(t *Table) { codeTable(t, args[0], rows) })
+				return a.print("code", map[string]any{"code": args[0], "meanings": rows},
+					func(t *Table) { codeTable(t, args[0], rows) })
 			}
-			return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "help", Detail: strings.Join(args, " ") + " is no command, topic or code", Hint: "gpuai --help"}
+			return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "help",
+				Detail: strings.Join(args, " ") + " is no command, topic or code", Hint: "gpuai --help"}
 		},
 	}
 }
 
-// meaning is what a code means where it occurs, why it occurs there, and what to do. Exit is a command's exit code for it, 0 where
-// it is none of a command.
+// meaning is what a code means where it occurs, why it occurs there, and what to do. Exit is a command's exit code for
+// it, 0 where it is none of a command.
 type meaning struct {
 	Means string `json:"means"`
 	Why   string `json:"why"`
@@ -41,13 +43,15 @@ type meaning struct {
 	Page  string `json:"page"`
 }
 
-// whys say of the rows below each of these beginnings of a line, in the lists of docs/errors, where a code of theirs occurs.
+// whys say of the rows below each of these beginnings of a line, in the lists of docs/errors, where a code of theirs
+// occurs.
 var whys = []struct{ line, why string }{
 	{"# Codes of commands", "a command, the node's API, a setting or the log says it"},
 	{"Doctor's", "gpuai doctor finds it, and the node looks hourly"},
 	{"Refusals", "the other side said no: nothing was begun and nothing is owed"},
 	{"Ends", "it is why a job is over; what was metered is paid, whoever's fault it was"},
-	{"# Codes of job files", "a job file, or a flag that stands for a key of it, is read before anything is asked or paid"},
+	{"# Codes of job files",
+		"a job file, or a flag that stands for a key of it, is read before anything is asked or paid"},
 }
 
 // explain looks a code up in the lists of docs/errors: code, fault if it ends a lease, what it means, what to do.
@@ -69,7 +73,8 @@ func explain(code string) (out []meaning) {
 			if n < 3 || strings.TrimSpace(cells[0]) != "`"+code+"`" {
 				continue
 			}
-			m := meaning{Means: plain(cells[n-2]), Why: why, Fix: plain(cells[n-1]), Page: "docs/errors/" + code + ".md"}
+			m := meaning{Means: plain(cells[n-2]), Why: why, Fix: plain(cells[n-1]),
+				Page: "docs/errors/" + code + ".md"}
 			switch {
 			case n > 3:
 				m.Fault = plain(cells[1])
@@ -107,7 +112,8 @@ func codeTable(t *Table, code string, rows []meaning) {
 			continue
 		}
 		t.Row("doctor says", p.Title)
-		t.Row("effect", p.Level+map[string]string{"no-sell": ": nothing is sold until it is mended", "tier": ": this machine counts for less", "none": ": nothing stops for it"}[p.Effect])
+		t.Row("effect", p.Level+map[string]string{"no-sell": ": nothing is sold until it is mended",
+			"tier": ": this machine counts for less", "none": ": nothing stops for it"}[p.Effect])
 		if len(rows) == 0 || p.Fix != rows[len(rows)-1].Fix {
 			t.Row("fix", p.Fix)
 		}

@@ -50,7 +50,8 @@ func TestHints_Parse(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2) {
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") &&
+			len(d.Name()) > 2) {
 			return fs.SkipDir
 		}
 		source := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")
@@ -67,7 +68,8 @@ func TestHints_Parse(t *testing.T) {
 				found = append(found, []string{m[0], strings.TrimPrefix(m[1], "gpuai ")})
 			}
 		} else {
-			found = append(readmeRun.FindAllStringSubmatch(string(b), -1), readmeFix.FindAllStringSubmatch(string(b), -1)...)
+			found = append(readmeRun.FindAllStringSubmatch(string(b), -1),
+				readmeFix.FindAllStringSubmatch(string(b), -1)...)
 		}
 		for _, m := range found {
 			words := strings.NewReplacer("COMMAND ", "run ", "[MODEL] ", "").Replace(m[1])
@@ -89,7 +91,8 @@ func TestHints_Parse(t *testing.T) {
 	}
 }
 
-// TestProblems_FixParses: whatever code an error has, what is printed names a next step that can be typed, and help knows the code.
+// TestProblems_FixParses: whatever code an error has, what is printed names a next step that can be typed, and help
+// knows the code.
 func TestProblems_FixParses(t *testing.T) {
 	t.Parallel()
 	codes := 0

@@ -32,15 +32,16 @@ func (a *App) sayLeftOut(list []api.LeftOut, more int) {
 	}
 }
 
-// leftOut tells what of an order's files is missing or was left out, and is the error of it unless that is allowed. An order that never ran
-// misses nothing.
+// leftOut tells what of an order's files is missing or was left out, and is the error of it unless that is allowed. An
+// order that never ran misses nothing.
 func (a *App) leftOut(o api.Order, allow bool) (err error) {
 	for _, p := range o.MissingOutputs {
 		a.say("output %s does not exist", clean(p))
 	}
 	a.sayLeftOut(o.LeftOut, o.LeftOutMore)
 	if o.OutputsDroppedAt != nil && !o.OutputsReady {
-		err = both(err, leftOutError("outputs-dropped", "given up "+ago(o.OutputsDroppedAt.Time)+", to keep the data folder small", o))
+		err = both(err, leftOutError("outputs-dropped",
+			"given up "+ago(o.OutputsDroppedAt.Time)+", to keep the data folder small", o))
 	}
 	if o.OutputsCode != "" {
 		err = both(err, leftOutError(o.OutputsCode, clean(o.OutputsDetail), o))
@@ -49,7 +50,8 @@ func (a *App) leftOut(o api.Order, allow bool) (err error) {
 		return err
 	}
 	if len(o.MissingOutputs) > 0 {
-		err = both(err, leftOutError("output-missing", "the job did not make "+clean(strings.Join(o.MissingOutputs, ", ")), o))
+		err = both(err, leftOutError("output-missing",
+			"the job did not make "+clean(strings.Join(o.MissingOutputs, ", ")), o))
 	}
 	for _, d := range []struct{ direction, code string }{{"input", "input-left-out"}, {"output", "output-left-out"}} {
 		var names []string
@@ -75,12 +77,15 @@ const namedHere = 3
 // leftOutError is one of the errors of files that did not travel.
 func leftOutError(code, detail string, o api.Order) error {
 	hint := map[string]string{
-		"output-missing":  "look at what the job said: gpuai logs " + word(o) + ". If it may be missing: --allow-missing-outputs",
-		"output-left-out": "let the job write files and links inside its outputs. If they may be left out: --allow-missing-outputs",
+		"output-missing": "look at what the job said: gpuai logs " + word(o) +
+			". If it may be missing: --allow-missing-outputs",
+		"output-left-out": "let the job write files and links inside its outputs. If they may be left out: " +
+			"--allow-missing-outputs",
 		"input-left-out":  "leave them out by exclude in the job file, or: --allow-missing-outputs",
 		"outputs-dropped": "raise customer.spool_max, or fetch sooner",
 	}[code]
-	return &market.Error{Code: code, Kind: market.KindConflict, Op: "bring files", Detail: detail, Hint: or(hint, "gpuai show "+word(o))}
+	return &market.Error{Code: code, Kind: market.KindConflict, Op: "bring files", Detail: detail,
+		Hint: or(hint, "gpuai show "+word(o))}
 }
 
 // both joins two errors; one alone stays what it is.
@@ -161,7 +166,8 @@ func newOutputsCmd(a *App) *cobra.Command {
 			return both(err, a.document("order", o))
 		},
 	}
-	cmd.Flags().BoolVar(&allow, "allow-missing-outputs", false, "exit 0 although an output is missing, or files were left out")
+	cmd.Flags().BoolVar(&allow, "allow-missing-outputs", false,
+		"exit 0 although an output is missing, or files were left out")
 	return cmd
 }
 

@@ -29,7 +29,8 @@ const imagesPort = 8898
 func newLocalnetCmd(a *App) *cobra.Command {
 	var o localnet.Options
 	cmd := &cobra.Command{
-		Use: "localnet", Short: "Run what nodes of one machine need: ledger, meeting point and image registry; from a checkout", Args: exact(0, "no arguments"),
+		Use: "localnet", Short: "Run what nodes of one machine need: ledger, meeting point and image registry; from " +
+			"a checkout", Args: exact(0, "no arguments"),
 		Example: "  gpuai localnet\n  gpuai config set node.network=localnet",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -144,7 +145,8 @@ func (a *App) printLocalnet(s *localnet.Server, registry string, meet []string) 
 		join += " p2p.bootstrap=" + meet[0]
 	}
 	doc := map[string]any{
-		"rpc": s.RPC, "genesis": s.Genesis, "program": s.Program.String(), "faucet": s.Faucet.String(), "images": registry, "meeting_point": meet, "join": join,
+		"rpc": s.RPC, "genesis": s.Genesis, "program": s.Program.String(), "faucet": s.Faucet.String(),
+		"images": registry, "meeting_point": meet, "join": join,
 	}
 	return a.print("localnet", doc, func(t *Table) {
 		t.Row("ledger", s.RPC)

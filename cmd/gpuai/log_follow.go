@@ -50,8 +50,10 @@ func (o *outage) wait(ctx context.Context) bool {
 	}
 }
 
-// readLog reads a log; a follower whose node was cut off goes on behind the last byte that it got. Errors: the node's, f's.
-func readLog(ctx context.Context, c *api.Client, id string, q api.LogQuery, f func(api.LogPiece) error) (api.LogState, error) {
+// readLog reads a log; a follower whose node was cut off goes on behind the last byte that it got. Errors: the node's,
+// f's.
+func readLog(ctx context.Context, c *api.Client, id string, q api.LogQuery, f func(api.LogPiece) error) (api.LogState,
+	error) {
 	var out outage
 	for {
 		var own error
@@ -63,7 +65,8 @@ func readLog(ctx context.Context, c *api.Client, id string, q api.LogQuery, f fu
 			return nil
 		})
 		// A node that has just started may not know its orders yet.
-		if own != nil || !q.Follow || !away(err) && (out.since.IsZero() || market.CodeOf(err) != "not-found") || !out.wait(ctx) {
+		if own != nil || !q.Follow || !away(err) && (out.since.IsZero() || market.CodeOf(err) != "not-found") ||
+			!out.wait(ctx) {
 			return state, errors.Join(own, err)
 		}
 	}

@@ -41,7 +41,8 @@ func newLogsCmd(a *App) *cobra.Command {
 			case o.source != "all" && o.source != "job" && o.source != "node":
 				return usage("--source "+o.source+" is none of all, job, node", "gpuai logs --help")
 			case o.tail < -1 || o.tail > maxTail:
-				return usage(fmt.Sprintf("--tail %d is no number of lines up to %d", o.tail, maxTail), "gpuai logs --help")
+				return usage(fmt.Sprintf("--tail %d is no number of lines up to %d", o.tail, maxTail),
+					"gpuai logs --help")
 			}
 			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
@@ -80,7 +81,8 @@ func (a *App) sayNotStarted(ctx context.Context, c *api.Client, id string) {
 	}
 }
 
-// logs prints a log. What is missing is marked in its place; with tail and follow, what comes after the last lines follows them by its place.
+// logs prints a log. What is missing is marked in its place; with tail and follow, what comes after the last lines
+// follows them by its place.
 func (a *App) logs(ctx context.Context, c *api.Client, id string, from time.Time, o logOptions) error {
 	wanted := func(p api.LogPiece) bool {
 		return o.source == "all" || (p.Gap > 0 || p.Stream == sourceNode) == (o.source == "node")
@@ -130,7 +132,8 @@ func (l *lastLines) add(p api.LogPiece) {
 		return
 	}
 	for line := range bytes.Lines(p.Data) {
-		if n := len(l.lines); n > 0 && l.lines[n-1].Stream == p.Stream && l.lines[n-1].Gap == 0 && !bytes.HasSuffix(l.lines[n-1].Data, []byte("\n")) {
+		if n := len(l.lines); n > 0 && l.lines[n-1].Stream == p.Stream && l.lines[n-1].Gap == 0 &&
+			!bytes.HasSuffix(l.lines[n-1].Data, []byte("\n")) {
 			l.lines[n-1].Data = append(l.lines[n-1].Data, line...)
 			continue
 		}

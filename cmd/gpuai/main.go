@@ -1,6 +1,7 @@
 // Command gpuai is the node and its command line.
 //
-// Invariants: stdout is data, stderr is talk; a question is asked only on a terminal; commands reach the node through its API only.
+// Invariants: stdout is data, stderr is talk; a question is asked only on a terminal; commands reach the node through
+// its API only.
 // Concurrency: one command per process. Persistence: the node's, and the settings file. Next: app.go, run.go.
 package main
 

@@ -13,9 +13,11 @@ import (
 func TestNoOffer_UnknownModel_SaysWhatIsOnOffer(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	b.node.plan = api.Plan{Rejections: []api.Rejection{{Code: "class", Detail: "2 without rtx-4000"}}, NearestHint: "gpuai offers --explain"}
+	b.node.plan = api.Plan{Rejections: []api.Rejection{{Code: "class", Detail: "2 without rtx-4000"}},
+		NearestHint: "gpuai offers --explain"}
 	for model, want := range map[string]string{
-		"rtx-4000": "nobody offers rtx-4000; on offer are: h100, rtx-4090; did you mean rtx-4090?", "foo-bar": "on offer are: h100, rtx-4090\n", "h100": "2 without rtx-4000",
+		"rtx-4000": "nobody offers rtx-4000; on offer are: h100, rtx-4090; did you mean rtx-4090?",
+		"foo-bar":  "on offer are: h100, rtx-4090\n", "h100": "2 without rtx-4000",
 	} {
 		code, _, errOut := b.run("", "run", "-y", "--gpu", model, "--max-total", "0.02", "alpine:3")
 		if code != 5 || !strings.Contains(errOut, want) {
@@ -29,7 +31,8 @@ func TestPs_Empty_SaysSo(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.node.none = true
-	for args, want := range map[string]string{"ps": "no running orders; all of them: gpuai ps -a", "ps -a": "no orders yet"} {
+	for args, want := range map[string]string{"ps": "no running orders; all of them: gpuai ps -a",
+		"ps -a": "no orders yet"} {
 		code, out, errOut := b.run("", strings.Fields(args)...)
 		if code != 0 || out != "" || !strings.Contains(errOut, want) {
 			t.Errorf("%s: %d %q %q", args, code, out, errOut)
@@ -47,12 +50,15 @@ func TestSilent_IsExplained(t *testing.T) {
 	b.node.live(true)
 	heard := api.At(time.Now().Add(-42 * time.Second))
 	o := &b.node.order
-	o.State, o.HeardAt, o.Detail, o.Hint = "silent", &heard, "provider x does not answer; last heard 42s ago", "wait, or end it now: gpuai stop order_7"
+	o.State, o.HeardAt, o.Detail, o.Hint = "silent", &heard, "provider x does not answer; last heard 42s ago",
+		"wait, or end it now: gpuai stop order_7"
 	_, out, errOut := b.run("", "ps")
-	if !strings.Contains(out, "silent (its provider is not heard for 4") || !strings.Contains(errOut, "last heard 42s ago") || !strings.Contains(errOut, "gpuai stop order_7") {
+	if !strings.Contains(out, "silent (its provider is not heard for 4") ||
+		!strings.Contains(errOut, "last heard 42s ago") || !strings.Contains(errOut, "gpuai stop order_7") {
 		t.Errorf("%q %q", out, errOut)
 	}
-	if _, out, _ := b.run("", "show", "train"); !strings.Contains(out, "next\twait, or end it now: gpuai stop order_7") {
+	if _, out, _ := b.run("", "show", "train"); !strings.Contains(out,
+		"next\twait, or end it now: gpuai stop order_7") {
 		t.Errorf("%s", out)
 	}
 	o.State = "running"
@@ -71,11 +77,16 @@ func TestNext_ByWhatTheJobIs(t *testing.T) {
 	t.Parallel()
 	ready := api.At(time.Now())
 	for want, o := range map[string]api.Order{
-		"gpuai logs -f train, gpuai stop train":                         {ID: "order_7", Name: "train", Standing: "leased", State: "running", ReadyAt: &ready},
-		"wait, or: gpuai stop order_7":                                  {ID: "order_7", Standing: "leased", State: "preparing"},
-		"wait: the job has ended, what is not spent is on its way back": {ID: "order_7", Standing: "leased", State: "closing", ReadyAt: &ready, Channel: "c"},
-		"gpuai outputs train DIR":                                       {ID: "order_7", Name: "train", Standing: "ended", State: "ended", Finished: true, OutputsReady: true},
-		"gpuai receipt order_7":                                         {ID: "order_7", Name: "a b", Standing: "ended", State: "ended", Finished: true},
+		"gpuai logs -f train, gpuai stop train": {ID: "order_7", Name: "train",
+			Standing: "leased", State: "running", ReadyAt: &ready},
+		"wait, or: gpuai stop order_7": {ID: "order_7", Standing: "leased",
+			State: "preparing"},
+		"wait: the job has ended, what is not spent is on its way back": {ID: "order_7", Standing: "leased",
+			State: "closing", ReadyAt: &ready, Channel: "c"},
+		"gpuai outputs train DIR": {ID: "order_7", Name: "train",
+			Standing: "ended", State: "ended", Finished: true, OutputsReady: true},
+		"gpuai receipt order_7": {ID: "order_7", Name: "a b", Standing: "ended",
+			State: "ended", Finished: true},
 	} {
 		if got := next(o); got != want {
 			t.Errorf("%+v: %q, want %q", o, got, want)
@@ -83,13 +94,15 @@ func TestNext_ByWhatTheJobIs(t *testing.T) {
 	}
 }
 
-// TestTimeout_OrderGoesOn: --timeout ends the command; the error says that the order goes on, what it costs, and what ends it.
+// TestTimeout_OrderGoesOn: --timeout ends the command; the error says that the order goes on, what it costs, and what
+// ends it.
 func TestTimeout_OrderGoesOn(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.node.live(true)
 	code, _, errOut := b.run("", "--timeout", "1s", "run", "-y", "--max-total", "0.02", "alpine:3")
-	if code != exitAttached || !strings.Contains(errOut, "error[timeout]") || !strings.Contains(errOut, "train (order_7) goes on and costs 0.0024 SOL/hour") ||
+	if code != exitAttached || !strings.Contains(errOut, "error[timeout]") ||
+		!strings.Contains(errOut, "train (order_7) goes on and costs 0.0024 SOL/hour") ||
 		!strings.Contains(errOut, "fix: gpuai stop train") || len(b.node.stops()) != 0 {
 		t.Errorf("%d %s", code, errOut)
 	}
@@ -103,9 +116,11 @@ func TestStopWait_LedgerAway_SaysSo(t *testing.T) {
 	b.node.order.State, b.node.order.Channel = "closing", "ch"
 	b.node.noLedger, b.node.lives = true, false
 	_, _, errOut := b.run("", "--timeout", "4s", "stop", "--wait", "train")
-	if !strings.Contains(errOut, "the ledger does not answer: the job has ended") || strings.Contains(errOut, "stopping ") {
+	if !strings.Contains(errOut, "the ledger does not answer: the job has ended") ||
+		strings.Contains(errOut, "stopping ") {
 		t.Errorf("%s", errOut)
 	}
 }
 
-var errNoLedger = &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "ask ledger", Detail: "no endpoint answers", Hint: "gpuai doctor --only chain"}
+var errNoLedger = &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "ask ledger",
+	Detail: "no endpoint answers", Hint: "gpuai doctor --only chain"}

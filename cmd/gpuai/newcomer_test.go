@@ -8,7 +8,8 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
-// TestReturned_KeptChannel_IsNoLoss: a deposit that stays in its channel, or paid other orders too, is never called lost.
+// TestReturned_KeptChannel_IsNoLoss: a deposit that stays in its channel, or paid other orders too, is never called
+// lost.
 func TestReturned_KeptChannel_IsNoLoss(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -16,15 +17,18 @@ func TestReturned_KeptChannel_IsNoLoss(t *testing.T) {
 		want string
 	}{
 		"own channel": {
-			api.Order{Finished: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(75e6), Deposit: api.SOL(80e6)},
+			api.Order{Finished: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(75e6),
+				Deposit: api.SOL(80e6)},
 			"0.075 SOL of 0.08 SOL",
 		},
 		"kept": {
-			api.Order{RefundLater: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(0), Deposit: api.SOL(80e6)},
+			api.Order{RefundLater: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(0),
+				Deposit: api.SOL(80e6)},
 			"nothing yet: the rest stays in the channel of 0.08 SOL (back: gpuai channel close Ch1)",
 		},
 		"shared": {
-			api.Order{Finished: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(70e6), Deposit: api.SOL(80e6)},
+			api.Order{Finished: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(70e6),
+				Deposit: api.SOL(80e6)},
 			"0.07 SOL of 0.08 SOL, a deposit that other orders were paid from too",
 		},
 		"under way": {
@@ -42,7 +46,8 @@ func TestReturned_KeptChannel_IsNoLoss(t *testing.T) {
 func TestHabits_Money(t *testing.T) {
 	t.Parallel()
 	for word, fix := range map[string]string{
-		"bill": "gpuai receipt ID", "cost": "gpuai receipt ID", "prices": "gpuai offers", "deposit": "gpuai wallet show", "top-up": "gpuai wallet show",
+		"bill": "gpuai receipt ID", "cost": "gpuai receipt ID", "prices": "gpuai offers",
+		"deposit": "gpuai wallet show", "top-up": "gpuai wallet show",
 	} {
 		code, _, errOut := newBed(t).run("", word)
 		if code != 2 || !strings.Contains(errOut, fix) {
@@ -51,7 +56,8 @@ func TestHabits_Money(t *testing.T) {
 	}
 }
 
-// TestOffers_AllRented: who asks for nothing in particular is told that all rigs are rented, not that something does not fit.
+// TestOffers_AllRented: who asks for nothing in particular is told that all rigs are rented, not that something does
+// not fit.
 func TestOffers_AllRented(t *testing.T) {
 	t.Parallel()
 	list := []api.Offer{{Provider: "aaaa", Class: "cpu", Rate: api.RateSOL(1e9)}}
@@ -59,10 +65,12 @@ func TestOffers_AllRented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := w.nothing(list, offerOptions{}); got != "all rigs are rented now; what there is: cpu (all of them: gpuai offers --all)" {
+	if got := w.nothing(list,
+		offerOptions{}); got != "all rigs are rented now; what there is: cpu (all of them: gpuai offers --all)" {
 		t.Errorf("no flags: %q", got)
 	}
-	if got := w.nothing(list, offerOptions{words: []string{"h100"}}); !strings.HasPrefix(got, "nothing free fits h100; on offer are: cpu") {
+	if got := w.nothing(list, offerOptions{words: []string{"h100"}}); !strings.HasPrefix(got,
+		"nothing free fits h100; on offer are: cpu") {
 		t.Errorf("h100: %q", got)
 	}
 }
@@ -80,7 +88,8 @@ func TestLogs_NotStarted(t *testing.T) {
 		t.Errorf("without -f: %q", errOut)
 	}
 	now := api.At(time.Now())
-	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "leased", State: "running", Channel: "ch", LeaseID: "lease_1", ReadyAt: &now}
+	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "leased", State: "running", Channel: "ch",
+		LeaseID: "lease_1", ReadyAt: &now}
 	if _, _, errOut := b.run("", "logs", "-f", "-"); strings.Contains(errOut, "not started") {
 		t.Errorf("while it runs: %q", errOut)
 	}
@@ -96,7 +105,8 @@ func TestSizes_OneCore(t *testing.T) {
 	}
 }
 
-// TestStorageBack_AsTheProgramKeepsIt: what people are told fits the program's window, of which an opening uses the last 900 slots.
+// TestStorageBack_AsTheProgramKeepsIt: what people are told fits the program's window, of which an opening uses the
+// last 900 slots.
 func TestStorageBack_AsTheProgramKeepsIt(t *testing.T) {
 	t.Parallel()
 	if got := storageBack(api.SOL(1)); !strings.Contains(got, "about 6 min after") {

@@ -19,7 +19,8 @@ func newNodeCmd(a *App) *cobra.Command {
 	var simulate []string
 	var weak bool
 	cmd := &cobra.Command{
-		Use: "node", Short: "Run a node in the foreground, or start and stop one", Args: exact(0, "start, stop, install, uninstall, or nothing to run in the foreground"),
+		Use: "node", Short: "Run a node in the foreground, or start and stop one",
+		Args:    exact(0, "start, stop, install, uninstall, or nothing to run in the foreground"),
 		Example: "  gpuai node start\n  gpuai node --roles provider,customer\n  gpuai node stop",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.load()
@@ -49,7 +50,8 @@ func newNodeCmd(a *App) *cobra.Command {
 	flags.BoolVar(&weak, "allow-weak-runtime", false, "localnet only: sell on an engine below the safe versions")
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		for flag, set := range map[string]string{
-			"network": "node.network=" + network, "roles": "node.roles=" + roles, "simulate-gpu": "provider.simulate_gpu=" + strings.Join(simulate, ","),
+			"network": "node.network=" + network, "roles": "node.roles=" + roles,
+			"simulate-gpu":       "provider.simulate_gpu=" + strings.Join(simulate, ","),
 			"allow-weak-runtime": "provider.allow_weak_runtime=true",
 		} {
 			if cmd.Flags().Changed(flag) {
@@ -65,7 +67,8 @@ func newNodeCmd(a *App) *cobra.Command {
 func newStatusCmd(a *App) *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "What the node is and does", Args: exact(0, "no arguments"), Example: "  gpuai status --watch",
+		Use: "status", Short: "What the node is and does", Args: exact(0, "no arguments"),
+		Example: "  gpuai status --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {

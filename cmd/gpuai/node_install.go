@@ -53,7 +53,8 @@ func newInstaller(a *App) *installer {
 			if err != nil {
 				return &market.Error{
 					Code: "install-failed", Kind: market.KindConflict, Op: "install", Err: err,
-					Detail: name + " " + strings.Join(args, " ") + ": " + strings.TrimSpace(string(out)), Hint: "mend what it names, then run this again: it goes on",
+					Detail: name + " " + strings.Join(args, " ") + ": " + strings.TrimSpace(string(out)),
+					Hint:   "mend what it names, then run this again: it goes on",
 				}
 			}
 			return nil
@@ -65,7 +66,8 @@ func newInstaller(a *App) *installer {
 func newNodeInstall(a *App) *cobra.Command {
 	in := newInstaller(a)
 	cmd := &cobra.Command{
-		Use: "install", Short: "Make the node a service of this machine (systemd, root): unit, user, group and folders", Args: exact(0, "no arguments"),
+		Use: "install", Short: "Make the node a service of this machine (systemd, root): unit, user, group and folders",
+		Args:    exact(0, "no arguments"),
 		Example: "  gpuai node install --dry-run\n  sudo gpuai node install",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := in.may(); err != nil {
@@ -79,20 +81,23 @@ func newNodeInstall(a *App) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&in.dry, "dry-run", false, "say what would be done, do nothing")
-	cmd.Flags().BoolVar(&in.docker, "docker", false, "to sell: put user gpuai into group docker, which equals root on this machine")
+	cmd.Flags().BoolVar(&in.docker, "docker", false,
+		"to sell: put user gpuai into group docker, which equals root on this machine")
 	return cmd
 }
 
 func newNodeUninstall(a *App) *cobra.Command {
 	in := newInstaller(a)
 	cmd := &cobra.Command{
-		Use: "uninstall", Short: "Undo install; keys, money and settings stay", Args: exact(0, "no arguments"), Example: "  sudo gpuai node uninstall",
+		Use: "uninstall", Short: "Undo install; keys, money and settings stay", Args: exact(0, "no arguments"),
+		Example: "  sudo gpuai node uninstall",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := in.may(); err != nil {
 				return err
 			}
 			if !in.dry {
-				if err := a.confirm("stop the service and remove it? jobs run on as long as they are paid for"); err != nil {
+				err := a.confirm("stop the service and remove it? jobs run on as long as they are paid for")
+				if err != nil {
 					return err
 				}
 			}
@@ -103,19 +108,24 @@ func newNodeUninstall(a *App) *cobra.Command {
 	return cmd
 }
 
-// may refuses a machine without systemd, and who is not root. What is only said may be said to anybody. Errors: needs-systemd, not-allowed.
+// may refuses a machine without systemd, and who is not root. What is only said may be said to anybody. Errors:
+// needs-systemd, not-allowed.
 func (in *installer) may() error {
 	if in.dry {
 		return nil
 	}
 	if _, err := os.Stat(in.root + "/run/systemd/system"); err != nil {
 		return &market.Error{
-			Code: "needs-systemd", Kind: market.KindConflict, Op: "install", Detail: "systemd does not run this machine, and a service of another kind is not made",
-			Hint: "let what starts your services run: " + serviceBin + " node --config " + serviceConfig + " --socket " + installed.socket + " --set node.data_dir=" + serviceState + " --set api.group=" + serviceUser,
+			Code: "needs-systemd", Kind: market.KindConflict, Op: "install",
+			Detail: "systemd does not run this machine, and a service of another kind is not made",
+			Hint: "let what starts your services run: " + serviceBin + " node --config " + serviceConfig +
+				" --socket " + installed.socket + " --set node.data_dir=" + serviceState + " --set api.group=" +
+				serviceUser,
 		}
 	}
 	if in.root == "" && os.Geteuid() != 0 {
-		return &market.Error{Code: "not-allowed", Kind: market.KindDenied, Op: "install", Detail: "only root can add a user and a service", Hint: "put sudo before this command"}
+		return &market.Error{Code: "not-allowed", Kind: market.KindDenied, Op: "install",
+			Detail: "only root can add a user and a service", Hint: "put sudo before this command"}
 	}
 	return nil
 }
@@ -132,23 +142,28 @@ func (in *installer) command(name string, args ...string) error {
 	return in.step(name+" "+strings.Join(args, " "), func() error { return in.run(name, args...) })
 }
 
-// install makes what is missing, in an order in which each step finds what it needs; done again it changes nothing but program and unit.
+// install makes what is missing, in an order in which each step finds what it needs; done again it changes nothing but
+// program and unit.
 func (in *installer) install() error {
 	var errs []error
 	add := func(err error) bool { errs = append(errs, err); return err == nil }
 	ok := in.present("getent", "group", serviceUser) || add(in.command("groupadd", "--system", serviceUser))
 	ok = ok && (in.present("getent", "passwd", serviceUser) ||
-		add(in.command("useradd", "--system", "--gid", serviceUser, "--home-dir", serviceState, "--no-create-home", "--shell", "/usr/sbin/nologin", serviceUser)))
+		add(in.command("useradd", "--system", "--gid", serviceUser, "--home-dir", serviceState, "--no-create-home",
+			"--shell", "/usr/sbin/nologin", serviceUser)))
 	if ok && in.docker {
 		ok = add(in.command("usermod", "--append", "--groups", "docker", serviceUser))
 	}
 	ok = ok && add(in.program())
-	ok = ok && add(in.step("make "+serviceFolder+" (0750, of gpuai)", func() error { return os.MkdirAll(in.root+serviceFolder, 0o750) }))
+	ok = ok && add(in.step("make "+serviceFolder+" (0750, of gpuai)",
+		func() error { return os.MkdirAll(in.root+serviceFolder, 0o750) }))
 	if _, err := os.Stat(in.root + serviceConfig); ok && errors.Is(err, fs.ErrNotExist) {
-		ok = add(in.step("write "+serviceConfig+" (0640)", func() error { return os.WriteFile(in.root+serviceConfig, []byte(firstConfig), 0o640) }))
+		ok = add(in.step("write "+serviceConfig+" (0640)",
+			func() error { return os.WriteFile(in.root+serviceConfig, []byte(firstConfig), 0o640) }))
 	}
 	ok = ok && add(in.command("chown", "--recursive", serviceUser+":"+serviceUser, serviceFolder))
-	ok = ok && add(in.step("write "+installed.unit, func() error { return os.WriteFile(in.root+installed.unit, []byte(unitText), 0o644) }))
+	ok = ok && add(in.step("write "+installed.unit,
+		func() error { return os.WriteFile(in.root+installed.unit, []byte(unitText), 0o644) }))
 	if ok {
 		add(in.command("systemctl", "daemon-reload"))
 	}
@@ -191,16 +206,19 @@ func (in *installer) program() error {
 func (in *installer) nextSteps() {
 	in.a.say("next:")
 	in.a.say("  sudo gpuai config set node.network=localnet        # devnet is not open yet")
-	in.a.say("  sudo gpuai provider setup                          # only to sell; then also: sudo gpuai node install --docker")
+	in.a.say("  sudo gpuai provider setup                          # only to sell; then also: sudo gpuai node " +
+		"install --docker")
 	in.a.say("  sudo systemctl enable --now gpuai                  # now, and at each boot")
-	in.a.say("  sudo usermod -aG gpuai USER                        # who may use it without sudo, and spend its money; log in again")
+	in.a.say("  sudo usermod -aG gpuai USER                        # who may use it without sudo, and spend its " +
+		"money; log in again")
 	in.a.say("  gpuai status")
 }
 
 // uninstall ends the service and removes what starts it.
 func (in *installer) uninstall() error {
 	if _, err := os.Stat(in.root + installed.unit); err != nil && !in.dry {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "uninstall", Detail: "there is no " + installed.unit, Hint: "gpuai node stop ends a node that is no service"}
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "uninstall",
+			Detail: "there is no " + installed.unit, Hint: "gpuai node stop ends a node that is no service"}
 	}
 	err := in.command("systemctl", "disable", "--now", "gpuai")
 	if err == nil {
@@ -210,7 +228,8 @@ func (in *installer) uninstall() error {
 		err = in.command("systemctl", "daemon-reload")
 	}
 	if err == nil {
-		in.a.say("these stay: %s (keys: the money of its wallet), %s, %s, user and group %s", serviceState, serviceFolder, serviceBin, serviceUser)
+		in.a.say("these stay: %s (keys: the money of its wallet), %s, %s, user and group %s", serviceState,
+			serviceFolder, serviceBin, serviceUser)
 	}
 	return err
 }

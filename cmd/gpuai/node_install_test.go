@@ -35,7 +35,8 @@ func bench(t *testing.T, systemd bool) (in *installer, out *bytes.Buffer, did *[
 	return in, out, did
 }
 
-// TestInstall_WritesWhatTheServiceNeeds: user and group, program, settings, unit; a second time it makes no user and keeps the settings.
+// TestInstall_WritesWhatTheServiceNeeds: user and group, program, settings, unit; a second time it makes no user and
+// keeps the settings.
 func TestInstall_WritesWhatTheServiceNeeds(t *testing.T) {
 	t.Parallel()
 	in, out, did := bench(t, true)
@@ -67,7 +68,8 @@ func TestInstall_WritesWhatTheServiceNeeds(t *testing.T) {
 	if err := in.install(); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(*did, "\n"); strings.Contains(got, "useradd") || !strings.Contains(got, "usermod --append --groups docker gpuai") {
+	if got := strings.Join(*did, "\n"); strings.Contains(got, "useradd") ||
+		!strings.Contains(got, "usermod --append --groups docker gpuai") {
 		t.Errorf("did\n%s", got)
 	}
 	if b, err := os.ReadFile(config); err != nil || !strings.Contains(string(b), "localnet") {
@@ -102,7 +104,8 @@ func TestInstall_WithoutSystemd_RefusesAndSaysWhatElse(t *testing.T) {
 	if err := in.install(); err != nil || len(*did) > 0 {
 		t.Errorf("%v %v", *did, err)
 	}
-	for _, say := range []string{"useradd --system", "write /etc/gpuai/config.toml", "write /etc/systemd/system/gpuai.service", "systemctl daemon-reload"} {
+	for _, say := range []string{"useradd --system", "write /etc/gpuai/config.toml",
+		"write /etc/systemd/system/gpuai.service", "systemctl daemon-reload"} {
 		if !strings.Contains(out.String(), say) {
 			t.Errorf("it does not say %q:\n%s", say, out)
 		}
@@ -127,13 +130,17 @@ func TestInstall_StepFails_SaysWhich(t *testing.T) {
 	}
 }
 
-// TestUnit_SaysWhatTheProgramDoes: folders and socket of the unit are those that commands look for, and systemd understands it where it is.
+// TestUnit_SaysWhatTheProgramDoes: folders and socket of the unit are those that commands look for, and systemd
+// understands it where it is.
 func TestUnit_SaysWhatTheProgramDoes(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
-		"ExecStart=" + serviceBin + " node --config " + serviceConfig + " --socket " + installed.socket + " --set node.data_dir=" + serviceState + " --set api.group=" + serviceUser,
-		"User=" + serviceUser, "Group=" + serviceUser, "StateDirectory=" + filepath.Base(serviceState), "RuntimeDirectory=" + filepath.Base(filepath.Dir(installed.socket)),
-		"RuntimeDirectoryMode=0750", "StateDirectoryMode=0700", "ReadWritePaths=" + serviceFolder, "WantedBy=multi-user.target",
+		"ExecStart=" + serviceBin + " node --config " + serviceConfig + " --socket " + installed.socket +
+			" --set node.data_dir=" + serviceState + " --set api.group=" + serviceUser,
+		"User=" + serviceUser, "Group=" + serviceUser, "StateDirectory=" + filepath.Base(serviceState),
+		"RuntimeDirectory=" + filepath.Base(filepath.Dir(installed.socket)),
+		"RuntimeDirectoryMode=0750", "StateDirectoryMode=0700", "ReadWritePaths=" + serviceFolder,
+		"WantedBy=multi-user.target",
 	} {
 		if !strings.Contains(unitText, "\n"+line+"\n") {
 			t.Errorf("the unit lacks %s", line)
@@ -144,7 +151,8 @@ func TestUnit_SaysWhatTheProgramDoes(t *testing.T) {
 		t.Skip("systemd-analyze is not here")
 	}
 	unit := filepath.Join(t.TempDir(), "gpuai.service")
-	text := strings.Replace(unitText, "ExecStart="+serviceBin, "ExecStart=/bin/true", 1) // it looks whether the program is there
+	// it looks whether the program is there
+	text := strings.Replace(unitText, "ExecStart="+serviceBin, "ExecStart=/bin/true", 1)
 	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 }
 
 // serveEarly serves the API of a node whose roles wait for their ledger, until they run or ctx ends.
-func serveEarly(ctx context.Context, n *node.Node, settings config.Options, cfg config.Config, stop func(), ready <-chan struct{}, log *slog.Logger) error {
+func serveEarly(ctx context.Context, n *node.Node, settings config.Options, cfg config.Config, stop func(),
+	ready <-chan struct{}, log *slog.Logger) error {
 	b, err := node.NewBackend(n.Early(), settings, stop)
 	if err != nil {
 		return err

@@ -17,7 +17,8 @@ import (
 
 func newNodeStart(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "start", Short: "Start a node in the background", Args: exact(0, "no arguments"), Example: "  gpuai node start\n  gpuai node start --roles customer,provider",
+		Use: "start", Short: "Start a node in the background", Args: exact(0, "no arguments"),
+		Example: "  gpuai node start\n  gpuai node start --roles customer,provider",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -51,7 +52,8 @@ const checkWait = 8 * time.Second
 func (a *App) settledStatus(ctx context.Context, c *api.Client) (s api.Status, err error) {
 	for end := time.Now().Add(checkWait); ; {
 		s, err = c.Status(ctx)
-		if err != nil || s.Sells == nil || *s.Sells || !strings.HasPrefix(s.SellsWhy, "starting") || time.Now().After(end) {
+		if err != nil || s.Sells == nil || *s.Sells || !strings.HasPrefix(s.SellsWhy, "starting") ||
+			time.Now().After(end) {
 			return s, err
 		}
 		select {
@@ -62,7 +64,8 @@ func (a *App) settledStatus(ctx context.Context, c *api.Client) (s api.Status, e
 	}
 }
 
-// sayStanding tells whether a rig sells, and what its owner should know: a node that runs and sells nothing is no good start.
+// sayStanding tells whether a rig sells, and what its owner should know: a node that runs and sells nothing is no good
+// start.
 func (a *App) sayStanding(s api.Status) {
 	switch {
 	case s.Sells == nil:
@@ -130,7 +133,8 @@ func textOf(key string, l *config.Loaded) string {
 func newNodeStop(a *App) *cobra.Command {
 	var end bool
 	cmd := &cobra.Command{
-		Use: "stop", Short: "Stop the node; jobs run on, as long as they are paid for", Args: exact(0, "no arguments"), Example: "  gpuai node stop\n  gpuai node stop --end-leases",
+		Use: "stop", Short: "Stop the node; jobs run on, as long as they are paid for", Args: exact(0, "no arguments"),
+		Example: "  gpuai node stop\n  gpuai node stop --end-leases",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -153,17 +157,20 @@ func newNodeStop(a *App) *cobra.Command {
 				case <-time.After(startPoll):
 				}
 			}
-			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "stop node", Detail: "it still answers after 30 s", Hint: "gpuai status"}
+			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "stop node",
+				Detail: "it still answers after 30 s", Hint: "gpuai status"}
 		},
 	}
 	cmd.Flags().BoolVar(&end, "end-leases", false, "end the node's leases first")
 	return cmd
 }
 
-// mayStop says what a stop leaves running and what becomes of it. It asks where somebody can answer; to end leases it always asks.
+// mayStop says what a stop leaves running and what becomes of it. It asks where somebody can answer; to end leases it
+// always asks.
 func (a *App) mayStop(ctx context.Context, c *api.Client, end bool) error {
 	if _, err := c.Status(ctx); market.CodeOf(err) == "node-unreachable" {
-		return &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "stop node", Detail: "no node runs here, so there is nothing to stop", Err: err, Hint: "gpuai node start"}
+		return &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "stop node",
+			Detail: "no node runs here, so there is nothing to stop", Err: err, Hint: "gpuai node start"}
 	}
 	if end {
 		return a.confirm("end all leases of this node?")
@@ -200,7 +207,8 @@ func leftBehind(orders []api.Order, leases []api.Lease) (out []string) {
 			out = append(out, called(o)+" is not placed yet: it goes on when a node runs again")
 			continue
 		}
-		out = append(out, fmt.Sprintf("%s is %s and goes on without the node; paid ahead is %s", called(o), state(o), asleep(o.AtRisk, paidAhead(o).Milliseconds(), o.HoldMS)))
+		out = append(out, fmt.Sprintf("%s is %s and goes on without the node; paid ahead is %s", called(o), state(o),
+			asleep(o.AtRisk, paidAhead(o).Milliseconds(), o.HoldMS)))
 	}
 	live := 0
 	for _, l := range leases {
@@ -209,7 +217,8 @@ func leftBehind(orders []api.Order, leases []api.Lease) (out []string) {
 		}
 	}
 	if live > 0 {
-		out = append(out, fmt.Sprintf("%s on this rig %s on: what runs while no node runs is not billed beyond one tick",
+		out = append(out, fmt.Sprintf(
+			"%s on this rig %s on: what runs while no node runs is not billed beyond one tick",
 			count(live, "customer's job", "customers' jobs"), plural(live, "goes", "go")))
 	}
 	return out

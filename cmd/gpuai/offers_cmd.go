@@ -30,7 +30,8 @@ func newOffersCmd(a *App) *cobra.Command {
 	var o offerOptions
 	cmd := &cobra.Command{
 		Use: "offers [MODEL...]", Short: "What is for rent now",
-		Example: "  gpuai offers\n  gpuai offers rtx-4090 --max-rate 0.003/h\n  gpuai offers --gpu any --vram 40GiB --sort value",
+		Example: "  gpuai offers\n  gpuai offers rtx-4090 --max-rate 0.003/h\n  gpuai offers --gpu any --vram 40GiB " +
+			"--sort value",
 		RunE: func(cmd *cobra.Command, words []string) error {
 			o.words, o.all = words, o.all || o.explain // what is rented out has values, too
 			if !slices.Contains(sorts, o.sort) {
@@ -112,7 +113,8 @@ func wants(o offerOptions) (w wanted, err error) {
 		given string
 		field market.FieldID
 		value uint64
-	}{{f.CPU, market.FieldCPU, uint64(file.CPUMilli)}, {f.Memory, market.FieldRAM, file.Memory >> 20}, {f.Disk, market.FieldDisk, file.Disk >> 20}} {
+	}{{f.CPU, market.FieldCPU, uint64(file.CPUMilli)}, {f.Memory, market.FieldRAM, file.Memory >> 20},
+		{f.Disk, market.FieldDisk, file.Disk >> 20}} {
 		if m.given != "" {
 			w.minimum[m.field] = m.value
 		}
@@ -133,7 +135,8 @@ func (w wanted) fits(o api.Offer) bool {
 		return false
 	}
 	is := func(id market.NodeID) bool { return id.String() == o.Provider }
-	if p := w.job.Placement; len(p.Providers) > 0 && !slices.ContainsFunc(p.Providers, is) || slices.ContainsFunc(p.Exclude, is) {
+	if p := w.job.Placement; len(p.Providers) > 0 && !slices.ContainsFunc(p.Providers, is) ||
+		slices.ContainsFunc(p.Exclude, is) {
 		return false
 	}
 	for _, t := range w.terms {
@@ -237,7 +240,8 @@ func (a *App) nobody(ctx context.Context, c *api.Client) string {
 	case s.Peers == 1:
 		return "no rig is known: the 1 node that this one is connected to has heard of none that sells"
 	}
-	return fmt.Sprintf("no rig is known: the %d nodes that this one is connected to have heard of none that sells", s.Peers)
+	return fmt.Sprintf("no rig is known: the %d nodes that this one is connected to have heard of none that sells",
+		s.Peers)
 }
 
 // asksNothing reports that every rig would fit if it had a device free.
@@ -260,9 +264,11 @@ func (w wanted) nothing(list []api.Offer, o offerOptions) string {
 		}
 	}
 	if w.asksNothing(list, o) {
-		return fmt.Sprintf("all rigs are rented now; what there is: %s (all of them: gpuai offers --all)", strings.Join(classes, ", "))
+		return fmt.Sprintf("all rigs are rented now; what there is: %s (all of them: gpuai offers --all)",
+			strings.Join(classes, ", "))
 	}
-	return fmt.Sprintf("nothing free fits %s; on offer are: %s (all of them: gpuai offers --all)%s", what, strings.Join(classes, ", "), near)
+	return fmt.Sprintf("nothing free fits %s; on offer are: %s (all of them: gpuai offers --all)%s", what,
+		strings.Join(classes, ", "), near)
 }
 
 func offersTable(t *Table, list []api.Offer) {

@@ -28,7 +28,8 @@ func newPsCmd(a *App) *cobra.Command {
 			return a.print("orders", map[string]any{"orders": list}, func(t *Table) {
 				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED", "EXIT")
 				for _, o := range list {
-					t.Row(o.ID, or(o.Name, "-"), state(o), o.Rate.String(), o.Paid.String(), ago(o.CreatedAt.Time), exitText(o))
+					t.Row(o.ID, or(o.Name, "-"), state(o), o.Rate.String(), o.Paid.String(), ago(o.CreatedAt.Time),
+						exitText(o))
 				}
 			})
 		},
@@ -39,7 +40,8 @@ func newPsCmd(a *App) *cobra.Command {
 
 func newShowCmd(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "One order: rate, paid, at risk, next step", Args: exact(1, "an order, a lease, a name, or - for the last"),
+		Use: "show ID", Short: "One order: rate, paid, at risk, next step",
+		Args: exact(1, "an order, a lease, a name, or - for the last"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
@@ -57,7 +59,8 @@ func newShowCmd(a *App) *cobra.Command {
 func orderTable(t *Table, o api.Order) {
 	t.Row("order", o.ID)
 	for _, r := range [][2]string{
-		{"name", o.Name}, {"state", state(o)}, {"why", o.Detail}, {"image", o.Image}, {"provider", o.Provider}, {"lease", o.LeaseID},
+		{"name", o.Name}, {"state", state(o)}, {"why", o.Detail}, {"image", o.Image}, {"provider", o.Provider},
+		{"lease", o.LeaseID},
 		{"channel", o.Channel}, {"outputs", o.OutputsRoot}, {"settled by", o.FinishTx},
 	} {
 		if r[1] != "" {
@@ -102,7 +105,8 @@ func settled(o api.Order) bool { return o.Ended() && (o.Finished || o.RefundLate
 func newStopCmd(a *App) *cobra.Command {
 	var now, wait bool
 	cmd := &cobra.Command{
-		Use: "stop ID", Short: "End a job", Args: exact(1, "an order, a lease, a name, or - for the last"), Example: "  gpuai stop -",
+		Use: "stop ID", Short: "End a job", Args: exact(1, "an order, a lease, a name, or - for the last"),
+		Example: "  gpuai stop -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
@@ -153,12 +157,15 @@ func stopping(o api.Order) string {
 	if o.HeardAt == nil || o.State != "silent" {
 		return "stopping; what is not spent returns"
 	}
-	return fmt.Sprintf("its provider is not heard since %s: the deposit is asked back without it, and what is not spent is back one close delay later (an hour, unless it asked for more)", o.HeardAt.Local().Format(time.TimeOnly))
+	return fmt.Sprintf("its provider is not heard since %s: the deposit is asked back without it, and what is not "+
+		"spent is back one close delay later (an hour, unless it asked for more)",
+		o.HeardAt.Local().Format(time.TimeOnly))
 }
 
 func newReceiptCmd(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "receipt ID", Short: "What ran and what was paid, with the signed documents", Args: exact(1, "an order, a lease, a name, or - for the last"),
+		Use: "receipt ID", Short: "What ran and what was paid, with the signed documents",
+		Args: exact(1, "an order, a lease, a name, or - for the last"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {

@@ -29,8 +29,8 @@ const maxEscape = 256
 // cleaner makes a stream of bytes fit for a terminal. It keeps the beginning of what is not whole yet.
 type cleaner struct{ rest []byte }
 
-// clean keeps text, line ends, tabs and colours. It drops other escapes (some write the clipboard or the title), control characters of both
-// sets, marks that turn the direction of text, and what is not UTF-8.
+// clean keeps text, line ends, tabs and colours. It drops other escapes (some write the clipboard or the title),
+// control characters of both sets, marks that turn the direction of text, and what is not UTF-8.
 func (c *cleaner) clean(b []byte) []byte {
 	b = append(c.rest, b...)
 	c.rest = nil

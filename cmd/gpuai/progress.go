@@ -7,7 +7,8 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
-// plainEvery is how often a wait is told where lines cannot be redrawn; rateAfter is how much of it must be known before a rate is said.
+// plainEvery is how often a wait is told where lines cannot be redrawn; rateAfter is how much of it must be known
+// before a rate is said.
 const (
 	plainEvery = 10 * time.Second
 	rateAfter  = 3 * time.Second

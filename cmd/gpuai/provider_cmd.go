@@ -16,32 +16,39 @@ import (
 )
 
 func newProviderCmd(a *App) *cobra.Command {
-	cmd := &cobra.Command{Use: "provider", Short: "Sell this machine", Example: "  gpuai provider setup\n  gpuai provider price rtx-4090 0.0024/h\n  gpuai provider pause"}
+	cmd := &cobra.Command{Use: "provider", Short: "Sell this machine",
+		Example: "  gpuai provider setup\n  gpuai provider price rtx-4090 0.0024/h\n  gpuai provider pause"}
 	defer alone(cmd, "show")
 	sell := func(use, about string, on bool) *cobra.Command {
-		return a.providerCall(use, about, func(ctx context.Context, c *api.Client) (api.Provider, error) { return c.ProviderSell(ctx, on) }, providerTable)
+		return a.providerCall(use, about,
+			func(ctx context.Context, c *api.Client) (api.Provider, error) { return c.ProviderSell(ctx, on) },
+			providerTable)
 	}
 	read := func(ctx context.Context, c *api.Client) (api.Provider, error) { return c.Provider(ctx) }
 	cmd.AddCommand(
-		newSetup(a), a.providerCall("show", "What this rig sells", read, providerTable), a.providerCall("devices", "Its devices", read, devicesTable),
-		newPrice(a), sell("pause", "Withdraw the rig; running jobs go on", false), sell("resume", "List the rig again", true), newLeases(a),
+		newSetup(a), a.providerCall("show", "What this rig sells", read, providerTable),
+		a.providerCall("devices", "Its devices", read, devicesTable),
+		newPrice(a), sell("pause", "Withdraw the rig; running jobs go on", false),
+		sell("resume", "List the rig again", true), newLeases(a),
 		newEarnings(a), newWhyIdle(a), newKick(a),
 	)
 	return cmd
 }
 
-func (a *App) providerCall(use, about string, f func(context.Context, *api.Client) (api.Provider, error), table func(*Table, api.Provider)) *cobra.Command {
-	return &cobra.Command{Use: use, Short: about, Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		p, err := f(cmd.Context(), c)
-		if err != nil {
-			return a.hinted(err)
-		}
-		return a.print("provider", p, func(t *Table) { table(t, p) })
-	}}
+func (a *App) providerCall(use, about string, f func(context.Context, *api.Client) (api.Provider, error),
+	table func(*Table, api.Provider)) *cobra.Command {
+	return &cobra.Command{Use: use, Short: about, Args: exact(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			p, err := f(cmd.Context(), c)
+			if err != nil {
+				return a.hinted(err)
+			}
+			return a.print("provider", p, func(t *Table) { table(t, p) })
+		}}
 }
 
 func providerTable(t *Table, p api.Provider) {
@@ -72,7 +79,8 @@ func devicesTable(t *Table, p api.Provider) {
 
 func newPrice(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "price [MODEL] RATE", Short: "Set the rate in SOL per device and hour", Args: cobra.RangeArgs(1, 2), Example: "  gpuai provider price 0.0024/h\n  gpuai provider price rtx-4090 0.003/h",
+		Use: "price [MODEL] RATE", Short: "Set the rate in SOL per device and hour", Args: cobra.RangeArgs(1, 2),
+		Example: "  gpuai provider price 0.0024/h\n  gpuai provider price rtx-4090 0.003/h",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rate := args[len(args)-1]
 			if r, err := market.ParseRateSOL(rate); err != nil || r == 0 {
@@ -116,7 +124,8 @@ func newSetup(a *App) *cobra.Command {
 				return err
 			}
 			values := map[string]string{"provider.payout": payout, "provider.rate": rate}
-			for key, share := range map[string]string{"provider.cores": cores, "provider.memory": memory, "provider.disk": disk} {
+			for key, share := range map[string]string{"provider.cores": cores, "provider.memory": memory,
+				"provider.disk": disk} {
 				if share != "" {
 					values[key] = share
 				}
@@ -130,7 +139,8 @@ func newSetup(a *App) *cobra.Command {
 			}
 			a.sayShares(o, values)
 			a.say("%s", shares(l.Config, cores, memory, disk))
-			if err := a.confirm("sell this machine on " + l.Node.Network + " at " + strings.TrimSuffix(rate, "/h") + " SOL/h?"); err != nil {
+			if err := a.confirm("sell this machine on " + l.Node.Network + " at " + strings.TrimSuffix(rate,
+				"/h") + " SOL/h?"); err != nil {
 				return err
 			}
 			roles := strings.Join(l.Node.Roles, ",")
@@ -168,8 +178,10 @@ func shares(c config.Config, cores, memory, disk string) string {
 		}
 		return or(given, without)
 	}
-	return fmt.Sprintf("jobs may use: %s cores, %s of memory, disk: %s (change it: --cores, --memory, --disk), and the %s class of network; never your LAN",
-		or(cores, "all but one of the"), size(memory, c.Provider.Memory, "all but 2 GiB"), size(disk, c.Provider.Disk, "half of what is free"), c.Provider.Egress)
+	return fmt.Sprintf("jobs may use: %s cores, %s of memory, disk: %s (change it: --cores, --memory, --disk), and "+
+		"the %s class of network; never your LAN",
+		or(cores, "all but one of the"), size(memory, c.Provider.Memory, "all but 2 GiB"),
+		size(disk, c.Provider.Disk, "half of what is free"), c.Provider.Egress)
 }
 
 // ask fills a question's value from the terminal until it is fine; a value given by flag must be fine at once.
@@ -179,7 +191,8 @@ func (a *App) ask(in *bufio.Reader, q setupQuestion) error {
 			a.say("%q is none: %s", *q.value, q.want)
 		}
 		if a.no || !terminal(a.in) {
-			return usage(q.text+": missing or wrong, and there is no terminal to ask on; wanted is "+q.want, "gpuai provider setup --help")
+			return usage(q.text+": missing or wrong, and there is no terminal to ask on; wanted is "+q.want,
+				"gpuai provider setup --help")
 		}
 		fmt.Fprint(a.err, q.text+"  ")
 		line, err := in.ReadString('\n')

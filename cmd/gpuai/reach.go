@@ -38,8 +38,9 @@ func named(c config.Loaded, key string) bool {
 	return from == "flag" || from == "env" || from == "file" && c.Path != serviceConfig
 }
 
-// socketOf is where this call's node answers: at the socket that a flag, the environment or the file names, else the own node's, else the
-// system's. An own node is none beside a system's one, unless its folder was named. Errors: not-allowed, node-unreachable of a system's node.
+// socketOf is where this call's node answers: at the socket that a flag, the environment or the file names, else the
+// own node's, else the system's. An own node is none beside a system's one, unless its folder was named. Errors:
+// not-allowed, node-unreachable of a system's node.
 func (a *App) socketOf(c config.Loaded) (string, error) {
 	own, system := c.API.Socket, a.system.socket
 	if system == "" || own == system || named(c, "api.socket") || named(c, "node.data_dir") || knock(own) == nil {
@@ -55,12 +56,14 @@ func (a *App) socketOf(c config.Loaded) (string, error) {
 		return "", &market.Error{
 			Code: "not-allowed", Kind: market.KindDenied, Op: "reach node", Err: err,
 			Detail: "a node of this machine runs, and only members of group gpuai reach it at " + system,
-			Hint:   "sudo usermod -aG gpuai $USER, then log in again; or sudo before this command; or a node of your own: --set node.data_dir=FOLDER",
+			Hint: "sudo usermod -aG gpuai $USER, then log in again; or sudo before this command; or a node of " +
+				"your own: --set node.data_dir=FOLDER",
 		}
 	case unit == nil:
 		return "", &market.Error{
 			Code: "node-unreachable", Kind: market.KindUnavailable, Op: "reach node", Err: err,
-			Detail: "the node of this machine, a service, does not answer at " + system, Hint: "sudo systemctl start gpuai",
+			Detail: "the node of this machine, a service, does not answer at " + system,
+			Hint:   "sudo systemctl start gpuai",
 		}
 	}
 	return own, nil
@@ -73,7 +76,8 @@ func (a *App) sayWhich(c config.Loaded) {
 	}
 	a.which = true
 	if _, err := os.Stat(filepath.Join(c.Node.DataDir, "keys")); err == nil {
-		a.say("node   the machine's, at %s; your own does not run (gpuai node start --set node.data_dir=%s)", a.system.socket, c.Node.DataDir)
+		a.say("node   the machine's, at %s; your own does not run (gpuai node start --set node.data_dir=%s)",
+			a.system.socket, c.Node.DataDir)
 		return
 	}
 	a.say("node   the machine's, at %s", a.system.socket)
@@ -121,7 +125,8 @@ func (a *App) running(ctx context.Context) (*api.Client, error) {
 	return c, nil
 }
 
-// reached is running for commands about orders that are there already. A socket that was named has an owner who starts its node.
+// reached is running for commands about orders that are there already. A socket that was named has an owner who starts
+// its node.
 func (a *App) reached(ctx context.Context) (*api.Client, error) {
 	if a.socket != "" {
 		return a.client()
@@ -144,13 +149,16 @@ func (a *App) hinted(err error) error {
 	return err
 }
 
-// mayRun refuses a node on a network that nobody can trade on, and a second one beside the machine's unless its folder was named.
+// mayRun refuses a node on a network that nobody can trade on, and a second one beside the machine's unless its folder
+// was named.
 func (a *App) mayRun(c config.Loaded) error {
-	if a.system.socket != "" && c.API.Socket != a.system.socket && !named(c, "api.socket") && !named(c, "node.data_dir") {
+	if a.system.socket != "" && c.API.Socket != a.system.socket && !named(c, "api.socket") &&
+		!named(c, "node.data_dir") {
 		if _, unit := os.Stat(a.system.unit); unit == nil || knock(a.system.socket) == nil {
 			return &market.Error{
-				Code: "node-running", Kind: market.KindConflict, Op: "start node", Detail: "this machine has a node, a service at " + a.system.socket,
-				Hint: "use it: gpuai status; a node of your own beside it needs --set node.data_dir=FOLDER",
+				Code: "node-running", Kind: market.KindConflict, Op: "start node",
+				Detail: "this machine has a node, a service at " + a.system.socket,
+				Hint:   "use it: gpuai status; a node of your own beside it needs --set node.data_dir=FOLDER",
 			}
 		}
 	}

@@ -22,7 +22,8 @@ func servedAt(t *testing.T, socket string) *fakeNode {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := api.Serve(ctx, socket, api.NewServer(n, slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
+		if err := api.Serve(ctx, socket, api.NewServer(n, slog.New(slog.DiscardHandler))); !errors.Is(err,
+			context.Canceled) {
 			t.Errorf("serve: %v", err)
 		}
 	})
@@ -38,7 +39,8 @@ func servedAt(t *testing.T, socket string) *fakeNode {
 }
 
 // machine is a command line on a machine that may have a system's node; home has no settings.
-func machine(t *testing.T) (home string, system systemNode, run func(env []string, args ...string) (int, string, string)) {
+func machine(t *testing.T) (home string, system systemNode,
+	run func(env []string, args ...string) (int, string, string)) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "m") // t.TempDir is too long for a socket's name
 	if err != nil {
@@ -48,7 +50,8 @@ func machine(t *testing.T) (home string, system systemNode, run func(env []strin
 	system = systemNode{socket: filepath.Join(dir, "run", "api.sock"), unit: filepath.Join(dir, "gpuai.service")}
 	return dir, system, func(env []string, args ...string) (int, string, string) {
 		var o, e bytes.Buffer
-		a := &App{in: strings.NewReader(""), out: &o, err: &e, env: append([]string{"HOME=" + dir}, env...), system: system}
+		a := &App{in: strings.NewReader(""), out: &o, err: &e, env: append([]string{"HOME=" + dir}, env...),
+			system: system}
 		code := a.Main(t.Context(), args)
 		return code, o.String(), e.String()
 	}
@@ -59,7 +62,8 @@ func TestSocket_SearchOrder(t *testing.T) {
 	t.Parallel()
 	home, system, run := machine(t)
 	servedAt(t, system.socket)
-	if code, _, errOut := run(nil, "status"); code != 0 || !strings.Contains(errOut, "the machine's, at "+system.socket) {
+	if code, _, errOut := run(nil, "status"); code != 0 ||
+		!strings.Contains(errOut, "the machine's, at "+system.socket) {
 		t.Errorf("machine's: %d %s", code, errOut)
 	}
 	named := filepath.Join(home, "named.sock")
@@ -72,16 +76,19 @@ func TestSocket_SearchOrder(t *testing.T) {
 	if code, _, errOut := run([]string{"GPUAI_API_SOCKET=" + named}, "status"); code != 0 || errOut != "" {
 		t.Errorf("environment: %d %s", code, errOut)
 	}
-	if code, _, errOut := run(nil, "--socket", filepath.Join(home, "none.sock"), "status"); code != 8 || strings.Contains(errOut, "machine's") {
+	if code, _, errOut := run(nil, "--socket", filepath.Join(home, "none.sock"), "status"); code != 8 ||
+		strings.Contains(errOut, "machine's") {
 		t.Errorf("a named one that is not there: %d %s", code, errOut)
 	}
 	if code, _, errOut := run(nil, "node", "start"); code != 0 || !strings.Contains(errOut, "a node runs already") {
 		t.Errorf("start beside the machine's: %d %s", code, errOut)
 	}
-	if code, _, errOut := run(nil, "--set", "node.log=debug", "node", "start"); code != 0 || strings.Contains(errOut, "gpuai node stop") {
+	if code, _, errOut := run(nil, "--set", "node.log=debug", "node", "start"); code != 0 ||
+		strings.Contains(errOut, "gpuai node stop") {
 		t.Errorf("flags beside the machine's: %d %s", code, errOut)
 	}
-	if code, _, errOut := run(nil, "node"); code != 1 || !strings.Contains(errOut, "error[node-running]") || !strings.Contains(errOut, "node.data_dir=") {
+	if code, _, errOut := run(nil, "node"); code != 1 || !strings.Contains(errOut, "error[node-running]") ||
+		!strings.Contains(errOut, "node.data_dir=") {
 		t.Errorf("foreground beside the machine's: %d %s", code, errOut)
 	}
 	own := filepath.Join(home, ".local", "state", "gpuai")
@@ -99,20 +106,24 @@ func TestSocket_OwnStopped_SaysSo(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(home, ".local", "state", "gpuai", "keys"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := run(nil, "status"); code != 0 || !strings.Contains(errOut, "your own does not run") || !strings.Contains(errOut, "node.data_dir=") {
+	if code, _, errOut := run(nil, "status"); code != 0 || !strings.Contains(errOut, "your own does not run") ||
+		!strings.Contains(errOut, "node.data_dir=") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
-// TestSocket_MachinesNode_NotOurs: neither a service that is stopped nor one that we may not reach is a reason to start a second node.
+// TestSocket_MachinesNode_NotOurs: neither a service that is stopped nor one that we may not reach is a reason to start
+// a second node.
 func TestSocket_MachinesNode_NotOurs(t *testing.T) {
 	t.Parallel()
 	home, system, run := machine(t)
 	if err := os.WriteFile(system.unit, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range []string{"wallet new", "ps", "stop -", "status", "provider show", "node start", "run -y --max-total 1 alpine"} {
-		if code, _, errOut := run(nil, strings.Fields(args)...); code != 8 || !strings.Contains(errOut, "sudo systemctl start gpuai") {
+	for _, args := range []string{"wallet new", "ps", "stop -", "status", "provider show", "node start",
+		"run -y --max-total 1 alpine"} {
+		if code, _, errOut := run(nil, strings.Fields(args)...); code != 8 ||
+			!strings.Contains(errOut, "sudo systemctl start gpuai") {
 			t.Errorf("%s: %d %s", args, code, errOut)
 		}
 	}
@@ -122,7 +133,8 @@ func TestSocket_MachinesNode_NotOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, args := range []string{"wallet new", "ps", "status", "provider show"} {
-			if code, _, errOut := run(nil, strings.Fields(args)...); code != 4 || !strings.Contains(errOut, "group gpuai") || !strings.Contains(errOut, "sudo") {
+			if code, _, errOut := run(nil, strings.Fields(args)...); code != 4 ||
+				!strings.Contains(errOut, "group gpuai") || !strings.Contains(errOut, "sudo") {
 				t.Errorf("%s: %d %s", args, code, errOut)
 			}
 		}

@@ -16,7 +16,8 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
-// TestServeGroup_ModeAndGroup: without a group the socket is its user's alone, with one its members' too, and an unknown one is refused.
+// TestServeGroup_ModeAndGroup: without a group the socket is its user's alone, with one its members' too, and an
+// unknown one is refused.
 func TestServeGroup_ModeAndGroup(t *testing.T) {
 	t.Parallel()
 	home, _, run := machine(t)
@@ -34,7 +35,8 @@ func TestServeGroup_ModeAndGroup(t *testing.T) {
 		var wg sync.WaitGroup
 		grouped := filepath.Join(home, "c.sock")
 		wg.Go(func() {
-			_ = api.ServeGroup(ctx, grouped, "daemon", api.NewServer(&fakeNode{}, slog.New(slog.DiscardHandler))) // its end is ours
+			// its end is ours
+			_ = api.ServeGroup(ctx, grouped, "daemon", api.NewServer(&fakeNode{}, slog.New(slog.DiscardHandler)))
 		})
 		for range 500 {
 			if info, err := os.Stat(grouped); err == nil && info.Mode().Perm() == 0o660 {

@@ -18,8 +18,8 @@ func (a *App) orderOf(ctx context.Context, word string) (c *api.Client, id strin
 	return c, id, err
 }
 
-// ref turns what a person calls an order into what the node knows: a name is the live order of that name, else the newest. Ids, their
-// beginnings and "-" stay. Errors: bad-usage, if several live orders have the name.
+// ref turns what a person calls an order into what the node knows: a name is the live order of that name, else the
+// newest. Ids, their beginnings and "-" stay. Errors: bad-usage, if several live orders have the name.
 func (a *App) ref(ctx context.Context, c *api.Client, word string) (string, error) {
 	if word == "-" || strings.HasPrefix(word, "order_") || strings.HasPrefix(word, "lease_") {
 		return word, nil
@@ -44,7 +44,8 @@ func (a *App) ref(ctx context.Context, c *api.Client, word string) (string, erro
 	switch {
 	case len(live) > 1:
 		slices.Sort(live)
-		return "", usage(fmt.Sprintf("%q names %d live orders: %s", word, len(live), strings.Join(live, ", ")), "gpuai ps")
+		return "", usage(fmt.Sprintf("%q names %d live orders: %s", word, len(live), strings.Join(live, ", ")),
+			"gpuai ps")
 	case len(live) == 1:
 		return live[0], nil
 	case newest.ID != "":
@@ -53,7 +54,8 @@ func (a *App) ref(ctx context.Context, c *api.Client, word string) (string, erro
 	return word, nil // the node says what it thinks of it
 }
 
-// nodeIDs completes ids of nodes that are given by their last characters, as tables show them. Errors: not-found; bad-usage if several fit.
+// nodeIDs completes ids of nodes that are given by their last characters, as tables show them. Errors: not-found;
+// bad-usage if several fit.
 func (a *App) nodeIDs(ctx context.Context, words []string) ([]string, error) {
 	out := slices.Clone(words)
 	var list []api.Offer
@@ -62,7 +64,8 @@ func (a *App) nodeIDs(ctx context.Context, words []string) ([]string, error) {
 			continue
 		}
 		if len(w) < 4 {
-			return nil, usage(w+" is no node: give its id, or at least the last 4 characters of it", "gpuai offers --all")
+			return nil, usage(w+" is no node: give its id, or at least the last 4 characters of it",
+				"gpuai offers --all")
 		}
 		if list == nil {
 			c, err := a.running(ctx)
@@ -82,9 +85,11 @@ func (a *App) nodeIDs(ctx context.Context, words []string) ([]string, error) {
 		}
 		switch {
 		case len(hits) == 0:
-			return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find node", Detail: "no node that offers something ends with " + w, Hint: "gpuai offers --all"}
+			return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find node",
+				Detail: "no node that offers something ends with " + w, Hint: "gpuai offers --all"}
 		case len(hits) > 1:
-			return nil, usage(fmt.Sprintf("%d nodes end with %s: give more of it", len(hits), w), "gpuai offers --all --json")
+			return nil, usage(fmt.Sprintf("%d nodes end with %s: give more of it", len(hits), w),
+				"gpuai offers --all --json")
 		}
 	}
 	return out, nil

@@ -30,7 +30,8 @@ func TestScreenOf_Resized_IsToldAtOnce(t *testing.T) {
 	}
 	defer slave.Close()
 	resize := func(cols, rows uint16) {
-		if err := unix.IoctlSetWinsize(int(pty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: cols, Row: rows}); err != nil {
+		if err := unix.IoctlSetWinsize(int(pty.Fd()), unix.TIOCSWINSZ,
+			&unix.Winsize{Col: cols, Row: rows}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,7 +42,8 @@ func TestScreenOf_Resized_IsToldAtOnce(t *testing.T) {
 		t.Errorf("got %dx%d, %q", s.Cols, s.Rows, s.Term)
 	}
 	resize(99, 33)
-	if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil { // as the kernel tells the terminal's own session
+	// as the kernel tells the terminal's own session
+	if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -42,7 +42,8 @@ func newRunCmd(a *App) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
 		Use: "run [FILE] [IMAGE] [-- COMMAND...]", Short: "Rent, run a job, bring its outputs home, get the rest back",
-		Example: "  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- nvidia-smi\n" +
+		Example: "  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- " +
+			"nvidia-smi\n" +
 			"  gpuai run --in ./src:/workspace/src --out /workspace/out:./out job.yaml\n  gpuai run --dry-run job.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.awayGiven = cmd.Flags().Changed("away")
@@ -60,7 +61,8 @@ func newRunCmd(a *App) *cobra.Command {
 	f.Bool("rm", true, "as of docker run: what every job does")
 	_ = f.MarkHidden("rm") // it exists
 	f.BoolVar(&o.allow, "allow-missing-outputs", false, "exit 0 although an output is missing, or files were left out")
-	f.StringVar(&o.statusFile, "status-file", "", "write here, at the end, the order, our problem if any, and the exit code")
+	f.StringVar(&o.statusFile, "status-file", "",
+		"write here, at the end, the order, our problem if any, and the exit code")
 	return cmd
 }
 
@@ -94,7 +96,8 @@ func orderFlags(f *pflag.FlagSet, j *spec.Flags) {
 	f.StringVar(&j.Away, "away", "", "how far to pay ahead while this computer sleeps; 0s = not")
 }
 
-// readJob reads flags and, if the first word names a file, the job file below them. Errors: *market.Error spec-…, bad-usage.
+// readJob reads flags and, if the first word names a file, the job file below them. Errors: *market.Error spec-…,
+// bad-usage.
 func readJob(flags spec.Flags, args []string, dash int) (spec.File, error) {
 	words := args
 	if dash >= 0 {
@@ -166,7 +169,8 @@ func isJobFile(s string) bool {
 }
 
 // request is what the API takes: the job without the local paths of its inputs. left: what of them cannot travel.
-func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (r api.OrderRequest, left spec.Manifest, err error) {
+func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (r api.OrderRequest, left spec.Manifest,
+	err error) {
 	if err := atHome(f.Outputs); err != nil {
 		return r, left, err
 	}
@@ -179,7 +183,8 @@ func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (r api.
 		r.AwayMS = time.Duration(c.Customer.Away).Milliseconds()
 	}
 	if r.MaxTotal == 0 {
-		return r, left, usage("this order has no cap", "add --max-total 0.02 (SOL), or: gpuai config set customer.max_total=0.02")
+		return r, left, usage("this order has no cap",
+			"add --max-total 0.02 (SOL), or: gpuai config set customer.max_total=0.02")
 	}
 	r.InputBytes, left, err = spec.Measure(f.Inputs)
 	return r, left, err
@@ -193,7 +198,8 @@ type runReport struct {
 	// Logs is how much of the job's output reached this computer; absent where no job ran.
 	Logs *api.LogState `json:"logs,omitempty"`
 	Exit int           `json:"exit"`
-	// LeftOut are inputs that this command did not send; the order's left_out are those that were lost later, and outputs.
+	// LeftOut are inputs that this command did not send; the order's left_out are those that were lost later, and
+	// outputs.
 	LeftOut     []api.LeftOut `json:"left_out,omitempty"`
 	LeftOutMore int           `json:"left_out_more,omitempty"`
 }
@@ -280,14 +286,16 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 	}
 	err = a.overtime(a.follow(ctx, c, &order, f, o.allow, interrupts), &order)
 	if n := len(report.LeftOut) + report.LeftOutMore; err == nil && n > 0 && !o.allow {
-		return attached{leftOutError("input-left-out", count(n, "input was", "inputs were")+" left out, see above", order)}
+		return attached{leftOutError("input-left-out", count(n, "input was", "inputs were")+" left out, see above",
+			order)}
 	}
 	return err
 }
 
-// place creates the order and sends its inputs. A first Ctrl-C ends the sending and stops the order once the node has said its id, a second
-// one ends the wait for that.
-func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f spec.File, interrupts <-chan os.Signal) (api.Order, error) {
+// place creates the order and sends its inputs. A first Ctrl-C ends the sending and stops the order once the node has
+// said its id, a second one ends the wait for that.
+func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f spec.File,
+	interrupts <-chan os.Signal) (api.Order, error) {
 	asking, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	sending, cancel := context.WithCancel(asking)
@@ -318,7 +326,8 @@ func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f sp
 	a.say("stopping %s", called(order))
 	stopping, end := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer end()
-	if err := c.StopOrder(stopping, order.ID, false); err != nil && market.CodeOf(err) != "not-found" { // without its inputs it is no order yet
+	// without its inputs it is no order yet
+	if err := c.StopOrder(stopping, order.ID, false); err != nil && market.CodeOf(err) != "not-found" {
 		return order, err
 	}
 	return order, sending.Err()

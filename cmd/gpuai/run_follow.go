@@ -43,13 +43,15 @@ type follower struct {
 	warned     api.Money // cap whose end was told
 }
 
-// follow prints progress and logs, ends with the job's code, and brings the outputs home. After Ready the first Ctrl-C lets the job go on
-// alone, the second stops it; before, Ctrl-C stops it. order is kept up to date.
-func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spec.File, allow bool, interrupts <-chan os.Signal) error {
+// follow prints progress and logs, ends with the job's code, and brings the outputs home. After Ready the first Ctrl-C
+// lets the job go on alone, the second stops it; before, Ctrl-C stops it. order is kept up to date.
+func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spec.File, allow bool,
+	interrupts <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	fl := &follower{
-		a: a, c: c, order: order, interrupts: interrupts, line: progress{a: a}, ledger: ledgerWatch{a: a, c: c}, unread: make(chan struct{}),
+		a: a, c: c, order: order, interrupts: interrupts, line: progress{a: a}, ledger: ledgerWatch{a: a, c: c},
+		unread: make(chan struct{}),
 	}
 	defer fl.logs.Wait()
 	defer cancel()
@@ -91,8 +93,8 @@ func (a *App) follow(ctx context.Context, c *api.Client, order *api.Order, f spe
 	return nil
 }
 
-// unwritten is the failure of our own standard output, as of a full disk: what the job said is not where it was sent. A reader that has
-// closed it is no failure.
+// unwritten is the failure of our own standard output, as of a full disk: what the job said is not where it was sent. A
+// reader that has closed it is no failure.
 func (fl *follower) unwritten() error {
 	var path *fs.PathError
 	if closed(fl.logErr) || !errors.As(fl.logErr, &path) {
@@ -288,7 +290,8 @@ func jobExit(o api.Order) error {
 		return exitCode(*o.ExitCode)
 	}
 	if o.Standing == "failed" || o.Code != "" {
-		return attached{&market.Error{Code: or(o.Code, "internal"), Kind: market.KindConflict, Op: "run job", Detail: o.Detail, Hint: or(o.Hint, "gpuai show "+word(o))}}
+		return attached{&market.Error{Code: or(o.Code, "internal"), Kind: market.KindConflict, Op: "run job",
+			Detail: o.Detail, Hint: or(o.Hint, "gpuai show "+word(o))}}
 	}
 	return nil
 }

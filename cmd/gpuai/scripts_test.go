@@ -40,7 +40,8 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 	}
 }
 
-// schemaOf is the script command "schema FILE NAME": the file is one JSON document of that schema, and its money is money documents.
+// schemaOf is the script command "schema FILE NAME": the file is one JSON document of that schema, and its money is
+// money documents.
 func schemaOf(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 || neg {
 		ts.Fatalf("usage: schema FILE NAME")
@@ -79,14 +80,16 @@ func schemaOf(ts *testscript.TestScript, neg bool, args []string) {
 	walk("", doc)
 }
 
-// TestScripts types what people type, at least once per command, at a node of the tests' own; real nodes: TestScripts_RealNode.
+// TestScripts types what people type, at least once per command, at a node of the tests' own; real nodes:
+// TestScripts_RealNode.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, scripts("node", func(env *testscript.Env) error {
 		b := newBed(t)
 		b.node.order = scriptOrder()
 		p := &b.node.plan
-		p.Schema, p.Rejections, p.Deposit, p.MaxTotal, p.AtRisk = "gpuai.plan/v1", []api.Rejection{}, api.SOL(2_400_000), api.SOL(20_000_000), api.SOL(600_000)
+		p.Schema, p.Rejections, p.Deposit, p.MaxTotal, p.AtRisk = "gpuai.plan/v1", []api.Rejection{},
+			api.SOL(2_400_000), api.SOL(20_000_000), api.SOL(600_000)
 		p.Fees = api.SOL(65_000)
 		p.Candidates[0].Total = api.SOL(20_000_000)
 		env.Setenv("GPUAI_API_SOCKET", b.socket)
@@ -95,17 +98,20 @@ func TestScripts(t *testing.T) {
 	}))
 }
 
-// TestScripts_RealNode runs real nodes as processes beside a real ledger: they start in the background, are funded, spend, and stop.
+// TestScripts_RealNode runs real nodes as processes beside a real ledger: they start in the background, are funded,
+// spend, and stop.
 func TestScripts_RealNode(t *testing.T) {
 	t.Parallel()
-	ledger, other := escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 20}), escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 20, Seed: "other"})
+	ledger, other := escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 20}),
+		escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 20, Seed: "other"})
 	testscript.Run(t, scripts("real", func(env *testscript.Env) error {
 		dir, err := os.MkdirTemp("", "cli") // the script's own is too long for a socket's name
 		if err != nil {
 			return err
 		}
 		env.Defer(func() {
-			_ = api.Dial(filepath.Join(dir, "data", "api.sock")).Shutdown(context.Background(), false) // a script that failed leaves its node
+			// a script that failed leaves its node
+			_ = api.Dial(filepath.Join(dir, "data", "api.sock")).Shutdown(context.Background(), false)
 			_ = os.RemoveAll(dir)
 		})
 		env.Setenv("GPUAI_NODE_DATA_DIR", filepath.Join(dir, "data"))
@@ -121,9 +127,11 @@ func TestScripts_RealNode(t *testing.T) {
 func scriptOrder() api.Order {
 	five := 5
 	o := ended("job-failed", &five)
-	o.Schema, o.ID, o.Name, o.Image, o.Provider, o.Devices = "gpuai.order/v1", "order_7", "train", "alpine:3", "12D3KooWcheapone", 1
+	o.Schema, o.ID, o.Name, o.Image, o.Provider, o.Devices = "gpuai.order/v1", "order_7", "train", "alpine:3",
+		"12D3KooWcheapone", 1
 	o.Rate, o.Cap, o.Deposit = api.RateSOL(2_400_000), api.SOL(20_000_000), api.SOL(2_400_000)
-	o.Owed, o.AtRisk, o.Paid, o.Returned, o.BillableMS = api.SOL(400_000), api.SOL(0), api.SOL(400_000), api.SOL(2_000_000), 600_000
+	o.Owed, o.AtRisk, o.Paid, o.Returned, o.BillableMS = api.SOL(400_000), api.SOL(0), api.SOL(400_000),
+		api.SOL(2_000_000), 600_000
 	o.CreatedAt, o.Steps = api.At(time.Now()), []api.Step{}
 	return o
 }
@@ -135,8 +143,10 @@ func (f *fakeNode) Receipt(ctx context.Context, id string) (api.Receipt, error) 
 
 func (f *fakeNode) Channels(context.Context) ([]api.Channel, error) {
 	return []api.Channel{
-		{Schema: "gpuai.channel/v1", Address: "AAAA1111", Provider: "12D3KooWcheapone", State: "open", Deposit: api.SOL(5), Paid: api.SOL(2), Returned: api.SOL(0), OpenedAt: api.At(time.Unix(0, 0))},
-		{Schema: "gpuai.channel/v1", Address: "AAAA2222", Provider: "12D3KooWcheapone", State: "gone", Deposit: api.SOL(5), Paid: api.SOL(2), Returned: api.SOL(3), OpenedAt: api.At(time.Unix(0, 0))},
+		{Schema: "gpuai.channel/v1", Address: "AAAA1111", Provider: "12D3KooWcheapone", State: "open",
+			Deposit: api.SOL(5), Paid: api.SOL(2), Returned: api.SOL(0), OpenedAt: api.At(time.Unix(0, 0))},
+		{Schema: "gpuai.channel/v1", Address: "AAAA2222", Provider: "12D3KooWcheapone", State: "gone",
+			Deposit: api.SOL(5), Paid: api.SOL(2), Returned: api.SOL(3), OpenedAt: api.At(time.Unix(0, 0))},
 	}, nil
 }
 
@@ -155,8 +165,11 @@ func (f *fakeNode) Provider(context.Context) (api.Provider, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return api.Provider{
-		Schema: "gpuai.provider/v1", Selling: !f.paused, Payout: "payout", FeePayer: "fee", Rate: api.RateSOL(1), Rates: map[string]api.Money{}, Earned: api.SOL(7), Settled: api.SOL(4), Claim: api.SOL(3), Now: api.SOL(2), Leases: 1,
-		Devices: []api.Device{{ID: "device_1", Class: "rtx-4090", State: "leased", Lease: "lease_1", Rate: api.RateSOL(1)}},
+		Schema: "gpuai.provider/v1", Selling: !f.paused, Payout: "payout", FeePayer: "fee", Rate: api.RateSOL(1),
+		Rates: map[string]api.Money{}, Earned: api.SOL(7), Settled: api.SOL(4), Claim: api.SOL(3), Now: api.SOL(2),
+		Leases: 1,
+		Devices: []api.Device{{ID: "device_1", Class: "rtx-4090", State: "leased", Lease: "lease_1",
+			Rate: api.RateSOL(1)}},
 	}, nil
 }
 
@@ -168,9 +181,11 @@ func (f *fakeNode) ProviderSell(ctx context.Context, on bool) (api.Provider, err
 }
 
 func (f *fakeNode) ProviderEarnings(_ context.Context, since time.Time) (api.Earnings, error) {
-	e := api.Earnings{Schema: "gpuai.earnings/v1", Days: []api.EarnedDay{}, Earned: api.SOL(7), Settled: api.SOL(4), Claim: api.SOL(3), Now: api.SOL(2)}
+	e := api.Earnings{Schema: "gpuai.earnings/v1", Days: []api.EarnedDay{}, Earned: api.SOL(7), Settled: api.SOL(4),
+		Claim: api.SOL(3), Now: api.SOL(2)}
 	if since.IsZero() {
-		e.Days = append(e.Days, api.EarnedDay{Day: "2026-11-30", Device: "device_1", Class: "rtx-4090", Jobs: 2, RunMS: 1500, Earned: api.SOL(7), Settled: api.SOL(4)})
+		e.Days = append(e.Days, api.EarnedDay{Day: "2026-11-30", Device: "device_1", Class: "rtx-4090", Jobs: 2,
+			RunMS: 1500, Earned: api.SOL(7), Settled: api.SOL(4)})
 	}
 	return e, nil
 }
@@ -178,21 +193,25 @@ func (f *fakeNode) ProviderEarnings(_ context.Context, since time.Time) (api.Ear
 func (f *fakeNode) ProviderIdle(context.Context) (api.Idle, error) {
 	at := api.At(time.Unix(0, 0))
 	return api.Idle{
-		Schema: "gpuai.idle/v1", Selling: true, Since: &at, Asked: 3, Customers: 2, Quoted: 1, Lost: 1, Refused: []api.IdleReason{{Code: "does-not-fit", Detail: "ram: 9 of 4 MiB", Orders: 2}},
-		Prices: []api.PriceRank{{Class: "rtx-4090", Own: api.RateSOL(5), Rank: 2, Offers: 3, Cheaper: 1, FreeElse: 4, Lowest: api.RateSOL(4), Middle: api.RateSOL(6)}},
+		Schema: "gpuai.idle/v1", Selling: true, Since: &at, Asked: 3, Customers: 2, Quoted: 1, Lost: 1,
+		Refused: []api.IdleReason{{Code: "does-not-fit", Detail: "ram: 9 of 4 MiB", Orders: 2}},
+		Prices: []api.PriceRank{{Class: "rtx-4090", Own: api.RateSOL(5), Rank: 2, Offers: 3, Cheaper: 1, FreeElse: 4,
+			Lowest: api.RateSOL(4), Middle: api.RateSOL(6)}},
 	}, nil
 }
 
 func (f *fakeNode) KickLease(_ context.Context, id, reason string) error {
 	if id != "lease_1" || reason != "moves" {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "end lease", Hint: "gpuai provider leases"}
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "end lease",
+			Hint: "gpuai provider leases"}
 	}
 	return nil
 }
 
 func (f *fakeNode) ProviderLeases(context.Context) ([]api.Lease, error) {
 	return []api.Lease{{
-		Schema: "gpuai.lease/v1", ID: "lease_1", Role: "provider", Customer: "12D3KooWcustomer", State: "running", Devices: 1, Rate: api.RateSOL(1),
+		Schema: "gpuai.lease/v1", ID: "lease_1", Role: "provider", Customer: "12D3KooWcustomer", State: "running",
+		Devices: 1, Rate: api.RateSOL(1),
 		Owed: api.SOL(2), Paid: api.SOL(1), BillableMS: 250, CreatedAt: api.At(time.Unix(0, 0)),
 	}}, nil
 }
@@ -274,8 +293,8 @@ func (p *typed) exit() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// TestRun_CtrlC: after Ready the first lets the job go on, a second one stops it; before, the first stops it; while inputs are sent, too. The
-// order is never left to itself unless the user was told.
+// TestRun_CtrlC: after Ready the first lets the job go on, a second one stops it; before, the first stops it; while
+// inputs are sent, too. The order is never left to itself unless the user was told.
 func TestRun_CtrlC(t *testing.T) {
 	t.Parallel()
 	run := []string{"run", "-y", "--max-total", "0.02", "alpine:3"}
@@ -302,7 +321,8 @@ func TestRun_CtrlC(t *testing.T) {
 		p.until("detached")
 		p.interrupt()
 		p.until("stopping train (order_7)")
-		if code := p.exit(); code != 143 || !slices.Equal(b.node.stops(), []bool{false}) || !strings.Contains(p.all.String(), "bill ") {
+		if code := p.exit(); code != 143 || !slices.Equal(b.node.stops(), []bool{false}) ||
+			!strings.Contains(p.all.String(), "bill ") {
 			t.Errorf("exit %d, stops %v:\n%s", code, b.node.stops(), p.all)
 		}
 	})

@@ -41,12 +41,14 @@ func newEarnings(a *App) *cobra.Command {
 				return a.earningsCSV(e)
 			}
 			if !a.json {
-				a.say("earned %s since ever: %s settled on the ledger, %s claimable; %s more by jobs that run", e.Earned, e.Settled, e.Claim, e.Now)
+				a.say("earned %s since ever: %s settled on the ledger, %s claimable; %s more by jobs that run",
+					e.Earned, e.Settled, e.Claim, e.Now)
 			}
 			return a.print("earnings", e, func(t *Table) {
 				t.Head("DAY", "DEVICE", "MODEL", "JOBS", "RAN", "EARNED", "SETTLED")
 				for _, d := range e.Days {
-					t.Row(d.Day, or(d.Device, "-"), or(d.Class, "-"), fmt.Sprint(d.Jobs), span(ms(d.RunMS)), signedSOL(d.Earned)+" SOL", signedSOL(d.Settled)+" SOL")
+					t.Row(d.Day, or(d.Device, "-"), or(d.Class, "-"), fmt.Sprint(d.Jobs), span(ms(d.RunMS)),
+						signedSOL(d.Earned)+" SOL", signedSOL(d.Settled)+" SOL")
 				}
 			})
 		},
@@ -60,7 +62,8 @@ func (a *App) earningsCSV(e api.Earnings) error {
 	w := csv.NewWriter(a.out)
 	_ = w.Write([]string{"day", "device_id", "class", "jobs", "run_s", "earned_sol", "settled_sol"}) // Flush tells
 	for _, d := range e.Days {
-		_ = w.Write([]string{d.Day, d.Device, d.Class, strconv.Itoa(d.Jobs), strconv.FormatFloat(float64(d.RunMS)/1000, 'f', 3, 64), signedSOL(d.Earned), signedSOL(d.Settled)})
+		_ = w.Write([]string{d.Day, d.Device, d.Class, strconv.Itoa(d.Jobs),
+			strconv.FormatFloat(float64(d.RunMS)/1000, 'f', 3, 64), signedSOL(d.Earned), signedSOL(d.Settled)})
 	}
 	w.Flush()
 	return w.Error()
@@ -77,7 +80,8 @@ func signedSOL(m api.Money) string {
 
 func newWhyIdle(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "why-idle", Short: "Who asked this rig in the last 24 hours, and why it was not taken", Args: exact(0, "no arguments"),
+		Use: "why-idle", Short: "Who asked this rig in the last 24 hours, and why it was not taken",
+		Args: exact(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -95,10 +99,13 @@ func newWhyIdle(a *App) *cobra.Command {
 func idleTable(t *Table, i api.Idle) {
 	t.Row("sells", sellsWord(i.Selling, i.Why))
 	if i.Asked == 0 {
-		t.Row("asked", "by nobody in the last 24 hours: no order that this rig could fit was placed where its offer is known")
+		t.Row("asked", "by nobody in the last 24 hours: no order that this rig could fit was placed where its offer "+
+			"is known")
 	} else {
-		t.Row("asked", fmt.Sprintf("by %d orders of %d customers since %s", i.Asked, i.Customers, i.Since.Local().Format(time.DateTime)))
-		t.Row("quoted", fmt.Sprintf("%d: %d leased, %d lost to others or not placed, %d asked a moment ago", i.Quoted, i.Leased, i.Lost, i.Waiting))
+		t.Row("asked", fmt.Sprintf("by %d orders of %d customers since %s", i.Asked, i.Customers,
+			i.Since.Local().Format(time.DateTime)))
+		t.Row("quoted", fmt.Sprintf("%d: %d leased, %d lost to others or not placed, %d asked a moment ago", i.Quoted,
+			i.Leased, i.Lost, i.Waiting))
 	}
 	for _, r := range i.Refused {
 		t.Row("refused", fmt.Sprintf("%d x %s: %s", r.Orders, r.Code, or(r.Detail, "-")))
@@ -117,7 +124,8 @@ func priceWord(p api.PriceRank) string {
 	if p.Offers == 0 {
 		return fmt.Sprintf("%s at %s: nobody else offers it", p.Class, p.Own)
 	}
-	return fmt.Sprintf("%s at %s: rank %d of %d; others ask %s and more, the middle one %s", p.Class, p.Own, p.Rank, p.Offers+1, p.Lowest, p.Middle)
+	return fmt.Sprintf("%s at %s: rank %d of %d; others ask %s and more, the middle one %s", p.Class, p.Own, p.Rank,
+		p.Offers+1, p.Lowest, p.Middle)
 }
 
 // wins lists what would have won orders that were not taken here.
@@ -127,7 +135,8 @@ func wins(i api.Idle) (out []string) {
 	}
 	for _, p := range i.Prices {
 		if p.Cheaper > 0 && p.FreeElse > 0 {
-			out = append(out, fmt.Sprintf("a price of %s or less for %s (%d free devices are offered below yours)", p.Lowest, p.Class, p.FreeElse))
+			out = append(out, fmt.Sprintf("a price of %s or less for %s (%d free devices are offered below yours)",
+				p.Lowest, p.Class, p.FreeElse))
 		}
 	}
 	for n, r := range i.Refused {
@@ -144,7 +153,8 @@ func wins(i api.Idle) (out []string) {
 func newKick(a *App) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "kick LEASE", Short: "End a job on this rig: what ran is paid, the fault is yours, its customer hears the reason", Args: exact(1, "a lease of gpuai provider leases"),
+		Use: "kick LEASE", Short: "End a job on this rig: what ran is paid, the fault is yours, its customer hears " +
+			"the reason", Args: exact(1, "a lease of gpuai provider leases"),
 		Example: "  gpuai provider kick lease_3f --reason 'the rig moves house'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -166,22 +176,27 @@ func newKick(a *App) *cobra.Command {
 }
 
 func newLeases(a *App) *cobra.Command {
-	return &cobra.Command{Use: "leases", Short: "Who rents it, what runs, and what it brings", Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		list, err := c.ProviderLeases(cmd.Context())
-		if err != nil {
-			return a.hinted(err)
-		}
-		return a.print("leases", map[string]any{"leases": list}, func(t *Table) {
-			t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID", "AGE", "ASKED FOR", "USES", "NETWORK", "IMAGE")
-			for _, l := range list {
-				t.Row(l.ID, short(l.Customer), l.State, fmt.Sprint(l.Devices), span(ms(l.BillableMS)), l.Owed.String(), l.Paid.String(), ago(l.CreatedAt.Time), sizes(l), uses(l), or(l.Egress, "-"), or(imageWord(l.Image), "-"))
+	return &cobra.Command{Use: "leases", Short: "Who rents it, what runs, and what it brings",
+		Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
 			}
-		})
-	}}
+			list, err := c.ProviderLeases(cmd.Context())
+			if err != nil {
+				return a.hinted(err)
+			}
+			return a.print("leases", map[string]any{"leases": list}, func(t *Table) {
+				t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID", "AGE", "ASKED FOR", "USES",
+					"NETWORK", "IMAGE")
+				for _, l := range list {
+					t.Row(l.ID, short(l.Customer), l.State, fmt.Sprint(l.Devices), span(ms(l.BillableMS)),
+						l.Owed.String(),
+						l.Paid.String(), ago(l.CreatedAt.Time), sizes(l), uses(l), or(l.Egress, "-"),
+						or(imageWord(l.Image), "-"))
+				}
+			})
+		}}
 }
 
 // sizes are what a lease asked for of the rig.
@@ -193,7 +208,8 @@ func sizes(l api.Lease) string {
 	if l.CPUMilli == 1000 {
 		unit = "core"
 	}
-	return fmt.Sprintf("%s %s, %d MiB, disk %d MiB", strconv.FormatFloat(float64(l.CPUMilli)/1000, 'f', -1, 64), unit, l.RAM>>20, l.Disk>>20)
+	return fmt.Sprintf("%s %s, %d MiB, disk %d MiB", strconv.FormatFloat(float64(l.CPUMilli)/1000, 'f', -1, 64), unit,
+		l.RAM>>20, l.Disk>>20)
 }
 
 // uses is what a running job takes: cores on average since its start, and memory now.

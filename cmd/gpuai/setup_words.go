@@ -15,7 +15,8 @@ import (
 	"github.com/gpuai/gpuai/node/health"
 )
 
-// setupQuestion is one of the things that provider setup must know; want says what an answer looks like and where it comes from.
+// setupQuestion is one of the things that provider setup must know; want says what an answer looks like and where it
+// comes from.
 type setupQuestion struct {
 	text, want string
 	value      *string
@@ -25,7 +26,8 @@ type setupQuestion struct {
 func setupQuestions(payout, rate *string) []setupQuestion {
 	return []setupQuestion{
 		{
-			"payout address (only receives, no key needed)", "a Solana address, 32 to 44 letters and digits: any wallet app or exchange shows one under Receive",
+			"payout address (only receives, no key needed)",
+			"a Solana address, 32 to 44 letters and digits: any wallet app or exchange shows one under Receive",
 			payout, func(s string) bool { _, err := market.ParseAddress(s); return err == nil },
 		},
 		{

@@ -11,7 +11,8 @@ import (
 	"github.com/gpuai/gpuai/node/config"
 )
 
-// secondFigure is the user's own rate, wallet.show_rate; ok is false while there is none, or it cannot be read: that is for gpuai config check.
+// secondFigure is the user's own rate, wallet.show_rate; ok is false while there is none, or it cannot be read: that is
+// for gpuai config check.
 func (a *App) secondFigure() (r config.ShowRate, ok bool) {
 	a.rateOnce.Do(func() {
 		if l, err := a.load(); err == nil {

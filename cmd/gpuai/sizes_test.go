@@ -10,14 +10,17 @@ import (
 // TestNoOffer_NamesDefaultSizes: a size that nobody asked for is named where it is the reason.
 func TestNoOffer_NamesDefaultSizes(t *testing.T) {
 	t.Parallel()
-	why := []api.Rejection{{Code: "term", Detail: "1 fail rig_cpu >= 2 (nearest 1), also rig_ram >= 4GiB (nearest 2GiB)"}}
+	why := []api.Rejection{{Code: "term",
+		Detail: "1 fail rig_cpu >= 2 (nearest 1), also rig_ram >= 4GiB (nearest 2GiB)"}}
 	for name, c := range map[string]struct {
 		request api.OrderRequest
 		want    string
 	}{
-		"both default": {api.OrderRequest{CPUMilli: spec.DefaultCPU, RAM: spec.DefaultMemory, Disk: spec.DefaultDisk}, "; a job that names none asks for 2 cores (--cpu), 4GiB of memory (--memory)"},
-		"cores given":  {api.OrderRequest{CPUMilli: 3000, RAM: spec.DefaultMemory, Disk: spec.DefaultDisk}, "; a job that names none asks for 4GiB of memory (--memory)"},
-		"all given":    {api.OrderRequest{CPUMilli: 3000, RAM: 1 << 40, Disk: 1 << 40}, ""},
+		"both default": {api.OrderRequest{CPUMilli: spec.DefaultCPU, RAM: spec.DefaultMemory, Disk: spec.DefaultDisk},
+			"; a job that names none asks for 2 cores (--cpu), 4GiB of memory (--memory)"},
+		"cores given": {api.OrderRequest{CPUMilli: 3000, RAM: spec.DefaultMemory, Disk: spec.DefaultDisk},
+			"; a job that names none asks for 4GiB of memory (--memory)"},
+		"all given": {api.OrderRequest{CPUMilli: 3000, RAM: 1 << 40, Disk: 1 << 40}, ""},
 	} {
 		if got := defaultSizes(api.Plan{Request: c.request, Rejections: why}); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

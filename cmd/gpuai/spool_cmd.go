@@ -10,7 +10,8 @@ import (
 
 func newSpoolCmd(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "spool", Short: "What the node keeps of orders' inputs and outputs", Args: exact(0, "no arguments"), Example: "  gpuai spool\n  gpuai spool prune",
+		Use: "spool", Short: "What the node keeps of orders' inputs and outputs", Args: exact(0, "no arguments"),
+		Example: "  gpuai spool\n  gpuai spool prune",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -37,7 +38,8 @@ func spoolTable(a *App, t *Table, s api.Spool) {
 		case e.Outputs > 0:
 			fetched = "never"
 		}
-		t.Row(e.Order, or(e.Name, "-"), or(e.Standing, "unknown"), megabytes(e.Inputs), megabytes(e.Outputs), megabytes(e.Other), fetched)
+		t.Row(e.Order, or(e.Name, "-"), or(e.Standing, "unknown"), megabytes(e.Inputs), megabytes(e.Outputs),
+			megabytes(e.Other), fetched)
 	}
 	bound := "no bound"
 	if s.MaxBytes > 0 {
@@ -49,8 +51,9 @@ func spoolTable(a *App, t *Table, s api.Spool) {
 func newSpoolPruneCmd(a *App) *cobra.Command {
 	var unfetched bool
 	cmd := &cobra.Command{
-		Use: "prune [ID...]", Short: "Free outputs that were fetched, of these orders or of all that are over", Example: "  gpuai spool prune\n  gpuai spool prune --unfetched train",
-		Args: cobra.ArbitraryArgs,
+		Use: "prune [ID...]", Short: "Free outputs that were fetched, of these orders or of all that are over",
+		Example: "  gpuai spool prune\n  gpuai spool prune --unfetched train",
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
-// TestStanding_SaidAtStartAndInStatus: whether a rig sells and why not, and what its owner should know, without being asked.
+// TestStanding_SaidAtStartAndInStatus: whether a rig sells and why not, and what its owner should know, without being
+// asked.
 func TestStanding_SaidAtStartAndInStatus(t *testing.T) {
 	t.Parallel()
 	yes, no := true, false
@@ -20,7 +21,8 @@ func TestStanding_SaidAtStartAndInStatus(t *testing.T) {
 		{nil, "", "", "", ""},
 		{&yes, "", "", "sells  yes", "sells\tyes"},
 		{&no, "paused", "", "sells  nothing: paused (gpuai provider resume)", "sells\tno: paused"},
-		{&no, "check engine: runc-old: runc 1.1.5", "", "sells  nothing: check engine: runc-old: runc 1.1.5 (gpuai doctor)", "sells\tno: check engine: runc-old"},
+		{&no, "check engine: runc-old: runc 1.1.5", "",
+			"sells  nothing: check engine: runc-old: runc 1.1.5 (gpuai doctor)", "sells\tno: check engine: runc-old"},
 		{nil, "", "another ledger", "note   another ledger", "note\tanother ledger"},
 	} {
 		s := api.Status{Roles: []string{}, Addresses: []string{}, Sells: c.sells, SellsWhy: c.why, Notice: c.notice}

@@ -96,9 +96,11 @@ func makeDataDir(dir string) error {
 	return nil
 }
 
-// startFault is why a started node does not answer: its own last error if it said one, so that people read one error and not an error in another.
+// startFault is why a started node does not answer: its own last error if it said one, so that people read one error
+// and not an error in another.
 func startFault(words, logPath string) error {
-	e := &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "start node", Detail: or(words, "it said nothing"), Hint: "see " + logPath}
+	e := &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "start node",
+		Detail: or(words, "it said nothing"), Hint: "see " + logPath}
 	i := strings.LastIndex(words, "error[")
 	if i < 0 {
 		return e

@@ -10,7 +10,8 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
-// Table is rows of text: aligned on a terminal, separated by tabs elsewhere. The first row of Head is left out where a program reads.
+// Table is rows of text: aligned on a terminal, separated by tabs elsewhere. The first row of Head is left out where a
+// program reads.
 type Table struct {
 	head []string
 	rows [][]string
@@ -28,7 +29,8 @@ func (t *Table) Row(cells ...string) {
 	t.rows = append(t.rows, row)
 }
 
-// Look is how a table appears: Aligned for people, else separated by tabs, uncut, without head. Width 0: as wide as it is.
+// Look is how a table appears: Aligned for people, else separated by tabs, uncut, without head. Width 0: as wide as it
+// is.
 type Look struct {
 	Aligned, Colour bool
 	Width           int

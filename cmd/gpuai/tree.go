@@ -12,7 +12,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// usageText puts examples first; the flags that every command has stand in gpuai --help only, so that a page fits on a screen.
+// usageText puts examples first; the flags that every command has stand in gpuai --help only, so that a page fits on a
+// screen.
 const usageText = `{{if .HasExample}}Examples:
 {{.Example}}
 
@@ -33,7 +34,8 @@ Flags of every command: gpuai --help
 More: gpuai help COMMAND, gpuai help job-file, and gpuai help CODE for the code of an error
 {{end}}`
 
-// finish gives a command and all below it what they have in common: errors with a code, the time limit, and groups that know their words.
+// finish gives a command and all below it what they have in common: errors with a code, the time limit, and groups that
+// know their words.
 func (a *App) finish(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		a.finish(c)
@@ -56,7 +58,8 @@ func (a *App) finish(cmd *cobra.Command) {
 	}
 	if strings.HasPrefix(cmd.Use, cmd.Name()+" ID") {
 		if cmd.Long == "" {
-			cmd.Long = cmd.Short + ".\n\nID is an order, a lease, the beginning of one that fits no other, a name of --name, or - for the order placed last."
+			cmd.Long = cmd.Short + ".\n\nID is an order, a lease, the beginning of one that fits no other, a name " +
+				"of --name, or - for the order placed last."
 		}
 		cmd.ValidArgsFunction = a.completeOrders
 	}
@@ -156,7 +159,8 @@ func exact(n int, what string) cobra.PositionalArgs {
 	count := between(n, n, what)
 	return func(cmd *cobra.Command, args []string) error {
 		if slices.Contains(args, "") {
-			return usage(fmt.Sprintf("%s takes %s, and one is empty", cmd.CommandPath(), what), cmd.CommandPath()+" --help")
+			return usage(fmt.Sprintf("%s takes %s, and one is empty", cmd.CommandPath(), what),
+				cmd.CommandPath()+" --help")
 		}
 		return count(cmd, args)
 	}

@@ -33,7 +33,8 @@ const (
 	bold   = "1"
 )
 
-// coloured reports whether we colour what goes to a stream: --color, then NO_COLOR, then CLICOLOR_FORCE, then whether it is a terminal.
+// coloured reports whether we colour what goes to a stream: --color, then NO_COLOR, then CLICOLOR_FORCE, then whether
+// it is a terminal.
 func (a *App) coloured(stream any) bool {
 	set := func(name string) bool {
 		return slices.ContainsFunc(a.env, func(s string) bool {

@@ -18,7 +18,8 @@ func TestRun_OutputThatCannotBeWritten_IsAnError(t *testing.T) {
 		fail bool
 		code string
 	}{
-		{write(syscall.ENOSPC), true, "disk-full"}, {write(syscall.EIO), true, ""}, {write(syscall.EPIPE), false, ""}, {nil, false, ""},
+		{write(syscall.ENOSPC), true, "disk-full"}, {write(syscall.EIO), true, ""}, {write(syscall.EPIPE), false, ""},
+		{nil, false, ""},
 		{errors.New("the node went away"), false, ""},
 	} {
 		fl := &follower{order: &api.Order{ID: "order_x"}, logErr: c.err}

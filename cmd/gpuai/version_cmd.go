@@ -13,7 +13,8 @@ import (
 const version = "0.1.0"
 
 func newVersionCmd(a *App) *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "The version of this program", Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error { return a.version() }}
+	return &cobra.Command{Use: "version", Short: "The version of this program", Args: exact(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error { return a.version() }}
 }
 
 func (a *App) version() error {
@@ -23,7 +24,8 @@ func (a *App) version() error {
 
 // newAgentCmd is the child process that talks to the GPU driver: a driver that hangs or crashes takes only it along.
 func newAgentCmd(*App) *cobra.Command {
-	return &cobra.Command{Use: "gpu-agent", Hidden: true, Args: exact(0, "no arguments"), RunE: func(*cobra.Command, []string) error {
-		return gpu.RunAgent(os.Stdin, os.Stdout)
-	}}
+	return &cobra.Command{Use: "gpu-agent", Hidden: true, Args: exact(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			return gpu.RunAgent(os.Stdin, os.Stdout)
+		}}
 }

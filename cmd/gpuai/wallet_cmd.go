@@ -19,8 +19,10 @@ func newWalletCmd(a *App) *cobra.Command {
 	}
 	defer alone(cmd, "show")
 	cmd.AddCommand(
-		a.walletCall("new", "Make the account, or show it if there is one", func(cmd *cobra.Command, c *api.Client) (api.Wallet, error) { return c.WalletNew(cmd.Context()) }),
-		a.walletCall("show", "What is free, in channels, at risk and returning", func(cmd *cobra.Command, c *api.Client) (api.Wallet, error) { return c.Wallet(cmd.Context()) }),
+		a.walletCall("new", "Make the account, or show it if there is one",
+			func(cmd *cobra.Command, c *api.Client) (api.Wallet, error) { return c.WalletNew(cmd.Context()) }),
+		a.walletCall("show", "What is free, in channels, at risk and returning",
+			func(cmd *cobra.Command, c *api.Client) (api.Wallet, error) { return c.Wallet(cmd.Context()) }),
 		newAirdrop(a), newWithdraw(a),
 	)
 	return cmd
@@ -28,32 +30,34 @@ func newWalletCmd(a *App) *cobra.Command {
 
 func (a *App) walletCall(use, about string, f func(*cobra.Command, *api.Client) (api.Wallet, error)) *cobra.Command {
 	var keypair string
-	cmd := &cobra.Command{Use: use, Short: about, Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
-		if keypair != "" {
-			path, err := filepath.Abs(keypair)
-			if err == nil {
-				_, err = os.Stat(path)
+	cmd := &cobra.Command{Use: use, Short: about, Args: exact(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if keypair != "" {
+				path, err := filepath.Abs(keypair)
+				if err == nil {
+					_, err = os.Stat(path)
+				}
+				if err != nil {
+					return usage("--keypair: "+err.Error(), "gpuai wallet new --help")
+				}
+				if err := a.set(cmd.Context(), map[string]string{"wallet.keypair": path}); err != nil {
+					return err
+				}
 			}
+			c, err := a.running(cmd.Context())
 			if err != nil {
-				return usage("--keypair: "+err.Error(), "gpuai wallet new --help")
-			}
-			if err := a.set(cmd.Context(), map[string]string{"wallet.keypair": path}); err != nil {
 				return err
 			}
-		}
-		c, err := a.running(cmd.Context())
-		if err != nil {
-			return err
-		}
-		w, err := f(cmd, c)
-		if err != nil {
-			return err
-		}
-		if use == "new" && w.Available.Lamports() == 0 {
-			defer a.say("send SOL (%s) to it from any wallet; its balance is the cap. Back: gpuai wallet withdraw ADDRESS", w.Network)
-		}
-		return a.print("wallet", w, func(t *Table) { walletTable(t, w) })
-	}}
+			w, err := f(cmd, c)
+			if err != nil {
+				return err
+			}
+			if use == "new" && w.Available.Lamports() == 0 {
+				defer a.say("send SOL (%s) to it from any wallet; its balance is the cap. Back: gpuai wallet withdraw "+
+					"ADDRESS", w.Network)
+			}
+			return a.print("wallet", w, func(t *Table) { walletTable(t, w) })
+		}}
 	if use == "new" {
 		cmd.Flags().StringVar(&keypair, "keypair", "", "take this file of Solana's tools instead of a new account")
 	}
@@ -74,8 +78,9 @@ func walletTable(t *Table, w api.Wallet) {
 	}
 }
 
-// storageBack says when a storage deposit comes back: the program keeps an account for 3,000 slots after the slot that names it,
-// which is up to 2,100 before its opening. What is left is 6 minutes at 400 ms; a ledger younger than that takes longer.
+// storageBack says when a storage deposit comes back: the program keeps an account for 3,000 slots after the slot that
+// names it, which is up to 2,100 before its opening. What is left is 6 minutes at 400 ms; a ledger younger than that
+// takes longer.
 func storageBack(m api.Money) string {
 	if m.Lamports() == 0 {
 		return ""
@@ -85,7 +90,8 @@ func storageBack(m api.Money) string {
 
 func newAirdrop(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "airdrop [SOL]", Short: "Get test money, on localnet and devnet only", Args: between(0, 1, "at most an amount of SOL"),
+		Use: "airdrop [SOL]", Short: "Get test money, on localnet and devnet only",
+		Args: between(0, 1, "at most an amount of SOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			amount := market.Amount(market.LamportsSOL)
 			if len(args) == 1 {
@@ -111,7 +117,8 @@ func newAirdrop(a *App) *cobra.Command {
 
 func newWithdraw(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "withdraw ADDRESS [SOL]", Short: "Send what is free to an address", Args: between(1, 2, "an address and, if not all, an amount of SOL"),
+		Use: "withdraw ADDRESS [SOL]", Short: "Send what is free to an address",
+		Args: between(1, 2, "an address and, if not all, an amount of SOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := market.ParseAddress(args[0]); err != nil {
 				return usage(args[0]+" is no Solana address", "gpuai wallet withdraw --help")
@@ -132,7 +139,8 @@ func newWithdraw(a *App) *cobra.Command {
 			if err := a.confirm("send " + what + " to " + args[0] + "?"); err != nil {
 				return err
 			}
-			tr, err := c.Withdraw(cmd.Context(), api.Withdrawal{Key: rand.Text(), To: args[0], Amount: amount, All: len(args) == 1})
+			tr, err := c.Withdraw(cmd.Context(),
+				api.Withdrawal{Key: rand.Text(), To: args[0], Amount: amount, All: len(args) == 1})
 			if err != nil {
 				return err
 			}

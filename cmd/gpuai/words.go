@@ -56,7 +56,8 @@ func (a *App) sayOrders(list []api.Order, all bool) {
 	}
 }
 
-// unheardAfter is how long a provider may be unheard before people are told: receipts and answers come every few seconds.
+// unheardAfter is how long a provider may be unheard before people are told: receipts and answers come every few
+// seconds.
 const unheardAfter = 12 * time.Second
 
 // jobOver: the job itself has ended, whatever its order and its money still wait for.
@@ -111,5 +112,6 @@ func (l *ledgerWatch) look(ctx context.Context, o api.Order) {
 	if jobOver(o) {
 		what = "the job has ended"
 	}
-	l.a.say("the ledger does not answer: %s, and what is not spent returns once it does (gpuai doctor --only chain)", what)
+	l.a.say("the ledger does not answer: %s, and what is not spent returns once it does (gpuai doctor --only chain)",
+		what)
 }

@@ -1,7 +1,9 @@
-// Command sample is the demo's job: it renders /workspace/in/scene.txt to /workspace/out/frame.png and writes /workspace/out/report.json.
+// Command sample is the demo's job: it renders /workspace/in/scene.txt to /workspace/out/frame.png and writes
+// /workspace/out/report.json.
 //
-// Invariants: integers only, so every machine makes the same bytes; one core; about 10 s for the demo's scene, more with `samples`.
-// A second implementation in cmd/gpuai/demo/check recomputes pixels from these rules, so changing one means changing both:
+// Invariants: integers only, so every machine makes the same bytes; one core; about 10 s for the demo's scene, more
+// with `samples`. A second implementation in cmd/gpuai/demo/check recomputes pixels from these rules, so changing one
+// means changing both:
 //
 //	positions are scene numbers × 1024; unit vectors have length 2^20; >> is arithmetic, / truncates, isqrt rounds down
 //	unit(v) = v · 2^20 / isqrt(v·v); a zero vector stays zero

@@ -78,7 +78,8 @@ func TestRun_Devices_ListsWhatItSees(t *testing.T) {
 	}
 	_, raw, _ := job(t, "size 2 2\nsamples 1\n", dev)
 	r, err := check.ParseReport(raw)
-	if err != nil || !slices.Equal(r.Devices, []string{filepath.Join(dev, "nvidia1"), filepath.Join(dev, "nvidiactl")}) {
+	if err != nil || !slices.Equal(r.Devices,
+		[]string{filepath.Join(dev, "nvidia1"), filepath.Join(dev, "nvidiactl")}) {
 		t.Errorf("devices %v, %v", r.Devices, err)
 	}
 }
@@ -119,8 +120,10 @@ func TestCheck_ForgedPixels_AreFound(t *testing.T) {
 func TestParseScene_Faults(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		"", "size 10 10", "size 5000 10\nsamples 1", "size 1 1\nsamples 99", "size 1 1\nsamples 1\nsphere 0 0 0 0 1 1 1 0",
-		"size 1 1\nsamples 1\nsky 300 0 0 0 0 0", "size 1 1\nsamples 1\nbox 1", "size 1 1\nsamples x", "size 1 1\nsamples 1\nlight 99999 0 0",
+		"", "size 10 10", "size 5000 10\nsamples 1", "size 1 1\nsamples 99",
+		"size 1 1\nsamples 1\nsphere 0 0 0 0 1 1 1 0",
+		"size 1 1\nsamples 1\nsky 300 0 0 0 0 0", "size 1 1\nsamples 1\nbox 1", "size 1 1\nsamples x",
+		"size 1 1\nsamples 1\nlight 99999 0 0",
 	} {
 		if _, err := parseScene([]byte(text)); !errors.Is(err, errScene) {
 			t.Errorf("%q: %v", text, err)
@@ -138,7 +141,8 @@ func TestDefaultScene_IsReadable(t *testing.T) {
 // FuzzScene renders one pixel by both implementations from any scene's numbers.
 func FuzzScene(f *testing.F) {
 	f.Add(small)
-	f.Add("size 2 2\nsamples 1\nfloor 0 1 2 3 4 5 6 100\nsphere 0 0 0 9999 1 2 3 100\nsphere 10000 10000 10000 1 1 1 1 1")
+	f.Add("size 2 2\nsamples 1\nfloor 0 1 2 3 4 5 6 100\nsphere 0 0 0 9999 1 2 3 100\nsphere 10000 10000 10000 1 " +
+		"1 1 1 1")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := parseScene([]byte(text))
 		if err != nil || s.w*s.h*s.n*s.n > 400 {

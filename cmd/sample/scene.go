@@ -56,13 +56,15 @@ func parseScene(text []byte) (scene, error) {
 		}
 		want, ok := keyword[words[0]]
 		if !ok || len(words) != want+1 {
-			return s, fmt.Errorf("%w: line %d: want one of size, samples, camera, light, sky, floor, sphere and its numbers", errScene, line)
+			return s, fmt.Errorf("%w: line %d: want one of size, samples, camera, light, sky, floor, sphere and its "+
+				"numbers", errScene, line)
 		}
 		num := make([]int64, want)
 		for i, w := range words[1:] {
 			v, err := strconv.ParseInt(w, 10, 64)
 			if err != nil || v < -maxCoord || v > maxCoord {
-				return s, fmt.Errorf("%w: line %d: %q is no number from -%d to %d", errScene, line, w, maxCoord, maxCoord)
+				return s, fmt.Errorf("%w: line %d: %q is no number from -%d to %d", errScene, line, w, maxCoord,
+					maxCoord)
 			}
 			num[i] = v
 		}

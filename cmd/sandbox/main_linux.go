@@ -41,7 +41,8 @@ func run(args []string) int {
 			}
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: sandbox init --capture|--exec -- COMMAND… | gate | guard JSON | probe JSON | exec COLS ROWS -- COMMAND…")
+	fmt.Fprintln(os.Stderr, "usage: sandbox init --capture|--exec -- COMMAND… | gate | guard JSON | probe JSON | "+
+		"exec COLS ROWS -- COMMAND…")
 	return 2
 }
 

@@ -15,9 +15,11 @@ import (
 	"mvdan.cc/sh/v3/interp"
 )
 
-// ownCommands are those that the libraries lack, each with its plain form only: an option that it does not know is an error.
+// ownCommands are those that the libraries lack, each with its plain form only: an option that it does not know is an
+// error.
 var ownCommands = map[string]func(args []string, in io.Reader, out io.Writer) error{
-	"date": date, "env": env, "false": no, "head": head, "hostname": hostname, "id": id, "seq": seq, "sleep": pause, "tail": tail, "true": yes,
+	"date": date, "env": env, "false": no, "head": head, "hostname": hostname, "id": id, "seq": seq, "sleep": pause,
+	"tail": tail, "true": yes,
 	"wc": wc,
 }
 

@@ -45,13 +45,16 @@ func TestShell_ScriptsRun(t *testing.T) {
 		{[]string{file, "x"}, "", 3, file + " x 1\n"},
 		{nil, "echo from the input\n", 0, "from the input\n"},
 		{[]string{"-c", "seq 3 6 | tail -n 2; seq 3 | head -1; seq 10 | wc -l"}, "", 0, "5\n6\n1\n10\n"},
-		{[]string{"-c", "mkdir " + work + "/a; echo x >" + work + "/a/f; cat " + work + "/a/f; ls " + work + "/a"}, "", 0, "x\nf\n"},
-		{[]string{"-c", "env | head -n 1 >/dev/null; echo $GREETING; sleep 0; true && false || echo no"}, "", 0, "hello\nno\n"},
+		{[]string{"-c", "mkdir " + work + "/a; echo x >" + work + "/a/f; cat " + work + "/a/f; ls " + work + "/a"}, "",
+			0, "x\nf\n"},
+		{[]string{"-c", "env | head -n 1 >/dev/null; echo $GREETING; sleep 0; true && false || echo no"}, "", 0,
+			"hello\nno\n"},
 		{[]string{"-c", "seq 3 & wait; nothing-here"}, "", 127, "1\n2\n3\n"},
 		{[]string{"-e", "-c", "false; echo not reached"}, "", 1, ""},
 	} {
 		var out, errs bytes.Buffer
-		if code := run(append([]string{"/bin/sh"}, c.args...), strings.NewReader(c.in), &out, &errs); code != c.code || out.String() != c.out {
+		if code := run(append([]string{"/bin/sh"}, c.args...), strings.NewReader(c.in), &out, &errs); code != c.code ||
+			out.String() != c.out {
 			t.Errorf("%q: code %d, %q, want %d, %q (%s)", c.args, code, out.String(), c.code, c.out, errs.String())
 		}
 	}
@@ -62,7 +65,8 @@ func TestShell_UnknownName_SaysWhatThereIs(t *testing.T) {
 	if code := run([]string{"/bin/vim"}, nil, &out, &errs); code != 127 || !strings.Contains(errs.String(), "sleep") {
 		t.Errorf("code %d, %s", code, errs.String())
 	}
-	if code := run([]string{"shell", "--names"}, nil, &out, &errs); code != 0 || len(strings.Fields(out.String())) != len(names()) {
+	if code := run([]string{"shell", "--names"}, nil, &out, &errs); code != 0 ||
+		len(strings.Fields(out.String())) != len(names()) {
 		t.Errorf("code %d, %s", code, out.String())
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Options of a Chain. Seed fixes genesis and program; SlotTime 0 means manual: slots and clock move by transactions and Advance only.
-// Start is the virtual clock's begin (zero: 2026-01-01). RentPerByte 0 means 6,960 lamports.
+// Options of a Chain. Seed fixes genesis and program; SlotTime 0 means manual: slots and clock move by transactions and
+// Advance only. Start is the virtual clock's begin (zero: 2026-01-01). RentPerByte 0 means 6,960 lamports.
 type Options struct {
 	Seed        string
 	SlotTime    time.Duration
@@ -60,8 +60,10 @@ func NewChain(o Options) *Chain {
 		o.RentPerByte = 6_960
 	}
 	return &Chain{
-		opts: o, genesis: sha256.Sum256([]byte("genesis" + o.Seed)), program: sha256.Sum256([]byte("program" + o.Seed)), started: time.Now(),
-		slots: 1_000, st: state{map[market.Address]uint64{}, map[market.ChannelID]escrow.ChannelState{}}, history: map[market.ChannelID][]version{},
+		opts: o, genesis: sha256.Sum256([]byte("genesis" + o.Seed)), program: sha256.Sum256([]byte("program" + o.Seed)),
+		started: time.Now(),
+		slots:   1_000, st: state{map[market.Address]uint64{}, map[market.ChannelID]escrow.ChannelState{}},
+		history: map[market.ChannelID][]version{},
 	}
 }
 
@@ -132,7 +134,8 @@ func (c *Chain) Down(down bool) {
 	}
 }
 
-// Stall makes every view stay as it is now, as an endpoint that answers and does not follow, until Stall(false). Transactions take effect.
+// Stall makes every view stay as it is now, as an endpoint that answers and does not follow, until Stall(false).
+// Transactions take effect.
 func (c *Chain) Stall(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

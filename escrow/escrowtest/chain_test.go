@@ -25,7 +25,8 @@ func memory(t *testing.T) *escrowtest.World {
 		}
 	})
 	return &escrowtest.World{
-		Program: c.Program(), ClusterTag: c.ClusterTag(), Payer: c.Ledger(payer), PayerKey: payer, FeePayer: c.Ledger(fee), FeePayerKey: fee,
+		Program: c.Program(), ClusterTag: c.ClusterTag(), Payer: c.Ledger(payer), PayerKey: payer,
+		FeePayer: c.Ledger(fee), FeePayerKey: fee,
 		Fund: c.Fund, Advance: c.Advance, Warp: c.Warp, RentPerByte: 6_960, SettleTimeout: 5 * time.Second,
 	}
 }
@@ -35,7 +36,8 @@ func TestPaidJob_OnLedger(t *testing.T) { escrowtest.TestLedger(t, memory) }
 func TestChain_FinalisedTrailsConfirmed(t *testing.T) {
 	c := escrowtest.NewChain(escrowtest.Options{Seed: "final"})
 	w := &escrowtest.World{
-		Program: c.Program(), ClusterTag: c.ClusterTag(), Payer: c.Ledger(market.Address{1}), PayerKey: market.Address{1}, SettleTimeout: time.Second,
+		Program: c.Program(), ClusterTag: c.ClusterTag(), Payer: c.Ledger(market.Address{1}),
+		PayerKey: market.Address{1}, SettleTimeout: time.Second,
 	}
 	c.Fund(market.Address{1}, tenSOL)
 	id, _ := w.Open(t, market.Address{3}, 1_000, 0)
@@ -59,7 +61,8 @@ func TestChain_DownIsUnknownNotAbsent(t *testing.T) {
 	c := escrowtest.NewChain(escrowtest.Options{Seed: "down"})
 	l := c.Ledger(market.Address{1})
 	c.Down(true)
-	if _, err := l.Channels(t.Context(), []market.ChannelID{{1}}, escrow.Shown); !errors.Is(err, escrow.ErrUnreachable) || market.CodeOf(err) != "chain-unreachable" {
+	if _, err := l.Channels(t.Context(), []market.ChannelID{{1}}, escrow.Shown); !errors.Is(err,
+		escrow.ErrUnreachable) || market.CodeOf(err) != "chain-unreachable" {
 		t.Fatalf("channels while down: %v", err)
 	}
 	c.Down(false)
@@ -68,8 +71,8 @@ func TestChain_DownIsUnknownNotAbsent(t *testing.T) {
 	}
 }
 
-// TestChain_NeverMakesMoney plays random intents on two Channels: lamports are conserved, paid ≤ settled ≤ deposit, and the payee never gets
-// more than the highest voucher.
+// TestChain_NeverMakesMoney plays random intents on two Channels: lamports are conserved, paid ≤ settled ≤ deposit, and
+// the payee never gets more than the highest voucher.
 func TestChain_NeverMakesMoney(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := escrowtest.NewChain(escrowtest.Options{Seed: "fuzz"})
@@ -80,7 +83,8 @@ func TestChain_NeverMakesMoney(t *testing.T) {
 		ctx := t.Context()
 		h, _ := l.Head(ctx)
 		key := escrowtest.Key("fuzz")
-		terms := escrow.OpenTerms{Payer: payer, Payee: payee, VoucherKey: escrow.PublicKey(key), ReleaseKey: escrow.PublicKey(key), CloseDelay: 10 * time.Minute, OpenSlot: h.Slot}
+		terms := escrow.OpenTerms{Payer: payer, Payee: payee, VoucherKey: escrow.PublicKey(key),
+			ReleaseKey: escrow.PublicKey(key), CloseDelay: 10 * time.Minute, OpenSlot: h.Slot}
 		terms, id, err := terms.FindSalt(c.Program())
 		if err != nil {
 			t.Fatal(err)
@@ -121,7 +125,8 @@ func TestChain_NeverMakesMoney(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if cs := s[0]; cs.Paid > cs.Settled || cs.Settled > cs.Deposit || cs.Refunded != 0 && cs.Refunded != cs.Deposit-cs.Settled {
+			if cs := s[0]; cs.Paid > cs.Settled || cs.Settled > cs.Deposit || cs.Refunded != 0 &&
+				cs.Refunded != cs.Deposit-cs.Settled {
 				t.Fatalf("invariant broken: %+v", cs)
 			}
 			if got := c.Balance(payee) - 890_880; got > highest {

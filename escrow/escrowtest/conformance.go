@@ -11,7 +11,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// World is a chain as the conformance suite needs it: two ledgers on the same cluster, and the powers of a test cluster.
+// World is a chain as the conformance suite needs it: two ledgers on the same cluster, and the powers of a test
+// cluster.
 type World struct {
 	Program       market.Address
 	ClusterTag    uint64
@@ -81,11 +82,13 @@ func (w *World) must(t *testing.T, l escrow.Ledger, in escrow.Intent) escrow.Res
 func (w *World) fails(t *testing.T, l escrow.Ledger, in escrow.Intent, code uint32) {
 	t.Helper()
 	if r := w.Do(t, l, in); r.State != escrow.Failed || r.Code != code {
-		t.Errorf("%s: %s, code %s (%s); want failed with %s", in.Key(), r.State, escrow.CodeName(r.Code), r.Err, escrow.CodeName(code))
+		t.Errorf("%s: %s, code %s (%s); want failed with %s", in.Key(), r.State, escrow.CodeName(r.Code), r.Err,
+			escrow.CodeName(code))
 	}
 }
 
-// Terms returns terms for a new Channel from the payer to a payee, with the test's voucher and release keys, and its address.
+// Terms returns terms for a new Channel from the payer to a payee, with the test's voucher and release keys, and its
+// address.
 func (w *World) Terms(t *testing.T, payee market.Address) (escrow.OpenTerms, market.ChannelID) {
 	t.Helper()
 	return w.terms(t, payee, 0)
@@ -99,7 +102,8 @@ func (w *World) terms(t *testing.T, payee market.Address, salt uint64) (escrow.O
 		t.Fatal(err)
 	}
 	terms := escrow.OpenTerms{
-		Payer: w.PayerKey, Payee: payee, VoucherKey: escrow.PublicKey(key("voucher")), ReleaseKey: escrow.PublicKey(key("release")),
+		Payer: w.PayerKey, Payee: payee, VoucherKey: escrow.PublicKey(key("voucher")),
+		ReleaseKey: escrow.PublicKey(key("release")),
 		CloseDelay: time.Hour, ClusterTag: w.ClusterTag, OpenSlot: h.Slot, Salt: salt,
 	}
 	terms, id, err := terms.FindSalt(w.Program)
@@ -110,10 +114,12 @@ func (w *World) terms(t *testing.T, payee market.Address, salt uint64) (escrow.O
 }
 
 // Open opens a Channel and returns its id and the open's result.
-func (w *World) Open(t *testing.T, payee market.Address, deposit, claimFee market.Amount) (market.ChannelID, escrow.Result) {
+func (w *World) Open(t *testing.T, payee market.Address, deposit, claimFee market.Amount) (market.ChannelID,
+	escrow.Result) {
 	t.Helper()
 	terms, id := w.Terms(t, payee)
-	r := w.must(t, w.Payer, escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: deposit, Open: &terms, ClaimFee: claimFee, FeePayer: w.FeePayerKey})
+	r := w.must(t, w.Payer, escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: deposit, Open: &terms,
+		ClaimFee: claimFee, FeePayer: w.FeePayerKey})
 	return id, r
 }
 
@@ -156,7 +162,8 @@ func equal(t *testing.T, what string, got, want market.Amount) {
 	}
 }
 
-// TestLedger is the contract of escrow.Ledger. newWorld returns a fresh world whose payer and fee payer hold 10 SOL each.
+// TestLedger is the contract of escrow.Ledger. newWorld returns a fresh world whose payer and fee payer hold 10 SOL
+// each.
 func TestLedger(t *testing.T, newWorld func(t *testing.T) *World) {
 	for _, c := range []struct {
 		name string

@@ -7,7 +7,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// consentedJob is a Channel whose customer is gone: the payee's node records, brings its own Release and pays both, and takes the rent home for him.
+// consentedJob is a Channel whose customer is gone: the payee's node records, brings its own Release and pays both, and
+// takes the rent home for him.
 func consentedJob(t *testing.T, w *World) {
 	payee := addr("payee of consentedJob")
 	w.Fund(payee, w.rent(0))
@@ -25,11 +26,15 @@ func consentedJob(t *testing.T, w *World) {
 		return &s
 	}
 	// More than vouchers have proven, and another's signature, end nothing.
-	w.fails(t, w.FeePayer, escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 1, Release: release(1, "release")}, escrow.CodeOverSettled)
-	if r := w.Do(t, w.FeePayer, escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 2, Release: release(0, "voucher")}); r.State != escrow.Failed {
+	w.fails(t, w.FeePayer, escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 1, Release: release(1, "release")},
+		escrow.CodeOverSettled)
+	if r := w.Do(t, w.FeePayer,
+		escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 2,
+			Release: release(0, "voucher")}); r.State != escrow.Failed {
 		t.Fatalf("a foreign release sealed: %+v", r)
 	}
-	fin := w.must(t, w.FeePayer, escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 3, Release: release(0, "release")})
+	fin := w.must(t, w.FeePayer,
+		escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 3, Release: release(0, "release")})
 	equal(t, "payee", w.balance(t, payee), w.rent(0)+7_000_000)
 	got := w.channel(t, id, escrow.Confirmed)
 	if got.Status != escrow.StatusSealed || got.Settled != 7_000_000 || got.Refunded != deciSOL-7_000_000 {
@@ -45,7 +50,8 @@ func consentedJob(t *testing.T, w *World) {
 func topUpTotal(t *testing.T, w *World) {
 	id, _ := w.Open(t, addr("payee of topUpTotal"), deciSOL, 0)
 	for nonce, total := range []uint64{1_500, 1_500, 1_000, 2_000} {
-		in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(nonce), Amount: market.Amount(total), Total: deciSOL + market.Amount(total)}
+		in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(nonce), Amount: market.Amount(total),
+			Total: deciSOL + market.Amount(total)}
 		if total == 1_500 && nonce == 0 || total == 2_000 {
 			w.must(t, w.Payer, in)
 			continue

@@ -128,7 +128,8 @@ func (l *Ledger) done(in escrow.Intent) bool {
 	case escrow.OpRequestClose:
 		return cs.Status == escrow.StatusClosing || cs.Status == escrow.StatusSealed
 	case escrow.OpFinish:
-		return cs.Status == escrow.StatusGone || cs.Status == escrow.StatusSealed && cs.Refunded == cs.Deposit-cs.Settled && cs.Paid == cs.Settled
+		return cs.Status == escrow.StatusGone || cs.Status == escrow.StatusSealed &&
+			cs.Refunded == cs.Deposit-cs.Settled && cs.Paid == cs.Settled
 	case escrow.OpReclaim:
 		return cs.Status == escrow.StatusGone
 	case escrow.OpPay:
@@ -147,8 +148,9 @@ func fees(in escrow.Intent) uint64 {
 func (l *Ledger) short(keep, need uint64, in escrow.Intent) error {
 	return &market.Error{
 		Code: "funds-short", Op: "submitting " + in.Op.String(), Kind: market.KindConflict,
-		Detail: fmt.Sprintf("account %s holds %s SOL; this needs %s", l.owner, market.Amount(l.chain.st.lamports[l.owner]).SOL(), market.Amount(need+keep).SOL()),
-		Hint:   "send SOL to " + l.owner.String(),
+		Detail: fmt.Sprintf("account %s holds %s SOL; this needs %s", l.owner,
+			market.Amount(l.chain.st.lamports[l.owner]).SOL(), market.Amount(need+keep).SOL()),
+		Hint: "send SOL to " + l.owner.String(),
 	}
 }
 

@@ -76,9 +76,11 @@ func (s state) open(e env, t escrow.OpenTerms, deposit market.Amount) error {
 		return err
 	}
 	s.channels[id] = escrow.ChannelState{
-		ID: id, Status: escrow.StatusOpen, Deposit: deposit, OpenSlot: t.OpenSlot, Salt: t.Salt, ClusterTag: t.ClusterTag,
-		CloseDelay: t.CloseDelay, Payer: t.Payer, Payee: t.Payee, Mint: t.Mint, VoucherKey: t.VoucherKey, ReleaseKey: t.ReleaseKey,
-		PayeeDest: t.Payee, PayerDest: t.Payer, OpenedAt: e.now,
+		ID: id, Status: escrow.StatusOpen, Deposit: deposit, OpenSlot: t.OpenSlot, Salt: t.Salt,
+		ClusterTag: t.ClusterTag,
+		CloseDelay: t.CloseDelay, Payer: t.Payer, Payee: t.Payee, Mint: t.Mint, VoucherKey: t.VoucherKey,
+		ReleaseKey: t.ReleaseKey,
+		PayeeDest:  t.Payee, PayerDest: t.Payer, OpenedAt: e.now,
 	}
 	return nil
 }
@@ -113,7 +115,8 @@ func (s state) topUp(id market.ChannelID, signer market.Address, total market.Am
 	return nil
 }
 
-// record is section "signed messages" of the program: channel, key, status, cumulative, in this order. v.Channel is inside the message.
+// record is section "signed messages" of the program: channel, key, status, cumulative, in this order. v.Channel is
+// inside the message.
 func (s state) record(e env, id market.ChannelID, v escrow.Signed) error {
 	cs, err := s.get(id)
 	switch {

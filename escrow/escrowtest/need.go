@@ -13,13 +13,16 @@ import (
 	"github.com/gpuai/gpuai/escrow/localnet"
 )
 
-// NeedLocalnet starts a local ledger with the real program and ends it with the test. Without Node.js or its packages the test is skipped
-// with the reason, unless GPUAI_NEED contains "node": then it fails.
+// NeedLocalnet starts a local ledger with the real program and ends it with the test. Without Node.js or its packages
+// the test is skipped with the reason, unless GPUAI_NEED contains "node": then it fails.
 func NeedLocalnet(t testing.TB, o localnet.Options) *localnet.Server {
 	t.Helper()
 	s, err := localnet.Start(t.Context(), o)
 	if err != nil {
-		if slices.Contains(strings.FieldsFunc(os.Getenv("GPUAI_NEED"), func(r rune) bool { return r == ',' || r == ' ' }), "node") {
+		if slices.Contains(strings.FieldsFunc(os.Getenv("GPUAI_NEED"), func(r rune) bool {
+			return r == ',' ||
+				r == ' '
+		}), "node") {
 			t.Fatalf("GPUAI_NEED asks for the local ledger: %v", err)
 		}
 		t.Skipf("no local ledger: %v", err)

@@ -8,8 +8,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// payout: an account that does not exist is created by the smallest sum that the ledger allows, in one claim or by several channels together,
-// and not by less.
+// payout: an account that does not exist is created by the smallest sum that the ledger allows, in one claim or by
+// several channels together, and not by less.
 func payout(t *testing.T, w *World) {
 	minimum := w.rent(0)
 	pay := func(ids ...market.ChannelID) escrow.Intent {
@@ -18,7 +18,8 @@ func payout(t *testing.T, w *World) {
 	}
 	alone := addr("payee of payout, alone")
 	id, _ := w.Open(t, alone, deciSOL, 0)
-	if r := w.Do(t, w.FeePayer, claim(id, minimum-1)); r.State != escrow.Failed || !strings.Contains(r.Err, "InsufficientFundsForRent") {
+	if r := w.Do(t, w.FeePayer, claim(id, minimum-1)); r.State != escrow.Failed ||
+		!strings.Contains(r.Err, "InsufficientFundsForRent") {
 		t.Errorf("a claim of one lamport less than %d: %+v", minimum, r)
 	}
 	w.must(t, w.FeePayer, claim(id, minimum))
@@ -32,7 +33,8 @@ func payout(t *testing.T, w *World) {
 		w.must(t, w.FeePayer, record(id, sum))
 		ids = append(ids, id)
 	}
-	if r := w.Do(t, w.FeePayer, pay(ids...)); r.State != escrow.Failed || !strings.Contains(r.Err, "InsufficientFundsForRent") {
+	if r := w.Do(t, w.FeePayer, pay(ids...)); r.State != escrow.Failed ||
+		!strings.Contains(r.Err, "InsufficientFundsForRent") {
 		t.Errorf("two channels of together one lamport less than %d: %+v", minimum, r)
 	}
 	w.must(t, w.FeePayer, record(ids[1], minimum-minimum/2))

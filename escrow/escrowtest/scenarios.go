@@ -14,7 +14,8 @@ import (
 // sol is 0.1 SOL, a deposit that outweighs fees and rent.
 const deciSOL market.Amount = 100_000_000
 
-// paidJob is open with claim fee, six ticks, claim, unilateral close, finish at the deadline, reclaim: every balance to the lamport.
+// paidJob is open with claim fee, six ticks, claim, unilateral close, finish at the deadline, reclaim: every balance to
+// the lamport.
 func paidJob(t *testing.T, w *World) {
 	payee := addr("payee of paidJob")
 	w.Fund(payee, w.rent(0))
@@ -49,7 +50,8 @@ func paidJob(t *testing.T, w *World) {
 	if !ok || earned.Amount != 6*tick {
 		t.Fatalf("earned %d, want %d", earned.Amount, 6*tick)
 	}
-	c := w.must(t, w.FeePayer, escrow.Intent{Op: escrow.OpClaim, Channel: id, Nonce: uint64(earned.Amount), Voucher: &earned})
+	c := w.must(t, w.FeePayer, escrow.Intent{Op: escrow.OpClaim, Channel: id, Nonce: uint64(earned.Amount),
+		Voucher: &earned})
 	equal(t, "payee after claim", w.balance(t, payee), w.rent(0)+6*tick)
 	equal(t, "fee payer after claim", w.balance(t, w.FeePayerKey), fee0+50_000-market.Amount(c.Fee))
 
@@ -99,12 +101,14 @@ func releasedJob(t *testing.T, w *World) {
 		t.Fatal(err)
 	}
 	forged := rel.Release.Sign(key("voucher"))
-	if r := w.Do(t, w.Payer, escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 1, Release: &forged}); r.State != escrow.Failed {
+	if r := w.Do(t, w.Payer,
+		escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 1, Release: &forged}); r.State != escrow.Failed {
 		t.Fatalf("a forged release finished: %+v", r)
 	}
 	fin := w.must(t, w.Payer, escrow.Intent{Op: escrow.OpFinish, Channel: id, Nonce: 2, Release: &rel})
 	equal(t, "payee", w.balance(t, payee), w.rent(0)+13_000_001)
-	equal(t, "payer", w.balance(t, w.PayerKey), payer0-13_000_001-w.rent(escrow.ChannelLen)-market.Amount(open.Fee+fin.Fee))
+	equal(t, "payer", w.balance(t, w.PayerKey),
+		payer0-13_000_001-w.rent(escrow.ChannelLen)-market.Amount(open.Fee+fin.Fee))
 	got := w.channel(t, id, escrow.Confirmed)
 	if got.Status != escrow.StatusSealed || got.Paid != 13_000_001 || got.Refunded != deciSOL-13_000_001 {
 		t.Errorf("after finish: %s, paid %d, refunded %d", got.Status, got.Paid, got.Refunded)
@@ -172,7 +176,8 @@ func unfundedPayee(t *testing.T, w *World) {
 	payer0 := w.balance(t, w.PayerKey)
 	id, open := w.Open(t, payee, deciSOL, 0)
 	w.must(t, w.FeePayer, record(id, 1_000))
-	if r := w.Do(t, w.FeePayer, claim(id, 2_000)); r.State != escrow.Failed || !strings.Contains(r.Err, "InsufficientFundsForRent") {
+	if r := w.Do(t, w.FeePayer, claim(id, 2_000)); r.State != escrow.Failed ||
+		!strings.Contains(r.Err, "InsufficientFundsForRent") {
 		t.Errorf("claim for an account below the rent minimum: %+v", r)
 	}
 	rc := w.must(t, w.Payer, escrow.Intent{Op: escrow.OpRequestClose, Channel: id})
@@ -182,7 +187,8 @@ func unfundedPayee(t *testing.T, w *World) {
 	if got.Refunded != deciSOL-1_000 || got.Paid != 0 || got.Settled != 1_000 {
 		t.Errorf("refunded %d, paid %d, settled %d", got.Refunded, got.Paid, got.Settled)
 	}
-	equal(t, "payer", w.balance(t, w.PayerKey), payer0-1_000-w.rent(escrow.ChannelLen)-market.Amount(open.Fee+rc.Fee+fin.Fee))
+	equal(t, "payer", w.balance(t, w.PayerKey),
+		payer0-1_000-w.rent(escrow.ChannelLen)-market.Amount(open.Fee+rc.Fee+fin.Fee))
 	// Nothing is forfeited: funded, the account is paid what was recorded.
 	w.Fund(payee, w.rent(0))
 	w.must(t, w.FeePayer, claim(id, 1_000))
@@ -191,8 +197,10 @@ func unfundedPayee(t *testing.T, w *World) {
 
 func shortOfFunds(t *testing.T, w *World) {
 	terms, id := w.Terms(t, addr("payee of shortOfFunds"))
-	err := w.Payer.Submit(t.Context(), escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: 1_000_000_000_000, Open: &terms})
-	if market.CodeOf(err) != "funds-short" || !strings.Contains(err.Error(), w.PayerKey.String()) || !strings.Contains(err.Error(), "needs 1000.") {
+	err := w.Payer.Submit(t.Context(), escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: 1_000_000_000_000,
+		Open: &terms})
+	if market.CodeOf(err) != "funds-short" || !strings.Contains(err.Error(), w.PayerKey.String()) ||
+		!strings.Contains(err.Error(), "needs 1000.") {
 		t.Errorf("open beyond the balance: %v; want funds-short with account and sum", err)
 	}
 	if got := w.channel(t, id, escrow.Confirmed).Status; got != escrow.StatusGone {
@@ -230,14 +238,17 @@ func watch(t *testing.T, w *World) {
 	defer cancel()
 	done := errors.New("seen both")
 	var channel, outcome bool
-	err := w.Payer.Watch(ctx, escrow.Filter{Channels: func() []market.ChannelID { return []market.ChannelID{id} }}, func(u escrow.Update) error {
-		channel = channel || u.Channel != nil && u.Channel.ID == id && u.Channel.Status == escrow.StatusOpen && u.Channel.Deposit == deciSOL
-		outcome = outcome || u.Intent == in.Key() && u.Result.State >= escrow.ConfirmedTx && u.Result.State != escrow.Failed
-		if channel && outcome {
-			return done
-		}
-		return nil
-	})
+	err := w.Payer.Watch(ctx, escrow.Filter{Channels: func() []market.ChannelID { return []market.ChannelID{id} }},
+		func(u escrow.Update) error {
+			channel = channel || u.Channel != nil && u.Channel.ID == id && u.Channel.Status == escrow.StatusOpen &&
+				u.Channel.Deposit == deciSOL
+			outcome = outcome || u.Intent == in.Key() && u.Result.State >= escrow.ConfirmedTx &&
+				u.Result.State != escrow.Failed
+			if channel && outcome {
+				return done
+			}
+			return nil
+		})
 	if !errors.Is(err, done) {
 		t.Errorf("watch ended with %v; channel seen %v, outcome seen %v", err, channel, outcome)
 	}

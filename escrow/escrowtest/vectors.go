@@ -12,7 +12,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Vector is one crafted Ed25519 case over a voucher's bytes. Honest marks a signature that every verifier has to accept.
+// Vector is one crafted Ed25519 case over a voucher's bytes. Honest marks a signature that every verifier has to
+// accept.
 type Vector struct {
 	Name   string
 	Key    [32]byte
@@ -69,8 +70,9 @@ func craft(msg [escrow.MessageLen]byte, lowA, lowR *edwards25519.Point, a, r byt
 	return [32]byte(pub.Bytes()), sig
 }
 
-// SignatureVectors returns honest, mutated and crafted cases: identity, small and mixed order A and R (a and r zero make them pure), every
-// non-canonical encoding, S + L, S = 0. Verifiers disagree on many; ours must accept a subset of the chain's.
+// SignatureVectors returns honest, mutated and crafted cases: identity, small and mixed order A and R (a and r zero
+// make them pure), every non-canonical encoding, S + L, S = 0. Verifiers disagree on many; ours must accept a subset of
+// the chain's.
 func SignatureVectors() (out []Vector) {
 	key := Key("vectors")
 	pub := escrow.PublicKey(key)
@@ -103,7 +105,8 @@ func SignatureVectors() (out []Vector) {
 			for _, s := range [][2]byte{{5, 9}, {0, 9}, {5, 0}, {0, 0}} {
 				n++
 				k, sig := craft(msg(n), pa, pr, s[0], s[1])
-				out = append(out, Vector{fmt.Sprintf("A = %d·B + low %d, R = %d·B + low %d", s[0], ai, s[1], ri), k, msg(n), sig, false})
+				out = append(out, Vector{fmt.Sprintf("A = %d·B + low %d, R = %d·B + low %d", s[0], ai, s[1], ri), k,
+					msg(n), sig, false})
 			}
 		}
 	}
@@ -112,7 +115,8 @@ func SignatureVectors() (out []Vector) {
 			var sig [64]byte
 			r := unhex(rs)
 			copy(sig[:], r[:])
-			out = append(out, Vector{fmt.Sprintf("small key %d, small R %d, S = 0", ai, ri), unhex(as), msg(ai*16 + ri), sig, false})
+			out = append(out, Vector{fmt.Sprintf("small key %d, small R %d, S = 0", ai, ri), unhex(as), msg(ai*16 + ri),
+				sig, false})
 		}
 	}
 	return out

@@ -44,7 +44,8 @@ func (l *Ledger) Watch(ctx context.Context, flt escrow.Filter, f func(escrow.Upd
 	}
 }
 
-func (l *Ledger) watchChannels(ctx context.Context, flt escrow.Filter, last map[market.ChannelID]escrow.ChannelState, f func(escrow.Update) error) error {
+func (l *Ledger) watchChannels(ctx context.Context, flt escrow.Filter, last map[market.ChannelID]escrow.ChannelState,
+	f func(escrow.Update) error) error {
 	if flt.Channels == nil {
 		return nil
 	}

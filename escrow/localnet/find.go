@@ -17,8 +17,9 @@ const minNode = 20
 
 const installHint = "npm install --ignore-scripts --no-save in escrow/localnet"
 
-// find returns the folder with server.mjs: the given one and no other, or escrow/localnet of a checkout above the working folder, the
-// executable or this source file. A server.mjs elsewhere on the way up is somebody else's and is never run.
+// find returns the folder with server.mjs: the given one and no other, or escrow/localnet of a checkout above the
+// working folder, the executable or this source file. A server.mjs elsewhere on the way up is somebody else's and is
+// never run.
 func find(dir string) (string, error) {
 	if dir != "" {
 		if !fileExists(filepath.Join(dir, "server.mjs")) {
@@ -52,7 +53,8 @@ func find(dir string) (string, error) {
 	return "", needs("escrow/localnet/server.mjs was not found", "run it in a checkout of the project")
 }
 
-// nodeBinary returns Node.js of a usable version: GPUAI_NODE and no other, or the one in PATH, or the one that .ci/setup has brought.
+// nodeBinary returns Node.js of a usable version: GPUAI_NODE and no other, or the one in PATH, or the one that
+// .ci/setup has brought.
 func nodeBinary(ctx context.Context) (string, error) {
 	tries := []string{"node"}
 	if n := os.Getenv("GPUAI_NODE"); n != "" {
@@ -77,13 +79,14 @@ func nodeBinary(ctx context.Context) (string, error) {
 		}
 		found = append(found, fmt.Sprintf(" (%s is %q)", path, version))
 	}
-	return "", needs(fmt.Sprintf("Node.js %d or newer was not found%s", minNode, strings.Join(found, "")), ".ci/setup installs it; GPUAI_NODE names one")
+	return "", needs(fmt.Sprintf("Node.js %d or newer was not found%s", minNode, strings.Join(found, "")),
+		".ci/setup installs it; GPUAI_NODE names one")
 }
 
 func fileExists(p string) bool { _, err := os.Stat(p); return err == nil }
 
-// install brings the pinned packages once. They are made beside and moved into place, so that two processes at a time do not meet half of
-// them: the second one's move fails and the first one's packages stand.
+// install brings the pinned packages once. They are made beside and moved into place, so that two processes at a time
+// do not meet half of them: the second one's move fails and the first one's packages stand.
 func install(ctx context.Context, dir, node string) (err error) {
 	modules := filepath.Join(dir, "node_modules")
 	ready := func() bool { return fileExists(filepath.Join(modules, "litesvm", "package.json")) }
@@ -110,7 +113,8 @@ func install(ctx context.Context, dir, node string) (err error) {
 	}
 	cmd := exec.CommandContext(ctx, npm, "install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund")
 	cmd.Dir = tmp
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(node)+string(os.PathListSeparator)+os.Getenv("PATH")) // npm starts node by its name
+	// npm starts node by its name
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(node)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return needs(fmt.Sprintf("npm install: %v: %.300s", err, out), installHint)
 	}

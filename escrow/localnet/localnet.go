@@ -1,6 +1,8 @@
-// Package localnet runs a local Solana ledger: the real escrow program in a real SVM (LiteSVM under Node.js), with JSON-RPC on loopback.
+// Package localnet runs a local Solana ledger: the real escrow program in a real SVM (LiteSVM under Node.js), with
+// JSON-RPC on loopback.
 //
-// Invariants: the process ends with its parent (its standard input closes). Concurrency: Start and Close from any goroutine.
+// Invariants: the process ends with its parent (its standard input closes). Concurrency: Start and Close from any
+// goroutine.
 // Persistence: none; a ledger is new at each start, the same for the same seed. Next: server.mjs, escrow/escrowtest.
 package localnet
 
@@ -24,9 +26,9 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Options of a ledger. SlotMS: milliseconds per slot, 0 = 400, below 0 = one slot per transaction. Seed fixes genesis and faucet; empty =
-// random. Port 0 = any. Dir: the folder of server.mjs; empty = escrow/localnet of the checkout above the working folder, the executable or
-// this source file.
+// Options of a ledger. SlotMS: milliseconds per slot, 0 = 400, below 0 = one slot per transaction. Seed fixes genesis
+// and faucet; empty = random. Port 0 = any. Dir: the folder of server.mjs; empty = escrow/localnet of the checkout
+// above the working folder, the executable or this source file.
 type Options struct {
 	SlotMS int
 	Seed   string
@@ -52,7 +54,8 @@ type Server struct {
 const startWait = 60 * time.Second
 
 func needs(detail, hint string) error {
-	return &market.Error{Code: "needs-checkout", Kind: market.KindUnavailable, Op: "start local ledger", Detail: detail, Hint: hint}
+	return &market.Error{Code: "needs-checkout", Kind: market.KindUnavailable, Op: "start local ledger", Detail: detail,
+		Hint: hint}
 }
 
 // Start starts a ledger and waits until it answers. It outlives ctx: Close
@@ -80,7 +83,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Seed == "" {
 		o.Seed = fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano())
 	}
-	cmd := exec.Command(node, filepath.Join(dir, "server.mjs"), "--slot-ms", strconv.Itoa(max(slot, 0)), "--seed", o.Seed,
+	cmd := exec.Command(node, filepath.Join(dir, "server.mjs"), "--slot-ms", strconv.Itoa(max(slot, 0)), "--seed",
+		o.Seed,
 		"--port", strconv.Itoa(o.Port), "--program", elf, "--program-id", program.ID.String())
 	s := &Server{cmd: cmd, elf: elf}
 	if err := s.launch(ctx); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// A keypair as Channel would satisfy System without the program's own signature: its address would stand for no terms and could live twice,
-// so that old vouchers meet new money.
+// A keypair as Channel would satisfy System without the program's own signature: its address would stand for no terms
+// and could live twice, so that old vouchers meet new money.
 func TestOpen_AddressOfAKeypair_Refused(t *testing.T) {
 	t.Parallel()
 	c := newChain(t)
@@ -32,7 +32,8 @@ func TestOpen_ReadOnlyPayer_Refused(t *testing.T) {
 	d := c.plan(1_000_000)
 	x := c.open(d)
 	x.metas[0].w = false
-	c.refused(escrow.CodeNotWritable, one(d.relay, d.payer), x) // the relay pays the fee: a fee payer is always writable
+	// the relay pays the fee: a fee payer is always writable
+	c.refused(escrow.CodeNotWritable, one(d.relay, d.payer), x)
 }
 
 // The last slot of the window still opens; the first one after it does not (TestReopen_NeverSameAddress).
@@ -50,7 +51,8 @@ func TestOpen_LastSlotOfWindow(t *testing.T) {
 	c.ok(one(d.payer), c.open(d))
 }
 
-// The address binds every term that a voucher does not name: other terms, other address, and the old address refuses them.
+// The address binds every term that a voucher does not name: other terms, other address, and the old address refuses
+// them.
 func TestOpen_OtherTermsAtTheAddress_Refused(t *testing.T) {
 	t.Parallel()
 	c := newChain(t)
@@ -125,8 +127,8 @@ func TestArithmetic_ImpossibleStates_PayNothing(t *testing.T) {
 	c.ok(one(d.relay), c.payPayee(d))
 }
 
-// Only the precompile has checked a signature. Another program without accounts and with as many bytes, which also succeeds, proves nothing:
-// the one guard between a forger and every Channel.
+// Only the precompile has checked a signature. Another program without accounts and with as many bytes, which also
+// succeeds, proves nothing: the one guard between a forger and every Channel.
 func TestVoucher_LookAlikeProgram_ProvesNothing(t *testing.T) {
 	t.Parallel()
 	c := newChain(t)

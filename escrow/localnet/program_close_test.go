@@ -22,12 +22,14 @@ func TestUnilateralClose_NotBeforeDeadline(t *testing.T) {
 	c.refused(escrow.CodeBadStatus, one(d.relay), c.reclaim(d))
 	c.refused(escrow.CodeBadSigner, one(thief), c.requestClose(d, pub(thief)))
 	c.refused(escrow.CodeBadSigner, one(d.payee), c.requestClose(d, pub(d.payee)))
-	c.ok(one(d.relay, d.voucher), c.requestClose(d, pub(d.voucher))) // the voucher key may ask, the payer gets the money
+	// the voucher key may ask, the payer gets the money
+	c.ok(one(d.relay, d.voucher), c.requestClose(d, pub(d.voucher)))
 	deadline := c.state(d.id).Deadline
 	if deadline < base+3600 || deadline > base+3660 {
 		t.Errorf("deadline %d, asked at %d", deadline, base)
 	}
-	c.refused(escrow.CodeBadStatus, one(d.payer), c.requestClose(d, pub(d.payer))) // a second one must not move the deadline
+	// a second one must not move the deadline
+	c.refused(escrow.CodeBadStatus, one(d.payer), c.requestClose(d, pub(d.payer)))
 	c.refused(escrow.CodeBadStatus, one(d.payer), c.topUp(d, 5))
 	c.refused(escrow.CodeTooEarly, one(d.relay), c.seal(d))
 	c.must(nil, "test_setClock", deadline-60)
@@ -61,7 +63,8 @@ func TestReclaim_WindowAndLegs(t *testing.T) {
 	c.must(nil, "test_warp", d.terms.OpenSlot+escrow.ReopenWindow-c.slot())
 	c.refused(escrow.CodeTooEarly, one(d.relay), c.reclaim(d)) // at open_slot + W exactly; the refusal was a slot too
 	before := c.balance(pub(d.payer))
-	c.refused(escrow.CodeBadDestination, one(d.relay), c.plain(escrow.TagReclaim, meta{key: d.id, w: true}, meta{key: pub(d.payee), w: true}))
+	c.refused(escrow.CodeBadDestination, one(d.relay),
+		c.plain(escrow.TagReclaim, meta{key: d.id, w: true}, meta{key: pub(d.payee), w: true}))
 	c.ok(one(d.relay), transfer(pub(d.relay), d.id, 1), c.reclaim(d)) // dust in the same transaction goes to the payer
 	if got := c.balance(pub(d.payer)); got != before+rent384+1 {
 		t.Errorf("payer got %d", got-before)
@@ -96,7 +99,8 @@ func TestReopen_NeverSameAddress(t *testing.T) {
 	t.Parallel()
 	c := newChain(t)
 	d := c.opened(1_000_000)
-	c.ok(one(d.payer), d.releaseMsg(300_000, time.Now().Unix()+600), c.releaseIx(d, pub(d.payer)), c.payPayee(d), c.payPayer(d))
+	c.ok(one(d.payer), d.releaseMsg(300_000, time.Now().Unix()+600), c.releaseIx(d, pub(d.payer)), c.payPayee(d),
+		c.payPayer(d))
 	if r := c.send(one(d.payer), c.open(d)); r.err == "" { // the account lives on until the window is over
 		t.Error("a sealed Channel was opened again")
 	}
@@ -113,7 +117,8 @@ func TestReopen_NeverSameAddress(t *testing.T) {
 		t.Fatal("a new slot gives a new address")
 	}
 	c.ok(one(d.payer), c.open(d))
-	c.refused(escrow.CodeWrongChannel, one(d.relay), old.voucherIx(400_000), c.record(d)) // old vouchers never meet new money
+	// old vouchers never meet new money
+	c.refused(escrow.CodeWrongChannel, one(d.relay), old.voucherIx(400_000), c.record(d))
 }
 
 func TestLegs_Independent(t *testing.T) {
@@ -228,7 +233,8 @@ func TestRaces(t *testing.T) {
 	e := c.opened(1_000_000)
 	start := c.balance(pub(e.payee))
 	c.ok(one(e.relay), e.voucherIx(100), c.record(e), e.voucherIx(200), c.claim(e), e.voucherIx(300), c.record(e))
-	if r := c.send(one(e.relay), e.voucherIx(400), c.claim(e), e.voucherIx(350), c.claim(e)); r.err != fmt.Sprintf("%d@3", escrow.CodeNotMonotonic) {
+	if r := c.send(one(e.relay), e.voucherIx(400), c.claim(e), e.voucherIx(350),
+		c.claim(e)); r.err != fmt.Sprintf("%d@3", escrow.CodeNotMonotonic) {
 		t.Errorf("an older voucher after a newer one: %q", r.err)
 	}
 	s := c.state(e.id) // the transaction is atomic: 400 is undone

@@ -23,8 +23,10 @@ type addr = [32]byte
 
 var (
 	systemProgram addr
-	ixSysvar      = addr{6, 167, 213, 23, 24, 123, 209, 102, 53, 218, 212, 4, 85, 253, 194, 192, 193, 36, 198, 143, 33, 86, 117, 165, 219, 186, 203, 95, 8}
-	ed25519Prog   = addr{3, 125, 70, 214, 124, 147, 251, 190, 18, 249, 66, 143, 131, 141, 64, 255, 5, 112, 116, 73, 39, 244, 138, 100, 252, 202, 112, 68, 128}
+	ixSysvar      = addr{6, 167, 213, 23, 24, 123, 209, 102, 53, 218, 212, 4, 85, 253, 194, 192, 193, 36, 198, 143, 33,
+		86, 117, 165, 219, 186, 203, 95, 8}
+	ed25519Prog = addr{3, 125, 70, 214, 124, 147, 251, 190, 18, 249, 66, 143, 131, 141, 64, 255, 5, 112, 116, 73, 39,
+		244, 138, 100, 252, 202, 112, 68, 128}
 )
 
 // meta is one account of an instruction; s signer, w writable.
@@ -131,7 +133,8 @@ func (c *chain) data(a addr) (b []byte, owner string) {
 			Owner string
 		}
 	}
-	c.must(&v, "getMultipleAccounts", []string{name58(a)}, map[string]string{"commitment": "confirmed", "encoding": "base64"})
+	c.must(&v, "getMultipleAccounts", []string{name58(a)},
+		map[string]string{"commitment": "confirmed", "encoding": "base64"})
 	if v.Value[0] == nil {
 		return nil, ""
 	}
@@ -156,7 +159,8 @@ func (c *chain) state(id addr) escrow.ChannelState {
 }
 
 func (c *chain) setAccount(a addr, lamports uint64, data []byte, owner addr) {
-	c.must(nil, "test_setAccount", name58(a), map[string]any{"lamports": lamports, "data": base64.StdEncoding.EncodeToString(data), "owner": name58(owner)})
+	c.must(nil, "test_setAccount", name58(a),
+		map[string]any{"lamports": lamports, "data": base64.StdEncoding.EncodeToString(data), "owner": name58(owner)})
 }
 
 func keyOf(name string) ed25519.PrivateKey {
@@ -240,7 +244,8 @@ func (c *chain) send(signers []ed25519.PrivateKey, ixs ...ix) result {
 	}
 	tx := encode(addr(raw), signers, ixs)
 	var sig string
-	if e := c.call(&sig, "sendTransaction", base64.StdEncoding.EncodeToString(tx), map[string]any{"encoding": "base64", "skipPreflight": true}); e != "" {
+	if e := c.call(&sig, "sendTransaction", base64.StdEncoding.EncodeToString(tx),
+		map[string]any{"encoding": "base64", "skipPreflight": true}); e != "" {
 		return result{err: e}
 	}
 	var r struct {
@@ -398,5 +403,6 @@ func (d *deal) releaseMsg(v uint64, expires int64) ix {
 
 // transfer is a System transfer.
 func transfer(from, to addr, lamports uint64) ix {
-	return ix{systemProgram, []meta{{from, true, true}, {key: to, w: true}}, binary.LittleEndian.AppendUint64([]byte{2, 0, 0, 0}, lamports)}
+	return ix{systemProgram, []meta{{from, true, true}, {key: to, w: true}},
+		binary.LittleEndian.AppendUint64([]byte{2, 0, 0, 0}, lamports)}
 }

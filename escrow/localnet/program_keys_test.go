@@ -39,10 +39,12 @@ func TestProgram_KeysDifferInOneWord(t *testing.T) {
 			owned := addr{1, 1, byte(word)}
 			c.setAccount(owned, rent384+1_000_000_000, before, bent(c.Program, word))
 			c.refused(escrow.CodeBadOwner, one(d.relay), swap(c.payPayee(d), 0, owned))
-			c.refused(escrow.CodeBadDestination, one(d.relay), d.voucherIx(5), swap(c.claim(d), 2, bent(pub(d.payee), word)))
+			c.refused(escrow.CodeBadDestination, one(d.relay), d.voucherIx(5),
+				swap(c.claim(d), 2, bent(pub(d.payee), word)))
 			c.refused(escrow.CodeBadSysvar, one(d.relay), d.voucherIx(5), swap(c.record(d), 1, bent(ixSysvar, word)))
 			c.refused(escrow.CodeBadProgram, one(d.payer), swap(c.topUp(d, 5), 2, bent(systemProgram, word)))
-			c.refused(escrow.CodeWrongChannel, one(d.relay), signed(d.voucher, message(0x56, bent(d.id, word), 5, 0)), c.record(d))
+			c.refused(escrow.CodeWrongChannel, one(d.relay), signed(d.voucher, message(0x56, bent(d.id, word), 5, 0)),
+				c.record(d))
 
 			changed(c, escrow.OffPayer, word)
 			c.refused(escrow.CodeBadSigner, one(d.payer), c.topUp(d, 5))

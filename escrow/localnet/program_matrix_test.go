@@ -62,13 +62,14 @@ func (m *matrix) refuses(k cell, class string, code uint32, change func(*ix)) {
 	})
 }
 
-// TestProgram_Matrix fills the classes of the known attacks for each instruction; every refusal leaves the Channel as it was. Not here: an
-// address that is derived at claim time and a shared account (the program has neither), re-opening (TestReopen_NeverSameAddress), closing
-// (TestReclaim_*).
+// TestProgram_Matrix fills the classes of the known attacks for each instruction; every refusal leaves the Channel as
+// it was. Not here: an address that is derived at claim time and a shared account (the program has neither), re-opening
+// (TestReopen_NeverSameAddress), closing (TestReclaim_*).
 func TestProgram_Matrix(t *testing.T) {
 	t.Parallel()
 	c := newChain(t)
-	m := &matrix{chain: c, t: t, d: c.opened(1_000_000_000), other: c.opened(1_000_000_000), fresh: c.plan(1_000_000_000), thief: c.funded()}
+	m := &matrix{chain: c, t: t, d: c.opened(1_000_000_000), other: c.opened(1_000_000_000),
+		fresh: c.plan(1_000_000_000), thief: c.funded()}
 	m.before, _ = c.data(m.d.id)
 	for _, k := range m.cells() {
 		m.form(k)
@@ -85,7 +86,8 @@ func TestProgram_Matrix(t *testing.T) {
 // form: counts, lengths, tags, an account twice.
 func (m *matrix) form(k cell) {
 	m.refuses(k, "count-more", escrow.CodeAccountCount, func(x *ix) { x.metas = append(x.metas, meta{key: addr{9}}) })
-	m.refuses(k, "count-five", escrow.CodeAccountCount, func(x *ix) { // the fifth account must not be read as the data behind the fourth
+	// the fifth account must not be read as the data behind the fourth
+	m.refuses(k, "count-five", escrow.CodeAccountCount, func(x *ix) {
 		for i := byte(len(x.metas)); i < 5; i++ {
 			x.metas = append(x.metas, meta{key: addr{1, i}})
 		}
@@ -98,7 +100,8 @@ func (m *matrix) form(k cell) {
 	}
 	m.refuses(k, "tag-unknown", escrow.CodeBadInstruction, func(x *ix) { x.data[0] = 77 })
 	if len(k.x.metas) > 1 {
-		m.refuses(k, "duplicate", escrow.CodeDuplicateAccount, func(x *ix) { x.metas[len(x.metas)-1] = meta{key: x.metas[0].key, w: true} })
+		m.refuses(k, "duplicate", escrow.CodeDuplicateAccount,
+			func(x *ix) { x.metas[len(x.metas)-1] = meta{key: x.metas[0].key, w: true} })
 	}
 	m.refuses(k, "channel-read-only", escrow.CodeNotWritable, func(x *ix) { x.metas[k.channel].w = false })
 }
@@ -133,7 +136,8 @@ func (m *matrix) roles(k cell) {
 	if k.signer >= 0 && k.name != "open" { // anybody may open
 		m.refuses(k, "signer-thief", escrow.CodeBadSigner, func(x *ix) { x.metas[k.signer].key = pub(m.thief) })
 	}
-	if k.name == "claim" || k.name == "pay_payee" { // the other payouts need a sealed Channel: TestLegs_Independent, TestReclaim_WindowAndLegs
+	// the other payouts need a sealed Channel: TestLegs_Independent, TestReclaim_WindowAndLegs
+	if k.name == "claim" || k.name == "pay_payee" {
 		m.refuses(k, "destination-thief", escrow.CodeBadDestination, func(x *ix) { x.metas[k.dest].key = pub(m.thief) })
 		m.refuses(k, "destination-read-only", escrow.CodeNotWritable, func(x *ix) { x.metas[k.dest].w = false })
 	}

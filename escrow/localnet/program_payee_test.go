@@ -17,8 +17,8 @@ func address(t testing.TB, text string) addr {
 	return addr(a)
 }
 
-// TestOpen_PayeeThatCannotBePaid_Refused: a sysvar, a builtin, a precompile, a program, this one and what the runtime owns: a Channel to it would
-// keep the payer's rent for ever. Nothing is spent but the fee.
+// TestOpen_PayeeThatCannotBePaid_Refused: a sysvar, a builtin, a precompile, a program, this one and what the runtime
+// owns: a Channel to it would keep the payer's rent for ever. Nothing is spent but the fee.
 func TestOpen_PayeeThatCannotBePaid_Refused(t *testing.T) {
 	t.Parallel()
 	root := newChain(t)
@@ -30,13 +30,14 @@ func TestOpen_PayeeThatCannotBePaid_Refused(t *testing.T) {
 		payee addr
 		code  uint32
 	}{
-		"instructions sysvar":      {ixSysvar, escrow.CodeNotWritable},
-		"clock sysvar":             {address(t, "SysvarC1ock11111111111111111111111111111111"), escrow.CodeNotWritable},
-		"vote program":             {address(t, "Vote111111111111111111111111111111111111111"), escrow.CodeNotWritable},
-		"compute budget":           {address(t, "ComputeBudget111111111111111111111111111111"), escrow.CodeNotWritable},
-		"ed25519 precompile":       {ed25519Prog, escrow.CodeNotWritable},
-		"this program":             {root.Program, escrow.CodeNotWritable},
-		"a program":                {address(t, "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"), escrow.CodeBadDestination},
+		"instructions sysvar": {ixSysvar, escrow.CodeNotWritable},
+		"clock sysvar":        {address(t, "SysvarC1ock11111111111111111111111111111111"), escrow.CodeNotWritable},
+		"vote program":        {address(t, "Vote111111111111111111111111111111111111111"), escrow.CodeNotWritable},
+		"compute budget":      {address(t, "ComputeBudget111111111111111111111111111111"), escrow.CodeNotWritable},
+		"ed25519 precompile":  {ed25519Prog, escrow.CodeNotWritable},
+		"this program":        {root.Program, escrow.CodeNotWritable},
+		"a program": {address(t, "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"),
+			escrow.CodeBadDestination},
 		"owned by Sysvar":          {owned, escrow.CodeBadDestination},
 		"owned by the native one":  {native, escrow.CodeBadDestination},
 		"reserved, not on chain":   {address(t, "Feature111111111111111111111111111111111111"), escrow.CodeNotWritable},
@@ -69,8 +70,9 @@ func TestOpen_PayeeThatCannotBePaid_Refused(t *testing.T) {
 	root.refused(escrow.CodeNotWritable, one(readOnly.payer), x)
 }
 
-// TestConsent_PayeeEndsForAPayerWhoIsGone: with the payee's Release at or below what is settled anybody seals, in Open and in Closing: the payee
-// keeps what vouchers have proven and gets no lamport more, the payer gets all the rest and the rent, and nobody else had to sign.
+// TestConsent_PayeeEndsForAPayerWhoIsGone: with the payee's Release at or below what is settled anybody seals, in Open
+// and in Closing: the payee keeps what vouchers have proven and gets no lamport more, the payer gets all the rest and
+// the rent, and nobody else had to sign.
 func TestConsent_PayeeEndsForAPayerWhoIsGone(t *testing.T) {
 	t.Parallel()
 	c := newChain(t)
@@ -88,7 +90,8 @@ func TestConsent_PayeeEndsForAPayerWhoIsGone(t *testing.T) {
 			if s := c.state(d.id); s.Status != escrow.StatusSealed || s.Settled != 300_000 {
 				t.Errorf("final %d: sealed as %+v", final, s)
 			}
-			c.refused(escrow.CodeBadStatus, one(d.relay), d.voucherIx(400_000), c.record(d)) // what he did not settle he has given up
+			// what he did not settle he has given up
+			c.refused(escrow.CodeBadStatus, one(d.relay), d.voucherIx(400_000), c.record(d))
 			c.refused(escrow.CodeBadStatus, one(d.relay), d.releaseMsg(final, far), c.consent(d))
 		}
 	}
@@ -100,13 +103,16 @@ func TestConsent_Refusals(t *testing.T) {
 	far := time.Now().Unix() + 600
 	d, other := c.opened(1_000_000), c.opened(1_000_000)
 	c.ok(one(d.relay), d.voucherIx(300_000), c.record(d))
-	c.refused(escrow.CodeOverSettled, one(d.relay), d.releaseMsg(300_001, far), c.consent(d)) // a Release alone proves no debt
+	// a Release alone proves no debt
+	c.refused(escrow.CodeOverSettled, one(d.relay), d.releaseMsg(300_001, far), c.consent(d))
 	c.refused(escrow.CodeOverSettled, one(d.relay), d.releaseMsg(1<<64-1, far), c.consent(d))
 	c.refused(escrow.CodeWrongChannel, one(d.relay), other.releaseMsg(0, far), c.consent(d))
 	c.refused(escrow.CodeWrongSigner, one(d.relay), signed(d.payer, message(0x52, d.id, 0, far)), c.consent(d))
-	c.refused(escrow.CodeWrongSigner, one(d.relay), signed(d.payee, message(0x52, d.id, 0, far)), c.consent(d)) // the payout key is not asked
+	// the payout key is not asked
+	c.refused(escrow.CodeWrongSigner, one(d.relay), signed(d.payee, message(0x52, d.id, 0, far)), c.consent(d))
 	c.refused(escrow.CodeWrongSigner, one(d.relay), signed(d.voucher, message(0x52, d.id, 0, far)), c.consent(d))
-	c.refused(escrow.CodeBadMagic, one(d.relay), signed(d.release, message(0x56, d.id, 0, far)), c.consent(d)) // no voucher is a consent
+	// no voucher is a consent
+	c.refused(escrow.CodeBadMagic, one(d.relay), signed(d.release, message(0x56, d.id, 0, far)), c.consent(d))
 	c.refused(escrow.CodeExpired, one(d.relay), d.releaseMsg(0, 0), c.consent(d))
 	c.refused(escrow.CodeExpired, one(d.relay), d.releaseMsg(0, -1), c.consent(d))
 	c.refused(escrow.CodeExpired, one(d.relay), d.releaseMsg(0, time.Now().Unix()-60), c.consent(d))
@@ -131,7 +137,9 @@ func TestTopUp_IsATotal(t *testing.T) {
 	c.ok(one(d.payer), c.topUp(d, 1_500_000))
 	before := c.balance(pub(d.payer))
 	for _, total := range []uint64{1_500_000, 1_499_999, 1} {
-		c.refused(escrow.CodeNotMonotonic, one(d.payer, d.relay), transfer(pub(d.relay), pub(d.payer), total), c.topUp(d, total)) // other bytes each time
+		// other bytes each time
+		c.refused(escrow.CodeNotMonotonic, one(d.payer, d.relay), transfer(pub(d.relay), pub(d.payer), total),
+			c.topUp(d, total))
 	}
 	if s := c.state(d.id); s.Deposit != 1_500_000 || c.balance(d.id) != rent384+1_500_000 {
 		t.Errorf("deposit %d, channel holds %d", s.Deposit, c.balance(d.id))
@@ -175,12 +183,14 @@ func TestOpen_StoresTheSlotThatItNames(t *testing.T) {
 func TestRent_ThresholdOfTwo(t *testing.T) {
 	t.Parallel()
 	c := newChain(t)
-	for _, v := range []struct{ perByte, threshold, want uint64 }{{3_480, 2, rent384}, {6_960, 1, rent384}, {696, 1, rent384 / 10}, {500, 2, 512_000}} {
+	for _, v := range []struct{ perByte, threshold, want uint64 }{{3_480, 2, rent384}, {6_960, 1, rent384},
+		{696, 1, rent384 / 10}, {500, 2, 512_000}} {
 		d := c.plan(1_000_000)
 		c.must(nil, "test_setRent", v.perByte, v.threshold)
 		c.ok(one(d.payer), c.open(d))
 		if got := c.balance(d.id); got != v.want+1_000_000 {
-			t.Errorf("%d per byte and threshold %d: the Channel holds %d, want %d and the deposit", v.perByte, v.threshold, got-1_000_000, v.want)
+			t.Errorf("%d per byte and threshold %d: the Channel holds %d, want %d and the deposit", v.perByte,
+				v.threshold, got-1_000_000, v.want)
 		}
 	}
 }

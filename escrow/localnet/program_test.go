@@ -17,7 +17,8 @@ const (
 // wantBalances compares exact balances of payer, payee and Channel.
 func (c *chain) wantBalances(d *deal, when string, payer, payee, channel uint64) {
 	c.t.Helper()
-	if p, q, r := c.balance(pub(d.payer)), c.balance(pub(d.payee)), c.balance(d.id); p != payer || q != payee || r != channel {
+	if p, q, r := c.balance(pub(d.payer)), c.balance(pub(d.payee)), c.balance(d.id); p != payer || q != payee ||
+		r != channel {
 		c.t.Errorf("%s: payer %d, payee %d, channel %d; want %d, %d, %d", when, p, q, r, payer, payee, channel)
 	}
 }
@@ -31,7 +32,8 @@ func TestProgram_AllTen_ExactBalances(t *testing.T) {
 	payer := uint64(start - fee - 1_000_000_000 - rent384)
 	c.wantBalances(d, "open", payer, start, rent384+1_000_000_000)
 	s := c.state(d.id)
-	if s.Terms() != d.terms || s.Deposit != 1_000_000_000 || s.PayeeDest != d.terms.Payee || s.PayerDest != d.terms.Payer || s.OpenedAt == 0 {
+	if s.Terms() != d.terms || s.Deposit != 1_000_000_000 || s.PayeeDest != d.terms.Payee ||
+		s.PayerDest != d.terms.Payer || s.OpenedAt == 0 {
 		t.Errorf("opened as %+v", s)
 	}
 
@@ -45,7 +47,8 @@ func TestProgram_AllTen_ExactBalances(t *testing.T) {
 	// The clock is read only for a voucher that can expire: that one's slot is kept.
 	c.ok(one(d.relay), signed(d.voucher, message(0x56, d.id, 400_000_000, time.Now().Unix()+3600)), c.record(d))
 	c.wantBalances(d, "record", payer, start+300_000_000, rent384+1_200_000_000)
-	if s := c.state(d.id); s.Settled != 400_000_000 || s.Paid != 300_000_000 || s.VoucherSlot <= d.terms.OpenSlot || s.VoucherSlot > c.slot() {
+	if s := c.state(d.id); s.Settled != 400_000_000 || s.Paid != 300_000_000 || s.VoucherSlot <= d.terms.OpenSlot ||
+		s.VoucherSlot > c.slot() {
 		t.Errorf("recorded as %+v", s)
 	}
 	c.ok(one(d.relay), c.payPayee(d))

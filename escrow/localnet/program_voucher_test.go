@@ -20,7 +20,8 @@ func sigData(k ed25519.PrivateKey, msg []byte, keyAt, sigAt, msgAt, size int, in
 	copy(b[keyAt:], p[:])
 	copy(b[sigAt:], ed25519.Sign(k, msg))
 	copy(b[msgAt:], msg)
-	for i, v := range []uint16{uint16(sigAt), indexes[0], uint16(keyAt), indexes[1], uint16(msgAt), uint16(len(msg)), indexes[2]} {
+	for i, v := range []uint16{uint16(sigAt), indexes[0], uint16(keyAt), indexes[1], uint16(msgAt), uint16(len(msg)),
+		indexes[2]} {
 		binary.LittleEndian.PutUint16(b[2+2*i:], v)
 	}
 	return b
@@ -56,26 +57,36 @@ func TestVoucher_Malformed(t *testing.T) {
 	}{
 		{"first-instruction", escrow.CodeNoSignature, 0, []ix{record}},
 		{"other-program-before", escrow.CodeNoSignature, 1, []ix{transfer(pub(d.relay), pub(d.payee), 1), record}},
-		{"other-program-between", escrow.CodeNoSignature, 2, []ix{raw(good), transfer(pub(d.relay), pub(d.payee), 1), record}},
+		{"other-program-between", escrow.CodeNoSignature, 2,
+			[]ix{raw(good), transfer(pub(d.relay), pub(d.payee), 1), record}},
 		{"signature-after", escrow.CodeNoSignature, 0, []ix{record, raw(good)}},
 		{"precompile-with-account", escrow.CodeNoSignature, 1, []ix{raw(good, meta{key: addr{4}}), record}},
 		{"two-records-one-signature", escrow.CodeNoSignature, 2, []ix{raw(good), record, record}},
 		{"look-alike-sysvar", escrow.CodeBadSysvar, 1, []ix{raw(good), lookalike}},
-		{"index-signature", escrow.CodeMalformedSignature, 1, []ix{raw(sigData(d.voucher, msg, 16, 48, 112, 162, [3]uint16{0, 0xFFFF, 0xFFFF})), record}},
-		{"index-key", escrow.CodeMalformedSignature, 1, []ix{raw(sigData(d.voucher, msg, 16, 48, 112, 162, [3]uint16{0xFFFF, 0, 0xFFFF})), record}},
-		{"index-message", escrow.CodeMalformedSignature, 1, []ix{raw(sigData(d.voucher, msg, 16, 48, 112, 162, [3]uint16{0xFFFF, 0xFFFF, 0})), record}},
+		{"index-signature", escrow.CodeMalformedSignature, 1,
+			[]ix{raw(sigData(d.voucher, msg, 16, 48, 112, 162, [3]uint16{0, 0xFFFF, 0xFFFF})), record}},
+		{"index-key", escrow.CodeMalformedSignature, 1,
+			[]ix{raw(sigData(d.voucher, msg, 16, 48, 112, 162, [3]uint16{0xFFFF, 0, 0xFFFF})), record}},
+		{"index-message", escrow.CodeMalformedSignature, 1,
+			[]ix{raw(sigData(d.voucher, msg, 16, 48, 112, 162, [3]uint16{0xFFFF, 0xFFFF, 0})), record}},
 		{"index-foreign-instruction", escrow.CodeMalformedSignature, 2, []ix{raw(good), raw(forged(d, msg)), record}},
-		{"offset-key-signature", escrow.CodeMalformedSignature, 1, []ix{raw(sigData(d.voucher, msg, 80, 16, 112, 162, own)), record}},
-		{"offset-message", escrow.CodeMalformedSignature, 1, []ix{raw(sigData(d.voucher, msg, 66, 98, 16, 162, own)), record}},
-		{"message-49", escrow.CodeMalformedSignature, 1, []ix{raw(sigData(d.voucher, msg[:49], 16, 48, 112, 162, own)), record}},
-		{"length-161", escrow.CodeMalformedSignature, 1, []ix{raw(sigData(d.voucher, msg[:49], 16, 48, 112, 161, own)), record}},
-		{"length-163-rider", escrow.CodeMalformedSignature, 1, []ix{raw(append(append([]byte(nil), good...), 0)), record}},
+		{"offset-key-signature", escrow.CodeMalformedSignature, 1,
+			[]ix{raw(sigData(d.voucher, msg, 80, 16, 112, 162, own)), record}},
+		{"offset-message", escrow.CodeMalformedSignature, 1,
+			[]ix{raw(sigData(d.voucher, msg, 66, 98, 16, 162, own)), record}},
+		{"message-49", escrow.CodeMalformedSignature, 1,
+			[]ix{raw(sigData(d.voucher, msg[:49], 16, 48, 112, 162, own)), record}},
+		{"length-161", escrow.CodeMalformedSignature, 1,
+			[]ix{raw(sigData(d.voucher, msg[:49], 16, 48, 112, 161, own)), record}},
+		{"length-163-rider", escrow.CodeMalformedSignature, 1,
+			[]ix{raw(append(append([]byte(nil), good...), 0)), record}},
 		{"count-0", escrow.CodeMalformedSignature, 1, []ix{raw([]byte{0, 0}), record}},
 		{"count-0-full", 0, 0, []ix{raw(append([]byte{0}, good[1:]...)), record}},
 		{"count-2", escrow.CodeMalformedSignature, 1, []ix{raw(two(162)), record}},
 		{"count-2-longer", escrow.CodeMalformedSignature, 1, []ix{raw(two(176)), record}},
 		{"padding-byte", escrow.CodeMalformedSignature, 1, []ix{raw(append([]byte{1, 1}, good[2:]...)), record}},
-		{"signature-bad", 0, 0, []ix{raw(append(append([]byte(nil), good[:60]...), append([]byte{good[60] ^ 1}, good[61:]...)...)), record}},
+		{"signature-bad", 0, 0, []ix{raw(append(append([]byte(nil), good[:60]...),
+			append([]byte{good[60] ^ 1}, good[61:]...)...)), record}},
 		{"magic-release", escrow.CodeBadMagic, 1, []ix{signed(d.voucher, message(0x52, d.id, 700, 0)), record}},
 		{"magic-version", escrow.CodeBadMagic, 1, []ix{signed(d.voucher, append([]byte{0x56, 2}, msg[2:]...)), record}},
 		{"wrong-channel", escrow.CodeWrongChannel, 1, []ix{signed(d.voucher, message(0x56, other.id, 700, 0)), record}},
@@ -83,7 +94,8 @@ func TestVoucher_Malformed(t *testing.T) {
 		{"release-key", escrow.CodeWrongSigner, 1, []ix{signed(d.release, msg), record}},
 		{"expiry-past", escrow.CodeExpired, 1, []ix{signed(d.voucher, message(0x56, d.id, 700, now-60)), record}},
 		{"expiry-negative", escrow.CodeExpired, 1, []ix{signed(d.voucher, message(0x56, d.id, 700, -1)), record}},
-		{"expiry-minimum", escrow.CodeExpired, 1, []ix{signed(d.voucher, message(0x56, d.id, 700, math.MinInt64)), record}},
+		{"expiry-minimum", escrow.CodeExpired, 1, []ix{signed(d.voucher, message(0x56, d.id, 700, math.MinInt64)),
+			record}},
 		{"over-deposit", escrow.CodeOverDeposit, 1, []ix{d.voucherIx(1_000_000_001), record}},
 		{"over-deposit-max", escrow.CodeOverDeposit, 1, []ix{d.voucherIx(math.MaxUint64), record}},
 		{"not-monotonic", escrow.CodeNotMonotonic, 1, []ix{d.voucherIx(499), record}},
@@ -115,8 +127,8 @@ func TestVoucher_Malformed(t *testing.T) {
 	root.refused(escrow.CodeBadStatus, one(other.relay), other.voucherIx(6), root.claim(other))
 }
 
-// forged looks like a signature of the voucher key over msg, but its offsets verify a message of the instruction before: instruction 0 is
-// the honest one, whose key and signature are used again.
+// forged looks like a signature of the voucher key over msg, but its offsets verify a message of the instruction
+// before: instruction 0 is the honest one, whose key and signature are used again.
 func forged(d *deal, msg []byte) []byte {
 	return sigData(d.voucher, msg, 16, 48, 112, 162, [3]uint16{0, 0, 0})
 }
@@ -157,8 +169,10 @@ func TestRelease_Refusals(t *testing.T) {
 	none := root.plan(1_000)
 	none.terms.ReleaseKey = addr{}
 	root.ok(one(none.payer), root.open(none))
-	root.refused(escrow.CodeWrongSigner, one(none.payer), none.releaseMsg(1, now+600), root.releaseIx(none, pub(none.payer)))
-	root.refused(escrow.CodeWrongSigner, one(none.payer), root.releaseIx(none, pub(none.payer))) // before any message is read
+	root.refused(escrow.CodeWrongSigner, one(none.payer), none.releaseMsg(1, now+600),
+		root.releaseIx(none, pub(none.payer)))
+	// before any message is read
+	root.refused(escrow.CodeWrongSigner, one(none.payer), root.releaseIx(none, pub(none.payer)))
 }
 
 func TestVoucherReplay_OtherChannelOfSameKeys(t *testing.T) {

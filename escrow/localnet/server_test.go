@@ -18,7 +18,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// post sends a body as it is and returns the answer's bytes: what JSON decoding would round must arrive with all digits.
+// post sends a body as it is and returns the answer's bytes: what JSON decoding would round must arrive with all
+// digits.
 func (c *chain) post(body string) string {
 	c.t.Helper()
 	resp, err := http.Post(c.RPC, "application/json", bytes.NewReader([]byte(body)))
@@ -41,7 +42,8 @@ func (c *chain) errorOf(method string, params ...any) int {
 		c.t.Fatal(err)
 	}
 	var r struct{ Error struct{ Code int } }
-	if err := json.Unmarshal([]byte(c.post(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, method, p))), &r); err != nil {
+	if err := json.Unmarshal([]byte(c.post(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, method, p))),
+		&r); err != nil {
 		c.t.Fatal(err)
 	}
 	return r.Error.Code
@@ -97,7 +99,8 @@ func TestServer_Finalised_TrailsBy32Slots(t *testing.T) {
 	if c.must(&height, "getBlockHeight", map[string]string{"commitment": "finalized"}); height != c.slot()-32 {
 		t.Errorf("finalised height %d at slot %d", height, c.slot())
 	}
-	if code := c.errorOf("getSlot", map[string]any{"commitment": "confirmed", "minContextSlot": c.slot() + 1}); code != -32016 {
+	if code := c.errorOf("getSlot",
+		map[string]any{"commitment": "confirmed", "minContextSlot": c.slot() + 1}); code != -32016 {
 		t.Errorf("a slot that is not reached: error %d", code)
 	}
 }
@@ -108,7 +111,8 @@ func TestServer_Blockhash_LivesFor150Blocks(t *testing.T) {
 	k := c.funded()
 	send := func(hash addr, lamports uint64) string {
 		tx := encode(hash, one(k), []ix{transfer(pub(k), addr{7}, lamports)})
-		return c.call(nil, "sendTransaction", base64.StdEncoding.EncodeToString(tx), map[string]any{"encoding": "base64"})
+		return c.call(nil, "sendTransaction", base64.StdEncoding.EncodeToString(tx),
+			map[string]any{"encoding": "base64"})
 	}
 	hash, last := c.blockhash()
 	c.must(nil, "test_warp", last-c.slot())
@@ -139,7 +143,8 @@ func TestServer_SameTransactionTwice_OneEffect(t *testing.T) {
 			UnitsConsumed uint64
 		}
 	}
-	if c.must(&sim, "simulateTransaction", tx, cfg); string(sim.Value.Err) != "null" || sim.Value.UnitsConsumed != 150 || c.balance(addr{7}) != 0 {
+	if c.must(&sim, "simulateTransaction", tx, cfg); string(sim.Value.Err) != "null" ||
+		sim.Value.UnitsConsumed != 150 || c.balance(addr{7}) != 0 {
 		t.Errorf("simulated as %+v, moved %d", sim, c.balance(addr{7}))
 	}
 	var s1, s2 string
@@ -209,7 +214,10 @@ func TestServer_Refusals(t *testing.T) {
 	if got := c.post(`{"jsonrpc":"2.0","id":"x","method":"getSlot"}`); !strings.Contains(got, `"id":"x"`) {
 		t.Errorf("a text id: %s", got)
 	}
-	if got := c.post(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"getMultipleAccounts","params":[[%q,%q],{"commitment":"confirmed"}]}`, name58(pub(k)), name58(addr{7}))); !strings.Contains(got, `"rentEpoch":18446744073709551615`) || !strings.Contains(got, "null]") {
+	if got := c.post(fmt.Sprintf(
+		`{"jsonrpc":"2.0","id":1,"method":"getMultipleAccounts","params":[[%q,%q],{"commitment":"confirmed"}]}`,
+		name58(pub(k)), name58(addr{7}))); !strings.Contains(got, `"rentEpoch":18446744073709551615`) ||
+		!strings.Contains(got, "null]") {
 		t.Errorf("accounts: %s", got)
 	}
 }

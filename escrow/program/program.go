@@ -1,7 +1,7 @@
 // Package program is the on-chain escrow program: its committed ELF, its id, and the hash that nodes compare.
 //
-// Invariants: escrow.so is what build.sh makes of src/; escrow.sum holds the hashes of both, so a forgotten rebuild fails a test without
-// any Rust. Concurrency: constants. Persistence: none. Next: src/lib.rs, escrow/localnet.
+// Invariants: escrow.so is what build.sh makes of src/; escrow.sum holds the hashes of both, so a forgotten rebuild
+// fails a test without any Rust. Concurrency: constants. Persistence: none. Next: src/lib.rs, escrow/localnet.
 package program
 
 import (

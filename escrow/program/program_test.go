@@ -65,7 +65,8 @@ func TestELF_StrictV3(t *testing.T) {
 		if i == len(f.Progs)-1 {
 			wantAddr, wantFlags = 1<<32, elf.PF_X
 		}
-		if p.Type != elf.PT_LOAD || p.Off != next || p.Vaddr != wantAddr || p.Paddr != wantAddr || p.Flags != wantFlags || p.Filesz != p.Memsz || p.Filesz%8 != 0 {
+		if p.Type != elf.PT_LOAD || p.Off != next || p.Vaddr != wantAddr || p.Paddr != wantAddr ||
+			p.Flags != wantFlags || p.Filesz != p.Memsz || p.Filesz%8 != 0 {
 			t.Errorf("segment %d: %+v", i, p.ProgHeader)
 		}
 		next += p.Filesz
@@ -75,11 +76,13 @@ func TestELF_StrictV3(t *testing.T) {
 	}
 }
 
-// syscallHashes are the syscalls that the program may use, by the hash that the loader knows them by (published values, so that the linker's
-// own hash is checked too). v3 finds an unknown one only when it is executed.
+// syscallHashes are the syscalls that the program may use, by the hash that the loader knows them by (published values,
+// so that the linker's own hash is checked too). v3 finds an unknown one only when it is executed.
 var syscallHashes = map[uint32]string{
-	0x7317b434: "sol_log_data", 0xd56b5fe9: "sol_get_clock_sysvar", 0xbf7188f6: "sol_get_rent_sysvar", 0xa22b9c85: "sol_invoke_signed_c",
-	0xaa2607ca: "sol_curve_validate_point", 0x717cc4a3: "sol_memcpy_", 0x5fdcde31: "sol_memcmp_", 0x3770fb22: "sol_memset_", 0xb6fc1a11: "abort",
+	0x7317b434: "sol_log_data", 0xd56b5fe9: "sol_get_clock_sysvar", 0xbf7188f6: "sol_get_rent_sysvar",
+	0xa22b9c85: "sol_invoke_signed_c",
+	0xaa2607ca: "sol_curve_validate_point", 0x717cc4a3: "sol_memcpy_", 0x5fdcde31: "sol_memcmp_",
+	0x3770fb22: "sol_memset_", 0xb6fc1a11: "abort",
 }
 
 func TestELF_Syscalls(t *testing.T) {
@@ -111,7 +114,8 @@ func TestELF_Syscalls(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"sol_log_data", "sol_get_clock_sysvar", "sol_get_rent_sysvar", "sol_invoke_signed_c", "sol_curve_validate_point"} {
+	for _, name := range []string{"sol_log_data", "sol_get_clock_sysvar", "sol_get_rent_sysvar", "sol_invoke_signed_c",
+		"sol_curve_validate_point"} {
 		if used[name] == 0 {
 			t.Errorf("%s is never called: is this the program?", name)
 		}
@@ -119,7 +123,8 @@ func TestELF_Syscalls(t *testing.T) {
 	t.Logf("%d bytes, calls: %v", len(ELF), used)
 }
 
-// TestELF_Reproducible builds the program again. Only the versions in escrow.sum give its bytes; others must still build without a message.
+// TestELF_Reproducible builds the program again. Only the versions in escrow.sum give its bytes; others must still
+// build without a message.
 func TestELF_Reproducible(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "/usr/bin/rustc", "opt-22", "llc-22"} {

@@ -21,11 +21,13 @@ var errDone = errors.New("already done")
 // minPrice is the least compute-unit price in micro-lamports: ≤ 900 lamports for ≤ 9,000 units.
 const minPrice = 100_000
 
-// leastUnits are the units that an intent's transaction takes at most by the program's ceilings (TestCU_Gate), its budget instructions included: a
-// simulation that says less is not believed, for a limit below what is used costs the fee and does nothing.
+// leastUnits are the units that an intent's transaction takes at most by the program's ceilings (TestCU_Gate), its
+// budget instructions included: a simulation that says less is not believed, for a limit below what is used costs the
+// fee and does nothing.
 var leastUnits = map[escrow.Op]uint32{
-	escrow.OpOpen: 3_100, escrow.OpTopUp: 2_700, escrow.OpClaim: 1_400, escrow.OpRecord: 1_400, escrow.OpRequestClose: 1_400,
-	escrow.OpFinish: 3_000, escrow.OpReclaim: 3_200,
+	escrow.OpOpen: 3_100, escrow.OpTopUp: 2_700, escrow.OpClaim: 1_400, escrow.OpRecord: 1_400,
+	escrow.OpRequestClose: 1_400,
+	escrow.OpFinish:       3_000, escrow.OpReclaim: 3_200,
 }
 
 // simUnits is the unit limit of a simulation; the real one follows from what it consumed.
@@ -42,7 +44,8 @@ type built struct {
 	writable []string
 }
 
-// build turns an intent into instructions by the Channel as confirmed now. Errors: errDone; chain-unreachable; a status that does not allow it.
+// build turns an intent into instructions by the Channel as confirmed now. Errors: errDone; chain-unreachable; a status
+// that does not allow it.
 func (l *Ledger) build(ctx context.Context, r *record) (b built, err error) {
 	in := r.Intent
 	p := l.cfg.Program
@@ -58,7 +61,8 @@ func (l *Ledger) build(ctx context.Context, r *record) (b built, err error) {
 	switch in.Op {
 	case escrow.OpOpen:
 		if r.Tries > 0 && cs.Status != escrow.StatusGone { // only these terms have this address
-			return b, l.shown(ctx, in.Channel, func(cs escrow.ChannelState) bool { return cs.Status != escrow.StatusGone })
+			return b, l.shown(ctx, in.Channel,
+				func(cs escrow.ChannelState) bool { return cs.Status != escrow.StatusGone })
 		}
 		if in.ClaimFee > 0 {
 			b.ixs = append(b.ixs, transferIx(l.address, in.FeePayer, in.ClaimFee))
@@ -125,7 +129,8 @@ func (l *Ledger) buildOnChannel(ctx context.Context, r *record, cs escrow.Channe
 	return nil
 }
 
-// buildFinish seals by Release or deadline unless that happened, then pays what is not paid yet; SkipPayee leaves the payee's leg out.
+// buildFinish seals by Release or deadline unless that happened, then pays what is not paid yet; SkipPayee leaves the
+// payee's leg out.
 func (l *Ledger) buildFinish(r *record, cs escrow.ChannelState, b *built) error {
 	in, p := r.Intent, l.cfg.Program
 	sealed := cs.Status == escrow.StatusSealed
@@ -149,7 +154,8 @@ func (l *Ledger) buildFinish(r *record, cs escrow.ChannelState, b *built) error 
 	return nil
 }
 
-// buildPay pays what each of the channels owes its payee and has not paid. A payee's account that does not exist yet is created by the sum.
+// buildPay pays what each of the channels owes its payee and has not paid. A payee's account that does not exist yet is
+// created by the sum.
 func (l *Ledger) buildPay(ctx context.Context, in escrow.Intent, b *built) error {
 	states, err := l.Channels(ctx, append([]market.ChannelID{in.Channel}, in.Also...), escrow.Confirmed)
 	if err != nil {
@@ -166,7 +172,8 @@ func (l *Ledger) buildPay(ctx context.Context, in escrow.Intent, b *built) error
 	return nil
 }
 
-// price is max(p75 of recent fees on the writable accounts, minPrice) × 4 per retry, so that the fee of units stays within MaxFee.
+// price is max(p75 of recent fees on the writable accounts, minPrice) × 4 per retry, so that the fee of units stays
+// within MaxFee.
 func (l *Ledger) price(ctx context.Context, writable []string, units uint32, tries int) uint64 {
 	var recent []struct {
 		Fee uint64 `json:"prioritizationFee"`
@@ -234,8 +241,8 @@ func (l *Ledger) latest(ctx context.Context) (hash [32]byte, lastValid uint64, e
 	return hash, out.Value.LastValidBlockHeight, nil
 }
 
-// Probe implements escrow.Ledger: it simulates record. nil and 145 mean that the chain would take the voucher. Errors: *market.Error
-// voucher-unredeemable, fee-payer-low (the simulation needs a funded fee payer), chain-unreachable.
+// Probe implements escrow.Ledger: it simulates record. nil and 145 mean that the chain would take the voucher. Errors:
+// *market.Error voucher-unredeemable, fee-payer-low (the simulation needs a funded fee payer), chain-unreachable.
 func (l *Ledger) Probe(ctx context.Context, s escrow.Signed) error {
 	if err := l.checkGenesis(ctx); err != nil {
 		return err
@@ -247,7 +254,8 @@ func (l *Ledger) Probe(ctx context.Context, s escrow.Signed) error {
 	}
 	refuse := func(detail string) error {
 		return &market.Error{
-			Code: "voucher-unredeemable", Op: "probing a voucher", Kind: market.KindInvalid, Detail: "the chain would refuse this voucher (" + detail + ")",
+			Code: "voucher-unredeemable", Op: "probing a voucher", Kind: market.KindInvalid,
+			Detail: "the chain would refuse this voucher (" + detail + ")",
 		}
 	}
 	if errors.Is(err, errWait) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// EndpointName is what people are shown of an endpoint: scheme and host. Path, query and user name of a paid endpoint are its key. A text that
-// is no address gives "(no address)".
+// EndpointName is what people are shown of an endpoint: scheme and host. Path, query and user name of a paid endpoint
+// are its key. A text that is no address gives "(no address)".
 func EndpointName(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme == "" || u.Host == "" {
@@ -16,7 +16,8 @@ func EndpointName(endpoint string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// shownError is what one endpoint did wrong, without its key: the text is safe to show, the cause serves errors.Is and errors.As.
+// shownError is what one endpoint did wrong, without its key: the text is safe to show, the cause serves errors.Is and
+// errors.As.
 type shownError struct {
 	text  string
 	cause error
@@ -25,7 +26,8 @@ type shownError struct {
 func (e *shownError) Error() string { return e.text }
 func (e *shownError) Unwrap() error { return e.cause }
 
-// hide names the endpoint by scheme and host and takes its key out of what the network, a library or the endpoint itself said.
+// hide names the endpoint by scheme and host and takes its key out of what the network, a library or the endpoint
+// itself said.
 func hide(endpoint string, err error) error {
 	return &shownError{EndpointName(endpoint) + ": " + scrub(err.Error(), endpoint), err}
 }

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// TestErrors_ShowNoKey: whatever goes wrong with an endpoint, its error names scheme and host, and nothing else of its address.
+// TestErrors_ShowNoKey: whatever goes wrong with an endpoint, its error names scheme and host, and nothing else of its
+// address.
 func TestErrors_ShowNoKey(t *testing.T) {
 	t.Parallel()
 	const secret = "/v2/PATH-SECRET-1/?api-key=QUERY%20SECRET-2"
@@ -28,7 +29,8 @@ func TestErrors_ShowNoKey(t *testing.T) {
 		},
 		"repeats it": func(w http.ResponseWriter, r *http.Request) {
 			text := fmt.Sprintf("key %s of %s is not valid", r.URL.Query().Get("api-key"), r.URL)
-			_ = json.NewEncoder(w).Encode(map[string]any{"jsonrpc": "2.0", "id": 1, "error": map[string]any{"code": -32000, "message": text}})
+			_ = json.NewEncoder(w).Encode(map[string]any{"jsonrpc": "2.0", "id": 1,
+				"error": map[string]any{"code": -32000, "message": text}})
 		},
 	}
 	check := func(t *testing.T, endpoint string) {
@@ -56,7 +58,8 @@ func TestErrors_ShowNoKey(t *testing.T) {
 			check(t, strings.Replace(s.URL, "http://", "http://alice:PASS-SECRET-3@", 1)+secret)
 		})
 	}
-	for _, endpoint := range []string{"http://127.0.0.1:1" + secret, "http://no-such-host.invalid" + secret, "http://[::1%25lo]:bad" + secret, "http://127.0.0.1:1/%zz-SECRET"} {
+	for _, endpoint := range []string{"http://127.0.0.1:1" + secret, "http://no-such-host.invalid" + secret,
+		"http://[::1%25lo]:bad" + secret, "http://127.0.0.1:1/%zz-SECRET"} {
 		check(t, endpoint)
 	}
 }

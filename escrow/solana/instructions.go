@@ -58,7 +58,8 @@ func openIx(program market.Address, id market.ChannelID, t escrow.OpenTerms, dep
 
 // topUpIx names the deposit afterwards, so that a repeat fails and adds nothing.
 func topUpIx(program, payer market.Address, id market.ChannelID, total market.Amount) instruction {
-	return instruction{program, []meta{{payer, true, true}, rw(channelKey(id)), ro(systemProgram)}, u64le([]byte{escrow.TagTopUp}, uint64(total))}
+	return instruction{program, []meta{{payer, true, true}, rw(channelKey(id)), ro(systemProgram)},
+		u64le([]byte{escrow.TagTopUp}, uint64(total))}
 }
 
 func claimIx(program market.Address, id market.ChannelID, payeeDest market.Address) instruction {
@@ -77,7 +78,8 @@ func releaseIx(program, authority market.Address, id market.ChannelID) instructi
 	return instruction{program, []meta{sig(authority), rw(channelKey(id)), ro(sysvarIX)}, []byte{escrow.TagRelease}}
 }
 
-// consentIx seals at what is settled; it follows the ed25519 instruction of the payee's Release, and nobody else has to sign.
+// consentIx seals at what is settled; it follows the ed25519 instruction of the payee's Release, and nobody else has to
+// sign.
 func consentIx(program market.Address, id market.ChannelID) instruction {
 	return instruction{program, []meta{rw(channelKey(id)), ro(sysvarIX)}, []byte{escrow.TagConsent}}
 }
@@ -119,9 +121,10 @@ func budgetIx(units uint32, price uint64) []instruction {
 // maxTx is the largest serialised transaction.
 const maxTx = 1232
 
-// compile merges every account to its maximal rights, orders the groups itself (solana-go sorts before it merges) and signs. The result is
-// parsed again and its header compared before it is returned.
-func compile(signer ed25519.PrivateKey, blockhash [32]byte, ixs []instruction) (raw []byte, signature [64]byte, err error) {
+// compile merges every account to its maximal rights, orders the groups itself (solana-go sorts before it merges) and
+// signs. The result is parsed again and its header compared before it is returned.
+func compile(signer ed25519.PrivateKey, blockhash [32]byte, ixs []instruction) (raw []byte, signature [64]byte,
+	err error) {
 	payer := market.Address(escrow.PublicKey(signer))
 	keys, header, err := order(payer, ixs)
 	if err != nil {
@@ -151,12 +154,14 @@ func compile(signer ed25519.PrivateKey, blockhash [32]byte, ixs []instruction) (
 	}
 	back, err := solanago.TransactionFromBytes(raw)
 	if err != nil || back.Message.Header != header || len(raw) > maxTx || !bytes.HasSuffix(raw, content) {
-		return nil, signature, fmt.Errorf("checking an encoded transaction of %d bytes: %w", len(raw), errors.Join(escrow.ErrMalformed, err))
+		return nil, signature, fmt.Errorf("checking an encoded transaction of %d bytes: %w", len(raw),
+			errors.Join(escrow.ErrMalformed, err))
 	}
 	return raw, signature, nil
 }
 
-// order returns the keys in header order: writable signers (the payer first), read-only signers, writable, read-only. Only the payer signs.
+// order returns the keys in header order: writable signers (the payer first), read-only signers, writable, read-only.
+// Only the payer signs.
 func order(payer market.Address, ixs []instruction) ([]market.Address, solanago.MessageHeader, error) {
 	type rights struct{ signer, writable bool }
 	all := map[market.Address]rights{payer: {true, true}}
@@ -191,7 +196,8 @@ func order(payer market.Address, ixs []instruction) ([]market.Address, solanago.
 		groups[g] = append(groups[g], k)
 	}
 	if len(groups[0])+len(groups[1]) != 1 {
-		return nil, solanago.MessageHeader{}, fmt.Errorf("%w: transaction wants a signer beside the fee payer", escrow.ErrMalformed)
+		return nil, solanago.MessageHeader{}, fmt.Errorf("%w: transaction wants a signer beside the fee payer",
+			escrow.ErrMalformed)
 	}
 	keys := append(append(append(groups[0], groups[1]...), groups[2]...), groups[3]...)
 	return keys, solanago.MessageHeader{

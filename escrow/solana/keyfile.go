@@ -25,8 +25,8 @@ func keyInvalid(path, why string) error {
 	}
 }
 
-// LoadKeypair reads a Solana CLI keypair: a JSON array of exactly 64 integers whose seed matches its public half, at most 4 KiB, not readable
-// by others. Errors: *market.Error keypair-invalid; fs.ErrNotExist if there is no such file.
+// LoadKeypair reads a Solana CLI keypair: a JSON array of exactly 64 integers whose seed matches its public half, at
+// most 4 KiB, not readable by others. Errors: *market.Error keypair-invalid; fs.ErrNotExist if there is no such file.
 func LoadKeypair(path string) (ed25519.PrivateKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -74,7 +74,8 @@ func ParseKeypair(b []byte) (key ed25519.PrivateKey, why string) {
 	return key, ""
 }
 
-// SaveKeypair writes a new keypair file, 0600 and synced. Errors: fs.ErrExist: it never replaces a file, which may hold money.
+// SaveKeypair writes a new keypair file, 0600 and synced. Errors: fs.ErrExist: it never replaces a file, which may hold
+// money.
 func SaveKeypair(path string, key ed25519.PrivateKey) (err error) {
 	nums := make([]int, len(key))
 	for i, v := range key {

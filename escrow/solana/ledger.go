@@ -14,16 +14,18 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Journal is the durable store of intents, keyed by Intent.Key(). Put returns only once the record is on disk. The node provides it.
+// Journal is the durable store of intents, keyed by Intent.Key(). Put returns only once the record is on disk. The node
+// provides it.
 type Journal interface {
 	Put(key string, record []byte) error
 	Delete(key string) error
 	All() (map[string][]byte, error)
 }
 
-// Config names a cluster. RPC is tried in order; Genesis (base58) must be what every endpoint says. MaxFee bounds the priority fee of one
-// transaction in lamports (default 100,000); MaxPerDay bounds deposits per 24 h in lamports, 0 = no bound. Poll is the period of Watch
-// (default 15 s; localnet 1 s or less); Step is the period of the sender (default 1 s, at most Poll).
+// Config names a cluster. RPC is tried in order; Genesis (base58) must be what every endpoint says. MaxFee bounds the
+// priority fee of one transaction in lamports (default 100,000); MaxPerDay bounds deposits per 24 h in lamports, 0 = no
+// bound. Poll is the period of Watch (default 15 s; localnet 1 s or less); Step is the period of the sender (default 1
+// s, at most Poll).
 type Config struct {
 	RPC        []string
 	Genesis    string
@@ -33,8 +35,8 @@ type Config struct {
 	Poll, Step time.Duration
 }
 
-// Ledger is a Solana cluster behind escrow.Ledger, with one signer that pays every fee: the customer's spending account, or the provider's
-// fee payer.
+// Ledger is a Solana cluster behind escrow.Ledger, with one signer that pays every fee: the customer's spending
+// account, or the provider's fee payer.
 type Ledger struct {
 	cfg     Config
 	tag     uint64
@@ -56,14 +58,15 @@ type Ledger struct {
 
 var _ escrow.Ledger = (*Ledger)(nil)
 
-// New opens a ledger and loads the journal; it does no network I/O. Run Serve for submitted intents to proceed. Errors: a bad config, an
-// unreadable journal.
+// New opens a ledger and loads the journal; it does no network I/O. Run Serve for submitted intents to proceed. Errors:
+// a bad config, an unreadable journal.
 func New(cfg Config, signer ed25519.PrivateKey, journal Journal, log *slog.Logger) (*Ledger, error) {
 	tag, err := escrow.ClusterTag(cfg.Genesis)
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", err)
 	}
-	if len(cfg.RPC) == 0 || cfg.Program == (market.Address{}) || len(signer) != ed25519.PrivateKeySize || journal == nil {
+	if len(cfg.RPC) == 0 || cfg.Program == (market.Address{}) || len(signer) != ed25519.PrivateKeySize ||
+		journal == nil {
 		return nil, errors.New("opening the ledger: config wants an RPC endpoint, a program, a signer and a journal")
 	}
 	if cfg.MaxFee == 0 {
@@ -79,7 +82,8 @@ func New(cfg Config, signer ed25519.PrivateKey, journal Journal, log *slog.Logge
 		log = slog.New(slog.DiscardHandler)
 	}
 	l := &Ledger{
-		cfg: cfg, tag: tag, rpc: newRPC(cfg.RPC), signer: signer, address: market.Address(escrow.PublicKey(signer)), journal: journal, log: log,
+		cfg: cfg, tag: tag, rpc: newRPC(cfg.RPC), signer: signer, address: market.Address(escrow.PublicKey(signer)),
+		journal: journal, log: log,
 		wake: make(chan struct{}, 1), recs: map[string]*record{}, subs: map[*subscriber]struct{}{},
 	}
 	l.rpc.genesis = cfg.Genesis
@@ -92,7 +96,8 @@ func New(cfg Config, signer ed25519.PrivateKey, journal Journal, log *slog.Logge
 		if err := json.Unmarshal(b, r); err != nil {
 			return nil, fmt.Errorf("reading journal record %s: %w", key, err)
 		}
-		if r.Intent.Op == escrow.OpTopUp && r.Total == 0 && len(r.Tx) > 0 { // of a version that stored no total: the nonce was the deposit before
+		// of a version that stored no total: the nonce was the deposit before
+		if r.Intent.Op == escrow.OpTopUp && r.Total == 0 && len(r.Tx) > 0 {
 			r.Total = market.Amount(r.Intent.Nonce) + r.Intent.Amount
 		}
 		l.recs[key] = r
@@ -103,8 +108,8 @@ func New(cfg Config, signer ed25519.PrivateKey, journal Journal, log *slog.Logge
 // Address is the signer's account: it pays fees, and it is the payer of Channels opened here.
 func (l *Ledger) Address() market.Address { return l.address }
 
-// Submit implements escrow.Ledger. A Failed intent may be submitted again: it had no effect. Errors: *market.Error funds-short, spend-cap,
-// chain-unreachable (the balance is unknown), or an intent that is not complete.
+// Submit implements escrow.Ledger. A Failed intent may be submitted again: it had no effect. Errors: *market.Error
+// funds-short, spend-cap, chain-unreachable (the balance is unknown), or an intent that is not complete.
 func (l *Ledger) Submit(ctx context.Context, in escrow.Intent) error {
 	if err := l.check(in); err != nil {
 		return err
@@ -209,7 +214,8 @@ const maxUnits = 9_000
 
 // maxFee is the most that a number of transactions with so many signatures in all may cost.
 func (l *Ledger) maxFee(signatures, transactions uint64) market.Amount {
-	return market.Amount(signatures*escrow.FeePerSignature + transactions*min(l.cfg.MaxFee, priorityFee(minPrice, maxUnits)))
+	return market.Amount(signatures*escrow.FeePerSignature + transactions*min(l.cfg.MaxFee,
+		priorityFee(minPrice, maxUnits)))
 }
 
 // outflow is what an intent takes from the signer beside rent: money and the most it can cost in fees.
@@ -224,7 +230,8 @@ func (l *Ledger) outflow(in escrow.Intent) market.Amount {
 	return fee
 }
 
-// spendCap enforces MaxPerDay over the other deposits of the last 24 h; one that is signed again counts from then. The caller holds mu.
+// spendCap enforces MaxPerDay over the other deposits of the last 24 h; one that is signed again counts from then. The
+// caller holds mu.
 func (l *Ledger) spendCap(in escrow.Intent) error {
 	if l.cfg.MaxPerDay == 0 || in.Op != escrow.OpOpen && in.Op != escrow.OpTopUp {
 		return nil
@@ -232,21 +239,24 @@ func (l *Ledger) spendCap(in escrow.Intent) error {
 	var today market.Amount
 	for key, r := range l.recs {
 		deposit := r.Intent.Op == escrow.OpOpen || r.Intent.Op == escrow.OpTopUp
-		if deposit && key != in.Key() && r.Result.State != escrow.Failed && (time.Since(r.At) < 24*time.Hour || time.Since(r.Again) < 24*time.Hour) {
+		if deposit && key != in.Key() && r.Result.State != escrow.Failed &&
+			(time.Since(r.At) < 24*time.Hour || time.Since(r.Again) < 24*time.Hour) {
 			today += r.Intent.Amount
 		}
 	}
 	if today > l.cfg.MaxPerDay || in.Amount > l.cfg.MaxPerDay-today {
 		return &market.Error{
 			Code: "spend-cap", Op: "submitting " + in.Op.String(), Kind: market.KindDenied,
-			Detail: fmt.Sprintf("%s SOL deposited in 24 h, %s more is over %s", today.SOL(), in.Amount.SOL(), l.cfg.MaxPerDay.SOL()),
-			Hint:   "raise wallet.max_per_day or wait",
+			Detail: fmt.Sprintf("%s SOL deposited in 24 h, %s more is over %s", today.SOL(), in.Amount.SOL(),
+				l.cfg.MaxPerDay.SOL()),
+			Hint: "raise wallet.max_per_day or wait",
 		}
 	}
 	return nil
 }
 
-// Airdrop asks a test cluster for lamports and returns once the request was taken. Errors: chain-unreachable, or the endpoint's refusal.
+// Airdrop asks a test cluster for lamports and returns once the request was taken. Errors: chain-unreachable, or the
+// endpoint's refusal.
 func (l *Ledger) Airdrop(ctx context.Context, to market.Address, amount market.Amount) error {
 	var signature string
 	if err := l.rpc.call(ctx, &signature, "requestAirdrop", to.String(), uint64(amount)); err != nil {

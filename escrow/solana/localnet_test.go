@@ -23,7 +23,8 @@ func testSigner(name string) ed25519.PrivateKey {
 // serve opens a ledger on s and runs its sender until the test ends.
 func serve(t *testing.T, s *localnet.Server, signer ed25519.PrivateKey) *Ledger {
 	t.Helper()
-	cfg := Config{RPC: []string{s.RPC}, Genesis: s.Genesis, Program: s.Program, Poll: 20 * time.Millisecond, Step: 10 * time.Millisecond}
+	cfg := Config{RPC: []string{s.RPC}, Genesis: s.Genesis, Program: s.Program, Poll: 20 * time.Millisecond,
+		Step: 10 * time.Millisecond}
 	l, err := New(cfg, signer, &memJournal{}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +47,8 @@ func localWorld(s *localnet.Server) func(t *testing.T) *escrowtest.World {
 	return func(t *testing.T) *escrowtest.World {
 		payer, fee := serve(t, s, testSigner("payer "+t.Name())), serve(t, s, testSigner("fee payer "+t.Name()))
 		w := &escrowtest.World{
-			Program: s.Program, Payer: payer, PayerKey: payer.Address(), FeePayer: fee, FeePayerKey: fee.Address(), SettleTimeout: 20 * time.Second,
+			Program: s.Program, Payer: payer, PayerKey: payer.Address(), FeePayer: fee, FeePayerKey: fee.Address(),
+			SettleTimeout: 20 * time.Second,
 		}
 		w.Fund = func(a market.Address, lamports market.Amount) {
 			if err := payer.Airdrop(t.Context(), a, lamports); err != nil {
@@ -77,7 +79,8 @@ func TestPaidJob_OnLedger(t *testing.T) {
 	escrowtest.TestLedger(t, localWorld(s))
 }
 
-// TestVerifierSubsetOfChain: what we accept, the chain's precompile accepts. Every pair of crafted key and R, and the honest signature.
+// TestVerifierSubsetOfChain: what we accept, the chain's precompile accepts. Every pair of crafted key and R, and the
+// honest signature.
 func TestVerifierSubsetOfChain(t *testing.T) {
 	s := escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: -1, Seed: "verifier"})
 	l := serve(t, s, testSigner("verifier"))

@@ -82,7 +82,8 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(resp.Body)
-	if req.Method == "getSignatureStatuses" && (forgets || behind > 0) || req.Method == "getMultipleAccounts" && behind > 0 && !strings.Contains(string(body), "Sysvar") {
+	if req.Method == "getSignatureStatuses" && (forgets || behind > 0) || req.Method == "getMultipleAccounts" &&
+		behind > 0 && !strings.Contains(string(body), "Sysvar") {
 		answer = blank(answer, behind)
 	}
 	_, _ = w.Write(answer)
@@ -123,7 +124,8 @@ type lie struct {
 func newLie(t *testing.T, more ...string) *lie {
 	t.Helper()
 	s := escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: -1, Seed: t.Name()})
-	x := &lie{World: localWorld(s)(t), s: s, j: &memJournal{}, to: market.Address(escrow.PublicKey(testSigner("far wallet " + t.Name())))}
+	x := &lie{World: localWorld(s)(t), s: s, j: &memJournal{},
+		to: market.Address(escrow.PublicKey(testSigner("far wallet " + t.Name())))}
 	b, url := newBalancer(t, s)
 	x.b, x.urls = b, append([]string{url}, more...)
 	x.restart(t)
@@ -133,7 +135,8 @@ func newLie(t *testing.T, more ...string) *lie {
 
 func (x *lie) restart(t *testing.T) {
 	t.Helper()
-	cfg := Config{RPC: x.urls, Genesis: x.s.Genesis, Program: x.s.Program, Poll: time.Second, Step: time.Millisecond, MaxPerDay: 1_800_000}
+	cfg := Config{RPC: x.urls, Genesis: x.s.Genesis, Program: x.s.Program, Poll: time.Second, Step: time.Millisecond,
+		MaxPerDay: 1_800_000}
 	l, err := New(cfg, testSigner("payer behind "+t.Name()), x.j, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -198,17 +201,19 @@ func (x *lie) moves(t *testing.T) map[string]struct {
 		in    escrow.Intent
 		exact func(*testing.T)
 	}{
-		"open":   {escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: 500_000, Open: &terms}, deposit(id, 500_000)},
-		"top-up": {escrow.Intent{Op: escrow.OpTopUp, Channel: base, Nonce: 1_000_000, Amount: 500_000, Total: 1_500_000}, deposit(base, 1_500_000)},
-		"transfer": {escrow.Intent{Op: escrow.OpTransfer, Nonce: 1, To: x.to, Amount: 1_000_000_000}, func(t *testing.T) {
-			if b, err := x.l.Balance(t.Context(), x.to); err != nil || b != 1_000_000_000 {
-				t.Errorf("%d arrived (%v), want 1 SOL", b, err)
-			}
-			left, err := x.l.Balance(t.Context(), x.l.Address())
-			if spent := before - left; err != nil || spent < 1_000_000_000 || spent > 1_000_100_000 {
-				t.Errorf("the account is %d lighter (%v): the ticket did not come back", spent, err)
-			}
-		}},
+		"open": {escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: 500_000, Open: &terms}, deposit(id, 500_000)},
+		"top-up": {escrow.Intent{Op: escrow.OpTopUp, Channel: base, Nonce: 1_000_000, Amount: 500_000,
+			Total: 1_500_000}, deposit(base, 1_500_000)},
+		"transfer": {escrow.Intent{Op: escrow.OpTransfer, Nonce: 1, To: x.to, Amount: 1_000_000_000},
+			func(t *testing.T) {
+				if b, err := x.l.Balance(t.Context(), x.to); err != nil || b != 1_000_000_000 {
+					t.Errorf("%d arrived (%v), want 1 SOL", b, err)
+				}
+				left, err := x.l.Balance(t.Context(), x.l.Address())
+				if spent := before - left; err != nil || spent < 1_000_000_000 || spent > 1_000_100_000 {
+					t.Errorf("the account is %d lighter (%v): the ticket did not come back", spent, err)
+				}
+			}},
 		"everything": {escrow.Intent{Op: escrow.OpTransfer, Nonce: 2, To: x.to, All: true}, func(t *testing.T) {
 			if b, err := x.l.Balance(t.Context(), x.l.Address()); err != nil || b != 0 {
 				t.Errorf("%d are left (%v)", b, err)
@@ -231,8 +236,8 @@ func (x *lie) terms(t *testing.T, payee market.Address) (escrow.OpenTerms, marke
 	return terms, id
 }
 
-// TestLies_NothingLandsTwice: whatever a machine behind the endpoint does not know, what moves money takes effect once, is not called failed,
-// and costs what was wanted: across restarts, in each state, past the last valid height.
+// TestLies_NothingLandsTwice: whatever a machine behind the endpoint does not know, what moves money takes effect once,
+// is not called failed, and costs what was wanted: across restarts, in each state, past the last valid height.
 func TestLies_NothingLandsTwice(t *testing.T) {
 	for _, lie := range []struct {
 		name string
@@ -270,7 +275,8 @@ func TestLies_NothingLandsTwice(t *testing.T) {
 	}
 }
 
-// TestLies_HungEndpoint_ProvesNothing: what a second endpoint does not confirm is not absent: nothing is signed again until it answers.
+// TestLies_HungEndpoint_ProvesNothing: what a second endpoint does not confirm is not absent: nothing is signed again
+// until it answers.
 func TestLies_HungEndpoint_ProvesNothing(t *testing.T) {
 	t.Parallel()
 	x := newLie(t)
@@ -304,7 +310,8 @@ func TestLies_HungEndpoint_ProvesNothing(t *testing.T) {
 	}
 }
 
-// TestLies_RetryIsWithinTheCap: a deposit that expired is signed again only within the daily cap and what the account holds then.
+// TestLies_RetryIsWithinTheCap: a deposit that expired is signed again only within the daily cap and what the account
+// holds then.
 func TestLies_RetryIsWithinTheCap(t *testing.T) {
 	t.Parallel()
 	x := newLie(t)
@@ -321,7 +328,8 @@ func TestLies_RetryIsWithinTheCap(t *testing.T) {
 	if r := x.steps(t, 9, in.Key(), ended); r.State != escrow.Failed || !strings.Contains(r.Err, "24 h") {
 		t.Errorf("%+v, want failed by the daily cap", r)
 	}
-	if s, err := x.Payer.Channels(t.Context(), []market.ChannelID{id}, escrow.Confirmed); err != nil || s[0].Status != escrow.StatusGone {
+	if s, err := x.Payer.Channels(t.Context(), []market.ChannelID{id}, escrow.Confirmed); err != nil ||
+		s[0].Status != escrow.StatusGone {
 		t.Errorf("the channel is %s (%v)", s[0].Status, err)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Needs is what an intent takes from the signer's account, part by part, beside what the account holds. Fees is the most that they can be: of an
-// open also those of the transactions that end the Channel. Minimum stays in the account, or the ledger would not keep it; UnderWay is what other
-// intents still take.
+// Needs is what an intent takes from the signer's account, part by part, beside what the account holds. Fees is the
+// most that they can be: of an open also those of the transactions that end the Channel. Minimum stays in the account,
+// or the ledger would not keep it; UnderWay is what other intents still take.
 type Needs struct {
 	Balance                           market.Amount
 	Amount, ClaimFee, Fees            market.Amount
@@ -20,8 +20,8 @@ type Needs struct {
 // Short is what the account lacks; 0: nothing.
 func (n Needs) Short() market.Amount { return n.Total - min(n.Balance, n.Total) }
 
-// Needs says what an intent would take now; it submits nothing. It is what Submit compares for opens, top-ups and transfers. Errors:
-// chain-unreachable.
+// Needs says what an intent would take now; it submits nothing. It is what Submit compares for opens, top-ups and
+// transfers. Errors: chain-unreachable.
 func (l *Ledger) Needs(ctx context.Context, in escrow.Intent) (n Needs, err error) {
 	if n.Balance, err = l.Balance(ctx, l.address); err != nil {
 		return n, err
@@ -54,7 +54,8 @@ func (l *Ledger) Needs(ctx context.Context, in escrow.Intent) (n Needs, err erro
 	return n, nil
 }
 
-// affordable refuses what the account cannot pay. Intents that only cost a fee are not checked: they must be durable whatever the chain says.
+// affordable refuses what the account cannot pay. Intents that only cost a fee are not checked: they must be durable
+// whatever the chain says.
 func (l *Ledger) affordable(ctx context.Context, in escrow.Intent) error {
 	if in.Op != escrow.OpOpen && in.Op != escrow.OpTopUp && in.Op != escrow.OpTransfer {
 		return nil
@@ -65,7 +66,8 @@ func (l *Ledger) affordable(ctx context.Context, in escrow.Intent) error {
 	}
 	return &market.Error{
 		Code: "funds-short", Op: "submitting " + in.Op.String(), Kind: market.KindConflict,
-		Detail: fmt.Sprintf("account %s holds %s SOL; this needs %s SOL, %s more", l.address, n.Balance.SOL(), n.Total.SOL(), n.Short().SOL()),
-		Hint:   "send SOL to " + l.address.String(),
+		Detail: fmt.Sprintf("account %s holds %s SOL; this needs %s SOL, %s more", l.address, n.Balance.SOL(),
+			n.Total.SOL(), n.Short().SOL()),
+		Hint: "send SOL to " + l.address.String(),
 	}
 }

@@ -15,7 +15,8 @@ func (l *Ledger) failed(r record, f txFailure) record {
 	op := r.Intent.Op
 	switch {
 	// A second landing, refused as it should be: the next build looks at the chain, and its answer is what counts.
-	case r.Tries < maxTries && (op == escrow.OpTopUp && f.Code == escrow.CodeNotMonotonic || op == escrow.OpOpen && f.taken()):
+	case r.Tries < maxTries && (op == escrow.OpTopUp && f.Code == escrow.CodeNotMonotonic || op == escrow.OpOpen &&
+		f.taken()):
 		r.Tries++
 		r.Result.State = escrow.Planned
 		return r
@@ -23,7 +24,8 @@ func (l *Ledger) failed(r record, f txFailure) record {
 		return ticketed(r) // another signature of the same made it
 	case op == escrow.OpTransfer && r.Moving && !r.Back:
 		return giveBack(r, f, l.reason(r, f))
-	// The next build reads the Channel: settled ≥ ours, sealed, or gone is done; a lost race is tried once more, without limit only if done.
+	// The next build reads the Channel: settled ≥ ours, sealed, or gone is done; a lost race is tried once more,
+	// without limit only if done.
 	case r.Tries < 3 && (op == escrow.OpClaim || op == escrow.OpRecord) && f.Code == escrow.CodeNotMonotonic,
 		r.Tries < 3 && op == escrow.OpFinish && (f.Code == escrow.CodeBadStatus || f.Code == escrow.CodeLegsOpen):
 		r.Tries++
@@ -59,8 +61,9 @@ func isBroke(f txFailure) bool {
 
 func (l *Ledger) broke(op string, f txFailure) error {
 	return &market.Error{
-		Code: "funds-short", Op: op, Kind: market.KindConflict, Detail: "account " + l.address.String() + " cannot pay the fee: " + f.Text,
-		Hint: "send SOL to " + l.address.String(),
+		Code: "funds-short", Op: op, Kind: market.KindConflict,
+		Detail: "account " + l.address.String() + " cannot pay the fee: " + f.Text,
+		Hint:   "send SOL to " + l.address.String(),
 	}
 }
 
@@ -71,7 +74,8 @@ type status struct {
 	Commit string          `json:"confirmationStatus"`
 }
 
-// poll reads the statuses of all sent intents from one endpoint. What it does not know and calls too old is proven by expire.
+// poll reads the statuses of all sent intents from one endpoint. What it does not know and calls too old is proven by
+// expire.
 func (l *Ledger) poll(ctx context.Context) error {
 	var sent []record
 	for _, r := range l.work() {
@@ -113,8 +117,8 @@ func (l *Ledger) poll(ctx context.Context) error {
 	return nil
 }
 
-// statuses reads one entry per record, nil where the chain does not know the transaction, and the lowest slot that they are of. history also
-// searches what is older than an endpoint's status cache.
+// statuses reads one entry per record, nil where the chain does not know the transaction, and the lowest slot that they
+// are of. history also searches what is older than an endpoint's status cache.
 func statuses(ctx context.Context, one caller, sent []record, history bool) (all []*status, slot uint64, err error) {
 	for batch := range slices.Chunk(sent, statusesCall) {
 		sigs := make([]string, len(batch))
@@ -125,7 +129,8 @@ func statuses(ctx context.Context, one caller, sent []record, history bool) (all
 			Context contextSlot `json:"context"`
 			Value   []*status   `json:"value"`
 		}
-		if err := one(ctx, &out, "getSignatureStatuses", sigs, map[string]any{"searchTransactionHistory": history}); err != nil {
+		if err := one(ctx, &out, "getSignatureStatuses", sigs,
+			map[string]any{"searchTransactionHistory": history}); err != nil {
 			return nil, 0, err
 		}
 		if len(out.Value) != len(batch) {

@@ -17,25 +17,29 @@ type final struct {
 	Height uint64 `json:"blockHeight"`
 }
 
-// finalised reads the newest finalised block of one endpoint. One answer has both numbers: of two answers each may come from another machine.
+// finalised reads the newest finalised block of one endpoint. One answer has both numbers: of two answers each may come
+// from another machine.
 func finalised(ctx context.Context, one caller) (f final, err error) {
 	if err := one(ctx, &f, "getEpochInfo", map[string]any{"commitment": "finalized"}); err != nil {
 		return f, fmt.Errorf("reading the finalised block: %w", err)
 	}
 	if f.Height > f.Slot {
-		return f, fmt.Errorf("reading the finalised block: %w: height %d above slot %d", escrow.ErrMalformed, f.Height, f.Slot)
+		return f, fmt.Errorf("reading the finalised block: %w: height %d above slot %d", escrow.ErrMalformed, f.Height,
+			f.Slot)
 	}
 	return f, nil
 }
 
-// sighting is what one endpoint knows of a signed transaction. Neither status nor done: it is not on the chain and cannot come there any more.
+// sighting is what one endpoint knows of a signed transaction. Neither status nor done: it is not on the chain and
+// cannot come there any more.
 type sighting struct {
 	status *status // the chain knows the transaction
 	done   bool    // it does not, but the finalised accounts show the effect
 }
 
-// movesMoney are the ops whose repeat nothing on the chain made harmless when they were designed: they expire by the word of every endpoint. A
-// repeat of the others does nothing, so one endpoint is enough: a Record must not wait for an endpoint that is down.
+// movesMoney are the ops whose repeat nothing on the chain made harmless when they were designed: they expire by the
+// word of every endpoint. A repeat of the others does nothing, so one endpoint is enough: a Record must not wait for an
+// endpoint that is down.
 func movesMoney(op escrow.Op) bool {
 	return op == escrow.OpOpen || op == escrow.OpTopUp || op == escrow.OpTransfer
 }
@@ -43,9 +47,10 @@ func movesMoney(op escrow.Op) bool {
 // errNotProven means that a transaction may still be on the chain: it is not signed again.
 var errNotProven = errors.New("not proven")
 
-// look asks one endpoint about a record whose last valid height is over. An endpoint is often many machines that are not equally far: what
-// says "absent" must be of a slot at or after the finalised one whose height passed the last valid one. The status cache of a machine may be
-// lost and its history may have a hole, so for what moves money the finalised accounts are compared as well. Error: no proof either way.
+// look asks one endpoint about a record whose last valid height is over. An endpoint is often many machines that are
+// not equally far: what says "absent" must be of a slot at or after the finalised one whose height passed the last
+// valid one. The status cache of a machine may be lost and its history may have a hole, so for what moves money the
+// finalised accounts are compared as well. Error: no proof either way.
 func (l *Ledger) look(ctx context.Context, one caller, r record) (s sighting, err error) {
 	f, err := finalised(ctx, one)
 	if err != nil {
@@ -85,7 +90,8 @@ func (l *Ledger) effect(r record) (key string, done func(*account) (bool, error)
 	case escrow.OpOpen, escrow.OpTopUp:
 		return r.Intent.Channel.String(), func(a *account) (bool, error) {
 			cs, err := l.channel(a)
-			return err == nil && cs.Status != escrow.StatusGone && (r.Intent.Op == escrow.OpOpen || cs.Deposit >= r.Total), err
+			return err == nil && cs.Status != escrow.StatusGone &&
+				(r.Intent.Op == escrow.OpOpen || cs.Deposit >= r.Total), err
 		}
 	case escrow.OpTransfer:
 		if r.Seed == "" {
@@ -99,7 +105,8 @@ func (l *Ledger) effect(r record) (key string, done func(*account) (bool, error)
 	return "", nil
 }
 
-// prove finds out what became of a record that one endpoint takes for expired. absent: on no endpoint that counts, for good. Errors: errNotProven.
+// prove finds out what became of a record that one endpoint takes for expired. absent: on no endpoint that counts, for
+// good. Errors: errNotProven.
 func (l *Ledger) prove(ctx context.Context, r record) (s sighting, absent bool, err error) {
 	found := make([]sighting, len(l.rpc.urls))
 	errs := l.rpc.each(func(i int, one caller) (err error) {
@@ -128,7 +135,8 @@ func (l *Ledger) expire(ctx context.Context, r record) record {
 	switch {
 	case err != nil:
 		if !l.told(r.Result.Signature) {
-			l.log.Warn("Outcome of a transaction is not proven, it is not signed again", "intent", r.Intent.Key(), "error", err)
+			l.log.Warn("Outcome of a transaction is not proven, it is not signed again", "intent", r.Intent.Key(),
+				"error", err)
 		}
 	case s.status != nil:
 		return l.advance(r, s.status)
@@ -165,8 +173,8 @@ func (l *Ledger) told(signature string) bool {
 	return false
 }
 
-// shown reads what the chain shows of a Channel's intent before it is built: done when the finalised view has the effect too, errWait when
-// only the confirmed one has it.
+// shown reads what the chain shows of a Channel's intent before it is built: done when the finalised view has the
+// effect too, errWait when only the confirmed one has it.
 func (l *Ledger) shown(ctx context.Context, id market.ChannelID, has func(escrow.ChannelState) bool) error {
 	states, err := l.Channels(ctx, []market.ChannelID{id}, escrow.Finalised)
 	if err != nil {
@@ -181,8 +189,9 @@ func (l *Ledger) shown(ctx context.Context, id market.ChannelID, has func(escrow
 // youngFor is how long a Channel that is not seen may only be too young for the machine that was asked.
 const youngFor = time.Minute
 
-// gone confirms that the Channel of an intent does not exist, which one machine that is behind cannot say: every endpoint, in a finalised view
-// that is not older than its own finalised block, and not of an intent that is younger than the chain's finality. Errors: errWait, errNotProven.
+// gone confirms that the Channel of an intent does not exist, which one machine that is behind cannot say: every
+// endpoint, in a finalised view that is not older than its own finalised block, and not of an intent that is younger
+// than the chain's finality. Errors: errWait, errNotProven.
 func (l *Ledger) gone(ctx context.Context, r *record) error {
 	if in := r.Intent; in.Op != escrow.OpFinish && in.Op != escrow.OpReclaim && time.Since(r.At) < youngFor {
 		return errWait

@@ -115,7 +115,8 @@ func (l *Ledger) Balance(ctx context.Context, a market.Address) (market.Amount, 
 	return market.Amount(out.Value), nil
 }
 
-// Payable says why an address can never be paid, "" if it can: the same tests as the program's open. Errors: chain-unreachable.
+// Payable says why an address can never be paid, "" if it can: the same tests as the program's open. Errors:
+// chain-unreachable.
 func (l *Ledger) Payable(ctx context.Context, a market.Address) (reason string, err error) {
 	if escrow.ReservedPayee(a) || a == l.cfg.Program {
 		return "it is a reserved address", nil
@@ -177,7 +178,8 @@ func (l *Ledger) Head(ctx context.Context) (h escrow.Head, err error) {
 	return h, nil
 }
 
-// rentPerByte is the Rent sysvar's first field, times the exemption threshold where a cluster still has 2.0 (SIMD-0194 makes it 1.0).
+// rentPerByte is the Rent sysvar's first field, times the exemption threshold where a cluster still has 2.0 (SIMD-0194
+// makes it 1.0).
 func rentPerByte(b []byte) uint64 {
 	per := binary.LittleEndian.Uint64(b)
 	if math.Float64frombits(binary.LittleEndian.Uint64(b[8:])) == 2 {
@@ -223,7 +225,8 @@ func (l *Ledger) checkGenesis(ctx context.Context) error {
 	if got != l.cfg.Genesis {
 		return &market.Error{
 			Code: "chain-disagrees", Op: "comparing the genesis hash", Kind: market.KindConflict,
-			Detail: "endpoint says " + got + ", network is " + l.cfg.Genesis, Hint: "solana.rpc points to another network",
+			Detail: "endpoint says " + got + ", network is " + l.cfg.Genesis,
+			Hint:   "solana.rpc points to another network",
 		}
 	}
 	l.mu.Lock()
@@ -248,7 +251,8 @@ func (l *Ledger) rentMinimum(ctx context.Context, n uint64) (market.Amount, erro
 	return market.Amount((escrow.AccountOverhead + n) * rentPerByte(b)), nil
 }
 
-// txFailure is how the RPC tells a failed transaction: a string, or {"InstructionError": [index, string or {"Custom": code}]}.
+// txFailure is how the RPC tells a failed transaction: a string, or {"InstructionError": [index, string or {"Custom":
+// code}]}.
 type txFailure struct {
 	Text string
 	Code uint32

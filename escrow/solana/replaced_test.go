@@ -12,8 +12,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// TestRPC_LedgerReplaced_IsNotTakenForTheOld: an endpoint that was silent for a moment is asked again which network it is of, and another
-// one's answers are not taken. The error says what happened and what to do.
+// TestRPC_LedgerReplaced_IsNotTakenForTheOld: an endpoint that was silent for a moment is asked again which network it
+// is of, and another one's answers are not taken. The error says what happened and what to do.
 func TestRPC_LedgerReplaced_IsNotTakenForTheOld(t *testing.T) {
 	t.Parallel()
 	var genesis atomic.Value
@@ -44,7 +44,8 @@ func TestRPC_LedgerReplaced_IsNotTakenForTheOld(t *testing.T) {
 		t.Fatalf("%d, %v", n, err)
 	}
 	silent.Store(true)
-	if err := c.call(t.Context(), &n, "getSlot"); market.CodeOf(err) != "chain-unreachable" || strings.Contains(err.Error(), "another ledger") {
+	if err := c.call(t.Context(), &n, "getSlot"); market.CodeOf(err) != "chain-unreachable" ||
+		strings.Contains(err.Error(), "another ledger") {
 		t.Fatalf("silence: %v", err)
 	}
 	silent.Store(false)
@@ -58,7 +59,8 @@ func TestRPC_LedgerReplaced_IsNotTakenForTheOld(t *testing.T) {
 	n = 0
 	err := c.call(t.Context(), &n, "getSlot")
 	e, ok := err.(*market.Error)
-	if !ok || e.Code != "chain-unreachable" || !strings.Contains(e.Detail, "another ledger") || !strings.Contains(e.Hint, "gpuai node stop") || n != 0 {
+	if !ok || e.Code != "chain-unreachable" || !strings.Contains(e.Detail, "another ledger") ||
+		!strings.Contains(e.Hint, "gpuai node stop") || n != 0 {
 		t.Errorf("%d from the new one: %+v", n, err)
 	}
 }

@@ -69,18 +69,20 @@ func newRPC(urls []string) *rpcClient {
 // unreachable wraps the reasons why no endpoint answered.
 func unreachable(op string, err error) error {
 	e := &market.Error{
-		Code: "chain-unreachable", Op: op, Kind: market.KindUnavailable, Hint: "check solana.rpc and the network; nothing was lost",
-		Err: errors.Join(escrow.ErrUnreachable, err),
+		Code: "chain-unreachable", Op: op, Kind: market.KindUnavailable,
+		Hint: "check solana.rpc and the network; nothing was lost",
+		Err:  errors.Join(escrow.ErrUnreachable, err),
 	}
 	if errors.Is(err, errOther) {
-		e.Detail = "another ledger answers than the one that this node was started with; a local one is new at each of its starts"
+		e.Detail = "another ledger answers than the one that this node was started with; a local one is new at each " +
+			"of its starts"
 		e.Hint = "to go on with the new one: gpuai node stop, then gpuai node start"
 	}
 	return e
 }
 
-// call asks endpoints in order until one answers; a refusal (a node that is behind, a limit) moves on like silence. Errors:
-// chain-unreachable, with the reasons.
+// call asks endpoints in order until one answers; a refusal (a node that is behind, a limit) moves on like silence.
+// Errors: chain-unreachable, with the reasons.
 func (c *rpcClient) call(ctx context.Context, out any, method string, params ...any) error {
 	var errs []error
 	for _, u := range c.urls {
@@ -93,8 +95,8 @@ func (c *rpcClient) call(ctx context.Context, out any, method string, params ...
 	return unreachable(method, errors.Join(errs...))
 }
 
-// pinned runs f with a caller that asks one endpoint only, in order until f has its answers: what is compared must be of one view. Errors:
-// chain-unreachable, with the reasons.
+// pinned runs f with a caller that asks one endpoint only, in order until f has its answers: what is compared must be
+// of one view. Errors: chain-unreachable, with the reasons.
 func (c *rpcClient) pinned(op string, f func(one caller) error) error {
 	var errs []error
 	for _, u := range c.urls {
@@ -116,7 +118,8 @@ func (c *rpcClient) at(url string) caller {
 
 type caller func(ctx context.Context, out any, method string, params ...any) error
 
-// sameNetwork checks once that an endpoint is of the network that the answers are taken for: also one that is asked only when others fail.
+// sameNetwork checks once that an endpoint is of the network that the answers are taken for: also one that is asked
+// only when others fail.
 func (c *rpcClient) sameNetwork(ctx context.Context, url, method string) error {
 	c.mu.Lock()
 	known := c.genesis == "" || c.checked[url] || method == methodGenesis
@@ -156,7 +159,8 @@ var errRests = errors.New("endpoint rests")
 // errSilent marks a call that got no answer at all: the connection failed, or nothing came in time.
 var errSilent = errors.New("no answer")
 
-// heard rests an endpoint that twice in a row gave no answer, where others can be asked meanwhile: each call to one that hangs costs seconds.
+// heard rests an endpoint that twice in a row gave no answer, where others can be asked meanwhile: each call to one
+// that hangs costs seconds.
 func (c *rpcClient) heard(ctx context.Context, url string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

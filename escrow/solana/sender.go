@@ -36,7 +36,8 @@ type record struct {
 	Again     time.Time     `json:"again,omitzero"` // when it was last signed after an expiry
 	Ended     time.Time     `json:"ended,omitzero"`
 
-	Total market.Amount `json:"total,omitempty"` // OpTopUp: the deposit that is wanted, fixed before the first signature
+	// OpTopUp: the deposit that is wanted, fixed before the first signature
+	Total market.Amount `json:"total,omitempty"`
 
 	// OpTransfer, see transfer.go. No seed: one transaction, never signed again.
 	Seed   string        `json:"seed,omitempty"`
@@ -81,8 +82,8 @@ func (l *Ledger) commit(r record) error {
 	return nil
 }
 
-// Serve drives all intents until ctx ends; it returns nil then. Run it once. A journal that fails ends it with that error: nothing may be
-// sent that is not stored.
+// Serve drives all intents until ctx ends; it returns nil then. Run it once. A journal that fails ends it with that
+// error: nothing may be sent that is not stored.
 func (l *Ledger) Serve(ctx context.Context) error {
 	t := time.NewTicker(l.cfg.Step)
 	defer t.Stop()
@@ -104,8 +105,8 @@ func (l *Ledger) Serve(ctx context.Context) error {
 	}
 }
 
-// step moves every intent as far as it goes now; one that cannot go on holds up no other. Errors: chain-unreachable and chain-disagrees
-// (retried), the journal's.
+// step moves every intent as far as it goes now; one that cannot go on holds up no other. Errors: chain-unreachable and
+// chain-disagrees (retried), the journal's.
 func (l *Ledger) step(ctx context.Context) error {
 	work := l.work()
 	if len(work) == 0 {
@@ -117,7 +118,8 @@ func (l *Ledger) step(ctx context.Context) error {
 	var errs []error
 	silent := 0
 	for i, r := range work {
-		if s := r.Result.State; s != escrow.Planned && s != escrow.Expired || time.Now().Before(r.after) || silent >= maxSilent {
+		if s := r.Result.State; s != escrow.Planned && s != escrow.Expired || time.Now().Before(r.after) ||
+			silent >= maxSilent {
 			continue
 		}
 		next, err := l.sign(ctx, r)
@@ -147,7 +149,8 @@ func (l *Ledger) step(ctx context.Context) error {
 	return errors.Join(append(errs, l.poll(ctx))...)
 }
 
-// maxSilent is how many intents of one step may find no endpoint that answers: the rest would wait as long for the same.
+// maxSilent is how many intents of one step may find no endpoint that answers: the rest would wait as long for the
+// same.
 const maxSilent = 2
 
 // maxRest bounds how long an intent that an endpoint refuses is left alone.
@@ -168,7 +171,8 @@ func (l *Ledger) later(r record, err error) {
 	l.mu.Unlock()
 }
 
-// urgent sorts what would be lost by waiting first: a Record or claim of a closing Channel, then ends of Channels, then what costs money.
+// urgent sorts what would be lost by waiting first: a Record or claim of a closing Channel, then ends of Channels, then
+// what costs money.
 func urgent(op escrow.Op) int {
 	switch op {
 	case escrow.OpRecord, escrow.OpClaim:
@@ -179,7 +183,8 @@ func urgent(op escrow.Op) int {
 	return 2
 }
 
-// work returns copies of the open intents, the urgent before the others, then the oldest first, and deletes ended ones whose time is over.
+// work returns copies of the open intents, the urgent before the others, then the oldest first, and deletes ended ones
+// whose time is over.
 func (l *Ledger) work() (out []record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -213,7 +218,8 @@ func finish(r record) record {
 	return r
 }
 
-// sign builds, simulates and signs an intent with a fresh blockhash. The error is only ever "ask again later", errWait: soon.
+// sign builds, simulates and signs an intent with a fresh blockhash. The error is only ever "ask again later", errWait:
+// soon.
 func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
 	if r.Result.State == escrow.Expired && movesMoney(r.Intent.Op) {
 		if next, again, err := l.again(ctx, r); !again || err != nil {
@@ -248,7 +254,8 @@ func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
 	if err != nil {
 		return r, err
 	}
-	if sim.failed && r.Intent.Op == escrow.OpOpen && sim.failure.Code == escrow.CodeSlotWindow && time.Since(r.At) < behindFor {
+	if sim.failed && r.Intent.Op == escrow.OpOpen && sim.failure.Code == escrow.CodeSlotWindow &&
+		time.Since(r.At) < behindFor {
 		return r, unreachable("simulating", errors.New("the endpoint has not reached the slot of the open yet"))
 	}
 	if sim.failed {
@@ -262,8 +269,8 @@ func (l *Ledger) sign(ctx context.Context, r record) (record, error) {
 // behindFor bounds how long a machine behind an endpoint may lag the one that named the slot of an open.
 const behindFor = 2 * time.Minute
 
-// again decides about signing an expired intent that moves money once more: the finalised chain is compared first, then it must be affordable
-// and within the daily cap like a new one.
+// again decides about signing an expired intent that moves money once more: the finalised chain is compared first, then
+// it must be affordable and within the daily cap like a new one.
 func (l *Ledger) again(ctx context.Context, r record) (next record, again bool, err error) {
 	s, absent, err := l.prove(ctx, r)
 	switch {
@@ -294,20 +301,23 @@ func (l *Ledger) again(ctx context.Context, r record) (next record, again bool, 
 	return r, true, nil
 }
 
-func (l *Ledger) signed(r record, hash [32]byte, lastValid, sigs uint64, units uint32, price uint64, ixs []instruction) (record, error) {
+func (l *Ledger) signed(r record, hash [32]byte, lastValid, sigs uint64, units uint32, price uint64,
+	ixs []instruction) (record, error) {
 	raw, signature, err := compile(l.signer, hash, append(budgetIx(units, price), ixs...))
 	if err != nil {
 		return fail(r, 0, err.Error()), nil
 	}
 	r.Tx, r.LastValid, r.lastSend = raw, lastValid, time.Time{}
 	fee := r.Fees + sigs*escrow.FeePerSignature + priorityFee(price, units)
-	r.Result = escrow.Result{State: escrow.SignedTx, Signature: market.Base58(signature[:]), Fee: fee, Burnt: r.Result.Burnt, Code: r.Result.Code}
+	r.Result = escrow.Result{State: escrow.SignedTx, Signature: market.Base58(signature[:]), Fee: fee,
+		Burnt: r.Result.Burnt, Code: r.Result.Code}
 	return r, nil
 }
 
 // send gives the stored bytes to every endpoint. No answer counts as sent: only the chain tells.
 func (l *Ledger) send(ctx context.Context, r record) error {
-	opts := map[string]any{"encoding": "base64", "skipPreflight": true, "maxRetries": 0, "preflightCommitment": "confirmed"}
+	opts := map[string]any{"encoding": "base64", "skipPreflight": true, "maxRetries": 0,
+		"preflightCommitment": "confirmed"}
 	if err := l.rpc.everywhere(ctx, "sendTransaction", base64.StdEncoding.EncodeToString(r.Tx), opts); err != nil {
 		l.log.Debug("send", "intent", r.Intent.Key(), "err", err)
 	}

@@ -138,7 +138,8 @@ func (f *fakeRPC) answer(method string, params []json.RawMessage) (any, error) {
 			if k == sysvarRent {
 				b := binary.LittleEndian.AppendUint64(nil, 6_960)
 				b = append(binary.LittleEndian.AppendUint64(b, math.Float64bits(1)), 50)
-				out[i] = map[string]any{"lamports": 1, "owner": "Sysvar", "rentEpoch": uint64(math.MaxUint64), "data": []string{base64.StdEncoding.EncodeToString(b), "base64"}}
+				out[i] = map[string]any{"lamports": 1, "owner": "Sysvar", "rentEpoch": uint64(math.MaxUint64),
+					"data": []string{base64.StdEncoding.EncodeToString(b), "base64"}}
 			}
 		}
 		return value(out), nil
@@ -167,7 +168,8 @@ func (r *rig) restart(t *testing.T) {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	hash := [32]byte{3, 1}
-	r := &rig{rpc: &fakeRPC{genesis: market.Base58(hash[:]), balance: 1_000_000_000, height: 100, statuses: map[string]any{}}, journal: &memJournal{}}
+	r := &rig{rpc: &fakeRPC{genesis: market.Base58(hash[:]), balance: 1_000_000_000, height: 100,
+		statuses: map[string]any{}}, journal: &memJournal{}}
 	r.key = ed25519.NewKeyFromSeed(append(make([]byte, 31), 1))
 	s := httptest.NewServer(r.rpc)
 	t.Cleanup(s.Close)
@@ -203,7 +205,8 @@ var transfer = escrow.Intent{Op: escrow.OpTransfer, Nonce: 1, To: market.Address
 func (r *rig) opening(t *testing.T, n byte, deposit market.Amount) escrow.Intent {
 	t.Helper()
 	key := ed25519.NewKeyFromSeed(append(make([]byte, 31), n))
-	terms := escrow.OpenTerms{Payer: r.l.Address(), Payee: market.Address{2}, VoucherKey: escrow.PublicKey(key), ClusterTag: r.l.tag}
+	terms := escrow.OpenTerms{Payer: r.l.Address(), Payee: market.Address{2}, VoucherKey: escrow.PublicKey(key),
+		ClusterTag: r.l.tag}
 	terms, id, err := terms.FindSalt(market.Address{42})
 	if err != nil {
 		t.Fatal(err)
@@ -344,7 +347,8 @@ func TestSubmit_SpendCapAndFunds(t *testing.T) {
 		t.Errorf("up to max_per_day: %v", err)
 	}
 	r.rpc.balance = 5_000_000
-	if err := r.l.Submit(t.Context(), open(3, 1)); market.CodeOf(err) != "funds-short" || !strings.Contains(err.Error(), "holds 0.005 SOL") {
+	if err := r.l.Submit(t.Context(), open(3, 1)); market.CodeOf(err) != "funds-short" ||
+		!strings.Contains(err.Error(), "holds 0.005 SOL") {
 		t.Errorf("empty account: %v, want funds-short with the balance", err)
 	}
 }
@@ -362,27 +366,32 @@ func TestCompile_HeaderAndRights(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	payer := market.Address(escrow.PublicKey(key))
 	program, ch := market.Address{42}, market.ChannelID{5}
-	// request_close names the payer as a read-only signer, the fee payer is writable: the key must end up in the writable group.
+	// request_close names the payer as a read-only signer, the fee payer is writable: the key must end up in the
+	// writable group.
 	raw, _, err := compile(key, [32]byte{1}, append(budgetIx(1, 1), requestCloseIx(program, payer, ch)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 1 signature; header 1 signer, 0 read-only signers, 2 read-only others (budget, program); 4 keys; payer first, then the channel.
+	// 1 signature; header 1 signer, 0 read-only signers, 2 read-only others (budget, program); 4 keys; payer first,
+	// then the channel.
 	msg := raw[65:]
-	if raw[0] != 1 || msg[0] != 1 || msg[1] != 0 || msg[2] != 2 || msg[3] != 4 || [32]byte(msg[4:36]) != payer || [32]byte(msg[36:68]) != ch {
+	if raw[0] != 1 || msg[0] != 1 || msg[1] != 0 || msg[2] != 2 || msg[3] != 4 || [32]byte(msg[4:36]) != payer ||
+		[32]byte(msg[36:68]) != ch {
 		t.Fatalf("message begins %x", msg[:68])
 	}
 	if !ed25519.Verify(payer[:], msg, raw[1:65]) {
 		t.Fatal("signature does not cover the message")
 	}
-	if _, _, err := compile(key, [32]byte{1}, []instruction{requestCloseIx(program, market.Address{8}, ch)}); !errors.Is(err, escrow.ErrMalformed) {
+	if _, _, err := compile(key, [32]byte{1},
+		[]instruction{requestCloseIx(program, market.Address{8}, ch)}); !errors.Is(err, escrow.ErrMalformed) {
 		t.Fatalf("a second signer: %v", err)
 	}
 }
 
 func TestInstructions_Layout(t *testing.T) {
 	p, ch := market.Address{42}, market.ChannelID{5}
-	terms := escrow.OpenTerms{Payer: market.Address{1}, Payee: market.Address{2}, VoucherKey: [32]byte{3}, ReleaseKey: [32]byte{4}, CloseDelay: 3600e9, Salt: 6, ClusterTag: 7, OpenSlot: 8}
+	terms := escrow.OpenTerms{Payer: market.Address{1}, Payee: market.Address{2}, VoucherKey: [32]byte{3},
+		ReleaseKey: [32]byte{4}, CloseDelay: 3600e9, Salt: 6, ClusterTag: 7, OpenSlot: 8}
 	for _, c := range []struct {
 		ix       instruction
 		tag      byte
@@ -413,18 +422,20 @@ func TestInstructions_Layout(t *testing.T) {
 			rights = append(rights, s)
 		}
 		if got := strings.Join(rights, ","); c.ix.data[0] != c.tag || len(c.ix.data) != c.len || got != c.accounts {
-			t.Errorf("tag %d: data %d bytes, accounts %q; want tag %d, %d bytes, %q", c.ix.data[0], len(c.ix.data), got, c.tag, c.len, c.accounts)
+			t.Errorf("tag %d: data %d bytes, accounts %q; want tag %d, %d bytes, %q", c.ix.data[0], len(c.ix.data), got,
+				c.tag, c.len, c.accounts)
 		}
 	}
 	open := openIx(p, ch, terms, 9).data
 	le := binary.LittleEndian
-	if le.Uint64(open[1:]) != 9 || le.Uint32(open[9:]) != 3600 || le.Uint64(open[13:]) != 6 || le.Uint64(open[21:]) != 7 || le.Uint64(open[29:]) != 8 || open[37] != 3 || open[69] != 4 {
+	if le.Uint64(open[1:]) != 9 || le.Uint32(open[9:]) != 3600 || le.Uint64(open[13:]) != 6 ||
+		le.Uint64(open[21:]) != 7 || le.Uint64(open[29:]) != 8 || open[37] != 3 || open[69] != 4 {
 		t.Errorf("open data %x", open)
 	}
 }
 
-// TestSender_EndpointsDisagree_SignsOnce: that a transaction is too old and that it is absent must be said by one endpoint; one that lags, asked
-// because the other fails, proves nothing.
+// TestSender_EndpointsDisagree_SignsOnce: that a transaction is too old and that it is absent must be said by one
+// endpoint; one that lags, asked because the other fails, proves nothing.
 func TestSender_EndpointsDisagree_SignsOnce(t *testing.T) {
 	r := newRig(t)
 	if err := r.l.Submit(t.Context(), transfer); err != nil {
@@ -441,7 +452,8 @@ func TestSender_EndpointsDisagree_SignsOnce(t *testing.T) {
 	}
 }
 
-// TestSender_OtherNetworkBehindTheFirst_IsNotAsked: an endpoint of another network does not answer in place of one that fails.
+// TestSender_OtherNetworkBehindTheFirst_IsNotAsked: an endpoint of another network does not answer in place of one that
+// fails.
 func TestSender_OtherNetworkBehindTheFirst_IsNotAsked(t *testing.T) {
 	r := newRig(t)
 	if _, err := r.l.Balance(t.Context(), r.l.Address()); err != nil {
@@ -457,7 +469,8 @@ func TestSender_OtherNetworkBehindTheFirst_IsNotAsked(t *testing.T) {
 	}
 }
 
-// TestSender_BlockhashUnknownToTheEndpoint_TriesAgain: a simulation on a node that is behind the one that gave the blockhash ends no intent.
+// TestSender_BlockhashUnknownToTheEndpoint_TriesAgain: a simulation on a node that is behind the one that gave the
+// blockhash ends no intent.
 func TestSender_BlockhashUnknownToTheEndpoint_TriesAgain(t *testing.T) {
 	r := newRig(t)
 	if err := r.l.Submit(t.Context(), transfer); err != nil {

@@ -11,15 +11,17 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// A plain account has no counter, so nothing of a transfer tells a repeat from the first. Therefore a transfer takes two transactions: the
-// first makes a ticket, an account at an address that only this record names, with the rent minimum in it; the second uses the ticket up and
-// moves the money, both or neither. However often the second is signed, it takes effect once: the ticket is gone then. The first is signed
-// again only while no second one is (docs/adr/0004-transfer-ticket.md).
+// A plain account has no counter, so nothing of a transfer tells a repeat from the first. Therefore a transfer takes
+// two transactions: the first makes a ticket, an account at an address that only this record names, with the rent
+// minimum in it; the second uses the ticket up and moves the money, both or neither. However often the second is
+// signed, it takes effect once: the ticket is gone then. The first is signed again only while no second one is
+// (docs/adr/0004-transfer-ticket.md).
 
 // ticketUnits covers three budget instructions and two of the System program.
 const ticketUnits = 1_000
 
-// ticket is the address of the record's ticket account: derived from our account and the seed, owned by the System program.
+// ticket is the address of the record's ticket account: derived from our account and the seed, owned by the System
+// program.
 func (l *Ledger) ticket(r record) market.Address {
 	h := sha256.New()
 	h.Write(l.address[:])
@@ -78,7 +80,8 @@ func (l *Ledger) signTransfer(ctx context.Context, r record) (record, error) {
 	price := l.price(ctx, []string{l.address.String(), r.Intent.To.String()}, ticketUnits, r.Tries)
 	fee := market.Amount(escrow.FeePerSignature + priorityFee(price, ticketUnits))
 	if balance <= fee {
-		return fail(r, 0, fmt.Sprintf("account %s holds %s SOL, the fee is %s", l.address, balance.SOL(), fee.SOL())), nil
+		return fail(r, 0, fmt.Sprintf("account %s holds %s SOL, the fee is %s", l.address, balance.SOL(), fee.SOL())),
+			nil
 	}
 	plain := transferIx(l.address, r.Intent.To, r.Intent.Amount)
 	if r.Intent.All {
@@ -103,11 +106,12 @@ func (l *Ledger) signTransfer(ctx context.Context, r record) (record, error) {
 	if r.Tries > 0 {
 		r.Until = lastValid // two may be on their way: the money moves when neither can come any more
 	}
-	return l.signed(r, hash, lastValid, 1, ticketUnits, price, []instruction{makeTicketIx(l.address, l.ticket(r), r.Seed, keep)})
+	return l.signed(r, hash, lastValid, 1, ticketUnits, price,
+		[]instruction{makeTicketIx(l.address, l.ticket(r), r.Seed, keep)})
 }
 
-// roomForTicket reports whether a transfer can be made in two transactions. If not, because too little would be left for the rent minimum
-// meanwhile or for the second fee, it is one transaction that is never signed again.
+// roomForTicket reports whether a transfer can be made in two transactions. If not, because too little would be left
+// for the rent minimum meanwhile or for the second fee, it is one transaction that is never signed again.
 func (r record) roomForTicket(balance, keep, fee market.Amount) bool {
 	if r.Seed != "" || r.Intent.All {
 		return r.Seed != "" || balance >= 2*keep+3*fee
@@ -160,7 +164,8 @@ func (l *Ledger) signMove(ctx context.Context, r record) (record, error) {
 			ixs = append(ixs, transferIx(l.address, r.Intent.To, balance-fee))
 		}
 	default:
-		ixs = []instruction{useTicketIx(l.address, ticket, l.address, r.Seed, held), transferIx(l.address, r.Intent.To, r.Intent.Amount)}
+		ixs = []instruction{useTicketIx(l.address, ticket, l.address, r.Seed, held),
+			transferIx(l.address, r.Intent.To, r.Intent.Amount)}
 	}
 	hash, lastValid, err := l.latest(ctx)
 	if err != nil {

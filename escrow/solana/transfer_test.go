@@ -10,13 +10,14 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// TestTransfer_TooLittleForATicket: an account that cannot hold a ticket beside the rent minimum is emptied by one transaction. If that is lost it is
-// not made again: nobody could tell a repeat from the first.
+// TestTransfer_TooLittleForATicket: an account that cannot hold a ticket beside the rent minimum is emptied by one
+// transaction. If that is lost it is not made again: nobody could tell a repeat from the first.
 func TestTransfer_TooLittleForATicket(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []bool{false, true} {
 		s := escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: -1, Seed: t.Name()})
-		x := &lie{World: localWorld(s)(t), s: s, j: &memJournal{}, to: market.Address(escrow.PublicKey(testSigner("far wallet " + t.Name())))}
+		x := &lie{World: localWorld(s)(t), s: s, j: &memJournal{},
+			to: market.Address(escrow.PublicKey(testSigner("far wallet " + t.Name())))}
 		b, url := newBalancer(t, s)
 		x.b, x.urls = b, []string{url}
 		x.restart(t)
@@ -46,7 +47,8 @@ func TestTransfer_TooLittleForATicket(t *testing.T) {
 	}
 }
 
-// TestTransfer_RefusedMove_TicketReturns: a transfer that the chain refuses once its ticket is made fails, and the ticket's lamports come back.
+// TestTransfer_RefusedMove_TicketReturns: a transfer that the chain refuses once its ticket is made fails, and the
+// ticket's lamports come back.
 func TestTransfer_RefusedMove_TicketReturns(t *testing.T) {
 	t.Parallel()
 	x := newLie(t)
@@ -61,7 +63,8 @@ func TestTransfer_RefusedMove_TicketReturns(t *testing.T) {
 	}
 	x.steps(t, 9, in.Key(), made)
 	// Meanwhile most of the money leaves by another transaction of the same key.
-	other, err := New(Config{RPC: []string{x.s.RPC}, Genesis: x.s.Genesis, Program: x.s.Program, Step: time.Millisecond}, x.l.signer, &memJournal{}, nil)
+	other, err := New(Config{RPC: []string{x.s.RPC}, Genesis: x.s.Genesis, Program: x.s.Program,
+		Step: time.Millisecond}, x.l.signer, &memJournal{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,8 +35,8 @@ func (s *subscriber) take() map[string]escrow.Result {
 	return out
 }
 
-// Watch implements escrow.Ledger by polling the confirmed view every Config.Poll, and at once after an own intent. It first reports every
-// known intent and every Channel of the filter. An endpoint that does not answer is waited for.
+// Watch implements escrow.Ledger by polling the confirmed view every Config.Poll, and at once after an own intent. It
+// first reports every known intent and every Channel of the filter. An endpoint that does not answer is waited for.
 func (l *Ledger) Watch(ctx context.Context, flt escrow.Filter, f func(escrow.Update) error) error {
 	s := &subscriber{results: map[string]escrow.Result{}, signal: make(chan struct{}, 1)}
 	l.mu.Lock()
@@ -72,7 +72,8 @@ func (l *Ledger) Watch(ctx context.Context, flt escrow.Filter, f func(escrow.Upd
 }
 
 // changes reports Channels that differ from last; only f's error ends the watch.
-func (l *Ledger) changes(ctx context.Context, flt escrow.Filter, last map[market.ChannelID]escrow.ChannelState, f func(escrow.Update) error) error {
+func (l *Ledger) changes(ctx context.Context, flt escrow.Filter, last map[market.ChannelID]escrow.ChannelState,
+	f func(escrow.Update) error) error {
 	if flt.Channels == nil {
 		return nil
 	}

@@ -1,7 +1,9 @@
-// Package book keeps the offers a node has heard of and matches orders against them, with an explanation of every rejection.
+// Package book keeps the offers a node has heard of and matches orders against them, with an explanation of every
+// rejection.
 //
-// Invariants: one offer per provider, the newest; a withdrawn offer stays as a tombstone until it expires, so an older copy cannot
-// bring it back; a Match never changes the book; each rig counts once in an Explanation, so its counts add up.
+// Invariants: one offer per provider, the newest; a withdrawn offer stays as a tombstone until it expires, so an older
+// copy cannot bring it back; a Match never changes the book; each rig counts once in an Explanation, so its counts add
+// up.
 // Concurrency: none inside; the caller holds its lock, shared for Match and Offers, exclusive for the rest.
 // Persistence: none; offers are heard again after a restart. Next: Match in match.go, Explanation in explain.go.
 package book
@@ -23,7 +25,8 @@ const (
 	maxGroups  = 8
 )
 
-// ErrOld reports an offer that is no newer than the one held, or has expired. ErrFull reports an unknown provider while the book is full.
+// ErrOld reports an offer that is no newer than the one held, or has expired. ErrFull reports an unknown provider while
+// the book is full.
 var (
 	ErrOld  = errors.New("offer is not newer")
 	ErrFull = errors.New("offer book is full")
@@ -56,7 +59,8 @@ type entry struct {
 	index     int       // in Book.entries
 }
 
-func (e *entry) rows() int { return max(1, len(e.offer.Groups)) } // a tombstone takes a row too, else withdrawals grow without bound
+// a tombstone takes a row too, else withdrawals grow without bound
+func (e *entry) rows() int { return max(1, len(e.offer.Groups)) }
 
 // Book is the table of offers. The zero value is not usable.
 type Book struct {
@@ -70,8 +74,8 @@ func New(limit int) *Book {
 	return &Book{limit: limit, byProvider: map[market.NodeID]*entry{}}
 }
 
-// Put takes a verified offer with its document id and envelope. Errors: ErrOld, ErrFull, market.ErrRange for a shape that wire must
-// not have let through.
+// Put takes a verified offer with its document id and envelope. Errors: ErrOld, ErrFull, market.ErrRange for a shape
+// that wire must not have let through.
 func (b *Book) Put(o market.Offer, id market.DocID, raw []byte, now time.Time) (Change, error) {
 	if err := check(o); err != nil {
 		return Change{}, err
@@ -104,7 +108,8 @@ func (b *Book) Put(o market.Offer, id market.DocID, raw []byte, now time.Time) (
 	wasEmpty := len(old.offer.Groups) == 0
 	b.rows += e.rows() - old.rows()
 	old.offer, old.id, old.raw, old.expires = o, id, raw, expires
-	return Change{Added: wasEmpty && len(o.Groups) > 0, Changed: !wasEmpty && len(o.Groups) > 0, Removed: !wasEmpty && len(o.Groups) == 0}, nil
+	return Change{Added: wasEmpty && len(o.Groups) > 0, Changed: !wasEmpty && len(o.Groups) > 0, Removed: !wasEmpty &&
+		len(o.Groups) == 0}, nil
 }
 
 func check(o market.Offer) error {
@@ -112,7 +117,8 @@ func check(o market.Offer) error {
 		return market.ErrRange
 	}
 	for _, g := range o.Groups {
-		if len(g.Devices) == 0 || len(g.Devices) > market.MaxDevices || len(g.Rates) > len(o.Mints) || !market.ValidClass(g.Class) {
+		if len(g.Devices) == 0 || len(g.Devices) > market.MaxDevices || len(g.Rates) > len(o.Mints) ||
+			!market.ValidClass(g.Class) {
 			return market.ErrRange
 		}
 	}
@@ -166,8 +172,8 @@ func (b *Book) Get(p market.NodeID) (o market.Offer, id market.DocID, raw []byte
 // Rows returns the number of rows in use, at most New's limit plus what known providers added.
 func (b *Book) Rows() int { return b.rows }
 
-// Mark notes what this node saw of a provider in its local fields. Two failed contacts within 10 min hide it for 10 min; one that
-// succeeds shows it again. An unknown provider is ignored.
+// Mark notes what this node saw of a provider in its local fields. Two failed contacts within 10 min hide it for 10
+// min; one that succeeds shows it again. An unknown provider is ignored.
 func (b *Book) Mark(p market.NodeID, o Observation) {
 	e := b.byProvider[p]
 	if e == nil {

@@ -118,7 +118,8 @@ func TestMatch_Price_RanksAndExplains(t *testing.T) {
 		t.Fatalf("candidates: %+v", r.Candidates)
 	}
 	x := r.Explanation
-	want := "5 rigs looked at, 2 fit: 2 fail only vram >= 22889MiB (1 do not state it) (nearest 12GiB, from 0.0005/h), 1 ask more (nearest 0.009)"
+	want := "5 rigs looked at, 2 fit: 2 fail only vram >= 22889MiB (1 do not state it) (nearest 12GiB, from " +
+		"0.0005/h), 1 ask more (nearest 0.009)"
 	if x.Text() != want {
 		t.Errorf("text:\n got %s\nwant %s", x.Text(), want)
 	}
@@ -157,7 +158,8 @@ func TestMark_TwoFailures_HideForTenMinutes(t *testing.T) {
 		t.Error("hidden after one failure")
 	}
 	b.Mark(node(1), Observation{At: t0.Add(time.Minute), Failed: true})
-	if r := b.Match(Query{}, t0.Add(2*time.Minute)); len(r.Candidates) != 0 || r.Explanation.Rejected[0].Reason != "unreachable" {
+	if r := b.Match(Query{}, t0.Add(2*time.Minute)); len(r.Candidates) != 0 ||
+		r.Explanation.Rejected[0].Reason != "unreachable" {
 		t.Errorf("%+v", r)
 	}
 	if r := b.Match(Query{}, t0.Add(12*time.Minute)); len(r.Candidates) != 1 {
@@ -179,7 +181,8 @@ func TestMatch_Score_DoublesUnreliableRate(t *testing.T) {
 	}
 }
 
-// TestMatch_EqualsNaive holds every engine of this package against the definition, and the counts of an explanation against their sum.
+// TestMatch_EqualsNaive holds every engine of this package against the definition, and the counts of an explanation
+// against their sum.
 func TestMatch_EqualsNaive(t *testing.T) {
 	t.Parallel()
 	classes := []string{"t4", "a100", "cpu"}
@@ -194,7 +197,8 @@ func TestMatch_EqualsNaive(t *testing.T) {
 			}
 			naive[o.Provider] = o
 		}
-		q := Query{Devices: rapid.IntRange(1, 3).Draw(rt, "devices"), MaxRate: market.Rate(rapid.Uint64Range(0, 9).Draw(rt, "max"))}
+		q := Query{Devices: rapid.IntRange(1, 3).Draw(rt, "devices"),
+			MaxRate: market.Rate(rapid.Uint64Range(0, 9).Draw(rt, "max"))}
 		lo := rapid.Uint64Range(0, 5).Draw(rt, "lo")
 		q.Terms = []market.Term{{Field: market.FieldVRAM, Lo: lo}, {Classes: []string{"t4", "cpu"}}}
 		want := map[market.NodeID]bool{}
@@ -202,7 +206,8 @@ func TestMatch_EqualsNaive(t *testing.T) {
 			g := o.Groups[0]
 			v, stated := g.Fields[market.FieldVRAM]
 			free := freeOf(&g)
-			if stated && v >= lo && g.Class != "a100" && free >= q.Devices && g.Rates[0] > 0 && (q.MaxRate == 0 || g.Rates[0] <= q.MaxRate) {
+			if stated && v >= lo && g.Class != "a100" && free >= q.Devices && g.Rates[0] > 0 &&
+				(q.MaxRate == 0 || g.Rates[0] <= q.MaxRate) {
 				want[id] = true
 			}
 		}
@@ -236,11 +241,13 @@ func TestMatch_EqualsNaive(t *testing.T) {
 func BenchmarkMatch_50000Rows(b *testing.B) {
 	bk := New(50_000)
 	for i := range 50_000 {
-		if _, err := bk.Put(offer(i, "rtx-4090", uint64(i%40)<<10, market.Rate(1000+i%997), 1), market.DocID{}, nil, t0); err != nil {
+		if _, err := bk.Put(offer(i, "rtx-4090", uint64(i%40)<<10, market.Rate(1000+i%997), 1), market.DocID{}, nil,
+			t0); err != nil {
 			b.Fatal(err)
 		}
 	}
-	q := Query{Terms: []market.Term{{Field: market.FieldVRAM, Lo: 24 << 10}, {Field: market.FieldEgress, In: []uint64{2}}}, MaxRate: 1500, Limit: 5}
+	q := Query{Terms: []market.Term{{Field: market.FieldVRAM, Lo: 24 << 10},
+		{Field: market.FieldEgress, In: []uint64{2}}}, MaxRate: 1500, Limit: 5}
 	for b.Loop() {
 		bk.Match(q, t0)
 	}

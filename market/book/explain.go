@@ -23,9 +23,10 @@ type Explanation struct {
 	TooNew              int // need a newer version of this program
 }
 
-// Rejected counts the rigs whose first failing condition is this one. Reason is a kebab-case word for programs: class, free, term,
-// excluded, unreachable, mint, rate. Term is the condition as a user would write it; Sole of them fail nothing else. Nearest is the value
-// that came closest, NearestRate the lowest rate it costs; empty and 0 if none stated one.
+// Rejected counts the rigs whose first failing condition is this one. Reason is a kebab-case word for programs: class,
+// free, term, excluded, unreachable, mint, rate. Term is the condition as a user would write it; Sole of them fail
+// nothing else. Nearest is the value that came closest, NearestRate the lowest rate it costs; empty and 0 if none
+// stated one.
 type Rejected struct {
 	Reason, Term, Text string
 	Count, Sole        int
@@ -33,7 +34,8 @@ type Rejected struct {
 	NearestRate        market.Rate
 }
 
-// Relax is one change that would let more rigs fit. Term is the flag, To its new value; Gains more rigs fit then, the cheapest at Rate.
+// Relax is one change that would let more rigs fit. Term is the flag, To its new value; Gains more rigs fit then, the
+// cheapest at Rate.
 type Relax struct {
 	Term, To string
 	Gains    int
@@ -286,7 +288,8 @@ func (b *Book) relax(q Query, s *scan, now time.Time) []Relax {
 		}
 		found = append(found, c)
 	}
-	slices.SortStableFunc(found, func(a, b change) int { return cmp.Or(cmp.Compare(a.rise, b.rise), cmp.Compare(a.dist, b.dist)) })
+	slices.SortStableFunc(found,
+		func(a, b change) int { return cmp.Or(cmp.Compare(a.rise, b.rise), cmp.Compare(a.dist, b.dist)) })
 	var out []Relax
 	for _, c := range found[:min(len(found), maxRelax)] {
 		out = append(out, c.relax)

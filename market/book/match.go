@@ -14,8 +14,10 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Query is what an order needs. Terms are ANDed; Classes empty = any; Devices 0 = 1; MaxRate 0 = no limit; Limit 0 = 200.
-// Sort: "price" (default), "value:<field>", "rtt", "uptime", "ready" or a field's name. Providers: only these, empty = any.
+// Query is what an order needs. Terms are ANDed; Classes empty = any; Devices 0 = 1; MaxRate 0 = no limit; Limit 0 =
+// 200.
+// Sort: "price" (default), "value:<field>", "rtt", "uptime", "ready" or a field's name. Providers: only these, empty =
+// any.
 type Query struct {
 	Terms              []market.Term
 	Classes            []string
@@ -29,7 +31,8 @@ type Query struct {
 	Rented             bool // devices that are rented now fit, too
 }
 
-// Candidate is one fitting group of one provider. Offer is shared with the book: read only. Devices is the number of free ones.
+// Candidate is one fitting group of one provider. Offer is shared with the book: read only. Devices is the number of
+// free ones.
 type Candidate struct {
 	Provider market.NodeID
 	Offer    market.Offer
@@ -52,7 +55,8 @@ type ranked struct {
 
 func (r *ranked) candidate() Candidate {
 	return Candidate{
-		Provider: r.e.offer.Provider, Offer: r.e.offer, OfferID: r.e.id, Raw: r.e.raw, Group: r.group, Rate: r.rate, Devices: r.free,
+		Provider: r.e.offer.Provider, Offer: r.e.offer, OfferID: r.e.id, Raw: r.e.raw, Group: r.group, Rate: r.rate,
+		Devices:  r.free,
 		SoftMiss: r.soft,
 	}
 }
@@ -212,7 +216,8 @@ func (b *Book) scan(q Query, now time.Time) *scan {
 	s := &scan{q: q, conds: conditions(q)}
 	s.tally = make([]tally, len(s.conds))
 	for _, e := range b.entries {
-		if len(e.offer.Groups) == 0 || !e.expires.After(now) || len(q.Providers) > 0 && !slices.Contains(q.Providers, e.offer.Provider) {
+		if len(e.offer.Groups) == 0 || !e.expires.After(now) || len(q.Providers) > 0 &&
+			!slices.Contains(q.Providers, e.offer.Provider) {
 			continue
 		}
 		s.offer(e, now)
@@ -232,7 +237,8 @@ type scan struct {
 	found      []ranked
 }
 
-// offer tests the groups of one offer and counts it once: as its best candidate, or at the failing condition of the group that got furthest.
+// offer tests the groups of one offer and counts it once: as its best candidate, or at the failing condition of the
+// group that got furthest.
 func (s *scan) offer(e *entry, now time.Time) {
 	s.considered++
 	for _, id := range e.offer.Critical {
@@ -300,7 +306,8 @@ func (s *scan) rank(v *view) ranked {
 			continue
 		}
 		x, ok := v.value(t.Field)
-		if t.Field == market.FieldClass && !t.FitsClass(v.e.offer.Groups[v.group].Class) || t.Field != market.FieldClass && !t.Fits(x, ok) {
+		if t.Field == market.FieldClass && !t.FitsClass(v.e.offer.Groups[v.group].Class) ||
+			t.Field != market.FieldClass && !t.Fits(x, ok) {
 			c.soft++
 		}
 	}
@@ -343,7 +350,8 @@ func (s *scan) sortKey(v *view) uint64 {
 	return ^x
 }
 
-// expected is the rate that a rig costs once failures are repeated: rate / clamp(score, 0.5, 1), unknown 0.8, rounded up to 4 digits.
+// expected is the rate that a rig costs once failures are repeated: rate / clamp(score, 0.5, 1), unknown 0.8, rounded
+// up to 4 digits.
 func expected(v *view) uint64 {
 	score, ok := v.e.local[market.FieldScore]
 	if !ok {

@@ -11,7 +11,8 @@ import (
 // shared is a rig of n devices with so many milli-cores and MiB in all; each device's share is rounded up.
 func shared(n int, milli, mib uint64) market.Offer {
 	o := market.Offer{
-		Provider: market.NodeID{byte(n)}, Seq: uint64(time.Now().UnixMilli()), Lifetime: time.Hour, Mints: []market.Address{{}},
+		Provider: market.NodeID{byte(n)}, Seq: uint64(time.Now().UnixMilli()), Lifetime: time.Hour,
+		Mints: []market.Address{{}},
 		Fields: market.Fields{
 			market.FieldCPU: (milli + uint64(n) - 1) / uint64(n), market.FieldRAM: (mib + uint64(n) - 1) / uint64(n),
 			market.FieldRigCPU: milli, market.FieldRigRAM: mib,
@@ -25,8 +26,8 @@ func shared(n int, milli, mib uint64) market.Offer {
 	return o
 }
 
-// TestMatch_WholeRig_IsWhatIsStated: what a proposed change names is what the rig has, not what its rounded shares add up to; a rig of before
-// that stated no totals is still matched by its shares.
+// TestMatch_WholeRig_IsWhatIsStated: what a proposed change names is what the rig has, not what its rounded shares add
+// up to; a rig of before that stated no totals is still matched by its shares.
 func TestMatch_WholeRig_IsWhatIsStated(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -35,7 +36,8 @@ func TestMatch_WholeRig_IsWhatIsStated(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := func(milli, mib uint64) Result {
-		return b.Match(Query{Devices: 1, Limit: 5, Terms: []market.Term{{Field: market.FieldRigCPU, Lo: milli}, {Field: market.FieldRigRAM, Lo: mib}}}, now)
+		return b.Match(Query{Devices: 1, Limit: 5,
+			Terms: []market.Term{{Field: market.FieldRigCPU, Lo: milli}, {Field: market.FieldRigRAM, Lo: mib}}}, now)
 	}
 	if r := ask(1000, 4000); len(r.Candidates) != 1 {
 		t.Errorf("the whole rig does not fit: %s", r.Explanation.Text())
@@ -63,7 +65,8 @@ func TestExplain_NamesWhatElseFails(t *testing.T) {
 	if _, err := b.Put(shared(1, 1000, 4096), market.DocID{}, nil, now); err != nil {
 		t.Fatal(err)
 	}
-	r := b.Match(Query{Devices: 1, Limit: 5, Terms: []market.Term{{Field: market.FieldRigCPU, Lo: 2000}, {Field: market.FieldRigRAM, Lo: 100 << 10}}}, now)
+	r := b.Match(Query{Devices: 1, Limit: 5,
+		Terms: []market.Term{{Field: market.FieldRigCPU, Lo: 2000}, {Field: market.FieldRigRAM, Lo: 100 << 10}}}, now)
 	text := r.Explanation.Text()
 	for _, want := range []string{"rig_cpu >= 2 (nearest 1", "also rig_ram >= 100GiB (nearest 4GiB"} {
 		if !strings.Contains(text, want) {
@@ -85,7 +88,8 @@ func TestMatch_Rented_FindsWhatIsTaken(t *testing.T) {
 	for _, c := range []struct {
 		q    Query
 		want int
-	}{{Query{Devices: 1}, 0}, {Query{Devices: 1, Rented: true}, 1}, {Query{Devices: 2, Rented: true}, 1}, {Query{Devices: 3, Rented: true}, 0}} {
+	}{{Query{Devices: 1}, 0}, {Query{Devices: 1, Rented: true}, 1}, {Query{Devices: 2, Rented: true}, 1},
+		{Query{Devices: 3, Rented: true}, 0}} {
 		if r := b.Match(c.q, now); len(r.Candidates) != c.want {
 			t.Errorf("%+v: %d candidates", c.q, len(r.Candidates))
 		}

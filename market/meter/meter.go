@@ -1,7 +1,8 @@
 // Package meter counts the billable time of one lease.
 //
-// Invariants: time grows only between two proofs that the job is alive; of a gap at most one tick is billable; the sum never shrinks and
-// never passes its limit. Times are milliseconds of a boot-time clock of one boot: a value below the last proof counts nothing.
+// Invariants: time grows only between two proofs that the job is alive; of a gap at most one tick is billable; the sum
+// never shrinks and never passes its limit. Times are milliseconds of a boot-time clock of one boot: a value below the
+// last proof counts nothing.
 // Concurrency: values, safe to copy. Persistence: inside market.Lease. Next: market.Lease, docs/flows/payment.md.
 package meter
 
@@ -27,8 +28,8 @@ func (m Meter) Open(at uint64) Meter {
 	return m
 }
 
-// Proof counts the time since the last proof: all of it up to gap, the rest as unobserved. limit caps BillableMS. A closed meter and a
-// time before the last proof count nothing.
+// Proof counts the time since the last proof: all of it up to gap, the rest as unobserved. limit caps BillableMS. A
+// closed meter and a time before the last proof count nothing.
 func (m Meter) Proof(at, gap, limit uint64) Meter {
 	if !m.Running || at <= m.ProofMS {
 		return m

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMeter_NeverBillsMoreThanPassed: whatever the order of calls, billable, paused and unobserved time together never exceed what has passed,
-// no gap bills more than its allowance, and nothing shrinks.
+// TestMeter_NeverBillsMoreThanPassed: whatever the order of calls, billable, paused and unobserved time together never
+// exceed what has passed, no gap bills more than its allowance, and nothing shrinks.
 func TestMeter_NeverBillsMoreThanPassed(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -80,10 +80,13 @@ func (f *fake) Logs(_ context.Context, _ string, q LogQuery, g func(LogPiece) er
 	}
 	at := time.UnixMilli(1_700_000_000_123)
 	state := LogState{Bytes: 13 + 3<<20, Missing: 9, Over: true, Why: "not-handed-over"}
-	return state, errors.Join(f.call("logs", q.Since.UnixMilli(), q.From, q.Follow), g(LogPiece{At: at, Stream: 1, Data: []byte("out\n")}),
-		g(LogPiece{Offset: 4, At: at, Gap: 9}), g(LogPiece{Offset: 13, At: at, Stream: 2, Data: bytes.Repeat([]byte("e"), 3<<20)}))
+	return state, errors.Join(f.call("logs", q.Since.UnixMilli(), q.From, q.Follow),
+		g(LogPiece{At: at, Stream: 1, Data: []byte("out\n")}),
+		g(LogPiece{Offset: 4, At: at, Gap: 9}),
+		g(LogPiece{Offset: 13, At: at, Stream: 2, Data: bytes.Repeat([]byte("e"), 3<<20)}))
 }
-func (f *fake) Exec(_ context.Context, _ string, argv []string, tty *Terminal, stdin io.Reader, out func(uint8, []byte) error) (int, error) {
+func (f *fake) Exec(_ context.Context, _ string, argv []string, tty *Terminal, stdin io.Reader,
+	out func(uint8, []byte) error) (int, error) {
 	if f.fail != nil {
 		return 0, f.fail
 	}
@@ -160,7 +163,8 @@ func TestClient_CallsReachTheBackend(t *testing.T) {
 	if _, err := c.Order(ctx, "a/../b c"); err != nil {
 		t.Error(err)
 	}
-	req := OrderRequest{Key: "k", Image: "i", MaxRate: 1<<64 - 1, MaxTotal: 1 << 60, Devices: 2, Terms: Terms{{Field: market.FieldRAM, Lo: 1 << 63}, {Classes: []string{"a"}, Not: true}}}
+	req := OrderRequest{Key: "k", Image: "i", MaxRate: 1<<64 - 1, MaxTotal: 1 << 60, Devices: 2,
+		Terms: Terms{{Field: market.FieldRAM, Lo: 1 << 63}, {Classes: []string{"a"}, Not: true}}}
 	if _, err := c.CreateOrder(ctx, req); err != nil || !cmp.Equal(req, f.request) {
 		t.Errorf("request: %s, %v", cmp.Diff(req, f.request), err)
 	}
@@ -171,13 +175,15 @@ func TestClient_CallsReachTheBackend(t *testing.T) {
 	if err := errors.Join(c.StopOrder(ctx, "-", true), c.Shutdown(ctx, true)); err != nil {
 		t.Error(err)
 	}
-	if tr, err := c.Withdraw(ctx, Withdrawal{Key: "w", To: solMint, Amount: 1 << 63}); err != nil || tr.Amount.Lamports() != 1<<63 {
+	if tr, err := c.Withdraw(ctx, Withdrawal{Key: "w", To: solMint, Amount: 1 << 63}); err != nil ||
+		tr.Amount.Lamports() != 1<<63 {
 		t.Errorf("transfer %+v, %v", tr, err)
 	}
 	if p, err := c.ProviderSell(ctx, true); err != nil || !p.Selling {
 		t.Errorf("provider %+v, %v", p, err)
 	}
-	want := []string{"orders true", "order a/../b c", "inputs order_1", "stop - true", "shutdown true", "withdraw " + solMint + " 9223372036854775808 false", "sell true"}
+	want := []string{"orders true", "order a/../b c", "inputs order_1", "stop - true", "shutdown true",
+		"withdraw " + solMint + " 9223372036854775808 false", "sell true"}
 	if d := cmp.Diff(want, f.calls); d != "" {
 		t.Error(d)
 	}
@@ -190,26 +196,30 @@ func TestClient_Streams(t *testing.T) {
 	c, _ := serve(t, f)
 	var got [4]bytes.Buffer
 	next := uint64(0)
-	state, err := c.Logs(ctx, "-", LogQuery{From: 7, Since: time.UnixMilli(5_005), Follow: true}, func(p LogPiece) error {
-		if p.At.UnixMilli() != 1_700_000_000_123 || p.Offset != next || p.Gap > 0 && p.Offset != 4 {
-			t.Errorf("%d bytes at %d, want %d, time %v, gap %d", len(p.Data), p.Offset, next, p.At, p.Gap)
-		}
-		next += p.Gap + uint64(len(p.Data))
-		got[p.Stream&3].Write(p.Data)
-		return nil
-	})
-	if err != nil || next != 13+3<<20 || state != (LogState{Bytes: 13 + 3<<20, Missing: 9, Over: true, Why: "not-handed-over"}) || got[1].String() != "out\n" || got[2].Len() != 3<<20 {
+	state, err := c.Logs(ctx, "-", LogQuery{From: 7, Since: time.UnixMilli(5_005), Follow: true},
+		func(p LogPiece) error {
+			if p.At.UnixMilli() != 1_700_000_000_123 || p.Offset != next || p.Gap > 0 && p.Offset != 4 {
+				t.Errorf("%d bytes at %d, want %d, time %v, gap %d", len(p.Data), p.Offset, next, p.At, p.Gap)
+			}
+			next += p.Gap + uint64(len(p.Data))
+			got[p.Stream&3].Write(p.Data)
+			return nil
+		})
+	if err != nil || next != 13+3<<20 ||
+		state != (LogState{Bytes: 13 + 3<<20, Missing: 9, Over: true, Why: "not-handed-over"}) ||
+		got[1].String() != "out\n" || got[2].Len() != 3<<20 {
 		t.Errorf("logs: %q, %d bytes, %v", got[1].String(), got[2].Len(), err)
 	}
 	var out, errOut bytes.Buffer
-	code, err := c.Exec(ctx, "-", []string{"tr", "a b", ""}, nil, strings.NewReader(strings.Repeat("x", 1<<18)), func(stream uint8, b []byte) error {
-		if stream == 1 {
-			out.Write(b)
-		} else {
-			errOut.Write(b)
-		}
-		return nil
-	})
+	code, err := c.Exec(ctx, "-", []string{"tr", "a b", ""}, nil, strings.NewReader(strings.Repeat("x", 1<<18)),
+		func(stream uint8, b []byte) error {
+			if stream == 1 {
+				out.Write(b)
+			} else {
+				errOut.Write(b)
+			}
+			return nil
+		})
 	if err != nil || code != 137 || out.String() != strings.Repeat("X", 1<<18) || errOut.String() != "oops" {
 		t.Errorf("exec: code %d, %d bytes, %q, %v", code, out.Len(), errOut.String(), err)
 	}
@@ -234,8 +244,11 @@ func TestClient_ErrorsKeepTheirCode(t *testing.T) {
 		status int
 		exit   int
 	}{
-		{&market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Detail: "41 rigs", Hint: "gpuai offers"}, "no-offer-fits", 409, 5},
-		{fmt.Errorf("wrapped: %w", &market.Error{Op: "outer", Err: &market.Error{Code: "funds-short", Kind: market.KindConflict}}), "funds-short", 402, 6},
+		{&market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Detail: "41 rigs", Hint: "gpuai offers"},
+			"no-offer-fits", 409, 5},
+		{fmt.Errorf("wrapped: %w",
+			&market.Error{Op: "outer", Err: &market.Error{Code: "funds-short", Kind: market.KindConflict}}),
+			"funds-short", 402, 6},
 		{market.Refuse("devices-taken", market.KindConflict, "by another"), "devices-taken", 409, 1},
 		{&market.Error{Code: "spec-unit", Kind: market.KindInvalid}, "spec-unit", 422, 2},
 		{&market.Error{Code: "never-heard-of", Kind: market.KindNotFound}, "never-heard-of", 404, 3},
@@ -281,7 +294,8 @@ func TestServer_RefusesWhatItDoesNotKnow(t *testing.T) {
 		}
 		r.Header.Set("Idempotency-Key", "k")
 		h.ServeHTTP(&w, r)
-		if w.status != c.status || w.header.Get("Content-Type") != "application/problem+json" || strings.Contains(w.body.String(), "hunter2") {
+		if w.status != c.status || w.header.Get("Content-Type") != "application/problem+json" ||
+			strings.Contains(w.body.String(), "hunter2") {
 			t.Errorf("%s %s: %d %s %s", c.method, c.path, w.status, w.header.Get("Content-Type"), w.body.String())
 		}
 	}
@@ -347,7 +361,8 @@ type hanging struct {
 
 func (h *hanging) Order(context.Context, string) (Order, error) { return Order{}, nil }
 
-func (h *hanging) Exec(ctx context.Context, _ string, _ []string, _ *Terminal, _ io.Reader, out func(uint8, []byte) error) (int, error) {
+func (h *hanging) Exec(ctx context.Context, _ string, _ []string, _ *Terminal, _ io.Reader,
+	out func(uint8, []byte) error) (int, error) {
 	if err := out(1, []byte("started")); err != nil {
 		return 0, err
 	}

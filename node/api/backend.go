@@ -1,7 +1,9 @@
 // Package api is the node's local interface: HTTP over a unix socket, its server and its Go client.
 //
-// Invariants: the socket's file mode is the gate; every error is one problem document with a code; amounts travel as text.
-// Concurrency: server and Client are safe for any goroutine. Persistence: none. Next: server.go, client.go, docs/flows/order.md.
+// Invariants: the socket's file mode is the gate; every error is one problem document with a code; amounts travel as
+// text.
+// Concurrency: server and Client are safe for any goroutine. Persistence: none. Next: server.go, client.go,
+// docs/flows/order.md.
 package api
 
 import (
@@ -12,7 +14,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Backend is what the node does for its callers. Errors: *market.Error or *market.Refusal; not-found where an id is unknown.
+// Backend is what the node does for its callers. Errors: *market.Error or *market.Refusal; not-found where an id is
+// unknown.
 type Backend interface {
 	Status(ctx context.Context) (Status, error)
 	Offers(ctx context.Context) ([]Offer, error)
@@ -30,7 +33,8 @@ type Backend interface {
 	// Logs calls f for each piece, in order, and says how the log stands. An error of f ends it.
 	Logs(ctx context.Context, id string, q LogQuery, f func(LogPiece) error) (LogState, error)
 	// Exec runs a command beside the job, in a terminal unless tty is nil, and returns its exit code.
-	Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader, out func(stream uint8, b []byte) error) (exit int, err error)
+	Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader,
+		out func(stream uint8, b []byte) error) (exit int, err error)
 	// GetOutputs writes the verified outputs as a tar.
 	GetOutputs(ctx context.Context, id string, w io.Writer) error
 	// Spool lists what is kept of orders' files; PruneSpool frees outputs first.

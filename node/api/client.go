@@ -32,7 +32,10 @@ var _ Backend = (*Client)(nil)
 // Dial returns a client; it connects at the first call.
 func Dial(socket string) *Client {
 	c := &Client{socket: socket}
-	c.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) }}}
+	c.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+		error) {
+		return c.dial(ctx)
+	}}}
 	return c
 }
 
@@ -40,12 +43,14 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.socket)
 	if err != nil {
-		return nil, &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "reach node", Detail: "no node answers at " + c.socket, Hint: "gpuai node start", Err: err}
+		return nil, &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "reach node",
+			Detail: "no node answers at " + c.socket, Hint: "gpuai node start", Err: err}
 	}
 	return conn, nil
 }
 
-func (c *Client) do(ctx context.Context, method, path string, body io.Reader, header ...string) (*http.Response, error) {
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader, header ...string) (*http.Response,
+	error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://node"+base+path, body)
 	if err != nil {
 		return nil, err
@@ -75,7 +80,8 @@ func (c *Client) cutOff(ctx context.Context, err error) error {
 	}
 	return &market.Error{
 		Code: "node-unreachable", Kind: market.KindUnavailable, Op: "ask node", Err: err,
-		Detail: "the node at " + c.socket + " went away in the middle of an answer; what it had begun goes on when it runs again", Hint: "gpuai node start",
+		Detail: "the node at " + c.socket + " went away in the middle of an answer; what it had begun goes on when " +
+			"it runs again", Hint: "gpuai node start",
 	}
 }
 
@@ -115,7 +121,8 @@ func call[A any](ctx context.Context, c *Client, method, path string, body any, 
 // isCut tells a connection that ended from an answer that is wrong.
 func isCut(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &op)
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		errors.As(err, &op)
 }
 
 // create asks once for a key; a repeat of the call has another.
@@ -205,7 +212,8 @@ func (c *Client) PutInputs(ctx context.Context, id string, r io.Reader) error {
 
 // Orders implements Backend.
 func (c *Client) Orders(ctx context.Context, over bool) ([]Order, error) {
-	return all(ctx, c, "/orders?all="+strconv.FormatBool(over)+"&", func(l orderList) ([]Order, string) { return l.Orders, l.Cursor })
+	return all(ctx, c, "/orders?all="+strconv.FormatBool(over)+"&",
+		func(l orderList) ([]Order, string) { return l.Orders, l.Cursor })
 }
 
 // Order implements Backend.
@@ -250,7 +258,8 @@ func readStream(r io.Reader, f func(stream uint8, b []byte) error) (exit int, er
 }
 
 // Exec implements Backend. A stdin that blocks forever keeps one goroutine until the process ends.
-func (c *Client) Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
+func (c *Client) Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader,
+	out func(stream uint8, b []byte) error) (int, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return 0, err
@@ -358,7 +367,8 @@ func (c *Client) Airdrop(ctx context.Context, amount market.Amount) (Wallet, err
 
 // Withdraw implements Backend.
 func (c *Client) Withdraw(ctx context.Context, w Withdrawal) (Transfer, error) {
-	op, err := call[Operation](ctx, c, "POST", "/wallet/withdraw", amountBody{To: w.To, Amount: Lamports(w.Amount), All: w.All}, "Idempotency-Key", w.Key)
+	op, err := call[Operation](ctx, c, "POST", "/wallet/withdraw",
+		amountBody{To: w.To, Amount: Lamports(w.Amount), All: w.All}, "Idempotency-Key", w.Key)
 	return wait[Transfer](ctx, c, op, err)
 }
 
@@ -416,7 +426,10 @@ func (c *Client) Lease(ctx context.Context, id string) (Lease, error) {
 
 // LeaseReceipts implements Backend.
 func (c *Client) LeaseReceipts(ctx context.Context, id string) ([]LeaseReceipt, error) {
-	return all(ctx, c, lease(id, "/receipts?"), func(l receiptList) ([]LeaseReceipt, string) { return l.Receipts, l.Cursor })
+	return all(ctx, c, lease(id, "/receipts?"), func(l receiptList) ([]LeaseReceipt, string) {
+		return l.Receipts,
+			l.Cursor
+	})
 }
 
 // LeaseOutcome implements Backend.

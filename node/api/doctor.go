@@ -6,7 +6,8 @@ import "github.com/gpuai/gpuai/node/health"
 func DoctorOf(schema string, r health.Report) Doctor {
 	d := Doctor{Schema: schema, Level: r.Level(), Findings: []Finding{}}
 	for _, f := range r.Findings {
-		out := Finding{Group: f.Group, Code: f.Code, Level: f.Level, Effect: f.Effect, Actual: f.Actual, Why: f.Why, Fix: []Fix{}}
+		out := Finding{Group: f.Group, Code: f.Code, Level: f.Level, Effect: f.Effect, Actual: f.Actual, Why: f.Why,
+			Fix: []Fix{}}
 		if f.Op != "" {
 			required := f.Required
 			out.Required, out.Op, out.Unit = &required, f.Op, f.Unit

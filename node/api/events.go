@@ -24,7 +24,8 @@ const (
 // Topics of events.
 var Topics = []string{"order", "lease", "channel", "offer", "health", "operation", "security"}
 
-// Event is one row of what happened: Seq counts up without a gap, Data is the document that GET returns, with the row's cause, time and state.
+// Event is one row of what happened: Seq counts up without a gap, Data is the document that GET returns, with the row's
+// cause, time and state.
 type Event struct {
 	Seq   uint64
 	Topic string
@@ -33,14 +34,15 @@ type Event struct {
 
 // Feed is the node's record of what happened.
 type Feed interface {
-	// Events are rows after a sequence, oldest first, at most limit. last is the newest sequence there is, floor the newest that is not kept.
+	// Events are rows after a sequence, oldest first, at most limit. last is the newest sequence there is, floor the
+	// newest that is not kept.
 	Events(ctx context.Context, after uint64, limit int) (rows []Event, floor, last uint64, err error)
 	// EventsChanged is closed at the next row.
 	EventsChanged() <-chan struct{}
 }
 
-// events streams rows as server-sent events. A reader that was up to date and falls behind by more than maxBacklog is told so and dropped; one
-// that names a row older than what is kept gets reset and goes on from now.
+// events streams rows as server-sent events. A reader that was up to date and falls behind by more than maxBacklog is
+// told so and dropped; one that names a row older than what is kept gets reset and goes on from now.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	topics, after, resumes, err := eventQuery(r)
 	if err == nil && s.feed == nil {
@@ -134,7 +136,8 @@ func (s *Server) enterStream() error {
 	defer s.mu.Unlock()
 	if s.streams >= maxStreams {
 		return &withStatus{
-			cause:  &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "open stream", Detail: fmt.Sprintf("%d event streams are open", maxStreams), Hint: "close one"},
+			cause: &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "open stream",
+				Detail: fmt.Sprintf("%d event streams are open", maxStreams), Hint: "close one"},
 			status: http.StatusServiceUnavailable, after: 5,
 		}
 	}

@@ -31,7 +31,8 @@ func (f *feed) add(n int) {
 	defer f.mu.Unlock()
 	for range n {
 		seq := uint64(len(f.rows)) + 1
-		f.rows = append(f.rows, Event{Seq: seq, Topic: Topics[seq%2], Data: json.RawMessage(fmt.Sprintf(`{"n":%d}`, seq))})
+		f.rows = append(f.rows, Event{Seq: seq, Topic: Topics[seq%2],
+			Data: json.RawMessage(fmt.Sprintf(`{"n":%d}`, seq))})
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
@@ -51,7 +52,8 @@ func (f *feed) Events(_ context.Context, after uint64, limit int) ([]Event, uint
 	return f.rows[from:min(n, from+uint64(limit))], f.floor, n, nil
 }
 
-// read takes rows from a stream until stop says so, or it ends; what comes back are its ids and the names of events without one.
+// read takes rows from a stream until stop says so, or it ends; what comes back are its ids and the names of events
+// without one.
 func read(t *testing.T, c *Client, query, last string, stop func(id uint64, name string) bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -209,7 +211,8 @@ func TestEvents_SlowReaderIsDropped_IdleOneGetsHeartbeats(t *testing.T) {
 		close(w.gate)
 		wg.Wait() // it is ended by the server
 		cancel()
-		if text := w.body.String(); !strings.HasSuffix(text, "event: lagged\ndata: {}\n\n") || strings.Count(text, "id: ") != 1 {
+		if text := w.body.String(); !strings.HasSuffix(text, "event: lagged\ndata: {}\n\n") ||
+			strings.Count(text, "id: ") != 1 {
 			t.Errorf("a slow reader got %q", text)
 		}
 	})

@@ -2,7 +2,8 @@ package api
 
 import "context"
 
-// LeftOut is a file that did not travel. Direction is input or output; Path is the job's, for inputs that the sender left out its own.
+// LeftOut is a file that did not travel. Direction is input or output; Path is the job's, for inputs that the sender
+// left out its own.
 type LeftOut struct {
 	Direction string `json:"direction"`
 	Path      string `json:"path"`
@@ -48,7 +49,8 @@ type SpoolEntry struct {
 	FetchedAt *Time  `json:"fetched_at,omitempty"`
 }
 
-// SpoolPrune says what to free: the outputs of these orders, or of all that are over; Unfetched: also those that nobody has fetched.
+// SpoolPrune says what to free: the outputs of these orders, or of all that are over; Unfetched: also those that nobody
+// has fetched.
 type SpoolPrune struct {
 	Orders    []string `json:"orders,omitempty"`
 	Unfetched bool     `json:"unfetched,omitempty"`

@@ -12,8 +12,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// foreign gives a code to an error that the system made and nobody named: a full disk, a file, a time that is over, a cut connection. Those are
-// no faults of ours. Anything else stays without one, and is internal.
+// foreign gives a code to an error that the system made and nobody named: a full disk, a file, a time that is over, a
+// cut connection. Those are no faults of ours. Anything else stays without one, and is internal.
 func foreign(err error) error {
 	var path *fs.PathError
 	var link *os.LinkError
@@ -27,8 +27,10 @@ func foreign(err error) error {
 		e.Code, e.Kind, e.Hint = "timeout", market.KindUnavailable, "gpuai status"
 	case errors.Is(err, context.Canceled):
 		e.Code, e.Kind, e.Hint = "interrupted", market.KindConflict, "gpuai ps"
-	case errors.As(err, &conn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe):
-		e.Code, e.Kind, e.Hint = "connection-cut", market.KindUnavailable, "try again; gpuai status says whether the node runs"
+	case errors.As(err, &conn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrClosedPipe):
+		e.Code, e.Kind, e.Hint = "connection-cut", market.KindUnavailable,
+			"try again; gpuai status says whether the node runs"
 	case errors.As(err, &path) || errors.As(err, &link) || errors.As(err, &call):
 		e.Code, e.Kind, e.Hint = "file-error", market.KindConflict, "check the path, its rights and the free space"
 	default:

@@ -74,8 +74,9 @@ func fingerprint(r *http.Request, raw []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// once runs a creating request at most once per key: the same request again gets the stored answer, another one key-reused. The record is on
-// disk before the work starts; work that a crash cut is done again, so its ids must follow from the key. A failure is not kept.
+// once runs a creating request at most once per key: the same request again gets the stored answer, another one
+// key-reused. The record is on disk before the work starts; work that a crash cut is done again, so its ids must follow
+// from the key. A failure is not kept.
 func (s *Server) once(w http.ResponseWriter, r *http.Request, do func(r *http.Request) (any, error)) {
 	key, err := idempotencyKey(r)
 	if err != nil {
@@ -103,7 +104,8 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, do func(r *http.Re
 		s.refuse(w, r, fmt.Errorf("look for the key: %w", err))
 		return
 	case known != nil && doc.Request != want:
-		s.refuse(w, r, &market.Error{Code: "key-reused", Kind: market.KindConflict, Op: "read request", Detail: "this Idempotency-Key came with another request before", Hint: "use a new key for a new request"})
+		s.refuse(w, r, &market.Error{Code: "key-reused", Kind: market.KindConflict, Op: "read request",
+			Detail: "this Idempotency-Key came with another request before", Hint: "use a new key for a new request"})
 		return
 	case doc.Done && !s.lost(doc):
 		send(w, doc)
@@ -131,7 +133,8 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, do func(r *http.Re
 	send(w, doc)
 }
 
-// lost reports an answer that names an operation of before this start: its work is done again, which its key makes free.
+// lost reports an answer that names an operation of before this start: its work is done again, which its key makes
+// free.
 func (s *Server) lost(doc answerDoc) bool {
 	if doc.Status != http.StatusAccepted {
 		return false
@@ -159,7 +162,8 @@ func (s *Server) claim(key string) (release func(), err error) {
 	defer s.mu.Unlock()
 	if s.working[key] {
 		return nil, &withStatus{
-			cause:  &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "read request", Detail: "the first request with this key is still in work", Hint: "ask again in a second"},
+			cause: &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "read request",
+				Detail: "the first request with this key is still in work", Hint: "ask again in a second"},
 			status: http.StatusConflict, after: 1,
 		}
 	}

@@ -26,7 +26,8 @@ func TestFromJob_PageSample(t *testing.T) {
 	}
 	r.Key = "k"
 	got, err := r.FromJob()
-	if err != nil || got.Key != "k" || got.Devices != 1 || len(got.Classes) != 1 || got.MaxTotal != 20_000_000 || got.Spec.Args[0] != "nvidia-smi" {
+	if err != nil || got.Key != "k" || got.Devices != 1 || len(got.Classes) != 1 || got.MaxTotal != 20_000_000 ||
+		got.Spec.Args[0] != "nvidia-smi" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -41,7 +42,8 @@ func TestFromJob_FaultsNameNoValue(t *testing.T) {
 		`{"image":"a","env":{"A":{"` + secret + `":1}}}`: "spec-type",
 	} {
 		_, err := OrderRequest{Job: json.RawMessage(job)}.FromJob()
-		if market.CodeOf(err) == "" || !strings.HasPrefix(market.CodeOf(err), "spec-") || strings.Contains(ProblemOf(err).Why, secret) {
+		if market.CodeOf(err) == "" || !strings.HasPrefix(market.CodeOf(err), "spec-") ||
+			strings.Contains(ProblemOf(err).Why, secret) {
 			t.Errorf("%s: %v, want about %s", job, err, code)
 		}
 	}

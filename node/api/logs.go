@@ -14,15 +14,16 @@ import (
 	"time"
 )
 
-// LogQuery is what to read of a job's log: from the byte From on, beginning with the first piece that is not before Since.
+// LogQuery is what to read of a job's log: from the byte From on, beginning with the first piece that is not before
+// Since.
 type LogQuery struct {
 	From   uint64
 	Since  time.Time
 	Follow bool // until the job has ended and its log is whole, or as whole as it gets
 }
 
-// LogPiece is a piece of a job's log. Stream 1 is stdout, 2 stderr. Its place is Offset; a piece with a Gap has no Data: so many bytes are
-// missing from Offset on.
+// LogPiece is a piece of a job's log. Stream 1 is stdout, 2 stderr. Its place is Offset; a piece with a Gap has no
+// Data: so many bytes are missing from Offset on.
 type LogPiece struct {
 	Offset uint64
 	At     time.Time
@@ -54,9 +55,10 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-gpuai-frames")
 	c := &watched{ResponseWriter: w}
 	fw := &frameWriter{w: c, flush: func() { _ = rc.Flush() }}
-	state, err := s.b.Logs(r.Context(), r.PathValue("id"), LogQuery{From: from, Since: since, Follow: flag(r, "follow")}, func(p LogPiece) error {
-		return writePiece(fw, p, places)
-	})
+	state, err := s.b.Logs(r.Context(), r.PathValue("id"),
+		LogQuery{From: from, Since: since, Follow: flag(r, "follow")}, func(p LogPiece) error {
+			return writePiece(fw, p, places)
+		})
 	if err != nil && c.n == 0 {
 		s.refuse(w, r, err)
 		return
@@ -115,7 +117,8 @@ func (c *Client) Logs(ctx context.Context, id string, q LogQuery, f func(LogPiec
 		if len(b) < 16 {
 			return io.ErrUnexpectedEOF
 		}
-		p.At, p.Offset, p.Data = time.UnixMilli(int64(binary.BigEndian.Uint64(b))), binary.BigEndian.Uint64(b[8:]), b[16:]
+		p.At, p.Offset, p.Data = time.UnixMilli(int64(binary.BigEndian.Uint64(b))), binary.BigEndian.Uint64(b[8:]),
+			b[16:]
 		if stream == frameGap {
 			if len(p.Data) != 8 {
 				return errors.New("a gap of the log is cut")

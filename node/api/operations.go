@@ -20,8 +20,8 @@ const (
 	operationTime = 10 * time.Minute
 )
 
-// Operation is work that goes on after its request was answered. State is running, done or failed. Done and total count in unit; total 0
-// is unknown. An order's own id names the operation of its current phase.
+// Operation is work that goes on after its request was answered. State is running, done or failed. Done and total count
+// in unit; total 0 is unknown. An order's own id names the operation of its current phase.
 type Operation struct {
 	Schema       string          `json:"schema"`
 	ID           string          `json:"id"`
@@ -148,14 +148,17 @@ func (s *Server) operation(r *http.Request) (any, error) {
 	defer s.mu.Unlock()
 	op, ok := s.operations[id]
 	if !ok {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find operation", Detail: "none of this node's last start has this id", Hint: "send the request again with its Idempotency-Key"}
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find operation",
+			Detail: "none of this node's last start has this id",
+			Hint:   "send the request again with its Idempotency-Key"}
 	}
 	return op, nil
 }
 
 func orderOperation(o Order) Operation {
 	op := Operation{
-		Schema: "gpuai.operation/v1", ID: o.ID, State: "running", Phase: o.Progress.Phase, Done: o.Progress.Done, Total: o.Progress.Total, Since: o.CreatedAt,
+		Schema: "gpuai.operation/v1", ID: o.ID, State: "running", Phase: o.Progress.Phase, Done: o.Progress.Done,
+		Total: o.Progress.Total, Since: o.CreatedAt,
 		LastProgress: o.CreatedAt,
 	}
 	if op.Phase == "" {

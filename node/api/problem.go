@@ -10,7 +10,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Problem is the one error document (RFC 9457 with our fields). Code is kebab-case and never renamed; Why at most 400 bytes.
+// Problem is the one error document (RFC 9457 with our fields). Code is kebab-case and never renamed; Why at most 400
+// bytes.
 type Problem struct {
 	Type       string            `json:"type"`
 	Title      string            `json:"title"`
@@ -63,7 +64,8 @@ func (e *withStatus) Error() string { return e.cause.Error() }
 func (e *withStatus) Unwrap() error { return e.cause }
 
 func usage(status int, detail string) error {
-	return &withStatus{cause: &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read request", Detail: detail, Hint: "see docs/reference/api.md"}, status: status}
+	return &withStatus{cause: &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read request",
+		Detail: detail, Hint: "see docs/reference/api.md"}, status: status}
 }
 
 func writeProblem(w http.ResponseWriter, err error) {
@@ -173,7 +175,8 @@ func ProblemOf(err error) (p Problem) {
 	if errors.As(err, &refusal) {
 		kind, why = refusal.Kind, refusal.Detail
 		if code == "internal" { // the other node's fault, not ours
-			code, kind, why, hint = "peer-failed", market.KindUnavailable, "it keeps to itself what failed", "try again, or another provider: gpuai run --exclude ID"
+			code, kind, why, hint = "peer-failed", market.KindUnavailable, "it keeps to itself what failed",
+				"try again, or another provider: gpuai run --exclude ID"
 		}
 		p.RetryAfter = int64(refusal.RetryAfter.Seconds())
 	}

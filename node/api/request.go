@@ -25,7 +25,8 @@ const (
 	pageLimit = 50
 )
 
-// strict reads exactly one JSON value without unknown fields. Errors may quote what was sent: they are for the log of nobody.
+// strict reads exactly one JSON value without unknown fields. Errors may quote what was sent: they are for the log of
+// nobody.
 func strict(r io.Reader, v any) error {
 	d := json.NewDecoder(r)
 	d.DisallowUnknownFields()
@@ -38,7 +39,8 @@ func strict(r io.Reader, v any) error {
 	return nil
 }
 
-// body reads the JSON of a request; none at all is the zero value where that is allowed. What was sent is never repeated: it may hold a secret.
+// body reads the JSON of a request; none at all is the zero value where that is allowed. What was sent is never
+// repeated: it may hold a secret.
 func body[B any](r *http.Request, optional bool) (b B, err error) {
 	if err := mediaType(r, "application/json"); err != nil {
 		return b, err
@@ -46,7 +48,8 @@ func body[B any](r *http.Request, optional bool) (b B, err error) {
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
-		return b, &market.Error{Code: "too-large", Kind: market.KindInvalid, Op: "read request", Detail: fmt.Sprintf("the body is larger than %d bytes", maxBody), Hint: "send less"}
+		return b, &market.Error{Code: "too-large", Kind: market.KindInvalid, Op: "read request",
+			Detail: fmt.Sprintf("the body is larger than %d bytes", maxBody), Hint: "send less"}
 	}
 	if err != nil {
 		return b, usage(http.StatusBadRequest, "the body could not be read")
@@ -60,7 +63,8 @@ func body[B any](r *http.Request, optional bool) (b B, err error) {
 	return b, nil
 }
 
-// where names the place of a JSON fault without its value. An unknown field's name is the sender's, so only its existence is told.
+// where names the place of a JSON fault without its value. An unknown field's name is the sender's, so only its
+// existence is told.
 func where(err error) string {
 	var wrong *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
@@ -131,7 +135,8 @@ func checkQuery(r *http.Request, have map[string]kind) error {
 
 func flag(r *http.Request, name string) bool { return r.URL.Query().Get(name) == "true" }
 
-// page cuts one page out of a list, in the order of key, which must be unique and grow with time where the list does. cursor is empty at the end.
+// page cuts one page out of a list, in the order of key, which must be unique and grow with time where the list does.
+// cursor is empty at the end.
 func page[T any](r *http.Request, list []T, key func(T) string) (out []T, cursor string, err error) {
 	limit := pageLimit
 	if s := r.URL.Query().Get("limit"); s != "" {
@@ -169,7 +174,8 @@ func idempotencyKey(r *http.Request) (string, error) {
 	key := r.Header.Get("Idempotency-Key")
 	bad := func(c rune) bool { return c <= ' ' || c > '~' }
 	if key == "" || len(key) > maxKey || strings.ContainsFunc(key, bad) {
-		return "", usage(http.StatusBadRequest, fmt.Sprintf("the header Idempotency-Key is needed: 1 to %d printable characters, the same for a repeat", maxKey))
+		return "", usage(http.StatusBadRequest, fmt.Sprintf("the header Idempotency-Key is needed: 1 to %d "+
+			"printable characters, the same for a repeat", maxKey))
 	}
 	return key, nil
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// route is one endpoint. Either answer or raw; keyed: it creates, so it needs an Idempotency-Key. docs/reference/api.md has a row for each.
+// route is one endpoint. Either answer or raw; keyed: it creates, so it needs an Idempotency-Key. docs/reference/api.md
+// has a row for each.
 type route struct {
 	method, path string
 	query        map[string]kind
@@ -86,16 +87,20 @@ func (s *Server) routes() []route {
 		get("/version", func(*http.Request) (any, error) { return Build{"gpuai.version/v1", Version, MinClient}, nil }),
 		get("/status", func(r *http.Request) (any, error) { return s.b.Status(r.Context()) }),
 		get("/health", func(r *http.Request) (any, error) { return s.b.Health(r.Context()) }),
-		{method: "GET", path: "/config", raw: s.getTagged(func(ctx context.Context) (any, any, error) { return s.config(ctx) })},
+		{method: "GET", path: "/config",
+			raw: s.getTagged(func(ctx context.Context) (any, any, error) { return s.config(ctx) })},
 		list("/devices", s.devices),
 		list("/offers", s.offers),
-		{method: "GET", path: "/orders", query: map[string]kind{"limit": number, "cursor": text, "all": boolean}, answer: s.orders},
+		{method: "GET", path: "/orders", query: map[string]kind{"limit": number, "cursor": text, "all": boolean},
+			answer: s.orders},
 		get("/orders/{id}", func(r *http.Request) (any, error) { return s.b.Order(r.Context(), r.PathValue("id")) }),
-		get("/orders/{id}/receipt", func(r *http.Request) (any, error) { return s.b.Receipt(r.Context(), r.PathValue("id")) }),
+		get("/orders/{id}/receipt",
+			func(r *http.Request) (any, error) { return s.b.Receipt(r.Context(), r.PathValue("id")) }),
 		list("/leases", s.leases),
 		get("/leases/{id}", func(r *http.Request) (any, error) { return s.b.Lease(r.Context(), r.PathValue("id")) }),
 		list("/leases/{id}/receipts", s.receipts),
-		get("/leases/{id}/outcome", func(r *http.Request) (any, error) { return s.b.LeaseOutcome(r.Context(), r.PathValue("id")) }),
+		get("/leases/{id}/outcome",
+			func(r *http.Request) (any, error) { return s.b.LeaseOutcome(r.Context(), r.PathValue("id")) }),
 		list("/channels", s.channels),
 		get("/channels/{addr}", s.channel),
 		get("/wallet", func(r *http.Request) (any, error) { return s.b.Wallet(r.Context()) }),
@@ -110,8 +115,10 @@ func (s *Server) routes() []route {
 		post("/spool/prune", func(r *http.Request) (any, error) { return withBody(r, s.b.PruneSpool) }),
 		{method: "PUT", path: "/orders/{id}/cap", answer: s.raiseCap},
 		{method: "POST", path: "/orders/{id}/stop", query: map[string]kind{"now": boolean}, answer: s.stopOrder},
-		{method: "GET", path: "/leases/{id}/logs", query: map[string]kind{"follow": boolean, "since": moment, "from": number, "places": boolean}, raw: s.logs},
-		{method: "POST", path: "/leases/{id}/exec", query: map[string]kind{"arg": text, "tty": boolean, "cols": number, "rows": number, "term": text}, raw: s.exec},
+		{method: "GET", path: "/leases/{id}/logs",
+			query: map[string]kind{"follow": boolean, "since": moment, "from": number, "places": boolean}, raw: s.logs},
+		{method: "POST", path: "/leases/{id}/exec", query: map[string]kind{"arg": text, "tty": boolean, "cols": number,
+			"rows": number, "term": text}, raw: s.exec},
 		{method: "GET", path: "/provider", raw: s.getTagged(s.provider)},
 		{method: "PATCH", path: "/provider", raw: s.patchProvider},
 		post("/provider/pause", s.sell(false)),
@@ -219,7 +226,8 @@ func (s *Server) channel(r *http.Request) (any, error) {
 			return c, nil
 		}
 	}
-	return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find channel", Detail: "no channel of this node has that address", Hint: "gpuai channel list"}
+	return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find channel",
+		Detail: "no channel of this node has that address", Hint: "gpuai channel list"}
 }
 
 func (s *Server) doctor(r *http.Request) (any, error) {
@@ -243,7 +251,8 @@ func (s *Server) createOrder(r *http.Request) (any, error) {
 // onlyFirst: one archive holds all inputs, and one all outputs.
 func onlyFirst(r *http.Request) error {
 	if r.PathValue("n") != "0" {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find archive", Detail: "an order has one archive, number 0", Hint: "see docs/reference/api.md"}
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find archive",
+			Detail: "an order has one archive, number 0", Hint: "see docs/reference/api.md"}
 	}
 	return nil
 }
@@ -298,7 +307,8 @@ func (s *Server) airdrop(r *http.Request) (any, error) {
 	if b.Amount == 0 || b.To != "" || b.All {
 		return nil, usage(http.StatusBadRequest, "an airdrop has an amount of lamports and nothing else")
 	}
-	return s.begin(r.Context(), operationID(requestKey(r.Context())), "airdrop", func(ctx context.Context) (any, error) { return s.b.Airdrop(ctx, market.Amount(b.Amount)) }), nil
+	return s.begin(r.Context(), operationID(requestKey(r.Context())), "airdrop",
+		func(ctx context.Context) (any, error) { return s.b.Airdrop(ctx, market.Amount(b.Amount)) }), nil
 }
 
 func (s *Server) withdraw(r *http.Request) (any, error) {
@@ -310,7 +320,8 @@ func (s *Server) withdraw(r *http.Request) (any, error) {
 		return nil, usage(http.StatusBadRequest, "a withdrawal has an address, and either an amount of lamports or all")
 	}
 	w := Withdrawal{Key: requestKey(r.Context()), To: b.To, Amount: market.Amount(b.Amount), All: b.All}
-	return s.begin(r.Context(), operationID(w.Key), "withdraw", func(ctx context.Context) (any, error) { return s.b.Withdraw(ctx, w) }), nil
+	return s.begin(r.Context(), operationID(w.Key), "withdraw",
+		func(ctx context.Context) (any, error) { return s.b.Withdraw(ctx, w) }), nil
 }
 
 // closeChannel begins a close; what is wrong at once is told at once.
@@ -322,11 +333,15 @@ func (s *Server) closeChannel(r *http.Request) (any, error) {
 		return nil, err
 	}
 	addr := r.PathValue("addr")
-	return s.begin(r.Context(), operationID("close "+addr), "close", func(ctx context.Context) (any, error) { return s.b.CloseChannel(ctx, addr) }), nil
+	return s.begin(r.Context(), operationID("close "+addr), "close",
+		func(ctx context.Context) (any, error) { return s.b.CloseChannel(ctx, addr) }), nil
 }
 
 func (s *Server) shutdown(r *http.Request) (any, error) {
-	return withNothing(r, func(ctx context.Context) (done, error) { return isDone, s.b.Shutdown(ctx, flag(r, "end_leases")) })
+	return withNothing(r, func(ctx context.Context) (done, error) {
+		return isDone,
+			s.b.Shutdown(ctx, flag(r, "end_leases"))
+	})
 }
 
 // config gives the document and what its tag covers.
@@ -359,7 +374,8 @@ func (s *Server) getTagged(read func(context.Context) (doc, tagged any, err erro
 }
 
 // patch changes a document under If-Match, if given. Requests are one at a time: what was compared is what is changed.
-func patch[B any](s *Server, w http.ResponseWriter, r *http.Request, read func(context.Context) (doc, tagged any, err error), apply func(context.Context, B) error) {
+func patch[B any](s *Server, w http.ResponseWriter, r *http.Request,
+	read func(context.Context) (doc, tagged any, err error), apply func(context.Context, B) error) {
 	s.patching.Lock()
 	defer s.patching.Unlock()
 	b, err := body[B](r, false)
@@ -391,7 +407,8 @@ func (s *Server) ifMatch(r *http.Request, read func(context.Context) (doc, tagge
 		}
 	}
 	return &withStatus{
-		cause:  &market.Error{Code: "conflict", Kind: market.KindConflict, Op: "change document", Detail: "it has changed since it was read", Hint: "read it again, then change it"},
+		cause: &market.Error{Code: "conflict", Kind: market.KindConflict, Op: "change document",
+			Detail: "it has changed since it was read", Hint: "read it again, then change it"},
 		status: http.StatusPreconditionFailed,
 	}
 }

@@ -36,7 +36,8 @@ type IdleReason struct {
 	Orders int    `json:"orders"`
 }
 
-// PriceRank compares an own rate with the offers of others for the same model, as this node's book has them. Rank 1 is the cheapest.
+// PriceRank compares an own rate with the offers of others for the same model, as this node's book has them. Rank 1 is
+// the cheapest.
 type PriceRank struct {
 	Class    string `json:"class"`
 	Own      Money  `json:"own"`

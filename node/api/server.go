@@ -27,8 +27,9 @@ const (
 	MinClient = "0.1.0"
 )
 
-// Config of a Server. Events and Answers may be nil: then there is no event stream, and keys are remembered until the process ends. Observe, if
-// set, hears of each request: its route and status. Told, if set, hears of each operation that begins or ends.
+// Config of a Server. Events and Answers may be nil: then there is no event stream, and keys are remembered until the
+// process ends. Observe, if set, hears of each request: its route and status. Told, if set, hears of each operation
+// that begins or ends.
 type Config struct {
 	Backend Backend
 	Events  Feed
@@ -64,7 +65,8 @@ func NewServer(b Backend, log *slog.Logger) *Server { return New(Config{Backend:
 // New serves c.Backend below /api/v1.
 func New(c Config, log *slog.Logger) *Server {
 	s := &Server{
-		b: c.Backend, feed: c.Events, answers: c.Answers, observe: c.Observe, told: c.Told, log: log, mux: http.NewServeMux(), working: map[string]bool{}, operations: map[string]Operation{},
+		b: c.Backend, feed: c.Events, answers: c.Answers, observe: c.Observe, told: c.Told, log: log,
+		mux: http.NewServeMux(), working: map[string]bool{}, operations: map[string]Operation{},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.answers == nil {
@@ -92,7 +94,8 @@ func New(c Config, log *slog.Logger) *Server {
 }
 
 func noEndpoint() error {
-	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find endpoint", Detail: "there is no such endpoint", Hint: "see docs/reference/api.md"}
+	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find endpoint",
+		Detail: "there is no such endpoint", Hint: "see docs/reference/api.md"}
 }
 
 // Close ends operations and waits for them.
@@ -217,11 +220,12 @@ func Serve(ctx context.Context, socket string, h http.Handler) error {
 	return ServeGroup(ctx, socket, "", h)
 }
 
-// ServeGroup is Serve for the members of a group too, mode 0660; "" is no group. Errors: as Serve; config-invalid if there is no such group or
-// this user may not give it the socket.
+// ServeGroup is Serve for the members of a group too, mode 0660; "" is no group. Errors: as Serve; config-invalid if
+// there is no such group or this user may not give it the socket.
 func ServeGroup(ctx context.Context, socket, group string, h http.Handler) error {
 	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-		return errors.Join(&market.Error{Code: "node-running", Kind: market.KindUnavailable, Op: "listen", Detail: "a node answers at " + socket, Hint: "gpuai node stop"}, c.Close())
+		return errors.Join(&market.Error{Code: "node-running", Kind: market.KindUnavailable, Op: "listen",
+			Detail: "a node answers at " + socket, Hint: "gpuai node stop"}, c.Close())
 	}
 	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
 		return fmt.Errorf("create socket folder: %w", err)
@@ -236,7 +240,8 @@ func ServeGroup(ctx context.Context, socket, group string, h http.Handler) error
 	if err := protect(socket, group); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return ctx }}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // streams end with ctx
 	defer stop()
 	err = srv.Serve(l)

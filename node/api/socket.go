@@ -30,7 +30,8 @@ func protect(socket, group string) error {
 	if err != nil {
 		return &market.Error{
 			Code: "config-invalid", Kind: market.KindInvalid, Op: "protect socket", Err: err,
-			Detail: "api.group: " + group + " cannot be given the socket: " + err.Error(), Hint: "name a group that the node's user is in, or none",
+			Detail: "api.group: " + group + " cannot be given the socket: " + err.Error(),
+			Hint:   "name a group that the node's user is in, or none",
 		}
 	}
 	return nil

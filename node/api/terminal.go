@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Terminal is what an exec is shown on. Cols and Rows 0: not known. Term: its kind, as the TERM of its user; "" = not known. Resized: later sizes,
-// nil if it keeps its size.
+// Terminal is what an exec is shown on. Cols and Rows 0: not known. Term: its kind, as the TERM of its user; "" = not
+// known. Resized: later sizes, nil if it keeps its size.
 type Terminal struct {
 	Cols, Rows uint16
 	Term       string

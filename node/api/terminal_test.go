@@ -12,7 +12,8 @@ type screen struct{ Backend }
 
 func (screen) Order(context.Context, string) (Order, error) { return Order{}, nil }
 
-func (screen) Exec(ctx context.Context, _ string, _ []string, tty *Terminal, _ io.Reader, out func(uint8, []byte) error) (int, error) {
+func (screen) Exec(ctx context.Context, _ string, _ []string, tty *Terminal, _ io.Reader,
+	out func(uint8, []byte) error) (int, error) {
 	if tty == nil {
 		return 1, out(1, []byte("no terminal"))
 	}
@@ -33,13 +34,14 @@ func TestExec_Terminal_HasSizeKindAndFollows(t *testing.T) {
 	sizes, said := make(chan [2]uint16, 1), make(chan string, 4)
 	r, w := io.Pipe() // a keyboard that nobody uses
 	defer w.Close()
-	code, err := c.Exec(t.Context(), "-", []string{"vim"}, &Terminal{Cols: 120, Rows: 40, Term: "screen-256color", Resized: sizes}, r, func(_ uint8, b []byte) error {
-		said <- string(b)
-		if len(sizes) == 0 {
-			sizes <- [2]uint16{200, 50}
-		}
-		return nil
-	})
+	code, err := c.Exec(t.Context(), "-", []string{"vim"},
+		&Terminal{Cols: 120, Rows: 40, Term: "screen-256color", Resized: sizes}, r, func(_ uint8, b []byte) error {
+			said <- string(b)
+			if len(sizes) == 0 {
+				sizes <- [2]uint16{200, 50}
+			}
+			return nil
+		})
 	if code != 0 || err != nil {
 		t.Fatal(code, err)
 	}
@@ -48,7 +50,8 @@ func TestExec_Terminal_HasSizeKindAndFollows(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if code, err := c.Exec(t.Context(), "-", []string{"vim"}, nil, nil, func(uint8, []byte) error { return nil }); code != 1 || err != nil {
+	if code, err := c.Exec(t.Context(), "-", []string{"vim"}, nil, nil,
+		func(uint8, []byte) error { return nil }); code != 1 || err != nil {
 		t.Errorf("without a terminal: %d, %v", code, err)
 	}
 }

@@ -49,7 +49,8 @@ func (l *Lamports) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Terms are constraints; in documents fields have names, and bounds are text, because u64 does not fit a JavaScript number.
+// Terms are constraints; in documents fields have names, and bounds are text, because u64 does not fit a JavaScript
+// number.
 type Terms []market.Term
 
 type termDoc struct {

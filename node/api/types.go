@@ -68,7 +68,8 @@ type Status struct {
 	Sells     *bool    `json:"sells,omitempty"`     // of a provider: it takes new leases
 	SellsWhy  string   `json:"sells_why,omitempty"` // why it does not
 	Notice    string   `json:"notice,omitempty"`    // what its owner should know, for people
-	// SpoolBytes are the inputs and outputs that this node keeps for its orders; SpoolWaiting counts the outputs that nobody has fetched.
+	// SpoolBytes are the inputs and outputs that this node keeps for its orders; SpoolWaiting counts the outputs that
+	// nobody has fetched.
 	SpoolBytes   uint64 `json:"spool_bytes"`
 	SpoolWaiting int    `json:"spool_waiting"`
 }
@@ -90,8 +91,8 @@ type Offer struct {
 	Seen      Time              `json:"seen_at"`
 }
 
-// OrderRequest is one Order and its job. Sizes are bytes, times milliseconds, money lamports as text. Job, if given, is a job file as JSON:
-// it replaces all other fields but input_bytes, away_ms and keep_channel.
+// OrderRequest is one Order and its job. Sizes are bytes, times milliseconds, money lamports as text. Job, if given, is
+// a job file as JSON: it replaces all other fields but input_bytes, away_ms and keep_channel.
 type OrderRequest struct {
 	Key            string          `json:"-"` // the header Idempotency-Key
 	Job            json.RawMessage `json:"job,omitempty"`
@@ -117,7 +118,8 @@ type OrderRequest struct {
 	KeepChannel    bool            `json:"keep_channel"`
 	Providers      []string        `json:"providers,omitempty"` // only these; empty = any
 	Exclude        []string        `json:"exclude,omitempty"`
-	OutputTo       []string        `json:"output_to,omitempty"` // by the order of spec.outputs: where they come home; only remembered
+	// by the order of spec.outputs: where they come home; only remembered
+	OutputTo []string `json:"output_to,omitempty"`
 }
 
 // Candidate is an offer that fits; Rejection one that does not.
@@ -137,33 +139,43 @@ type Rejection struct {
 
 // Plan is what an order would do.
 type Plan struct {
-	Schema      string       `json:"schema"`
-	Image       string       `json:"image"` // pinned
-	ImageBytes  uint64       `json:"image_bytes"`
-	Candidates  []Candidate  `json:"candidates"`
-	Rejections  []Rejection  `json:"rejections"`
-	Deposit     Money        `json:"deposit"` // 0 where an open channel carries the order
-	MaxTotal    Money        `json:"max_total"`
-	RunsMS      int64        `json:"runs_ms,omitempty"`         // how long the job runs by cap and longest time before it is told to stop
-	GraceMS     int64        `json:"stop_grace_ms,omitempty"`   // inside them: what then remains for it to end by itself
-	AtRisk      Money        `json:"at_risk"`                   // the most that is signed ahead, once two minutes are paid to the rig
-	AsleepMS    int64        `json:"asleep_runs_ms,omitempty"`  // how long the job works on for it while this computer sleeps
-	HoldMS      int64        `json:"hold_ms,omitempty"`         // how long it is then paused before it is ended; absent: the rig has not said
-	Storage     *Money       `json:"storage_deposit,omitempty"` // for the channel's account if one must be opened, comes back; absent: the ledger does not answer
-	Fees        Money        `json:"fees"`                      // network_fees and claim_fee
-	NetworkFees Money        `json:"network_fees,omitzero"`     // of opening, finishing and clearing the channel, at most
-	ClaimFee    Money        `json:"claim_fee,omitzero"`        // to the rig, for its own transactions
-	Quoted      bool         `json:"quoted"`                    // the rig has said its terms; else they are the usual ones
-	Minimum     Money        `json:"wallet_minimum,omitzero"`   // must stay in the wallet
-	UnderWay    Money        `json:"under_way,omitzero"`        // what other transactions of the wallet still take
-	Needed      Money        `json:"needed,omitzero"`           // all of it: what the wallet must hold
-	Available   Money        `json:"available,omitzero"`        // what it holds
-	Missing     Money        `json:"missing,omitzero"`          // what it lacks; absent: nothing
-	Code        string       `json:"code,omitempty"`            // why it is not feasible: no-offer-fits, funds-short, cap-too-small
-	Detail      string       `json:"detail,omitempty"`
-	AwayMS      int64        `json:"away_ms"`
-	Feasible    bool         `json:"feasible"`
-	Rented      bool         `json:"rented,omitempty"` // the candidates fit, but all are rented now: an order waits for one
+	Schema     string      `json:"schema"`
+	Image      string      `json:"image"` // pinned
+	ImageBytes uint64      `json:"image_bytes"`
+	Candidates []Candidate `json:"candidates"`
+	Rejections []Rejection `json:"rejections"`
+	Deposit    Money       `json:"deposit"` // 0 where an open channel carries the order
+	MaxTotal   Money       `json:"max_total"`
+	// how long the job runs by cap and longest time before it is told to stop
+	RunsMS int64 `json:"runs_ms,omitempty"`
+	// inside them: what then remains for it to end by itself
+	GraceMS int64 `json:"stop_grace_ms,omitempty"`
+	// the most that is signed ahead, once two minutes are paid to the rig
+	AtRisk Money `json:"at_risk"`
+	// how long the job works on for it while this computer sleeps
+	AsleepMS int64 `json:"asleep_runs_ms,omitempty"`
+	// how long it is then paused before it is ended; absent: the rig has not said
+	HoldMS int64 `json:"hold_ms,omitempty"`
+	// for the channel's account if one must be opened, comes back; absent: the ledger does not answer
+	Storage *Money `json:"storage_deposit,omitempty"`
+	Fees    Money  `json:"fees"` // network_fees and claim_fee
+	// of opening, finishing and clearing the channel, at most
+	NetworkFees Money `json:"network_fees,omitzero"`
+	ClaimFee    Money `json:"claim_fee,omitzero"` // to the rig, for its own transactions
+	// the rig has said its terms; else they are the usual ones
+	Quoted    bool  `json:"quoted"`
+	Minimum   Money `json:"wallet_minimum,omitzero"` // must stay in the wallet
+	UnderWay  Money `json:"under_way,omitzero"`      // what other transactions of the wallet still take
+	Needed    Money `json:"needed,omitzero"`         // all of it: what the wallet must hold
+	Available Money `json:"available,omitzero"`      // what it holds
+	Missing   Money `json:"missing,omitzero"`        // what it lacks; absent: nothing
+	// why it is not feasible: no-offer-fits, funds-short, cap-too-small
+	Code     string `json:"code,omitempty"`
+	Detail   string `json:"detail,omitempty"`
+	AwayMS   int64  `json:"away_ms"`
+	Feasible bool   `json:"feasible"`
+	// the candidates fit, but all are rented now: an order waits for one
+	Rented      bool         `json:"rented,omitempty"`
 	Request     OrderRequest `json:"request"`
 	NearestHint string       `json:"hint,omitempty"`
 }
@@ -184,35 +196,41 @@ type Progress struct {
 
 // Order is an order and its lease. ExitCode is nil until the job exited.
 type Order struct {
-	Schema              string   `json:"schema"`
-	ID                  string   `json:"id"`
-	Name                string   `json:"name,omitempty"`
-	Standing            string   `json:"standing"` // searching, funding, leased, ended, failed
-	State               string   `json:"state,omitempty"`
-	Cause               string   `json:"cause,omitempty"`
-	Code                string   `json:"code,omitempty"`
-	Detail              string   `json:"detail,omitempty"`
-	Hint                string   `json:"hint,omitempty"`
-	Fault               string   `json:"fault,omitempty"`
-	Provider            string   `json:"provider,omitempty"`
-	LeaseID             string   `json:"lease_id,omitempty"`
-	Image               string   `json:"image,omitempty"`
-	Devices             int      `json:"devices"`
-	Rate                Money    `json:"rate"`
-	Cap                 Money    `json:"cap"`
-	Owed                Money    `json:"owed"`
-	Paid                Money    `json:"paid"`                  // due by the meter and acknowledged; it never falls
-	SignedAhead         Money    `json:"signed_ahead,omitzero"` // beyond paid: comes back, or becomes due
-	AtRisk              Money    `json:"at_risk"`               // the most that may be lost while this computer sleeps from now on
-	AsleepMS            int64    `json:"asleep_runs_ms"`        // how long the job works on then, before it is paused
-	HoldMS              int64    `json:"hold_ms,omitempty"`     // and how long it is paused before it is ended
-	StopsInMS           int64    `json:"stops_in_ms,omitempty"` // at this rate, until it is told to stop by its cap or longest time
-	CapLeft             Money    `json:"cap_left,omitzero"`
-	GraceMS             int64    `json:"stop_grace_ms,omitempty"`  // in the cap: what is left for the job to end by itself
-	NetworkFees         Money    `json:"network_fees,omitzero"`    // of this wallet's transactions for the order, so far
-	ClaimFee            Money    `json:"claim_fee,omitzero"`       // went to the rig, for its own transactions
-	Cost                Money    `json:"cost,omitzero"`            // paid, network_fees and claim_fee: what the wallet has less for good
-	StorageDeposit      Money    `json:"storage_deposit,omitzero"` // held by the ledger for the channel's account, comes back
+	Schema      string `json:"schema"`
+	ID          string `json:"id"`
+	Name        string `json:"name,omitempty"`
+	Standing    string `json:"standing"` // searching, funding, leased, ended, failed
+	State       string `json:"state,omitempty"`
+	Cause       string `json:"cause,omitempty"`
+	Code        string `json:"code,omitempty"`
+	Detail      string `json:"detail,omitempty"`
+	Hint        string `json:"hint,omitempty"`
+	Fault       string `json:"fault,omitempty"`
+	Provider    string `json:"provider,omitempty"`
+	LeaseID     string `json:"lease_id,omitempty"`
+	Image       string `json:"image,omitempty"`
+	Devices     int    `json:"devices"`
+	Rate        Money  `json:"rate"`
+	Cap         Money  `json:"cap"`
+	Owed        Money  `json:"owed"`
+	Paid        Money  `json:"paid"`                  // due by the meter and acknowledged; it never falls
+	SignedAhead Money  `json:"signed_ahead,omitzero"` // beyond paid: comes back, or becomes due
+	// the most that may be lost while this computer sleeps from now on
+	AtRisk   Money `json:"at_risk"`
+	AsleepMS int64 `json:"asleep_runs_ms"`    // how long the job works on then, before it is paused
+	HoldMS   int64 `json:"hold_ms,omitempty"` // and how long it is paused before it is ended
+	// at this rate, until it is told to stop by its cap or longest time
+	StopsInMS int64 `json:"stops_in_ms,omitempty"`
+	CapLeft   Money `json:"cap_left,omitzero"`
+	// in the cap: what is left for the job to end by itself
+	GraceMS int64 `json:"stop_grace_ms,omitempty"`
+	// of this wallet's transactions for the order, so far
+	NetworkFees Money `json:"network_fees,omitzero"`
+	ClaimFee    Money `json:"claim_fee,omitzero"` // went to the rig, for its own transactions
+	// paid, network_fees and claim_fee: what the wallet has less for good
+	Cost Money `json:"cost,omitzero"`
+	// held by the ledger for the channel's account, comes back
+	StorageDeposit      Money    `json:"storage_deposit,omitzero"`
 	OwnMS               int64    `json:"own_ms"`
 	BillableMS          int64    `json:"billable_ms"`
 	ReceiptSeq          uint64   `json:"receipt_seq"`
@@ -231,8 +249,10 @@ type Order struct {
 	OutputsRoot         string   `json:"outputs_root,omitempty"`
 	OutputsReady        bool     `json:"outputs_ready"`
 	OutcomeSignedByBoth bool     `json:"outcome_signed_by_both"`
-	PayeeWaits          *Money   `json:"payee_waits,omitempty"` // of paid: settled, and not with the provider yet, whose account does not exist
-	RefundDue           *Time    `json:"refund_due,omitempty"`  // what is not spent is back after this, without the provider
+	// of paid: settled, and not with the provider yet, whose account does not exist
+	PayeeWaits *Money `json:"payee_waits,omitempty"`
+	// what is not spent is back after this, without the provider
+	RefundDue *Time `json:"refund_due,omitempty"`
 
 	Logs *LogState `json:"logs,omitempty"` // of the job; absent while there is none
 	OrderFiles
@@ -260,11 +280,12 @@ type Wallet struct {
 	InChannels Money  `json:"in_channels"`
 	AtRisk     Money  `json:"at_risk"`
 	Returning  Money  `json:"returning"`
-	Storage    Money  `json:"storage_deposit,omitzero"` // held by the ledger for channels' accounts, comes back; not part of the others
-	Paid       Money  `json:"paid,omitzero"`            // due for jobs, of all orders that the node knows
-	Fees       Money  `json:"network_fees,omitzero"`    // of their transactions
-	ClaimFees  Money  `json:"claim_fees,omitzero"`      // of their channels
-	Tx         string `json:"tx,omitempty"`             // of an airdrop
+	// held by the ledger for channels' accounts, comes back; not part of the others
+	Storage   Money  `json:"storage_deposit,omitzero"`
+	Paid      Money  `json:"paid,omitzero"`         // due for jobs, of all orders that the node knows
+	Fees      Money  `json:"network_fees,omitzero"` // of their transactions
+	ClaimFees Money  `json:"claim_fees,omitzero"`   // of their channels
+	Tx        string `json:"tx,omitempty"`          // of an airdrop
 }
 
 // Transfer is a withdrawal.
@@ -286,8 +307,9 @@ type Channel struct {
 	Returned Money  `json:"returned"`
 	OpenedAt Time   `json:"opened_at"`
 	ClosesAt *Time  `json:"closes_at,omitempty"`
-	Waits    *Money `json:"payee_waits,omitempty"` // of paid: the provider's account cannot take it yet, and the storage deposit waits with it
-	Tx       string `json:"tx,omitempty"`
+	// of paid: the provider's account cannot take it yet, and the storage deposit waits with it
+	Waits *Money `json:"payee_waits,omitempty"`
+	Tx    string `json:"tx,omitempty"`
 }
 
 // Device is one device of the rig.
@@ -315,10 +337,12 @@ type Provider struct {
 	Missing  *Money           `json:"payout_lacks,omitempty"` // until it can
 	Since    *Time            `json:"since,omitempty"`        // it sells, or does not
 	Leases   int              `json:"leases"`
-	Earned   Money            `json:"earned"`               // settled and claimable: of jobs that ended, and what is claimed of others
-	Settled  Money            `json:"settled,omitzero"`     // on the chain
-	Claim    Money            `json:"claimable,omitzero"`   // owed by jobs that ended, covered by vouchers, not on the chain yet
-	Now      Money            `json:"earning_now,omitzero"` // the same of jobs that run; not in earned
+	// settled and claimable: of jobs that ended, and what is claimed of others
+	Earned  Money `json:"earned"`
+	Settled Money `json:"settled,omitzero"` // on the chain
+	// owed by jobs that ended, covered by vouchers, not on the chain yet
+	Claim Money `json:"claimable,omitzero"`
+	Now   Money `json:"earning_now,omitzero"` // the same of jobs that run; not in earned
 }
 
 // ProviderPatch changes what is given; Rates replaces all of them. Rates are in lamports per device and hour.

@@ -33,12 +33,17 @@ var _ Backend = (*whole)(nil)
 
 var (
 	someTime  = At(time.UnixMilli(1_700_000_000_120))
-	someOrder = Order{Schema: "gpuai.order/v1", ID: "order_1", Standing: "ended", CreatedAt: someTime, ReadyAt: &someTime,
-		OrderFiles: OrderFiles{LeftOut: []LeftOut{{"output", "/workspace/out/p", "it is a named pipe"}}, OutputsFetchedAt: &someTime}, Steps: []Step{{At: someTime, Phase: "quote"}}, Cap: SOL(1), Rate: RateSOL(1)}
-	someLease = Lease{Schema: "gpuai.lease/v1", ID: "lease_1", Role: "customer", CreatedAt: someTime, Rate: RateSOL(1), Owed: SOL(1), Paid: SOL(1)}
-	someProv  = Provider{Schema: "gpuai.provider/v1", Rate: RateSOL(5), Rates: map[string]Money{}, Devices: []Device{{Schema: "gpuai.device/v1", ID: "d", Rate: RateSOL(1)}}, Earned: SOL(1)}
-	someDoc   = Doctor{Schema: "gpuai.doctor/v1", Level: "ok", CheckedAt: &someTime, Findings: []Finding{{Group: "rig", Level: "ok", Fix: []Fix{}}}}
-	someChan  = Channel{Schema: "gpuai.channel/v1", Address: solMint, OpenedAt: someTime, Deposit: SOL(1)}
+	someOrder = Order{Schema: "gpuai.order/v1", ID: "order_1", Standing: "ended", CreatedAt: someTime,
+		ReadyAt: &someTime,
+		OrderFiles: OrderFiles{LeftOut: []LeftOut{{"output", "/workspace/out/p", "it is a named pipe"}},
+			OutputsFetchedAt: &someTime}, Steps: []Step{{At: someTime, Phase: "quote"}}, Cap: SOL(1), Rate: RateSOL(1)}
+	someLease = Lease{Schema: "gpuai.lease/v1", ID: "lease_1", Role: "customer", CreatedAt: someTime, Rate: RateSOL(1),
+		Owed: SOL(1), Paid: SOL(1)}
+	someProv = Provider{Schema: "gpuai.provider/v1", Rate: RateSOL(5), Rates: map[string]Money{},
+		Devices: []Device{{Schema: "gpuai.device/v1", ID: "d", Rate: RateSOL(1)}}, Earned: SOL(1)}
+	someDoc = Doctor{Schema: "gpuai.doctor/v1", Level: "ok", CheckedAt: &someTime,
+		Findings: []Finding{{Group: "rig", Level: "ok", Fix: []Fix{}}}}
+	someChan = Channel{Schema: "gpuai.channel/v1", Address: solMint, OpenedAt: someTime, Deposit: SOL(1)}
 )
 
 func missing(id string) error {
@@ -88,7 +93,8 @@ func (w *whole) GetOutputs(_ context.Context, id string, to io.Writer) error {
 }
 
 func (w *whole) Spool(context.Context) (Spool, error) {
-	return Spool{Schema: "gpuai.spool/v1", Bytes: 5, Entries: []SpoolEntry{{Order: "order_1", Outputs: 5, FetchedAt: &someTime}}}, nil
+	return Spool{Schema: "gpuai.spool/v1", Bytes: 5,
+		Entries: []SpoolEntry{{Order: "order_1", Outputs: 5, FetchedAt: &someTime}}}, nil
 }
 func (w *whole) PruneSpool(ctx context.Context, _ SpoolPrune) (Spool, error) { return w.Spool(ctx) }
 func (w *whole) Receipt(_ context.Context, id string) (Receipt, error) {
@@ -109,11 +115,13 @@ func (w *whole) ProviderSell(context.Context, bool) (Provider, error)  { return 
 func (w *whole) PatchProvider(context.Context, ProviderPatch) error    { return nil }
 func (w *whole) ProviderEarnings(context.Context, time.Time) (Earnings, error) {
 	return Earnings{
-		Schema: "gpuai.earnings/v1", Days: []EarnedDay{{Day: "2026-11-30", Earned: SOL(1), Settled: SOL(1)}}, Earned: SOL(1), Settled: SOL(1), Claim: SOL(0), Now: SOL(0),
+		Schema: "gpuai.earnings/v1", Days: []EarnedDay{{Day: "2026-11-30", Earned: SOL(1), Settled: SOL(1)}},
+		Earned: SOL(1), Settled: SOL(1), Claim: SOL(0), Now: SOL(0),
 	}, nil
 }
 func (w *whole) ProviderIdle(context.Context) (Idle, error) {
-	return Idle{Schema: "gpuai.idle/v1", Refused: []IdleReason{}, Prices: []PriceRank{{Class: "cpu", Own: RateSOL(1)}}}, nil
+	return Idle{Schema: "gpuai.idle/v1", Refused: []IdleReason{}, Prices: []PriceRank{{Class: "cpu", Own: RateSOL(1)}}},
+		nil
 }
 func (w *whole) KickLease(_ context.Context, id, _ string) error       { return missing(id) }
 func (w *whole) ProviderLeases(context.Context) ([]Lease, error)       { return nil, nil }
@@ -122,7 +130,8 @@ func (w *whole) Lease(_ context.Context, id string) (Lease, error)     { return 
 func (w *whole) Health(context.Context) (Doctor, error)                { return someDoc, nil }
 func (w *whole) Doctor(context.Context, DoctorRequest) (Doctor, error) { return someDoc, nil }
 func (w *whole) Config(context.Context) (Settings, error) {
-	return Settings{Schema: "gpuai.config/v1", Settings: []Setting{{Key: "node.log", Value: "info", From: "default"}}, Restart: []string{}}, nil
+	return Settings{Schema: "gpuai.config/v1", Settings: []Setting{{Key: "node.log", Value: "info", From: "default"}},
+		Restart: []string{}}, nil
 }
 func (w *whole) PatchConfig(context.Context, SettingsPatch) ([]string, error) {
 	return []string{"node.log"}, nil
@@ -137,7 +146,8 @@ func (w *whole) LeaseOutcome(_ context.Context, id string) (LeaseOutcome, error)
 }
 
 // ask sends one request over the socket. headers are "Name: value".
-func ask(t *testing.T, c *Client, method, path, body string, headers ...string) (status int, header http.Header, text string) {
+func ask(t *testing.T, c *Client, method, path, body string, headers ...string) (status int, header http.Header,
+	text string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://node"+path, strings.NewReader(body))
 	if err != nil {
@@ -170,7 +180,8 @@ func isProblem(t *testing.T, what string, want int, code string, status int, hea
 		t.Errorf("%s: %d %q is no problem document: %v", what, status, text, err)
 		return
 	}
-	if status != want || p.Status != want || p.Code != code || header.Get("Content-Type") != "application/problem+json" ||
+	if status != want || p.Status != want || p.Code != code ||
+		header.Get("Content-Type") != "application/problem+json" ||
 		p.Type != "urn:gpuai:error:"+code || p.Title == "" || p.Fix == nil || p.Fault == "" {
 		t.Errorf("%s: %d %s, want %d %s", what, status, text, want, code)
 	}
@@ -214,7 +225,8 @@ var endpoints = []struct {
 	{"POST", "/orders/order_1/stop?now=true", "", 200, "done", false},
 	{"GET", "/leases/lease_1/logs?follow=false&since=2026-01-02T03:04:05.678Z&from=7&places=true", "", 200, "", false},
 	{"GET", "/provider", "", 200, "provider", false},
-	{"PATCH", "/provider", `{"selling":true,"rate":{"amount":"5","mint":"` + solMint + `","decimals":9,"symbol":"SOL","per":"hour"}}`, 200, "provider", false},
+	{"PATCH", "/provider", `{"selling":true,"rate":{"amount":"5","mint":"` + solMint +
+		`","decimals":9,"symbol":"SOL","per":"hour"}}`, 200, "provider", false},
 	{"POST", "/provider/pause", "{}", 200, "provider", false},
 	{"POST", "/provider/resume", "", 200, "provider", false},
 	{"GET", "/provider/leases", "", 200, "leases", false},
@@ -223,7 +235,9 @@ var endpoints = []struct {
 	{"POST", "/provider/leases/lease_1/kick", `{"reason":"the rig moves"}`, 200, "done", false},
 	{"POST", "/wallet", "", 200, "wallet", true},
 	{"POST", "/wallet/airdrop", `{"amount":"5"}`, 202, "operation", true},
-	{"POST", "/wallet/withdraw", `{"to":"` + solMint + `","amount":{"amount":"5","mint":"` + solMint + `","decimals":9,"symbol":"SOL"}}`, 202, "operation", true},
+	{"POST", "/wallet/withdraw",
+		`{"to":"` + solMint + `","amount":{"amount":"5","mint":"` + solMint + `","decimals":9,"symbol":"SOL"}}`, 202,
+		"operation", true},
 	{"POST", "/channels/" + solMint + "/close", "", 202, "operation", false},
 	{"PATCH", "/config", `{"set":{"node.log":"debug"}}`, 200, "config", false},
 	{"POST", "/shutdown?end_leases=true", "", 200, "done", false},
@@ -253,7 +267,8 @@ func TestEndpoints_GoodRequests(t *testing.T) {
 			continue
 		}
 		var doc struct{ Schema string }
-		if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Schema != "gpuai."+e.schema+"/v1" || header.Get("Content-Type") != "application/json" {
+		if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Schema != "gpuai."+e.schema+"/v1" ||
+			header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: schema %q, want %s: %s", what, doc.Schema, e.schema, text)
 		}
 		for _, m := range moments.FindAllStringSubmatch(text, -1) {
@@ -320,7 +335,8 @@ func TestEndpoints_BadRequests(t *testing.T) {
 			continue
 		}
 		for name, body := range map[string]string{
-			"an unknown field": `{"` + secret + `":1}`, "no JSON": `{"` + secret, "another type": `["` + secret + `"]`, "two values": `{} {"a":"` + secret + `"}`,
+			"an unknown field": `{"` + secret + `":1}`, "no JSON": `{"` + secret, "another type": `["` + secret + `"]`,
+			"two values": `{} {"a":"` + secret + `"}`,
 		} {
 			status, header, text = do(e.method, "", body, key)
 			isProblem(t, what+" with "+name, 400, "bad-usage", status, header, text)
@@ -416,7 +432,8 @@ func TestCreate_SameKeyIsSameAnswer(t *testing.T) {
 func TestPatch_IfMatch(t *testing.T) {
 	t.Parallel()
 	c, _ := serve(t, &whole{})
-	for path, body := range map[string]string{"/config": `{"set":{"node.log":"debug"}}`, "/provider": `{"selling":true}`} {
+	for path, body := range map[string]string{"/config": `{"set":{"node.log":"debug"}}`,
+		"/provider": `{"selling":true}`} {
 		_, header, _ := ask(t, c, "GET", base+path, "")
 		tag := header.Get("ETag")
 		if status, _, text := ask(t, c, "PATCH", base+path, body, "If-Match: "+tag); tag == "" || status != 200 {
@@ -436,7 +453,8 @@ func TestServe_HeaderLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_, _ = fmt.Fprintf(conn, "GET %s/status HTTP/1.1\r\nHost: node\r\nX: %s\r\n\r\n", base, strings.Repeat("x", 32<<10)) // it may hang up midway
+	// it may hang up midway
+	_, _ = fmt.Fprintf(conn, "GET %s/status HTTP/1.1\r\nHost: node\r\nX: %s\r\n\r\n", base, strings.Repeat("x", 32<<10))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -460,7 +478,8 @@ func TestOperation_RunsToItsEnd(t *testing.T) {
 	if first.State != "running" || last.State != "done" || first.ID != last.ID || first.ID != operationID("w") {
 		t.Errorf("told %+v, then %+v", first, last)
 	}
-	if again, err := c.Operation(t.Context(), last.ID); err != nil || again.State != "done" || again.LastProgress.Before(again.Since.Time) {
+	if again, err := c.Operation(t.Context(), last.ID); err != nil || again.State != "done" ||
+		again.LastProgress.Before(again.Since.Time) {
 		t.Errorf("%+v, %v", again, err)
 	}
 }
@@ -477,7 +496,8 @@ func TestPages_EachOnce(t *testing.T) {
 	t.Parallel()
 	m := &many{}
 	for i := range 2*maxLimit + 7 {
-		m.list = append(m.list, Order{ID: fmt.Sprintf("order_%03d", (i*37)%1000), CreatedAt: At(time.UnixMilli(int64(i / 3)))})
+		m.list = append(m.list, Order{ID: fmt.Sprintf("order_%03d", (i*37)%1000),
+			CreatedAt: At(time.UnixMilli(int64(i / 3)))})
 	}
 	c, _ := serve(t, m)
 	got, err := c.Orders(t.Context(), true)
@@ -498,7 +518,8 @@ func TestPages_EachOnce(t *testing.T) {
 	}
 }
 
-// TestCreate_KeyOutlivesTheServer: a node that starts again knows its keys; an operation that its end cut is begun again under the same key.
+// TestCreate_KeyOutlivesTheServer: a node that starts again knows its keys; an operation that its end cut is begun
+// again under the same key.
 func TestCreate_KeyOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	kept, b := &memory{m: map[string][]byte{}}, &whole{}
@@ -514,7 +535,8 @@ func TestCreate_KeyOutlivesTheServer(t *testing.T) {
 	if status != 201 || text != want || b.orders.Load() != 1 {
 		t.Errorf("order again: %d %s, %d orders", status, text, b.orders.Load())
 	}
-	status, header, text := ask(t, after, "POST", base+"/wallet/withdraw", `{"to":"`+solMint+`","amount":"6"}`, "Idempotency-Key: w")
+	status, header, text := ask(t, after, "POST", base+"/wallet/withdraw", `{"to":"`+solMint+`","amount":"6"}`,
+		"Idempotency-Key: w")
 	isProblem(t, "another amount", 409, "key-reused", status, header, text)
 	if _, err := after.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {
 		t.Error(err)

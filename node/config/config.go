@@ -1,12 +1,12 @@
 // Package config reads the settings of a node: flag over environment over file over default, strictly.
 //
-// Invariants: a key that nobody knows is an error, never ignored; the struct tags below are the only table of keys, from which the
-// documentation, the sample file and the environment names follow. Concurrency: values only. Persistence: one TOML file, never merged with
-// another; Set rewrites one line of it. Next: Load in load.go, table.go.
+// Invariants: a key that nobody knows is an error, never ignored; the struct tags below are the only table of keys,
+// from which the documentation, the sample file and the environment names follow. Concurrency: values only.
+// Persistence: one TOML file, never merged with another; Set rewrites one line of it. Next: Load in load.go, table.go.
 package config
 
-// Config is all settings of a node. Tags: default is the text that the file would hold; hot keys apply without a restart;
-// secret ones are addresses with keys in them, shown by scheme and host.
+// Config is all settings of a node. Tags: default is the text that the file would hold; hot keys apply without a
+// restart; secret ones are addresses with keys in them, shown by scheme and host.
 type Config struct {
 	Node     Node     `toml:"node"`
 	API      API      `toml:"api"`

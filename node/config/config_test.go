@@ -31,12 +31,14 @@ func TestConfig_Precedence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []any{time.Duration(l.Provider.Tick), time.Duration(l.Provider.Hold), l.Provider.Egress, l.Provider.ClaimFee, l.Node.DataDir}
+	got := []any{time.Duration(l.Provider.Tick), time.Duration(l.Provider.Hold), l.Provider.Egress, l.Provider.ClaimFee,
+		l.Node.DataDir}
 	want := []any{20 * time.Second, 4 * time.Minute, "web", Money(50_000), "/home/x/.local/state/gpuai"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	for key, origin := range map[string]string{"provider.tick": "file", "provider.hold": "env", "provider.egress": "flag", "node.log": "default"} {
+	for key, origin := range map[string]string{"provider.tick": "file", "provider.hold": "env",
+		"provider.egress": "flag", "node.log": "default"} {
 		if l.Origin[key] != origin {
 			t.Errorf("origin of %s = %s, want %s", key, l.Origin[key], origin)
 		}
@@ -45,12 +47,15 @@ func TestConfig_Precedence(t *testing.T) {
 
 func TestConfig_Ledger_ByNetwork(t *testing.T) {
 	t.Parallel()
-	for network, want := range map[string][]string{"devnet": {"https://api.devnet.solana.com"}, "localnet": {LocalRPC}, "localnet-mine": nil} {
-		l, err := Load(Options{Path: file(t, "[node]\nroles = []\n"), Env: []string{"HOME=/home/x"}, Flags: map[string]string{"node.network": network}})
+	for network, want := range map[string][]string{"devnet": {"https://api.devnet.solana.com"}, "localnet": {LocalRPC},
+		"localnet-mine": nil} {
+		l, err := Load(Options{Path: file(t, "[node]\nroles = []\n"), Env: []string{"HOME=/home/x"},
+			Flags: map[string]string{"node.network": network}})
 		if err != nil || l.Solana.RPC != nil {
 			t.Errorf("%s without a role: %v, %v", network, l.Solana.RPC, err)
 		}
-		l, err = Load(Options{Path: file(t, ""), Env: []string{"HOME=/home/x"}, Flags: map[string]string{"node.network": network}})
+		l, err = Load(Options{Path: file(t, ""), Env: []string{"HOME=/home/x"},
+			Flags: map[string]string{"node.network": network}})
 		if d := cmp.Diff(want, l.Solana.RPC); d != "" || (want == nil) != (market.CodeOf(err) == "config-invalid") {
 			t.Errorf("%s: %s, %v", network, d, err)
 		}
@@ -66,7 +71,8 @@ func TestConfig_BadInput_NamesPlaceAndNearestKey(t *testing.T) {
 		flags map[string]string
 		want  string
 	}{
-		"unknown key":    {text: "[node]\n\nnetwrok = \"devnet\"\n", want: ":3:1: node.netwrok is no key; did you mean node.network?"},
+		"unknown key": {text: "[node]\n\nnetwrok = \"devnet\"\n",
+			want: ":3:1: node.netwrok is no key; did you mean node.network?"},
 		"no unit":        {text: "[provider]\nmemory = \"24\"\n", want: ":2:10: provider.memory"},
 		"wrong type":     {text: "[provider]\ncores = \"many\"\n", want: ":2:9: provider.cores"},
 		"syntax":         {text: "[provider\n", want: ":1:"},
@@ -133,9 +139,11 @@ func TestConfig_Example_IsCompleteAndEqualsDefaults(t *testing.T) {
 func TestSet_KeepsCommentsAndRefusesInvalid(t *testing.T) {
 	t.Parallel()
 	env := []string{"HOME=/home/x"}
-	p := file(t, "# mine\n[node]\nlog = \"info\" # quiet\n\n[p2p]\nbootstrap = [\n  \"/a\", # one\n  \"/b\",\n]\ninfra = false\n")
+	p := file(t, "# mine\n[node]\nlog = \"info\" # quiet\n\n[p2p]\nbootstrap = [\n  \"/a\", # one\n  "+
+		"\"/b\",\n]\ninfra = false\n")
 	if _, err := Set(Options{Path: p, Env: env}, map[string]string{
-		"node.log": "debug", "node.network": "localnet", "solana.rpc": "http://127.0.0.1:1", "p2p.bootstrap": "/c,/d", "provider.rates": `t4=0.1/h`,
+		"node.log": "debug", "node.network": "localnet", "solana.rpc": "http://127.0.0.1:1", "p2p.bootstrap": "/c,/d",
+		"provider.rates": `t4=0.1/h`,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -143,13 +151,16 @@ func TestSet_KeepsCommentsAndRefusesInvalid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "# mine\n[node]\nlog = \"debug\" # quiet\nnetwork = \"localnet\"\n\n[p2p]\nbootstrap = [\"/c\", \"/d\"]\ninfra = false\n\n" +
+	want := "# mine\n[node]\nlog = \"debug\" # quiet\nnetwork = \"localnet\"\n\n[p2p]\nbootstrap = [\"/c\", " +
+		"\"/d\"]\ninfra = false\n\n" +
 		"[provider]\nrates = { \"t4\" = \"0.1/h\" }\n\n[solana]\nrpc = [\"http://127.0.0.1:1\"]\n"
 	if d := cmp.Diff(want, string(got)); d != "" {
 		t.Error(d)
 	}
-	for key, text := range map[string]string{"node.log": "loud", "node.logs": "info", "provider.cores": "x", "provider.tick": "5"} {
-		if _, err := Set(Options{Path: p, Env: env}, map[string]string{key: text}); market.CodeOf(err) != "config-invalid" {
+	for key, text := range map[string]string{"node.log": "loud", "node.logs": "info", "provider.cores": "x",
+		"provider.tick": "5"} {
+		if _, err := Set(Options{Path: p, Env: env},
+			map[string]string{key: text}); market.CodeOf(err) != "config-invalid" {
 			t.Errorf("Set(%s=%s) = %v, want config-invalid", key, text, err)
 		}
 	}
@@ -205,7 +216,8 @@ func FuzzConfig(f *testing.F) {
 func TestConfig_Metrics(t *testing.T) {
 	t.Parallel()
 	for text, ok := range map[string]bool{
-		"metrics = \"127.0.0.1:7071\"": true, "metrics = \"[::1]:7071\"": true, "metrics = \"0.0.0.0:7071\"": false, "metrics = \"7071\"": false,
+		"metrics = \"127.0.0.1:7071\"": true, "metrics = \"[::1]:7071\"": true, "metrics = \"0.0.0.0:7071\"": false,
+		"metrics = \"7071\"": false,
 		"metrics = \"0.0.0.0:7071\"\nmetrics_token_file = \"/t\"": true, "": true,
 	} {
 		_, err := Load(Options{Path: file(t, "[api]\n"+text+"\n"), Env: []string{"HOME=/home/x"}})

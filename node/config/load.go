@@ -19,14 +19,16 @@ import (
 // maxFile bounds a configuration file; ours has 2 KiB.
 const maxFile = 1 << 20
 
-// Options say where settings come from. Path: --config, which must exist; empty: found by Path. Env: as os.Environ. Flags: key -> text.
+// Options say where settings come from. Path: --config, which must exist; empty: found by Path. Env: as os.Environ.
+// Flags: key -> text.
 type Options struct {
 	Path  string
 	Env   []string
 	Flags map[string]string
 }
 
-// Loaded is a configuration with the origin of each key: "default", "file", "env" or "flag". Path is the file, "" if none was found.
+// Loaded is a configuration with the origin of each key: "default", "file", "env" or "flag". Path is the file, "" if
+// none was found.
 type Loaded struct {
 	Config
 	Path   string
@@ -34,12 +36,14 @@ type Loaded struct {
 }
 
 func invalid(format string, a ...any) error {
-	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config", Detail: fmt.Sprintf(format, a...), Hint: "gpuai config check"}
+	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config",
+		Detail: fmt.Sprintf(format, a...), Hint: "gpuai config check"}
 }
 
 // unknownKey is invalid for a word that is no key: the list of keys helps, a check of the file does not.
 func unknownKey(format string, a ...any) error {
-	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config", Detail: fmt.Sprintf(format, a...), Hint: "gpuai config show"}
+	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config",
+		Detail: fmt.Sprintf(format, a...), Hint: "gpuai config show"}
 }
 
 // Load reads, merges by precedence and validates. Errors: *market.Error config-invalid, all faults joined.
@@ -82,8 +86,8 @@ func read(o Options) (Loaded, error) {
 	return l, nil
 }
 
-// Path returns the file that Load reads and whether it was named, so that it must exist: --config, GPUAI_CONFIG, the service's file if
-// readable, the user's.
+// Path returns the file that Load reads and whether it was named, so that it must exist: --config, GPUAI_CONFIG, the
+// service's file if readable, the user's.
 func Path(o Options) (path string, named bool) {
 	for _, p := range []string{o.Path, lookup(o.Env, "GPUAI_CONFIG")} {
 		if p == "" {
@@ -218,7 +222,8 @@ func (l *Loaded) put(name, text, origin, from string) error {
 	return nil
 }
 
-// endpoints are the ledgers that a node with a role asks if it names none; that of localnet is what gpuai localnet serves.
+// endpoints are the ledgers that a node with a role asks if it names none; that of localnet is what gpuai localnet
+// serves.
 var endpoints = map[string][]string{"devnet": {"https://api.devnet.solana.com"}, "localnet": {LocalRPC}}
 
 // LocalRPC is where gpuai localnet serves its ledger if the port is free.

@@ -7,7 +7,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// TestOpen_DevnetIsNot: the default network is refused with both commands that help; who names a deployment of it, or is another network, is not.
+// TestOpen_DevnetIsNot: the default network is refused with both commands that help; who names a deployment of it, or
+// is another network, is not.
 func TestOpen_DevnetIsNot(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -34,7 +35,8 @@ func TestOpen_DevnetIsNot(t *testing.T) {
 			continue
 		}
 		e, ok := err.(*market.Error)
-		if !ok || e.Code != "network-off" || !strings.Contains(e.Hint, "gpuai localnet") || !strings.Contains(e.Hint, "gpuai config set node.network=localnet") {
+		if !ok || e.Code != "network-off" || !strings.Contains(e.Hint, "gpuai localnet") ||
+			!strings.Contains(e.Hint, "gpuai config set node.network=localnet") {
 			t.Errorf("%s: %+v", name, err)
 		}
 	}

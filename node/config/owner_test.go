@@ -17,7 +17,8 @@ func TestSet_KeepsMode(t *testing.T) {
 		if err := os.Chmod(p, mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Set(Options{Path: p, Env: []string{"HOME=/home/x"}}, map[string]string{"node.log": "debug"}); err != nil {
+		if _, err := Set(Options{Path: p, Env: []string{"HOME=/home/x"}},
+			map[string]string{"node.log": "debug"}); err != nil {
 			t.Fatal(err)
 		}
 		if info, err := os.Stat(p); err != nil || info.Mode().Perm() != mode {
@@ -25,7 +26,8 @@ func TestSet_KeepsMode(t *testing.T) {
 		}
 	}
 	fresh := filepath.Join(t.TempDir(), "config.toml")
-	if _, err := Set(Options{Path: fresh, Env: []string{"HOME=/home/x"}}, map[string]string{"node.log": "debug"}); err != nil {
+	if _, err := Set(Options{Path: fresh, Env: []string{"HOME=/home/x"}},
+		map[string]string{"node.log": "debug"}); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(fresh); err != nil || info.Mode().Perm() != 0o600 {

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// keepOwner gives f the mode, and as far as this user may the owner, of the file that it replaces: a service goes on reading what root has
-// changed, and its group too.
+// keepOwner gives f the mode, and as far as this user may the owner, of the file that it replaces: a service goes on
+// reading what root has changed, and its group too.
 func keepOwner(f *os.File, path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Set changes keys of the file that Load reads, one line each, and keeps all comments; a missing file is made (0600). The result must be
-// valid before it replaces the old file by a rename. A running node knows it only if it is asked to set it. Errors: *market.Error
-// config-invalid; I/O.
+// Set changes keys of the file that Load reads, one line each, and keeps all comments; a missing file is made (0600).
+// The result must be valid before it replaces the old file by a rename. A running node knows it only if it is asked to
+// set it. Errors: *market.Error config-invalid; I/O.
 func Set(o Options, values map[string]string) (path string, err error) {
 	path, raw, err := changed(o, values)
 	if err != nil {
@@ -60,7 +60,8 @@ func changed(o Options, values map[string]string) (path string, raw []byte, err 
 
 var header = regexp.MustCompile(`^\s*\[\s*([A-Za-z0-9_]+)\s*\]`)
 
-// edit replaces the line of a key, or adds it at the end of its section, made if missing. A key whose value spans lines is replaced whole.
+// edit replaces the line of a key, or adds it at the end of its section, made if missing. A key whose value spans lines
+// is replaced whole.
 func edit(raw, name, literal string) string {
 	section, key, _ := strings.Cut(name, ".")
 	line := key + " = " + literal

@@ -33,7 +33,8 @@ func Keys() (out []Key) {
 			name := section.Tag.Get("toml") + "." + f.Tag.Get("toml")
 			out = append(out, Key{
 				Name: name, Env: "GPUAI_" + strings.ToUpper(strings.ReplaceAll(name, ".", "_")),
-				Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Hot: f.Tag.Get("hot") != "", secret: f.Tag.Get("secret") != "", index: [2]int{i, j},
+				Default: f.Tag.Get("default"), Help: f.Tag.Get("help"), Hot: f.Tag.Get("hot") != "",
+				secret: f.Tag.Get("secret") != "", index: [2]int{i, j},
 			})
 		}
 	}
@@ -53,7 +54,8 @@ func (k Key) value(c *Config) reflect.Value {
 	return reflect.ValueOf(c).Elem().Field(k.index[0]).Field(k.index[1])
 }
 
-// Text shows the key's value in c, as Set takes it but for endpoints, which hide their keys; lists are joined by commas, mappings are k=v pairs.
+// Text shows the key's value in c, as Set takes it but for endpoints, which hide their keys; lists are joined by
+// commas, mappings are k=v pairs.
 func (k Key) Text(c *Config) string {
 	v := k.value(c)
 	switch x := v.Interface().(type) {
@@ -169,7 +171,8 @@ func Example() string {
 	var c Config
 	_ = c.defaults() // tested: every default parses
 	var b strings.Builder
-	b.WriteString("# Settings of a GPU AI node. Every line that starts with #key is a default; remove the # to change it.\n")
+	b.WriteString("# Settings of a GPU AI node. Every line that starts with #key is a default; remove the # to " +
+		"change it.\n")
 	section := ""
 	for _, k := range Keys() {
 		s, name, _ := strings.Cut(k.Name, ".")

@@ -48,7 +48,8 @@ func (c *Config) Validate() error {
 		bad("api.socket", "is empty")
 	}
 	c.metrics(bad)
-	if len(c.Node.Roles) > 0 && len(c.Solana.RPC) == 0 && c.Node.Network != "mainnet" { // that one is off, whatever its endpoint
+	// that one is off, whatever its endpoint
+	if len(c.Node.Roles) > 0 && len(c.Solana.RPC) == 0 && c.Node.Network != "mainnet" {
 		bad("solana.rpc", "a node with a role needs an endpoint")
 	}
 	for i, e := range c.Solana.RPC {
@@ -101,7 +102,8 @@ func (c *Config) provider(bad func(key, format string, a ...any)) {
 	if !slices.Contains([]string{"none", "web", "any"}, p.Egress) {
 		bad("provider.egress", "%q is none of none, web, any", p.Egress)
 	}
-	for key, rules := range map[string][]string{"provider.allow_images": p.AllowImages, "provider.deny_images": p.DenyImages} {
+	for key, rules := range map[string][]string{"provider.allow_images": p.AllowImages,
+		"provider.deny_images": p.DenyImages} {
 		for _, text := range rules {
 			if _, err := spec.ParseImageRule(text); err != nil {
 				bad(key, "%v", err)

@@ -85,8 +85,8 @@ func (n *PerHour) UnmarshalText(b []byte) error {
 
 func (n PerHour) String() string { return fmt.Sprintf("%d/h", uint16(n)) }
 
-// Shown is the addresses of a ledger's endpoints as people may see them: path, query and user name of one are often a key, so only schemes and
-// hosts, joined by commas.
+// Shown is the addresses of a ledger's endpoints as people may see them: path, query and user name of one are often a
+// key, so only schemes and hosts, joined by commas.
 func Shown(endpoints []string) string {
 	names := make([]string, len(endpoints))
 	for i, u := range endpoints {

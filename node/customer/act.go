@@ -25,7 +25,8 @@ func (r *orderRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 	case market.AskStatus:
 		return r.ask(ctx, o)
 	case market.SendStop:
-		raw, err := wire.SealStop(r.c.cfg.Key, r.c.cfg.Network, market.Stop{Lease: m.ID, Code: e.Code, StopGrace: e.Grace, At: r.c.now().Truncate(time.Millisecond)})
+		raw, err := wire.SealStop(r.c.cfg.Key, r.c.cfg.Network,
+			market.Stop{Lease: m.ID, Code: e.Code, StopGrace: e.Grace, At: r.c.now().Truncate(time.Millisecond)})
 		if err != nil {
 			return err
 		}
@@ -145,8 +146,9 @@ func (r *orderRun) peerOutcome(ctx context.Context) (market.Outcome, error) {
 	return out, err
 }
 
-// lastPayment is how long an Outcome waits for the last acknowledgement; it may never come: the channel may hold no more. agreeWithin is how
-// long a provider may say that more is owed than we have signed: a last payment may still be on its way.
+// lastPayment is how long an Outcome waits for the last acknowledgement; it may never come: the channel may hold no
+// more. agreeWithin is how long a provider may say that more is owed than we have signed: a last payment may still be
+// on its way.
 const (
 	lastPayment = 10 * time.Second
 	agreeWithin = time.Minute
@@ -167,14 +169,16 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	}
 	agreed := peer.Amount <= acknowledged(m)
 	if !agreed && r.c.now().Sub(m.Ended) < agreeWithin {
-		return fmt.Errorf("the provider's outcome owes %d, of %d in its last receipt %d are signed", peer.Amount, m.Claim, m.Signed)
+		return fmt.Errorf("the provider's outcome owes %d, of %d in its last receipt %d are signed", peer.Amount,
+			m.Claim, m.Signed)
 	}
 	if m.Signed > m.Paid && r.c.now().Sub(m.Ended) < lastPayment {
 		return errors.New("the last payment is not acknowledged yet") // agreed before it, the lease would leave a debt
 	}
 	own := ownOutcome(m, peer)
 	keep := r.snapshot().Request.KeepChannel
-	own.KeepChannel = keep || r.c.awaited(r.snapshot().Channel) // a Release that came unasked would close it under the next order
+	// a Release that came unasked would close it under the next order
+	own.KeepChannel = keep || r.c.awaited(r.snapshot().Channel)
 	own.LogBytes, own.LogMissing, own.LogEnd = r.logOutcome()
 	raw, err := wire.SealOutcome(r.c.cfg.Key, r.c.cfg.Network, own)
 	if err != nil {
@@ -192,7 +196,8 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 		return err
 	}
 	if !agreed {
-		r.c.log.Warn("Provider asks more than is owed", "order", r.row.ID, "asks_sol", peer.Amount.SOL(), "signed_sol", m.Signed.SOL())
+		r.c.log.Warn("Provider asks more than is owed", "order", r.row.ID, "asks_sol", peer.Amount.SOL(), "signed_sol",
+			m.Signed.SOL())
 		r.event(ctx, market.CloseNow{}) // nothing else is to come: the money comes back without the provider's consent
 		return nil
 	}
@@ -200,8 +205,8 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	return nil
 }
 
-// acknowledged is what we hold to be owed at the end: the last claim, as far as we could sign it. What a provider claims beyond that is its
-// word alone, and what is signed beyond the claim was ahead of the meter and comes back.
+// acknowledged is what we hold to be owed at the end: the last claim, as far as we could sign it. What a provider
+// claims beyond that is its word alone, and what is signed beyond the claim was ahead of the meter and comes back.
 func acknowledged(m market.Lease) market.Amount { return min(m.Claim, m.Signed) }
 
 // ownOutcome is the provider's Outcome where we know no better: how much is owed, and what this side found out itself.

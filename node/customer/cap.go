@@ -12,9 +12,9 @@ import (
 // capWait is how long RaiseCap waits for the provider's answer; it is asked on afterwards.
 const capWait = 15 * time.Second
 
-// RaiseCap lets a running order cost up to amount, and returns once both machines have it on disk. An amount that is not above the present cap
-// changes nothing. Errors: not-found; bad-usage; conflict (no lease, or the job stops or is over); version-mismatch (an older provider); timeout
-// (the provider is asked on).
+// RaiseCap lets a running order cost up to amount, and returns once both machines have it on disk. An amount that is
+// not above the present cap changes nothing. Errors: not-found; bad-usage; conflict (no lease, or the job stops or is
+// over); version-mismatch (an older provider); timeout (the provider is asked on).
 func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amount) error {
 	r, err := c.find(ref)
 	if err != nil {
@@ -51,7 +51,8 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 		case m.Limit() >= amount:
 			return nil
 		case m.CapRefused == "malformed":
-			return fail("version-mismatch", market.KindConflict, "the provider's node is older and takes no new cap", "stop the job before its cap, and run it again with a higher --max-total")
+			return fail("version-mismatch", market.KindConflict, "the provider's node is older and takes no new cap",
+				"stop the job before its cap, and run it again with a higher --max-total")
 		case m.CapRefused != "":
 			return fail("conflict", market.KindConflict, "the provider refused the cap: "+m.CapRefused, show)
 		case time.Now().After(end):
@@ -65,7 +66,8 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 
 // raiseCap performs the effect: the provider first, then our own books, then the machine.
 func (r *orderRun) raiseCap(ctx context.Context, o orderRow, m market.Lease, to market.Amount) error {
-	raw, err := wire.SealAmend(r.c.cfg.Key, r.c.cfg.Network, market.Amend{Lease: m.ID, Cap: to, At: r.c.now().Truncate(time.Millisecond)})
+	raw, err := wire.SealAmend(r.c.cfg.Key, r.c.cfg.Network,
+		market.Amend{Lease: m.ID, Cap: to, At: r.c.now().Truncate(time.Millisecond)})
 	if err != nil {
 		return err
 	}
@@ -102,6 +104,7 @@ func (r *orderRun) raiseCap(ctx context.Context, o orderRow, m market.Lease, to 
 func (r *orderRun) noteCap(o *orderRow, m market.Lease) {
 	if m.Terms.Budget > o.Request.MaxTotal {
 		o.Request.MaxTotal = m.Terms.Budget
-		o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: "cap", Detail: "raised to " + m.Terms.Budget.SOL() + " SOL"})
+		o.Steps = append(o.Steps,
+			Step{At: r.c.now(), Phase: "cap", Detail: "raised to " + m.Terms.Budget.SOL() + " SOL"})
 	}
 }

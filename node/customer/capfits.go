@@ -7,7 +7,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// CapFits refuses a cap that does not pay for a tick of work before the job is told to stop: such an order would open a channel for nothing.
+// CapFits refuses a cap that does not pay for a tick of work before the job is told to stop: such an order would open a
+// channel for nothing.
 // Error: cap-too-small.
 func CapFits(rate market.Rate, r *Request, tick time.Duration) *market.Error {
 	devices := max(r.Devices, 1)
@@ -21,7 +22,8 @@ func CapFits(rate market.Rate, r *Request, tick time.Duration) *market.Error {
 	}
 	return &market.Error{
 		Code: "cap-too-small", Kind: market.KindConflict, Op: "check cap",
-		Detail: fmt.Sprintf("a cap of %s SOL pays for %s before the job is told to stop, and %s of grace; a tick of this rig is %s",
+		Detail: fmt.Sprintf("a cap of %s SOL pays for %s before the job is told to stop, and %s of grace; a tick of "+
+			"this rig is %s",
 			r.MaxTotal.SOL(), runs, grace, tick),
 		Hint: "--max-total " + (price + 1).SOL(),
 	}

@@ -47,7 +47,8 @@ type channel struct {
 	id  market.ChannelID
 	row channelRow
 	key ed25519.PrivateKey
-	// avoid: no lease begins on it any more: the provider has refused one since this node's start, or its money is asked back
+	// avoid: no lease begins on it any more: the provider has refused one since this node's start, or its money is
+	// asked back
 	avoid bool
 	// loaded: read from the store at this start, not used yet
 	loaded bool
@@ -65,7 +66,8 @@ type channel struct {
 	closing chan struct{}
 }
 
-// saveChannel makes the row durable, if it differs from what is on disk: most looks at the chain see nothing new. Caller holds ch.mu.
+// saveChannel makes the row durable, if it differs from what is on disk: most looks at the chain see nothing new.
+// Caller holds ch.mu.
 func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
 	b := row(ch.row)
 	if bytes.Equal(b, ch.saved) {
@@ -78,9 +80,11 @@ func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
 	return nil
 }
 
-// fund returns a Channel to the quote's provider that can carry the lease: an open one with room, else with deposit more in it, else a new one
-// with that deposit. Called at the provider's desk, by one at a time. Errors: funds-short, spend-cap, chain-unreachable, transaction-pending.
-func (c *Customer) fund(ctx context.Context, r *Request, o *offered, deposit market.Amount, say func(phase, detail string)) (*channel, error) {
+// fund returns a Channel to the quote's provider that can carry the lease: an open one with room, else with deposit
+// more in it, else a new one with that deposit. Called at the provider's desk, by one at a time. Errors: funds-short,
+// spend-cap, chain-unreachable, transaction-pending.
+func (c *Customer) fund(ctx context.Context, r *Request, o *offered, deposit market.Amount,
+	say func(phase, detail string)) (*channel, error) {
 	limit := leaseCap(r, o)
 	if ch := c.usable(o, limit, true); ch != nil {
 		say("channel", "uses channel "+ch.id.String())
@@ -113,7 +117,8 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, deposit mar
 // landWithin is how many slots of its window an opening must have left to be taken up again: a transaction lives 150.
 const landWithin = 300
 
-// unfinished finds a channel whose opening this node's last start began for the same terms, so that a deposit is not paid twice.
+// unfinished finds a channel whose opening this node's last start began for the same terms, so that a deposit is not
+// paid twice.
 func (c *Customer) unfinished(ctx context.Context, o *offered) *channel {
 	head, err := c.ledger.Head(ctx)
 	if err != nil {
@@ -124,7 +129,8 @@ func (c *Customer) unfinished(ctx context.Context, o *offered) *channel {
 	for _, ch := range c.channels {
 		ch.mu.Lock()
 		t := ch.row.Terms
-		fits := ch.loaded && head.Slot+landWithin <= t.OpenSlot+reclaimAfter && ch.row.Account.Phase == escrow.PhaseOpening && ch.row.Provider == o.provider && t.Payee == o.quote.Payout &&
+		fits := ch.loaded && head.Slot+landWithin <= t.OpenSlot+reclaimAfter &&
+			ch.row.Account.Phase == escrow.PhaseOpening && ch.row.Provider == o.provider && t.Payee == o.quote.Payout &&
 			t.Mint == o.quote.Mint && t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay
 		if fits {
 			ch.loaded = false // taken
@@ -140,7 +146,8 @@ func (c *Customer) unfinished(ctx context.Context, o *offered) *channel {
 // openIntent is the one that Terms describe; its key makes a repeat free.
 func (r *channelRow) openIntent() escrow.Intent {
 	terms := r.Terms
-	return escrow.Intent{Op: escrow.OpOpen, Channel: r.Account.Channel, Amount: r.Deposit, Open: &terms, ClaimFee: r.ClaimFee, FeePayer: r.FeePayer}
+	return escrow.Intent{Op: escrow.OpOpen, Channel: r.Account.Channel, Amount: r.Deposit, Open: &terms,
+		ClaimFee: r.ClaimFee, FeePayer: r.FeePayer}
 }
 
 // forget drops a channel that was never opened.
@@ -148,11 +155,12 @@ func (c *Customer) forget(ctx context.Context, ch *channel) error {
 	c.mu.Lock()
 	delete(c.channels, ch.id)
 	c.mu.Unlock()
-	return c.db.Commit(context.WithoutCancel(ctx), store.Change{Deletes: []store.Ref{{Bucket: bucketChannels, Key: ch.id[:]}}})
+	return c.db.Commit(context.WithoutCancel(ctx),
+		store.Change{Deletes: []store.Ref{{Bucket: bucketChannels, Key: ch.id[:]}}})
 }
 
-// forgetUnopened drops a channel whose open was not taken, once no open of its slot can come any more and a finalised view from then has no such
-// account: until then a deposit may be on the chain, and only this row can fetch it.
+// forgetUnopened drops a channel whose open was not taken, once no open of its slot can come any more and a finalised
+// view from then has no such account: until then a deposit may be on the chain, and only this row can fetch it.
 func (c *Customer) forgetUnopened(ctx context.Context, ch *channel, head escrow.Head) error {
 	ch.mu.Lock()
 	last := ch.row.Terms.OpenSlot + reclaimAfter
@@ -172,8 +180,8 @@ func (c *Customer) forgetUnopened(ctx context.Context, ch *channel, head escrow.
 	return c.forget(ctx, ch)
 }
 
-// usable finds an open Channel of this pair that can take one more lease. With room: whose rest covers the quote's headroom, once its deposit
-// is final, and 20 % of an hour of all its leases, below which it would be topped up.
+// usable finds an open Channel of this pair that can take one more lease. With room: whose rest covers the quote's
+// headroom, once its deposit is final, and 20 % of an hour of all its leases, below which it would be topped up.
 func (c *Customer) usable(o *offered, limit market.Amount, room bool) *channel {
 	own, err := o.quote.Rate.For(len(o.quote.Devices), time.Hour)
 	if err != nil {
@@ -200,7 +208,8 @@ func (c *Customer) usable(o *offered, limit market.Amount, room bool) *channel {
 	return nil
 }
 
-// grow adds to an open channel for an order that is about to use it, and waits until that is confirmed. Errors: as fund's.
+// grow adds to an open channel for an order that is about to use it, and waits until that is confirmed. Errors: as
+// fund's.
 func (c *Customer) grow(ctx context.Context, ch *channel, order market.OrderID, add market.Amount) error {
 	ch.mu.Lock()
 	seen := ch.row.Account.Seen
@@ -228,10 +237,12 @@ func (c *Customer) grow(ctx context.Context, ch *channel, order market.OrderID, 
 		}
 		res, ok, err := c.ledger.Result(ctx, in.Key())
 		if err == nil && ok && res.State == escrow.Failed {
-			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "top up channel", Detail: res.Err, Hint: "gpuai wallet show"}
+			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "top up channel", Detail: res.Err,
+				Hint: "gpuai wallet show"}
 		}
 		if time.Now().After(deadline) {
-			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "top up channel", Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
+			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "top up channel",
+				Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
 		}
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
@@ -243,15 +254,18 @@ func (c *Customer) grow(ctx context.Context, ch *channel, order market.OrderID, 
 // openRoom is how many slots an open has to land: 6 minutes at 400 ms, more than waitOpen waits.
 const openRoom = 900
 
-// openSlot is the slot that a new channel is named by. The program takes an open until its window after that slot is over, and gives the
-// account's storage deposit back only then: named by an older slot, the deposit is back as much earlier.
+// openSlot is the slot that a new channel is named by. The program takes an open until its window after that slot is
+// over, and gives the account's storage deposit back only then: named by an older slot, the deposit is back as much
+// earlier.
 func openSlot(head escrow.Head) uint64 { return head.Slot - min(head.Slot, reclaimAfter-openRoom) }
 
 // newChannel stores what is about to be opened.
-func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offered, deposit market.Amount) (*channel, error) {
+func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offered, deposit market.Amount) (*channel,
+	error) {
 	head, err := c.ledger.Head(ctx)
 	if err != nil {
-		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel", Err: err, Hint: "gpuai doctor --only chain"}
+		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel", Err: err,
+			Hint: "gpuai doctor --only chain"}
 	}
 	var salt [8]byte
 	if _, err := rand.Read(salt[:]); err != nil {
@@ -263,18 +277,22 @@ func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offe
 		return nil, fmt.Errorf("derive voucher key: %w", err)
 	}
 	terms := escrow.OpenTerms{
-		Payer: c.cfg.Payer, Payee: o.quote.Payout, Mint: o.quote.Mint, VoucherKey: escrow.PublicKey(vkey), ReleaseKey: o.quote.ReleaseKey,
-		CloseDelay: max(closeDelay, o.quote.MinCloseDelay), Salt: binary.LittleEndian.Uint64(salt[:]), ClusterTag: c.cfg.ClusterTag, OpenSlot: openSlot(head),
+		Payer: c.cfg.Payer, Payee: o.quote.Payout, Mint: o.quote.Mint, VoucherKey: escrow.PublicKey(vkey),
+		ReleaseKey: o.quote.ReleaseKey,
+		CloseDelay: max(closeDelay, o.quote.MinCloseDelay), Salt: binary.LittleEndian.Uint64(salt[:]),
+		ClusterTag: c.cfg.ClusterTag, OpenSlot: openSlot(head),
 	}
 	terms, id, err := terms.FindSalt(c.cfg.Program)
 	if err != nil {
 		return nil, fmt.Errorf("channel address: %w", err)
 	}
 	ch := &channel{id: id, key: vkey, closing: make(chan struct{}, 1), row: channelRow{
-		Terms: terms, Provider: o.provider, N: n, Opened: c.now(), Deposit: deposit, ClaimFee: o.quote.ClaimFee, FeePayer: o.quote.FeePayer,
-		Order: order,
+		Terms: terms, Provider: o.provider, N: n, Opened: c.now(), Deposit: deposit, ClaimFee: o.quote.ClaimFee,
+		FeePayer: o.quote.FeePayer,
+		Order:    order,
 	}}
-	ch.row.Account = escrow.NewAccount(escrow.ChannelState{ID: id, Status: escrow.StatusGone, VoucherKey: terms.VoucherKey}, escrow.Shown)
+	ch.row.Account = escrow.NewAccount(escrow.ChannelState{ID: id, Status: escrow.StatusGone,
+		VoucherKey: terms.VoucherKey}, escrow.Shown)
 	ch.row.OpenKey = ch.row.openIntent().Key()
 	if err := c.saveChannel(ctx, ch); err != nil {
 		return nil, err
@@ -285,7 +303,8 @@ func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offe
 	return ch, nil
 }
 
-// waitOpen waits until the open is confirmed. Errors: the intent's failure, transaction-pending when fundWithin is over.
+// waitOpen waits until the open is confirmed. Errors: the intent's failure, transaction-pending when fundWithin is
+// over.
 func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 	deadline := time.Now().Add(fundWithin)
 	for {
@@ -299,13 +318,17 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 		}
 		res, ok, err := c.ledger.Result(ctx, ch.row.OpenKey)
 		if err == nil && ok && res.State == escrow.Failed && res.Code == escrow.CodeSlotWindow {
-			return &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel", Detail: "the ledger took too long to take it; nothing is locked", Hint: "gpuai doctor --only chain"}
+			return &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel",
+				Detail: "the ledger took too long to take it; nothing is locked", Hint: "gpuai doctor --only chain"}
 		}
-		if err == nil && ok && res.State == escrow.Failed { // the row stays until the chain cannot have the channel: forgetUnopened
-			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "open channel", Detail: res.Err, Hint: "gpuai wallet show"}
+		// the row stays until the chain cannot have the channel: forgetUnopened
+		if err == nil && ok && res.State == escrow.Failed {
+			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "open channel", Detail: res.Err,
+				Hint: "gpuai wallet show"}
 		}
 		if time.Now().After(deadline) {
-			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "open channel", Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
+			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "open channel",
+				Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
 		}
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
@@ -342,13 +365,14 @@ func (c *Customer) observe(ctx context.Context, ch *channel, cs escrow.ChannelSt
 	defer ch.mu.Unlock()
 	ch.row.Account = ch.row.Account.Observe(cs, trust, head.Clock.Unix())
 	if cs.Status == escrow.StatusSealed {
-		ch.row.Paid, ch.row.Returned = cs.Settled, cs.Refunded // what is settled is the provider's, also where its address cannot take it yet
+		// what is settled is the provider's, also where its address cannot take it yet
+		ch.row.Paid, ch.row.Returned = cs.Settled, cs.Refunded
 	}
 	return c.saveChannel(ctx, ch)
 }
 
-// finalise notes a deposit, or a top-up, that has become final: only that carries the next lease on the channel. The finalised view is an old
-// one, so nothing else is taken from it.
+// finalise notes a deposit, or a top-up, that has become final: only that carries the next lease on the channel. The
+// finalised view is an old one, so nothing else is taken from it.
 func (c *Customer) finalise(ctx context.Context, ch *channel) error {
 	due := func(a escrow.Account) bool {
 		return (a.Phase == escrow.PhaseSeen || a.Phase == escrow.PhaseOpen) && a.Deposit < a.Seen

@@ -8,20 +8,22 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// cost is what one transaction of this wallet cost an order beside what its provider earns. Each transaction belongs to one order, so that costs
-// add up to the wallet's own change.
+// cost is what one transaction of this wallet cost an order beside what its provider earns. Each transaction belongs to
+// one order, so that costs add up to the wallet's own change.
 type cost struct {
 	Key      string // the intent's
 	Op       escrow.Op
 	Channel  market.ChannelID
 	Fee      market.Amount `json:",omitempty"` // once Done
 	ClaimFee market.Amount `json:",omitempty"` // OpOpen: for the rig's own transactions
-	Storage  market.Amount `json:",omitempty"` // OpOpen: what the ledger holds for the channel's account until it is reclaimed
-	Took     bool          `json:",omitempty"` // it took effect
-	Done     bool          `json:",omitempty"` // nothing of it changes any more
+	// OpOpen: what the ledger holds for the channel's account until it is reclaimed
+	Storage market.Amount `json:",omitempty"`
+	Took    bool          `json:",omitempty"` // it took effect
+	Done    bool          `json:",omitempty"` // nothing of it changes any more
 }
 
-// Costs are what an order cost beside what was paid to its provider. Storage is still held by the ledger, and comes back.
+// Costs are what an order cost beside what was paid to its provider. Storage is still held by the ledger, and comes
+// back.
 type Costs struct {
 	Network  market.Amount // fees of own transactions
 	ClaimFee market.Amount
@@ -42,8 +44,8 @@ func (l costed) Submit(ctx context.Context, in escrow.Intent) error {
 	return l.Ledger.Submit(ctx, in)
 }
 
-// notes enters an intent in the books of the order that it is for: the one that opens the channel or adds to it at its start, else the newest
-// that uses it.
+// notes enters an intent in the books of the order that it is for: the one that opens the channel or adds to it at its
+// start, else the newest that uses it.
 func (c *Customer) notes(ctx context.Context, in escrow.Intent) error {
 	r := c.spender(in)
 	if r == nil {
@@ -106,7 +108,8 @@ func (c *Customer) spender(in escrow.Intent) (r *orderRun) {
 	return r
 }
 
-// judge completes a cost by what became of its intent. A record that is not known any more was never submitted, or ended a day ago.
+// judge completes a cost by what became of its intent. A record that is not known any more was never submitted, or
+// ended a day ago.
 func (c *Customer) judge(ctx context.Context, k cost) cost {
 	if k.Done {
 		return k
@@ -167,7 +170,8 @@ func (c *Customer) settleCosts(ctx context.Context) {
 		if changed && ctx.Err() == nil {
 			_ = r.update(ctx, func(o *orderRow) { // tried again at the next look
 				for _, k := range next {
-					if i := slices.IndexFunc(o.Costs, func(old cost) bool { return old.Key == k.Key }); i >= 0 && k.Done {
+					if i := slices.IndexFunc(o.Costs, func(old cost) bool { return old.Key == k.Key }); i >= 0 &&
+						k.Done {
 						o.Costs = slices.Clone(o.Costs)
 						o.Costs[i] = k
 					}

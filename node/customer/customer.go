@@ -1,8 +1,10 @@
-// Package customer is the role that buys: it keeps the book of offers, places orders, pays by vouchers and brings outputs home.
+// Package customer is the role that buys: it keeps the book of offers, places orders, pays by vouchers and brings
+// outputs home.
 //
-// Invariants: a Lease's bytes are on disk before they are sent; a voucher is on disk before it is sent; nothing is signed above the
-// lease's cap, the order's budget or the channel's deposit. Concurrency: one orderRun (goroutine) per order, one session per provider;
-// Customer's methods are safe for any goroutine. Persistence: buckets orders, leases, channels. Next: place.go, run.go, session.go.
+// Invariants: a Lease's bytes are on disk before they are sent; a voucher is on disk before it is sent; nothing is
+// signed above the lease's cap, the order's budget or the channel's deposit. Concurrency: one orderRun (goroutine) per
+// order, one session per provider; Customer's methods are safe for any goroutine. Persistence: buckets orders, leases,
+// channels. Next: place.go, run.go, session.go.
 package customer
 
 import (
@@ -103,8 +105,10 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 		cfg.InputsWait = inputsWait
 	}
 	c := &Customer{
-		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed), book: book.New(50_000),
-		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{}, channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
+		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed),
+		book: book.New(50_000),
+		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{},
+		channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
 		ready: make(chan struct{}), start: make(chan *orderRun, 64), began: time.Now(),
 		spool: spool{make(chan struct{}, 1)},
 	}
@@ -133,7 +137,8 @@ func (c *Customer) AwaitOffers(ctx context.Context) {
 	c.awaitBook(ctx, func() bool { return len(c.Offers()) > 0 })
 }
 
-// AwaitFit returns once something fits a request, or settleIn after the start: the first Offer heard may be of another kind of rig.
+// AwaitFit returns once something fits a request, or settleIn after the start: the first Offer heard may be of another
+// kind of rig.
 func (c *Customer) AwaitFit(ctx context.Context, r *Request) {
 	c.awaitBook(ctx, func() bool { res, _ := c.Match(r); return len(res.Candidates) > 0 })
 }

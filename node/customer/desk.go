@@ -10,11 +10,12 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// promise is what an order that has no lease yet counts on: its provider's headroom, and the price of its hour within its cap.
+// promise is what an order that has no lease yet counts on: its provider's headroom, and the price of its hour within
+// its cap.
 type promise struct{ headroom, hourly market.Amount }
 
-// desk is where this node's orders stand in line for money at one provider: one funds at a time, for those behind it too, so that they share
-// its channel. Twenty orders at once would else open twenty channels.
+// desk is where this node's orders stand in line for money at one provider: one funds at a time, for those behind it
+// too, so that they share its channel. Twenty orders at once would else open twenty channels.
 type desk struct {
 	turn chan struct{} // full while one funds
 	mu   sync.Mutex
@@ -53,8 +54,8 @@ func (c *Customer) deskOf(provider market.NodeID) *desk {
 	return d
 }
 
-// funded returns a Channel whose money the order may count on until drop: promised to it, so that no other order of this node takes it and its
-// channel is not closed. Errors: fund's, ctx's.
+// funded returns a Channel whose money the order may count on until drop: promised to it, so that no other order of
+// this node takes it and its channel is not closed. Errors: fund's, ctx's.
 func (r *orderRun) funded(ctx context.Context, req *Request, off *offered) (*channel, error) {
 	c := r.c
 	limit := leaseCap(req, off)
@@ -98,8 +99,8 @@ func (ch *channel) drop(r *orderRun) {
 	delete(ch.promised, r)
 }
 
-// holds reports whether the channel's rest carries one more lease beside its own, which cost hourly, and beside what is promised. a is its
-// account with all that is seen. Caller holds ch.mu.
+// holds reports whether the channel's rest carries one more lease beside its own, which cost hourly, and beside what is
+// promised. a is its account with all that is seen. Caller holds ch.mu.
 func (ch *channel) holds(a escrow.Account, headroom, own, hourly market.Amount) bool {
 	hourly += own
 	for _, p := range ch.promised {
@@ -115,8 +116,8 @@ func (ch *channel) holds(a escrow.Account, headroom, own, hourly market.Amount) 
 	return a.Headroom() >= headroom && a.Seen-min(a.PaidSum(), a.Seen) >= min(hourly, rest)/5
 }
 
-// expected reports that an order is about to use the channel: one has its promise, stands in line at its provider, or waits until that has a
-// device. The channel is left open for it, and closed by closeIdle once no order needs it.
+// expected reports that an order is about to use the channel: one has its promise, stands in line at its provider, or
+// waits until that has a device. The channel is left open for it, and closed by closeIdle once no order needs it.
 func (c *Customer) expected(ch *channel) bool {
 	ch.mu.Lock()
 	promised, provider := len(ch.promised), ch.row.Provider
@@ -153,7 +154,8 @@ func (c *Customer) spare(ctx context.Context, need, others market.Amount) market
 	return others
 }
 
-// depositOf is what one order puts into a channel: one hour of price, at most its cap, at least what the provider asks for to begin.
+// depositOf is what one order puts into a channel: one hour of price, at most its cap, at least what the provider asks
+// for to begin.
 func depositOf(o *offered, limit market.Amount) (market.Amount, error) {
 	hourly, err := o.quote.Rate.For(len(o.quote.Devices), time.Hour)
 	if err != nil {
@@ -170,8 +172,9 @@ func (c *Customer) awaited(id market.ChannelID) bool {
 	return ch != nil && c.expected(ch)
 }
 
-// topUpShared adds to a channel of many leases in time: each lease asks by what it would take alone, so together they may use up the provider's
-// headroom before one of them does. It is asked at each look at the chain; the same sum is submitted once.
+// topUpShared adds to a channel of many leases in time: each lease asks by what it would take alone, so together they
+// may use up the provider's headroom before one of them does. It is asked at each look at the chain; the same sum is
+// submitted once.
 func (c *Customer) topUpShared(ctx context.Context, id market.ChannelID, a escrow.Account) {
 	if a.Live() < 2 || a.Phase != escrow.PhaseSeen && a.Phase != escrow.PhaseOpen {
 		return
@@ -182,6 +185,7 @@ func (c *Customer) topUpShared(ctx context.Context, id market.ChannelID, a escro
 	}
 	in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(a.Seen), Amount: add, Total: a.Seen + add}
 	if err := c.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
-		c.log.Debug("Shared channel was not topped up", "channel", id, "error", err) // each lease asks, too, and says so
+		// each lease asks, too, and says so
+		c.log.Debug("Shared channel was not topped up", "channel", id, "error", err)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/gpuai/gpuai/market/book"
 )
 
-// How long a plan waits for a rig's terms, and how long it holds them for known: they hardly change, and many plans at once ask once.
+// How long a plan waits for a rig's terms, and how long it holds them for known: they hardly change, and many plans at
+// once ask once.
 const (
 	termsWait = 3 * time.Second
 	termsLife = 20 * time.Second
@@ -27,22 +28,26 @@ type heardTerms struct {
 	at    time.Time
 }
 
-// Estimate is what an order would take and buy at a candidate's terms. Quoted is false where the rig did not answer: then they are the usual ones.
+// Estimate is what an order would take and buy at a candidate's terms. Quoted is false where the rig did not answer:
+// then they are the usual ones.
 type Estimate struct {
 	Quoted            bool
 	Reuses            bool // an open channel carries the order, with Deposit more in it
 	Deposit, ClaimFee market.Amount
 	Tick, Hold        time.Duration
-	Runs, Grace       time.Duration // until it is told to stop by its cap or longest time, and what then remains of them
-	AtRisk            market.Amount // the most that is signed ahead
-	Asleep            time.Duration // how long the job works on for it
+	// until it is told to stop by its cap or longest time, and what then remains of them
+	Runs, Grace time.Duration
+	AtRisk      market.Amount // the most that is signed ahead
+	Asleep      time.Duration // how long the job works on for it
 }
 
-// Estimate asks the candidate for its terms, which reserves nothing. usualFee stands in for the claim fee of a rig that does not answer.
+// Estimate asks the candidate for its terms, which reserves nothing. usualFee stands in for the claim fee of a rig that
+// does not answer.
 func (c *Customer) Estimate(ctx context.Context, r *Request, cand book.Candidate, usualFee market.Amount) Estimate {
 	q, ok := c.termsOf(ctx, r, cand)
 	if !ok {
-		q = market.Quote{Rate: cand.Rate, ClaimFee: usualFee, Tick: time.Duration(cand.Offer.Fields[market.FieldTickMin]) * time.Millisecond}
+		q = market.Quote{Rate: cand.Rate, ClaimFee: usualFee,
+			Tick: time.Duration(cand.Offer.Fields[market.FieldTickMin]) * time.Millisecond}
 	}
 	e := Estimate{Quoted: ok, ClaimFee: q.ClaimFee, Tick: q.Tick, Hold: q.Hold}
 	devices := max(r.Devices, 1)

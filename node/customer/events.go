@@ -26,7 +26,8 @@ func happened(old *orderRow, now *orderRow, at time.Time) (out []store.Event) {
 		out = append(out, e)
 	}
 	if old.Files.Dropped != now.Files.Dropped && now.Files.Fetched.IsZero() {
-		out = append(out, store.Event{At: at, Topic: "order", ID: now.ID.String(), State: now.Standing, Cause: "outputs-dropped"})
+		out = append(out, store.Event{At: at, Topic: "order", ID: now.ID.String(), State: now.Standing,
+			Cause: "outputs-dropped"})
 	}
 	if now.Lease == nil {
 		return out

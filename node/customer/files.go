@@ -51,8 +51,8 @@ func (s *sent) Write(b []byte) (int, error) {
 // neverTaken are answers to inputs that no repeat changes: the order ends with them.
 var neverTaken = map[string]bool{"input-too-big": true, "too-large": true, "input-hash": true, "input-lost": true}
 
-// pushInputs sends the spooled tar through the lease's tunnel, and frees the spool once it is staged. What can never be taken ends the lease;
-// all else is tried again, and its reason is a step of the order.
+// pushInputs sends the spooled tar through the lease's tunnel, and frees the spool once it is staged. What can never be
+// taken ends the lease; all else is tried again, and its reason is a step of the order.
 func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 	if !o.Request.HasInputs || o.InputsSent {
 		return nil
@@ -84,7 +84,8 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 func (r *orderRun) sendInputs(ctx context.Context, o orderRow) (*spec.Manifest, error) {
 	f, err := os.Open(r.c.InputsPath(o.ID))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &market.Error{Code: "input-lost", Kind: market.KindNotFound, Op: "send inputs", Detail: "this node has lost them", Hint: "order it again"}
+		return nil, &market.Error{Code: "input-lost", Kind: market.KindNotFound, Op: "send inputs",
+			Detail: "this node has lost them", Hint: "order it again"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open inputs: %w", err)
@@ -98,7 +99,8 @@ func (r *orderRun) sendInputs(ctx context.Context, o orderRow) (*spec.Manifest, 
 	if err != nil {
 		return nil, err
 	}
-	c, err := r.c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelPut, Args: args})
+	c, err := r.c.net.Tunnel(ctx, o.Provider,
+		streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelPut, Args: args})
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +255,8 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 	return nil
 }
 
-// noOutputs ends the wait for outputs that can never come. Too large ones are the job's own doing, the rest the provider's.
+// noOutputs ends the wait for outputs that can never come. Too large ones are the job's own doing, the rest the
+// provider's.
 func (r *orderRun) noOutputs(ctx context.Context, code, detail string) error {
 	if err := r.update(ctx, func(o *orderRow) { o.Files.Failure, o.Files.FailureDetail = code, detail }); err != nil {
 		return err
@@ -262,8 +265,8 @@ func (r *orderRun) noOutputs(ctx context.Context, code, detail string) error {
 	return nil
 }
 
-// partEnd marks an archive that is not checked yet. Outputs may be outputsRoom times the granted disk, and outputsLeast in any case: files with
-// holes are larger than what they take.
+// partEnd marks an archive that is not checked yet. Outputs may be outputsRoom times the granted disk, and outputsLeast
+// in any case: files with holes are larger than what they take.
 const (
 	partEnd      = ".part"
 	outputsRoom  = 2
@@ -273,7 +276,8 @@ const (
 
 // download writes the outputs' tar beside its place in the spool, re-made by us from checked entries.
 func (r *orderRun) download(ctx context.Context, o orderRow) (man spec.Manifest, err error) {
-	c, err := r.c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelGet, Args: []byte("{}")})
+	c, err := r.c.net.Tunnel(ctx, o.Provider,
+		streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelGet, Args: []byte("{}")})
 	if err != nil {
 		return man, err
 	}
@@ -295,11 +299,13 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (man spec.Manifest,
 	if err != nil {
 		return man, fmt.Errorf("fetch outputs: %w", spec.Full(err, "free some space: gpuai spool"))
 	}
-	if n, err := io.Copy(io.Discard, io.LimitReader(archive, maxPadding)); err != nil || n == maxPadding { // what pads an archive comes before the list
+	// what pads an archive comes before the list
+	if n, err := io.Copy(io.Discard, io.LimitReader(archive, maxPadding)); err != nil || n == maxPadding {
 		return man, fmt.Errorf("fetch outputs: %w", cmp.Or(err, spec.ErrArchive))
 	}
 	_ = c.SetDeadline(time.Now().Add(answerWithin))
-	if ctl, err := readControl(c); err == nil && ctl.Manifest != nil { // an older provider's list may be cut: then it is not known
+	// an older provider's list may be cut: then it is not known
+	if ctl, err := readControl(c); err == nil && ctl.Manifest != nil {
 		for _, s := range ctl.Manifest.Skipped {
 			man.Skip(s.Path, strings.ToValidUTF8(s.Why[:min(len(s.Why), 256)], "?"))
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// unheard is the error of a provider that does not answer: who, since when, what becomes of job and money, and what shortens it. An error that
-// says something itself stays: a refusal, one of ours, or the end of ctx.
+// unheard is the error of a provider that does not answer: who, since when, what becomes of job and money, and what
+// shortens it. An error that says something itself stays: a refusal, one of ours, or the end of ctx.
 func (r *orderRun) unheard(ctx context.Context, err error) error {
 	code := market.CodeOf(err)
 	if err == nil || ctx.Err() != nil || code != "" && code != "internal" && code != "peer-unreachable" {
@@ -22,11 +22,13 @@ func (r *orderRun) unheard(ctx context.Context, err error) error {
 	if code == "internal" { // the other side's own fault, which it keeps to itself
 		return &market.Error{
 			Code: "peer-failed", Kind: market.KindUnavailable, Op: "ask provider",
-			Detail: "provider " + o.Provider.Short() + " answered that something failed in its own node; the job goes on as before", Hint: "gpuai show " + o.word(),
+			Detail: "provider " + o.Provider.Short() + " answered that something failed in its own node; the job " +
+				"goes on as before", Hint: "gpuai show " + o.word(),
 		}
 	}
 	detail, hint := silence(o, time.Now())
-	e := &market.Error{Code: "peer-unreachable", Kind: market.KindUnavailable, Op: "reach provider", Detail: detail, Hint: hint, Err: err}
+	e := &market.Error{Code: "peer-unreachable", Kind: market.KindUnavailable, Op: "reach provider", Detail: detail,
+		Hint: hint, Err: err}
 	if o.Lease != nil && o.Lease.State == market.Silent {
 		e.Code = "provider-silent"
 	}
@@ -41,14 +43,16 @@ func silence(o orderRow, now time.Time) (detail, hint string) {
 		return detail, "gpuai show " + o.word()
 	}
 	if !m.HeardAt.IsZero() {
-		detail += fmt.Sprintf("; last heard %s ago, at %s", max(now.Sub(m.HeardAt), 0).Truncate(time.Second), m.HeardAt.Local().Format(time.TimeOnly))
+		detail += fmt.Sprintf("; last heard %s ago, at %s", max(now.Sub(m.HeardAt), 0).Truncate(time.Second),
+			m.HeardAt.Local().Format(time.TimeOnly))
 	}
 	if !m.State.Live() && m.State != market.Silent {
 		return detail + "; the job is " + m.State.String(), "gpuai show " + o.word()
 	}
 	detail += ". The job may run on there and is found again by itself; nothing more is paid meanwhile"
 	if m.State == market.Silent {
-		detail += ", and at " + m.Since.Add(m.Terms.SilentEnd+m.OfflineFor).Local().Format(time.TimeOnly) + " the order ends and what is left of the deposit returns"
+		detail += ", and at " + m.Since.Add(m.Terms.SilentEnd+m.OfflineFor).Local().Format(time.TimeOnly) +
+			" the order ends and what is left of the deposit returns"
 	} else {
 		detail += ", and if it stays so the order ends and what is left of the deposit returns"
 	}
@@ -69,7 +73,8 @@ func (r *orderRun) runs(op string) error {
 	case o.Lease.State.Live() || o.Lease.State == market.Silent:
 		return nil
 	default:
-		e.Code, e.Detail = "job-ended", "nothing can run beside it; its end: "+cmp.Or(o.Lease.Code, o.Lease.State.String())
+		e.Code, e.Detail = "job-ended",
+			"nothing can run beside it; its end: "+cmp.Or(o.Lease.Code, o.Lease.State.String())
 	}
 	return e
 }
@@ -87,7 +92,8 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // word is what a person types for the order: its name if it has one that can be typed, else its id.
 func (o *orderRow) word() string {
-	if n := o.Request.Name; plainName.MatchString(n) && !strings.HasPrefix(n, "order_") && !strings.HasPrefix(n, "lease_") {
+	if n := o.Request.Name; plainName.MatchString(n) && !strings.HasPrefix(n, "order_") &&
+		!strings.HasPrefix(n, "lease_") {
 		return n
 	}
 	return o.ID.String()

@@ -8,17 +8,19 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// keepIdle is how long a channel that was asked to be kept waits for its next job; closeAgain how long after a close that did not work it is
-// tried again.
+// keepIdle is how long a channel that was asked to be kept waits for its next job; closeAgain how long after a close
+// that did not work it is tried again.
 const (
 	keepIdle   = 24 * time.Hour
 	closeAgain = time.Minute
 )
 
-// closeIdle gets the money of a channel back that no order needs any more: one that was opened and never used, one whose finish did not work,
-// one that its last job left for another, one that was kept long enough. No order looks after these.
+// closeIdle gets the money of a channel back that no order needs any more: one that was opened and never used, one
+// whose finish did not work, one that its last job left for another, one that was kept long enough. No order looks
+// after these.
 func (c *Customer) closeIdle(ctx context.Context, ch *channel, phase escrow.Phase) {
-	if phase != escrow.PhaseSeen && phase != escrow.PhaseOpen && phase != escrow.PhaseReleasing || c.needed(ch) || ch.left.Swap(true) {
+	if phase != escrow.PhaseSeen && phase != escrow.PhaseOpen && phase != escrow.PhaseReleasing || c.needed(ch) ||
+		ch.left.Swap(true) {
 		return
 	}
 	c.wg.Go(func() {
@@ -73,8 +75,8 @@ func (r *orderRun) needs(id market.ChannelID, provider market.NodeID) bool {
 	return r.c.now().Sub(last) < r.c.cfg.KeepIdle
 }
 
-// endForgotten ends shares of leases that no order has: this node ended between entering the lease in its channel and keeping the lease
-// itself, so it was never sent. Caller holds mu; nothing runs yet.
+// endForgotten ends shares of leases that no order has: this node ended between entering the lease in its channel and
+// keeping the lease itself, so it was never sent. Caller holds mu; nothing runs yet.
 func (c *Customer) endForgotten(ctx context.Context) error {
 	kept := map[market.LeaseID]bool{}
 	for _, r := range c.runs {

@@ -12,15 +12,16 @@ import (
 // StandingInputs: the order is stored, its inputs are not here yet; nothing is asked of anybody.
 const StandingInputs = "inputs"
 
-// Limits of orders without their inputs: how many there may be, how long one waits, and how old one must be to make room for another.
+// Limits of orders without their inputs: how many there may be, how long one waits, and how old one must be to make
+// room for another.
 const (
 	maxWaiting  = 64
 	inputsWait  = 24 * time.Hour
 	yieldInputs = time.Hour
 )
 
-// Await stores an order that waits for its inputs, also over restarts; the same Key returns the same order. Supplied lets it go on. Errors: as of
-// Place; busy: too many wait.
+// Await stores an order that waits for its inputs, also over restarts; the same Key returns the same order. Supplied
+// lets it go on. Errors: as of Place; busy: too many wait.
 func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error) {
 	if err := r.Validate(); err != nil {
 		return market.OrderID{}, err
@@ -30,7 +31,8 @@ func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error)
 	}
 	if waiting := c.waiting(); len(waiting) >= maxWaiting {
 		if c.now().Sub(waiting[0].row.Created) < yieldInputs {
-			return market.OrderID{}, &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "create order", Detail: "too many orders wait for their inputs", Hint: "send the inputs of the others first"}
+			return market.OrderID{}, &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "create order",
+				Detail: "too many orders wait for their inputs", Hint: "send the inputs of the others first"}
 		}
 		waiting[0].fail(ctx, noInputs)
 	}
@@ -38,10 +40,11 @@ func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error)
 	return id, err
 }
 
-var noInputs = &market.Error{Code: "input-stalled", Kind: market.KindExpired, Op: "wait for inputs", Detail: "they did not come", Hint: "order it again, with another key"}
+var noInputs = &market.Error{Code: "input-stalled", Kind: market.KindExpired, Op: "wait for inputs",
+	Detail: "they did not come", Hint: "order it again, with another key"}
 
-// Supplied lets an order go on whose inputs are in the spool now. One that went on already is not changed. Errors: not-found; conflict: it ended
-// meanwhile; the store's. left is what the sender's archive held and does not travel.
+// Supplied lets an order go on whose inputs are in the spool now. One that went on already is not changed. Errors:
+// not-found; conflict: it ended meanwhile; the store's. left is what the sender's archive held and does not travel.
 func (c *Customer) Supplied(ctx context.Context, id market.OrderID, left spec.Manifest) error {
 	r, err := c.find(id.String())
 	if err != nil {
@@ -80,7 +83,8 @@ func (c *Customer) Waits(ctx context.Context, id market.OrderID) (q Request, wai
 func (r *orderRun) mayRepeat() error {
 	o := r.snapshot()
 	if o.Standing == StandingFailed && o.Lease == nil && o.Provider == (market.NodeID{}) {
-		return &market.Error{Code: "conflict", Kind: market.KindConflict, Op: "take inputs", Detail: "the order is over: " + o.Code, Hint: "order it again, with another key"}
+		return &market.Error{Code: "conflict", Kind: market.KindConflict, Op: "take inputs",
+			Detail: "the order is over: " + o.Code, Hint: "order it again, with another key"}
 	}
 	return nil
 }

@@ -15,8 +15,9 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// The log of a job is copied from its provider until its end is here. Once the job has ended, logPatience without a byte ends the wait, and
-// logMost ends it in any case: a customer that says nothing for longer closes its channel without the provider.
+// The log of a job is copied from its provider until its end is here. Once the job has ended, logPatience without a
+// byte ends the wait, and logMost ends it in any case: a customer that says nothing for longer closes its channel
+// without the provider.
 const (
 	logAgain    = 100 * time.Millisecond
 	logAgainMax = 10 * time.Second
@@ -58,7 +59,8 @@ func (r *orderRun) ownLog() (*joblog.Log, error) {
 	return r.log, nil
 }
 
-// copyLog starts the copying for the lease that is followed; it ends with ctx at the latest. The returned copy's done says when it is over.
+// copyLog starts the copying for the lease that is followed; it ends with ctx at the latest. The returned copy's done
+// says when it is over.
 func (r *orderRun) copyLog(ctx context.Context, wg *sync.WaitGroup) *logCopy {
 	t := &logCopy{r: r, began: r.c.now(), done: make(chan struct{})}
 	l, err := r.ownLog()
@@ -87,7 +89,8 @@ func (t *logCopy) run(ctx context.Context) {
 		end, err := t.once(ctx)
 		switch {
 		case err == nil && end.Over:
-			t.finish(ctx, joblog.End{Total: end.Total, Whole: end.Whole, Why: map[bool]string{false: joblog.WhyRig}[end.Whole]})
+			t.finish(ctx, joblog.End{Total: end.Total, Whole: end.Whole,
+				Why: map[bool]string{false: joblog.WhyRig}[end.Whole]})
 			return
 		case ctx.Err() != nil:
 			return
@@ -147,7 +150,8 @@ func (t *logCopy) overdue() bool {
 	moved := latest(since, t.moved)
 	t.mu.Unlock()
 	now := t.r.c.now()
-	return now.Sub(moved) > min(logPatience, m.Terms.SilentEnd/3) || now.Sub(since) > min(logMost, m.Terms.SilentEnd*2/3)
+	return now.Sub(moved) > min(logPatience, m.Terms.SilentEnd/3) ||
+		now.Sub(since) > min(logMost, m.Terms.SilentEnd*2/3)
 }
 
 func latest(a, b time.Time) time.Time {
@@ -178,7 +182,8 @@ func (t *logCopy) once(ctx context.Context) (end tunnel.LogEnd, err error) {
 			}
 		}
 	})
-	fc, err := t.r.c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelLogs, Args: args})
+	fc, err := t.r.c.net.Tunnel(ctx, o.Provider,
+		streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelLogs, Args: args})
 	if err != nil {
 		return end, err
 	}
@@ -207,7 +212,8 @@ func (t *logCopy) take(fc *streams.FrameConn) (end tunnel.LogEnd, err error) {
 			case m.End && m.Log != nil:
 				return *m.Log, nil
 			case m.End:
-				return tunnel.LogEnd{Total: next, Over: t.ended()}, nil // whether it is whole, such a provider does not know
+				// whether it is whole, such a provider does not know
+				return tunnel.LogEnd{Total: next, Over: t.ended()}, nil
 			}
 			if err = m.Err(); err == nil {
 				err = errors.New("unknown word in a log")
@@ -236,7 +242,8 @@ func decodeLog(placed bool, next uint64, b []byte) (job.LogRecord, error) {
 	return job.LogRecord{Offset: next, Time: at, Stream: stream, Data: data}, err
 }
 
-// finish puts the end on disk and into the order's row, and tells people what is missing. A disk that fails is told as a log that is not whole.
+// finish puts the end on disk and into the order's row, and tells people what is missing. A disk that fails is told as
+// a log that is not whole.
 func (t *logCopy) finish(ctx context.Context, e joblog.End) {
 	if err := t.log.Finish(e); err != nil {
 		t.r.c.log.Error("The log of a job was not kept", "order", t.r.row.ID, "error", err)
@@ -261,8 +268,9 @@ func (r *orderRun) endLog(ctx context.Context) {
 
 // lacks says what a log misses.
 func lacks(s joblog.State) string {
-	end := map[string]string{joblog.WhyRig: "its end was lost on the rig", joblog.WhySilent: "the provider did not hand over its end",
-		joblog.WhyDisk: "the disk of this node did not take the rest"}[s.Why]
+	end := map[string]string{joblog.WhyRig: "its end was lost on the rig",
+		joblog.WhySilent: "the provider did not hand over its end",
+		joblog.WhyDisk:   "the disk of this node did not take the rest"}[s.Why]
 	switch {
 	case s.Complete():
 		return ""
@@ -340,9 +348,11 @@ type LogQuery struct {
 	Follow bool
 }
 
-// Logs gives a job's output out of this node's own store; with Follow from its start until its end is here. It needs neither the provider nor
-// a job that runs. Errors: not-found for an order that never ran, or whose log was removed; f's.
-func (c *Customer) Logs(ctx context.Context, ref string, q LogQuery, f func(job.LogRecord) error) (joblog.State, error) {
+// Logs gives a job's output out of this node's own store; with Follow from its start until its end is here. It needs
+// neither the provider nor a job that runs. Errors: not-found for an order that never ran, or whose log was removed;
+// f's.
+func (c *Customer) Logs(ctx context.Context, ref string, q LogQuery, f func(job.LogRecord) error) (joblog.State,
+	error) {
 	r, err := c.find(ref)
 	if err != nil {
 		return joblog.State{}, err
@@ -395,5 +405,6 @@ func (r *orderRun) logged(ctx context.Context, wait bool) error {
 }
 
 func (r *orderRun) noLog(why string) error {
-	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs", Detail: "there is no log: " + why, Hint: "gpuai show " + r.snapshot().ID.String()}
+	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs",
+		Detail: "there is no log: " + why, Hint: "gpuai show " + r.snapshot().ID.String()}
 }

@@ -8,22 +8,23 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Bounds of waiting for a provider: giveUpWait is how long GiveUp waits until a lease lets its money go, more than the machine's last question
-// takes; offlineAfter is how long the ledger may not answer before this node counts as cut off itself; maxPrep bounds the preparation that a
-// quote may ask for where the order names no limit.
+// Bounds of waiting for a provider: giveUpWait is how long GiveUp waits until a lease lets its money go, more than the
+// machine's last question takes; offlineAfter is how long the ledger may not answer before this node counts as cut off
+// itself; maxPrep bounds the preparation that a quote may ask for where the order names no limit.
 const (
 	giveUpWait   = 20 * time.Second
 	offlineAfter = time.Minute
 	maxPrep      = 12 * time.Hour
 )
 
-// lingers reports an order that is over for its user while its lease still waits for outputs and last words of a provider that fell silent.
+// lingers reports an order that is over for its user while its lease still waits for outputs and last words of a
+// provider that fell silent.
 func lingers(o *orderRow) bool {
 	return o.Standing == StandingEnded && o.Lease != nil && o.Lease.LetGo && !o.Lease.Terminal()
 }
 
-// linger keeps the session with a provider that may come back: what it did until it fell silent is paid, so that no debt stays, and outputs are
-// brought home. The money does not wait for it.
+// linger keeps the session with a provider that may come back: what it did until it fell silent is paid, so that no
+// debt stays, and outputs are brought home. The money does not wait for it.
 func (r *orderRun) linger(ctx context.Context, id market.ChannelID) {
 	for !r.actor.Lease().Terminal() {
 		if sleep(ctx, time.Second) != nil {
@@ -34,7 +35,8 @@ func (r *orderRun) linger(ctx context.Context, id market.ChannelID) {
 	r.c.finishEarly(ctx, id)
 }
 
-// finishEarly ends the close delay of a channel whose provider came back: with its Release the money need not wait for the deadline.
+// finishEarly ends the close delay of a channel whose provider came back: with its Release the money need not wait for
+// the deadline.
 func (c *Customer) finishEarly(ctx context.Context, id market.ChannelID) {
 	c.mu.Lock()
 	ch := c.channels[id]
@@ -67,7 +69,8 @@ func (c *Customer) finishByRelease(ctx context.Context, ch *channel) error {
 	return c.waitFinished(ctx, ch, in.Key())
 }
 
-// offline reports that this node does not hear the ledger: a provider that is unheard meanwhile is not silent, and no money could be asked back.
+// offline reports that this node does not hear the ledger: a provider that is unheard meanwhile is not silent, and no
+// money could be asked back.
 func (c *Customer) offline() bool {
 	at := c.chain.Load()
 	return at != 0 && c.now().Sub(time.Unix(0, at)) > offlineAfter+3*c.cfg.ChainEvery
@@ -81,8 +84,8 @@ func startTimeout(order, quote time.Duration) time.Duration {
 	return min(quote, maxPrep)
 }
 
-// GiveUp ends what keeps the channel's money with a provider that is not heard, and what only waits for outputs: the user wants it back. It
-// returns once no lease holds the channel. Errors: lease-live (a job is paid from it); ctx's.
+// GiveUp ends what keeps the channel's money with a provider that is not heard, and what only waits for outputs: the
+// user wants it back. It returns once no lease holds the channel. Errors: lease-live (a job is paid from it); ctx's.
 func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 	ctx, cancel := context.WithTimeout(ctx, giveUpWait)
 	defer cancel()

@@ -9,7 +9,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// Request is what a user asks for, already parsed: one Order and its job. Key is the idempotency key: the same Key is the same Order.
+// Request is what a user asks for, already parsed: one Order and its job. Key is the idempotency key: the same Key is
+// the same Order.
 type Request struct {
 	Key          string
 	Name         string
@@ -40,7 +41,8 @@ type Request struct {
 // Validate joins the faults of a request. Errors: *market.Error bad-usage.
 func (r *Request) Validate() error {
 	bad := func(format string, a ...any) error {
-		return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "check order", Detail: fmt.Sprintf(format, a...), Hint: "gpuai run --help"}
+		return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "check order",
+			Detail: fmt.Sprintf(format, a...), Hint: "gpuai run --help"}
 	}
 	switch {
 	case r.Key == "":
@@ -70,7 +72,8 @@ func OrderIDOf(node market.NodeID, key string) (id market.OrderID) {
 	return id
 }
 
-// promised is the room that the order asks for its inputs, in bytes. Empty files and folders are inputs too: zero would say that there are none.
+// promised is the room that the order asks for its inputs, in bytes. Empty files and folders are inputs too: zero would
+// say that there are none.
 func (r *Request) promised() uint64 {
 	if r.HasInputs {
 		return max(r.InputBytes, 1)
@@ -88,7 +91,8 @@ func (c *Customer) makeOrder(r *Request, now time.Time) market.Order {
 		Nonce: OrderIDOf(c.cfg.ID, r.Key), Customer: c.cfg.ID, Payer: c.cfg.Payer, ClusterTag: c.cfg.ClusterTag,
 		Created: now.Truncate(time.Millisecond), ValidUntil: now.Add(time.Minute).Truncate(time.Millisecond),
 		Kind: market.KindBatch, Constraints: terms, Devices: r.Devices,
-		Image: imageName(r.Image), ImageBytes: r.Image.CompressedBytes, InputBytes: r.promised(), Platform: r.Image.Platform,
+		Image: imageName(r.Image), ImageBytes: r.Image.CompressedBytes, InputBytes: r.promised(),
+		Platform: r.Image.Platform,
 		CPUMilli: r.CPUMilli, RAM: r.RAM, Disk: r.Disk, Shm: r.Shm, Egress: r.Egress,
 		MaxRate: r.MaxRate, Budget: r.MaxTotal, MaxDuration: r.MaxDuration,
 		StartTimeout: r.StartTimeout, StopGrace: r.StopGrace,

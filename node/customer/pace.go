@@ -11,14 +11,16 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// What one provider is asked: a little less than it takes of one peer (p2p/streams: 5 quotes a second after 20, 20 messages about leases after
-// 100; p2p: 8 streams of a kind at once), so that forty orders at once are slow, never refused.
+// What one provider is asked: a little less than it takes of one peer (p2p/streams: 5 quotes a second after 20, 20
+// messages about leases after 100; p2p: 8 streams of a kind at once), so that forty orders at once are slow, never
+// refused.
 const (
 	quotesPerSec, quotesBurst, quotesAtOnce = 4, 15, 4
 	leasesPerSec, leasesBurst, leasesAtOnce = 15, 60, 6
 )
 
-// quietFor is how long a provider must have said nothing before its connection is taken for dead: others may be served on it.
+// quietFor is how long a provider must have said nothing before its connection is taken for dead: others may be served
+// on it.
 const quietFor = 2 * time.Second
 
 // maxPaced bounds the table; above it the providers that are not asked now are forgotten.
@@ -75,7 +77,8 @@ func (n *paced) peer(id market.NodeID) *peerPace {
 				}
 			}
 		}
-		p = &peerPace{quotes: newGate(quotesPerSec, quotesBurst, quotesAtOnce), leases: newGate(leasesPerSec, leasesBurst, leasesAtOnce)}
+		p = &peerPace{quotes: newGate(quotesPerSec, quotesBurst, quotesAtOnce),
+			leases: newGate(leasesPerSec, leasesBurst, leasesAtOnce)}
 		n.peers[id] = p
 	}
 	p.users++
@@ -114,7 +117,8 @@ func (n *paced) hear(id market.NodeID, err error) {
 	}
 }
 
-// HangUp drops the connection to a provider that has said nothing for a while: it may be dead. Else others are served on it.
+// HangUp drops the connection to a provider that has said nothing for a while: it may be dead. Else others are served
+// on it.
 func (n *paced) HangUp(id market.NodeID) {
 	n.mu.Lock()
 	p := n.peers[id]

@@ -53,7 +53,8 @@ func (h *host) HangUp(market.NodeID) { h.hungUp++ }
 
 func newHost() *host { return &host{quotes: rate.NewLimiter(5, 20), leases: rate.NewLimiter(20, 100)} }
 
-// TestPaced_NeverOverWhatAProviderTakes: forty orders that all ask at once, for quotes and then about their leases, are never refused for it.
+// TestPaced_NeverOverWhatAProviderTakes: forty orders that all ask at once, for quotes and then about their leases, are
+// never refused for it.
 func TestPaced_NeverOverWhatAProviderTakes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,7 +91,8 @@ func TestPaced_NeverOverWhatAProviderTakes(t *testing.T) {
 	})
 }
 
-// TestPaced_HangUp_SparesAConnectionThatIsServed: one request that got no answer does not break the connection of the others.
+// TestPaced_HangUp_SparesAConnectionThatIsServed: one request that got no answer does not break the connection of the
+// others.
 func TestPaced_HangUp_SparesAConnectionThatIsServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 // payAgain is how often a payee's account is looked at that could not take its money.
 const payAgain = time.Minute
 
-// payFirst pays a provider what its sealed channel owes it, so that the storage deposit can come back: when the channel was finished, the
-// provider's account did not exist and the sum could not create it. All channels of the provider count together.
+// payFirst pays a provider what its sealed channel owes it, so that the storage deposit can come back: when the channel
+// was finished, the provider's account did not exist and the sum could not create it. All channels of the provider
+// count together.
 func (c *Customer) payFirst(ctx context.Context, ch *channel, head escrow.Head) {
 	now := c.now()
 	if at := ch.payAt.Load(); at != 0 && now.Sub(time.Unix(0, at)) < payAgain {
@@ -27,7 +28,8 @@ func (c *Customer) payFirst(ctx context.Context, ch *channel, head escrow.Head) 
 		return // the next look
 	}
 	due, settled := c.dueTo(payee)
-	pick := escrow.Payout{Balance: balance, Minimum: market.Amount(escrow.AccountOverhead * head.RentPerByte)}.Pay(due, 0)
+	pick := escrow.Payout{Balance: balance, Minimum: market.Amount(escrow.AccountOverhead * head.RentPerByte)}.Pay(due,
+		0)
 	if len(pick) == 0 {
 		return
 	}
@@ -53,7 +55,8 @@ func (c *Customer) dueTo(payee market.Address) (due []escrow.Due, settled map[ma
 	return due, settled
 }
 
-// owes is what a sealed channel has settled for its provider and not paid: its account cannot take it yet. Caller holds ch.mu.
+// owes is what a sealed channel has settled for its provider and not paid: its account cannot take it yet. Caller holds
+// ch.mu.
 func (ch *channel) owes() market.Amount {
 	a := ch.row.Account
 	if a.Phase != escrow.PhaseSealed {

@@ -39,7 +39,8 @@ type offered struct {
 	quoteRaw []byte
 }
 
-// Match ranks the book for a request and explains every rejection. rented: the candidates fit but for a free device, and no other does.
+// Match ranks the book for a request and explains every rejection. rented: the candidates fit but for a free device,
+// and no other does.
 func (c *Customer) Match(r *Request) (res book.Result, rented bool) { return c.match(r, topQuotes) }
 
 func (c *Customer) match(r *Request, limit int) (res book.Result, rented bool) {
@@ -57,12 +58,13 @@ func (c *Customer) match(r *Request, limit int) (res book.Result, rented bool) {
 	return res, false
 }
 
-// query is the order as the book is asked. Of a rig's cores, memory and disk an Offer says what is lent out in all; what is free of them, the
-// Quote says.
+// query is the order as the book is asked. Of a rig's cores, memory and disk an Offer says what is lent out in all;
+// what is free of them, the Quote says.
 func query(r *Request, limit int) book.Query {
 	terms := append([]market.Term{{Field: market.FieldEgress, In: []uint64{uint64(r.Egress)}}}, r.Terms...)
 	for _, size := range []market.Term{
-		{Field: market.FieldRigCPU, Lo: uint64(r.CPUMilli)}, {Field: market.FieldRigRAM, Lo: r.RAM >> 20}, {Field: market.FieldDisk, Lo: r.Disk >> 20},
+		{Field: market.FieldRigCPU, Lo: uint64(r.CPUMilli)}, {Field: market.FieldRigRAM, Lo: r.RAM >> 20},
+		{Field: market.FieldDisk, Lo: r.Disk >> 20},
 	} {
 		if size.Lo > 0 {
 			terms = append(terms, size)
@@ -74,7 +76,8 @@ func query(r *Request, limit int) book.Query {
 	}
 }
 
-// quotes asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in their order.
+// quotes asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in
+// their order.
 func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidate) (good []offered, refused []error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -173,7 +176,8 @@ func (c *Customer) quote(ctx context.Context, off offered) (offered, error) {
 
 func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to market.NodeID, now time.Time) error {
 	bad := func(what string) error {
-		return &market.Error{Code: "quote-refused", Kind: market.KindDenied, Op: "check quote", Detail: what, Hint: "another provider is tried"}
+		return &market.Error{Code: "quote-refused", Kind: market.KindDenied, Op: "check quote", Detail: what,
+			Hint: "another provider is tried"}
 	}
 	switch {
 	case signer != to:
@@ -187,8 +191,10 @@ func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to mark
 	case q.Payout == market.Address{} || q.Payout == o.Payer:
 		return bad("pays out to nobody, or to the payer itself: no channel can be opened for that")
 	case escrow.ReservedPayee(q.Payout):
-		return bad("pays out to an address that can never be paid: a channel to it would keep its storage deposit for ever")
-	case q.ClaimFee > 0 && (q.FeePayer == market.Address{} || q.FeePayer == o.Payer || escrow.ReservedPayee(q.FeePayer)):
+		return bad("pays out to an address that can never be paid: a channel to it would keep its storage deposit " +
+			"for ever")
+	case q.ClaimFee > 0 && (q.FeePayer == market.Address{} || q.FeePayer == o.Payer ||
+		escrow.ReservedPayee(q.FeePayer)):
 		return bad("names no account for the claim fee")
 	case q.Mint != o.Mint:
 		return bad("wants another mint")
@@ -216,8 +222,8 @@ type payees interface {
 // payableWait is how long a quote waits for the ledger's word on its payout account.
 const payableWait = time.Second
 
-// payable refuses a provider whose payout account can never be paid, before anything is signed for it. A ledger that does not answer refuses
-// nobody: the program refuses the open.
+// payable refuses a provider whose payout account can never be paid, before anything is signed for it. A ledger that
+// does not answer refuses nobody: the program refuses the open.
 func (c *Customer) payable(ctx context.Context, o offered) error {
 	l, ok := c.ledger.(payees)
 	if !ok {
@@ -237,8 +243,9 @@ func (c *Customer) payable(ctx context.Context, o offered) error {
 		return nil
 	}
 	return &market.Error{
-		Code: "quote-refused", Kind: market.KindDenied, Op: "check payout", Detail: "pays out to " + o.quote.Payout.String() + ", which can never be paid: " + reason,
-		Hint: "another provider is tried",
+		Code: "quote-refused", Kind: market.KindDenied, Op: "check payout",
+		Detail: "pays out to " + o.quote.Payout.String() + ", which can never be paid: " + reason,
+		Hint:   "another provider is tried",
 	}
 }
 
@@ -247,5 +254,6 @@ func advice(code string, provider market.NodeID) string {
 	if code != "policy" {
 		return ""
 	}
-	return "change what the rule names, wait if it says until when, or ask others: gpuai run --exclude " + provider.String()
+	return "change what the rule names, wait if it says until when, or ask others: gpuai run --exclude " +
+		provider.String()
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// recall takes back vouchers of our own that the provider holds and our store does not know: it was put back to an older copy.
+// recall takes back vouchers of our own that the provider holds and our store does not know: it was put back to an
+// older copy.
 func (r *orderRun) recall(ctx context.Context, o orderRow, s market.Status) {
 	v, err := escrow.DecodeVoucher(s.Voucher[:])
 	if err != nil || s.LeaseAmount == 0 {
@@ -38,7 +39,8 @@ func (r *orderRun) recall(ctx context.Context, o orderRow, s market.Status) {
 		return
 	}
 	if changed {
-		r.c.log.Warn("This node's store is older than its vouchers; they are known again", "order", o.ID, "channel", o.Channel, "signed", share)
+		r.c.log.Warn("This node's store is older than its vouchers; they are known again", "order", o.ID, "channel",
+			o.Channel, "signed", share)
 	}
 	r.mu.Lock()
 	a := r.actor
@@ -91,7 +93,8 @@ func (c *Customer) repeat(ctx context.Context, provider market.NodeID) {
 	}
 }
 
-// leaseNow is the lease as its actor has it, for any goroutine: an order whose lease was refused gets another actor. Call it once there is one.
+// leaseNow is the lease as its actor has it, for any goroutine: an order whose lease was refused gets another actor.
+// Call it once there is one.
 func (r *orderRun) leaseNow() market.Lease {
 	r.mu.Lock()
 	a := r.actor

@@ -73,7 +73,8 @@ func (c *Customer) finishChannel(ctx context.Context, id market.ChannelID, r *or
 	}
 }
 
-// settled writes what a finished channel paid into the orders that used it, to each its own share, and what came back into the newest.
+// settled writes what a finished channel paid into the orders that used it, to each its own share, and what came back
+// into the newest.
 func (c *Customer) settled(ctx context.Context, ch *channel) {
 	ch.mu.Lock()
 	paid, back, sig, shares, owes := ch.row.Paid, ch.row.Returned, ch.row.FinishSig, ch.row.Account.Leases, ch.owes()
@@ -106,7 +107,8 @@ func (c *Customer) settled(ctx context.Context, ch *channel) {
 			o.Paid, o.Finished, o.FinishSig, o.RefundLater = share, true, sig, false
 			detail := fmt.Sprintf("paid %s SOL", share.SOL())
 			if owes > 0 && share > 0 {
-				detail = fmt.Sprintf("owed %s SOL, which wait in the channel until the provider's account can be created", share.SOL())
+				detail = fmt.Sprintf("owed %s SOL, which wait in the channel until the provider's account can be "+
+					"created", share.SOL())
 			}
 			if last {
 				o.Returned = back
@@ -117,14 +119,16 @@ func (c *Customer) settled(ctx context.Context, ch *channel) {
 	}
 }
 
-// CloseChannel finishes a channel: waits for or asks for the Release and submits (release, pay_payee, pay_payer) in one transaction. Without a
-// Release within releaseWait it submits request_close and returns channel-closing with the deadline. Errors: not-found; lease-live.
+// CloseChannel finishes a channel: waits for or asks for the Release and submits (release, pay_payee, pay_payer) in one
+// transaction. Without a Release within releaseWait it submits request_close and returns channel-closing with the
+// deadline. Errors: not-found; lease-live.
 func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error {
 	c.mu.Lock()
 	ch := c.channels[id]
 	c.mu.Unlock()
 	if ch == nil {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: id.String(), Hint: "gpuai channel list"}
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: id.String(),
+			Hint: "gpuai channel list"}
 	}
 	select {
 	case ch.closing <- struct{}{}: // a second one finds what the first one did
@@ -150,8 +154,8 @@ func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error 
 	return c.waitFinished(ctx, ch, in.Key())
 }
 
-// closedBefore reports that the channel was finished already, by us before a restart or at its deadline. Error: channel-closing while it waits
-// for that deadline.
+// closedBefore reports that the channel was finished already, by us before a restart or at its deadline. Error:
+// channel-closing while it waits for that deadline.
 func (c *Customer) closedBefore(ctx context.Context, ch *channel) (bool, error) {
 	if err := c.refresh(ctx, ch); err != nil {
 		return false, nil // the chain does not answer: the usual way finds out
@@ -170,11 +174,13 @@ func (c *Customer) closedBefore(ctx context.Context, ch *channel) (bool, error) 
 }
 
 func closingUntil(due time.Time) error {
-	return &market.Error{Code: "channel-closing", Kind: market.KindConflict, Op: "close channel", Detail: "no release; refund due after " + due.UTC().Format(time.TimeOnly) + " UTC", Hint: "gpuai channel list"}
+	return &market.Error{Code: "channel-closing", Kind: market.KindConflict, Op: "close channel",
+		Detail: "no release; refund due after " + due.UTC().Format(time.TimeOnly) + " UTC", Hint: "gpuai channel list"}
 }
 
 func errLive() error {
-	return &market.Error{Code: "lease-live", Kind: market.KindConflict, Op: "close channel", Detail: "a job is paid from it", Hint: "gpuai ps"}
+	return &market.Error{Code: "lease-live", Kind: market.KindConflict, Op: "close channel",
+		Detail: "a job is paid from it", Hint: "gpuai ps"}
 }
 
 // inUse reports whether a lease of the channel lives.
@@ -268,11 +274,13 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 			return nil
 		case err == nil && ok && res.State == escrow.Failed:
 			return &market.Error{
-				Code: "transaction-failed", Kind: market.KindConflict, Op: "finish channel", Detail: fmt.Sprintf("%s (code %d); the deposit is where it was", res.Err, res.Code),
-				Hint: "gpuai channel list",
+				Code: "transaction-failed", Kind: market.KindConflict, Op: "finish channel",
+				Detail: fmt.Sprintf("%s (code %d); the deposit is where it was", res.Err, res.Code),
+				Hint:   "gpuai channel list",
 			}
 		case time.Now().After(deadline):
-			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "finish channel", Hint: "gpuai channel list"}
+			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "finish channel",
+				Hint: "gpuai channel list"}
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
@@ -280,8 +288,9 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 	}
 }
 
-// topUp adds to a channel whose live leases have 20 % of an hour left. The lease asks once for each deposit, by its own share and before its
-// voucher may be stored, so this waits until the channel needs it, and tries again what fails after it was taken.
+// topUp adds to a channel whose live leases have 20 % of an hour left. The lease asks once for each deposit, by its own
+// share and before its voucher may be stored, so this waits until the channel needs it, and tries again what fails
+// after it was taken.
 func (c *Customer) topUp(ctx context.Context, id market.ChannelID) error {
 	c.mu.Lock()
 	ch := c.channels[id]
@@ -295,7 +304,8 @@ func (c *Customer) topUp(ctx context.Context, id market.ChannelID) error {
 		a := ch.row.Account
 		ch.mu.Unlock()
 		if add := a.TopUp(hourly); add > 0 {
-			in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(a.Seen), Amount: add, Total: a.Seen + add}
+			in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(a.Seen), Amount: add,
+				Total: a.Seen + add}
 			if err := c.ledger.Submit(ctx, in); err != nil {
 				return err
 			}
@@ -327,7 +337,8 @@ func (c *Customer) hourly(id market.ChannelID) (sum market.Amount) {
 	return sum
 }
 
-// chainLoop keeps channels at what the chain says, tells leases of closings and funds, finishes what is due, and takes rents back.
+// chainLoop keeps channels at what the chain says, tells leases of closings and funds, finishes what is due, and takes
+// rents back.
 func (c *Customer) chainLoop(ctx context.Context) {
 	for sleep(ctx, c.cfg.ChainEvery) == nil {
 		c.settleCosts(ctx)
@@ -336,7 +347,8 @@ func (c *Customer) chainLoop(ctx context.Context) {
 		c.mu.Lock()
 		for id, ch := range c.channels {
 			ch.mu.Lock()
-			if ch.row.Account.Phase != escrow.PhaseGone || ch.row.Paid+ch.row.Returned == 0 { // absent and never seen paid out: it may be the endpoint
+			// absent and never seen paid out: it may be the endpoint
+			if ch.row.Account.Phase != escrow.PhaseGone || ch.row.Paid+ch.row.Returned == 0 {
 				list, ids = append(list, ch), append(ids, id)
 			}
 			ch.mu.Unlock()
@@ -360,7 +372,8 @@ func (c *Customer) readChannels(ctx context.Context, list []*channel, ids []mark
 		return
 	}
 	for i, ch := range list {
-		if errors.Join(c.finalise(ctx, ch), c.observe(ctx, ch, states[i], head), c.forgetUnopened(ctx, ch, head)) == nil {
+		if errors.Join(c.finalise(ctx, ch), c.observe(ctx, ch, states[i], head),
+			c.forgetUnopened(ctx, ch, head)) == nil {
 			c.afterRead(ctx, ch, head)
 		}
 	}

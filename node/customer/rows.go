@@ -69,7 +69,10 @@ func (c *Customer) load(ctx context.Context) error {
 	if err := c.endForgotten(ctx); err != nil {
 		return err
 	}
-	sort.Slice(c.order, func(i, j int) bool { return c.runs[c.order[i]].row.Created.Before(c.runs[c.order[j]].row.Created) })
+	sort.Slice(c.order, func(i,
+		j int) bool {
+		return c.runs[c.order[i]].row.Created.Before(c.runs[c.order[j]].row.Created)
+	})
 	c.wg.Go(func() {
 		for _, r := range again {
 			c.start <- r
@@ -81,7 +84,8 @@ func (c *Customer) load(ctx context.Context) error {
 	return nil
 }
 
-// imageName is the Order's image: name@digest of the manifest, also where the user pinned another one (an index, which the registry resolved).
+// imageName is the Order's image: name@digest of the manifest, also where the user pinned another one (an index, which
+// the registry resolved).
 func imageName(i spec.ImageRef) string {
 	name, _, _ := strings.Cut(i.Ref, "@")
 	return name + "@" + i.Manifest

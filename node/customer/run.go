@@ -52,7 +52,8 @@ type orderRow struct {
 	ReadyAt    time.Time
 	Steps      []Step
 	Attempts   int // leases that were refused
-	// RefundLater: the order is over, but its channel goes on: kept, used by another job, or closing until its deadline.
+	// RefundLater: the order is over, but its channel goes on: kept, used by another job, or closing until its
+	// deadline.
 	RefundLater bool
 	Events      int    // that the lease has left in the store
 	Costs       []cost `json:",omitempty"`
@@ -98,7 +99,8 @@ type orderRun struct {
 	sent                    sent
 }
 
-// Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors: bad-usage; ctx's; the store's.
+// Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors:
+// bad-usage; ctx's; the store's.
 func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error) {
 	if err := r.Validate(); err != nil {
 		return market.OrderID{}, err
@@ -114,9 +116,11 @@ func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error)
 }
 
 // enter stores a new order; run is nil if its Key is known already.
-func (c *Customer) enter(ctx context.Context, r Request, standing string) (run *orderRun, id market.OrderID, err error) {
+func (c *Customer) enter(ctx context.Context, r Request, standing string) (run *orderRun, id market.OrderID,
+	err error) {
 	id = OrderIDOf(c.cfg.ID, r.Key)
-	run = &orderRun{c: c, subs: map[chan struct{}]struct{}{}, row: orderRow{Request: r, ID: id, Created: c.now(), Standing: standing}}
+	run = &orderRun{c: c, subs: map[chan struct{}]struct{}{},
+		row: orderRow{Request: r, ID: id, Created: c.now(), Standing: standing}}
 	c.mu.Lock()
 	if _, have := c.runs[id]; have {
 		c.mu.Unlock()
@@ -124,7 +128,8 @@ func (c *Customer) enter(ctx context.Context, r Request, standing string) (run *
 	}
 	c.runs[id], c.order = run, append(c.order, id) // entered first: two calls at once are one order too
 	c.mu.Unlock()
-	if err := c.put(context.WithoutCancel(ctx), bucketOrders, id[:], row(run.row), happened(&orderRow{}, &run.row, c.now())...); err != nil {
+	if err := c.put(context.WithoutCancel(ctx), bucketOrders, id[:], row(run.row),
+		happened(&orderRow{}, &run.row, c.now())...); err != nil {
 		return nil, id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
 	}
 	return run, id, nil
@@ -158,7 +163,10 @@ func (r *orderRun) wake() {
 }
 
 func (r *orderRun) say(ctx context.Context, phase, detail string) {
-	err := r.update(ctx, func(o *orderRow) { o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: phase, Detail: detail}) })
+	err := r.update(ctx, func(o *orderRow) {
+		o.Steps = append(o.Steps,
+			Step{At: r.c.now(), Phase: phase, Detail: detail})
+	})
 	if err != nil {
 		r.c.log.Warn("Progress was not stored", "order", r.row.ID, "error", err)
 	}
@@ -220,7 +228,8 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 	now := r.c.now()
 	sp, err := req.Spec.Encode()
 	if err != nil {
-		return &market.Error{Code: "spec-size", Kind: market.KindInvalid, Op: "encode job", Err: err, Hint: "shorten command and env"}
+		return &market.Error{Code: "spec-size", Kind: market.KindInvalid, Op: "encode job", Err: err,
+			Hint: "shorten command and env"}
 	}
 	p := market.Proposal{
 		Order: off.orderRaw, Quote: off.quoteRaw, Channel: ch.id, VoucherKey: ch.row.Terms.VoucherKey,
@@ -267,8 +276,8 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 	return nil
 }
 
-// aheadOf is what leases that are over have signed on the channel beyond what they owe. Until the channel is released its provider could take
-// it, so it counts against the away allowance of the next ones.
+// aheadOf is what leases that are over have signed on the channel beyond what they owe. Until the channel is released
+// its provider could take it, so it counts against the away allowance of the next ones.
 func (ch *channel) aheadOf() (sum market.Amount) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -284,8 +293,10 @@ func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead ma
 	q := off.quote
 	return market.Terms{
 		Rate: q.Rate, Devices: len(q.Devices), Tick: q.Tick, Hold: q.Hold, Prepay: q.Prepay > 0, PrepMax: q.PrepMax,
-		StartTimeout: startTimeout(req.StartTimeout, q.PrepMax), MaxDuration: req.MaxDuration, StopGrace: req.StopGrace, Cap: p.Cap, Budget: req.MaxTotal,
-		AcceptUntil: p.AcceptUntil, Away: min(req.Away, market.MaxAway), AwayMax: c.cfg.AwayMax - min(ahead, c.cfg.AwayMax), SilentEnd: c.cfg.SilentEnd,
+		StartTimeout: startTimeout(req.StartTimeout, q.PrepMax), MaxDuration: req.MaxDuration, StopGrace: req.StopGrace,
+		Cap: p.Cap, Budget: req.MaxTotal,
+		AcceptUntil: p.AcceptUntil, Away: min(req.Away, market.MaxAway),
+		AwayMax: c.cfg.AwayMax - min(ahead, c.cfg.AwayMax), SilentEnd: c.cfg.SilentEnd,
 		AwayAfter: c.cfg.AwayAfter, PriorMS: c.paidTo(off.provider),
 	}
 }
@@ -346,7 +357,8 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 		r.say(ctx, "refused", m.Code+": "+m.Detail)
 		err := r.update(ctx, func(o *orderRow) {
 			o.Standing, o.Lease, o.Raw, o.Decision, o.Attempts = StandingSearching, nil, nil, nil, o.Attempts+1
-			o.Receipt, o.Outcome, o.OwnOutcome = nil, nil, nil // whatever came with the refusal is not of the next lease
+			// whatever came with the refusal is not of the next lease
+			o.Receipt, o.Outcome, o.OwnOutcome = nil, nil, nil
 		})
 		return err == nil
 	}

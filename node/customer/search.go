@@ -13,8 +13,8 @@ import (
 	"github.com/gpuai/gpuai/market/book"
 )
 
-// How long an order waits for what may pass, and how often it looks again. The book tells of devices that are free again, so that most waits
-// end sooner than lookAgain.
+// How long an order waits for what may pass, and how often it looks again. The book tells of devices that are free
+// again, so that most waits end sooner than lookAgain.
 const (
 	patience  = 5 * time.Minute  // with rigs that are rented or busy
 	restart   = time.Minute      // with rigs that start, end, are being mended, or do not answer
@@ -47,7 +47,8 @@ func waitsFor(err error) time.Duration {
 	switch {
 	case errors.As(err, &refusal):
 		switch {
-		case slices.Contains([]string{"unhealthy", "draining", "chain-unreachable", "offer-gone", "quote-unknown", "quote-expired", "too-late"}, refusal.Code):
+		case slices.Contains([]string{"unhealthy", "draining", "chain-unreachable", "offer-gone", "quote-unknown",
+			"quote-expired", "too-late"}, refusal.Code):
 			return restart
 		case refusal.Passes():
 			return patience
@@ -98,8 +99,9 @@ func (r *orderRun) shuns(c book.Candidate) bool {
 	return ok && s.offer == c.OfferID && r.c.now().Before(s.until)
 }
 
-// best asks for quotes, the cheapest five first, and returns the cheapest. Where all that fits is rented, it asks those rigs: an Offer may be
-// some seconds old, and only the rig knows when it is free. Errors: no-offer-fits with the explanation, quote-refused with each refusal.
+// best asks for quotes, the cheapest five first, and returns the cheapest. Where all that fits is rented, it asks those
+// rigs: an Offer may be some seconds old, and only the rig knows when it is free. Errors: no-offer-fits with the
+// explanation, quote-refused with each refusal.
 func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, error) {
 	if o, ok := r.first(ctx, req); ok {
 		return o, verdict{}, nil
@@ -107,7 +109,8 @@ func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, er
 	res, rented := r.c.match(req, maxAsked)
 	if len(res.Candidates) == 0 {
 		return offered{}, verdict{patience: r.fitPatience(), again: lookAgain}, &market.Error{
-			Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(), Hint: res.Explanation.Hint(),
+			Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
+			Hint: res.Explanation.Hint(),
 		}
 	}
 	cands := res.Candidates
@@ -145,10 +148,12 @@ func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, er
 	if v.again > 0 {
 		v.free = r.c.now().Add(v.again)
 	}
-	return offered{}, v, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes", Detail: strings.Join(detail, "; "), Hint: hint}
+	return offered{}, v, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes",
+		Detail: strings.Join(detail, "; "), Hint: hint}
 }
 
-// first asks the provider with which this order was funding when the node ended: its channel waits there, whatever the book knows by now.
+// first asks the provider with which this order was funding when the node ended: its channel waits there, whatever the
+// book knows by now.
 func (r *orderRun) first(ctx context.Context, req *Request) (offered, bool) {
 	o := r.snapshot()
 	if !r.resumed || o.Standing != StandingFunding || o.Provider == (market.NodeID{}) || r.firstAsked {
@@ -186,13 +191,14 @@ func busyError(v verdict, now time.Time, err error) error {
 		detail = " (" + cause.Detail + ")"
 	}
 	return &market.Error{
-		Code: "busy", Kind: market.KindUnavailable, Op: "place order", Detail: "all that fits is rented" + when + detail,
-		Hint: "place it again then, or see what else there is: gpuai offers --explain",
+		Code: "busy", Kind: market.KindUnavailable, Op: "place order",
+		Detail: "all that fits is rented" + when + detail,
+		Hint:   "place it again then, or see what else there is: gpuai offers --explain",
 	}
 }
 
-// search is best, asked again while what it says may pass: until patience is over for rented rigs, for a minute where rigs start or do not
-// answer. Errors: best's; busy, with the time when a device is free, if known; stopped; ctx's.
+// search is best, asked again while what it says may pass: until patience is over for rented rigs, for a minute where
+// rigs start or do not answer. Errors: best's; busy, with the time when a device is free, if known; stopped; ctx's.
 func (r *orderRun) search(ctx context.Context, req *Request) (offered, error) {
 	begun, said := r.c.now(), ""
 	for {
@@ -249,7 +255,8 @@ func (r *orderRun) pause(ctx context.Context, req *Request, wait time.Duration, 
 		}
 		if now := r.c.bookSeq.Load(); now != seen {
 			seen = now
-			if res, rented := r.c.match(req, maxAsked); !rented && slices.ContainsFunc(res.Candidates, func(c book.Candidate) bool { return !r.shuns(c) }) {
+			if res, rented := r.c.match(req, maxAsked); !rented &&
+				slices.ContainsFunc(res.Candidates, func(c book.Candidate) bool { return !r.shuns(c) }) {
 				return nil
 			}
 		}
@@ -261,7 +268,8 @@ func errStopped() error {
 	return &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
 }
 
-// because is why a provider gave no quote, for people: of one that does not answer not every address that was dialled, which is many lines.
+// because is why a provider gave no quote, for people: of one that does not answer not every address that was dialled,
+// which is many lines.
 func because(err error) string {
 	var e *market.Error
 	if errors.As(err, &e) && e.Code == "peer-unreachable" && e.Detail != "" {

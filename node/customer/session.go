@@ -111,7 +111,8 @@ func (s *session) take(ctx context.Context, m streams.VoucherPush) {
 		}
 	case m.Release != nil:
 		if err := s.c.keepRelease(ctx, s.provider, *m.Release); err != nil {
-			s.c.log.Debug("Release was ignored", "provider", s.provider, "error", err) // it is asked for when the channel is closed
+			// it is asked for when the channel is closed
+			s.c.log.Debug("Release was ignored", "provider", s.provider, "error", err)
 		}
 	}
 }
@@ -165,7 +166,8 @@ func (r *orderRun) event(ctx context.Context, ev market.Event) {
 	if a == nil {
 		return
 	}
-	if err := a.Do(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && !a.Lease().Terminal() && ctx.Err() == nil {
+	if err := a.Do(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && !a.Lease().Terminal() &&
+		ctx.Err() == nil {
 		r.c.log.Warn("Lease event was not taken", "order", r.row.ID, "event", fmt.Sprintf("%T", ev), "error", err)
 	}
 }
@@ -179,7 +181,8 @@ func (r *orderRun) takeStatus(ctx context.Context, s market.Status) {
 		return
 	}
 	if o.Decision == nil && s.Decision != nil {
-		if d, env, err := wire.OpenDecision(s.Decision, r.c.cfg.Network); err == nil && env.Signer == o.Provider && d.Lease == o.Lease.ID {
+		if d, env, err := wire.OpenDecision(s.Decision, r.c.cfg.Network); err == nil && env.Signer == o.Provider &&
+			d.Lease == o.Lease.ID {
 			_ = r.update(ctx, func(o *orderRow) { o.Decision = s.Decision })
 		}
 	}
@@ -196,7 +199,8 @@ func (r *orderRun) takeStatus(ctx context.Context, s market.Status) {
 	r.wake()
 }
 
-// takeOutcome keeps the provider's signed Outcome; one that names outputs replaces one that names none. ran: it says that the job was ready.
+// takeOutcome keeps the provider's signed Outcome; one that names outputs replaces one that names none. ran: it says
+// that the job was ready.
 func (r *orderRun) takeOutcome(ctx context.Context, o orderRow, raw []byte) (ran bool) {
 	if raw == nil {
 		return false

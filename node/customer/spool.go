@@ -13,12 +13,12 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// The spool is a folder per order: inputs.tar until it is staged or the order is over, outputs.tar until it was fetched and spoolKeep has passed,
-// and what other parts keep there, which they bound themselves. Above SpoolMax the oldest archives go: those that were fetched first, then those
-// that have waited unfetchedDay for it, never without an event.
+// The spool is a folder per order: inputs.tar until it is staged or the order is over, outputs.tar until it was fetched
+// and spoolKeep has passed, and what other parts keep there, which they bound themselves. Above SpoolMax the oldest
+// archives go: those that were fetched first, then those that have waited unfetchedDay for it, never without an event.
 
-// Times of the spool: how often it is looked through, how long fetched outputs stay where nothing is set, and how long nobody's outputs do in
-// any case.
+// Times of the spool: how often it is looked through, how long fetched outputs stay where nothing is set, and how long
+// nobody's outputs do in any case.
 const (
 	tidyEvery    = time.Hour
 	spoolKeep    = 7 * 24 * time.Hour
@@ -230,13 +230,15 @@ func (c *Customer) drop(ctx context.Context, e SpoolEntry) {
 			return
 		}
 		if e.Fetched.IsZero() {
-			c.log.Warn("Outputs that nobody fetched were given up", "code", "outputs-dropped", "order", e.Order, "bytes", e.Outputs)
+			c.log.Warn("Outputs that nobody fetched were given up", "code", "outputs-dropped", "order", e.Order,
+				"bytes", e.Outputs)
 		}
 	}
 	c.free(e.Order, "outputs.tar", "outputs.tar"+partEnd)
 }
 
-// Prune frees the outputs of the named orders, or of all that are over, and returns how many bytes. Unfetched ones only if so told.
+// Prune frees the outputs of the named orders, or of all that are over, and returns how many bytes. Unfetched ones only
+// if so told.
 // Error: not-found.
 func (c *Customer) Prune(ctx context.Context, refs []string, unfetched bool) (freed uint64, err error) {
 	only := map[market.OrderID]bool{}

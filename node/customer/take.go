@@ -26,7 +26,8 @@ func (r *orderRun) place(ctx context.Context) error {
 		switch code := market.CodeOf(err); {
 		case err == nil || ctx.Err() != nil || code == "transaction-pending" || !r.c.now().Before(r.until):
 			return err
-		case code == "channel-unfit" && unfit < maxAttempts: // our own word: it was released, or its close asked for, since it was chosen
+		case code == "channel-unfit" && unfit < maxAttempts:
+			// our own word: it was released, or its close asked for, since it was chosen
 			unfit++
 		case waitsFor(err) == 0:
 			return err
@@ -57,7 +58,8 @@ func (r *orderRun) take(ctx context.Context, req *Request, off offered) (err err
 	if r.stopped() {
 		return errStopped()
 	}
-	if r.c.now().Add(2 * time.Second).After(off.quote.Expires) { // the chain, or the line before it, took longer than the quote lives
+	// the chain, or the line before it, took longer than the quote lives
+	if r.c.now().Add(2 * time.Second).After(off.quote.Expires) {
 		if off, err = r.meant(ctx, req, off); err != nil {
 			return err
 		}
@@ -65,8 +67,8 @@ func (r *orderRun) take(ctx context.Context, req *Request, off offered) (err err
 	return r.propose(ctx, req, &off, ch)
 }
 
-// meant asks the chosen provider again: now it holds the devices while they are paid for. Errors: the provider's; quote-expired if it asks
-// more than before, so that others are compared anew.
+// meant asks the chosen provider again: now it holds the devices while they are paid for. Errors: the provider's;
+// quote-expired if it asks more than before, so that others are compared anew.
 func (r *orderRun) meant(ctx context.Context, req *Request, off offered) (offered, error) {
 	again := off
 	var err error
@@ -105,14 +107,15 @@ func (c *Customer) avoid(id market.ChannelID, code string) bool {
 // nextQuote tells refusals that another provider may not share.
 func nextQuote(code string) bool {
 	switch code {
-	case "offer-gone", "quote-unknown", "quote-expired", "devices-taken", "draining", "unhealthy", "busy", "chain-unreachable", "rate-limited", "too-late":
+	case "offer-gone", "quote-unknown", "quote-expired", "devices-taken", "draining", "unhealthy", "busy",
+		"chain-unreachable", "rate-limited", "too-late":
 		return true
 	}
 	return false
 }
 
-// again reports whether the order searches on after a lease that never began: refused for a reason that may pass or that another provider may
-// not share, or without an answer in time. Nothing is owed for it.
+// again reports whether the order searches on after a lease that never began: refused for a reason that may pass or
+// that another provider may not share, or without an answer in time. Nothing is owed for it.
 func (r *orderRun) again(ctx context.Context, m market.Lease) bool {
 	o := r.snapshot()
 	if r.stopped() {
@@ -122,7 +125,8 @@ func (r *orderRun) again(ctx context.Context, m market.Lease) bool {
 	case m.State == market.Lapsed && r.c.now().Before(r.until):
 		sctx, cancel := context.WithTimeout(ctx, quoteWait)
 		defer cancel()
-		if err := r.act(sctx, m, market.SendStop{Code: "never-used"}); err != nil { // it may have accepted, and its answer be lost
+		// it may have accepted, and its answer be lost
+		if err := r.act(sctx, m, market.SendStop{Code: "never-used"}); err != nil {
 			r.c.log.Debug("Lease that lapsed was not stopped", "lease", m.ID, "error", err)
 		}
 		r.shun(o.Provider, market.Refuse("busy", market.KindUnavailable, "the lease was not answered"))

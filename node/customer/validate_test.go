@@ -7,7 +7,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// TestRequest_TimesThatNoLeaseCanHave_AreRefusedAtOnce: such an order would open a channel, and be refused by every rig.
+// TestRequest_TimesThatNoLeaseCanHave_AreRefusedAtOnce: such an order would open a channel, and be refused by every
+// rig.
 func TestRequest_TimesThatNoLeaseCanHave_AreRefusedAtOnce(t *testing.T) {
 	good := Request{Key: "k", Devices: 1, MaxTotal: 1, MaxDuration: time.Hour, Away: market.MaxAway}
 	good.Image.Manifest = "sha256:0"
@@ -30,7 +31,8 @@ func TestRequest_TimesThatNoLeaseCanHave_AreRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// TestRequest_EmptyInputs_AskForRoom: inputs without a byte are inputs, and an order that asks no room says that there are none.
+// TestRequest_EmptyInputs_AskForRoom: inputs without a byte are inputs, and an order that asks no room says that there
+// are none.
 func TestRequest_EmptyInputs_AskForRoom(t *testing.T) {
 	for _, tc := range []struct {
 		r    Request

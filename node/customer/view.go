@@ -37,25 +37,30 @@ type View struct {
 	Signed                  market.Amount // voucher share, with what is signed ahead
 	Costs                   Costs
 	Finished, OutputsReady  bool
-	RefundLater             bool          // over, but its channel goes on
-	PayeeWaits              market.Amount // of Paid: settled, and not with the provider yet, whose account cannot take it
-	RefundDue               time.Time     // the close delay of its channel ends; zero: it does not close without the provider
-	FinishSig               string
-	BothSigned              bool
-	OutputsRoot             [32]byte
-	Files                   Files
-	RawLease, Receipt       []byte
-	Outcome, OwnOutcome     []byte
-	Log                     *joblog.State // how the node's own copy of the log stands; nil: there is none
+	RefundLater             bool // over, but its channel goes on
+	// of Paid: settled, and not with the provider yet, whose account cannot take it
+	PayeeWaits market.Amount
+	// the close delay of its channel ends; zero: it does not close without the provider
+	RefundDue           time.Time
+	FinishSig           string
+	BothSigned          bool
+	OutputsRoot         [32]byte
+	Files               Files
+	RawLease, Receipt   []byte
+	Outcome, OwnOutcome []byte
+	Log                 *joblog.State // how the node's own copy of the log stands; nil: there is none
 }
 
 func (r *orderRun) view() View {
 	r.mu.Lock()
 	o := r.row
 	v := View{
-		ID: o.ID, Request: o.Request, Created: o.Created, ReadyAt: o.ReadyAt, Standing: o.Standing, Code: o.Code, Detail: o.Detail, Hint: o.Hint,
-		Provider: o.Provider, Rate: o.Rate, Channel: o.Channel, Lease: o.Lease, Steps: append([]Step(nil), o.Steps...), Phase: r.phase, Done: r.done,
-		Total: r.total, Paid: o.Paid, Returned: o.Returned, Finished: o.Finished, RefundLater: o.RefundLater, FinishSig: o.FinishSig, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
+		ID: o.ID, Request: o.Request, Created: o.Created, ReadyAt: o.ReadyAt, Standing: o.Standing, Code: o.Code,
+		Detail: o.Detail, Hint: o.Hint,
+		Provider: o.Provider, Rate: o.Rate, Channel: o.Channel, Lease: o.Lease, Steps: append([]Step(nil), o.Steps...),
+		Phase: r.phase, Done: r.done,
+		Total: r.total, Paid: o.Paid, Returned: o.Returned, Finished: o.Finished, RefundLater: o.RefundLater,
+		FinishSig: o.FinishSig, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
 		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
 	}
 	l := r.log
@@ -66,7 +71,8 @@ func (r *orderRun) view() View {
 		v.Log = &s
 	}
 	v.Files = o.Files
-	if size := r.sent.size.Load(); v.Phase == "inputs" && size > 0 { // what has left; the provider only knows that it waits
+	// what has left; the provider only knows that it waits
+	if size := r.sent.size.Load(); v.Phase == "inputs" && size > 0 {
 		v.Done, v.Total = r.sent.bytes.Load(), size
 	}
 	if o.Outcome != nil {
@@ -130,7 +136,8 @@ func (c *Customer) find(ref string) (*orderRun, error) {
 		hits = hits[len(hits)-1:]
 	}
 	if len(hits) != 1 || ref == "" {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order", Detail: unfound(ref, len(hits)), Hint: "gpuai ps -a"}
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order",
+			Detail: unfound(ref, len(hits)), Hint: "gpuai ps -a"}
 	}
 	return hits[0], nil
 }
@@ -169,7 +176,8 @@ func (c *Customer) StopOrder(ctx context.Context, ref string, now bool) error {
 		r.fail(ctx, &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "wait for inputs", Hint: "gpuai run"})
 		return nil
 	}
-	err = r.update(ctx, func(o *orderRow) { o.StopAsked = true }) // an order without a lease would search on after a restart
+	// an order without a lease would search on after a restart
+	err = r.update(ctx, func(o *orderRow) { o.StopAsked = true })
 	r.sendStop(ctx)
 	return err
 }
@@ -185,14 +193,16 @@ func (r *orderRun) sendStop(ctx context.Context) {
 	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: "stopped", Grace: grace})
 }
 
-func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.TunnelKind, args any) (*streams.FrameConn, error) {
+func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.TunnelKind, args any) (*streams.FrameConn,
+	error) {
 	r, err := c.find(ref)
 	if err != nil {
 		return nil, err
 	}
 	o := r.snapshot()
 	if o.Lease == nil {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "reach job", Detail: "the order has no lease", Hint: "gpuai show " + o.ID.String()}
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "reach job",
+			Detail: "the order has no lease", Hint: "gpuai show " + o.ID.String()}
 	}
 	b, err := json.Marshal(args)
 	if err != nil {
@@ -202,8 +212,10 @@ func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.Tunnel
 	return fc, r.unheard(ctx, err)
 }
 
-// Exec runs a command beside the job and returns its exit code; resized tells later sizes of its terminal, nil: none come.
-func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, resized <-chan [2]uint16, stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
+// Exec runs a command beside the job and returns its exit code; resized tells later sizes of its terminal, nil: none
+// come.
+func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, resized <-chan [2]uint16,
+	stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
 	r, err := c.find(ref)
 	if err == nil {
 		err = r.runs("exec")
@@ -278,7 +290,8 @@ func (c *Customer) Channels() (out []ChannelView) {
 	defer c.mu.Unlock()
 	for id, ch := range c.channels {
 		ch.mu.Lock()
-		out = append(out, ChannelView{ID: id, Provider: ch.row.Provider, Account: ch.row.Account, Paid: ch.row.Paid, Returned: ch.row.Returned, Opened: ch.row.Opened, Owes: ch.owes()})
+		out = append(out, ChannelView{ID: id, Provider: ch.row.Provider, Account: ch.row.Account, Paid: ch.row.Paid,
+			Returned: ch.row.Returned, Opened: ch.row.Opened, Owes: ch.owes()})
 		ch.mu.Unlock()
 	}
 	return out

@@ -1,6 +1,8 @@
-// Package health tells what a machine can do and what keeps it from selling or buying, each with its fix. Doctor needs no node.
+// Package health tells what a machine can do and what keeps it from selling or buying, each with its fix. Doctor needs
+// no node.
 //
-// Invariants: a code is never renamed; each finding below ok has a code of the table; a check never fails, it finds; nothing is changed.
+// Invariants: a code is never renamed; each finding below ok has a code of the table; a check never fails, it finds;
+// nothing is changed.
 // Concurrency: Check runs its groups at once, each within 5 s. Persistence: none. Next: Check, problems in problems.go.
 package health
 
@@ -34,7 +36,8 @@ type Finding struct {
 	Level  string `json:"level"`
 	Effect string `json:"effect,omitempty"`
 	Actual string `json:"actual"`
-	// Required, Op and Unit say what a measured number should have been, as in "< 50 ms"; Op is empty where nothing was measured.
+	// Required, Op and Unit say what a measured number should have been, as in "< 50 ms"; Op is empty where nothing was
+	// measured.
 	Required float64  `json:"required,omitempty"`
 	Op       string   `json:"op,omitempty"`
 	Unit     string   `json:"unit,omitempty"`
@@ -42,7 +45,8 @@ type Finding struct {
 	Fix      []string `json:"fix,omitempty"`
 }
 
-// Input says what to look at. Offline: ask nothing outside this machine. Only: groups, empty = all. Net: of the running node, nil if none runs.
+// Input says what to look at. Offline: ask nothing outside this machine. Only: groups, empty = all. Net: of the running
+// node, nil if none runs.
 type Input struct {
 	Net     *Net
 	Config  config.Config
@@ -59,7 +63,8 @@ type check struct {
 }
 
 var checks = []check{
-	{"rig", false, rig}, {"net", true, network}, {"engine", false, engine}, {"gpu", false, gpus}, {"chain", true, chain},
+	{"rig", false, rig}, {"net", true, network}, {"engine", false, engine}, {"gpu", false, gpus},
+	{"chain", true, chain},
 }
 
 // Groups are the names of the groups of checks.

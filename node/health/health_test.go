@@ -29,7 +29,8 @@ func TestProblems_TableIsComplete(t *testing.T) {
 			t.Errorf("code %q stands twice or is not kebab-case", p.Code)
 		}
 		seen[p.Code] = true
-		if p.Title == "" || p.Fix == "" || p.Level != Warn && p.Level != Fail || !slices.Contains([]string{"none", "tier", "no-sell"}, p.Effect) {
+		if p.Title == "" || p.Fix == "" || p.Level != Warn && p.Level != Fail ||
+			!slices.Contains([]string{"none", "tier", "no-sell"}, p.Effect) {
 			t.Errorf("row of %s is incomplete: %+v", p.Code, p)
 		}
 		if p.Level == Fail && p.Effect != "no-sell" {
@@ -48,7 +49,8 @@ func TestDoctor_DataFolder(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]string{open: "data-dir-open", "": "data-dir-unusable", file: "data-dir-unusable"} {
+	for dir, want := range map[string]string{open: "data-dir-open", "": "data-dir-unusable",
+		file: "data-dir-unusable"} {
 		var c config.Config
 		c.Node.DataDir = dir
 		got := codes(Check(t.Context(), Input{Config: c, Only: []string{"rig"}}))
@@ -79,9 +81,10 @@ func TestDoctor_Chain(t *testing.T) {
 		want    string
 		offline bool
 	}{
-		"no endpoint":   {network: "devnet", want: "chain-unreachable"},
-		"nobody there":  {network: "devnet", rpc: []string{"http://127.0.0.1:1"}, want: "chain-unreachable"},
-		"other ledger":  {network: "devnet", rpc: []string{rpc("4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY")}, want: "wrong-ledger"},
+		"no endpoint":  {network: "devnet", want: "chain-unreachable"},
+		"nobody there": {network: "devnet", rpc: []string{"http://127.0.0.1:1"}, want: "chain-unreachable"},
+		"other ledger": {network: "devnet", rpc: []string{rpc("4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY")},
+			want: "wrong-ledger"},
 		"public ledger": {network: "localnet", rpc: []string{rpc(devnet)}, want: "wrong-ledger"},
 		"one endpoint":  {network: "devnet", rpc: []string{rpc(devnet)}, want: "one-endpoint"},
 		"only buys":     {network: "devnet", rpc: []string{rpc(devnet)}, want: "payout-unset"},
@@ -111,7 +114,8 @@ func TestDoctor_NoEngineNoGPU(t *testing.T) {
 		t.Errorf("two simulated GPUs: found %+v", got)
 	}
 	c.Provider.Simulate = []string{"no such model"}
-	if got := codes(Check(t.Context(), Input{Config: c, Only: []string{"gpu"}})); !slices.Contains(got, "driver-error") {
+	if got := codes(Check(t.Context(), Input{Config: c, Only: []string{"gpu"}})); !slices.Contains(got,
+		"driver-error") {
 		t.Errorf("found %v, want driver-error", got)
 	}
 }

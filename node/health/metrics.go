@@ -33,7 +33,8 @@ type Facts struct {
 	Health     []string // codes of the last look at the machine
 }
 
-// Metrics are the node's series under the prefix gpuai_. No peer, lease or address is a label. Use NewMetrics; methods are safe for any goroutine.
+// Metrics are the node's series under the prefix gpuai_. No peer, lease or address is a label. Use NewMetrics; methods
+// are safe for any goroutine.
 type Metrics struct {
 	reg      *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -60,14 +61,20 @@ func NewMetrics(version string, facts func() Facts) *Metrics {
 	waits := []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900}
 	m := &Metrics{
 		reg: prometheus.NewRegistry(), codes: map[string]bool{},
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gpuai_api_requests_total", Help: "Requests of the local API."}, []string{"op", "status"}),
-		ends:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gpuai_lease_ends_total", Help: "Leases that ended since the start, both roles."}, []string{"code", "fault"}),
-		commits:  prometheus.NewHistogram(seconds("store_commit_seconds", "How long a commit of the store took.", prometheus.ExponentialBuckets(0.0005, 2, 14))),
-		ready:    prometheus.NewHistogram(seconds("order_to_ready_seconds", "From the order to its job's start.", waits)),
-		phases:   prometheus.NewHistogramVec(seconds("lease_phase_seconds", "How long a phase of an order took.", waits), []string{"phase"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gpuai_api_requests_total",
+			Help: "Requests of the local API."}, []string{"op", "status"}),
+		ends: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gpuai_lease_ends_total",
+			Help: "Leases that ended since the start, both roles."}, []string{"code", "fault"}),
+		commits: prometheus.NewHistogram(seconds("store_commit_seconds", "How long a commit of the store took.",
+			prometheus.ExponentialBuckets(0.0005, 2, 14))),
+		ready: prometheus.NewHistogram(seconds("order_to_ready_seconds", "From the order to its job's start.",
+			waits)),
+		phases: prometheus.NewHistogramVec(seconds("lease_phase_seconds", "How long a phase of an order took.",
+			waits), []string{"phase"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "gpuai_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
+		Name: "gpuai_build_info", Help: "Always 1.",
+		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	build.Set(1)
 	m.reg.MustRegister(build, m.requests, m.ends, m.commits, m.ready, m.phases, newCollector(facts))
@@ -129,8 +136,10 @@ func newCollector(facts func() Facts) *collector {
 	}{
 		{"leases", "Leases by state.", []string{"state", "role"}},
 		{"meter_seconds_total", "Billable time of leases sold that the store holds.", nil},
-		{"unsettled_amount", "Owed and covered by vouchers, not settled on the chain yet, in the smallest unit.", []string{"mint"}},
-		{"earned_amount", "Earned by jobs that ended, and all that is settled on the chain, in the smallest unit.", []string{"mint"}},
+		{"unsettled_amount", "Owed and covered by vouchers, not settled on the chain yet, in the smallest unit.",
+			[]string{"mint"}},
+		{"earned_amount", "Earned by jobs that ended, and all that is settled on the chain, in the smallest unit.",
+			[]string{"mint"}},
 		{"fee_payer_lamports", "Balance of the account that pays the rig's fees.", nil},
 		{"p2p_peers", "Connected peers.", nil},
 		{"book_offers", "Offers that the node knows.", nil},

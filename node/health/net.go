@@ -42,8 +42,8 @@ func meetings(list []string, via string) (out []meet) {
 	return out
 }
 
-// network tells whether others can be found and, of a running node, whether they can reach it. Without a node it asks the meeting points itself,
-// as a node that nobody knows: nothing is announced.
+// network tells whether others can be found and, of a running node, whether they can reach it. Without a node it asks
+// the meeting points itself, as a node that nobody knows: nothing is announced.
 func network(ctx context.Context, in Input) []Finding {
 	n, err := p2p.NetworkByName(in.Config.Node.Network)
 	if err != nil {
@@ -57,7 +57,8 @@ func network(ctx context.Context, in Input) []Finding {
 		return []Finding{found("net-isolated", config.NotOpen, config.OpenOne)}
 	}
 	if len(all) == 0 {
-		return []Finding{found("net-isolated", n.Name+" has no meeting point of its own and none is set", "gpuai config set p2p.bootstrap=MULTIADDRESS")}
+		return []Finding{found("net-isolated", n.Name+" has no meeting point of its own and none is set",
+			"gpuai config set p2p.bootstrap=MULTIADDRESS")}
 	}
 	var udp, tcp int
 	var wg sync.WaitGroup
@@ -108,7 +109,8 @@ func reached(ctx context.Context, in Input, list []meet) int {
 	if err != nil {
 		return 0
 	}
-	h, err := p2p.New(p2p.Config{Network: in.Config.Node.Network, Key: key, Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, nil, nil)
+	h, err := p2p.New(p2p.Config{Network: in.Config.Node.Network, Key: key,
+		Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, nil, nil)
 	if err != nil {
 		return 0
 	}

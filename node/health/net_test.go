@@ -57,7 +57,8 @@ func TestDoctor_MeetingPoints(t *testing.T) {
 			cfg.Node.Network, cfg.P2P.Bootstrap = c.network, c.bootstrap
 			in := Input{Config: cfg, Only: []string{"net"}}
 			got := Check(t.Context(), in)
-			for try := 0; try < 10 && (len(got) != 1 || got[0].Code != c.want); try++ { // a loaded machine may not connect in time
+			// a loaded machine may not connect in time
+			for try := 0; try < 10 && (len(got) != 1 || got[0].Code != c.want); try++ {
 				got = Check(t.Context(), in)
 			}
 			if len(got) != 1 || got[0].Code != c.want || got[0].Group != "net" {

@@ -16,7 +16,8 @@ import (
 func engine(ctx context.Context, in Input) []Finding {
 	p := in.Config.Provider
 	// The engine is only asked what it is, so neither a job's memory nor a name of a node is needed.
-	e, err := docker.New(docker.Config{Peer8: "doctor", Host: p.DockerHost, AllowWeakRuntime: p.AllowWeakRuntime, Resolvers: p.Resolvers}, nil, slog.New(slog.DiscardHandler))
+	e, err := docker.New(docker.Config{Peer8: "doctor", Host: p.DockerHost, AllowWeakRuntime: p.AllowWeakRuntime,
+		Resolvers: p.Resolvers}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return []Finding{found("engine-error", err.Error(), "")}
 	}

@@ -12,8 +12,8 @@ type Repair struct {
 	Do  func() error
 }
 
-// Repairs sorts what was found: what may be mended here and now, and what people should do themselves, as commands or advice. Only closing the
-// own data folder is safe; packages, drivers and settings are the owner's.
+// Repairs sorts what was found: what may be mended here and now, and what people should do themselves, as commands or
+// advice. Only closing the own data folder is safe; packages, drivers and settings are the owner's.
 func Repairs(in Input, findings []Finding) (safe []Repair, byHand []string) {
 	dir := in.Config.Node.DataDir
 	for _, f := range findings {

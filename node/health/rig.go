@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Limits of the rig's checks: the floor of free disk is the larger of both; slowSync is a bound for the slowest of syncTries syncs.
+// Limits of the rig's checks: the floor of free disk is the larger of both; slowSync is a bound for the slowest of
+// syncTries syncs.
 const (
 	diskFloor        = 20 << 30
 	diskFloorPercent = 5
@@ -20,7 +21,8 @@ const (
 )
 
 func rig(ctx context.Context, in Input) []Finding {
-	out := append([]Finding{system(runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())}, Shares(in.Config.Provider, runtime.NumCPU(), TotalRAM())...)
+	out := append([]Finding{system(runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())},
+		Shares(in.Config.Provider, runtime.NumCPU(), TotalRAM())...)
 	dir := in.Config.Node.DataDir
 	if dir == "" {
 		return append(out, found("data-dir-unusable", "no folder is set", ""))
@@ -37,7 +39,8 @@ func rig(ctx context.Context, in Input) []Finding {
 	}
 	state := filepath.Join(dir, "state.db")
 	if info, err := os.Stat(state); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		out = append(out, found("data-dir-open", fmt.Sprintf("%s has mode %o", state, info.Mode().Perm()), "chmod 600 "+state))
+		out = append(out, found("data-dir-open", fmt.Sprintf("%s has mode %o", state, info.Mode().Perm()),
+			"chmod 600 "+state))
 	}
 	return append(append(out, disk(dir)...), syncs(ctx, dir))
 }
@@ -109,7 +112,8 @@ func syncs(ctx context.Context, dir string) Finding {
 
 func syncTook(worst time.Duration) Finding {
 	if worst > slowSync {
-		return found("disk-slow", fmt.Sprintf("a write took up to %s", worst), "").needs("<=", float64(slowSync.Milliseconds()), "ms")
+		return found("disk-slow", fmt.Sprintf("a write took up to %s", worst), "").needs("<=",
+			float64(slowSync.Milliseconds()), "ms")
 	}
 	return ok(fmt.Sprintf("a write is safe within %s", worst))
 }

@@ -35,8 +35,9 @@ func TestDoctor_MeasuredCodes(t *testing.T) {
 		"more memory":     {Shares(config.Provider{Memory: 9 * gib}, 4, 8*gib), "share-too-large"},
 		"unknown memory":  {append(Shares(config.Provider{Memory: 9 * gib}, 4, 0), ok("")), ""},
 		"no GPU":          {judgeGPUs(nil, nil), "gpu-none"},
-		"ill GPU":         {judgeGPUs([]gpu.Device{{Model: "x"}, {Model: "y", Unhealthy: "Xid 79"}}, nil), "gpu-unhealthy"},
-		"no driver":       {judgeGPUs([]gpu.Device{{Model: "x"}}, errors.New("driver is gone")), "driver-error"},
+		"ill GPU": {judgeGPUs([]gpu.Device{{Model: "x"}, {Model: "y", Unhealthy: "Xid 79"}}, nil),
+			"gpu-unhealthy"},
+		"no driver": {judgeGPUs([]gpu.Device{{Model: "x"}}, errors.New("driver is gone")), "driver-error"},
 	} {
 		if got := strings.Join(codes(c.got), " "); got != c.want || len(c.got) == 0 {
 			t.Errorf("%s: found %+v, want %q", name, c.got, c.want)
@@ -65,15 +66,19 @@ func TestDoctor_EngineCodes(t *testing.T) {
 	t.Parallel()
 	const goodInfo = `{"OSType":"linux","Architecture":"x86_64","LiveRestoreEnabled":true,"DefaultRuntime":"runc","CgroupVersion":"2"`
 	version := func(api, runc string) string {
-		return fmt.Sprintf(`{"Version":"28.3.0","ApiVersion":%q,"Components":[{"Name":"runc","Version":%q}]}`, api, runc)
+		return fmt.Sprintf(`{"Version":"28.3.0","ApiVersion":%q,"Components":[{"Name":"runc","Version":%q}]}`, api,
+			runc)
 	}
 	for name, c := range map[string]struct{ version, info, want string }{
 		"good":       {version("1.47", "1.3.4"), goodInfo + "}", ""},
 		"old engine": {version("1.40", "1.3.4"), goodInfo + "}", "engine-unsupported"},
-		"rootless":   {version("1.47", "1.3.4"), goodInfo + `,"SecurityOptions":["name=rootless"]}`, "engine-unsupported"},
-		"old runc":   {version("1.47", "1.1.5"), goodInfo + "}", "runc-old"},
-		"restarts":   {version("1.47", "1.3.4"), strings.Replace(goodInfo, "true", "false", 1) + "}", "no-live-restore"},
-		"nvidia":     {version("1.47", "1.3.4"), strings.Replace(goodInfo, `"runc"`, `"nvidia"`, 1) + "}", "nvidia-default-runtime"},
+		"rootless": {version("1.47", "1.3.4"), goodInfo + `,"SecurityOptions":["name=rootless"]}`,
+			"engine-unsupported"},
+		"old runc": {version("1.47", "1.1.5"), goodInfo + "}", "runc-old"},
+		"restarts": {version("1.47", "1.3.4"), strings.Replace(goodInfo, "true", "false", 1) + "}",
+			"no-live-restore"},
+		"nvidia": {version("1.47", "1.3.4"), strings.Replace(goodInfo, `"runc"`, `"nvidia"`, 1) + "}",
+			"nvidia-default-runtime"},
 	} {
 		var cfg config.Config
 		cfg.Provider.DockerHost = engineAt(t, c.version, c.info)

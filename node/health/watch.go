@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// How often a running node looks at its machine: soon again while something fails, as right after the start nobody is connected yet.
+// How often a running node looks at its machine: soon again while something fails, as right after the start nobody is
+// connected yet.
 const (
 	watchEvery = time.Hour
 	watchRetry = time.Minute
@@ -59,7 +60,8 @@ func (w *Watch) Last() Report {
 	return w.last
 }
 
-// Serve looks at once, then hourly, each minute while something fails, until ctx ends. changed, which may be nil, is told a report whose codes differ from the one before.
+// Serve looks at once, then hourly, each minute while something fails, until ctx ends. changed, which may be nil, is
+// told a report whose codes differ from the one before.
 func (w *Watch) Serve(ctx context.Context, changed func(Report)) error {
 	for {
 		r := Report{Findings: Check(ctx, w.input())}

@@ -24,7 +24,8 @@ func TestEmptyInputs_FileAndFolder_Arrive(t *testing.T) {
 	}
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	for _, h := range []*tar.Header{{Name: "in/folder/", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "in/none", Mode: 0o644}} {
+	for _, h := range []*tar.Header{{Name: "in/folder/", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "in/none", Mode: 0o644}} {
 		if err := w.WriteHeader(h); err != nil {
 			t.Fatal(err)
 		}

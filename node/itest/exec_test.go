@@ -24,15 +24,17 @@ func TestExec_InputLeftUnread_ExitCodeArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(t, "nothing runs beside the job", 60*time.Second, func() bool {
-		exit, err := c.api.Exec(t.Context(), o.ID, []string{"/bin/testjob"}, nil, nil, func(uint8, []byte) error { return nil })
+		exit, err := c.api.Exec(t.Context(), o.ID, []string{"/bin/testjob"}, nil, nil,
+			func(uint8, []byte) error { return nil })
 		return err == nil && exit == 0
 	})
 	for range 5 {
 		said := ""
-		exit, err := c.api.Exec(t.Context(), o.ID, []string{"/bin/testjob", "echo=end", "exit=7"}, nil, io.LimitReader(endless{}, 64<<20), func(_ uint8, b []byte) error {
-			said += string(b)
-			return nil
-		})
+		exit, err := c.api.Exec(t.Context(), o.ID, []string{"/bin/testjob", "echo=end", "exit=7"}, nil,
+			io.LimitReader(endless{}, 64<<20), func(_ uint8, b []byte) error {
+				said += string(b)
+				return nil
+			})
 		if exit != 7 || err != nil || said != "end\n" {
 			t.Errorf("exit %d, %v, it said %q", exit, err, said)
 		}

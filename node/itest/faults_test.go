@@ -18,8 +18,8 @@ func over(v customer.View) bool {
 	return v.Standing == customer.StandingEnded || v.Standing == customer.StandingFailed
 }
 
-// TestFaults_BeforeTheJobRuns_CostNothing: an image that does not exist, one that drips, and a command that cannot start end unpaid, each with
-// its own code and within its time; the devices are free again.
+// TestFaults_BeforeTheJobRuns_CostNothing: an image that does not exist, one that drips, and a command that cannot
+// start end unpaid, each with its own code and within its time; the devices are free again.
 func TestFaults_BeforeTheJobRuns_CostNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -31,7 +31,8 @@ func TestFaults_BeforeTheJobRuns_CostNothing(t *testing.T) {
 	if _, err := rand.Read(noise); err != nil {
 		t.Fatal(err)
 	}
-	dripped, err := slow.Push("gpuai/drip", map[string][]byte{"noise": noise}, runtimetest.ImageConfig{Entrypoint: []string{"/noise"}})
+	dripped, err := slow.Push("gpuai/drip", map[string][]byte{"noise": noise},
+		runtimetest.ImageConfig{Entrypoint: []string{"/noise"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,8 @@ func TestFaults_BeforeTheJobRuns_CostNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for code, req := range map[string]customer.Request{"image-not-found": missing, "start-command": command, "image-stalled": drip} {
+	for code, req := range map[string]customer.Request{"image-not-found": missing, "start-command": command,
+		"image-stalled": drip} {
 		var v customer.View
 		wait(t, code+" does not end", 150*time.Second, func() bool {
 			var err error
@@ -59,7 +61,8 @@ func TestFaults_BeforeTheJobRuns_CostNothing(t *testing.T) {
 			return over(v) && (v.Finished || v.RefundLater)
 		})
 		if v.Code != code || v.Paid != 0 || v.Lease.Claim != 0 {
-			t.Errorf("%s: %s %s after %s, claim %d, paid %d: %+v", code, v.Code, v.Detail, time.Since(began), v.Lease.Claim, v.Paid, v.Steps)
+			t.Errorf("%s: %s %s after %s, claim %d, paid %d: %+v", code, v.Code, v.Detail, time.Since(began),
+				v.Lease.Claim, v.Paid, v.Steps)
 		}
 	}
 	if b, err := n.Spending().Balance(t.Context(), r.payout); err != nil || b != 0 {
@@ -78,13 +81,15 @@ func TestFaults_BeforeTheJobRuns_CostNothing(t *testing.T) {
 	})
 }
 
-// TestKill_Provider_AdoptsItsContainer kills the provider's process in the middle of a job and starts it again: the container runs on, is
-// adopted, and nothing is billed twice.
+// TestKill_Provider_AdoptsItsContainer kills the provider's process in the middle of a job and starts it again: the
+// container runs on, is adopted, and nothing is billed twice.
 func TestKill_Provider_AdoptsItsContainer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	p := newProc(t, r, "provider", "provider.payout="+r.payout.String(), "provider.rate=1/h", "provider.tick=2s", "provider.hold=1m",
-		"provider.simulate_gpu=rtx-4090:1", "provider.docker_host="+r.docker, "provider.allow_weak_runtime=true", "provider.egress=none")
+	p := newProc(t, r, "provider", "provider.payout="+r.payout.String(), "provider.rate=1/h", "provider.tick=2s",
+		"provider.hold=1m",
+		"provider.simulate_gpu=rtx-4090:1", "provider.docker_host="+r.docker, "provider.allow_weak_runtime=true",
+		"provider.egress=none")
 	n := r.customer(t)
 	const mark = "echo=adopt-me"
 	id, err := n.Customer().Place(t.Context(), r.request("adopt", mark, "sleep=20s"))
@@ -106,16 +111,19 @@ func TestKill_Provider_AdoptsItsContainer(t *testing.T) {
 	p.kill(t)
 	time.Sleep(3 * time.Second) // the outage itself: the job runs on, unseen
 	p.start(t)
-	wait(t, "the job is not billed again", 60*time.Second, func() bool { v := view(); return v.Lease.State == market.Running && v.Lease.ClaimMS > 5000 || over(v) })
+	wait(t, "the job is not billed again", 60*time.Second,
+		func() bool { v := view(); return v.Lease.State == market.Running && v.Lease.ClaimMS > 5000 || over(v) })
 	if after := r.jobs(t, mark); before == "" || after != before {
 		t.Errorf("the container was %q and is %q", before, after)
 	}
 	wait(t, "the order is not over", 90*time.Second, func() bool { return over(view()) })
 	v := view()
 	if v.Code != "completed" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
-		t.Errorf("%s %s: claim %d, paid %d, returned %d of %d; %+v", v.Code, v.Detail, v.Lease.Claim, v.Paid, v.Returned, v.Deposit, v.Steps)
+		t.Errorf("%s %s: claim %d, paid %d, returned %d of %d; %+v", v.Code, v.Detail, v.Lease.Claim, v.Paid,
+			v.Returned, v.Deposit, v.Steps)
 	}
-	if v.Lease.ClaimMS > 20_500 || v.Lease.ClaimMS < 12_000 { // 20 s of work, less the outage but for one tick, and what the restart took
+	// 20 s of work, less the outage but for one tick, and what the restart took
+	if v.Lease.ClaimMS > 20_500 || v.Lease.ClaimMS < 12_000 {
 		t.Errorf("billed %d ms of 20 s with an outage of at least 3 s", v.Lease.ClaimMS)
 	}
 	if b, err := n.Spending().Balance(t.Context(), r.payout); err != nil || b != v.Paid {
@@ -124,8 +132,8 @@ func TestKill_Provider_AdoptsItsContainer(t *testing.T) {
 	wait(t, "the container stays", 30*time.Second, func() bool { return r.jobs(t, mark) == "" })
 }
 
-// TestKill_Customer_GoesOnAndPays kills the customer's process in the middle of a job: frozen before a tick is unpaid, the job goes on when it
-// is back, and both agree to the unit.
+// TestKill_Customer_GoesOnAndPays kills the customer's process in the middle of a job: frozen before a tick is unpaid,
+// the job goes on when it is back, and both agree to the unit.
 func TestKill_Customer_GoesOnAndPays(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -135,11 +143,17 @@ func TestKill_Customer_GoesOnAndPays(t *testing.T) {
 	if _, err := c.api.Airdrop(ctx, 2_000_000_000); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the offer is not seen", 60*time.Second, func() bool { o, err := c.api.Offers(ctx); return err == nil && len(o) > 0 })
+	wait(t, "the offer is not seen", 60*time.Second, func() bool {
+		o, err := c.api.Offers(ctx)
+		return err == nil &&
+			len(o) > 0
+	})
 	const mark = "echo=pay-me"
 	o, err := c.api.CreateOrder(ctx, api.OrderRequest{
-		Key: "kill", Image: r.image.Ref + "@" + r.image.Manifest, Spec: r.request("", mark, "sleep=12s").Spec, Classes: []string{"rtx-4090"}, Devices: 1, CPUMilli: 500,
-		RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone, MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDurationMS: 600_000, StopGraceMS: 2000,
+		Key: "kill", Image: r.image.Ref + "@" + r.image.Manifest, Spec: r.request("", mark, "sleep=12s").Spec,
+		Classes: []string{"rtx-4090"}, Devices: 1, CPUMilli: 500,
+		RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone, MaxRate: 1_000_000_000,
+		MaxTotal: 50_000_000, MaxDurationMS: 600_000, StopGraceMS: 2000,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -151,15 +165,21 @@ func TestKill_Customer_GoesOnAndPays(t *testing.T) {
 		}
 		return v
 	}
-	wait(t, "the job does not run", 60*time.Second, func() bool { v := show(); return v.State == "running" && v.BillableMS > 3000 })
+	wait(t, "the job does not run", 60*time.Second, func() bool {
+		v := show()
+		return v.State == "running" &&
+			v.BillableMS > 3000
+	})
 	before := r.jobs(t, mark)
 	c.kill(t)
 	time.Sleep(2 * tickOf) // the outage itself
 	c.start(t)
 	var end api.Order
 	wait(t, "the order is not over", 90*time.Second, func() bool { end = show(); return end.Ended() && end.Finished })
-	if end.Code != "completed" || end.Owed != end.Paid || end.Paid.Lamports()+end.Returned.Lamports() != end.Deposit.Lamports() {
-		t.Errorf("%s %s: owed %s, paid %s, returned %s of %s; %+v", end.Code, end.Detail, end.Owed, end.Paid, end.Returned, end.Deposit, end.Steps)
+	if end.Code != "completed" || end.Owed != end.Paid ||
+		end.Paid.Lamports()+end.Returned.Lamports() != end.Deposit.Lamports() {
+		t.Errorf("%s %s: owed %s, paid %s, returned %s of %s; %+v", end.Code, end.Detail, end.Owed, end.Paid,
+			end.Returned, end.Deposit, end.Steps)
 	}
 	if end.BillableMS > 12_500 || end.BillableMS < 5_000 {
 		t.Errorf("billed %d ms of 12 s, which went on while the job was frozen", end.BillableMS)

@@ -41,15 +41,18 @@ func inputsTar(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// TestFiles_OverARestart_AllNamesArriveAndTheRestIsNamed: a customer's node that is killed between an order and its inputs takes them after its
-// start; links arrive both ways with their content; what cannot travel is named; the spool is small again.
+// TestFiles_OverARestart_AllNamesArriveAndTheRestIsNamed: a customer's node that is killed between an order and its
+// inputs takes them after its start; links arrive both ways with their content; what cannot travel is named; the spool
+// is small again.
 func TestFiles_OverARestart_AllNamesArriveAndTheRestIsNamed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.seller(t)
 	c := r.buyer(t)
-	q := r.order("files", "cat=/workspace/in/b", "stat=/workspace/in/a", "write=/workspace/out/x:data", "hard=/workspace/out/y:/workspace/out/x",
-		"link=/workspace/out/latest:/workspace/out/x", "fifo=/workspace/out/pipe", "link=/workspace/out/etc:/etc/passwd")
+	q := r.order("files", "cat=/workspace/in/b", "stat=/workspace/in/a", "write=/workspace/out/x:data",
+		"hard=/workspace/out/y:/workspace/out/x",
+		"link=/workspace/out/latest:/workspace/out/x", "fifo=/workspace/out/pipe",
+		"link=/workspace/out/etc:/etc/passwd")
 	q.Spec.Inputs, q.HasInputs, q.InputBytes = []spec.Input{{To: "/workspace/in"}}, true, 5
 	q.Spec.Outputs = []spec.Output{{Path: "/workspace/out"}, {Path: "/workspace/none"}}
 	o, err := c.api.CreateOrder(t.Context(), q)
@@ -80,14 +83,16 @@ func TestFiles_OverARestart_AllNamesArriveAndTheRestIsNamed(t *testing.T) {
 		}
 	}
 	slices.Sort(named)
-	if got := strings.Join(named, ", "); got != "input /workspace/in/pipe, output /workspace/out/etc, output /workspace/out/pipe" {
+	if got := strings.Join(named,
+		", "); got != "input /workspace/in/pipe, output /workspace/out/etc, output /workspace/out/pipe" {
 		t.Errorf("left out: %s", got)
 	}
 	if strings.Join(v.MissingOutputs, " ") != "/workspace/none" {
 		t.Errorf("missing: %v", v.MissingOutputs)
 	}
 	said := ""
-	if _, err := c.api.Logs(t.Context(), o.ID, api.LogQuery{Follow: true}, func(p api.LogPiece) error { said += string(p.Data); return nil }); err != nil {
+	if _, err := c.api.Logs(t.Context(), o.ID, api.LogQuery{Follow: true},
+		func(p api.LogPiece) error { said += string(p.Data); return nil }); err != nil {
 		t.Error(err)
 	}
 	if said != "hello640 315619200\n" {

@@ -27,8 +27,9 @@ func (p *proc) running(t *testing.T, r *rig, key, step string) (id string) {
 	return o.ID
 }
 
-// TestHeld_OlderStore_LeaseGoesOn: a node whose store is put back by some seconds under a live lease goes on with it. The job ends as itself,
-// it is paid once and for all that both sides hold to be owed, and the same customer may rent again.
+// TestHeld_OlderStore_LeaseGoesOn: a node whose store is put back by some seconds under a live lease goes on with it.
+// The job ends as itself, it is paid once and for all that both sides hold to be owed, and the same customer may rent
+// again.
 func TestHeld_OlderStore_LeaseGoesOn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -59,13 +60,16 @@ func TestHeld_OlderStore_LeaseGoesOn(t *testing.T) {
 		}
 		node.start(t)
 		o := c.ended(t, id)
-		if o.Code != "completed" || o.Paid.Lamports() == 0 || o.Paid.Lamports()+o.Returned.Lamports() != o.Deposit.Lamports() {
-			t.Errorf("%s put back: %s %s %s; paid %s, returned %s of %s; %+v", name, o.Standing, o.Code, o.Detail, o.Paid, o.Returned, o.Deposit, o.Steps)
+		if o.Code != "completed" || o.Paid.Lamports() == 0 ||
+			o.Paid.Lamports()+o.Returned.Lamports() != o.Deposit.Lamports() {
+			t.Errorf("%s put back: %s %s %s; paid %s, returned %s of %s; %+v", name, o.Standing, o.Code, o.Detail,
+				o.Paid, o.Returned, o.Deposit, o.Steps)
 		}
 	}
 }
 
-// TestHeld_ProviderGone_StopAsksTheMoneyBack: with its provider gone for good, one stop of the user's asks for the deposit at once, not after a day.
+// TestHeld_ProviderGone_StopAsksTheMoneyBack: with its provider gone for good, one stop of the user's asks for the
+// deposit at once, not after a day.
 func TestHeld_ProviderGone_StopAsksTheMoneyBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -86,8 +90,8 @@ func TestHeld_ProviderGone_StopAsksTheMoneyBack(t *testing.T) {
 	})
 }
 
-// TestHeld_EmptyPayout_IsPaidBySums: a payout account that does not exist takes no small sum; what two jobs earned creates it, and nothing is
-// lost on the way.
+// TestHeld_EmptyPayout_IsPaidBySums: a payout account that does not exist takes no small sum; what two jobs earned
+// creates it, and nothing is lost on the way.
 func TestHeld_EmptyPayout_IsPaidBySums(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

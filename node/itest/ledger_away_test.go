@@ -42,25 +42,34 @@ func hung(t *testing.T, to string) (url string, off *atomic.Bool) {
 	return s.URL, off
 }
 
-// TestLedgerAway_BothRestart_JobRunsAndIsPaid restarts both nodes while no endpoint answers and a job runs: the container is adopted, billed and
-// paid by vouchers; list, logs, exec and stop work; once the endpoint is back everything is settled to the unit.
+// TestLedgerAway_BothRestart_JobRunsAndIsPaid restarts both nodes while no endpoint answers and a job runs: the
+// container is adopted, billed and paid by vouchers; list, logs, exec and stop work; once the endpoint is back
+// everything is settled to the unit.
 func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	url, off := hung(t, r.srv.RPC)
 	const key = "/v2/HUNG-SECRET-KEY"
-	p := newProc(t, r, "provider", "provider.payout="+r.payout.String(), "provider.rate=1/h", "provider.tick=2s", "provider.hold=1m", "solana.rpc="+url+key,
-		"provider.simulate_gpu=rtx-4090:1", "provider.docker_host="+r.docker, "provider.allow_weak_runtime=true", "provider.egress=none")
+	p := newProc(t, r, "provider", "provider.payout="+r.payout.String(), "provider.rate=1/h", "provider.tick=2s",
+		"provider.hold=1m", "solana.rpc="+url+key,
+		"provider.simulate_gpu=rtx-4090:1", "provider.docker_host="+r.docker, "provider.allow_weak_runtime=true",
+		"provider.egress=none")
 	c := newProc(t, r, "customer", "solana.rpc="+url+key)
 	ctx := context.Background()
 	if _, err := c.api.Airdrop(ctx, 2_000_000_000); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the offer is not seen", 60*time.Second, func() bool { o, err := c.api.Offers(ctx); return err == nil && len(o) > 0 })
+	wait(t, "the offer is not seen", 60*time.Second, func() bool {
+		o, err := c.api.Offers(ctx)
+		return err == nil &&
+			len(o) > 0
+	})
 	const mark = "echo=ledger-away"
 	o, err := c.api.CreateOrder(ctx, api.OrderRequest{
-		Key: "away", Image: r.image.Ref + "@" + r.image.Manifest, Spec: r.request("", mark, "sleep=10m").Spec, Classes: []string{"rtx-4090"}, Devices: 1, CPUMilli: 500,
-		RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone, MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDurationMS: 600_000, StopGraceMS: 2000,
+		Key: "away", Image: r.image.Ref + "@" + r.image.Manifest, Spec: r.request("", mark, "sleep=10m").Spec,
+		Classes: []string{"rtx-4090"}, Devices: 1, CPUMilli: 500,
+		RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone, MaxRate: 1_000_000_000,
+		MaxTotal: 50_000_000, MaxDurationMS: 600_000, StopGraceMS: 2000,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +81,11 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 		}
 		return v
 	}
-	wait(t, "the job does not run", 60*time.Second, func() bool { v := show(); return v.State == "running" && v.BillableMS > 3000 })
+	wait(t, "the job does not run", 60*time.Second, func() bool {
+		v := show()
+		return v.State == "running" &&
+			v.BillableMS > 3000
+	})
 	before := r.jobs(t, mark)
 	off.Store(true)
 	p.kill(t)
@@ -80,7 +93,8 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 	c.start(t)
 	p.start(t)
 	billed := show().BillableMS
-	wait(t, "the job is not billed while the ledger is away", 60*time.Second, func() bool { v := show(); return v.State == "running" && v.BillableMS > billed+5000 })
+	wait(t, "the job is not billed while the ledger is away", 60*time.Second,
+		func() bool { v := show(); return v.State == "running" && v.BillableMS > billed+5000 })
 	if after := r.jobs(t, mark); before == "" || after != before {
 		t.Errorf("the container was %q and is %q", before, after)
 	}
@@ -92,18 +106,23 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 	if err != nil || !strings.Contains(log.String(), "ledger-away") {
 		t.Errorf("log %q (%v)", log.String(), err)
 	}
-	if w, err := c.api.Wallet(ctx); market.CodeOf(err) != "chain-unreachable" || strings.Contains(err.Error(), "SECRET") {
+	if w, err := c.api.Wallet(ctx); market.CodeOf(err) != "chain-unreachable" ||
+		strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("wallet without a ledger: %+v, %v", w, err)
 	}
 	if err := c.api.StopOrder(ctx, o.ID, false); err != nil {
 		t.Errorf("stop: %v", err)
 	}
-	wait(t, "the job does not end while the ledger is away", 60*time.Second, func() bool { return r.jobs(t, mark) == "" })
+	wait(t, "the job does not end while the ledger is away", 60*time.Second,
+		func() bool { return r.jobs(t, mark) == "" })
 	off.Store(false)
 	var end api.Order
-	wait(t, "the money does not come back", 150*time.Second, func() bool { end = show(); return end.Ended() && end.Finished })
-	if end.Code != "stopped" || end.Owed != end.Paid || end.Paid.Lamports()+end.Returned.Lamports() != end.Deposit.Lamports() || end.Paid.Lamports() == 0 {
-		t.Errorf("%s %s: owed %s, paid %s, returned %s of %s; %+v", end.Code, end.Detail, end.Owed, end.Paid, end.Returned, end.Deposit, end.Steps)
+	wait(t, "the money does not come back", 150*time.Second,
+		func() bool { end = show(); return end.Ended() && end.Finished })
+	if end.Code != "stopped" || end.Owed != end.Paid ||
+		end.Paid.Lamports()+end.Returned.Lamports() != end.Deposit.Lamports() || end.Paid.Lamports() == 0 {
+		t.Errorf("%s %s: owed %s, paid %s, returned %s of %s; %+v", end.Code, end.Detail, end.Owed, end.Paid,
+			end.Returned, end.Deposit, end.Steps)
 	}
 	for _, node := range []*proc{p, c} {
 		b, err := os.ReadFile(node.log)

@@ -27,21 +27,27 @@ func newLogNodes(t *testing.T) *logNodes {
 	t.Helper()
 	r := newRig(t)
 	l := &logNodes{r: r}
-	l.provider = newProc(t, r, "provider", "provider.payout="+r.payout.String(), "provider.rate=1/h", "provider.tick=2s", "provider.hold=1m",
-		"provider.simulate_gpu=rtx-4090:1", "provider.docker_host="+r.docker, "provider.allow_weak_runtime=true", "provider.egress=none")
+	l.provider = newProc(t, r, "provider", "provider.payout="+r.payout.String(), "provider.rate=1/h",
+		"provider.tick=2s", "provider.hold=1m",
+		"provider.simulate_gpu=rtx-4090:1", "provider.docker_host="+r.docker, "provider.allow_weak_runtime=true",
+		"provider.egress=none")
 	l.cust = newProc(t, r, "customer")
 	if _, err := l.cust.api.Airdrop(t.Context(), 2_000_000_000); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the offer is not seen", 60*time.Second, func() bool { o, err := l.cust.api.Offers(t.Context()); return err == nil && len(o) > 0 })
+	wait(t, "the offer is not seen", 60*time.Second,
+		func() bool { o, err := l.cust.api.Offers(t.Context()); return err == nil && len(o) > 0 })
 	return l
 }
 
 func (l *logNodes) order(t *testing.T, steps ...string) string {
 	t.Helper()
 	o, err := l.cust.api.CreateOrder(t.Context(), api.OrderRequest{
-		Key: fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(steps, " "))))[:32], Image: l.r.image.Ref + "@" + l.r.image.Manifest, Spec: l.r.request("", steps...).Spec, Classes: []string{"rtx-4090"},
-		Devices: 1, CPUMilli: 500, RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone, MaxRate: 1_000_000_000,
+		Key:   fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(steps, " "))))[:32],
+		Image: l.r.image.Ref + "@" + l.r.image.Manifest, Spec: l.r.request("", steps...).Spec,
+		Classes: []string{"rtx-4090"},
+		Devices: 1, CPUMilli: 500, RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone,
+		MaxRate:  1_000_000_000,
 		MaxTotal: 50_000_000, MaxDurationMS: 600_000, StopGraceMS: 2000,
 	})
 	if err != nil {
@@ -77,7 +83,8 @@ func (l *logNodes) whole(t *testing.T, id string, want [3]string) {
 	})
 	for i := 1; i <= 2; i++ {
 		if got[i].String() != want[i] {
-			t.Errorf("stream %d: %d bytes, sum %x; want %d", i, got[i].Len(), sha256.Sum256(got[i].Bytes()), len(want[i]))
+			t.Errorf("stream %d: %d bytes, sum %x; want %d", i, got[i].Len(), sha256.Sum256(got[i].Bytes()),
+				len(want[i]))
 		}
 	}
 	if s := (api.LogState{Bytes: next, Over: true, Complete: true}); err != nil || state != s {
@@ -105,7 +112,8 @@ func noiseOf(t *testing.T, n int64) string {
 func running(o api.Order) bool { return o.State == "running" && o.BillableMS > 2000 }
 func settled(o api.Order) bool { return o.Ended() && (o.Finished || o.RefundLater) }
 
-// TestLogs_OfADetachedJob_AreReadAfterItsEnd: nobody looks while the jobs run; each log is whole afterwards, also while the provider is gone.
+// TestLogs_OfADetachedJob_AreReadAfterItsEnd: nobody looks while the jobs run; each log is whole afterwards, also while
+// the provider is gone.
 func TestLogs_OfADetachedJob_AreReadAfterItsEnd(t *testing.T) {
 	t.Parallel()
 	l := newLogNodes(t)
@@ -115,7 +123,8 @@ func TestLogs_OfADetachedJob_AreReadAfterItsEnd(t *testing.T) {
 		want  [3]string
 	}{
 		{[]string{"echo=short"}, [3]string{1: "short\n"}},
-		{[]string{"both=20000", "noise=3000000", "err=oops", "text=no line feed"}, [3]string{1: seqLines(20_000) + noiseOf(t, 3_000_000) + "no line feed", 2: seqLines(20_000) + "oops\n"}},
+		{[]string{"both=20000", "noise=3000000", "err=oops", "text=no line feed"},
+			[3]string{1: seqLines(20_000) + noiseOf(t, 3_000_000) + "no line feed", 2: seqLines(20_000) + "oops\n"}},
 		{[]string{"echo=stopped", "forever"}, [3]string{1: "stopped\n"}},
 	} {
 		id := l.order(t, c.steps...)
@@ -139,7 +148,8 @@ func TestLogs_OfADetachedJob_AreReadAfterItsEnd(t *testing.T) {
 	}
 }
 
-// TestLogs_NodesKilled_NothingIsLost kills the customer's node, then the provider's, in the middle of a job that writes.
+// TestLogs_NodesKilled_NothingIsLost kills the customer's node, then the provider's, in the middle of a job that
+// writes.
 func TestLogs_NodesKilled_NothingIsLost(t *testing.T) {
 	t.Parallel()
 	l := newLogNodes(t)
@@ -158,7 +168,8 @@ func TestLogs_NodesKilled_NothingIsLost(t *testing.T) {
 	l.whole(t, id, [3]string{1: seqLines(50_000) + noiseOf(t, 1_000_000) + seqLines(50_000) + "END", 2: "half\n"})
 }
 
-// TestLogs_ProviderGone_SaysWhatIsMissing: with the provider gone for good, what came is there, and what did not is named.
+// TestLogs_ProviderGone_SaysWhatIsMissing: with the provider gone for good, what came is there, and what did not is
+// named.
 func TestLogs_ProviderGone_SaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	l := newLogNodes(t)
@@ -166,7 +177,8 @@ func TestLogs_ProviderGone_SaysWhatIsMissing(t *testing.T) {
 	l.until(t, id, "the log does not come", func(o api.Order) bool { return o.Logs != nil && o.Logs.Bytes == 5 })
 	l.provider.kill(t)
 	got := ""
-	state, err := l.cust.api.Logs(t.Context(), id, api.LogQuery{}, func(p api.LogPiece) error { got += string(p.Data); return nil })
+	state, err := l.cust.api.Logs(t.Context(), id, api.LogQuery{},
+		func(p api.LogPiece) error { got += string(p.Data); return nil })
 	if err != nil || got != "here\n" || state.Over {
 		t.Errorf("%q, %+v, %v", got, state, err)
 	}

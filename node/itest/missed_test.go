@@ -42,16 +42,20 @@ func (p *proc) sees(t *testing.T) {
 // seller is a provider's node as a process, with one device.
 func (r *rig) seller(t *testing.T) *proc {
 	t.Helper()
-	return newProc(t, r, "provider", "provider.payout="+r.payout.String(), "provider.rate=1/h", "provider.tick=5s", "provider.hold=1m",
-		"provider.simulate_gpu=rtx-4090:1", "provider.docker_host="+r.docker, "provider.allow_weak_runtime=true", "provider.egress=none")
+	return newProc(t, r, "provider", "provider.payout="+r.payout.String(), "provider.rate=1/h", "provider.tick=5s",
+		"provider.hold=1m",
+		"provider.simulate_gpu=rtx-4090:1", "provider.docker_host="+r.docker, "provider.allow_weak_runtime=true",
+		"provider.egress=none")
 }
 
 // order is an API order of steps of the test program.
 func (r *rig) order(key string, steps ...string) api.OrderRequest {
 	q := r.request(key, steps...)
 	return api.OrderRequest{
-		Key: key, Image: q.Image.Ref + "@" + q.Image.Manifest, Spec: q.Spec, Classes: q.Classes, Devices: q.Devices, CPUMilli: q.CPUMilli, RAM: q.RAM, Disk: q.Disk,
-		Shm: q.Shm, Egress: q.Egress, MaxRate: q.MaxRate, MaxTotal: q.MaxTotal, MaxDurationMS: q.MaxDuration.Milliseconds(), StopGraceMS: q.StopGrace.Milliseconds(),
+		Key: key, Image: q.Image.Ref + "@" + q.Image.Manifest, Spec: q.Spec, Classes: q.Classes, Devices: q.Devices,
+		CPUMilli: q.CPUMilli, RAM: q.RAM, Disk: q.Disk,
+		Shm: q.Shm, Egress: q.Egress, MaxRate: q.MaxRate, MaxTotal: q.MaxTotal,
+		MaxDurationMS: q.MaxDuration.Milliseconds(), StopGraceMS: q.StopGrace.Milliseconds(),
 	}
 }
 
@@ -96,7 +100,8 @@ func slowImage(t *testing.T, slow *runtimetest.Registry) spec.ImageRef {
 	t.Helper()
 	noise := make([]byte, 2<<20)
 	_, _ = crand.Read(noise) // never fails
-	ref, err := slow.Push("gpuai/slow", map[string][]byte{runtimetest.TestJob[1:]: runtimetest.BuildTestJob(t), "noise": noise},
+	ref, err := slow.Push("gpuai/slow", map[string][]byte{runtimetest.TestJob[1:]: runtimetest.BuildTestJob(t),
+		"noise": noise},
 		runtimetest.ImageConfig{Entrypoint: []string{runtimetest.TestJob}})
 	if err != nil {
 		t.Fatal(err)
@@ -104,14 +109,15 @@ func slowImage(t *testing.T, slow *runtimetest.Registry) spec.ImageRef {
 	return ref
 }
 
-// TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs: a customer whose process is killed or stopped while the job is prepared, and is back
-// only after its end, pays for it and gets all that it made.
+// TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs: a customer whose process is killed or stopped while the job is
+// prepared, and is back only after its end, pays for it and gets all that it made.
 func TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	prov := r.seller(t)
 	c := r.buyer(t)
-	first, err := c.api.CreateOrder(t.Context(), r.order("first", "sleep=1s")) // paid for, it is no stranger, who would pay before the work
+	// paid for, it is no stranger, who would pay before the work
+	first, err := c.api.CreateOrder(t.Context(), r.order("first", "sleep=1s"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,12 +157,15 @@ func TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs(t *testing.T) {
 		away.leave(t)
 		wait(t, "the job does not end", 90*time.Second, func() bool {
 			list, err := prov.api.ProviderLeases(context.Background())
-			return err == nil && slices.ContainsFunc(list, func(l api.Lease) bool { return l.ID == lease && l.State == "closing" })
+			return err == nil && slices.ContainsFunc(list,
+				func(l api.Lease) bool { return l.ID == lease && l.State == "closing" })
 		})
 		away.back(t)
 		v := c.ended(t, o.ID)
-		if v.Code != "job-failed" || v.ExitCode == nil || *v.ExitCode != 3 || v.ReadyAt == nil || v.Paid.Lamports() == 0 {
-			t.Errorf("%s: %s %s %s, exit %v, ready %v, paid %s of %s; %+v", away.name, v.Standing, v.Code, v.Detail, v.ExitCode, v.ReadyAt, v.Paid, v.Owed, v.Steps)
+		if v.Code != "job-failed" || v.ExitCode == nil || *v.ExitCode != 3 || v.ReadyAt == nil ||
+			v.Paid.Lamports() == 0 {
+			t.Errorf("%s: %s %s %s, exit %v, ready %v, paid %s of %s; %+v", away.name, v.Standing, v.Code, v.Detail,
+				v.ExitCode, v.ReadyAt, v.Paid, v.Owed, v.Steps)
 		}
 		if got := c.outputs(t, o.ID)["out/result"]; got != away.name {
 			t.Errorf("%s: outputs hold %q; %+v", away.name, got, v.Steps)

@@ -1,6 +1,7 @@
 //go:build integration
 
-// Package itest runs whole nodes on real parts: LiteSVM ledger, dockerd, libp2p, bbolt. Needs root, an engine (DOCKER_HOST) and Node.js.
+// Package itest runs whole nodes on real parts: LiteSVM ledger, dockerd, libp2p, bbolt. Needs root, an engine
+// (DOCKER_HOST) and Node.js.
 package itest
 
 import (
@@ -32,7 +33,8 @@ const network = "localnet-itest"
 
 func start(t *testing.T, name string, srv *localnet.Server, change func(*config.Config)) *node.Node {
 	t.Helper()
-	loaded, err := config.Load(config.Options{Env: []string{"HOME=" + t.TempDir(), "GPUAI_NODE_NETWORK=" + network, "GPUAI_SOLANA_RPC=http://127.0.0.1:1"}})
+	loaded, err := config.Load(config.Options{Env: []string{"HOME=" + t.TempDir(), "GPUAI_NODE_NETWORK=" + network,
+		"GPUAI_SOLANA_RPC=http://127.0.0.1:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,14 +94,16 @@ func sampleImage(t *testing.T, r *runtimetest.Registry) spec.ImageRef {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref, err := r.Push("gpuai/sample", map[string][]byte{"/sample": b}, runtimetest.ImageConfig{Entrypoint: []string{"/sample"}})
+	ref, err := r.Push("gpuai/sample", map[string][]byte{"/sample": b},
+		runtimetest.ImageConfig{Entrypoint: []string{"/sample"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ref
 }
 
-// TestPaidJob_RealParts runs the sample job for money: deposit = paid + returned on the real program, the picture is right.
+// TestPaidJob_RealParts runs the sample job for money: deposit = paid + returned on the real program, the picture is
+// right.
 func TestPaidJob_RealParts(t *testing.T) {
 	host := runtimetest.NeedDocker(t)
 	srv := escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 100})
@@ -127,9 +131,12 @@ func TestPaidJob_RealParts(t *testing.T) {
 
 	scene := check.DefaultScene
 	req := customer.Request{
-		Key: "itest", Image: image, Devices: 1, Classes: []string{"rtx-4090"}, CPUMilli: 1000, RAM: 512 << 20, Disk: 1 << 30, Shm: 64 << 20,
-		Egress: market.EgressNone, MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDuration: 10 * time.Minute, StopGrace: 5 * time.Second,
-		Spec:       spec.Spec{Inputs: []spec.Input{{To: "/workspace/in/scene.txt"}}, Outputs: []spec.Output{{Path: "/workspace/out"}}},
+		Key: "itest", Image: image, Devices: 1, Classes: []string{"rtx-4090"}, CPUMilli: 1000, RAM: 512 << 20,
+		Disk: 1 << 30, Shm: 64 << 20,
+		Egress: market.EgressNone, MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDuration: 10 * time.Minute,
+		StopGrace: 5 * time.Second,
+		Spec: spec.Spec{Inputs: []spec.Input{{To: "/workspace/in/scene.txt"}},
+			Outputs: []spec.Output{{Path: "/workspace/out"}}},
 		InputBytes: uint64(len(scene)), HasInputs: true,
 	}
 	id := customer.OrderIDOf(c.ID(), req.Key)
@@ -151,7 +158,8 @@ func TestPaidJob_RealParts(t *testing.T) {
 		return v.Standing == customer.StandingEnded || v.Standing == customer.StandingFailed
 	})
 	if v.Code != "completed" || !v.BothSigned || !v.Finished {
-		t.Fatalf("%s: %s %s; signed by both %v, finished %v; %+v", v.Standing, v.Code, v.Detail, v.BothSigned, v.Finished, v.Steps)
+		t.Fatalf("%s: %s %s; signed by both %v, finished %v; %+v", v.Standing, v.Code, v.Detail, v.BothSigned,
+			v.Finished, v.Steps)
 	}
 	states, err := n.Spending().Balance(ctx, payout)
 	if err != nil || states != v.Paid || v.Paid == 0 || v.Paid+v.Returned != v.Deposit {
@@ -161,7 +169,8 @@ func TestPaidJob_RealParts(t *testing.T) {
 	if err := check.Check(scene, files["out/frame.png"], files["out/report.json"], [32]byte{1, 2, 3}); err != nil {
 		t.Error(err)
 	}
-	t.Logf("deposit %s = paid %s + returned %s SOL; own meter %d ms, billed %d ms", v.Deposit.SOL(), v.Paid.SOL(), v.Returned.SOL(), v.Lease.Meter.BillableMS, v.Lease.ClaimMS)
+	t.Logf("deposit %s = paid %s + returned %s SOL; own meter %d ms, billed %d ms", v.Deposit.SOL(), v.Paid.SOL(),
+		v.Returned.SOL(), v.Lease.Meter.BillableMS, v.Lease.ClaimMS)
 }
 
 func wait(t *testing.T, what string, limit time.Duration, ok func() bool) {

@@ -68,7 +68,8 @@ func (p *proc) idle(t *testing.T) int {
 	return n
 }
 
-// TestPlacing_TwiceAsManyOrdersAsDevices: small jobs at once on the real engine. All end well, on a few channels, and no money stays.
+// TestPlacing_TwiceAsManyOrdersAsDevices: small jobs at once on the real engine. All end well, on a few channels, and
+// no money stays.
 func TestPlacing_TwiceAsManyOrdersAsDevices(t *testing.T) {
 	const devices = 8
 	r := newRig(t)
@@ -87,12 +88,14 @@ func TestPlacing_TwiceAsManyOrdersAsDevices(t *testing.T) {
 	}
 }
 
-// TestPlacing_KilledInEachPhase kills one side while an order is placed and starts it again: the order goes on and ends well.
+// TestPlacing_KilledInEachPhase kills one side while an order is placed and starts it again: the order goes on and ends
+// well.
 func TestPlacing_KilledInEachPhase(t *testing.T) {
 	r := newRig(t)
 	p := r.seller(t)
 	c := r.buyer(t)
-	c.completed(t, c.place(t, []api.OrderRequest{r.order("first", "sleep=1s")})[0]) // then it is no stranger, who has one lease at a time
+	// then it is no stranger, who has one lease at a time
+	c.completed(t, c.place(t, []api.OrderRequest{r.order("first", "sleep=1s")})[0])
 	phases := map[string]func(o api.Order) bool{
 		"searching": func(o api.Order) bool { return true },
 		"funding":   func(o api.Order) bool { return o.Standing == "funding" || o.State != "" },

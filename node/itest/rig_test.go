@@ -41,8 +41,10 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{docker: runtimetest.NeedDocker(t), srv: escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 100}), reg: runtimetest.StartRegistry(t)}
-	r.image = runtimetest.PushTestJob(t, r.reg, runtimetest.BuildTestJob(t), "gpuai/testjob-"+strings.ToLower(rand.Text()[:6]), runtimetest.ImageConfig{})
+	r := &rig{docker: runtimetest.NeedDocker(t), srv: escrowtest.NeedLocalnet(t, localnet.Options{SlotMS: 100}),
+		reg: runtimetest.StartRegistry(t)}
+	r.image = runtimetest.PushTestJob(t, r.reg, runtimetest.BuildTestJob(t),
+		"gpuai/testjob-"+strings.ToLower(rand.Text()[:6]), runtimetest.ImageConfig{})
 	r.boot = start(t, "bootstrap", nil, func(c *config.Config) { c.P2P.Infra = true })
 	r.payout = market.Address([]byte(rand.Text() + strings.Repeat("p", 32))[:32])
 	return r
@@ -65,20 +67,29 @@ func (r *rig) provider(t *testing.T, devices int) *node.Node {
 
 func (r *rig) customer(t *testing.T) *node.Node {
 	t.Helper()
-	n := start(t, "customer", r.srv, func(c *config.Config) { c.Node.Roles, c.P2P.Bootstrap = []string{"customer"}, r.boot.Addrs() })
+	n := start(t, "customer", r.srv, func(c *config.Config) {
+		c.Node.Roles, c.P2P.Bootstrap = []string{"customer"},
+			r.boot.Addrs()
+	})
 	if err := n.Spending().Airdrop(t.Context(), n.Spending().Address(), 2_000_000_000); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the offer is not seen", 60*time.Second, func() bool { o := n.Customer().Offers(); return len(o) == 1 && len(o[0].Groups) > 0 })
+	wait(t, "the offer is not seen", 60*time.Second, func() bool {
+		o := n.Customer().Offers()
+		return len(o) == 1 &&
+			len(o[0].Groups) > 0
+	})
 	return n
 }
 
 // request runs steps of the test program on one simulated GPU.
 func (r *rig) request(key string, steps ...string) customer.Request {
 	return customer.Request{
-		Key: key, Image: r.image, Devices: 1, Classes: []string{"rtx-4090"}, CPUMilli: 500, RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20,
-		Egress: market.EgressNone, MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDuration: 10 * time.Minute, StopGrace: 2 * time.Second,
-		Spec: spec.Spec{Args: steps},
+		Key: key, Image: r.image, Devices: 1, Classes: []string{"rtx-4090"}, CPUMilli: 500, RAM: 128 << 20,
+		Disk: 1 << 30, Shm: 16 << 20,
+		Egress: market.EgressNone, MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDuration: 10 * time.Minute,
+		StopGrace: 2 * time.Second,
+		Spec:      spec.Spec{Args: steps},
 	}
 }
 
@@ -89,7 +100,8 @@ var program = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	exe := filepath.Join(dir, "gpuai")
-	if out, err := exec.Command("go", "build", "-o", exe, "github.com/gpuai/gpuai/cmd/gpuai").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", exe,
+		"github.com/gpuai/gpuai/cmd/gpuai").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return exe, nil
@@ -130,9 +142,11 @@ func newProc(t *testing.T, r *rig, name string, sets ...string) *proc {
 		t.Fatal(err)
 	}
 	p := &proc{log: filepath.Join(dir, "log"), api: api.Dial(filepath.Join(dir, "s"))}
-	p.args = []string{"node", "--config", filepath.Join(dir, "config.toml"), "--socket", filepath.Join(dir, "s"), "--roles", name}
+	p.args = []string{"node", "--config", filepath.Join(dir, "config.toml"), "--socket", filepath.Join(dir, "s"),
+		"--roles", name}
 	for _, s := range append([]string{
-		"node.network=" + network, "node.data_dir=" + dir, "solana.rpc=" + r.srv.RPC, "p2p.bootstrap=" + r.boot.Addrs()[0],
+		"node.network=" + network, "node.data_dir=" + dir, "solana.rpc=" + r.srv.RPC,
+		"p2p.bootstrap=" + r.boot.Addrs()[0],
 		"p2p.listen=/ip4/127.0.0.1/udp/" + freePort(t) + "/quic-v1",
 	}, sets...) {
 		p.args = append(p.args, "--set", s)
@@ -203,7 +217,8 @@ func (p *proc) kill(t *testing.T) {
 	p.cmd = nil
 }
 
-// jobs lists containers whose command has the mark, with the time of their start: a container that was started again shows another one.
+// jobs lists containers whose command has the mark, with the time of their start: a container that was started again
+// shows another one.
 func (r *rig) jobs(t *testing.T, mark string) string {
 	t.Helper()
 	ids, err := exec.Command("docker", "--host", r.docker, "ps", "-aq", "--no-trunc").Output()
@@ -212,7 +227,8 @@ func (r *rig) jobs(t *testing.T, mark string) string {
 	}
 	var found []string
 	for _, id := range strings.Fields(string(ids)) {
-		out, err := exec.Command("docker", "--host", r.docker, "inspect", "-f", "{{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.Args}}", id).Output()
+		out, err := exec.Command("docker", "--host", r.docker, "inspect", "-f",
+			"{{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.Args}}", id).Output()
 		if err == nil && strings.Contains(string(out), mark) { // one that has gone meanwhile is no job
 			found = append(found, strings.TrimSpace(string(out)))
 		}

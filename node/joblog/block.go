@@ -16,8 +16,9 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// A block is a header and the flate-compressed records. The header: magic (8), length of the compressed part and of the records (4 each),
-// first and next offset, bytes in gaps, newest time in ns (8 each), CRC-32 of all this and of the compressed part (4). Big-endian.
+// A block is a header and the flate-compressed records. The header: magic (8), length of the compressed part and of the
+// records (4 each), first and next offset, bytes in gaps, newest time in ns (8 each), CRC-32 of all this and of the
+// compressed part (4). Big-endian.
 const (
 	blockMagic   = "gpuailb1"
 	blockHeader  = 8 + 4 + 4 + 4*8 + 4
@@ -91,7 +92,8 @@ func readHeader(f io.ReaderAt, pos int64) (h header, err error) {
 	}
 	b := h.raw[8:]
 	h.packed, h.length = int64(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint32(b[4:]))
-	h.first, h.next, h.gaps = binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])
+	h.first, h.next, h.gaps = binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:]),
+		binary.BigEndian.Uint64(b[24:])
 	h.last, h.sum = int64(binary.BigEndian.Uint64(b[32:])), binary.BigEndian.Uint32(b[40:])
 	if h.packed > maxBlock || h.length > maxBlock {
 		return h, errTorn
@@ -123,7 +125,8 @@ func readBody(f io.ReaderAt, pos int64, h header) ([]job.LogRecord, error) {
 			return nil, errTorn
 		}
 		r := job.LogRecord{
-			Stream: raw[0] &^ (flagRaw | flagGap), Raw: raw[0]&flagRaw != 0, Time: time.Unix(0, int64(binary.BigEndian.Uint64(raw[1:]))),
+			Stream: raw[0] &^ (flagRaw | flagGap), Raw: raw[0]&flagRaw != 0,
+			Time:   time.Unix(0, int64(binary.BigEndian.Uint64(raw[1:]))),
 			Offset: binary.BigEndian.Uint64(raw[9:]), Data: raw[recordHeader : recordHeader+n],
 		}
 		if raw[0]&flagGap != 0 {
@@ -137,8 +140,8 @@ func readBody(f io.ReaderAt, pos int64, h header) ([]job.LogRecord, error) {
 	return out, nil
 }
 
-// scan reads a segment's headers. Of the last segment each block is checked, and what is torn is cut away; a damaged block of another one
-// hides what is behind it, which then shows as a gap.
+// scan reads a segment's headers. Of the last segment each block is checked, and what is torn is cut away; a damaged
+// block of another one hides what is behind it, which then shows as a gap.
 func scan(name string, last bool) (s segment, err error) {
 	if _, err := fmt.Sscanf(filepath.Base(name), "%d.seg", &s.seq); err != nil {
 		return segment{}, nil // no file of ours

@@ -1,8 +1,10 @@
-// Package joblog is a customer's own copy of one job's log: records in the order of their places, compressed on disk, at most so many bytes.
+// Package joblog is a customer's own copy of one job's log: records in the order of their places, compressed on disk,
+// at most so many bytes.
 //
-// Invariants: a byte is kept once, at its place; what is missing is a record that names from and to; a block on disk is whole or cut away.
-// What was not written yet when the node ends is read from the provider again, which holds it until the log's end was taken. Concurrency: one
-// writer, any number of readers. Persistence: segment files and an end file in the log's own folder. Next: block.go, read.go.
+// Invariants: a byte is kept once, at its place; what is missing is a record that names from and to; a block on disk is
+// whole or cut away. What was not written yet when the node ends is read from the provider again, which holds it until
+// the log's end was taken. Concurrency: one writer, any number of readers. Persistence: segment files and an end file
+// in the log's own folder. Next: block.go, read.go.
 package joblog
 
 import (
@@ -29,8 +31,8 @@ const (
 	furthest   = 1 << 62 // no offset lies behind it
 )
 
-// End is how a log ended: Total is the offset behind its last byte, as far as anybody knew. Whole: nothing is missing behind it. Why says in
-// a word why not: see the constants.
+// End is how a log ended: Total is the offset behind its last byte, as far as anybody knew. Whole: nothing is missing
+// behind it. Why says in a word why not: see the constants.
 type End struct {
 	Total uint64 `json:"total"`
 	Whole bool   `json:"whole"`
@@ -83,7 +85,8 @@ type segment struct {
 	last        int64 // newest time in it, ns
 }
 
-// Open reads what a folder holds, which need not exist; max bounds its files, in bytes. A torn end is cut away. Errors: the disk's.
+// Open reads what a folder holds, which need not exist; max bounds its files, in bytes. A torn end is cut away. Errors:
+// the disk's.
 func Open(dir string, max int64) (*Log, error) {
 	l := &Log{dir: dir, max: max, changed: make(chan struct{})}
 	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
@@ -164,8 +167,8 @@ func (l *Log) state() State {
 	return s
 }
 
-// Append adds a record. What is known already is cut away; what lies before it and never came becomes a gap. Errors: the disk's; a place that
-// cannot be.
+// Append adds a record. What is known already is cut away; what lies before it and never came becomes a gap. Errors:
+// the disk's; a place that cannot be.
 func (l *Log) Append(r job.LogRecord) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -300,8 +303,8 @@ func (l *Log) Flush() error {
 	return l.flush()
 }
 
-// Finish notes the end, once everything is safely on disk. A second end is ignored. The log is over also where the disk does not take its rest:
-// that is then missing, and the error says why.
+// Finish notes the end, once everything is safely on disk. A second end is ignored. The log is over also where the disk
+// does not take its rest: that is then missing, and the error says why.
 func (l *Log) Finish(e End) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -338,7 +341,8 @@ func (l *Log) write(e End) error {
 		return err
 	}
 	part := filepath.Join(l.dir, endFile+".part")
-	if err := errors.Join(os.WriteFile(part, b, 0o600), os.Rename(part, strings.TrimSuffix(part, ".part"))); err != nil {
+	if err := errors.Join(os.WriteFile(part, b, 0o600),
+		os.Rename(part, strings.TrimSuffix(part, ".part"))); err != nil {
 		return fmt.Errorf("write log: %w", err)
 	}
 	return nil

@@ -58,7 +58,8 @@ func text(t *testing.T, l *Log, from uint64, since time.Time) string {
 	return b.String()
 }
 
-// TestLog_Places_NotTimes: overlaps are cut, holes are named, equal and earlier times lose nothing; before and after a restart.
+// TestLog_Places_NotTimes: overlaps are cut, holes are named, equal and earlier times lose nothing; before and after a
+// restart.
 func TestLog_Places_NotTimes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	l := open(t, dir, 1<<20)
@@ -129,14 +130,17 @@ func TestLog_Bound_DropsTheOldest(t *testing.T) {
 	for _, l := range []*Log{l, open(t, dir, max)} {
 		var got bytes.Buffer
 		gap := uint64(0)
-		s, err := l.Read(t.Context(), 0, time.Time{}, true, func(r job.LogRecord) error { gap += r.Gap; got.Write(r.Data); return nil })
-		if err != nil || gap == 0 || s.Missing != gap || !s.Over || s.Complete() || !bytes.Equal(got.Bytes(), all.Bytes()[gap:]) {
+		s, err := l.Read(t.Context(), 0, time.Time{}, true,
+			func(r job.LogRecord) error { gap += r.Gap; got.Write(r.Data); return nil })
+		if err != nil || gap == 0 || s.Missing != gap || !s.Over || s.Complete() ||
+			!bytes.Equal(got.Bytes(), all.Bytes()[gap:]) {
 			t.Errorf("%+v, gap %d, %d bytes, %v", s, gap, got.Len(), err)
 		}
 	}
 }
 
-// TestLog_Torn_IsCutAndReadAgain cuts the last file at every length: what is left is a true beginning, and going on from there makes it whole.
+// TestLog_Torn_IsCutAndReadAgain cuts the last file at every length: what is left is a true beginning, and going on
+// from there makes it whole.
 func TestLog_Torn_IsCutAndReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, 1<<20)
@@ -190,7 +194,8 @@ func TestLog_Follow_SeesEachRecordOnce(t *testing.T) {
 				src := rand.New(rand.NewPCG(1, 2))
 				for i := range n {
 					b := fmt.Appendf(nil, "%d %x\n", i, src.Uint64())
-					if err := l.Append(job.LogRecord{Offset: l.Next(), Time: at(int64(i)), Stream: 1, Data: b}); err != nil {
+					if err := l.Append(job.LogRecord{Offset: l.Next(), Time: at(int64(i)), Stream: 1,
+						Data: b}); err != nil {
 						t.Error(err)
 					}
 					if i%7 == 0 {
@@ -223,7 +228,9 @@ func TestLog_Follow_SeesEachRecordOnce(t *testing.T) {
 // TestLog_Hostile_Records: what a provider may send cannot break the log.
 func TestLog_Hostile_Records(t *testing.T) {
 	l := open(t, t.TempDir(), 1<<20)
-	for _, r := range []job.LogRecord{{Offset: 1<<62 + 1, Stream: 1, Data: []byte("x")}, {Offset: 1 << 62, Gap: 1 << 62}, {Stream: 9, Data: []byte("x")}, {Offset: 1 << 62, Stream: 1, Data: []byte("x")}} {
+	for _, r := range []job.LogRecord{{Offset: 1<<62 + 1, Stream: 1, Data: []byte("x")},
+		{Offset: 1 << 62, Gap: 1 << 62}, {Stream: 9, Data: []byte("x")},
+		{Offset: 1 << 62, Stream: 1, Data: []byte("x")}} {
 		if err := l.Append(r); err == nil {
 			t.Errorf("%+v was taken", r)
 		}

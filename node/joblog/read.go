@@ -12,7 +12,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// reader goes through a log once. It stands before a block of a segment, of which it gave so many records already while they were pending.
+// reader goes through a log once. It stands before a block of a segment, of which it gave so many records already while
+// they were pending.
 type reader struct {
 	l     *Log
 	f     func(job.LogRecord) error
@@ -25,9 +26,11 @@ type reader struct {
 	skip int
 }
 
-// Read gives the records from an offset on, in order, beginning with the first one that is not before since; the zero time is no bound. What is not here is
-// a record with a gap. follow waits for more until the log is over. It returns how the log stood at the end. Errors: f's, ctx's, the disk's.
-func (l *Log) Read(ctx context.Context, from uint64, since time.Time, follow bool, f func(job.LogRecord) error) (State, error) {
+// Read gives the records from an offset on, in order, beginning with the first one that is not before since; the zero
+// time is no bound. What is not here is a record with a gap. follow waits for more until the log is over. It returns
+// how the log stood at the end. Errors: f's, ctx's, the disk's.
+func (l *Log) Read(ctx context.Context, from uint64, since time.Time, follow bool, f func(job.LogRecord) error) (State,
+	error) {
 	r := &reader{l: l, f: f, next: from, began: since.IsZero()}
 	if !since.IsZero() {
 		r.since = since.UnixNano()
@@ -120,10 +123,12 @@ func (r *reader) waiting(pending []job.LogRecord) error {
 	return r.records(pending, known)
 }
 
-// records gives what is new; the first known ones were given while they were pending, which tells for those that move no offset.
+// records gives what is new; the first known ones were given while they were pending, which tells for those that move
+// no offset.
 func (r *reader) records(list []job.LogRecord, known int) error {
 	for i, rec := range list {
-		if !r.began && rec.Time.UnixNano() < r.since || rec.Next() < r.next || rec.Raw && i < known || rec.Next() == r.next && !rec.Raw {
+		if !r.began && rec.Time.UnixNano() < r.since || rec.Next() < r.next || rec.Raw && i < known ||
+			rec.Next() == r.next && !rec.Raw {
 			continue
 		}
 		if !r.began {

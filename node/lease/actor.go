@@ -1,9 +1,10 @@
 // Package lease runs one actor per lease: event -> market.Lease.Apply -> commit -> effects.
 //
-// Invariants: no effect before its commit; effects run in order and are repeated until they succeed, so each must be idempotent (by lease id
-// and its content). Illegal events change nothing. Concurrency: one event at a time, in arrival order; the inbox holds 64; full for 1 s:
-// Send returns a *market.Error of kind unavailable. Persistence: what the given Store keeps; after a restart market.Restarted repeats all
-// standing effects, so nothing else need survive. Next: Actor.Serve, docs/flows/order.md, docs/flows/crash.md.
+// Invariants: no effect before its commit; effects run in order and are repeated until they succeed, so each must be
+// idempotent (by lease id and its content). Illegal events change nothing. Concurrency: one event at a time, in arrival
+// order; the inbox holds 64; full for 1 s: Send returns a *market.Error of kind unavailable. Persistence: what the
+// given Store keeps; after a restart market.Restarted repeats all standing effects, so nothing else need survive. Next:
+// Actor.Serve, docs/flows/order.md, docs/flows/crash.md.
 package lease
 
 import (
@@ -19,7 +20,8 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 )
 
-// Bounds of an actor: inbox, waiting effects (each kind and content once), how long Send waits, retries, and the failure from which on they are told as a warning.
+// Bounds of an actor: inbox, waiting effects (each kind and content once), how long Send waits, retries, and the
+// failure from which on they are told as a warning.
 const (
 	inboxSize   = 64
 	inboxWait   = time.Second
@@ -36,16 +38,16 @@ type Store interface {
 	Commit(ctx context.Context, l market.Lease, effects []market.Effect) error
 }
 
-// Act performs one effect; nil: done. An error is retried with back-off, also a *market.Refusal that passes, not before its RetryAfter; any
-// other Refusal and ErrGiveUp are logged and dropped.
+// Act performs one effect; nil: done. An error is retried with back-off, also a *market.Refusal that passes, not before
+// its RetryAfter; any other Refusal and ErrGiveUp are logged and dropped.
 type Act func(ctx context.Context, l market.Lease, e market.Effect) error
 
 // ErrGiveUp, wrapped in an Act's error, says that a retry is of no use.
 var ErrGiveUp = errors.New("not retried")
 
-// Config of an Actor. Lease: as stored, after its first event. Clock: wall time and boot-time ms of the node, required. SameBoot: the Lease was
-// stored in this boot of the machine. Offline: this node hears neither a peer nor the chain; nil = never. Changed, if set, is called after
-// each commit, in the actor's goroutine; it must not block.
+// Config of an Actor. Lease: as stored, after its first event. Clock: wall time and boot-time ms of the node, required.
+// SameBoot: the Lease was stored in this boot of the machine. Offline: this node hears neither a peer nor the chain;
+// nil = never. Changed, if set, is called after each commit, in the actor's goroutine; it must not block.
 type Config struct {
 	Lease    market.Lease
 	Clock    func() (now time.Time, bootMS uint64)
@@ -109,11 +111,12 @@ func (a *Actor) String() string { return a.cfg.Lease.ID.String() }
 // Done is closed when Serve has returned.
 func (a *Actor) Done() <-chan struct{} { return a.done }
 
-// Send puts an event into the inbox. Errors: ctx's; *market.Error busy (kind unavailable): full for 1 s, or the actor has ended.
+// Send puts an event into the inbox. Errors: ctx's; *market.Error busy (kind unavailable): full for 1 s, or the actor
+// has ended.
 func (a *Actor) Send(ctx context.Context, ev market.Event) error { return a.post(ctx, mail{ev: ev}) }
 
-// Do sends an event and waits until it is applied and committed. Errors: Send's, market.ErrIllegal, market.ErrInvariant, the Store's. Not to be
-// called from Changed; from Act it is safe.
+// Do sends an event and waits until it is applied and committed. Errors: Send's, market.ErrIllegal,
+// market.ErrInvariant, the Store's. Not to be called from Changed; from Act it is safe.
 func (a *Actor) Do(ctx context.Context, ev market.Event) error {
 	m := mail{ev: ev, answer: make(chan error, 1)}
 	if err := a.post(ctx, m); err != nil {
@@ -160,11 +163,13 @@ func (a *Actor) post(ctx context.Context, m mail) error {
 }
 
 func busy(detail string) error {
-	return &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "send to lease", Detail: detail, Hint: "try again in a second"}
+	return &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "send to lease", Detail: detail,
+		Hint: "try again in a second"}
 }
 
-// Serve begins with market.Restarted, then applies events until ctx ends (returns ctx.Err()) or a commit fails (returns that error: the caller
-// ends the process, the disk has the truth). A terminal lease is still served: late payments are taken. Call it once.
+// Serve begins with market.Restarted, then applies events until ctx ends (returns ctx.Err()) or a commit fails (returns
+// that error: the caller ends the process, the disk has the truth). A terminal lease is still served: late payments are
+// taken. Call it once.
 func (a *Actor) Serve(ctx context.Context) error {
 	defer a.ended.Do(func() { close(a.done) })
 	ctx, cancel := context.WithCancel(ctx)
@@ -225,7 +230,8 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 		if !errors.Is(err, market.ErrIllegal) {
 			level = slog.LevelError
 		}
-		a.log.Log(ctx, level, "Lease event was not applied", "event", fmt.Sprintf("%T", m.ev), "state", was.State.String(), "error", err)
+		a.log.Log(ctx, level, "Lease event was not applied", "event", fmt.Sprintf("%T", m.ev), "state",
+			was.State.String(), "error", err)
 		m.reply(err)
 		return nil
 	}
@@ -242,7 +248,8 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 		if was.State == market.Preparing && l.State == market.Paused && l.Cause == market.CauseUnpaid {
 			level = slog.LevelDebug // each job begins with a wait for its first payment
 		}
-		a.log.Log(ctx, level, "Lease changed", "from", was.State.String(), "to", l.State.String(), "cause", l.Cause, "code", l.Code)
+		a.log.Log(ctx, level, "Lease changed", "from", was.State.String(), "to", l.State.String(), "cause", l.Cause,
+			"code", l.Code)
 	}
 	a.work.add(effects)
 	if a.cfg.Changed != nil {
@@ -252,8 +259,9 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 	return nil
 }
 
-// commit makes the step durable. A full disk is waited for: an actor that ended would leave its job to run without a meter, and an event that
-// was dropped could be the end of it. Nothing is done meanwhile, since nothing may be done before it is stored.
+// commit makes the step durable. A full disk is waited for: an actor that ended would leave its job to run without a
+// meter, and an event that was dropped could be the end of it. Nothing is done meanwhile, since nothing may be done
+// before it is stored.
 func (a *Actor) commit(ctx context.Context, l market.Lease, effects []market.Effect) error {
 	for told := false; ; told = true {
 		err := a.disk.Commit(context.WithoutCancel(ctx), l, effects) // a shutdown must not tear a commit off its answer

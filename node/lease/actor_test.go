@@ -67,8 +67,9 @@ func (m *memory) count(entry string) (n int) {
 func testLease(t *testing.T, side market.Side, first market.Event) market.Lease {
 	t.Helper()
 	l, err := market.NewLease(market.LeaseID{7}, side, market.Terms{
-		Rate: 3_600_000, Devices: 1, Tick: 10 * time.Second, Hold: time.Minute, PrepMax: 3 * time.Minute, MaxDuration: time.Hour,
-		StopGrace: 10 * time.Second, Cap: 3_600_000, AcceptUntil: time.Now().Add(15 * time.Second),
+		Rate: 3_600_000, Devices: 1, Tick: 10 * time.Second, Hold: time.Minute, PrepMax: 3 * time.Minute,
+		MaxDuration: time.Hour,
+		StopGrace:   10 * time.Second, Cap: 3_600_000, AcceptUntil: time.Now().Add(15 * time.Second),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +261,8 @@ func TestActor_Customer_RepeatsProposalThenLapses(t *testing.T) {
 func TestActor_FullInbox_IsBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
-		a, err := New(Config{Lease: testLease(t, market.ProviderSide, market.Accepted{}), Clock: func() (time.Time, uint64) { return time.Now(), 1 }}, m, m.act,
+		a, err := New(Config{Lease: testLease(t, market.ProviderSide, market.Accepted{}),
+			Clock: func() (time.Time, uint64) { return time.Now(), 1 }}, m, m.act,
 			slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
@@ -271,7 +273,8 @@ func TestActor_FullInbox_IsBusy(t *testing.T) {
 			}
 		}
 		begin := time.Now()
-		if err := a.Send(t.Context(), market.JobSeen{}); market.CodeOf(err) != "busy" || time.Since(begin) != inboxWait {
+		if err := a.Send(t.Context(), market.JobSeen{}); market.CodeOf(err) != "busy" ||
+			time.Since(begin) != inboxWait {
 			t.Fatalf("got %v after %s", err, time.Since(begin))
 		}
 	})
@@ -301,7 +304,8 @@ func TestClock_GoesForward(t *testing.T) {
 	}
 }
 
-// TestActor_DiskFull_WaitsAndGoesOn: a lease whose step finds no room on the disk does nothing until there is some, and loses nothing then.
+// TestActor_DiskFull_WaitsAndGoesOn: a lease whose step finds no room on the disk does nothing until there is some, and
+// loses nothing then.
 func TestActor_DiskFull_WaitsAndGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Clock is the node's clock: wall time at process start plus boot time since, so a step of the wall clock moves no deadline and a suspended
-// machine still counts. Safe for any goroutine.
+// Clock is the node's clock: wall time at process start plus boot time since, so a step of the wall clock moves no
+// deadline and a suspended machine still counts. Safe for any goroutine.
 type Clock struct {
 	start  time.Time
 	bootAt time.Duration

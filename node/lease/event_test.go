@@ -26,7 +26,8 @@ func TestEvents_StateChangesOnly_AtMostAThousandAndTheEnd(t *testing.T) {
 	was := l.State
 	l.State, l.Code, l.Paid = market.Ended, "completed", 7
 	end := Events(was, l, &left, now)
-	if len(end) != 1 || end[0].Cause != "completed" || !end[0].Money || end[0].Amounts["paid"] != 7 || end[0].State != "ended" || end[0].Role != "provider" {
+	if len(end) != 1 || end[0].Cause != "completed" || !end[0].Money || end[0].Amounts["paid"] != 7 ||
+		end[0].State != "ended" || end[0].Role != "provider" {
 		t.Errorf("the end: %+v", end)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// TestTry_RefusalThatPasses_IsRepeatedWhenItSays: a peer that is busy, starting or asked too fast is asked again, not before the time that it
-// names; any other refusal ends the effect.
+// TestTry_RefusalThatPasses_IsRepeatedWhenItSays: a peer that is busy, starting or asked too fast is asked again, not
+// before the time that it names; any other refusal ends the effect.
 func TestTry_RefusalThatPasses_IsRepeatedWhenItSays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -19,8 +19,9 @@ func TestTry_RefusalThatPasses_IsRepeatedWhenItSays(t *testing.T) {
 		tries   int
 		atLeast time.Duration
 	}{
-		"busy":            {market.Refusal{Code: "busy", Kind: market.KindUnavailable}, 3, 0},
-		"busy until":      {market.Refusal{Code: "busy", Kind: market.KindUnavailable, RetryAfter: 7 * time.Second}, 3, 14 * time.Second},
+		"busy": {market.Refusal{Code: "busy", Kind: market.KindUnavailable}, 3, 0},
+		"busy until": {market.Refusal{Code: "busy", Kind: market.KindUnavailable, RetryAfter: 7 * time.Second}, 3,
+			14 * time.Second},
 		"rate-limited":    {market.Refusal{Code: "rate-limited", Kind: market.KindUnavailable}, 3, 0},
 		"unknown, passes": {market.Refusal{Code: "some-new-word", Kind: market.KindUnavailable}, 3, 0},
 		"policy":          {market.Refusal{Code: "policy", Kind: market.KindDenied}, 1, 0},

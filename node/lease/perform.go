@@ -20,7 +20,8 @@ type queue struct {
 // newestWins are the kinds of which only the last one matters.
 func newestWins(e market.Effect) bool {
 	switch e.(type) {
-	case market.SendReceipt, market.SendStatus, market.WantJob, market.AskStatus, market.SignPayment, market.DebtRow, market.SendStop, market.SendLease:
+	case market.SendReceipt, market.SendStatus, market.WantJob, market.AskStatus, market.SignPayment, market.DebtRow,
+		market.SendStop, market.SendLease:
 		return true
 	}
 	return false
@@ -28,7 +29,8 @@ func newestWins(e market.Effect) bool {
 
 func kindOf(e market.Effect) string { return fmt.Sprintf("%T", e) }
 
-// add appends. All other kinds are idempotent, so one waiting effect equal to a new one is enough; the list is thus bounded by kinds.
+// add appends. All other kinds are idempotent, so one waiting effect equal to a new one is enough; the list is thus
+// bounded by kinds.
 func (q *queue) add(effects []market.Effect) {
 	if len(effects) == 0 {
 		return
@@ -80,8 +82,8 @@ func (q *queue) replaced(e market.Effect) bool {
 	return false
 }
 
-// perform runs one worker per kind of effect, so that a slow peer or a slow upload holds up neither the job nor a receipt; effects of one
-// kind run in order.
+// perform runs one worker per kind of effect, so that a slow peer or a slow upload holds up neither the job nor a
+// receipt; effects of one kind run in order.
 func (a *Actor) perform(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()

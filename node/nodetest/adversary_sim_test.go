@@ -23,35 +23,39 @@ import (
 // TestAdversary_Order_RefusedByName: orders that a rig must not take, each with the code that says why.
 func TestAdversary_Order_RefusedByName(t *testing.T) {
 	t.Parallel()
-	simulate(t, setup{work: time.Hour, change: func(p *provider.Config, _ *customer.Config) { p.Policy.MaxTime = time.Hour }}, func(t *testing.T, w *world) {
-		h := w.newHand(t, 10)
-		for name, c := range map[string]struct {
-			change func(*market.Order)
-			code   string
-		}{
-			"another ledger":   {func(o *market.Order) { o.ClusterTag++ }, "policy"},
-			"another customer": {func(o *market.Order) { o.Customer = w.ch.ID() }, "malformed"},
-			"from the future":  {func(o *market.Order) { o.Created = o.Created.Add(time.Minute) }, "clock-skew"},
-			"expired":          {func(o *market.Order) { o.ValidUntil = o.Created.Add(-time.Second) }, "clock-skew"},
-			"another mint":     {func(o *market.Order) { o.Mint = market.Address{1} }, "does-not-fit"},
-			"platform":         {func(o *market.Order) { o.Platform = "linux/riscv64" }, "does-not-fit"},
-			"too long":         {func(o *market.Order) { o.MaxDuration = 2 * time.Hour }, "does-not-fit"},
-			"egress":           {func(o *market.Order) { o.Egress = market.EgressAny }, "does-not-fit"},
-			"cores":            {func(o *market.Order) { o.CPUMilli = 64_000 }, "does-not-fit"},
-			"memory":           {func(o *market.Order) { o.RAM = 1 << 40 }, "does-not-fit"},
-			"memory wraps":     {func(o *market.Order) { o.RAM = 1<<64 - 1 }, "does-not-fit"},
-			"disk":             {func(o *market.Order) { o.Disk = 1 << 50 }, "does-not-fit"},
-			"devices":          {func(o *market.Order) { o.Devices = 2 }, "does-not-fit"},
-		} {
-			if _, _, err := h.quote(h.order(c.change)); market.CodeOf(err) != c.code {
-				t.Errorf("%s: %v, want %s", name, err, c.code)
+	simulate(t, setup{work: time.Hour,
+		change: func(p *provider.Config, _ *customer.Config) { p.Policy.MaxTime = time.Hour }},
+		func(t *testing.T, w *world) {
+			h := w.newHand(t, 10)
+			for name, c := range map[string]struct {
+				change func(*market.Order)
+				code   string
+			}{
+				"another ledger":   {func(o *market.Order) { o.ClusterTag++ }, "policy"},
+				"another customer": {func(o *market.Order) { o.Customer = w.ch.ID() }, "malformed"},
+				"from the future":  {func(o *market.Order) { o.Created = o.Created.Add(time.Minute) }, "clock-skew"},
+				"expired": {func(o *market.Order) { o.ValidUntil = o.Created.Add(-time.Second) },
+					"clock-skew"},
+				"another mint": {func(o *market.Order) { o.Mint = market.Address{1} }, "does-not-fit"},
+				"platform":     {func(o *market.Order) { o.Platform = "linux/riscv64" }, "does-not-fit"},
+				"too long":     {func(o *market.Order) { o.MaxDuration = 2 * time.Hour }, "does-not-fit"},
+				"egress":       {func(o *market.Order) { o.Egress = market.EgressAny }, "does-not-fit"},
+				"cores":        {func(o *market.Order) { o.CPUMilli = 64_000 }, "does-not-fit"},
+				"memory":       {func(o *market.Order) { o.RAM = 1 << 40 }, "does-not-fit"},
+				"memory wraps": {func(o *market.Order) { o.RAM = 1<<64 - 1 }, "does-not-fit"},
+				"disk":         {func(o *market.Order) { o.Disk = 1 << 50 }, "does-not-fit"},
+				"devices":      {func(o *market.Order) { o.Devices = 2 }, "does-not-fit"},
+			} {
+				if _, _, err := h.quote(h.order(c.change)); market.CodeOf(err) != c.code {
+					t.Errorf("%s: %v, want %s", name, err, c.code)
+				}
+				time.Sleep(50 * time.Millisecond) // orders of one peer are limited by rate
 			}
-			time.Sleep(50 * time.Millisecond) // orders of one peer are limited by rate
-		}
-	})
+		})
 }
 
-// TestAdversary_Lease_RefusedByName: leases whose parts, keys, channel or times do not fit, each with its code; none reserves a device.
+// TestAdversary_Lease_RefusedByName: leases whose parts, keys, channel or times do not fit, each with its code; none
+// reserves a device.
 func TestAdversary_Lease_RefusedByName(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{devices: 2, work: time.Hour}, func(t *testing.T, w *world) {
@@ -66,23 +70,39 @@ func TestAdversary_Lease_RefusedByName(t *testing.T) {
 			code   string
 			detail string
 		}{
-			"foreign release key": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.ReleaseKey = foreign }), code: "channel-unfit", detail: "release_key"},
-			"short close delay":   {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.CloseDelay = 59 * time.Minute }), code: "channel-unfit", detail: "close_delay"},
-			"another cluster":     {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.ClusterTag++ }), code: "channel-unfit", detail: "cluster_tag"},
-			"another payee":       {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.Payee = addr("xy") }), code: "channel-unfit", detail: "payee"},
-			"another mint":        {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.Mint = market.Address{1} }), code: "channel-unfit", detail: "mint"},
-			"another voucher key": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.VoucherKey = foreign }), code: "channel-unfit", detail: "voucher_key"},
-			"somebody's channel":  {ch: other.open(q, 500_000_000, nil), code: "channel-unfit", detail: "payer"},
-			"too small":           {ch: h.open(q, 1_000_000, nil), code: "channel-too-small"},
-			"no such channel":     {ch: market.ChannelID{5}, change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(2 * time.Second) }, code: "channel-unknown"},
-			"bound to another":    {ch: good, change: func(p *market.Proposal) { p.BindSig = provider.SignBind(h.Voucher, other.ID, p.Channel) }, code: "bad-signature"},
-			"over the budget":     {ch: good, change: func(p *market.Proposal) { p.Cap++ }, code: "spec-mismatch"},
-			"cap of nothing":      {ch: good, change: func(p *market.Proposal) { p.Cap = 0 }, code: "spec-mismatch"},
-			"another order":       {ch: good, change: func(p *market.Proposal) { p.Order = h.order(nil) }, code: "spec-mismatch"},
-			"somebody's order":    {ch: good, change: func(p *market.Proposal) { p.Order = other.order(nil) }, code: "spec-mismatch"},
-			"own quote":           {ch: good, change: func(p *market.Proposal) { p.Quote = selfQuote(h, q) }, code: "quote-unknown"},
-			"after accept_until":  {ch: good, change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(-time.Second) }, code: "too-late"},
-			"no spec":             {ch: good, change: func(p *market.Proposal) { p.Spec = []byte("{") }, code: "spec-refused"},
+			"foreign release key": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.ReleaseKey = foreign }),
+				code: "channel-unfit", detail: "release_key"},
+			"short close delay": {ch: h.open(q, 500_000_000,
+				func(o *escrow.OpenTerms) { o.CloseDelay = 59 * time.Minute }), code: "channel-unfit",
+				detail: "close_delay"},
+			"another cluster": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.ClusterTag++ }),
+				code: "channel-unfit", detail: "cluster_tag"},
+			"another payee": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.Payee = addr("xy") }),
+				code: "channel-unfit", detail: "payee"},
+			"another mint": {ch: h.open(q, 500_000_000,
+				func(o *escrow.OpenTerms) { o.Mint = market.Address{1} }), code: "channel-unfit", detail: "mint"},
+			"another voucher key": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.VoucherKey = foreign }),
+				code: "channel-unfit", detail: "voucher_key"},
+			"somebody's channel": {ch: other.open(q, 500_000_000, nil), code: "channel-unfit", detail: "payer"},
+			"too small":          {ch: h.open(q, 1_000_000, nil), code: "channel-too-small"},
+			"no such channel": {ch: market.ChannelID{5},
+				change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(2 * time.Second) },
+				code:   "channel-unknown"},
+			"bound to another": {ch: good,
+				change: func(p *market.Proposal) { p.BindSig = provider.SignBind(h.Voucher, other.ID, p.Channel) },
+				code:   "bad-signature"},
+			"over the budget": {ch: good, change: func(p *market.Proposal) { p.Cap++ }, code: "spec-mismatch"},
+			"cap of nothing":  {ch: good, change: func(p *market.Proposal) { p.Cap = 0 }, code: "spec-mismatch"},
+			"another order": {ch: good, change: func(p *market.Proposal) { p.Order = h.order(nil) },
+				code: "spec-mismatch"},
+			"somebody's order": {ch: good, change: func(p *market.Proposal) { p.Order = other.order(nil) },
+				code: "spec-mismatch"},
+			"own quote": {ch: good, change: func(p *market.Proposal) { p.Quote = selfQuote(h, q) },
+				code: "quote-unknown"},
+			"after accept_until": {ch: good,
+				change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(-time.Second) }, code: "too-late"},
+			"no spec": {ch: good, change: func(p *market.Proposal) { p.Spec = []byte("{") },
+				code: "spec-refused"},
 		}
 		time.Sleep(15 * time.Second) // until the deposits are final; the quote does not live much longer
 		order := h.order(nil)
@@ -158,20 +178,30 @@ func TestAdversary_Payment_RefusedByName(t *testing.T) {
 			change       func(*market.Payment)
 			code         string
 		}{
-			"expires":               {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Voucher[45] = 1; h.sign(p) }, "voucher-expires"},
-			"no voucher":            {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Voucher[0]++; h.sign(p) }, "voucher-unknown"},
-			"a release":             {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Voucher[0] = 0x52; h.sign(p) }, "voucher-unknown"},
-			"another channel":       {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { copy(p.Voucher[2:], foreignCh[:]); h.sign(p) }, "voucher-unknown"},
+			"expires": {4 * tickPrice, 4 * tickPrice,
+				func(p *market.Payment) { p.Voucher[45] = 1; h.sign(p) }, "voucher-expires"},
+			"no voucher": {4 * tickPrice, 4 * tickPrice,
+				func(p *market.Payment) { p.Voucher[0]++; h.sign(p) }, "voucher-unknown"},
+			"a release": {4 * tickPrice, 4 * tickPrice,
+				func(p *market.Payment) { p.Voucher[0] = 0x52; h.sign(p) }, "voucher-unknown"},
+			"another channel": {4 * tickPrice, 4 * tickPrice,
+				func(p *market.Payment) { copy(p.Voucher[2:], foreignCh[:]); h.sign(p) }, "voucher-unknown"},
 			"backwards":             {2 * tickPrice, 2 * tickPrice, nil, "voucher-backwards"},
 			"share backwards":       {2 * tickPrice, 4 * tickPrice, nil, "voucher-backwards"},
 			"more than the deposit": {4 * tickPrice, 501_000_000, nil, "voucher-over-deposit"},
 			"over the cap":          {500_000_001, 500_000_000, nil, "voucher-allocation"},
 			"share over the total":  {5 * tickPrice, 4 * tickPrice, nil, "voucher-allocation"},
-			"flipped bit":           {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Sig[40] ^= 1 }, "voucher-signature"},
-			"another key":           {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Sig = [64]byte(ed25519.Sign(other.Voucher, p.Voucher[:])) }, "voucher-signature"},
-			"identity R":            {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Sig = identityR(t, h.Voucher, p.Voucher[:]) }, "voucher-signature"},
-			"somebody's lease":      {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Lease = foreign }, "unknown-lease"},
-			"no lease":              {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Lease = market.LeaseID{1} }, "unknown-lease"},
+			"flipped bit": {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Sig[40] ^= 1 },
+				"voucher-signature"},
+			"another key": {4 * tickPrice, 4 * tickPrice,
+				func(p *market.Payment) { p.Sig = [64]byte(ed25519.Sign(other.Voucher, p.Voucher[:])) },
+				"voucher-signature"},
+			"identity R": {4 * tickPrice, 4 * tickPrice,
+				func(p *market.Payment) { p.Sig = identityR(t, h.Voucher, p.Voucher[:]) }, "voucher-signature"},
+			"somebody's lease": {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Lease = foreign },
+				"unknown-lease"},
+			"no lease": {4 * tickPrice, 4 * tickPrice,
+				func(p *market.Payment) { p.Lease = market.LeaseID{1} }, "unknown-lease"},
 		} {
 			if stored, err := h.pay(s, lease, ch, c.share, c.total, c.change); market.CodeOf(err) != c.code {
 				t.Errorf("%s: stored %d, %v, want %s", name, stored, err, c.code)
@@ -192,7 +222,8 @@ func TestAdversary_Payment_RefusedByName(t *testing.T) {
 // sign makes the payment's own bytes good for the verifier.
 func (h *hand) sign(p *market.Payment) { p.Sig = [64]byte(ed25519.Sign(h.Voucher, p.Voucher[:])) }
 
-// identityR is a signature with R the identity: with the secret key in hand Go's library takes it, the chain's precompile does not.
+// identityR is a signature with R the identity: with the secret key in hand Go's library takes it, the chain's
+// precompile does not.
 func identityR(t *testing.T, key ed25519.PrivateKey, msg []byte) (sig [64]byte) {
 	t.Helper()
 	h := sha512.Sum512(key.Seed())
@@ -238,12 +269,14 @@ func TestAdversary_DrainedChannel_CarriesNoLease(t *testing.T) {
 			}
 		}
 		try("channel-too-small")
-		until(t, "the first lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
+		until(t, "the first lease does not end",
+			func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
 		try("channel-too-small")
 	})
 }
 
-// TestAdversary_LeasesAtOnce_KeepTheirShares: two leases decided at the same time, on a channel that just became final, both count.
+// TestAdversary_LeasesAtOnce_KeepTheirShares: two leases decided at the same time, on a channel that just became final,
+// both count.
 func TestAdversary_LeasesAtOnce_KeepTheirShares(t *testing.T) {
 	t.Parallel()
 	simulate(t, twoClasses, func(t *testing.T, w *world) {
@@ -304,7 +337,8 @@ func (h *hand) both(deposit market.Amount) (ch market.ChannelID, ids [2]market.L
 	return ch, ids, codes
 }
 
-// TestAdversary_Release_OrALease_NotBoth: a channel without a lease is released at once, at nothing; no lease lives beside that Release.
+// TestAdversary_Release_OrALease_NotBoth: a channel without a lease is released at once, at nothing; no lease lives
+// beside that Release.
 func TestAdversary_Release_OrALease_NotBoth(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
@@ -332,7 +366,8 @@ func TestAdversary_Release_OrALease_NotBoth(t *testing.T) {
 			t.Errorf("a lease beside a release: %q %s", code, detail)
 		}
 		before := w.chain.Balance(h.Payer)
-		h.check(h.Wallet.Submit(context.Background(), escrow.Intent{Op: escrow.OpFinish, Channel: ch, Nonce: uint64(rel.Expires), Release: &rel}))
+		h.check(h.Wallet.Submit(context.Background(),
+			escrow.Intent{Op: escrow.OpFinish, Channel: ch, Nonce: uint64(rel.Expires), Release: &rel}))
 		if got := w.chain.Balance(h.Payer) - before; got < 499_900_000 {
 			t.Errorf("%d of 500,000,000 came back", got)
 		}
@@ -351,7 +386,8 @@ func TestAdversary_Stop_CannotBlameTheRig(t *testing.T) {
 		h, other := w.newHand(t, 10), w.newHand(t, 11)
 		id, _ := h.deal(500_000_000)
 		stop := func(by *hand) error {
-			raw, err := wire.SealStop(by.Key, h.Network, market.Stop{Lease: id, Code: "device-lost", At: w.clock.Now().Truncate(time.Millisecond)})
+			raw, err := wire.SealStop(by.Key, h.Network,
+				market.Stop{Lease: id, Code: "device-lost", At: w.clock.Now().Truncate(time.Millisecond)})
 			h.check(err)
 			return by.svc.Stop(context.Background(), w.ph.ID(), raw)
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// Buyer makes a customer's documents one by one, for one CPU slot each, so that a caller can change any of them. It keeps nothing; the wallet
-// is the payer's. All methods are safe for any goroutine.
+// Buyer makes a customer's documents one by one, for one CPU slot each, so that a caller can change any of them. It
+// keeps nothing; the wallet is the payer's. All methods are safe for any goroutine.
 type Buyer struct {
 	Network string
 	Key     ed25519.PrivateKey
@@ -32,10 +32,13 @@ type Buyer struct {
 func (b *Buyer) Order(change func(*market.Order)) ([]byte, error) {
 	now := b.Now().Truncate(time.Millisecond)
 	o := market.Order{
-		Customer: b.ID, Payer: b.Payer, ClusterTag: b.Chain.ClusterTag(), Created: now, ValidUntil: now.Add(time.Minute), Kind: market.KindBatch,
+		Customer: b.ID, Payer: b.Payer, ClusterTag: b.Chain.ClusterTag(), Created: now,
+		ValidUntil: now.Add(time.Minute), Kind: market.KindBatch,
 		Constraints: []market.Term{{Classes: []string{market.ClassCPU}}}, Devices: 1,
-		Image: "127.0.0.1/sample@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ImageBytes: 1000, Platform: "linux/amd64",
-		CPUMilli: 500, RAM: 64 << 20, Disk: 1 << 28, Egress: market.EgressNone, MaxRate: 4_000_000_000, Budget: 500_000_000,
+		Image:      "127.0.0.1/sample@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		ImageBytes: 1000, Platform: "linux/amd64",
+		CPUMilli: 500, RAM: 64 << 20, Disk: 1 << 28, Egress: market.EgressNone, MaxRate: 4_000_000_000,
+		Budget:      500_000_000,
 		MaxDuration: 10 * time.Minute, StopGrace: time.Second,
 	}
 	_, _ = rand.Read(o.Nonce[:]) // it never fails
@@ -55,7 +58,8 @@ func (b *Buyer) Open(q market.Quote, deposit market.Amount, change func(*escrow.
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // it never fails
 	terms := escrow.OpenTerms{
-		Payer: b.Payer, Payee: q.Payout, Mint: q.Mint, VoucherKey: escrow.PublicKey(b.Voucher), ReleaseKey: q.ReleaseKey, CloseDelay: time.Hour,
+		Payer: b.Payer, Payee: q.Payout, Mint: q.Mint, VoucherKey: escrow.PublicKey(b.Voucher),
+		ReleaseKey: q.ReleaseKey, CloseDelay: time.Hour,
 		Salt: binary.LittleEndian.Uint64(salt[:]), ClusterTag: b.Chain.ClusterTag(), OpenSlot: head.Slot,
 	}
 	if change != nil {
@@ -65,18 +69,21 @@ func (b *Buyer) Open(q market.Quote, deposit market.Amount, change func(*escrow.
 	if err != nil {
 		return id, err
 	}
-	return id, b.Wallet.Submit(ctx, escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: deposit, Open: &terms, ClaimFee: 1_000_000, FeePayer: q.FeePayer})
+	return id, b.Wallet.Submit(ctx, escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: deposit, Open: &terms,
+		ClaimFee: 1_000_000, FeePayer: q.FeePayer})
 }
 
 // Lease signs a Lease; change may be nil.
-func (b *Buyer) Lease(order, quote []byte, ch market.ChannelID, change func(*market.Proposal)) (market.LeaseID, []byte, error) {
+func (b *Buyer) Lease(order, quote []byte, ch market.ChannelID, change func(*market.Proposal)) (market.LeaseID, []byte,
+	error) {
 	sp, err := spec.Spec{Command: []string{"/job"}}.Encode()
 	if err != nil {
 		return market.LeaseID{}, nil, err
 	}
 	now := b.Now().Truncate(time.Millisecond)
 	p := market.Proposal{
-		Order: order, Quote: quote, Channel: ch, VoucherKey: escrow.PublicKey(b.Voucher), BindSig: provider.SignBind(b.Voucher, b.ID, ch), Cap: 500_000_000,
+		Order: order, Quote: quote, Channel: ch, VoucherKey: escrow.PublicKey(b.Voucher),
+		BindSig: provider.SignBind(b.Voucher, b.ID, ch), Cap: 500_000_000,
 		Spec: sp, Created: now, AcceptUntil: now.Add(30 * time.Second),
 	}
 	_, _ = rand.Read(p.Nonce[:]) // it never fails

@@ -16,8 +16,9 @@ func capped() customer.Request {
 	return r
 }
 
-// TestCap_RaisedWhileItRuns_JobGoesOn: a cap that is raised when a fifth of it is left lets the job run to its end, beyond the first deposit too;
-// both sides have it on disk, so a restart of either forgets nothing, and a repeat changes nothing.
+// TestCap_RaisedWhileItRuns_JobGoesOn: a cap that is raised when a fifth of it is left lets the job run to its end,
+// beyond the first deposit too; both sides have it on disk, so a restart of either forgets nothing, and a repeat
+// changes nothing.
 func TestCap_RaisedWhileItRuns_JobGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, restart := range map[string]func(w *world, t *testing.T){
@@ -67,8 +68,8 @@ func TestCap_NotRaised_EndsAtTheOldOne(t *testing.T) {
 	})
 }
 
-// TestCap_AskedWhileCutOff_IsAskedAgain: a provider that does not hear the wish is asked until it answers, and neither side works or signs beyond
-// the old cap before.
+// TestCap_AskedWhileCutOff_IsAskedAgain: a provider that does not hear the wish is asked until it answers, and neither
+// side works or signs beyond the old cap before.
 func TestCap_AskedWhileCutOff_IsAskedAgain(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 150 * time.Second}, func(t *testing.T, w *world) {
@@ -94,7 +95,8 @@ func TestCap_ForeignSignature_IsRefused(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 30 * time.Second}, func(t *testing.T, w *world) {
 		v := w.await(t, w.place(t, capped()), running)
-		raw, err := wire.SealAmend(w.pc.Key, w.pc.Network, market.Amend{Lease: v.Lease.ID, Cap: 900 * second, At: time.Now()})
+		raw, err := wire.SealAmend(w.pc.Key, w.pc.Network,
+			market.Amend{Lease: v.Lease.ID, Cap: 900 * second, At: time.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}

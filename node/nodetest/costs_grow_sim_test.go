@@ -8,8 +8,8 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 )
 
-// TestSim_Costs_TopUpAtTheStart_IsTheNewOrders: an order that adds to a kept channel pays that transaction's fee itself; the bill of the order
-// before it, which is over, does not change any more.
+// TestSim_Costs_TopUpAtTheStart_IsTheNewOrders: an order that adds to a kept channel pays that transaction's fee
+// itself; the bill of the order before it, which is over, does not change any more.
 func TestSim_Costs_TopUpAtTheStart_IsTheNewOrders(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
@@ -28,8 +28,10 @@ func TestSim_Costs_TopUpAtTheStart_IsTheNewOrders(t *testing.T) {
 			t.Fatalf("the second order uses %s, the first %s", second.Channel, first.Channel)
 		}
 		added := second.Deposit - first.Deposit
-		if less := before - w.chain.Balance(w.payer); added == 0 || less != added+second.Costs.Network || second.Costs.Network == 0 {
-			t.Errorf("the wallet has %d less, the channel %d more, the second order's fees are %d", less, added, second.Costs.Network)
+		if less := before - w.chain.Balance(w.payer); added == 0 || less != added+second.Costs.Network ||
+			second.Costs.Network == 0 {
+			t.Errorf("the wallet has %d less, the channel %d more, the second order's fees are %d", less, added,
+				second.Costs.Network)
 		}
 		again, err := w.cust.Order(first.ID.String())
 		if err != nil || again.Costs != first.Costs {

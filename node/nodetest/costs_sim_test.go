@@ -33,8 +33,9 @@ func (w *world) spent() (gone, held market.Amount) {
 	return gone, held
 }
 
-// TestSim_Costs_AddUpToTheWallet: orders that end, never start, are stopped, share a kept channel and top it up: what each of them cost, with
-// every transaction's fee, and what is still held, is what the wallet has less, to the lamport, also across restarts; at the end nothing is held.
+// TestSim_Costs_AddUpToTheWallet: orders that end, never start, are stopped, share a kept channel and top it up: what
+// each of them cost, with every transaction's fee, and what is still held, is what the wallet has less, to the lamport,
+// also across restarts; at the end nothing is held.
 func TestSim_Costs_AddUpToTheWallet(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -89,7 +90,8 @@ func TestSim_Costs_AddUpToTheWallet(t *testing.T) {
 		w.startCustomer(t)
 		again := w.await(t, id, running)
 		check("after a restart")
-		if again.Channel != v.Channel || again.Costs.ClaimFee != 0 || again.Costs.Network != 5_000 || again.Costs.Storage != 0 {
+		if again.Channel != v.Channel || again.Costs.ClaimFee != 0 || again.Costs.Network != 5_000 ||
+			again.Costs.Storage != 0 {
 			t.Errorf("channel %s was %s, the second order on it costs %+v", again.Channel, v.Channel, again.Costs)
 		}
 		stop(id)
@@ -105,7 +107,8 @@ func TestSim_Costs_AddUpToTheWallet(t *testing.T) {
 	})
 }
 
-// TestSim_Paid_NeverFalls: what a job has cost grows with its meter, however much is signed ahead, and ends where it stood.
+// TestSim_Paid_NeverFalls: what a job has cost grows with its meter, however much is signed ahead, and ends where it
+// stood.
 func TestSim_Paid_NeverFalls(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
@@ -127,7 +130,8 @@ func TestSim_Paid_NeverFalls(t *testing.T) {
 				last = now
 			}
 			ahead = ahead || v.Lease.Ahead() > 100*second
-			if risk, runs := v.Lease.Asleep(); risk < v.Lease.Ahead() || time.Duration(risk/second)*time.Second > runs+w.pc.Tick {
+			if risk, runs := v.Lease.Asleep(); risk < v.Lease.Ahead() ||
+				time.Duration(risk/second)*time.Second > runs+w.pc.Tick {
 				t.Fatalf("%d at risk last %s, %d are signed ahead", risk, runs, v.Lease.Ahead())
 			}
 		}
@@ -148,7 +152,8 @@ func TestSim_Paid_NeverFalls(t *testing.T) {
 	})
 }
 
-// TestSim_Asleep_RunsAsLongAsSaid: a customer that sleeps has its job run on for as long as its order says, within half a tick, then it waits.
+// TestSim_Asleep_RunsAsLongAsSaid: a customer that sleeps has its job run on for as long as its order says, within half
+// a tick, then it waits.
 func TestSim_Asleep_RunsAsLongAsSaid(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)

@@ -18,8 +18,9 @@ func days(p *provider.Provider) (earned, settled market.Amount, jobs int) {
 	return earned, settled, jobs
 }
 
-// TestSim_Earned_IsWhatTheLedgerPays: jobs that end, are stopped, never start, are paid far ahead, and share a kept channel earn together what
-// the payout address gets, to the lamport, across restarts; what is only signed ahead is never in it.
+// TestSim_Earned_IsWhatTheLedgerPays: jobs that end, are stopped, never start, are paid far ahead, and share a kept
+// channel earn together what the payout address gets, to the lamport, across restarts; what is only signed ahead is
+// never in it.
 func TestSim_Earned_IsWhatTheLedgerPays(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -31,7 +32,8 @@ func TestSim_Earned_IsWhatTheLedgerPays(t *testing.T) {
 			e := w.prov.Earned()
 			earned, settled, _ := days(w.prov)
 			if e.Total() != final || e.Settled != settled || e.Total() != earned {
-				t.Errorf("%s: earned %d (%+v), days say %d and %d settled; final amounts are %d", when, e.Total(), e, earned, settled, final)
+				t.Errorf("%s: earned %d (%+v), days say %d and %d settled; final amounts are %d", when, e.Total(), e,
+					earned, settled, final)
 			}
 		}
 		run := func(key string, change func(*customer.Request)) customer.View {
@@ -46,8 +48,10 @@ func TestSim_Earned_IsWhatTheLedgerPays(t *testing.T) {
 				v = w.await(t, id, running)
 				have := w.sold(t, v)
 				e := w.prov.Earned() // a long job is claimed while it runs: that much is settled
-				if sum := e.Total() + e.Now - final; sum > have.Owed() || sum+2*tickPrice < have.Owed() || have.Paid < have.Owed()+tickPrice || e.Claimable > 0 {
-					t.Errorf("%s: %+v with %d owed and %d signed by the running job, %d final before", key, e, have.Owed(), have.Paid, final)
+				if sum := e.Total() + e.Now - final; sum > have.Owed() || sum+2*tickPrice < have.Owed() ||
+					have.Paid < have.Owed()+tickPrice || e.Claimable > 0 {
+					t.Errorf("%s: %+v with %d owed and %d signed by the running job, %d final before", key, e,
+						have.Owed(), have.Paid, final)
 				}
 			}
 			if key == "stopped" {
@@ -96,7 +100,8 @@ func TestSim_Earned_IsWhatTheLedgerPays(t *testing.T) {
 	})
 }
 
-// TestSim_Earned_SilentCustomer: a customer that vanished and never comes back is claimed from, and what the claim brings is what was earned.
+// TestSim_Earned_SilentCustomer: a customer that vanished and never comes back is claimed from, and what the claim
+// brings is what was earned.
 func TestSim_Earned_SilentCustomer(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)

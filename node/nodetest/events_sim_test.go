@@ -8,7 +8,8 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 )
 
-// TestEvents_PaidJob: both sides' stores tell the life of an order, each step once and in order, whatever the number of ticks.
+// TestEvents_PaidJob: both sides' stores tell the life of an order, each step once and in order, whatever the number of
+// ticks.
 func TestEvents_PaidJob(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 30 * time.Second}, func(t *testing.T, w *world) {
@@ -32,12 +33,14 @@ func TestEvents_PaidJob(t *testing.T) {
 			return slices.Contains(states, "ended")
 		})
 		sold, end := rows(w.pstore, "lease", v.Lease.ID.String())
-		if len(sold) < 3 || sold[0] != "preparing" || !slices.Contains(sold, "running") || sold[len(sold)-1] != "ended" || end.Role != "provider" ||
+		if len(sold) < 3 || sold[0] != "preparing" || !slices.Contains(sold, "running") ||
+			sold[len(sold)-1] != "ended" || end.Role != "provider" ||
 			!end.Money || end.Cause != "completed" || end.Amounts["owed"] != v.Lease.Claim {
 			t.Errorf("sold: %v, then %+v, claim %d", sold, end, v.Lease.Claim)
 		}
 		bought, end := rows(w.cstore, "lease", v.Lease.ID.String())
-		if len(bought) < 3 || bought[len(bought)-1] != "ended" || end.Role != "customer" || end.Amounts["owed"] != v.Lease.Claim || len(slices.Compact(slices.Clone(bought))) != len(bought) {
+		if len(bought) < 3 || bought[len(bought)-1] != "ended" || end.Role != "customer" ||
+			end.Amounts["owed"] != v.Lease.Claim || len(slices.Compact(slices.Clone(bought))) != len(bought) {
 			t.Errorf("bought: %v, then %+v", bought, end)
 		}
 		until(t, "the order did not end in an event", func() bool {
@@ -48,7 +51,8 @@ func TestEvents_PaidJob(t *testing.T) {
 		if want := []string{"searching", "funding", "leased"}; len(order) < 4 || !slices.Equal(order[:3], want) {
 			t.Errorf("order: %v", order)
 		}
-		if _, e := rows(w.cstore, "channel", v.Channel.String()); e.Amounts["paid"]+e.Amounts["returned"] != e.Amounts["deposit"] || !e.Money {
+		if _, e := rows(w.cstore, "channel",
+			v.Channel.String()); e.Amounts["paid"]+e.Amounts["returned"] != e.Amounts["deposit"] || !e.Money {
 			t.Errorf("the channel's last event: %+v", e)
 		}
 	})

@@ -1,7 +1,8 @@
 // Package nodetest runs whole roles against each other: real p2p, on loopback or on a simulated network in virtual
 // time, real stores, the in-memory ledger, and a fake engine.
 //
-// Invariants: nothing here is imported by the product. Concurrency: a World belongs to one test. Persistence: the test's own folder.
+// Invariants: nothing here is imported by the product. Concurrency: a World belongs to one test. Persistence: the
+// test's own folder.
 // Next: loopback_test.go, flow_sim_test.go.
 package nodetest
 
@@ -20,7 +21,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// Engine is a fake job.Runner and job.Access: a job runs for Work of unfrozen time, then exits with Exit. Image "missing" does not exist.
+// Engine is a fake job.Runner and job.Access: a job runs for Work of unfrozen time, then exits with Exit. Image
+// "missing" does not exist.
 type Engine struct {
 	mu   sync.Mutex
 	Work time.Duration
@@ -152,7 +154,8 @@ func (e *Engine) List(context.Context) (out []job.Found, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for k, j := range e.jobs {
-		out = append(out, job.Found{Key: k, Role: "job", Running: j.state == job.Running, Paused: j.state == job.PausedState})
+		out = append(out, job.Found{Key: k, Role: "job", Running: j.state == job.Running,
+			Paused: j.state == job.PausedState})
 	}
 	return out, nil
 }
@@ -180,7 +183,8 @@ func (e *Engine) SetLogs(f LogFunc) {
 }
 
 // Logs sends one line and ends, or what SetLogs said.
-func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, _ bool, f func(job.LogRecord) error) (job.LogEnd, error) {
+func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, _ bool, f func(job.LogRecord) error) (job.LogEnd,
+	error) {
 	e.mu.Lock()
 	logs, have := e.logs, e.jobs[k] != nil
 	e.mu.Unlock()
@@ -222,14 +226,16 @@ func (e *Engine) GetOutputs(_ context.Context, paths []string, w io.Writer) (spe
 	tw := tar.NewWriter(w)
 	for _, p := range paths {
 		name := p[len("/workspace/"):]
-		if err := tw.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(e.Out)), Typeflag: tar.TypeReg, Format: tar.FormatPAX}); err != nil {
+		if err := tw.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(e.Out)), Typeflag: tar.TypeReg,
+			Format: tar.FormatPAX}); err != nil {
 			return m, err
 		}
 		if _, err := tw.Write(e.Out); err != nil {
 			return m, err
 		}
 		h := sha256.Sum256(e.Out)
-		m.Entries = append(m.Entries, spec.Entry{Path: name, Type: "file", Mode: 0o644, Size: uint64(len(e.Out)), SHA256: hex.EncodeToString(h[:])})
+		m.Entries = append(m.Entries, spec.Entry{Path: name, Type: "file", Mode: 0o644, Size: uint64(len(e.Out)),
+			SHA256: hex.EncodeToString(h[:])})
 	}
 	return m, tw.Close()
 }

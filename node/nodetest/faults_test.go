@@ -28,7 +28,8 @@ type switches struct {
 	failTopUps atomic.Int32
 	// refuse is how many leases are refused in the provider's place, at once and as busy
 	refuse atomic.Int32
-	// lie makes the provider's documents another's: a receipt is changed and signed anew with the provider's key, a release replaced
+	// lie makes the provider's documents another's: a receipt is changed and signed anew with the provider's key, a
+	// release replaced
 	lie atomic.Pointer[lies]
 
 	mu      sync.Mutex

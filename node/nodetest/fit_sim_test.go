@@ -17,7 +17,11 @@ func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
 			return false, &market.Error{Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "check sandbox"}
 		}
 		w.startProvider(t)
-		until(t, "the rig is still listed", func() bool { o := w.cust.Offers(); return len(o) == 0 || len(o[0].Groups) == 0 })
+		until(t, "the rig is still listed", func() bool {
+			o := w.cust.Offers()
+			return len(o) == 0 ||
+				len(o[0].Groups) == 0
+		})
 		if v := w.prov.View(); v.Selling || v.Why == "" {
 			t.Errorf("selling %v, why %q", v.Selling, v.Why)
 		}

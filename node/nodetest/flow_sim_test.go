@@ -16,7 +16,8 @@ func long() customer.Request {
 	return r
 }
 
-// TestSim_FirstPaidJob runs an order from the book to the refund: five minutes of work are paid to the unit, the rest comes back.
+// TestSim_FirstPaidJob runs an order from the book to the refund: five minutes of work are paid to the unit, the rest
+// comes back.
 func TestSim_FirstPaidJob(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 5 * time.Minute}, func(t *testing.T, w *world) {
@@ -45,7 +46,8 @@ func TestFlow_ImageMissing_CostsNothing(t *testing.T) {
 		id := w.place(t, r)
 		v := w.await(t, id, over)
 		if v.Code != "image-not-found" || v.Paid != 0 || v.Returned != v.Deposit {
-			t.Fatalf("%s %s: paid %d, returned %d of %d; %+v", v.Standing, v.Code, v.Paid, v.Returned, v.Deposit, v.Steps)
+			t.Fatalf("%s %s: paid %d, returned %d of %d; %+v", v.Standing, v.Code, v.Paid, v.Returned, v.Deposit,
+				v.Steps)
 		}
 		w.freeAgain(t, 1)
 	})
@@ -77,7 +79,8 @@ func TestFlow_Stop_PaysWhatRan(t *testing.T) {
 		}
 		v = w.await(t, id, over)
 		if v.Code != "stopped" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
-			t.Fatalf("%s %s: paid %d, claim %d, returned %d of %d", v.Standing, v.Code, v.Paid, v.Lease.Claim, v.Returned, v.Deposit)
+			t.Fatalf("%s %s: paid %d, claim %d, returned %d of %d", v.Standing, v.Code, v.Paid, v.Lease.Claim,
+				v.Returned, v.Deposit)
 		}
 		if v.Paid < 20*second || v.Paid < ran || v.Paid > ran+second { // the order to stop travels
 			t.Errorf("paid %d, %d had run", v.Paid, ran)
@@ -85,8 +88,8 @@ func TestFlow_Stop_PaysWhatRan(t *testing.T) {
 	})
 }
 
-// TestFlow_ProviderRestarts_AdoptsAndBillsOnce ends the provider's role in the middle of a job: the job runs on, is adopted, and is paid to
-// the unit; what nobody observed is free beyond one tick.
+// TestFlow_ProviderRestarts_AdoptsAndBillsOnce ends the provider's role in the middle of a job: the job runs on, is
+// adopted, and is paid to the unit; what nobody observed is free beyond one tick.
 func TestFlow_ProviderRestarts_AdoptsAndBillsOnce(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 70 * time.Second}, func(t *testing.T, w *world) {
@@ -106,7 +109,8 @@ func TestFlow_ProviderRestarts_AdoptsAndBillsOnce(t *testing.T) {
 	})
 }
 
-// TestSim_CustomerCutOff_JobLivesAndIsPaid: a minute without its customer, in whatever direction, neither stops nor discounts a job.
+// TestSim_CustomerCutOff_JobLivesAndIsPaid: a minute without its customer, in whatever direction, neither stops nor
+// discounts a job.
 func TestSim_CustomerCutOff_JobLivesAndIsPaid(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -126,7 +130,8 @@ func TestSim_CustomerCutOff_JobLivesAndIsPaid(t *testing.T) {
 				cut(w)
 				time.Sleep(time.Minute)
 				if m := w.sold(t, v); m.State != market.Running || m.Meter.PausedMS != paused {
-					t.Errorf("after a minute the job is %s %s, paused %d ms before and %d after", m.State, m.Cause, paused, m.Meter.PausedMS)
+					t.Errorf("after a minute the job is %s %s, paused %d ms before and %d after", m.State, m.Cause,
+						paused, m.Meter.PausedMS)
 				}
 				w.sim.Heal()
 				time.Sleep(5 * time.Minute)
@@ -140,8 +145,8 @@ func TestSim_CustomerCutOff_JobLivesAndIsPaid(t *testing.T) {
 	}
 }
 
-// TestSim_CustomerGone_EndsWithinOneTick: when the allowance is used up the job is frozen, held and ended with less than a tick unpaid, which
-// the customer pays when it is back.
+// TestSim_CustomerGone_EndsWithinOneTick: when the allowance is used up the job is frozen, held and ended with less
+// than a tick unpaid, which the customer pays when it is back.
 func TestSim_CustomerGone_EndsWithinOneTick(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -161,7 +166,8 @@ func TestSim_CustomerGone_EndsWithinOneTick(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		m := w.sold(t, v)
-		if unpaid := m.Owed() - min(m.Paid, m.Owed()); m.State < market.Closing || m.Code != "payment-overdue" || unpaid >= 10*second {
+		if unpaid := m.Owed() - min(m.Paid, m.Owed()); m.State < market.Closing || m.Code != "payment-overdue" ||
+			unpaid >= 10*second {
 			t.Errorf("after 18 minutes the job is %s %s, %d unpaid", m.State, m.Code, unpaid)
 		}
 		w.sim.Heal()
@@ -173,8 +179,8 @@ func TestSim_CustomerGone_EndsWithinOneTick(t *testing.T) {
 	})
 }
 
-// TestSim_ProviderSilent_SettlesLastVoucher: a provider that nobody hears any more freezes and ends the job, gets what its last voucher says
-// from the chain, and when it is back both end on the same sum.
+// TestSim_ProviderSilent_SettlesLastVoucher: a provider that nobody hears any more freezes and ends the job, gets what
+// its last voucher says from the chain, and when it is back both end on the same sum.
 func TestSim_ProviderSilent_SettlesLastVoucher(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)

@@ -14,7 +14,8 @@ import (
 // twenty is a rig of twenty CPU slots that forty small orders fit but for the slots.
 func twenty(work time.Duration) setup {
 	return setup{work: work, devices: 20, change: func(p *provider.Config, _ *customer.Config) {
-		p.CPUMilli, p.RAM, p.Disk, p.Policy.Rate = 20_000, 40<<30, 80<<30, 36_000_000 // at a high rate its claims use the fee account up
+		// at a high rate its claims use the fee account up
+		p.CPUMilli, p.RAM, p.Disk, p.Policy.Rate = 20_000, 40<<30, 80<<30, 36_000_000
 	}}
 }
 
@@ -50,12 +51,15 @@ func (w *world) settledAll(t *testing.T, ids []market.OrderID, payout, wallet ma
 	if got := w.chain.Balance(w.payout) - payout; got != paid {
 		t.Errorf("the payout got %d, the orders paid %d", got, paid)
 	}
-	if spent := wallet - w.chain.Balance(w.payer); spent < paid || spent-paid > 10_000_000*market.Amount(len(w.cust.Channels())) { // fees and rents
+	// fees and rents
+	if spent := wallet - w.chain.Balance(w.payer); spent < paid ||
+		spent-paid > 10_000_000*market.Amount(len(w.cust.Channels())) {
 		t.Errorf("the wallet spent %d for %d", spent, paid)
 	}
 }
 
-// TestSim_FortyOrders_TwentyDevices: twenty run at once, twenty wait for them, all end well, on two channels at the most, and nothing is left.
+// TestSim_FortyOrders_TwentyDevices: twenty run at once, twenty wait for them, all end well, on two channels at the
+// most, and nothing is left.
 func TestSim_FortyOrders_TwentyDevices(t *testing.T) {
 	t.Parallel()
 	simulate(t, twenty(time.Minute), func(t *testing.T, w *world) {
@@ -97,8 +101,8 @@ func TestSim_FortyOrders_TwentyDevices(t *testing.T) {
 	})
 }
 
-// TestSim_FortyOrders_DevicesStayRented: those that find no device say so after some minutes, with the time when one is free at the latest, and
-// have cost nothing; the others run on.
+// TestSim_FortyOrders_DevicesStayRented: those that find no device say so after some minutes, with the time when one is
+// free at the latest, and have cost nothing; the others run on.
 func TestSim_FortyOrders_DevicesStayRented(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -110,7 +114,8 @@ func TestSim_FortyOrders_DevicesStayRented(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		waits := 0
 		for _, id := range ids {
-			if v, err := w.cust.Order(id.String()); err == nil && v.Standing == customer.StandingSearching && strings.Contains(fmt.Sprint(v.Steps), "UTC at the latest") {
+			if v, err := w.cust.Order(id.String()); err == nil && v.Standing == customer.StandingSearching &&
+				strings.Contains(fmt.Sprint(v.Steps), "UTC at the latest") {
 				waits++
 			}
 		}
@@ -126,7 +131,8 @@ func TestSim_FortyOrders_DevicesStayRented(t *testing.T) {
 				t.Fatal(err)
 			case in(market.Running)(v):
 				ran++
-			case v.Standing == customer.StandingFailed && v.Code == "busy" && strings.Contains(v.Detail, "free at ") && v.Channel == (market.ChannelID{}):
+			case v.Standing == customer.StandingFailed && v.Code == "busy" && strings.Contains(v.Detail, "free at ") &&
+				v.Channel == (market.ChannelID{}):
 				busy++
 			default:
 				t.Errorf("%s %s %s; %+v", v.Standing, v.Code, v.Detail, v.Steps)

@@ -10,13 +10,15 @@ import (
 	"github.com/gpuai/gpuai/node/tunnel"
 )
 
-// TestGone_Exec_SaysWhoIsNotHeard: beside a provider that went away an exec says so by its code, before and after the lease is silent, and the
-// order says it by itself; once the provider is back all goes on, and beside a job that does not run yet or any more it says that.
+// TestGone_Exec_SaysWhoIsNotHeard: beside a provider that went away an exec says so by its code, before and after the
+// lease is silent, and the order says it by itself; once the provider is back all goes on, and beside a job that does
+// not run yet or any more it says that.
 func TestGone_Exec_SaysWhoIsNotHeard(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 3 * time.Minute}, func(t *testing.T, w *world) {
 		exec := func(id market.OrderID) (string, string) {
-			_, err := w.cust.Exec(t.Context(), id.String(), tunnel.ExecArgs{Argv: []string{"true"}}, nil, nil, func(uint8, []byte) error { return nil })
+			_, err := w.cust.Exec(t.Context(), id.String(), tunnel.ExecArgs{Argv: []string{"true"}}, nil, nil,
+				func(uint8, []byte) error { return nil })
 			if err == nil {
 				return "", ""
 			}
@@ -36,7 +38,8 @@ func TestGone_Exec_SaysWhoIsNotHeard(t *testing.T) {
 			t.Errorf("provider gone: %s %s", code, text)
 		}
 		v := w.await(t, id, in(market.Silent))
-		if why, hint := v.Silence(); !strings.Contains(why, v.Provider.Short()) || !strings.Contains(hint, "gpuai stop ") {
+		if why, hint := v.Silence(); !strings.Contains(why, v.Provider.Short()) ||
+			!strings.Contains(hint, "gpuai stop ") {
 			t.Errorf("%q %q", why, hint)
 		}
 		if code, text := exec(id); code != "provider-silent" {
@@ -44,7 +47,8 @@ func TestGone_Exec_SaysWhoIsNotHeard(t *testing.T) {
 		}
 		w.startProvider(t)
 		w.await(t, id, func(v customer.View) bool { return v.Lease.State == market.Running })
-		if code, text := exec(id); code == "peer-unreachable" || code == "provider-silent" { // this world's engine has no exec
+		// this world's engine has no exec
+		if code, text := exec(id); code == "peer-unreachable" || code == "provider-silent" {
 			t.Errorf("back: %s %s", code, text)
 		}
 		w.exact(t, w.await(t, id, over), "completed", before)

@@ -83,7 +83,8 @@ func (h *hand) decided(id market.LeaseID, raw []byte) (code, detail string) {
 		return "not-sent", ""
 	}
 	var s market.Status
-	for end := time.Now().Add(patience); ; time.Sleep(70 * time.Millisecond) { // messages of one peer are limited by rate
+	// messages of one peer are limited by rate
+	for end := time.Now().Add(patience); ; time.Sleep(70 * time.Millisecond) {
 		var err error
 		if s, err = h.svc.Status(context.Background(), h.w.ph.ID(), id); err == nil && s.State != market.Proposed {
 			break
@@ -114,7 +115,8 @@ func (h *hand) deal(deposit market.Amount) (market.LeaseID, market.ChannelID) {
 }
 
 // pay sends a Payment; the error is the refusal.
-func (h *hand) pay(s streams.VoucherSession, lease market.LeaseID, ch market.ChannelID, share, total market.Amount, change func(*market.Payment)) (market.Amount, error) {
+func (h *hand) pay(s streams.VoucherSession, lease market.LeaseID, ch market.ChannelID, share, total market.Amount,
+	change func(*market.Payment)) (market.Amount, error) {
 	p := h.Payment(lease, ch, share, total)
 	if change != nil {
 		change(&p)

@@ -55,8 +55,8 @@ func simulateGPU(t *testing.T, left string, f func(*testing.T, *world, *heldGPU)
 	simulate(t, setup{work: 10 * time.Second, hand: h}, func(t *testing.T, w *world) { f(t, w, h) })
 }
 
-// TestHandOver_ClearLate_DeviceWaitsForIt: the job is over and its memory is not free yet: no other lease gets the device until it is, also
-// when the node restarts meanwhile; then it is sold again.
+// TestHandOver_ClearLate_DeviceWaitsForIt: the job is over and its memory is not free yet: no other lease gets the
+// device until it is, also when the node restarts meanwhile; then it is sold again.
 func TestHandOver_ClearLate_DeviceWaitsForIt(t *testing.T) {
 	t.Parallel()
 	simulateGPU(t, "process 4242 is still on it", func(t *testing.T, w *world, h *heldGPU) {
@@ -83,20 +83,25 @@ func TestHandOver_ClearLate_DeviceWaitsForIt(t *testing.T) {
 	})
 }
 
-// TestHandOver_NeverClear_IsQuarantined: what is left after a minute takes the device out of the Offer, also after a restart. The lease ends
-// as the job did, and is paid to the unit.
+// TestHandOver_NeverClear_IsQuarantined: what is left after a minute takes the device out of the Offer, also after a
+// restart. The lease ends as the job did, and is paid to the unit.
 func TestHandOver_NeverClear_IsQuarantined(t *testing.T) {
 	t.Parallel()
 	simulateGPU(t, "1530 MiB of it are still used, 12 MiB were before", func(t *testing.T, w *world, _ *heldGPU) {
 		v := w.await(t, w.place(t, request("one")), over)
 		if v.Code != "completed" || v.Paid+v.Returned != v.Deposit || v.Paid != 10*second {
-			t.Errorf("%s: %s; deposit %d, paid %d, returned %d, claimed %d", v.Code, v.Detail, v.Deposit, v.Paid, v.Returned, v.Lease.Claim)
+			t.Errorf("%s: %s; deposit %d, paid %d, returned %d, claimed %d", v.Code, v.Detail, v.Deposit, v.Paid,
+				v.Returned, v.Lease.Claim)
 		}
 		for range 2 {
 			if s := w.prov.View().Devices[0].State; s != "quarantined" {
 				t.Errorf("the device is %s", s)
 			}
-			until(t, "the device is still offered", func() bool { o := w.cust.Offers(); return len(o) == 0 || len(o[0].Groups) == 0 })
+			until(t, "the device is still offered", func() bool {
+				o := w.cust.Offers()
+				return len(o) == 0 ||
+					len(o[0].Groups) == 0
+			})
 			w.stopProv()
 			w.startProvider(t)
 			until(t, "the rig does not sell", func() bool { return w.prov.View().Selling })

@@ -12,7 +12,8 @@ import (
 // stranger is a buyer that only asks.
 func (w *world) stranger(seed byte) *Buyer {
 	return &Buyer{
-		Network: w.ph.Network().Name, Key: p2ptest.Key(seed), ID: p2ptest.NodeID(p2ptest.Key(seed)), Payer: addr("nobody"), Chain: w.chain, Now: w.clock.Now,
+		Network: w.ph.Network().Name, Key: p2ptest.Key(seed), ID: p2ptest.NodeID(p2ptest.Key(seed)),
+		Payer: addr("nobody"), Chain: w.chain, Now: w.clock.Now,
 	}
 }
 
@@ -30,8 +31,8 @@ func (b *Buyer) ask(t *testing.T, w *world, means bool) error {
 	return err
 }
 
-// TestHold_KeepsDevicesForTheOrderThatMeansIt: whoever only compares prices holds nothing; whoever asks again has the device until the quote
-// ends, and the next one is told when.
+// TestHold_KeepsDevicesForTheOrderThatMeansIt: whoever only compares prices holds nothing; whoever asks again has the
+// device until the quote ends, and the next one is told when.
 func TestHold_KeepsDevicesForTheOrderThatMeansIt(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
@@ -44,7 +45,8 @@ func TestHold_KeepsDevicesForTheOrderThatMeansIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		var no *market.Refusal
-		if err := w.stranger(111).ask(t, w, false); !errors.As(err, &no) || no.Code != "busy" || no.RetryAfter <= 0 || no.RetryAfter > 30*time.Second {
+		if err := w.stranger(111).ask(t, w, false); !errors.As(err, &no) || no.Code != "busy" || no.RetryAfter <= 0 ||
+			no.RetryAfter > 30*time.Second {
 			t.Fatalf("a held device is quoted: %v", err)
 		}
 		time.Sleep(no.RetryAfter + time.Second)
@@ -54,8 +56,8 @@ func TestHold_KeepsDevicesForTheOrderThatMeansIt(t *testing.T) {
 	})
 }
 
-// TestHold_NobodyFreezesTheRigForFree: fresh keys that hold the device again and again, and never buy, keep an order from it for a minute at the
-// most.
+// TestHold_NobodyFreezesTheRigForFree: fresh keys that hold the device again and again, and never buy, keep an order
+// from it for a minute at the most.
 func TestHold_NobodyFreezesTheRigForFree(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {

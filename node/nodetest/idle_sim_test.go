@@ -25,7 +25,8 @@ func (w *world) back(t *testing.T, what string, channels int) {
 	})
 }
 
-// TestSim_LedgerGoneAtTheEnd_RefundComesLater: a ledger that does not answer while a channel is to be finished delays the refund, no more.
+// TestSim_LedgerGoneAtTheEnd_RefundComesLater: a ledger that does not answer while a channel is to be finished delays
+// the refund, no more.
 func TestSim_LedgerGoneAtTheEnd_RefundComesLater(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 2 * time.Minute}, func(t *testing.T, w *world) {
@@ -68,8 +69,8 @@ func TestSim_KeptChannel_IdleIsClosed(t *testing.T) {
 	})
 }
 
-// TestSim_LeftForAnother_IsClosed: a channel that its next job had to leave, because the provider did not take it any more, is closed although
-// it was to be kept for that job; nothing waits for a restart.
+// TestSim_LeftForAnother_IsClosed: a channel that its next job had to leave, because the provider did not take it any
+// more, is closed although it was to be kept for that job; nothing waits for a restart.
 func TestSim_LeftForAnother_IsClosed(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
@@ -96,8 +97,8 @@ func TestSim_LeftForAnother_IsClosed(t *testing.T) {
 	})
 }
 
-// TestSim_Refused_OneDepositForAll: a provider that refuses after the funding is asked again on the same channel: nothing is deposited, and
-// no claim fee is paid, a second time.
+// TestSim_Refused_OneDepositForAll: a provider that refuses after the funding is asked again on the same channel:
+// nothing is deposited, and no claim fee is paid, a second time.
 func TestSim_Refused_OneDepositForAll(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
@@ -109,8 +110,8 @@ func TestSim_Refused_OneDepositForAll(t *testing.T) {
 	})
 }
 
-// TestSim_LeaseNeverKept_ChannelIsReturned: a node that ended between entering a lease in its channel and keeping the lease itself never sent
-// it; the channel is not held for it.
+// TestSim_LeaseNeverKept_ChannelIsReturned: a node that ended between entering a lease in its channel and keeping the
+// lease itself never sent it; the channel is not held for it.
 func TestSim_LeaseNeverKept_ChannelIsReturned(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
@@ -118,7 +119,8 @@ func TestSim_LeaseNeverKept_ChannelIsReturned(t *testing.T) {
 		w.await(t, id, running)
 		w.stopCust()
 		rewrite(t, w.cstore, store.BucketOwnChannels, func(row map[string]any) {
-			row["Account"].(map[string]any)["leases"].(map[string]any)[market.LeaseID{7}.String()] = map[string]any{"cap": 1000, "live": true}
+			row["Account"].(map[string]any)["leases"].(map[string]any)[market.LeaseID{7}.String()] = map[string]any{
+				"cap": 1000, "live": true}
 		})
 		before := w.chain.Balance(w.payout)
 		w.startCustomer(t)
@@ -141,7 +143,8 @@ func rewrite(t *testing.T, s *store.Store, bucket string, f func(row map[string]
 		}
 		f(row)
 		b, err := json.Marshal(row)
-		change.Puts = append(change.Puts, store.Put{Bucket: bucket, Key: bytes.Clone(k), Value: append([]byte{v[0]}, b...)})
+		change.Puts = append(change.Puts,
+			store.Put{Bucket: bucket, Key: bytes.Clone(k), Value: append([]byte{v[0]}, b...)})
 		return err
 	})
 	if err == nil {

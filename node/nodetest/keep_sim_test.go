@@ -8,8 +8,8 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 )
 
-// TestFlow_KeepChannel_SecondOrderUsesIt: a kept channel carries the next order once its deposit is final, so nothing is opened and nothing
-// waited for.
+// TestFlow_KeepChannel_SecondOrderUsesIt: a kept channel carries the next order once its deposit is final, so nothing
+// is opened and nothing waited for.
 func TestFlow_KeepChannel_SecondOrderUsesIt(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 20 * time.Second}, func(t *testing.T, w *world) {
@@ -28,7 +28,8 @@ func TestFlow_KeepChannel_SecondOrderUsesIt(t *testing.T) {
 		})
 		again := place("two")
 		if again.Code != "completed" || again.Channel != first.Channel || len(w.cust.Channels()) != 1 {
-			t.Errorf("%s %s on %s, kept is %s, channels %d: %+v", again.Code, again.Detail, again.Channel, first.Channel, len(w.cust.Channels()), again.Steps)
+			t.Errorf("%s %s on %s, kept is %s, channels %d: %+v", again.Code, again.Detail, again.Channel,
+				first.Channel, len(w.cust.Channels()), again.Steps)
 		}
 	})
 }

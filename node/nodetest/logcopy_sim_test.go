@@ -22,7 +22,8 @@ func letters(n uint64, pause time.Duration) LogFunc {
 				return job.LogEnd{}, ctx.Err()
 			case <-time.After(pause):
 			}
-			if err := f(job.LogRecord{Offset: from, Time: time.Unix(5, 0), Stream: 1, Data: []byte{'a' + byte(from%26)}}); err != nil {
+			if err := f(job.LogRecord{Offset: from, Time: time.Unix(5, 0), Stream: 1,
+				Data: []byte{'a' + byte(from%26)}}); err != nil {
 				return job.LogEnd{}, err
 			}
 		}
@@ -43,7 +44,8 @@ func firstPart(n uint64, then func(ctx context.Context) error) LogFunc {
 }
 
 // awaitFor is await with a limit of its own.
-func (w *world) awaitFor(t *testing.T, id market.OrderID, limit time.Duration, ok func(customer.View) bool) customer.View {
+func (w *world) awaitFor(t *testing.T, id market.OrderID, limit time.Duration,
+	ok func(customer.View) bool) customer.View {
 	t.Helper()
 	for end := time.Now().Add(limit); ; time.Sleep(100 * time.Millisecond) {
 		v, err := w.cust.Order(id.String())
@@ -59,15 +61,17 @@ func (w *world) awaitFor(t *testing.T, id market.OrderID, limit time.Duration, o
 // logged reads the order's log as it is after its end.
 func (w *world) logged(t *testing.T, id market.OrderID) (text string, s joblog.State) {
 	t.Helper()
-	s, err := w.cust.Logs(t.Context(), id.String(), customer.LogQuery{Follow: true}, func(r job.LogRecord) error { text += string(r.Data); return nil })
+	s, err := w.cust.Logs(t.Context(), id.String(), customer.LogQuery{Follow: true},
+		func(r job.LogRecord) error { text += string(r.Data); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return text, s
 }
 
-// TestLogCopy_AgreesWhenTheLogIsHere: an order ends when its log is whole, however slow that is while bytes come; a log that stops coming, or
-// never stops, is given up within bounds, and that is said in the row, to people, and in the signed Outcome. The container goes after that.
+// TestLogCopy_AgreesWhenTheLogIsHere: an order ends when its log is whole, however slow that is while bytes come; a log
+// that stops coming, or never stops, is given up within bounds, and that is said in the row, to people, and in the
+// signed Outcome. The container goes after that.
 func TestLogCopy_AgreesWhenTheLogIsHere(t *testing.T) {
 	t.Parallel()
 	cut := market.Refuse("engine-error", market.KindUnavailable, "cut")
@@ -79,7 +83,8 @@ func TestLogCopy_AgreesWhenTheLogIsHere(t *testing.T) {
 	}{
 		"at once":   {letters(20, 0), 0, 5 * time.Second, 20, ""},
 		"slow link": {letters(60, 10*time.Second), 9 * time.Minute, 11 * time.Minute, 60, ""},
-		"cut after each byte": {func(ctx context.Context, from uint64, f func(job.LogRecord) error) (job.LogEnd, error) {
+		"cut after each byte": {func(ctx context.Context, from uint64, f func(job.LogRecord) error) (job.LogEnd,
+			error) {
 			if from == 12 {
 				return letters(12, 0)(ctx, from, f)
 			}
@@ -89,8 +94,10 @@ func TestLogCopy_AgreesWhenTheLogIsHere(t *testing.T) {
 			}
 			return end, err
 		}, 0, 10 * time.Second, 12, ""},
-		"stalls":     {firstPart(5, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), time.Minute, 80 * time.Second, 5, joblog.WhySilent},
-		"fails":      {firstPart(5, func(context.Context) error { return cut }), time.Minute, 90 * time.Second, 5, joblog.WhySilent},
+		"stalls": {firstPart(5, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), time.Minute,
+			80 * time.Second, 5, joblog.WhySilent},
+		"fails": {firstPart(5, func(context.Context) error { return cut }), time.Minute, 90 * time.Second, 5,
+			joblog.WhySilent},
 		"never ends": {letters(1<<40, 5*time.Second), 20 * time.Minute, 22 * time.Minute, 0, joblog.WhySilent},
 		"lost end": {func(ctx context.Context, from uint64, f func(job.LogRecord) error) (job.LogEnd, error) {
 			end, err := letters(7, 0)(ctx, from, f)
@@ -118,7 +125,8 @@ func TestLogCopy_AgreesWhenTheLogIsHere(t *testing.T) {
 					t.Errorf("ended %s after the job, want %s to %s: %+v", took, c.least, c.most, v.Steps)
 				}
 				text, s := w.logged(t, id)
-				if !s.Over || s.Why != c.why || s.Whole != (c.why == "") || c.bytes > 0 && (s.Total != c.bytes || uint64(len(text)) != c.bytes) {
+				if !s.Over || s.Why != c.why || s.Whole != (c.why == "") || c.bytes > 0 &&
+					(s.Total != c.bytes || uint64(len(text)) != c.bytes) {
 					t.Errorf("%+v, %q", s, text)
 				}
 				if !strings.HasPrefix(text, "abc") {

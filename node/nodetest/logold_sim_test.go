@@ -9,7 +9,8 @@ import (
 	"github.com/gpuai/gpuai/p2p/streams"
 )
 
-// TestLogs_OlderCustomer_GetsItsOwnForm: a customer of a version without places reads a log as it always did, to an end that it understands.
+// TestLogs_OlderCustomer_GetsItsOwnForm: a customer of a version without places reads a log as it always did, to an end
+// that it understands.
 func TestLogs_OlderCustomer_GetsItsOwnForm(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {

@@ -10,7 +10,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// TestLogs_Follow_WaitsForTheStart: who follows an order at once sees its job from the start; one that never starts says so.
+// TestLogs_Follow_WaitsForTheStart: who follows an order at once sees its job from the start; one that never starts
+// says so.
 func TestLogs_Follow_WaitsForTheStart(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
@@ -23,7 +24,8 @@ func TestLogs_Follow_WaitsForTheStart(t *testing.T) {
 			id := w.place(t, req)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			var got string
-			_, err := w.cust.Logs(ctx, id.String(), customer.LogQuery{Follow: true}, func(r job.LogRecord) error { got += string(r.Data); return nil })
+			_, err := w.cust.Logs(ctx, id.String(), customer.LogQuery{Follow: true},
+				func(r job.LogRecord) error { got += string(r.Data); return nil })
 			cancel()
 			if got != want.output || market.CodeOf(err) != want.refused || want.refused == "" && err != nil {
 				t.Errorf("%s: %q, %v", name, got, err)

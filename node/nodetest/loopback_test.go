@@ -11,10 +11,14 @@ import (
 // works waits until the provider has metered some work, beyond what it had.
 func (w *world) works(t *testing.T, v customer.View, had uint64) {
 	t.Helper()
-	until(t, "nothing is metered", func() bool { return len(w.prov.Leases()) == 1 && w.sold(t, v).Meter.BillableMS > had })
+	until(t, "nothing is metered", func() bool {
+		return len(w.prov.Leases()) == 1 &&
+			w.sold(t, v).Meter.BillableMS > had
+	})
 }
 
-// endsBilled ends the job of an order and checks that the rate's price of what was metered is paid, to the unit, and the rest is back.
+// endsBilled ends the job of an order and checks that the rate's price of what was metered is paid, to the unit, and
+// the rest is back.
 func (w *world) endsBilled(t *testing.T, v customer.View, placed time.Time, before market.Amount) {
 	t.Helper()
 	w.engine.SetWork(0)
@@ -23,7 +27,8 @@ func (w *world) endsBilled(t *testing.T, v customer.View, placed time.Time, befo
 	passed := time.Since(placed)
 	price, err := v.Rate.For(1, time.Duration(v.Lease.ClaimMS)*time.Millisecond)
 	if err != nil || v.Paid != price || v.Paid == 0 || v.Lease.ClaimMS > uint64(passed.Milliseconds()) {
-		t.Errorf("paid %d, %d ms at the quote's rate are %d (%v), %s have passed", v.Paid, v.Lease.ClaimMS, price, err, passed)
+		t.Errorf("paid %d, %d ms at the quote's rate are %d (%v), %s have passed", v.Paid, v.Lease.ClaimMS, price, err,
+			passed)
 	}
 	if !v.BothSigned || !v.OutputsReady {
 		t.Errorf("outcome signed by both: %v, outputs here: %v", v.BothSigned, v.OutputsReady)
@@ -35,7 +40,8 @@ func (w *world) endsBilled(t *testing.T, v customer.View, placed time.Time, befo
 	w.freeAgain(t, 1)
 }
 
-// TestLoopback_FirstPaidJob is TestSim_FirstPaidJob with the machine's own network and clock, else the simulation would only test itself.
+// TestLoopback_FirstPaidJob is TestSim_FirstPaidJob with the machine's own network and clock, else the simulation would
+// only test itself.
 func TestLoopback_FirstPaidJob(t *testing.T) {
 	t.Parallel()
 	w := loopback(t)

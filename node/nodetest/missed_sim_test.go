@@ -18,8 +18,8 @@ var absences = map[string]absence{
 	"cut off": {func(w *world, _ *testing.T) { w.sim.Off(w.ch) }, func(w *world, _ *testing.T) { w.sim.Heal() }},
 }
 
-// missed places an order, lets its customer leave while it is prepared, and comes back once the job is over at the provider and longer has
-// passed since.
+// missed places an order, lets its customer leave while it is prepared, and comes back once the job is over at the
+// provider and longer has passed since.
 func missed(t *testing.T, w *world, a absence, r customer.Request, longer time.Duration) market.OrderID {
 	t.Helper()
 	if v := w.await(t, w.place(t, request("first")), over); v.Code != "completed" {
@@ -37,8 +37,8 @@ func missed(t *testing.T, w *world, a absence, r customer.Request, longer time.D
 	return id
 }
 
-// TestMissed_JobOfLessThanATick_LosesNothing: a job that starts and ends while nobody of its customer listens is paid, and its outputs, exit
-// code and reason come all the same.
+// TestMissed_JobOfLessThanATick_LosesNothing: a job that starts and ends while nobody of its customer listens is paid,
+// and its outputs, exit code and reason come all the same.
 func TestMissed_JobOfLessThanATick_LosesNothing(t *testing.T) {
 	t.Parallel()
 	for name, a := range absences {
@@ -58,8 +58,8 @@ func TestMissed_JobOfLessThanATick_LosesNothing(t *testing.T) {
 	}
 }
 
-// TestMissed_LongerThanTheStartTimeout_IsNoTimeout: a customer that comes back after its own deadline asks what became of the job before it
-// says that it never started.
+// TestMissed_LongerThanTheStartTimeout_IsNoTimeout: a customer that comes back after its own deadline asks what became
+// of the job before it says that it never started.
 func TestMissed_LongerThanTheStartTimeout_IsNoTimeout(t *testing.T) {
 	t.Parallel()
 	for name, a := range absences {
@@ -78,7 +78,8 @@ func TestMissed_LongerThanTheStartTimeout_IsNoTimeout(t *testing.T) {
 	}
 }
 
-// TestMissed_StartTimeout_StillEnds: a job that really does not start in time is ended, also by a customer that was away at the deadline.
+// TestMissed_StartTimeout_StillEnds: a job that really does not start in time is ended, also by a customer that was
+// away at the deadline.
 func TestMissed_StartTimeout_StillEnds(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
@@ -90,19 +91,23 @@ func TestMissed_StartTimeout_StillEnds(t *testing.T) {
 		w.stopCust()
 		time.Sleep(90 * time.Second)
 		w.startCustomer(t)
-		if v := w.await(t, id, over); v.Code != "start-timeout" || v.Paid != 0 || v.OutputsReady || v.Returned != v.Deposit {
-			t.Errorf("%s %s: paid %d, returned %d of %d, outputs %v", v.Standing, v.Code, v.Paid, v.Returned, v.Deposit, v.OutputsReady)
+		if v := w.await(t, id, over); v.Code != "start-timeout" || v.Paid != 0 || v.OutputsReady ||
+			v.Returned != v.Deposit {
+			t.Errorf("%s %s: paid %d, returned %d of %d, outputs %v", v.Standing, v.Code, v.Paid, v.Returned, v.Deposit,
+				v.OutputsReady)
 		}
 	})
 }
 
-// TestMissed_StoppedTooLate_SaysHowItEnded: a stop that comes after the job's own end changes neither its reason nor its outputs.
+// TestMissed_StoppedTooLate_SaysHowItEnded: a stop that comes after the job's own end changes neither its reason nor
+// its outputs.
 func TestMissed_StoppedTooLate_SaysHowItEnded(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 6 * time.Second}, func(t *testing.T, w *world) {
 		id := missed(t, w, absences["killed"], request("late stop"), 10*time.Second)
 		before := w.chain.Balance(w.payout)
-		until(t, "the order is not known again", func() bool { return w.cust.StopOrder(context.Background(), id.String(), false) == nil })
+		until(t, "the order is not known again",
+			func() bool { return w.cust.StopOrder(context.Background(), id.String(), false) == nil })
 		v := w.await(t, id, over)
 		w.exact(t, v, "completed", before)
 		w.hasOutputs(t, v)
@@ -112,13 +117,15 @@ func TestMissed_StoppedTooLate_SaysHowItEnded(t *testing.T) {
 // hasOutputs fails unless the order's outputs lie in the customer's spool.
 func (w *world) hasOutputs(t *testing.T, v customer.View) {
 	t.Helper()
-	if info, err := os.Stat(w.cust.OutputsPath(v.ID)); !v.OutputsReady || err != nil || info.Size() == 0 || v.OutputsRoot == ([32]byte{}) {
-		t.Errorf("outputs ready: %v, root %x: %v; %s %s, %+v", v.OutputsReady, v.OutputsRoot, err, v.Standing, v.Code, v.Steps)
+	if info, err := os.Stat(w.cust.OutputsPath(v.ID)); !v.OutputsReady || err != nil || info.Size() == 0 ||
+		v.OutputsRoot == ([32]byte{}) {
+		t.Errorf("outputs ready: %v, root %x: %v; %s %s, %+v", v.OutputsReady, v.OutputsRoot, err, v.Standing, v.Code,
+			v.Steps)
 	}
 }
 
-// TestMissed_StrangersJob_BringsWhatItMade: a job that is frozen at its start for want of the first payment, and ended, has run all the same:
-// what it made comes home, and nothing is paid.
+// TestMissed_StrangersJob_BringsWhatItMade: a job that is frozen at its start for want of the first payment, and ended,
+// has run all the same: what it made comes home, and nothing is paid.
 func TestMissed_StrangersJob_BringsWhatItMade(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 6 * time.Second}, func(t *testing.T, w *world) {

@@ -19,17 +19,19 @@ func (w *world) doneAndKept(t *testing.T) customer.View {
 	return w.await(t, id, over)
 }
 
-// TestSim_KilledBeforeDevicesAreFree_TheyAre: a lease whose end was stored, and the release of its devices and of its share not, gives both
-// back at the next start.
+// TestSim_KilledBeforeDevicesAreFree_TheyAre: a lease whose end was stored, and the release of its devices and of its
+// share not, gives both back at the next start.
 func TestSim_KilledBeforeDevicesAreFree_TheyAre(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		v := w.doneAndKept(t)
 		w.freeAgain(t, 1)
 		w.stopProv()
-		rewrite(t, w.pstore, store.BucketDevices, func(row map[string]any) { row["State"], row["Lease"] = 2, v.Lease.ID })
+		rewrite(t, w.pstore, store.BucketDevices,
+			func(row map[string]any) { row["State"], row["Lease"] = 2, v.Lease.ID })
 		rewrite(t, w.pstore, store.BucketChannels, func(row map[string]any) {
-			row["Account"].(map[string]any)["leases"].(map[string]any)[v.Lease.ID.String()].(map[string]any)["live"] = true
+			shares := row["Account"].(map[string]any)["leases"].(map[string]any)
+			shares[v.Lease.ID.String()].(map[string]any)["live"] = true
 		})
 		w.startProvider(t)
 		until(t, "the device stays leased", func() bool { return w.prov.View().Devices[0].State == "free" })
@@ -40,7 +42,8 @@ func TestSim_KilledBeforeDevicesAreFree_TheyAre(t *testing.T) {
 	})
 }
 
-// TestSim_KilledAfterVoucher_ItCounts: a voucher that was stored when the node died is paid, though its customer does not come back to repeat it.
+// TestSim_KilledAfterVoucher_ItCounts: a voucher that was stored when the node died is paid, though its customer does
+// not come back to repeat it.
 func TestSim_KilledAfterVoucher_ItCounts(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
@@ -65,15 +68,20 @@ func TestSim_KilledBeforeADebtIsForgotten_ItIs(t *testing.T) {
 		v := w.doneAndKept(t)
 		w.stopProv()
 		lease := v.Lease.ID
-		row := map[string]any{"Sum": 5, "Lease": lease, "Customer": w.ch.ID(), "Payer": w.payer, "Until": w.clock.Now().Add(time.Hour)}
-		err := w.pstore.Commit(t.Context(), store.Change{Puts: []store.Put{{Bucket: store.BucketDebts, Key: lease[:], Value: store.Row(row)}}})
+		row := map[string]any{"Sum": 5, "Lease": lease, "Customer": w.ch.ID(), "Payer": w.payer,
+			"Until": w.clock.Now().Add(time.Hour)}
+		err := w.pstore.Commit(t.Context(),
+			store.Change{Puts: []store.Put{{Bucket: store.BucketDebts, Key: lease[:], Value: store.Row(row)}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.startProvider(t)
 		r := long()
 		r.Key = "again"
-		if v = w.await(t, w.place(t, r), func(v customer.View) bool { return over(v) || in(market.Running)(v) }); v.Code != "" || v.Lease == nil {
+		if v = w.await(t, w.place(t, r), func(v customer.View) bool {
+			return over(v) ||
+				in(market.Running)(v)
+		}); v.Code != "" || v.Lease == nil {
 			t.Errorf("%s %s", v.Code, v.Detail)
 		}
 	})

@@ -10,8 +10,9 @@ import (
 	"github.com/gpuai/gpuai/node/provider"
 )
 
-// TestSim_InflatedEnd_TakesNoMoreThanIsSigned: a provider that claims ten times its work with the last receipt, in its outcome and in its
-// release gets what the customer has signed, and not what it asks for; the rest comes back after the close delay.
+// TestSim_InflatedEnd_TakesNoMoreThanIsSigned: a provider that claims ten times its work with the last receipt, in its
+// outcome and in its release gets what the customer has signed, and not what it asks for; the rest comes back after the
+// close delay.
 func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -34,7 +35,8 @@ func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				return escrow.Release{Channel: ch, Final: claimed, Expires: head.Clock.Add(10 * time.Minute).Unix()}.Sign(key).Wire()
+				return escrow.Release{Channel: ch, Final: claimed,
+					Expires: head.Clock.Add(10 * time.Minute).Unix()}.Sign(key).Wire()
 			},
 		})
 		before := w.chain.Balance(w.payout)
@@ -51,14 +53,16 @@ func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 		}
 		time.Sleep(70 * time.Minute) // the close delay
 		v = w.await(t, id, func(v customer.View) bool { return v.Finished })
-		if got := w.chain.Balance(w.payout) - before; got > v.Signed || got != v.Paid || v.Paid+v.Returned != v.Deposit {
-			t.Errorf("the provider got %d of %d that were signed; paid %d, returned %d of %d", got, v.Signed, v.Paid, v.Returned, v.Deposit)
+		if got := w.chain.Balance(w.payout) - before; got > v.Signed || got != v.Paid ||
+			v.Paid+v.Returned != v.Deposit {
+			t.Errorf("the provider got %d of %d that were signed; paid %d, returned %d of %d", got, v.Signed, v.Paid,
+				v.Returned, v.Deposit)
 		}
 	})
 }
 
-// TestSim_PlacedAgainAtTheStart_SameOrder: who repeats its request while the node starts gets the order that the store holds, and that order
-// keeps its lease.
+// TestSim_PlacedAgainAtTheStart_SameOrder: who repeats its request while the node starts gets the order that the store
+// holds, and that order keeps its lease.
 func TestSim_PlacedAgainAtTheStart_SameOrder(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 2 * time.Minute}, func(t *testing.T, w *world) {
@@ -79,8 +83,8 @@ func TestSim_PlacedAgainAtTheStart_SameOrder(t *testing.T) {
 	})
 }
 
-// TestSim_LedgerStandsStill_WorkStops: a ledger that answers and does not follow hides a close as well as one that is silent: the job pauses
-// before the close delay could be over, and goes on when the view is fresh again.
+// TestSim_LedgerStandsStill_WorkStops: a ledger that answers and does not follow hides a close as well as one that is
+// silent: the job pauses before the close delay could be over, and goes on when the view is fresh again.
 func TestSim_LedgerStandsStill_WorkStops(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -102,8 +106,8 @@ func TestSim_LedgerStandsStill_WorkStops(t *testing.T) {
 	})
 }
 
-// TestSim_ClosedWhileAway_JobEnds: a provider that comes back to a channel which was closed and sealed meanwhile works no more for vouchers
-// that nobody redeems, however far ahead they pay.
+// TestSim_ClosedWhileAway_JobEnds: a provider that comes back to a channel which was closed and sealed meanwhile works
+// no more for vouchers that nobody redeems, however far ahead they pay.
 func TestSim_ClosedWhileAway_JobEnds(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
@@ -112,7 +116,8 @@ func TestSim_ClosedWhileAway_JobEnds(t *testing.T) {
 		m := w.sold(t, v)
 		w.stopProv()
 		w.stopCust()
-		for _, in := range []escrow.Intent{{Op: escrow.OpRequestClose, Channel: v.Channel}, {Op: escrow.OpFinish, Channel: v.Channel}} {
+		for _, in := range []escrow.Intent{{Op: escrow.OpRequestClose, Channel: v.Channel},
+			{Op: escrow.OpFinish, Channel: v.Channel}} {
 			if err := w.wallet.Submit(t.Context(), in); err != nil {
 				t.Fatal(err)
 			}
@@ -126,8 +131,8 @@ func TestSim_ClosedWhileAway_JobEnds(t *testing.T) {
 	})
 }
 
-// TestSim_LedgerForgetsAChannel_ItIsLookedForAgain: an endpoint that says a channel is absent, although nobody saw it paid out, is not believed
-// for ever: the money in it would be.
+// TestSim_LedgerForgetsAChannel_ItIsLookedForAgain: an endpoint that says a channel is absent, although nobody saw it
+// paid out, is not believed for ever: the money in it would be.
 func TestSim_LedgerForgetsAChannel_ItIsLookedForAgain(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
@@ -140,7 +145,8 @@ func TestSim_LedgerForgetsAChannel_ItIsLookedForAgain(t *testing.T) {
 			return len(c) == 1 && c[0].Account.Phase == escrow.PhaseGone
 		})
 		w.sw.noChannels.Store(false)
-		until(t, "the channel is not found again", func() bool { return w.cust.Channels()[0].Account.Phase != escrow.PhaseGone })
+		until(t, "the channel is not found again",
+			func() bool { return w.cust.Channels()[0].Account.Phase != escrow.PhaseGone })
 		if err := w.cust.CloseChannel(t.Context(), v.Channel); err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +154,8 @@ func TestSim_LedgerForgetsAChannel_ItIsLookedForAgain(t *testing.T) {
 	})
 }
 
-// TestSim_TopUps_CarryALongJob: a job that costs several deposits ends by itself, also when the chain does not take a top-up at first.
+// TestSim_TopUps_CarryALongJob: a job that costs several deposits ends by itself, also when the chain does not take a
+// top-up at first.
 func TestSim_TopUps_CarryALongJob(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -163,29 +170,34 @@ func TestSim_TopUps_CarryALongJob(t *testing.T) {
 	})
 }
 
-// TestSim_AwayAllowance_OncePerChannel: what an ended job has signed ahead on a kept channel is not allowed a second time to the next one.
+// TestSim_AwayAllowance_OncePerChannel: what an ended job has signed ahead on a kept channel is not allowed a second
+// time to the next one.
 func TestSim_AwayAllowance_OncePerChannel(t *testing.T) {
 	t.Parallel()
-	simulate(t, setup{work: 4 * time.Minute, change: func(_ *provider.Config, c *customer.Config) { c.AwayMax = 100 * second }}, func(t *testing.T, w *world) {
-		w.chain.Fund(w.feePayer, 1_000_000_000) // or the second lease is refused: the claims of the first one have used the fee up
-		r := long()
-		r.KeepChannel = true
-		id := w.place(t, r)
-		time.Sleep(5 * time.Minute)
-		first := w.await(t, id, over)
-		ahead := first.Signed - first.Lease.Claim
-		if first.Code != "completed" || ahead == 0 {
-			t.Fatalf("%s %s: %d signed, %d owed", first.Code, first.Detail, first.Signed, first.Lease.Claim)
-		}
-		r.Key = "second"
-		second := w.await(t, w.place(t, r), running)
-		if got := second.Lease.Terms.AwayMax; second.Channel != first.Channel || got != w.cc.AwayMax-ahead {
-			t.Errorf("%d may be signed ahead beside the %d that are, of %d", got, ahead, w.cc.AwayMax)
-		}
-	})
+	simulate(t, setup{work: 4 * time.Minute,
+		change: func(_ *provider.Config, c *customer.Config) { c.AwayMax = 100 * second }},
+		func(t *testing.T, w *world) {
+			// or the second lease is refused: the claims of the first one have used the fee up
+			w.chain.Fund(w.feePayer, 1_000_000_000)
+			r := long()
+			r.KeepChannel = true
+			id := w.place(t, r)
+			time.Sleep(5 * time.Minute)
+			first := w.await(t, id, over)
+			ahead := first.Signed - first.Lease.Claim
+			if first.Code != "completed" || ahead == 0 {
+				t.Fatalf("%s %s: %d signed, %d owed", first.Code, first.Detail, first.Signed, first.Lease.Claim)
+			}
+			r.Key = "second"
+			second := w.await(t, w.place(t, r), running)
+			if got := second.Lease.Terms.AwayMax; second.Channel != first.Channel || got != w.cc.AwayMax-ahead {
+				t.Errorf("%d may be signed ahead beside the %d that are, of %d", got, ahead, w.cc.AwayMax)
+			}
+		})
 }
 
-// TestSim_Claims_OncePerSum: while a claim is not final yet, the next voucher is not claimed beside it: each claim costs its fee.
+// TestSim_Claims_OncePerSum: while a claim is not final yet, the next voucher is not claimed beside it: each claim
+// costs its fee.
 func TestSim_Claims_OncePerSum(t *testing.T) {
 	simulate(t, setup{work: 10 * time.Minute}, func(t *testing.T, w *world) {
 		w.chain.Fund(w.feePayer, 1_000_000_000)

@@ -11,7 +11,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// denies is a ledger that calls every open failed. hides: it shows no channel either. drops: the open is really not taken.
+// denies is a ledger that calls every open failed. hides: it shows no channel either. drops: the open is really not
+// taken.
 type denies struct {
 	escrow.Ledger
 	on, hides, drops *atomic.Bool
@@ -54,8 +55,8 @@ func denied(t *testing.T, w *world) denies {
 	return d
 }
 
-// TestSim_OpenCalledFailed_DepositIsFoundAgain: an open that is on the chain although the ledger called it failed is found by the next look,
-// also after a restart, and its deposit comes back.
+// TestSim_OpenCalledFailed_DepositIsFoundAgain: an open that is on the chain although the ledger called it failed is
+// found by the next look, also after a restart, and its deposit comes back.
 func TestSim_OpenCalledFailed_DepositIsFoundAgain(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
@@ -82,7 +83,8 @@ func TestSim_OpenCalledFailed_DepositIsFoundAgain(t *testing.T) {
 	}
 }
 
-// TestSim_OpenNotTaken_IsForgottenAfterItsWindow: a row is dropped when no open of its slot can come any more, not before.
+// TestSim_OpenNotTaken_IsForgottenAfterItsWindow: a row is dropped when no open of its slot can come any more, not
+// before.
 func TestSim_OpenNotTaken_IsForgottenAfterItsWindow(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {

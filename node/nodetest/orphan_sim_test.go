@@ -8,14 +8,16 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// TestOrphan_AtTheStart_IsPausedAtOnce: a store of before the lease was put back. Its container runs unpaid, and is frozen within ten seconds.
+// TestOrphan_AtTheStart_IsPausedAtOnce: a store of before the lease was put back. Its container runs unpaid, and is
+// frozen within ten seconds.
 func TestOrphan_AtTheStart_IsPausedAtOnce(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
 		w.stopProv()
 		k := job.Key{Lease: market.LeaseID{1, 2, 3}}
 		for range 2 { // made, then started
-			if _, err := w.engine.Reconcile(t.Context(), k, job.Want{Phase: job.WantRunning, InputsReady: true}); err != nil {
+			if _, err := w.engine.Reconcile(t.Context(), k,
+				job.Want{Phase: job.WantRunning, InputsReady: true}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -15,10 +15,11 @@ import (
 )
 
 // engineAway is what an engine says that is being restarted.
-var engineAway = &market.Error{Code: "engine-error", Kind: market.KindUnavailable, Op: "read outputs", Err: errors.New("connection refused")}
+var engineAway = &market.Error{Code: "engine-error", Kind: market.KindUnavailable, Op: "read outputs",
+	Err: errors.New("connection refused")}
 
-// TestOutputs_EngineAwayAtTheEnd_AreNotLost: whether the engine is away when the outputs are hashed or when they are asked for, they come once
-// it is back; nothing is signed meanwhile, and the bill is the same.
+// TestOutputs_EngineAwayAtTheEnd_AreNotLost: whether the engine is away when the outputs are hashed or when they are
+// asked for, they come once it is back; nothing is signed meanwhile, and the bill is the same.
 func TestOutputs_EngineAwayAtTheEnd_AreNotLost(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*world, *testing.T, market.OrderID){
@@ -58,12 +59,13 @@ func TestOutputs_EngineAwayAtTheEnd_AreNotLost(t *testing.T) {
 	}
 }
 
-// TestOutputs_ReallyLost_SaysSoAtOnce: a container that is gone, or outputs that no archive holds, end the wait, with the reason; what was
-// metered stays paid.
+// TestOutputs_ReallyLost_SaysSoAtOnce: a container that is gone, or outputs that no archive holds, end the wait, with
+// the reason; what was metered stays paid.
 func TestOutputs_ReallyLost_SaysSoAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
-		"gone": &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "move files", Detail: "the job has no container"}, "too many": spec.ErrArchive,
+		"gone": &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "move files",
+			Detail: "the job has no container"}, "too many": spec.ErrArchive,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,7 +74,8 @@ func TestOutputs_ReallyLost_SaysSoAtOnce(t *testing.T) {
 				w.engine.LoseOutputs(err)
 				v := w.await(t, w.place(t, request("lost")), over)
 				w.exact(t, v, "output-lost", before)
-				if v.OutputsReady || v.Files.Failure != "output-lost" || v.Files.FailureDetail == "" || v.Paid != 30*second {
+				if v.OutputsReady || v.Files.Failure != "output-lost" || v.Files.FailureDetail == "" ||
+					v.Paid != 30*second {
 					t.Errorf("ready %v, %+v, paid %d", v.OutputsReady, v.Files, v.Paid)
 				}
 			})
@@ -80,13 +83,14 @@ func TestOutputs_ReallyLost_SaysSoAtOnce(t *testing.T) {
 	}
 }
 
-// TestSpool_KeepsWhatIsNeeded: fetched outputs go after their time, and above the bound; outputs that nobody has fetched stay until they are
-// old, and go with an event; what a transfer of before left is gone after a start.
+// TestSpool_KeepsWhatIsNeeded: fetched outputs go after their time, and above the bound; outputs that nobody has
+// fetched stay until they are old, and go with an event; what a transfer of before left is gone after a start.
 func TestSpool_KeepsWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
 		ctx := context.Background()
-		fetched, unread, old := w.await(t, w.place(t, request("fetched")), over), w.await(t, w.place(t, request("unread")), over), w.await(t, w.place(t, request("old")), over)
+		fetched, unread, old := w.await(t, w.place(t, request("fetched")), over),
+			w.await(t, w.place(t, request("unread")), over), w.await(t, w.place(t, request("old")), over)
 		here := func(v customer.View) bool {
 			_, err := os.Stat(w.cust.OutputsPath(v.ID))
 			return err == nil
@@ -95,7 +99,9 @@ func TestSpool_KeepsWhatIsNeeded(t *testing.T) {
 		if err := w.cust.Fetched(ctx, fetched.ID); err != nil {
 			t.Fatal(err)
 		}
-		for v, at := range map[*customer.View]time.Time{&old: time.Now().Add(-48 * time.Hour), &unread: time.Now(), &fetched: time.Now()} { // files have the real time
+		// files have the real time
+		for v, at := range map[*customer.View]time.Time{&old: time.Now().Add(-48 * time.Hour), &unread: time.Now(),
+			&fetched: time.Now()} {
 			if err := os.Chtimes(w.cust.OutputsPath(v.ID), at, at); err != nil {
 				t.Fatal(err)
 			}
@@ -125,51 +131,54 @@ func TestSpool_KeepsWhatIsNeeded(t *testing.T) {
 	})
 }
 
-// TestInputs_NeverSent_OrderWaitsAndEnds: an order without its inputs costs nothing, outlives a restart, can be stopped, and ends after its time.
+// TestInputs_NeverSent_OrderWaitsAndEnds: an order without its inputs costs nothing, outlives a restart, can be
+// stopped, and ends after its time.
 func TestInputs_NeverSent_OrderWaitsAndEnds(t *testing.T) {
 	t.Parallel()
-	simulate(t, setup{work: time.Second, change: func(_ *provider.Config, c *customer.Config) { c.InputsWait = time.Hour }}, func(t *testing.T, w *world) {
-		ctx := context.Background()
-		wait := func(key string) market.OrderID {
-			r := request(key)
-			r.HasInputs, r.InputBytes = true, 3
-			id, err := w.cust.Await(ctx, r)
-			if err != nil {
+	simulate(t, setup{work: time.Second,
+		change: func(_ *provider.Config, c *customer.Config) { c.InputsWait = time.Hour }},
+		func(t *testing.T, w *world) {
+			ctx := context.Background()
+			wait := func(key string) market.OrderID {
+				r := request(key)
+				r.HasInputs, r.InputBytes = true, 3
+				id, err := w.cust.Await(ctx, r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return id
+			}
+			stopped, late, sent := wait("stopped"), wait("late"), wait("sent")
+			w.stopCust()
+			w.startCustomer(t)
+			w.await(t, late, func(v customer.View) bool { return v.Standing == customer.StandingInputs })
+			if err := w.cust.StopOrder(ctx, stopped.String(), false); err != nil {
 				t.Fatal(err)
 			}
-			return id
-		}
-		stopped, late, sent := wait("stopped"), wait("late"), wait("sent")
-		w.stopCust()
-		w.startCustomer(t)
-		w.await(t, late, func(v customer.View) bool { return v.Standing == customer.StandingInputs })
-		if err := w.cust.StopOrder(ctx, stopped.String(), false); err != nil {
-			t.Fatal(err)
-		}
-		if v := w.await(t, stopped, over); v.Code != "stopped" || v.Deposit != 0 {
-			t.Errorf("%s %s, deposit %d", v.Standing, v.Code, v.Deposit)
-		}
-		if err := os.MkdirAll(w.cc.Spool+"/"+sent.String(), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(w.cust.InputsPath(sent), []byte("tar"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.cust.Supplied(ctx, sent, spec.Manifest{}); err != nil {
-			t.Fatal(err)
-		}
-		if v := w.await(t, sent, over); v.Code != "completed" {
-			t.Errorf("%s %s %s", v.Standing, v.Code, v.Detail)
-		}
-		if _, err := os.Stat(w.cust.InputsPath(sent)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("staged inputs stay in the spool: %v", err)
-		}
-		time.Sleep(3 * time.Hour)
-		if v := w.await(t, late, over); v.Code != "input-stalled" || v.Deposit != 0 {
-			t.Errorf("%s %s, deposit %d", v.Standing, v.Code, v.Deposit)
-		}
-		if err := w.cust.Supplied(ctx, late, spec.Manifest{}); market.CodeOf(err) != "conflict" {
-			t.Errorf("inputs after the end: %v", err)
-		}
-	})
+			if v := w.await(t, stopped, over); v.Code != "stopped" || v.Deposit != 0 {
+				t.Errorf("%s %s, deposit %d", v.Standing, v.Code, v.Deposit)
+			}
+			if err := os.MkdirAll(w.cc.Spool+"/"+sent.String(), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(w.cust.InputsPath(sent), []byte("tar"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.cust.Supplied(ctx, sent, spec.Manifest{}); err != nil {
+				t.Fatal(err)
+			}
+			if v := w.await(t, sent, over); v.Code != "completed" {
+				t.Errorf("%s %s %s", v.Standing, v.Code, v.Detail)
+			}
+			if _, err := os.Stat(w.cust.InputsPath(sent)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("staged inputs stay in the spool: %v", err)
+			}
+			time.Sleep(3 * time.Hour)
+			if v := w.await(t, late, over); v.Code != "input-stalled" || v.Deposit != 0 {
+				t.Errorf("%s %s, deposit %d", v.Standing, v.Code, v.Deposit)
+			}
+			if err := w.cust.Supplied(ctx, late, spec.Manifest{}); market.CodeOf(err) != "conflict" {
+				t.Errorf("inputs after the end: %v", err)
+			}
+		})
 }

@@ -28,8 +28,9 @@ func (w *world) worstUnpaid(t *testing.T, v customer.View) (worst market.Amount)
 // shortHold ends what is not paid after three ticks.
 func shortHold(p *provider.Config, _ *customer.Config) { p.Hold = 30 * time.Second }
 
-// TestPay_Stops_FrozenEndedRemembered: a customer who has paid before and then does not is frozen before one tick is unpaid and ended after the
-// hold; its next order is refused until a late payment covers the debt, over a restart of the provider too.
+// TestPay_Stops_FrozenEndedRemembered: a customer who has paid before and then does not is frozen before one tick is
+// unpaid and ended after the hold; its next order is refused until a late payment covers the debt, over a restart of
+// the provider too.
 func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 30 * time.Second, change: shortHold}, func(t *testing.T, w *world) {
@@ -73,13 +74,16 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 			t.Errorf("after the late payment an order ended as %s %s", again.Code, again.Detail)
 		}
 		// The first two used one channel, which the second one finished.
-		if got := w.chain.Balance(w.payout) - before; got != 30*second+v.Paid+20*second || v.Paid != v.Lease.Claim || v.Paid != m.Owed() {
-			t.Errorf("payout got %d; claims %d, %d (paid %d), %d", got, known.Lease.Claim, v.Lease.Claim, v.Paid, again.Paid)
+		if got := w.chain.Balance(w.payout) - before; got != 30*second+v.Paid+20*second || v.Paid != v.Lease.Claim ||
+			v.Paid != m.Owed() {
+			t.Errorf("payout got %d; claims %d, %d (paid %d), %d", got, known.Lease.Claim, v.Lease.Claim, v.Paid,
+				again.Paid)
 		}
 	})
 }
 
-// TestPay_StrangerNever_GetsNothing: a stranger pays its first tick ahead or the job does not run at all; the deposit comes back whole.
+// TestPay_StrangerNever_GetsNothing: a stranger pays its first tick ahead or the job does not run at all; the deposit
+// comes back whole.
 func TestPay_StrangerNever_GetsNothing(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour, change: shortHold}, func(t *testing.T, w *world) {
@@ -109,8 +113,8 @@ func (w *world) freeAgain(t *testing.T, n uint64) {
 	})
 }
 
-// TestAway_CutOff_JobLivesAndIsPaid: with an away allowance a customer that is off the network for several ticks finds its job running, never
-// frozen, and pays exactly what it owes.
+// TestAway_CutOff_JobLivesAndIsPaid: with an away allowance a customer that is off the network for several ticks finds
+// its job running, never frozen, and pays exactly what it owes.
 func TestAway_CutOff_JobLivesAndIsPaid(t *testing.T) {
 	t.Parallel()
 	away(t, func(_ *testing.T, w *world) { w.sw.cutOff(true) }, func(_ *testing.T, w *world) { w.sw.cutOff(false) })
@@ -135,7 +139,8 @@ func away(t *testing.T, leave, back func(*testing.T, *world)) {
 		paused := w.sold(t, v).Meter.PausedMS // the first tick of a stranger may have come late
 		time.Sleep(90 * time.Second)          // the outage itself: 9 ticks
 		if m := w.sold(t, v); m.State != market.Running || m.Meter.PausedMS != paused {
-			t.Errorf("after 9 ticks away the job is %s %s, paused %d ms before and %d after", m.State, m.Cause, paused, m.Meter.PausedMS)
+			t.Errorf("after 9 ticks away the job is %s %s, paused %d ms before and %d after", m.State, m.Cause, paused,
+				m.Meter.PausedMS)
 		}
 		back(t, w)
 		v = w.await(t, id, over)
@@ -146,7 +151,8 @@ func away(t *testing.T, leave, back func(*testing.T, *world)) {
 	})
 }
 
-// TestPay_NoAway_CutOff_FreezesAndGoesOn: without an allowance the job waits for its customer, unbilled, and then goes on.
+// TestPay_NoAway_CutOff_FreezesAndGoesOn: without an allowance the job waits for its customer, unbilled, and then goes
+// on.
 func TestPay_NoAway_CutOff_FreezesAndGoesOn(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 30 * time.Second}, func(t *testing.T, w *world) {
@@ -169,7 +175,8 @@ func TestPay_NoAway_CutOff_FreezesAndGoesOn(t *testing.T) {
 	})
 }
 
-// TestPay_TwoJobsOneChannel_EachItsShare: two jobs at one rig share a channel; each is billed for itself and the last one brings the rest back.
+// TestPay_TwoJobsOneChannel_EachItsShare: two jobs at one rig share a channel; each is billed for itself and the last
+// one brings the rest back.
 func TestPay_TwoJobsOneChannel_EachItsShare(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{devices: 2, work: 40 * time.Second}, func(t *testing.T, w *world) {
@@ -185,10 +192,12 @@ func TestPay_TwoJobsOneChannel_EachItsShare(t *testing.T) {
 			t.Fatalf("%s %s on %s, %s %s on %s", va.Code, va.Detail, va.Channel, vb.Code, vb.Detail, vb.Channel)
 		}
 		if va.Paid != 40*second || vb.Paid != 40*second || va.Paid+vb.Paid != w.chain.Balance(w.payout)-before {
-			t.Errorf("claims %d and %d, paid %d and %d, payout got %d", va.Lease.Claim, vb.Lease.Claim, va.Paid, vb.Paid, w.chain.Balance(w.payout)-before)
+			t.Errorf("claims %d and %d, paid %d and %d, payout got %d", va.Lease.Claim, vb.Lease.Claim, va.Paid,
+				vb.Paid, w.chain.Balance(w.payout)-before)
 		}
 		if va.Returned != 0 || va.Paid+vb.Paid+vb.Returned != vb.Deposit {
-			t.Errorf("deposit %d, paid %d and %d, returned %d and %d", vb.Deposit, va.Paid, vb.Paid, va.Returned, vb.Returned)
+			t.Errorf("deposit %d, paid %d and %d, returned %d and %d", vb.Deposit, va.Paid, vb.Paid, va.Returned,
+				vb.Returned)
 		}
 		if n := len(w.cust.Channels()); n != 1 {
 			t.Errorf("%d channels", n)
@@ -217,7 +226,8 @@ func TestPay_PlacedTogether_BothExact(t *testing.T) {
 	})
 }
 
-// TestPay_DepositRunsOut_EndsInOrder: a deposit that is not topped up ends its job while it still carries the stop, so nothing is left unpaid.
+// TestPay_DepositRunsOut_EndsInOrder: a deposit that is not topped up ends its job while it still carries the stop, so
+// nothing is left unpaid.
 func TestPay_DepositRunsOut_EndsInOrder(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
@@ -229,7 +239,9 @@ func TestPay_DepositRunsOut_EndsInOrder(t *testing.T) {
 		}
 		until(t, "the lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
 		m := w.prov.Leases()[0].Lease
-		if m.Code != "channel-low" || m.Fault != market.FaultCustomer || m.Debt != 0 || m.Owed() < 50*second || m.Owed() > 52*second { // it carries 11 s at the end: the grace and a tick
+		// it carries 11 s at the end: the grace and a tick
+		if m.Code != "channel-low" || m.Fault != market.FaultCustomer || m.Debt != 0 || m.Owed() < 50*second ||
+			m.Owed() > 52*second {
 			t.Errorf("ended as %s, fault %s, owed %d of %d, debt %d", m.Code, m.Fault, m.Owed(), deposit, m.Debt)
 		}
 	})

@@ -28,8 +28,8 @@ func refusedBy(t *testing.T, err error, code, rule string) *market.Refusal {
 	return r
 }
 
-// TestStranger_FirstTickPrepaid_WorkWaitsForIt: the Quote for a new customer asks for one tick ahead, and its job stands still, unbilled, until
-// that is signed; a customer that has paid is asked for none.
+// TestStranger_FirstTickPrepaid_WorkWaitsForIt: the Quote for a new customer asks for one tick ahead, and its job
+// stands still, unbilled, until that is signed; a customer that has paid is asked for none.
 func TestStranger_FirstTickPrepaid_WorkWaitsForIt(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 20 * time.Second, change: limited}, func(t *testing.T, w *world) {
@@ -55,7 +55,8 @@ func TestStranger_FirstTickPrepaid_WorkWaitsForIt(t *testing.T) {
 	})
 }
 
-// TestStranger_OneLeaseUntilItsFirstTickIsPaid: also where two were quoted before, and by payer as by node key. Others are not held up.
+// TestStranger_OneLeaseUntilItsFirstTickIsPaid: also where two were quoted before, and by payer as by node key. Others
+// are not held up.
 func TestStranger_OneLeaseUntilItsFirstTickIsPaid(t *testing.T) {
 	t.Parallel()
 	const rule = "limits.payer_starts: one lease at a time"
@@ -90,7 +91,8 @@ func TestStranger_OneLeaseUntilItsFirstTickIsPaid(t *testing.T) {
 	})
 }
 
-// TestStranger_TwoOrdersAtOnce_SecondWaits: what a new customer orders beside its first job starts by itself once that has paid a tick.
+// TestStranger_TwoOrdersAtOnce_SecondWaits: what a new customer orders beside its first job starts by itself once that
+// has paid a tick.
 func TestStranger_TwoOrdersAtOnce_SecondWaits(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{devices: 2, work: 20 * time.Second, change: limited}, func(t *testing.T, w *world) {
@@ -100,7 +102,8 @@ func TestStranger_TwoOrdersAtOnce_SecondWaits(t *testing.T) {
 		for _, id := range ids {
 			v := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
 			if v.Code != "completed" || v.Paid != 20*second {
-				t.Errorf("%s %s %s: paid %d, claim %d; %+v", v.Standing, v.Code, v.Detail, v.Paid, v.Lease.Claim, v.Steps)
+				t.Errorf("%s %s %s: paid %d, claim %d; %+v", v.Standing, v.Code, v.Detail, v.Paid, v.Lease.Claim,
+					v.Steps)
 			}
 			sum += v.Paid
 		}
@@ -132,8 +135,8 @@ func missing(key string) customer.Request {
 	return r
 }
 
-// TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused: the refusal says until when, restarts of the provider forget nothing, and nobody else
-// is held up: not another customer, and not the payer that somebody else names.
+// TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused: the refusal says until when, restarts of the provider forget
+// nothing, and nobody else is held up: not another customer, and not the payer that somebody else names.
 func TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused(t *testing.T) {
 	t.Parallel()
 	const rule = "limits.payer_starts: 3 starts"
@@ -149,7 +152,8 @@ func TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused(t *testing.T) {
 		until(t, "the rig does not sell again", func() bool { return w.prov.View().Selling })
 		w.freeAgain(t, 1)
 		v := w.await(t, w.place(t, request("d")), over)
-		if v.Code != "quote-refused" || !strings.Contains(v.Detail, rule) || !strings.Contains(v.Detail, " UTC, in ") || !strings.Contains(v.Hint, "--exclude "+w.ph.ID().String()) || v.Deposit != 0 {
+		if v.Code != "quote-refused" || !strings.Contains(v.Detail, rule) || !strings.Contains(v.Detail, " UTC, in ") ||
+			!strings.Contains(v.Hint, "--exclude "+w.ph.ID().String()) || v.Deposit != 0 {
 			t.Errorf("%s: %s; %s; deposit %d", v.Code, v.Detail, v.Hint, v.Deposit)
 		}
 		h := w.newHand(t, 10)
@@ -162,7 +166,8 @@ func TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused(t *testing.T) {
 	})
 }
 
-// TestStranger_PaidOnce_StartsAreNotLimited: who has paid a tick may try as often as it likes, though not what is only signed ahead.
+// TestStranger_PaidOnce_StartsAreNotLimited: who has paid a tick may try as often as it likes, though not what is only
+// signed ahead.
 func TestStranger_PaidOnce_StartsAreNotLimited(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour, change: limited}, func(t *testing.T, w *world) {
@@ -216,39 +221,44 @@ func (h *hand) quoteFree(order []byte) (q market.Quote, raw []byte, err error) {
 
 // end asks for the end of a lease.
 func (h *hand) end(id market.LeaseID) error {
-	raw, err := wire.SealStop(h.Key, h.Network, market.Stop{Lease: id, Code: "stopped", At: h.Now().Truncate(time.Millisecond)})
+	raw, err := wire.SealStop(h.Key, h.Network,
+		market.Stop{Lease: id, Code: "stopped", At: h.Now().Truncate(time.Millisecond)})
 	if err != nil {
 		return err
 	}
 	return h.svc.Stop(context.Background(), h.w.ph.ID(), raw)
 }
 
-// TestPayerDevices_HoldAtMostSoMany: of all leases of a payer together, counted when devices are reserved too; free again with the lease's end.
+// TestPayerDevices_HoldAtMostSoMany: of all leases of a payer together, counted when devices are reserved too; free
+// again with the lease's end.
 func TestPayerDevices_HoldAtMostSoMany(t *testing.T) {
 	t.Parallel()
 	const rule = "limits.payer_devices: a payer has at most 2"
-	simulate(t, setup{devices: 4, work: time.Hour, change: func(p *provider.Config, _ *customer.Config) { p.Policy.PayerDevices = 2 }}, func(t *testing.T, w *world) {
-		h, other := w.newHand(t, 10), w.newHand(t, 11)
-		_, _, err := h.quote(h.order(func(o *market.Order) { o.Devices = 3 }))
-		refusedBy(t, err, "policy", rule)
-		order := h.order(func(o *market.Order) { o.Devices = 2 })
-		q, quote, err := h.quote(order)
-		h.check(err)
-		ch := h.open(q, 500_000_000, nil)
-		h.deal(500_000_000)
-		id, raw := h.lease(order, quote, ch, nil)
-		if code, detail := h.decided(id, raw); code != "policy" || !strings.HasPrefix(detail, rule) {
-			t.Errorf("two more, quoted before: %s %s", code, detail)
-		}
-		second, _ := h.deal(500_000_000)
-		_, _, err = h.quote(h.order(nil))
-		refusedBy(t, err, "policy", rule)
-		if _, _, err := other.quote(other.order(func(o *market.Order) { o.Devices = 2 })); err != nil {
-			t.Errorf("another payer: %v", err)
-		}
-		h.check(h.end(second))
-		until(t, "the end of a lease does not free its device", func() bool { _, _, err := h.quote(h.order(nil)); return err == nil })
-	})
+	simulate(t, setup{devices: 4, work: time.Hour,
+		change: func(p *provider.Config, _ *customer.Config) { p.Policy.PayerDevices = 2 }},
+		func(t *testing.T, w *world) {
+			h, other := w.newHand(t, 10), w.newHand(t, 11)
+			_, _, err := h.quote(h.order(func(o *market.Order) { o.Devices = 3 }))
+			refusedBy(t, err, "policy", rule)
+			order := h.order(func(o *market.Order) { o.Devices = 2 })
+			q, quote, err := h.quote(order)
+			h.check(err)
+			ch := h.open(q, 500_000_000, nil)
+			h.deal(500_000_000)
+			id, raw := h.lease(order, quote, ch, nil)
+			if code, detail := h.decided(id, raw); code != "policy" || !strings.HasPrefix(detail, rule) {
+				t.Errorf("two more, quoted before: %s %s", code, detail)
+			}
+			second, _ := h.deal(500_000_000)
+			_, _, err = h.quote(h.order(nil))
+			refusedBy(t, err, "policy", rule)
+			if _, _, err := other.quote(other.order(func(o *market.Order) { o.Devices = 2 })); err != nil {
+				t.Errorf("another payer: %v", err)
+			}
+			h.check(h.end(second))
+			until(t, "the end of a lease does not free its device",
+				func() bool { _, _, err := h.quote(h.order(nil)); return err == nil })
+		})
 }
 
 func rules(t *testing.T, names ...string) (out []spec.ImageRule) {
@@ -263,7 +273,8 @@ func rules(t *testing.T, names ...string) (out []spec.ImageRule) {
 	return out
 }
 
-// TestImages_RuledAtTheQuoteAndAtTheLease: a denied image gets no Quote, an image that is denied meanwhile no lease, though its Quote is out.
+// TestImages_RuledAtTheQuoteAndAtTheLease: a denied image gets no Quote, an image that is denied meanwhile no lease,
+// though its Quote is out.
 func TestImages_RuledAtTheQuoteAndAtTheLease(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
@@ -275,8 +286,10 @@ func TestImages_RuledAtTheQuoteAndAtTheLease(t *testing.T) {
 		pol.Allow, pol.Deny = rules(t, "docker.io/library", "ghcr.io/me"), rules(t, "python", "ghcr.io/me/bad")
 		w.prov.SetPolicy(pol)
 		for image, rule := range map[string]string{
-			"docker.io/library/python:3": "provider.deny_images: this rig does not run docker.io/library/python", "python": "provider.deny_images",
-			"index.docker.io/library/python": "provider.deny_images", "ghcr.io/me/bad/x": "provider.deny_images", "ghcr.io/you/x": "provider.allow_images: this rig runs only docker.io/library, ghcr.io/me",
+			"docker.io/library/python:3":     "provider.deny_images: this rig does not run docker.io/library/python",
+			"python":                         "provider.deny_images",
+			"index.docker.io/library/python": "provider.deny_images", "ghcr.io/me/bad/x": "provider.deny_images",
+			"ghcr.io/you/x":         "provider.allow_images: this rig runs only docker.io/library, ghcr.io/me",
 			"docker.io/librarian/x": "provider.allow_images", "No Name": "provider.allow_images",
 		} {
 			_, _, err := h.quote(pinned(image))
@@ -288,13 +301,15 @@ func TestImages_RuledAtTheQuoteAndAtTheLease(t *testing.T) {
 		pol.Deny = rules(t, "debian")
 		w.prov.SetPolicy(pol)
 		id, raw := h.lease(order, quote, h.open(q, 500_000_000, nil), nil)
-		if code, detail := h.decided(id, raw); code != "policy" || detail != "provider.deny_images: this rig does not run docker.io/library/debian" {
+		if code, detail := h.decided(id, raw); code != "policy" ||
+			detail != "provider.deny_images: this rig does not run docker.io/library/debian" {
 			t.Errorf("%s %s", code, detail)
 		}
 	})
 }
 
-// TestPrice_Changed_NewOfferOldQuoteBinds: the new rate is in a newer Offer without a restart, and a Quote that is out keeps its own.
+// TestPrice_Changed_NewOfferOldQuoteBinds: the new rate is in a newer Offer without a restart, and a Quote that is out
+// keeps its own.
 func TestPrice_Changed_NewOfferOldQuoteBinds(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
@@ -320,7 +335,8 @@ func TestPrice_Changed_NewOfferOldQuoteBinds(t *testing.T) {
 	})
 }
 
-// TestPolicy_RefusedLease_SignedDecision: the answer to a refused Lease is the provider's signed word, with its time to wait.
+// TestPolicy_RefusedLease_SignedDecision: the answer to a refused Lease is the provider's signed word, with its time to
+// wait.
 func TestPolicy_RefusedLease_SignedDecision(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{devices: 2, work: time.Hour, change: limited}, func(t *testing.T, w *world) {
@@ -337,7 +353,8 @@ func TestPolicy_RefusedLease_SignedDecision(t *testing.T) {
 		h.check(err)
 		d, env, err := wire.OpenDecision(s.Decision, h.Network)
 		h.check(err)
-		if env.Signer != w.ph.ID() || d.Accepted || d.Lease != id || d.Code != "busy" || d.RetryAfter != w.pc.Tick || d.Detail != s.Detail {
+		if env.Signer != w.ph.ID() || d.Accepted || d.Lease != id || d.Code != "busy" || d.RetryAfter != w.pc.Tick ||
+			d.Detail != s.Detail {
 			t.Errorf("%+v", d)
 		}
 	})

@@ -9,8 +9,8 @@ import (
 	"github.com/gpuai/gpuai/node/provider"
 )
 
-// TestPrepTime_UsedUpByPreparationsThatLeadToNoJob: a customer whose job never gets ready holds the rig for its preparation once, and then waits
-// until an hour is over; a restart of the provider forgets nothing.
+// TestPrepTime_UsedUpByPreparationsThatLeadToNoJob: a customer whose job never gets ready holds the rig for its
+// preparation once, and then waits until an hour is over; a restart of the provider forgets nothing.
 func TestPrepTime_UsedUpByPreparationsThatLeadToNoJob(t *testing.T) {
 	t.Parallel()
 	budget := func(p *provider.Config, _ *customer.Config) { p.Policy.PrepTime = 2 * time.Minute }

@@ -20,7 +20,8 @@ func (w *world) once(t *testing.T, id market.OrderID, before, wallet market.Amou
 	t.Helper()
 	v := w.await(t, id, over)
 	if v.Code != "completed" || v.Paid != v.Lease.Claim || w.engine.Started() != 1 {
-		t.Fatalf("%s %s %s: paid %d of %d, %d jobs were started; %+v", v.Standing, v.Code, v.Detail, v.Paid, v.Lease.Claim, w.engine.Started(), v.Steps)
+		t.Fatalf("%s %s %s: paid %d of %d, %d jobs were started; %+v", v.Standing, v.Code, v.Detail, v.Paid,
+			v.Lease.Claim, w.engine.Started(), v.Steps)
 	}
 	w.settledAll(t, []market.OrderID{id}, before, wallet)
 	if n := len(w.cust.Channels()); n > 2 {
@@ -37,7 +38,10 @@ var placing = map[string]struct {
 	"searching": { // nobody answers
 		before: func(w *world, _ *testing.T, _ market.OrderID) { w.sw.cut.Store(true) },
 		hold: func(w *world, t *testing.T, id market.OrderID) {
-			w.await(t, id, func(v customer.View) bool { return v.Standing == customer.StandingSearching && len(v.Steps) > 0 })
+			w.await(t, id, func(v customer.View) bool {
+				return v.Standing == customer.StandingSearching &&
+					len(v.Steps) > 0
+			})
 		},
 		after: func(w *world, _ *testing.T, _ market.OrderID) { w.sw.cut.Store(false) },
 	},
@@ -70,8 +74,8 @@ func (w *world) opened(t *testing.T) {
 	until(t, "no channel is opened", func() bool { return len(w.cust.Channels()) == 1 })
 }
 
-// TestPlace_Restarts_EachPhase ends one side's role while an order is placed, leaves it away for a while, and starts it on its store: the order
-// goes on, also where the book is empty for longer than a new order would wait.
+// TestPlace_Restarts_EachPhase ends one side's role while an order is placed, leaves it away for a while, and starts it
+// on its store: the order goes on, also where the book is empty for longer than a new order would wait.
 func TestPlace_Restarts_EachPhase(t *testing.T) {
 	t.Parallel()
 	sides := map[string]struct{ stop, start func(*world, *testing.T) }{

@@ -8,8 +8,8 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 )
 
-// TestRestart_EachState_EndsExactly ends one side's role as a kill would, in each state of a lease, and starts it on its store: the job runs
-// once, is billed for what was seen, and both agree on the sum.
+// TestRestart_EachState_EndsExactly ends one side's role as a kill would, in each state of a lease, and starts it on
+// its store: the job runs once, is billed for what was seen, and both agree on the sum.
 func TestRestart_EachState_EndsExactly(t *testing.T) {
 	t.Parallel()
 	sides := map[string]struct{ stop, start func(*world, *testing.T) }{
@@ -24,10 +24,13 @@ func TestRestart_EachState_EndsExactly(t *testing.T) {
 		before, after func(*world)
 		at            market.LeaseState
 	}{
-		"preparing": {func(w *world) { w.engine.Hold(true) }, func(w *world) { w.engine.Hold(false) }, market.Preparing},
-		"running":   {func(*world) {}, func(*world) {}, market.Running},
-		"paused":    {func(w *world) { w.sw.noPay.Store(true) }, func(w *world) { w.sw.noPay.Store(false) }, market.Paused},
-		"closing":   {func(w *world) { w.sw.noOutcome.Store(true) }, func(w *world) { w.sw.noOutcome.Store(false) }, market.Closing},
+		"preparing": {func(w *world) { w.engine.Hold(true) }, func(w *world) { w.engine.Hold(false) },
+			market.Preparing},
+		"running": {func(*world) {}, func(*world) {}, market.Running},
+		"paused": {func(w *world) { w.sw.noPay.Store(true) }, func(w *world) { w.sw.noPay.Store(false) },
+			market.Paused},
+		"closing": {func(w *world) { w.sw.noOutcome.Store(true) }, func(w *world) { w.sw.noOutcome.Store(false) },
+			market.Closing},
 	}
 	for side, s := range sides {
 		for state, st := range states {
@@ -45,7 +48,8 @@ func TestRestart_EachState_EndsExactly(t *testing.T) {
 					st.after(w)
 					v = w.await(t, id, over)
 					w.exact(t, v, "completed", before)
-					if late := v.Lease.ClaimMS - 20_000; late >= 250 { // the engine is asked so often, from the restart on
+					// the engine is asked so often, from the restart on
+					if late := v.Lease.ClaimMS - 20_000; late >= 250 {
 						t.Errorf("billed %d ms of 20 s of work", v.Lease.ClaimMS)
 					}
 					if n := w.engine.Started(); n != 1 {
@@ -79,7 +83,8 @@ func TestRestart_Funding_OneDeposit(t *testing.T) {
 	})
 }
 
-// TestRestart_HoldDoesNotRunWhileTheProviderIsAway: an unpaid pause ends a lease after the hold, but not for the provider's own outage.
+// TestRestart_HoldDoesNotRunWhileTheProviderIsAway: an unpaid pause ends a lease after the hold, but not for the
+// provider's own outage.
 func TestRestart_HoldDoesNotRunWhileTheProviderIsAway(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 15 * time.Second}, func(t *testing.T, w *world) {

@@ -18,8 +18,10 @@ type restoreSide struct {
 }
 
 var restoreSides = map[string]restoreSide{
-	"provider": {"p", func(w *world) **store.Store { return &w.pstore }, func(w *world, _ *testing.T) { w.stopProv() }, (*world).startProvider},
-	"customer": {"c", func(w *world) **store.Store { return &w.cstore }, func(w *world, _ *testing.T) { w.stopCust() }, (*world).startCustomer},
+	"provider": {"p", func(w *world) **store.Store { return &w.pstore }, func(w *world, _ *testing.T) { w.stopProv() },
+		(*world).startProvider},
+	"customer": {"c", func(w *world) **store.Store { return &w.cstore }, func(w *world, _ *testing.T) { w.stopCust() },
+		(*world).startCustomer},
 }
 
 // copyOf keeps the store's file as it is now, with the role down for it, and returns what goes on from that copy.
@@ -55,17 +57,20 @@ func (s restoreSide) copyOf(t *testing.T, w *world) (putBack func()) {
 func (w *world) known(t *testing.T) {
 	t.Helper()
 	w.engine.SetWork(20 * time.Second)
-	if v := w.await(t, w.place(t, request("known")), func(v customer.View) bool { return over(v) && v.Finished }); v.Code != "completed" {
+	if v := w.await(t, w.place(t, request("known")),
+		func(v customer.View) bool { return over(v) && v.Finished }); v.Code != "completed" {
 		t.Fatalf("%s %s", v.Code, v.Detail)
 	}
 }
 
-// settledCleanly fails unless the order ended as code and both sides agree: the money is home, nothing is owed, the next order is taken.
+// settledCleanly fails unless the order ended as code and both sides agree: the money is home, nothing is owed, the
+// next order is taken.
 func (w *world) settledCleanly(t *testing.T, id market.OrderID, code string) {
 	t.Helper()
 	v := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
 	if v.Code != code || v.Paid+v.Returned != v.Deposit {
-		t.Errorf("%s %s %s, want %s: paid %d, returned %d of %d; %+v", v.Standing, v.Code, v.Detail, code, v.Paid, v.Returned, v.Deposit, v.Steps)
+		t.Errorf("%s %s %s, want %s: paid %d, returned %d of %d; %+v", v.Standing, v.Code, v.Detail, code, v.Paid,
+			v.Returned, v.Deposit, v.Steps)
 	}
 	if n := w.engine.Started(); n != 2 { // known's and this one
 		t.Errorf("%d jobs were started", n)
@@ -78,8 +83,8 @@ func (w *world) settledCleanly(t *testing.T, id market.OrderID, code string) {
 	}
 }
 
-// TestRestore_LiveLease_GoesOn puts the store of one side back by seconds under a running job: it goes on, nobody is blamed, and the sum is at
-// most what ran and at least what ran less the time that was lost.
+// TestRestore_LiveLease_GoesOn puts the store of one side back by seconds under a running job: it goes on, nobody is
+// blamed, and the sum is at most what ran and at least what ran less the time that was lost.
 func TestRestore_LiveLease_GoesOn(t *testing.T) {
 	t.Parallel()
 	for side, s := range restoreSides {
@@ -103,7 +108,8 @@ func TestRestore_LiveLease_GoesOn(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if v.Paid > 180*second+second/4 || v.Paid < 180*second-second*market.Amount(age/time.Second)-tickPrice {
+						if v.Paid > 180*second+second/4 ||
+							v.Paid < 180*second-second*market.Amount(age/time.Second)-tickPrice {
 							t.Errorf("paid %d for 3 minutes with a store %s old", v.Paid, age)
 						}
 					})
@@ -143,10 +149,12 @@ func TestRestore_OtherStates_EndCleanly(t *testing.T) {
 					}
 					putBack()
 					w.sw.noOutcome.Store(false)
-					until(t, "the order is lost", func() bool { _, err := w.cust.Order(id.String()); return err == nil })
+					until(t, "the order is lost",
+						func() bool { _, err := w.cust.Order(id.String()); return err == nil })
 					end := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
 					if end.Paid+end.Returned != end.Deposit || end.Code == "meter-dispute" {
-						t.Errorf("%s %s: paid %d, returned %d of %d; %+v", end.Code, end.Detail, end.Paid, end.Returned, end.Deposit, end.Steps)
+						t.Errorf("%s %s: paid %d, returned %d of %d; %+v", end.Code, end.Detail, end.Paid, end.Returned,
+							end.Deposit, end.Steps)
 					}
 					w.engine.SetWork(time.Second)
 					until(t, "the customer is shut out", func() bool {
@@ -159,8 +167,8 @@ func TestRestore_OtherStates_EndCleanly(t *testing.T) {
 	}
 }
 
-// TestRestore_LeaseForgotten_EndsAndRefunds: a provider whose store is of before the lease cannot go on; the customer learns it from its word, and
-// has its money at once.
+// TestRestore_LeaseForgotten_EndsAndRefunds: a provider whose store is of before the lease cannot go on; the customer
+// learns it from its word, and has its money at once.
 func TestRestore_LeaseForgotten_EndsAndRefunds(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{}, func(t *testing.T, w *world) {

@@ -10,7 +10,8 @@ import (
 	"github.com/gpuai/gpuai/node/provider"
 )
 
-// sealing is a world whose provider ends channels of customers who are gone after 40 minutes, and their storage deposits ten later.
+// sealing is a world whose provider ends channels of customers who are gone after 40 minutes, and their storage
+// deposits ten later.
 func sealing(t *testing.T, f func(t *testing.T, w *world)) {
 	manyMinutes(t)
 	simulate(t, setup{work: time.Minute, change: func(p *provider.Config, _ *customer.Config) {
@@ -27,8 +28,8 @@ func (w *world) onChain(t *testing.T, id market.ChannelID) escrow.ChannelState {
 	return s[0]
 }
 
-// TestSim_CustomerGone_ProviderEndsTheChannel: the customer's node never comes back after its job. Later the provider has what it earned
-// and the customer's wallet all the rest, the storage deposit included; the fees are the provider's.
+// TestSim_CustomerGone_ProviderEndsTheChannel: the customer's node never comes back after its job. Later the provider
+// has what it earned and the customer's wallet all the rest, the storage deposit included; the fees are the provider's.
 func TestSim_CustomerGone_ProviderEndsTheChannel(t *testing.T) {
 	t.Parallel()
 	sealing(t, func(t *testing.T, w *world) {
@@ -41,7 +42,8 @@ func TestSim_CustomerGone_ProviderEndsTheChannel(t *testing.T) {
 		}
 		time.Sleep(8 * time.Minute)
 		cs := w.onChain(t, v.Channel)
-		if cs.Status != escrow.StatusSealed || cs.Settled != v.Lease.Claim || cs.Paid != cs.Settled || cs.Refunded != cs.Deposit-cs.Settled {
+		if cs.Status != escrow.StatusSealed || cs.Settled != v.Lease.Claim || cs.Paid != cs.Settled ||
+			cs.Refunded != cs.Deposit-cs.Settled {
 			t.Fatalf("not ended for the customer: %+v, claim %d", cs, v.Lease.Claim)
 		}
 		if got := w.chain.Balance(w.payout) - payout; got != v.Lease.Claim {
@@ -58,7 +60,8 @@ func TestSim_CustomerGone_ProviderEndsTheChannel(t *testing.T) {
 	})
 }
 
-// TestSim_CustomerBack_SeesTheEndedChannel: a customer who comes back after the channel was ended finds his refund in his books.
+// TestSim_CustomerBack_SeesTheEndedChannel: a customer who comes back after the channel was ended finds his refund in
+// his books.
 func TestSim_CustomerBack_SeesTheEndedChannel(t *testing.T) {
 	t.Parallel()
 	sealing(t, func(t *testing.T, w *world) {
@@ -74,7 +77,8 @@ func TestSim_CustomerBack_SeesTheEndedChannel(t *testing.T) {
 	})
 }
 
-// TestSim_CustomerThere_ChannelIsLeftAlone: who asks for something now and then keeps his channel, and so does one whose lease lives.
+// TestSim_CustomerThere_ChannelIsLeftAlone: who asks for something now and then keeps his channel, and so does one
+// whose lease lives.
 func TestSim_CustomerThere_ChannelIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	sealing(t, func(t *testing.T, w *world) {

@@ -30,7 +30,8 @@ func TestSim_Kick_EndsTyped(t *testing.T) {
 	})
 }
 
-// TestSim_WhyIdle_CountsWhoAsked: orders that were leased, refused and never placed are told apart, once each, also after a restart.
+// TestSim_WhyIdle_CountsWhoAsked: orders that were leased, refused and never placed are told apart, once each, also
+// after a restart.
 func TestSim_WhyIdle_CountsWhoAsked(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
@@ -50,7 +51,8 @@ func TestSim_WhyIdle_CountsWhoAsked(t *testing.T) {
 		look := func(when string) {
 			t.Helper()
 			i := w.prov.Idle()
-			if i.Asked != 2 || i.Customers != 1 || i.Leased != 1 || i.Quoted != 1 || len(i.Refused) != 1 || i.Refused[0].Code != "policy" || i.Refused[0].Orders != 1 {
+			if i.Asked != 2 || i.Customers != 1 || i.Leased != 1 || i.Quoted != 1 || len(i.Refused) != 1 ||
+				i.Refused[0].Code != "policy" || i.Refused[0].Orders != 1 {
 				t.Errorf("%s: %+v", when, i)
 			}
 		}

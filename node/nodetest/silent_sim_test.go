@@ -16,7 +16,8 @@ const closeDelay = time.Hour
 
 // closing reports that the chain was asked for the channel's money.
 func (w *world) closing(id market.ChannelID) bool {
-	s, err := w.chain.Ledger(w.payer).Channels(context.Background(), []market.ChannelID{id}, escrow.Confirmed) // the ledger is in memory
+	// the ledger is in memory
+	s, err := w.chain.Ledger(w.payer).Channels(context.Background(), []market.ChannelID{id}, escrow.Confirmed)
 	return err == nil && s[0].Status != escrow.StatusOpen
 }
 
@@ -30,7 +31,8 @@ func within(t *testing.T, what string, d time.Duration, ok func() bool) {
 	}
 }
 
-// moneyBack waits for the close delay and fails unless what was deposited is with the provider, for what it is owed, or back.
+// moneyBack waits for the close delay and fails unless what was deposited is with the provider, for what it is owed, or
+// back.
 func (w *world) moneyBack(t *testing.T, id market.OrderID) customer.View {
 	t.Helper()
 	time.Sleep(time.Minute) // the provider, where it lives, sees the close
@@ -42,8 +44,8 @@ func (w *world) moneyBack(t *testing.T, id market.OrderID) customer.View {
 	return v
 }
 
-// TestSilent_Bound_HalfAnHourAndOneCloseDelay: a provider that vanishes in whatever state of the lease costs its customer at most the silent end
-// and one close delay; nobody has to do anything.
+// TestSilent_Bound_HalfAnHourAndOneCloseDelay: a provider that vanishes in whatever state of the lease costs its
+// customer at most the silent end and one close delay; nobody has to do anything.
 func TestSilent_Bound_HalfAnHourAndOneCloseDelay(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
@@ -54,7 +56,8 @@ func TestSilent_Bound_HalfAnHourAndOneCloseDelay(t *testing.T) {
 		"preparing": {func(w *world) { w.engine.Hold(true) }, market.Preparing},
 		"running":   {func(*world) {}, market.Running},
 		"paused":    {func(w *world) { w.sw.noPay.Store(true) }, market.Paused},
-		"closing":   {func(w *world) { w.sw.noOutcome.Store(true); w.engine.SetWork(20 * time.Second) }, market.Closing},
+		"closing": {func(w *world) { w.sw.noOutcome.Store(true); w.engine.SetWork(20 * time.Second) },
+			market.Closing},
 	}
 	for name, st := range states {
 		end := 3 * time.Minute // or all of them take half an hour
@@ -83,7 +86,8 @@ func TestSilent_Bound_HalfAnHourAndOneCloseDelay(t *testing.T) {
 	}
 }
 
-// TestSilent_Stop_AsksTheMoneyBackAtOnce: the user does not wait for the silent end: stop, and closing the channel, end the wait.
+// TestSilent_Stop_AsksTheMoneyBackAtOnce: the user does not wait for the silent end: stop, and closing the channel, end
+// the wait.
 func TestSilent_Stop_AsksTheMoneyBackAtOnce(t *testing.T) {
 	t.Parallel()
 	acts := map[string]func(t *testing.T, w *world, v customer.View){
@@ -109,7 +113,10 @@ func TestSilent_Stop_AsksTheMoneyBackAtOnce(t *testing.T) {
 					w.engine.Hold(!ready)
 					r := long()
 					id := w.place(t, r)
-					v := w.await(t, id, func(v customer.View) bool { return running(v) || !ready && in(market.Preparing)(v) })
+					v := w.await(t, id, func(v customer.View) bool {
+						return running(v) ||
+							!ready && in(market.Preparing)(v)
+					})
 					w.stopProv()
 					v = w.await(t, id, in(market.Silent))
 					act(t, w, v)
@@ -124,12 +131,13 @@ func TestSilent_Stop_AsksTheMoneyBackAtOnce(t *testing.T) {
 	}
 }
 
-// TestSilent_BackLater_BothEndCleanly: a provider that comes back after its customer has let the money go gets what it worked for, keeps no
-// debt, and gets nothing twice; the outputs come home.
+// TestSilent_BackLater_BothEndCleanly: a provider that comes back after its customer has let the money go gets what it
+// worked for, keeps no debt, and gets nothing twice; the outputs come home.
 func TestSilent_BackLater_BothEndCleanly(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)
-	s := setup{work: 3 * time.Hour, change: func(_ *provider.Config, c *customer.Config) { c.SilentEnd = 5 * time.Minute }}
+	s := setup{work: 3 * time.Hour,
+		change: func(_ *provider.Config, c *customer.Config) { c.SilentEnd = 5 * time.Minute }}
 	simulate(t, s, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		r := request("partition")
@@ -149,7 +157,8 @@ func TestSilent_BackLater_BothEndCleanly(t *testing.T) {
 		if !v.OutputsReady {
 			t.Error("the outputs did not come")
 		}
-		v = w.await(t, id, func(v customer.View) bool { return v.Finished }) // by its Release, before the close delay is over
+		// by its Release, before the close delay is over
+		v = w.await(t, id, func(v customer.View) bool { return v.Finished })
 		if v.Paid+v.Returned != v.Deposit {
 			t.Errorf("paid %d, returned %d of %d", v.Paid, v.Returned, v.Deposit)
 		}
@@ -159,8 +168,8 @@ func TestSilent_BackLater_BothEndCleanly(t *testing.T) {
 	})
 }
 
-// TestSilent_CustomerRestarts_WaitsOn: a node that restarts after it let the money go still brings it home, and still settles with a provider
-// that comes back.
+// TestSilent_CustomerRestarts_WaitsOn: a node that restarts after it let the money go still brings it home, and still
+// settles with a provider that comes back.
 func TestSilent_CustomerRestarts_WaitsOn(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)

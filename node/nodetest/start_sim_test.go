@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestStart_ProviderRestarts_OrdersWait: a rig that starts again keeps its last Offer while its engine is checked, and an order that comes in
-// these seconds waits for it instead of hearing a no that holds only then.
+// TestStart_ProviderRestarts_OrdersWait: a rig that starts again keeps its last Offer while its engine is checked, and
+// an order that comes in these seconds waits for it instead of hearing a no that holds only then.
 func TestStart_ProviderRestarts_OrdersWait(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {

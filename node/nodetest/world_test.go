@@ -95,11 +95,13 @@ func (w *world) startProvider(t *testing.T) {
 		}
 	}
 	prov := provider.New(w.pc, devices, provider.Deps{
-		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers, Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.setup.fit,
+		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers,
+		Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.setup.fit,
 		HandOver: w.setup.hand, Moved: w.ph.Moved(),
 	})
 	w.prov = prov
-	streams.New(w.ph.Libp2p(), w.ph.Network().Name, streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog).Register()
+	streams.New(w.ph.Libp2p(), w.ph.Network().Name,
+		streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog).Register()
 	stop := serve(t, prov.Serve)
 	w.stopProv = sync.OnceFunc(func() {
 		for _, name := range []string{"quote", "lease", "voucher", "tunnel"} {
@@ -113,11 +115,14 @@ func (w *world) startProvider(t *testing.T) {
 	t.Cleanup(w.stopProv)
 }
 
-// startCustomer runs the customer's role on its store and wallet, anew each time. The book of offers comes with it: it is kept in memory.
+// startCustomer runs the customer's role on its store and wallet, anew each time. The book of offers comes with it: it
+// is kept in memory.
 func (w *world) startCustomer(t *testing.T) {
 	t.Helper()
 	old := w.cust
-	cust := customer.New(w.cc, w.cstore, w.wallet, custNet{streams.New(w.ch.Libp2p(), w.ch.Network().Name, streams.Handlers{}, w.clog), w.ch, w.sw}, w.clock, w.clog)
+	cust := customer.New(w.cc, w.cstore, w.wallet,
+		custNet{streams.New(w.ch.Libp2p(), w.ch.Network().Name, streams.Handlers{}, w.clog), w.ch, w.sw}, w.clock,
+		w.clog)
 	w.sw.mu.Lock()
 	w.cust = cust
 	for _, raw := range w.sw.offers {
@@ -149,7 +154,8 @@ func logger(t *testing.T, name string) *slog.Logger {
 	if testing.Verbose() {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("test", t.Name(), "node", name)
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("test", t.Name(), "node",
+		name)
 }
 
 // setup is the world that a test wants. The zero value is a rig of one CPU slot whose jobs end at once.
@@ -162,24 +168,28 @@ type setup struct {
 	change  func(*provider.Config, *customer.Config)
 }
 
-// simulate runs f on a world in virtual time, with the product's own tick, hold and slot time. However busy the machine is, no time passes
-// while anything works, so what is billed is exact. f is in the bubble: its sleeps are virtual, its t takes no Parallel and no Run.
+// simulate runs f on a world in virtual time, with the product's own tick, hold and slot time. However busy the machine
+// is, no time passes while anything works, so what is billed is exact. f is in the bubble: its sleeps are virtual, its
+// t takes no Parallel and no Run.
 func simulate(t *testing.T, s setup, f func(t *testing.T, w *world)) {
 	t.Helper()
 	p2ptest.Run(t, p2ptest.Options{}, func(t *testing.T, n *p2ptest.Net) {
 		start := time.Now()
-		clock, err := lease.ClockOf(func() (time.Duration, error) { return time.Hour + time.Since(start), nil }, "virtual")
+		clock, err := lease.ClockOf(func() (time.Duration, error) { return time.Hour + time.Since(start), nil },
+			"virtual")
 		if err != nil {
 			t.Fatal(err)
 		}
-		chain := escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 400 * time.Millisecond, Start: start}) // its clock is the world's
+		// its clock is the world's
+		chain := escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 400 * time.Millisecond, Start: start})
 		w := build(t, n, clock, chain, s)
 		w.sim = n
 		f(t, w)
 	})
 }
 
-// manyMinutes marks a test of so much virtual time that it costs seconds of the processor, and ten times as many under the race detector.
+// manyMinutes marks a test of so much virtual time that it costs seconds of the processor, and ten times as many under
+// the race detector.
 func manyMinutes(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -187,8 +197,8 @@ func manyMinutes(t *testing.T) {
 	}
 }
 
-// loopback is a world in real time: real packets, and the longest hold there is. What its tests assert may not depend on
-// how long anything takes, so jobs run until they are told to end.
+// loopback is a world in real time: real packets, and the longest hold there is. What its tests assert may not depend
+// on how long anything takes, so jobs run until they are told to end.
 func loopback(t *testing.T) *world {
 	t.Helper()
 	clock, err := lease.NewClock()
@@ -196,7 +206,8 @@ func loopback(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	chain := escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 5 * time.Millisecond})
-	return build(t, p2ptest.Loopback{}, clock, chain, setup{work: time.Hour, change: func(p *provider.Config, _ *customer.Config) { p.Hold = 10 * time.Minute }})
+	return build(t, p2ptest.Loopback{}, clock, chain,
+		setup{work: time.Hour, change: func(p *provider.Config, _ *customer.Config) { p.Hold = 10 * time.Minute }})
 }
 
 // build makes a world on a network, real or simulated, with the clock and the ledger that go with it.
@@ -212,18 +223,23 @@ func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtes
 	network := w.ph.Network().Name
 
 	w.pc = provider.Config{
-		Network: network, ClusterTag: w.chain.ClusterTag(), Program: w.chain.Program(), Key: p2ptest.Key(1), ID: w.ph.ID(), Payout: w.payout,
-		FeePayer: w.feePayer, Seed: [32]byte{1}, Policy: provider.Policy{Rate: 3_600_000_000}, Tick: 10 * time.Second, Hold: 2 * time.Minute,
-		MinCloseDelay: time.Hour, ClaimFee: 50_000, CPUMilli: 2000, RAM: 4 << 30, Disk: 40 << 30, Egress: market.EgressWeb, Version: "test", Selling: true,
+		Network: network, ClusterTag: w.chain.ClusterTag(), Program: w.chain.Program(), Key: p2ptest.Key(1),
+		ID: w.ph.ID(), Payout: w.payout,
+		FeePayer: w.feePayer, Seed: [32]byte{1}, Policy: provider.Policy{Rate: 3_600_000_000}, Tick: 10 * time.Second,
+		Hold:          2 * time.Minute,
+		MinCloseDelay: time.Hour, ClaimFee: 50_000, CPUMilli: 2000, RAM: 4 << 30, Disk: 40 << 30,
+		Egress: market.EgressWeb, Version: "test", Selling: true,
 	}
 	w.cc = customer.Config{
-		Network: network, ClusterTag: w.chain.ClusterTag(), Key: p2ptest.Key(2), ID: w.ch.ID(), Payer: w.payer, Program: w.chain.Program(),
-		Seed: [32]byte{2}, Spool: t.TempDir(), AwayMax: 2_000_000_000,
+		Network: network, ClusterTag: w.chain.ClusterTag(), Key: p2ptest.Key(2), ID: w.ch.ID(), Payer: w.payer,
+		Program: w.chain.Program(),
+		Seed:    [32]byte{2}, Spool: t.TempDir(), AwayMax: 2_000_000_000,
 	}
 	if s.change != nil {
 		s.change(&w.pc, &w.cc)
 	}
-	w.files = map[string]string{"p": filepath.Join(t.TempDir(), "p", "state.db"), "c": filepath.Join(t.TempDir(), "c", "state.db")}
+	w.files = map[string]string{"p": filepath.Join(t.TempDir(), "p", "state.db"),
+		"c": filepath.Join(t.TempDir(), "c", "state.db")}
 	open := func(name string) *store.Store { return w.openStore(t, name) }
 	w.plog, w.clog = logger(t, "provider"), logger(t, "customer")
 	w.pstore, w.cstore = open("p"), open("c")
@@ -234,15 +250,20 @@ func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtes
 	w.startCustomer(t)
 	w.startProvider(t)
 	until(t, "the offer did not arrive", func() bool { return len(w.cust.Offers()) == 1 })
-	until(t, "the rig does not sell", func() bool { return !w.pc.Selling || w.prov.View().Selling }) // the first Offer may be of before the check
+	// the first Offer may be of before the check
+	until(t, "the rig does not sell", func() bool { return !w.pc.Selling || w.prov.View().Selling })
 	return w
 }
 
 func request(key string) customer.Request {
 	return customer.Request{
-		Key: key, Image: spec.ImageRef{Ref: "127.0.0.1/sample", Manifest: "sha256:" + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Platform: "linux/amd64", CompressedBytes: 1000},
-		Spec: spec.Spec{Command: []string{"/job"}, Outputs: []spec.Output{{Path: "/workspace/out.txt"}}}, Classes: []string{"cpu"}, Devices: 1, CPUMilli: 1000,
-		RAM: 512 << 20, Disk: 1 << 30, Egress: market.EgressNone, MaxRate: 4_000_000_000, MaxTotal: 1_000_000_000, MaxDuration: 10 * time.Minute, StopGrace: 30 * time.Second,
+		Key: key, Image: spec.ImageRef{Ref: "127.0.0.1/sample",
+			Manifest: "sha256:" + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+			Platform: "linux/amd64", CompressedBytes: 1000},
+		Spec:    spec.Spec{Command: []string{"/job"}, Outputs: []spec.Output{{Path: "/workspace/out.txt"}}},
+		Classes: []string{"cpu"}, Devices: 1, CPUMilli: 1000,
+		RAM: 512 << 20, Disk: 1 << 30, Egress: market.EgressNone, MaxRate: 4_000_000_000, MaxTotal: 1_000_000_000,
+		MaxDuration: 10 * time.Minute, StopGrace: 30 * time.Second,
 	}
 }
 
@@ -308,12 +329,15 @@ func (w *world) sold(t *testing.T, v customer.View) market.Lease {
 // exact fails unless the order ended with code, paid to the unit what was metered, and got the rest back.
 func (w *world) exact(t *testing.T, v customer.View, code string, payoutBefore market.Amount) {
 	t.Helper()
-	if v.Code != code || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit || w.chain.Balance(w.payout)-payoutBefore != v.Paid {
-		t.Errorf("%s %s %s, want %s: paid %d, claim %d, payout got %d, returned %d of %d; %+v", v.Standing, v.Code, v.Detail, code, v.Paid, v.Lease.Claim,
+	if v.Code != code || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit ||
+		w.chain.Balance(w.payout)-payoutBefore != v.Paid {
+		t.Errorf("%s %s %s, want %s: paid %d, claim %d, payout got %d, returned %d of %d; %+v", v.Standing, v.Code,
+			v.Detail, code, v.Paid, v.Lease.Claim,
 			w.chain.Balance(w.payout)-payoutBefore, v.Returned, v.Deposit, v.Steps)
 	}
 }
 
 func addr(name string) market.Address {
-	return market.Address(p2ptest.NodeID(p2ptest.Key(name[0] + name[len(name)-1]))) // any Ed25519 public key is a plain account
+	// any Ed25519 public key is a plain account
+	return market.Address(p2ptest.NodeID(p2ptest.Key(name[0] + name[len(name)-1])))
 }

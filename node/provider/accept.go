@@ -15,7 +15,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// maxRefused bounds what is remembered of refused leases, maxDeciding how many wait for a channel to show: each asks the chain.
+// maxRefused bounds what is remembered of refused leases, maxDeciding how many wait for a channel to show: each asks
+// the chain.
 const (
 	maxRefused  = 4096
 	maxDeciding = 64
@@ -35,7 +36,8 @@ type proposal struct {
 	raw   []byte
 }
 
-// Propose takes a Lease; nil acknowledges its receipt, the Decision follows by Status. The same bytes get the stored answer.
+// Propose takes a Lease; nil acknowledges its receipt, the Decision follows by Status. The same bytes get the stored
+// answer.
 func (p *Provider) Propose(ctx context.Context, from market.NodeID, raw []byte) error {
 	if err := p.started(ctx, p.loaded); err != nil {
 		return err
@@ -102,7 +104,8 @@ func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
 		return err
 	}
 	if !boundKey(pr) {
-		return market.Refuse("bad-signature", market.KindInvalid, "voucher key is not bound to this customer and channel")
+		return market.Refuse("bad-signature", market.KindInvalid,
+			"voucher key is not bound to this customer and channel")
 	}
 	p.mu.Lock()
 	err := p.admits(pr.order, pr.from, now)
@@ -125,7 +128,8 @@ func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
 		}
 		// A deposit that is only confirmed counts once it is final: wait for it as long as the customer does.
 		code := market.CodeOf(err)
-		if (code != "channel-unknown" && code != "channel-too-small" && code != "channel-unfit" && code != "chain-unreachable") ||
+		if (code != "channel-unknown" && code != "channel-too-small" && code != "channel-unfit" &&
+			code != "chain-unreachable") ||
 			p.now().Add(500*time.Millisecond).After(pr.body.AcceptUntil) {
 			return err
 		}
@@ -138,7 +142,8 @@ func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
 	}
 }
 
-// openParts opens Order and Quote inside the Lease and checks that the three agree and that the Quote is ours, unused and unexpired.
+// openParts opens Order and Quote inside the Lease and checks that the three agree and that the Quote is ours, unused
+// and unexpired.
 func (p *Provider) openParts(pr *proposal, now time.Time) error {
 	order, oenv, err := wire.OpenOrder(pr.body.Order, p.cfg.Network)
 	if err != nil {
@@ -162,7 +167,8 @@ func (p *Provider) openParts(pr *proposal, now time.Time) error {
 	case oenv.Signer != pr.from || quote.Order != oenv.ID:
 		return market.Refuse("spec-mismatch", market.KindInvalid, "order, quote and lease do not belong together")
 	case pr.body.Cap > order.Budget || pr.body.Cap > whole || pr.body.Cap == 0:
-		return market.Refuse("spec-mismatch", market.KindInvalid, "cap is above the budget or the price of the longest time")
+		return market.Refuse("spec-mismatch", market.KindInvalid,
+			"cap is above the budget or the price of the longest time")
 	}
 	sp, err := spec.ParseSpec(pr.body.Spec)
 	if err != nil {
@@ -211,17 +217,22 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	cs := states[0]
 	ch := p.channelOf(cs)
 	if ch.old && p.now().Before(p.cfg.OldChannels) {
-		return nil, market.Refuse("channel-unfit", market.KindUnavailable, "known from before an unclean start: open a new one, or wait until "+p.cfg.OldChannels.UTC().Format(time.TimeOnly))
+		return nil, market.Refuse("channel-unfit", market.KindUnavailable, "known from before an unclean start: "+
+			"open a new one, or wait until "+p.cfg.OldChannels.UTC().Format(time.TimeOnly))
 	}
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs)) // the chain's clock judges a Release, not ours
+	// the chain's clock judges a Release, not ours
+	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs))
 	p.mu.Lock()
 	rules := escrow.AcceptRules{
 
-		Program: p.cfg.Program, ClusterTag: p.cfg.ClusterTag, Payer: pr.order.Payer, Payout: p.cfg.Payout, Mint: pr.quote.Mint,
-		VoucherKey: pr.body.VoucherKey, ReleaseKey: p.releaseKey(pr.from, pr.quote.Mint), MinCloseDelay: p.cfg.MinCloseDelay,
-		MinHeadroom: min(pr.quote.MinHeadroom, pr.body.Cap), FeePayer: bal, RentMinimum: p.rentMin, LiveChannels: p.liveChannels(ch.id),
+		Program: p.cfg.Program, ClusterTag: p.cfg.ClusterTag, Payer: pr.order.Payer, Payout: p.cfg.Payout,
+		Mint:       pr.quote.Mint,
+		VoucherKey: pr.body.VoucherKey, ReleaseKey: p.releaseKey(pr.from, pr.quote.Mint),
+		MinCloseDelay: p.cfg.MinCloseDelay,
+		MinHeadroom:   min(pr.quote.MinHeadroom, pr.body.Cap), FeePayer: bal, RentMinimum: p.rentMin,
+		LiveChannels: p.liveChannels(ch.id),
 	}
 	p.mu.Unlock()
 	if err := escrow.AcceptChannel(cs, rules, ch.row.Account); err != nil {
@@ -251,7 +262,8 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	// Again under the lock that counts: leases of one channel may be decided at the same time.
 	need := min(pr.quote.MinHeadroom, pr.body.Cap)
 	if h := ch.row.Account.Headroom(); h < need {
-		return market.Refuse("channel-too-small", market.KindConflict, fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), need.SOL()))
+		return market.Refuse("channel-too-small", market.KindConflict,
+			fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), need.SOL()))
 	}
 	account, err := ch.row.Account.AddLease(pr.id, pr.body.Cap, pr.quote.MinHeadroom)
 	if err != nil {
@@ -259,14 +271,16 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	}
 	crow := ch.row
 	crow.Account, crow.Customer, crow.Payer, crow.ReleaseCustomer = account, pr.from, pr.order.Payer, pr.from
-	crow.Hourly, _ = pr.quote.Rate.For(len(pr.quote.Devices), time.Hour) // a rate and a count that were quoted cannot overflow
+	// a rate and a count that were quoted cannot overflow
+	crow.Hourly, _ = pr.quote.Rate.For(len(pr.quote.Devices), time.Hour)
 	crow.TickPrice, _ = pr.quote.Rate.For(len(pr.quote.Devices), pr.quote.Tick)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if cur, ok := p.channels[ch.id]; ok && cur != ch {
 		return errStale
 	}
-	if err := p.admits(pr.order, pr.from, p.now()); err != nil { // again: leases of one customer may be decided at the same time
+	// again: leases of one customer may be decided at the same time
+	if err := p.admits(pr.order, pr.from, p.now()); err != nil {
 		return err
 	}
 	if err := p.room(pr.order, pr.from, p.now()); err != nil {
@@ -309,6 +323,7 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	p.channels[ch.id] = ch
 	p.start <- l
 	p.offerChanged()
-	p.log.Info("Lease accepted", "lease", pr.id, "customer", pr.from, "sol_per_hour", market.Amount(pr.quote.Rate).SOL(), "cap_sol", pr.body.Cap.SOL())
+	p.log.Info("Lease accepted", "lease", pr.id, "customer", pr.from, "sol_per_hour",
+		market.Amount(pr.quote.Rate).SOL(), "cap_sol", pr.body.Cap.SOL())
 	return nil
 }

@@ -11,8 +11,9 @@ import (
 
 var _ streams.Amender = (*Provider)(nil)
 
-// Amend raises the cap of a lease by its customer's signature; nil once it is on disk. A cap that is not higher changes nothing, so a repeat is
-// free. Refusals: malformed, signer-not-peer, unknown-lease; conflict: the job has begun to stop, or is over.
+// Amend raises the cap of a lease by its customer's signature; nil once it is on disk. A cap that is not higher changes
+// nothing, so a repeat is free. Refusals: malformed, signer-not-peer, unknown-lease; conflict: the job has begun to
+// stop, or is over.
 func (p *Provider) Amend(ctx context.Context, from market.NodeID, raw []byte) error {
 	if err := p.started(ctx, p.loaded); err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// Limits of what is remembered of who asked: how long, how many orders in all and of one customer, and how often it is stored.
+// Limits of what is remembered of who asked: how long, how many orders in all and of one customer, and how often it is
+// stored.
 const (
 	asksFor     = 24 * time.Hour
 	maxAsks     = 1000
@@ -22,7 +23,8 @@ const (
 	maxAskWords = 160
 )
 
-// Ask is one order that asked this rig for its price, with the last answer. Code "" is a Quote; Leased: its lease was accepted.
+// Ask is one order that asked this rig for its price, with the last answer. Code "" is a Quote; Leased: its lease was
+// accepted.
 type Ask struct {
 	At       time.Time
 	Order    market.OrderID
@@ -50,7 +52,8 @@ func (a *asks) note(e Ask) {
 		e.Detail = e.Detail[:maxAskWords]
 	}
 	a.dirty = true
-	if i := slices.IndexFunc(a.list, func(x Ask) bool { return x.Order == e.Order && x.Customer == e.Customer }); i >= 0 {
+	if i := slices.IndexFunc(a.list,
+		func(x Ask) bool { return x.Order == e.Order && x.Customer == e.Customer }); i >= 0 {
 		e.Leased = a.list[i].Leased
 		a.list = append(slices.Delete(a.list, i, i+1), e)
 		return
@@ -83,20 +86,23 @@ func (a *asks) became(order market.OrderID, code, detail string) {
 	defer a.mu.Unlock()
 	for i := range a.list {
 		if a.list[i].Order == order {
-			a.list[i].Leased, a.list[i].Code, a.list[i].Detail = code == "", code, detail[:min(len(detail), maxAskWords)]
+			a.list[i].Leased, a.list[i].Code, a.list[i].Detail = code == "", code,
+				detail[:min(len(detail), maxAskWords)]
 			a.dirty = true
 		}
 	}
 }
 
-// Quote answers an Order with a signed Quote, and remembers for a day that it was asked for; see quote for the refusals.
+// Quote answers an Order with a signed Quote, and remembers for a day that it was asked for; see quote for the
+// refusals.
 func (p *Provider) Quote(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
 	answer, err := p.quote(ctx, from, raw)
 	o, env, bad := wire.OpenOrder(raw, p.cfg.Network)
 	if bad != nil || env.Signer != from {
 		return answer, err // nobody's order
 	}
-	e := Ask{At: p.now(), Order: o.Nonce, Customer: from, Devices: o.Devices, MaxRate: o.MaxRate, Code: market.CodeOf(err)}
+	e := Ask{At: p.now(), Order: o.Nonce, Customer: from, Devices: o.Devices, MaxRate: o.MaxRate,
+		Code: market.CodeOf(err)}
 	if err != nil {
 		e.Detail = detailOf(err)
 	} else if q, _, err := wire.OpenQuote(answer, p.cfg.Network); err == nil {

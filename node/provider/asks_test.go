@@ -22,7 +22,8 @@ func TestAsks_Bounded(t *testing.T) {
 		t.Errorf("%d are remembered, the last one %+v", len(a.list), a.list[len(a.list)-1])
 	}
 	for i := range 5000 {
-		a.note(Ask{At: now, Order: market.OrderID{3, byte(i >> 8), byte(i)}, Customer: market.NodeID{3, byte(i >> 8), byte(i)}})
+		a.note(Ask{At: now, Order: market.OrderID{3, byte(i >> 8), byte(i)},
+			Customer: market.NodeID{3, byte(i >> 8), byte(i)}})
 	}
 	if len(a.list) != maxAsks {
 		t.Errorf("%d are remembered", len(a.list))

@@ -14,7 +14,8 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 )
 
-// booked is what of one lease is in the sums already. It lies in the channel's row, so that the fact and the sum are one commit.
+// booked is what of one lease is in the sums already. It lies in the channel's row, so that the fact and the sum are
+// one commit.
 type booked struct {
 	Earned, Settled market.Amount
 	MS              uint64 `json:",omitempty"`
@@ -32,8 +33,9 @@ func (k sumKey) bytes() []byte {
 	return append(binary.BigEndian.AppendUint32(nil, k.day), k.device[:]...)
 }
 
-// sumRow is what a device brought on a day. Earned holds what leases that ended owe and vouchers cover, and what the chain has settled;
-// Settled the latter alone. A day may be negative: a close without the provider's consent settles up to half a tick less than was owed.
+// sumRow is what a device brought on a day. Earned holds what leases that ended owe and vouchers cover, and what the
+// chain has settled; Settled the latter alone. A day may be negative: a close without the provider's consent settles up
+// to half a tick less than was owed.
 type sumRow struct {
 	Class           string
 	Jobs            int
@@ -42,12 +44,14 @@ type sumRow struct {
 }
 
 func (r sumRow) plus(o sumRow) sumRow {
-	return sumRow{Class: cmp.Or(o.Class, r.Class), Jobs: r.Jobs + o.Jobs, MS: r.MS + o.MS, Earned: r.Earned + o.Earned, Settled: r.Settled + o.Settled}
+	return sumRow{Class: cmp.Or(o.Class, r.Class), Jobs: r.Jobs + o.Jobs, MS: r.MS + o.MS, Earned: r.Earned + o.Earned,
+		Settled: r.Settled + o.Settled}
 }
 
 func dayOf(t time.Time) uint32 { return uint32(max(t.Unix(), 0) / 86400) }
 
-// settledOf is what the chain has settled on a channel. One that is gone before its seal was seen was closed by the Release, at all that is owed.
+// settledOf is what the chain has settled on a channel. One that is gone before its seal was seen was closed by the
+// Release, at all that is owed.
 func settledOf(r *channelRow) market.Amount {
 	a := &r.Account
 	if a.Phase == escrow.PhaseGone && r.Release != [114]byte{} {
@@ -56,8 +60,8 @@ func settledOf(r *channelRow) market.Amount {
 	return a.Settled
 }
 
-// earnings returns what is to be booked of each lease of a channel, in the order given: settled money goes to the leases up to what each owes,
-// what is beyond to the last. Nothing that was booked as settled moves to another lease.
+// earnings returns what is to be booked of each lease of a channel, in the order given: settled money goes to the
+// leases up to what each owes, what is beyond to the last. Nothing that was booked as settled moves to another lease.
 func earnings(r *channelRow, order []market.LeaseID) map[market.LeaseID]booked {
 	a := &r.Account
 	sealed := a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone
@@ -103,7 +107,8 @@ func (p *Provider) factsOf(a *escrow.Account) ([]market.LeaseID, map[market.Leas
 		f := leaseFacts{devices: []market.DeviceID{{}}}
 		if l := p.leases[id]; l != nil {
 			m := l.actor.Lease()
-			f = leaseFacts{run: l, began: m.Accepted, ended: m.Ended, ms: m.Meter.BillableMS, devices: l.quote.Devices, ran: !m.Ready.IsZero()}
+			f = leaseFacts{run: l, began: m.Accepted, ended: m.Ended, ms: m.Meter.BillableMS, devices: l.quote.Devices,
+				ran: !m.Ready.IsZero()}
 		}
 		facts[id] = f
 	}
@@ -121,7 +126,8 @@ type soldJob struct {
 	ms     uint64
 }
 
-// booking returns the row with all that is earned on the channel booked, what that adds to the sums, and the jobs that are paid with it.
+// booking returns the row with all that is earned on the channel booked, what that adds to the sums, and the jobs that
+// are paid with it.
 func (p *Provider) booking(r channelRow) (channelRow, map[sumKey]sumRow, []soldJob) {
 	order, facts := p.factsOf(&r.Account)
 	adds, next, jobs := map[sumKey]sumRow{}, maps.Clone(r.Booked), []soldJob(nil)
@@ -142,7 +148,8 @@ func (p *Provider) booking(r channelRow) (channelRow, map[sumKey]sumRow, []soldJ
 		if was == (booked{}) && !f.ended.IsZero() {
 			day = dayOf(f.ended) // of before this node kept sums
 		}
-		add := sumRow{MS: b.MS - was.MS, Earned: int64(b.Earned) - int64(was.Earned), Settled: int64(b.Settled) - int64(was.Settled)}
+		add := sumRow{MS: b.MS - was.MS, Earned: int64(b.Earned) - int64(was.Earned),
+			Settled: int64(b.Settled) - int64(was.Settled)}
 		if b.Over && !was.Over && f.ran {
 			add.Jobs = 1
 		}
@@ -155,11 +162,13 @@ func (p *Provider) booking(r channelRow) (channelRow, map[sumKey]sumRow, []soldJ
 	return r, adds, jobs
 }
 
-// spread shares an addition among devices: time counts for each of them, money in equal parts, the rest of the division for the first.
+// spread shares an addition among devices: time counts for each of them, money in equal parts, the rest of the division
+// for the first.
 func (p *Provider) spread(adds map[sumKey]sumRow, day uint32, devices []market.DeviceID, add sumRow) {
 	n := int64(len(devices))
 	for i, id := range devices {
-		part := sumRow{Class: p.classOf(id), Jobs: add.Jobs, MS: add.MS, Earned: add.Earned / n, Settled: add.Settled / n}
+		part := sumRow{Class: p.classOf(id), Jobs: add.Jobs, MS: add.MS, Earned: add.Earned / n,
+			Settled: add.Settled / n}
 		if i == 0 {
 			part.Earned, part.Settled = part.Earned+add.Earned%n, part.Settled+add.Settled%n
 		}
@@ -175,7 +184,8 @@ func (p *Provider) classOf(id market.DeviceID) string {
 	return ""
 }
 
-// keepRow stores a channel's row and what it adds to the sums in one commit, and makes the row current. A repeat adds nothing. Caller holds ch.mu.
+// keepRow stores a channel's row and what it adds to the sums in one commit, and makes the row current. A repeat adds
+// nothing. Caller holds ch.mu.
 func (p *Provider) keepRow(ctx context.Context, ch *channel, crow channelRow, events ...store.Event) error {
 	p.sumsMu.Lock()
 	defer p.sumsMu.Unlock()
@@ -204,7 +214,8 @@ func (p *Provider) tellEarned(j soldJob) {
 	if j.run == nil || p.quietly {
 		return
 	}
-	p.log.Info("Job earned", "lease", j.run.id, "order", j.run.order.Nonce, "customer", j.run.customer, "sol", j.amount.SOL(),
+	p.log.Info("Job earned", "lease", j.run.id, "order", j.run.order.Nonce, "customer", j.run.customer, "sol",
+		j.amount.SOL(),
 		"ran", time.Duration(j.ms)*time.Millisecond, "devices", len(j.run.quote.Devices))
 }
 
@@ -261,8 +272,8 @@ func (p *Provider) rebook(ctx context.Context, ch *channel) error {
 	return p.keepRow(ctx, ch, ch.row)
 }
 
-// Earned is what the rig has brought. Settled is on the chain, Claimable is owed by leases that ended and covered by vouchers on disk, Now is the
-// same of leases that run. What is only signed ahead is in none of them.
+// Earned is what the rig has brought. Settled is on the chain, Claimable is owed by leases that ended and covered by
+// vouchers on disk, Now is the same of leases that run. What is only signed ahead is in none of them.
 type Earned struct{ Settled, Claimable, Now market.Amount }
 
 // Total is what is the owner's for good: all but what leases earn now.
@@ -314,7 +325,8 @@ func (p *Provider) Days(since time.Time) []DayEarned {
 	out := []DayEarned{}
 	for k, r := range p.sums {
 		if k.day >= from {
-			out = append(out, DayEarned{time.Unix(int64(k.day)*86400, 0).UTC(), k.device, r.Class, r.Jobs, r.MS, r.Earned, r.Settled})
+			out = append(out, DayEarned{time.Unix(int64(k.day)*86400, 0).UTC(), k.device, r.Class, r.Jobs, r.MS,
+				r.Earned, r.Settled})
 		}
 	}
 	slices.SortFunc(out, func(a, b DayEarned) int {

@@ -24,8 +24,8 @@ func (p *Provider) released(id market.ChannelID, a escrow.Account) store.Event {
 	}
 }
 
-// chainChanged stores a channel of which the chain shows another phase, or more settled, and tells the phase. Caller holds ch.mu. What is not
-// stored now is seen again at the next start.
+// chainChanged stores a channel of which the chain shows another phase, or more settled, and tells the phase. Caller
+// holds ch.mu. What is not stored now is seen again at the next start.
 func (p *Provider) chainChanged(ctx context.Context, ch *channel, phase bool) {
 	a := ch.row.Account
 	var told []store.Event
@@ -43,6 +43,7 @@ func (p *Provider) chainChanged(ctx context.Context, ch *channel, phase bool) {
 // unpaid is the event of a debt that was written down, or changed.
 func (p *Provider) unpaid(id market.LeaseID, sum market.Amount) store.Event {
 	return store.Event{
-		At: p.now(), Topic: "lease", ID: id.String(), Role: "provider", Cause: "debt-unpaid", Money: true, Amounts: map[string]market.Amount{"debt": sum},
+		At: p.now(), Topic: "lease", ID: id.String(), Role: "provider", Cause: "debt-unpaid", Money: true,
+		Amounts: map[string]market.Amount{"debt": sum},
 	}
 }

@@ -13,8 +13,8 @@ const (
 	fitEvery = time.Hour
 )
 
-// Fitness tells whether the engine may take leases, and whether its network guard works: without one only egress none is offered. The error
-// says why nothing is sold: runc-old, sandbox-weak, engine-missing, ….
+// Fitness tells whether the engine may take leases, and whether its network guard works: without one only egress none
+// is offered. The error says why nothing is sold: runc-old, sandbox-weak, engine-missing, ….
 type Fitness func(ctx context.Context) (egress bool, err error)
 
 // health is what the last check said. Nothing is sold before the first one.

@@ -13,8 +13,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/gpu"
 )
 
-// TestFit_EngineChanges_IsCheckedAtOnce: a disk that fills up stops the sale now, not at the next hourly check, and space that is free again
-// starts it.
+// TestFit_EngineChanges_IsCheckedAtOnce: a disk that fills up stops the sale now, not at the next hourly check, and
+// space that is free again starts it.
 func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool

@@ -11,7 +11,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// How often released devices are looked at, and quarantined ones: from every first time on twice as long, up to the last.
+// How often released devices are looked at, and quarantined ones: from every first time on twice as long, up to the
+// last.
 const (
 	clearEvery      = 2 * time.Second
 	quarantineEvery = time.Minute
@@ -26,7 +27,8 @@ type HandOver interface {
 	Left(ctx context.Context, idle []gpu.Idle) (string, error)
 }
 
-// uuidsOf are the devices among ids that can hold something of a lease; the CPU slot holds nothing once no process lives.
+// uuidsOf are the devices among ids that can hold something of a lease; the CPU slot holds nothing once no process
+// lives.
 func (p *Provider) uuidsOf(ids []market.DeviceID) (out []string) {
 	for i, d := range p.devices {
 		if d.Kind != gpu.KindCPU && slices.Contains(ids, p.deviceIDs[i]) {
@@ -63,8 +65,8 @@ func (p *Provider) learnIdle(ctx context.Context) {
 	}
 }
 
-// released says that no process of the job lives, and that the devices are clear once they are; the machine's own deadline makes what stays a
-// quarantine.
+// released says that no process of the job lives, and that the devices are clear once they are; the machine's own
+// deadline makes what stays a quarantine.
 func (l *leaseRun) released(ctx context.Context, m market.Lease, send func(market.Event)) {
 	if !m.Gone {
 		send(market.JobGone{})

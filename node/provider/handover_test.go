@@ -42,7 +42,8 @@ func (s *stuckGPU) Left(context.Context, []gpu.Idle) (string, error) {
 	return "", nil
 }
 
-// TestHandOver_Quarantine_IsLookedAtAgain: after 5 minutes, then each time twice as long, and sold once it is clear; also after a restart.
+// TestHandOver_Quarantine_IsLookedAtAgain: after 5 minutes, then each time twice as long, and sold once it is clear;
+// also after a restart.
 func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, err := store.Open(filepath.Join(t.TempDir(), "d", "state.db"))
@@ -58,7 +59,8 @@ func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		hand := &stuckGPU{clear: time.Now().Add(30 * time.Minute)}
-		p := New(Config{Selling: true, Egress: market.EgressNone}, devices, Deps{Store: db, Clock: clock, Log: slog.New(slog.DiscardHandler), HandOver: hand, Reach: &crowd{}})
+		p := New(Config{Selling: true, Egress: market.EgressNone}, devices,
+			Deps{Store: db, Clock: clock, Log: slog.New(slog.DiscardHandler), HandOver: hand, Reach: &crowd{}})
 		p.health = health{checked: true, fit: true, egress: market.EgressNone}
 		id := p.deviceIDs[0]
 		bad := deviceRow{State: devQuarantined, Generation: 3}
@@ -98,7 +100,8 @@ func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
 		if len(hand.looks) != 3 || listed() != 2 || stored.State != devFree || stored.Generation != 3 {
 			t.Errorf("looked at %v, %d groups, row %+v", hand.looks, listed(), stored)
 		}
-		for i, want := range []time.Duration{6 * time.Minute, 16 * time.Minute, 36 * time.Minute} { // seen at 1 min; 5, 10, 20 min later
+		// seen at 1 min; 5, 10, 20 min later
+		for i, want := range []time.Duration{6 * time.Minute, 16 * time.Minute, 36 * time.Minute} {
 			if got := hand.looks[i].Sub(start); got < want || got > want+2*time.Minute {
 				t.Errorf("look %d after %v, want %v", i+1, got, want)
 			}

@@ -10,11 +10,11 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// A hold keeps devices for one order between its Quote and its Lease, while its customer funds: in memory only, for the Quote's life, longer
-// while the Lease is decided. It begins when the same Order document comes again: the first time it compares prices at many rigs, the second
-// time its customer means it.
-// A Quote alone reserves nothing: anybody could freeze a rig for free. So holds that were not used are counted, by customer, all strangers
-// together; whoever has wasted as many as the rig has devices within holdWindow holds nothing, and a known customer is kept from nothing by a
+// A hold keeps devices for one order between its Quote and its Lease, while its customer funds: in memory only, for the
+// Quote's life, longer while the Lease is decided. It begins when the same Order document comes again: the first time
+// it compares prices at many rigs, the second time its customer means it. A Quote alone reserves nothing: anybody could
+// freeze a rig for free. So holds that were not used are counted, by customer, all strangers together; whoever has
+// wasted as many as the rig has devices within holdWindow holds nothing, and a known customer is kept from nothing by a
 // stranger's.
 type hold struct {
 	from    market.NodeID
@@ -91,7 +91,8 @@ func (p *Provider) keepFor(o market.Order, q market.Quote, now time.Time) {
 	if p.held[k] == nil && p.holder(o.Customer, known).TokensAt(now) < float64(len(q.Devices)) {
 		return
 	}
-	p.held[k] = &hold{from: o.Customer, known: known, devices: q.Devices, ram: o.RAM, disk: o.Disk, until: q.Expires.Add(maxSkew)}
+	p.held[k] = &hold{from: o.Customer, known: known, devices: q.Devices, ram: o.RAM, disk: o.Disk,
+		until: q.Expires.Add(maxSkew)}
 }
 
 // prolong keeps a hold while its lease is decided, at most until the customer gives up. Caller holds mu.
@@ -110,8 +111,8 @@ func (p *Provider) unhold(from market.NodeID, order market.OrderID) {
 	delete(p.held, holdKey{from, order})
 }
 
-// freeAt is when n of these devices are free at the latest, by the holds on them and by the ends of their leases; zero: not known. Caller holds
-// mu.
+// freeAt is when n of these devices are free at the latest, by the holds on them and by the ends of their leases; zero:
+// not known. Caller holds mu.
 func (p *Provider) freeAt(devices []market.DeviceID, n int, holds []*hold, now time.Time) time.Time {
 	ends := map[market.DeviceID]time.Time{}
 	for _, l := range p.leases {
@@ -148,7 +149,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// lastEnd is when a lease ends at the latest: by its longest time, or where its cap is used up if it runs on without a pause.
+// lastEnd is when a lease ends at the latest: by its longest time, or where its cap is used up if it runs on without a
+// pause.
 func lastEnd(m market.Lease, now time.Time) time.Time {
 	from := m.Ready
 	if from.IsZero() {

@@ -14,7 +14,8 @@ import (
 // settleFee is what a claim costs (two signatures).
 const settleFee = 2 * market.Amount(escrow.FeePerSignature)
 
-// owe keeps the channel's account at what this lease has metered; it is stored with the next payment or end, the lease row has it too.
+// owe keeps the channel's account at what this lease has metered; it is stored with the next payment or end, the lease
+// row has it too.
 func (p *Provider) owe(_ context.Context, l *leaseRun, owed market.Amount) error {
 	ch, err := p.channelByID(l.channel)
 	if err != nil {
@@ -113,7 +114,8 @@ func (p *Provider) chainLoop(ctx context.Context) {
 		if err == nil {
 			seen = p.now().Add(-age)
 		} else if !failing && ctx.Err() == nil {
-			p.log.Warn("Chain is not read", "code", cmp.Or(market.CodeOf(err), "chain-unreachable"), "error", err) // once per outage
+			// once per outage
+			p.log.Warn("Chain is not read", "code", cmp.Or(market.CodeOf(err), "chain-unreachable"), "error", err)
 		}
 		failing = err != nil
 		p.tellBlind(ctx, p.now().Sub(seen) > p.blindAfter())
@@ -127,7 +129,8 @@ func (p *Provider) chainLoop(ctx context.Context) {
 	}
 }
 
-// readChain takes the finalised view; age is since when it did not advance: an endpoint that answers may have stopped to follow.
+// readChain takes the finalised view; age is since when it did not advance: an endpoint that answers may have stopped
+// to follow.
 func (p *Provider) readChain(ctx context.Context) (age time.Duration, err error) {
 	head, err := p.ledger.Head(ctx)
 	if err != nil {
@@ -165,13 +168,14 @@ func (p *Provider) readChain(ctx context.Context) (age time.Duration, err error)
 	return head.FinalisedAge, nil
 }
 
-// finalClock is the chain's clock of a finalised view, at the latest: a Release that has expired by the newest clock may have been used in a
-// slot that is not final yet. A slot takes less than a second.
+// finalClock is the chain's clock of a finalised view, at the latest: a Release that has expired by the newest clock
+// may have been used in a slot that is not final yet. A slot takes less than a second.
 func finalClock(head escrow.Head, cs escrow.ChannelState) int64 {
 	return head.Clock.Unix() - int64(head.Slot-min(cs.Slot, head.Slot))
 }
 
-func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head, payout escrow.Payout) {
+func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head,
+	payout escrow.Payout) {
 	ch.mu.Lock()
 	before, had := ch.row.Account.Phase, ch.row.Account.Settled
 	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs))
@@ -187,20 +191,25 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 		ch.asked = 0 // it brings nothing
 	}
 	books := ch.row.Account
-	books.Settled = max(books.Settled, ch.asked) // the final view shows it half a minute later, and each claim costs its fee
+	// the final view shows it half a minute later, and each claim costs its fee
+	books.Settled = max(books.Settled, ch.asked)
 	due, _ := books.Redeemable(ch.row.TickPrice)
 	dec := escrow.Decide(&books, escrow.Settle{
-		Now: head.Clock, Cost: settleFee, Hourly: ch.row.Hourly, Tick: ch.row.TickPrice, MaxUnclaimed: escrow.DefaultMaxUnclaimed,
-		PayeeReceives: payout.Receives(max(due.Amount, books.Settled) - books.SentToPay), OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
+		Now: head.Clock, Cost: settleFee, Hourly: ch.row.Hourly, Tick: ch.row.TickPrice,
+		MaxUnclaimed:    escrow.DefaultMaxUnclaimed,
+		PayeeReceives:   payout.Receives(max(due.Amount, books.Settled) - books.SentToPay),
+		OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
 	})
 	ch.mu.Unlock()
 	if after == escrow.PhaseSealed && account.Settled >= account.OwedSum() {
 		p.paidOnChain(ctx, ch.id)
 	}
-	over := after == escrow.PhaseClosing || after == escrow.PhaseSealed || after == escrow.PhaseGone // whatever of it was missed
+	// whatever of it was missed
+	over := after == escrow.PhaseClosing || after == escrow.PhaseSealed || after == escrow.PhaseGone
 	for _, l := range p.leasesOf(ch.id) {
 		live := l.actor.Lease().State.Live()
-		if over && (live || after != before) { // a live one is told until it ends: this node may have died before it was heard
+		// a live one is told until it ends: this node may have died before it was heard
+		if over && (live || after != before) {
 			_ = l.actor.Send(ctx, market.ChainClosing{}) // an ended one does not take it
 			continue
 		}
@@ -262,7 +271,8 @@ func (p *Provider) leasesOf(id market.ChannelID) (out []*leaseRun) {
 	return out
 }
 
-// blindAfter is how old the view of the chain may be before work stops: what a close that we do not see would need, less a margin.
+// blindAfter is how old the view of the chain may be before work stops: what a close that we do not see would need,
+// less a margin.
 func (p *Provider) blindAfter() time.Duration {
 	delay := p.cfg.MinCloseDelay
 	return delay - max(15*time.Minute, delay/4)

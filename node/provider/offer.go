@@ -71,11 +71,14 @@ func (p *Provider) buildOffer(seq uint64) market.Offer {
 func (p *Provider) rigFields() market.Fields {
 	n := uint64(max(len(p.devices), 1))
 	f := market.Fields{ // shares of a device are rounded up: all together are no less than the rig
-		market.FieldCPU: (uint64(p.cfg.CPUMilli) + n - 1) / n, market.FieldRAM: (p.cfg.RAM>>20 + n - 1) / n, market.FieldDisk: p.cfg.Disk >> 20,
-		market.FieldRigCPU: uint64(p.cfg.CPUMilli), market.FieldRigRAM: p.cfg.RAM >> 20, // what shares that are rounded up cannot say
+		market.FieldCPU: (uint64(p.cfg.CPUMilli) + n - 1) / n, market.FieldRAM: (p.cfg.RAM>>20 + n - 1) / n,
+		market.FieldDisk: p.cfg.Disk >> 20,
+		// what shares that are rounded up cannot say
+		market.FieldRigCPU: uint64(p.cfg.CPUMilli), market.FieldRigRAM: p.cfg.RAM >> 20,
 		market.FieldEgress: uint64(egressBits(p.health.egress)), market.FieldArch: 1, market.FieldIsolation: 1,
 		market.FieldMinCloseDelay: uint64(p.cfg.MinCloseDelay / time.Second),
-		market.FieldTickMin:       uint64(p.cfg.Tick.Milliseconds()), market.FieldTickMax: uint64(p.cfg.Tick.Milliseconds()),
+		market.FieldTickMin:       uint64(p.cfg.Tick.Milliseconds()),
+		market.FieldTickMax:       uint64(p.cfg.Tick.Milliseconds()),
 	}
 	if p.policy.MaxTime > 0 {
 		f[market.FieldMaxTime] = uint64(p.policy.MaxTime / time.Second)

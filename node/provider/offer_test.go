@@ -54,8 +54,9 @@ func (c *crowd) Peers() int                            { return map[bool]int{fal
 func (c *crowd) KeepConnected(market.NodeID, []string) {}
 func (c *crowd) Forget(market.NodeID)                  {}
 
-// TestPublish_ManyChanges_LastStateIsHeard: short jobs change the Offer more often than peers take one; what they took last is how the rig
-// stands, within offerGap, and a withdrawal does not wait. A rig that is alone says it again and again, but no faster.
+// TestPublish_ManyChanges_LastStateIsHeard: short jobs change the Offer more often than peers take one; what they took
+// last is how the rig stands, within offerGap, and a withdrawal does not wait. A rig that is alone says it again and
+// again, but no faster.
 func TestPublish_ManyChanges_LastStateIsHeard(t *testing.T) {
 	t.Run("with a peer", func(t *testing.T) { manyChanges(t, false) })
 	t.Run("alone", func(t *testing.T) { manyChanges(t, true) })
@@ -74,9 +75,12 @@ func manyChanges(t *testing.T, alone bool) {
 		key := ed25519.NewKeyFromSeed(make([]byte, 32))
 		c := &crowd{alone: alone}
 		p := New(Config{
-			Network: "localnet", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)), Payout: market.Address{1}, Policy: Policy{Rate: 1}, Selling: true, Version: "test",
-			Tick: time.Second, MinCloseDelay: time.Hour, CPUMilli: 1000, RAM: 1 << 30, Disk: 1 << 30, Egress: market.EgressNone,
-		}, []gpu.Device{gpu.CPUSlot("x")}, Deps{Store: db, Pub: c, Reach: c, Clock: clock, Log: slog.New(slog.DiscardHandler)})
+			Network: "localnet", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)),
+			Payout: market.Address{1}, Policy: Policy{Rate: 1}, Selling: true, Version: "test",
+			Tick: time.Second, MinCloseDelay: time.Hour, CPUMilli: 1000, RAM: 1 << 30, Disk: 1 << 30,
+			Egress: market.EgressNone,
+		}, []gpu.Device{gpu.CPUSlot("x")},
+			Deps{Store: db, Pub: c, Reach: c, Clock: clock, Log: slog.New(slog.DiscardHandler)})
 		p.health = health{checked: true, fit: true, egress: market.EgressNone}
 		set := func(s devState) {
 			p.mu.Lock()

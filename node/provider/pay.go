@@ -128,7 +128,8 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 
 // Session keeps the push of a customer's live stream and repeats what it may have missed.
 func (p *Provider) Session(from market.NodeID, push func(streams.VoucherPush) error) func() {
-	_ = p.started(context.Background(), p.loaded) // bounded; without its leases a session has nothing to repeat, and is asked for it
+	// bounded; without its leases a session has nothing to repeat, and is asked for it
+	_ = p.started(context.Background(), p.loaded)
 	p.hear(from)
 	s := &pusher{push: push}
 	p.mu.Lock()
@@ -166,7 +167,8 @@ func (p *Provider) pushTo(to market.NodeID, m streams.VoucherPush) {
 	}
 }
 
-// ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live, chain-unreachable.
+// ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live,
+// chain-unreachable.
 func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
 	if err := p.started(ctx, p.loaded); err != nil {
 		return [114]byte{}, err
@@ -187,15 +189,18 @@ func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id ma
 	return p.release(ctx, ch)
 }
 
-// adoptUnused enters a channel on which no lease was ever accepted, so that its deposit can go back at once: a customer funds before it is
-// refused. Only one with the release key of exactly this customer is taken. Refusals: channel-unknown, chain-unreachable.
+// adoptUnused enters a channel on which no lease was ever accepted, so that its deposit can go back at once: a customer
+// funds before it is refused. Only one with the release key of exactly this customer is taken. Refusals:
+// channel-unknown, chain-unreachable.
 func (p *Provider) adoptUnused(ctx context.Context, from market.NodeID, id market.ChannelID) (*channel, error) {
-	states, err := p.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Finalised) // the customer asks again until it is
+	// the customer asks again until it is
+	states, err := p.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Finalised)
 	if err != nil {
 		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
 	}
 	cs := states[0]
-	if cs.Status != escrow.StatusOpen || cs.Payee != p.cfg.Payout || cs.ReleaseKey == ([32]byte{}) || cs.ReleaseKey != p.releaseKey(from, cs.Mint) {
+	if cs.Status != escrow.StatusOpen || cs.Payee != p.cfg.Payout || cs.ReleaseKey == ([32]byte{}) ||
+		cs.ReleaseKey != p.releaseKey(from, cs.Mint) {
 		return nil, market.Refuse("channel-unknown", market.KindNotFound, id.String())
 	}
 	p.mu.Lock()
@@ -203,7 +208,8 @@ func (p *Provider) adoptUnused(ctx context.Context, from market.NodeID, id marke
 	if ch, ok := p.channels[id]; ok {
 		return ch, nil // accepted meanwhile: its leases count
 	}
-	ch := &channel{id: id, row: channelRow{Account: escrow.NewAccount(cs, escrow.Finalised), Customer: from, ReleaseCustomer: from, Payer: cs.Payer}}
+	ch := &channel{id: id, row: channelRow{Account: escrow.NewAccount(cs, escrow.Finalised), Customer: from,
+		ReleaseCustomer: from, Payer: cs.Payer}}
 	p.channels[id] = ch
 	return ch, nil
 }
@@ -294,7 +300,8 @@ func (p *Provider) remember(ctx context.Context, l *leaseRun, sum market.Amount)
 	return nil
 }
 
-// settleDebt brings a remembered debt to what the lease still owes before its payment is acknowledged: the customer may order at once.
+// settleDebt brings a remembered debt to what the lease still owes before its payment is acknowledged: the customer may
+// order at once.
 func (p *Provider) settleDebt(ctx context.Context, l *leaseRun) error {
 	p.mu.Lock()
 	_, known := p.debts[l.id]

@@ -10,8 +10,8 @@ import (
 // payFee is what paying out costs, one signature: less is not paid by itself, but with the next sum.
 const payFee = market.Amount(escrow.FeePerSignature)
 
-// payDue pays out what channels have settled and not paid: their payout account did not exist when they were recorded or sealed. It does now,
-// or they create it together. What still waits is kept for people.
+// payDue pays out what channels have settled and not paid: their payout account did not exist when they were recorded
+// or sealed. It does now, or they create it together. What still waits is kept for people.
 func (p *Provider) payDue(ctx context.Context, list []*channel, payout escrow.Payout) {
 	var due []escrow.Due
 	var waits market.Amount
@@ -43,8 +43,8 @@ func (p *Provider) payDue(ctx context.Context, list []*channel, payout escrow.Pa
 	}
 }
 
-// Waits is what is settled for the payout account and cannot be paid to it yet. Missing is what the account lacks for it; 0: the sum is only
-// smaller than the fee, and comes with the next one.
+// Waits is what is settled for the payout account and cannot be paid to it yet. Missing is what the account lacks for
+// it; 0: the sum is only smaller than the fee, and comes with the next one.
 type Waits struct{ Sum, Missing market.Amount }
 
 // Waits returns what waits for the payout account, as of the last look at the ledger.

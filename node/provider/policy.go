@@ -14,15 +14,17 @@ import (
 // startsWindow is the time over which unpaid starts of a stranger are counted.
 const startsWindow = time.Hour
 
-// Policy is what the owner may change while the rig sells. A Quote that is out stays binding in price; the rules are asked again at the Lease.
+// Policy is what the owner may change while the rig sells. A Quote that is out stays binding in price; the rules are
+// asked again at the Lease.
 type Policy struct {
-	Rate         market.Rate            // per device-hour
-	Rates        map[string]market.Rate // the same by class
-	MaxTime      time.Duration          // longest lease; 0 = any
-	Allow, Deny  []spec.ImageRule       // deny wins; no Allow = any image
-	PayerStarts  int                    // unpaid starts of a stranger per hour, and then one lease at a time until its first tick is paid; 0 = no limit
-	PrepTime     time.Duration          // preparation within an hour that led to no job, per customer; 0 = no limit
-	PayerDevices int                    // devices of one payer at a time; 0 = all
+	Rate        market.Rate            // per device-hour
+	Rates       map[string]market.Rate // the same by class
+	MaxTime     time.Duration          // longest lease; 0 = any
+	Allow, Deny []spec.ImageRule       // deny wins; no Allow = any image
+	// unpaid starts of a stranger per hour, and then one lease at a time until its first tick is paid; 0 = no limit
+	PayerStarts  int
+	PrepTime     time.Duration // preparation within an hour that led to no job, per customer; 0 = no limit
+	PayerDevices int           // devices of one payer at a time; 0 = all
 }
 
 // SetPolicy takes effect at once: a change of what Offers say leaves as a new Offer.
@@ -36,12 +38,14 @@ func (p *Provider) SetPolicy(n Policy) {
 	}
 }
 
-// admits decides by debts and by the owner's rules whether a customer may have this order; it is asked for the Quote, before the chain is
-// read for the Lease, and where devices are reserved. The payer of an order is only a claim until its Channel is seen, so a refusal may look
-// at it, but only leases that were accepted count: nobody can use up another's. Caller holds mu. Refusals: debt-unpaid, policy, busy.
+// admits decides by debts and by the owner's rules whether a customer may have this order; it is asked for the Quote,
+// before the chain is read for the Lease, and where devices are reserved. The payer of an order is only a claim until
+// its Channel is seen, so a refusal may look at it, but only leases that were accepted count: nobody can use up
+// another's. Caller holds mu. Refusals: debt-unpaid, policy, busy.
 func (p *Provider) admits(o market.Order, from market.NodeID, now time.Time) error {
 	if sum := p.debtOf(from, o.Payer, now); sum > 0 {
-		return market.Refuse("debt-unpaid", market.KindDenied, fmt.Sprintf("%s SOL of an old lease are unpaid", sum.SOL()))
+		return market.Refuse("debt-unpaid", market.KindDenied,
+			fmt.Sprintf("%s SOL of an old lease are unpaid", sum.SOL()))
 	}
 	if err := p.policy.admitsImage(o.Image); err != nil {
 		return err
@@ -68,14 +72,16 @@ func (r *Policy) admitsImage(image string) error {
 	}
 	matches := func(rule spec.ImageRule) bool { return rule.Matches(ref) }
 	if i := slices.IndexFunc(r.Deny, matches); i >= 0 {
-		return market.Refuse("policy", market.KindDenied, "provider.deny_images: this rig does not run "+r.Deny[i].String())
+		return market.Refuse("policy", market.KindDenied,
+			"provider.deny_images: this rig does not run "+r.Deny[i].String())
 	}
 	if len(r.Allow) > 0 && !slices.ContainsFunc(r.Allow, matches) {
 		names := make([]string, len(r.Allow))
 		for i, a := range r.Allow {
 			names[i] = a.String()
 		}
-		return market.Refuse("policy", market.KindDenied, "provider.allow_images: this rig runs only "+strings.Join(names, ", "))
+		return market.Refuse("policy", market.KindDenied,
+			"provider.allow_images: this rig runs only "+strings.Join(names, ", "))
 	}
 	return nil
 }
@@ -92,13 +98,14 @@ func (p *Provider) admitsDevices(o market.Order) error {
 		}
 	}
 	if held+o.Devices > limit {
-		return market.Refuse("policy", market.KindDenied, fmt.Sprintf("limits.payer_devices: a payer has at most %d at a time here; %d held, %d asked for", limit, held, o.Devices))
+		return market.Refuse("policy", market.KindDenied, fmt.Sprintf("limits.payer_devices: a payer has at most %d "+
+			"at a time here; %d held, %d asked for", limit, held, o.Devices))
 	}
 	return nil
 }
 
-// admitsPreparation limits how long a customer may hold devices with preparations that lead to no job: they are free, whatever flag makes them
-// fail or wait. Those that failed by this rig's fault do not count. Caller holds mu.
+// admitsPreparation limits how long a customer may hold devices with preparations that lead to no job: they are free,
+// whatever flag makes them fail or wait. Those that failed by this rig's fault do not count. Caller holds mu.
 func (p *Provider) admitsPreparation(o market.Order, from market.NodeID, now time.Time) error {
 	if p.policy.PrepTime == 0 {
 		return nil
@@ -119,7 +126,8 @@ func (p *Provider) admitsPreparation(o market.Order, from market.NodeID, now tim
 		return nil
 	}
 	wait := max(oldest.Add(startsWindow).Sub(now), time.Second)
-	return refuseUntil("policy", market.KindDenied, fmt.Sprintf("limits.prep_time: devices waited %s within an hour for preparations that led to no job; again at %s UTC, in %s",
+	return refuseUntil("policy", market.KindDenied, fmt.Sprintf("limits.prep_time: devices waited %s within an hour "+
+		"for preparations that led to no job; again at %s UTC, in %s",
 		sum.Round(time.Second), now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
 }
 
@@ -129,14 +137,16 @@ func freePreparation(m market.Lease, now time.Time) (free time.Duration, ended t
 	if ended.IsZero() {
 		ended = now
 	}
-	if !m.Ready.IsZero() || m.Accepted.IsZero() || m.Fault == market.FaultProvider || now.Sub(ended).Abs() >= startsWindow {
+	if !m.Ready.IsZero() || m.Accepted.IsZero() || m.Fault == market.FaultProvider ||
+		now.Sub(ended).Abs() >= startsWindow {
 		return 0, ended
 	}
 	return max(ended.Sub(m.Accepted), 0), ended
 }
 
-// admitsStranger limits what nobody pays for: one lease at a time before its first tick is paid, and so many unpaid starts an hour, by payer
-// and by node key. It counts the leases that the store holds, so a restart forgets none. Caller holds mu.
+// admitsStranger limits what nobody pays for: one lease at a time before its first tick is paid, and so many unpaid
+// starts an hour, by payer and by node key. It counts the leases that the store holds, so a restart forgets none.
+// Caller holds mu.
 func (p *Provider) admitsStranger(o market.Order, from market.NodeID, now time.Time) error {
 	var byNode, byPayer []time.Time
 	for _, l := range p.leases {
@@ -146,9 +156,11 @@ func (p *Provider) admitsStranger(o market.Order, from market.NodeID, now time.T
 		}
 		m := l.actor.Lease()
 		if inFirstTick(m) {
-			return refuseUntil("busy", market.KindUnavailable, "limits.payer_starts: one lease at a time until its first tick is paid", p.cfg.Tick)
+			return refuseUntil("busy", market.KindUnavailable,
+				"limits.payer_starts: one lease at a time until its first tick is paid", p.cfg.Tick)
 		}
-		if min(m.Owed(), m.Paid) > 0 || now.Sub(m.Accepted).Abs() >= startsWindow { // a clock that was set back counts none for ever
+		// a clock that was set back counts none for ever
+		if min(m.Owed(), m.Paid) > 0 || now.Sub(m.Accepted).Abs() >= startsWindow {
 			continue
 		}
 		if node {
@@ -162,8 +174,9 @@ func (p *Provider) admitsStranger(o market.Order, from market.NodeID, now time.T
 	if wait == 0 {
 		return nil
 	}
-	return refuseUntil("policy", market.KindDenied, fmt.Sprintf("limits.payer_starts: %d starts within an hour were not paid; again at %s UTC, in %s",
-		p.policy.PayerStarts, now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
+	return refuseUntil("policy", market.KindDenied,
+		fmt.Sprintf("limits.payer_starts: %d starts within an hour were not paid; again at %s UTC, in %s",
+			p.policy.PayerStarts, now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
 }
 
 // startsWait is how long until fewer than the limit of these starts are within the window; 0 = now.
@@ -195,8 +208,8 @@ func inFirstTick(m market.Lease) bool {
 	return m.State.Live() && (m.Ready.IsZero() || m.Paid < tickOf(m))
 }
 
-// wasPaid reports that a lease makes its customer known: it is over and something was owed and paid, or a whole tick was. What is only signed
-// ahead does not count, since it goes back.
+// wasPaid reports that a lease makes its customer known: it is over and something was owed and paid, or a whole tick
+// was. What is only signed ahead does not count, since it goes back.
 func wasPaid(m market.Lease) bool {
 	settled := min(m.Owed(), m.Paid)
 	return settled > 0 && (!m.State.Live() || settled >= tickOf(m))

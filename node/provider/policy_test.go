@@ -11,10 +11,12 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// TestWasPaid_OnlyWhatWasOwedAndPaid: what is signed ahead goes back, so it makes nobody known; a live lease must have paid a whole tick.
+// TestWasPaid_OnlyWhatWasOwedAndPaid: what is signed ahead goes back, so it makes nobody known; a live lease must have
+// paid a whole tick.
 func TestWasPaid_OnlyWhatWasOwedAndPaid(t *testing.T) {
 	t.Parallel()
-	terms := market.Terms{Rate: 3_600_000, Devices: 1, Tick: 10 * time.Second, Cap: 1_000_000, Budget: 1_000_000} // a unit per ms, a tick is 10,000
+	// a unit per ms, a tick is 10,000
+	terms := market.Terms{Rate: 3_600_000, Devices: 1, Tick: 10 * time.Second, Cap: 1_000_000, Budget: 1_000_000}
 	for name, c := range map[string]struct {
 		state  market.LeaseState
 		ms     uint64
@@ -89,7 +91,8 @@ func TestAdmitsImage_ManyRules_FitIntoARefusal(t *testing.T) {
 	}
 	var refusal *market.Refusal
 	err := pol.admitsImage("python@sha256:" + strings.Repeat("a", 64))
-	if !errors.As(err, &refusal) || refusal.Code != "policy" || len(refusal.Detail) > 256 || !strings.HasPrefix(refusal.Detail, "provider.allow_images: this rig runs only ghcr.io/some/repository, ") {
+	if !errors.As(err, &refusal) || refusal.Code != "policy" || len(refusal.Detail) > 256 ||
+		!strings.HasPrefix(refusal.Detail, "provider.allow_images: this rig runs only ghcr.io/some/repository, ") {
 		t.Errorf("%v", err)
 	}
 	if err := pol.admitsImage("ghcr.io/some/repository/x@sha256:" + strings.Repeat("a", 64)); err != nil {

@@ -40,7 +40,8 @@ func (l *leaseRun) preparing(ctx context.Context, m market.Lease, o job.Observed
 	if step.Phase != "inputs" {
 		l.incoming.marks = nil
 	} else if detail := l.incoming.stalled(time.Now(), l.quote.FloorRate/inputsShare); detail != "" {
-		if err := l.tell(ctx, market.PrepFailed{Code: "input-stalled", Detail: detail}); err != nil && ctx.Err() == nil {
+		if err := l.tell(ctx, market.PrepFailed{Code: "input-stalled", Detail: detail}); err != nil &&
+			ctx.Err() == nil {
 			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
 		}
 		return
@@ -52,7 +53,8 @@ func (l *leaseRun) preparing(ctx context.Context, m market.Lease, o job.Observed
 	}
 }
 
-// Inputs come over a customer's own line, so less than the floor of images is asked of them, and over a longer time: a node may restart meanwhile.
+// Inputs come over a customer's own line, so less than the floor of images is asked of them, and over a longer time: a
+// node may restart meanwhile.
 const (
 	inputsShare  = 4
 	inputsWindow = 2 * time.Minute
@@ -90,7 +92,8 @@ func (c counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// stalled says what is wrong when less than floor bytes a second came over a whole window; "": nothing, or all is here and being unpacked.
+// stalled says what is wrong when less than floor bytes a second came over a whole window; "": nothing, or all is here
+// and being unpacked.
 func (in *incoming) stalled(now time.Time, floor uint64) string {
 	n := in.bytes.Load()
 	if in.whole.Load() {
@@ -111,4 +114,33 @@ func (in *incoming) stalled(now time.Time, floor uint64) string {
 		return fmt.Sprintf("%.0f bytes/s of the inputs came over %s, at least %d are due", rate, inputsWindow, floor)
 	}
 	return ""
+}
+
+// waitCreated waits until the container exists, for inputs. Refusal: unavailable when the lease ends first.
+func (l *leaseRun) waitCreated(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		s := l.seen.State
+		l.mu.Unlock()
+		if s == job.Created {
+			return nil
+		}
+		if m := l.actor.Lease(); m.State != market.Preparing {
+			return market.Refuse("conflict", market.KindConflict, "the job is "+m.State.String())
+		}
+		if err := sleep(ctx, settleEvery); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
 }

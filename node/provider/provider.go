@@ -1,9 +1,12 @@
-// Package provider is the role that sells: it publishes the rig's Offer, quotes, accepts leases, runs their jobs and takes payment.
+// Package provider is the role that sells: it publishes the rig's Offer, quotes, accepts leases, runs their jobs and
+// takes payment.
 //
-// Invariants: a Decision and its device rows are one commit; a voucher is on disk before its acknowledgement; one live lease per device.
-// Concurrency: Provider's methods are safe for any goroutine; one leaseRun (goroutine and lease actor) per lease; mu guards the tables,
-// a channel's own lock its account, and no lock is held across I/O but the store's commit. Persistence: buckets leases, channels,
-// devices, debts, offers, jobs. Next: quote.go, accept.go, run.go, pay.go, docs/flows/order.md.
+// Invariants: a Decision and its device rows are one commit; a voucher is on disk before its acknowledgement; one live
+// lease per device.
+// Concurrency: Provider's methods are safe for any goroutine; one leaseRun (goroutine and lease actor) per lease; mu
+// guards the tables, a channel's own lock its account, and no lock is held across I/O but the store's commit.
+// Persistence: buckets leases, channels, devices, debts, offers, jobs. Next: quote.go, accept.go, run.go, pay.go,
+// docs/flows/order.md.
 package provider
 
 import (
@@ -47,9 +50,11 @@ type Config struct {
 	Note          string // what the owner should know about the devices
 	Selling       bool
 	ChainEvery    time.Duration // how often live channels are read; 0 = 1 s
-	SealAfter     time.Duration // a channel without a lease, whose customer was not heard for so long, is ended by this node; 0 = never
-	RentAfter     time.Duration // so much later the storage deposit of it goes home; 0 = 7 days
-	OldChannels   time.Time     // until then no new lease on a channel of before the start: a forgotten Release may still live
+	// a channel without a lease, whose customer was not heard for so long, is ended by this node; 0 = never
+	SealAfter time.Duration
+	RentAfter time.Duration // so much later the storage deposit of it goes home; 0 = 7 days
+	// until then no new lease on a channel of before the start: a forgotten Release may still live
+	OldChannels time.Time
 }
 
 // Publisher sends an own Offer to everybody.
@@ -152,12 +157,18 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		cfg.ChainEvery = time.Second
 	}
 	p := &Provider{
-		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach, clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck, moved: d.Moved,
+		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach,
+		clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck, moved: d.Moved,
 		handOver: d.HandOver,
 		keys:     escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
-		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, held: map[holdKey]*hold{}, wasted: map[market.NodeID]*rate.Limiter{}, deciding: map[market.LeaseID]bool{}, leases: map[market.LeaseID]*leaseRun{},
-		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{}, pushes: map[market.NodeID]*pusher{}, heard: map[market.NodeID]time.Time{},
-		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{}, loaded: make(chan struct{}), checked: make(chan struct{}), changed: make(chan struct{}, 1), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
+		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, held: map[holdKey]*hold{},
+		wasted: map[market.NodeID]*rate.Limiter{}, deciding: map[market.LeaseID]bool{},
+		leases:  map[market.LeaseID]*leaseRun{},
+		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{},
+		pushes: map[market.NodeID]*pusher{}, heard: map[market.NodeID]time.Time{},
+		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{},
+		loaded: make(chan struct{}), checked: make(chan struct{}), changed: make(chan struct{}, 1),
+		settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
 	}
 	for _, d := range devices {
 		p.deviceIDs = append(p.deviceIDs, market.DeviceIDOf(d.UUID))
@@ -210,11 +221,12 @@ func (p *Provider) Serve(ctx context.Context) error {
 // Loaded is closed once Serve has read the store.
 func (p *Provider) Loaded() <-chan struct{} { return p.loaded }
 
-// startWait is how long a request waits for a start that is under way: a customer asks anew on another connection after 1.5 s.
+// startWait is how long a request waits for a start that is under way: a customer asks anew on another connection after
+// 1.5 s.
 const startWait = time.Second
 
-// started waits until step is closed, for startWait. A peer that asks in a rig's first moments must not hear a "no" that holds only then: of a
-// lease that is not read yet, of an engine that is not checked yet. Refusal: busy.
+// started waits until step is closed, for startWait. A peer that asks in a rig's first moments must not hear a "no"
+// that holds only then: of a lease that is not read yet, of an engine that is not checked yet. Refusal: busy.
 func (p *Provider) started(ctx context.Context, step <-chan struct{}) error {
 	select {
 	case <-step:
@@ -241,8 +253,8 @@ func (p *Provider) SetSelling(on bool) {
 	p.offerChanged()
 }
 
-// claimFee is what a customer's open sends to the fee payer: 50,000 lamports by default, on a poor rig also what lacks to the rent minimum.
-// Caller holds mu.
+// claimFee is what a customer's open sends to the fee payer: 50,000 lamports by default, on a poor rig also what lacks
+// to the rent minimum. Caller holds mu.
 func (p *Provider) claimFee() market.Amount {
 	fee := p.cfg.ClaimFee
 	if want := p.rentMin + p.cfg.ClaimFee; p.feeBal < want {

@@ -7,8 +7,8 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 )
 
-// public is an error's text for a customer: what a refusal or an error with a code says of itself. What lies below it, as the system or an
-// engine said it, names paths and addresses of the rig, and stays in its log.
+// public is an error's text for a customer: what a refusal or an error with a code says of itself. What lies below it,
+// as the system or an engine said it, names paths and addresses of the rig, and stays in its log.
 func public(err error) string {
 	var r *market.Refusal
 	if errors.As(err, &r) {
@@ -40,7 +40,8 @@ func ofStore(err error) bool {
 	return market.CodeOf(err) == "store-damaged"
 }
 
-// refusalOf is the Decision that an error makes. One without a code is this rig's own trouble: another rig can do what was asked.
+// refusalOf is the Decision that an error makes. One without a code is this rig's own trouble: another rig can do what
+// was asked.
 func refusalOf(err error) market.Decision {
 	d := market.Decision{Code: market.CodeOf(err), Detail: public(err)}
 	var r *market.Refusal

@@ -14,7 +14,8 @@ import (
 	"github.com/gpuai/gpuai/node/tunnel"
 )
 
-// TestRefusalOf_OwnTrouble_HasNoPath: whatever goes wrong on the rig, its customer hears a code that means "elsewhere", and no path.
+// TestRefusalOf_OwnTrouble_HasNoPath: whatever goes wrong on the rig, its customer hears a code that means "elsewhere",
+// and no path.
 func TestRefusalOf_OwnTrouble_HasNoPath(t *testing.T) {
 	t.Parallel()
 	full := &fs.PathError{Op: "write", Path: "/home/me/.local/state/gpuai/state.db", Err: syscall.ENOSPC}
@@ -22,13 +23,17 @@ func TestRefusalOf_OwnTrouble_HasNoPath(t *testing.T) {
 		err          error
 		code, detail string
 	}{
-		"disk full":  {fmt.Errorf("commit lease: %w", fmt.Errorf("%w: %w", store.ErrDiskFull, full)), "unhealthy", "the rig's disk is full"},
-		"dead":       {fmt.Errorf("commit lease: %w", fmt.Errorf("%w: %w", store.ErrDead, full)), "unhealthy", "an error of the rig's own; its log says which"},
-		"any":        {full, "unhealthy", "an error of the rig's own; its log says which"},
-		"engine":     {&market.Error{Code: "engine-error", Op: "x", Err: full}, "engine-error", "engine-error"},
-		"said":       {&market.Error{Code: "spec-refused", Detail: "no such key", Err: full}, "spec-refused", "spec-refused: no such key"},
-		"refusal":    {market.Refuse("busy", market.KindUnavailable, "later"), "busy", "later"},
-		"unfinished": {&market.Error{Op: "open", Err: full}, "unhealthy", "an error of the rig's own; its log says which"},
+		"disk full": {fmt.Errorf("commit lease: %w", fmt.Errorf("%w: %w", store.ErrDiskFull, full)), "unhealthy",
+			"the rig's disk is full"},
+		"dead": {fmt.Errorf("commit lease: %w", fmt.Errorf("%w: %w", store.ErrDead, full)), "unhealthy",
+			"an error of the rig's own; its log says which"},
+		"any":    {full, "unhealthy", "an error of the rig's own; its log says which"},
+		"engine": {&market.Error{Code: "engine-error", Op: "x", Err: full}, "engine-error", "engine-error"},
+		"said": {&market.Error{Code: "spec-refused", Detail: "no such key", Err: full}, "spec-refused",
+			"spec-refused: no such key"},
+		"refusal": {market.Refuse("busy", market.KindUnavailable, "later"), "busy", "later"},
+		"unfinished": {&market.Error{Op: "open", Err: full}, "unhealthy",
+			"an error of the rig's own; its log says which"},
 	} {
 		d := refusalOf(c.err)
 		if d.Code != c.code || d.Detail != c.detail {
@@ -85,7 +90,8 @@ func TestPrepMax_ClaimsOfACustomer_HaveAnEnd(t *testing.T) {
 		known         bool
 		want          time.Duration
 	}{
-		{0, 0, false, prepFloor}, {8 << 30, 0, false, 2*time.Minute + 2048*time.Second}, {1 << 40, 0, false, prepMost}, {0, 1 << 63, false, prepMost},
+		{0, 0, false, prepFloor}, {8 << 30, 0, false, 2*time.Minute + 2048*time.Second}, {1 << 40, 0, false, prepMost},
+		{0, 1 << 63, false, prepMost},
 		{1 << 63, 1 << 63, true, prepMostKnown}, {50 << 30, 50 << 30, true, prepMostKnown},
 	} {
 		if got := prepMax(c.image, c.inputs, c.known); got != c.want {
@@ -103,12 +109,16 @@ func TestFreePreparation_CountsWhatLedToNoJob(t *testing.T) {
 		m    market.Lease
 		want time.Duration
 	}{
-		"under way":  {market.Lease{Accepted: ago(5 * time.Minute)}, 5 * time.Minute},
-		"failed":     {market.Lease{Accepted: ago(20 * time.Minute), Ended: ago(17 * time.Minute), Fault: market.FaultCustomer}, 3 * time.Minute},
-		"stalled":    {market.Lease{Accepted: ago(70 * time.Minute), Ended: ago(50 * time.Minute), Fault: market.FaultNone}, 20 * time.Minute},
-		"by the rig": {market.Lease{Accepted: ago(20 * time.Minute), Ended: ago(17 * time.Minute), Fault: market.FaultProvider}, 0},
-		"it ran":     {market.Lease{Accepted: ago(20 * time.Minute), Ready: ago(19 * time.Minute), Ended: ago(17 * time.Minute)}, 0},
-		"long ago":   {market.Lease{Accepted: ago(3 * time.Hour), Ended: ago(2 * time.Hour)}, 0},
+		"under way": {market.Lease{Accepted: ago(5 * time.Minute)}, 5 * time.Minute},
+		"failed": {market.Lease{Accepted: ago(20 * time.Minute), Ended: ago(17 * time.Minute),
+			Fault: market.FaultCustomer}, 3 * time.Minute},
+		"stalled": {market.Lease{Accepted: ago(70 * time.Minute), Ended: ago(50 * time.Minute),
+			Fault: market.FaultNone}, 20 * time.Minute},
+		"by the rig": {market.Lease{Accepted: ago(20 * time.Minute), Ended: ago(17 * time.Minute),
+			Fault: market.FaultProvider}, 0},
+		"it ran": {market.Lease{Accepted: ago(20 * time.Minute), Ready: ago(19 * time.Minute),
+			Ended: ago(17 * time.Minute)}, 0},
+		"long ago": {market.Lease{Accepted: ago(3 * time.Hour), Ended: ago(2 * time.Hour)}, 0},
 	} {
 		if got, _ := freePreparation(c.m, now); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)

@@ -8,25 +8,28 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// offerLife is how long an Offer lives unless renewed; it is renewed at half of it. Peers take twelve Offers of a signer a minute and drop
-// the rest, so a newer one waits for its turn, after a burst of offerBurst: the last state must never be the one that was dropped. Yet a device
-// that is free again is for sale only once its Offer has left: the pace is little below what peers take.
+// offerLife is how long an Offer lives unless renewed; it is renewed at half of it. Peers take twelve Offers of a
+// signer a minute and drop the rest, so a newer one waits for its turn, after a burst of offerBurst: the last state
+// must never be the one that was dropped. Yet a device that is free again is for sale only once its Offer has left: the
+// pace is little below what peers take.
 const (
 	offerLife  = time.Hour
 	offerGap   = 6 * time.Second
 	offerBurst = 10
 )
 
-// Of a start and a move: firstWait is how long the first Offer waits for the engine's check and for an address, firstLook how often it looks
-// for them, moveWait how long own addresses must stay before an Offer tells them: they come one by one.
+// Of a start and a move: firstWait is how long the first Offer waits for the engine's check and for an address,
+// firstLook how often it looks for them, moveWait how long own addresses must stay before an Offer tells them: they
+// come one by one.
 const (
 	firstWait = 30 * time.Second
 	firstLook = 100 * time.Millisecond
 	moveWait  = 2 * time.Second
 )
 
-// awaitFirst waits, at most firstWait, until the first Offer has something to say: a rig that was restarted would withdraw its last Offer,
-// which peers still hold, before it knows that it may sell; and an Offer without an address cannot be answered. Error: ctx's.
+// awaitFirst waits, at most firstWait, until the first Offer has something to say: a rig that was restarted would
+// withdraw its last Offer, which peers still hold, before it knows that it may sell; and an Offer without an address
+// cannot be answered. Error: ctx's.
 func (p *Provider) awaitFirst(ctx context.Context) error {
 	end := time.NewTimer(firstWait)
 	defer end.Stop()
@@ -48,14 +51,16 @@ func (p *Provider) awaitFirst(ctx context.Context) error {
 			if !checked {
 				p.log.Warn("Nothing is offered yet: the engine's check takes long")
 			} else if !reach {
-				p.log.Warn("This rig has no address that others can reach, neither its own nor a relay's: its offer leaves without one, and again once there is one")
+				p.log.Warn("This rig has no address that others can reach, neither its own nor a relay's: its offer " +
+					"leaves without one, and again once there is one")
 			}
 			return nil
 		}
 	}
 }
 
-// moveLoop publishes when the own addresses are others than those in the last Offer: the first ones, a relay's, those of another network.
+// moveLoop publishes when the own addresses are others than those in the last Offer: the first ones, a relay's, those
+// of another network.
 func (p *Provider) moveLoop(ctx context.Context) {
 	for {
 		select {

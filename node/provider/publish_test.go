@@ -80,12 +80,14 @@ func roam(t *testing.T, r *roamer, fit time.Duration, f func(t *testing.T, p *Pr
 		}
 		defer db.Close()
 		start := time.Now()
-		clock, err := lease.ClockOf(func() (time.Duration, error) { return time.Hour + time.Since(start), nil }, "virtual")
+		clock, err := lease.ClockOf(func() (time.Duration, error) { return time.Hour + time.Since(start), nil },
+			"virtual")
 		if err != nil {
 			t.Fatal(err)
 		}
 		p := New(Config{
-			Network: "localnet", Key: p2ptest.Key(1), ID: p2ptest.NodeID(p2ptest.Key(1)), Selling: true, CPUMilli: 1000, RAM: 1 << 30, Disk: 1 << 30,
+			Network: "localnet", Key: p2ptest.Key(1), ID: p2ptest.NodeID(p2ptest.Key(1)), Selling: true, CPUMilli: 1000,
+			RAM: 1 << 30, Disk: 1 << 30,
 			Egress: market.EgressNone, Tick: time.Second, Policy: Policy{Rate: 1000},
 		}, []gpu.Device{gpu.CPUSlot("x")}, Deps{
 			Store: db, Pub: r, Reach: r, Clock: clock, Log: slog.New(slog.DiscardHandler), Moved: r.moved,
@@ -108,8 +110,9 @@ const (
 	relay = "/ip4/1.0.0.9/udp/4801/quic-v1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp/p2p-circuit"
 )
 
-// TestPublish_FollowsTheAddresses: the Offer waits for the first address, and follows each change within seconds: a relay's reservation,
-// another network, another port. Many changes at once are one Offer, and one that is undone is none.
+// TestPublish_FollowsTheAddresses: the Offer waits for the first address, and follows each change within seconds: a
+// relay's reservation, another network, another port. Many changes at once are one Offer, and one that is undone is
+// none.
 func TestPublish_FollowsTheAddresses(t *testing.T) {
 	t.Parallel()
 	r := &roamer{}
@@ -147,7 +150,8 @@ func TestPublish_FollowsTheAddresses(t *testing.T) {
 	})
 }
 
-// TestPublish_NoAddressAtAll_LeavesAfterHalfAMinute: others learn that the rig is there, and where it is as soon as it knows.
+// TestPublish_NoAddressAtAll_LeavesAfterHalfAMinute: others learn that the rig is there, and where it is as soon as it
+// knows.
 func TestPublish_NoAddressAtAll_LeavesAfterHalfAMinute(t *testing.T) {
 	t.Parallel()
 	r := &roamer{}
@@ -161,8 +165,8 @@ func TestPublish_NoAddressAtAll_LeavesAfterHalfAMinute(t *testing.T) {
 	})
 }
 
-// TestPublish_FirstOfferIsAfterTheCheck: a start never withdraws what the rig can do; a rig that was paused says so at once, and one whose
-// check never ends does after half a minute.
+// TestPublish_FirstOfferIsAfterTheCheck: a start never withdraws what the rig can do; a rig that was paused says so at
+// once, and one whose check never ends does after half a minute.
 func TestPublish_FirstOfferIsAfterTheCheck(t *testing.T) {
 	t.Parallel()
 	r := &roamer{addrs: []string{home}}

@@ -34,9 +34,9 @@ type quoted struct {
 	used  market.LeaseID // the lease that took it, zero if none
 }
 
-// quote answers an Order with a signed Quote; the first one reserves nothing, a further one for the same order holds its devices. Refusals:
-// malformed, signer-not-peer, policy, clock-skew, debt-unpaid, does-not-fit (names the term), busy (says when a device is free at the latest),
-// draining, unhealthy.
+// quote answers an Order with a signed Quote; the first one reserves nothing, a further one for the same order holds
+// its devices. Refusals: malformed, signer-not-peer, policy, clock-skew, debt-unpaid, does-not-fit (names the term),
+// busy (says when a device is free at the latest), draining, unhealthy.
 func (p *Provider) quote(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
 	for _, step := range []<-chan struct{}{p.loaded, p.checked} {
 		if err := p.started(ctx, step); err != nil {
@@ -95,7 +95,9 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 	case o.ClusterTag != p.cfg.ClusterTag:
 		return market.Refuse("policy", market.KindDenied, "the order is for another ledger")
 	case o.Created.After(now.Add(maxSkew)) || o.ValidUntil.Before(now):
-		return market.Refuse("clock-skew", market.KindInvalid, fmt.Sprintf("order created %s, valid until %s, here it is %s", o.Created.UTC().Format(time.TimeOnly), o.ValidUntil.UTC().Format(time.TimeOnly), now.UTC().Format(time.TimeOnly)))
+		return market.Refuse("clock-skew", market.KindInvalid, fmt.Sprintf("order created %s, valid until %s, here "+
+			"it is %s", o.Created.UTC().Format(time.TimeOnly), o.ValidUntil.UTC().Format(time.TimeOnly),
+			now.UTC().Format(time.TimeOnly)))
 	case o.Mint != (market.Address{}):
 		return market.Refuse("does-not-fit", market.KindConflict, "only SOL is taken")
 	case o.Platform != "" && o.Platform != "linux/amd64":
@@ -121,8 +123,9 @@ func (p *Provider) orderFits(o market.Order, from market.NodeID, now time.Time) 
 	return p.admits(o, from, now)
 }
 
-// room checks the order's sizes against what is lent out: cores by the whole rig, they are shared; memory and disk by what live leases and
-// other orders' holds leave. Caller holds mu. Refusals: does-not-fit, with the field; busy if it would fit an empty rig.
+// room checks the order's sizes against what is lent out: cores by the whole rig, they are shared; memory and disk by
+// what live leases and other orders' holds leave. Caller holds mu. Refusals: does-not-fit, with the field; busy if it
+// would fit an empty rig.
 func (p *Provider) room(o market.Order, from market.NodeID, now time.Time) error {
 	ram, disk := o.RAM, o.Disk
 	holds := p.others(o, from)
@@ -136,15 +139,20 @@ func (p *Provider) room(o market.Order, from market.NodeID, now time.Time) error
 	}
 	switch {
 	case o.CPUMilli > p.cfg.CPUMilli:
-		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("cpu: %d of %d milli-cores", o.CPUMilli, p.cfg.CPUMilli))
+		return market.Refuse("does-not-fit", market.KindConflict,
+			fmt.Sprintf("cpu: %d of %d milli-cores", o.CPUMilli, p.cfg.CPUMilli))
 	case o.RAM > p.cfg.RAM:
-		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("ram: %d of %d MiB", o.RAM>>20, p.cfg.RAM>>20))
+		return market.Refuse("does-not-fit", market.KindConflict,
+			fmt.Sprintf("ram: %d of %d MiB", o.RAM>>20, p.cfg.RAM>>20))
 	case o.Disk > p.cfg.Disk:
-		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("disk: %d of %d MiB", o.Disk>>20, p.cfg.Disk>>20))
+		return market.Refuse("does-not-fit", market.KindConflict,
+			fmt.Sprintf("disk: %d of %d MiB", o.Disk>>20, p.cfg.Disk>>20))
 	case ram > p.cfg.RAM:
-		return p.rented(fmt.Sprintf("ram: %d MiB with other jobs, of %d", ram>>20, p.cfg.RAM>>20), p.deviceIDs, len(p.deviceIDs), holds, now)
+		return p.rented(fmt.Sprintf("ram: %d MiB with other jobs, of %d", ram>>20, p.cfg.RAM>>20), p.deviceIDs,
+			len(p.deviceIDs), holds, now)
 	case disk > p.cfg.Disk:
-		return p.rented(fmt.Sprintf("disk: %d MiB with other jobs, of %d", disk>>20, p.cfg.Disk>>20), p.deviceIDs, len(p.deviceIDs), holds, now)
+		return p.rented(fmt.Sprintf("disk: %d MiB with other jobs, of %d", disk>>20, p.cfg.Disk>>20), p.deviceIDs,
+			len(p.deviceIDs), holds, now)
 	}
 	return nil
 }
@@ -153,15 +161,17 @@ func (p *Provider) room(o market.Order, from market.NodeID, now time.Time) error
 func (p *Provider) oneHold(o market.Order, from market.NodeID) error {
 	for k := range p.held {
 		if k.from == from && k.order != o.Nonce {
-			return refuseUntil("busy", market.KindUnavailable, "limits.payer_starts: one lease at a time until its first tick is paid", p.cfg.Tick)
+			return refuseUntil("busy", market.KindUnavailable,
+				"limits.payer_starts: one lease at a time until its first tick is paid", p.cfg.Tick)
 		}
 	}
 	return nil
 }
 
-// pickDevices matches the order against the own rig by the same matcher that customers use; devices that the fewest other quotes name come
-// first. Caller holds mu. Refusals: does-not-fit, busy.
-func (p *Provider) pickDevices(o market.Order, from market.NodeID, now time.Time) ([]market.DeviceID, market.DeviceGroup, error) {
+// pickDevices matches the order against the own rig by the same matcher that customers use; devices that the fewest
+// other quotes name come first. Caller holds mu. Refusals: does-not-fit, busy.
+func (p *Provider) pickDevices(o market.Order, from market.NodeID, now time.Time) ([]market.DeviceID,
+	market.DeviceGroup, error) {
 	offer := p.buildOffer(uint64(now.UnixMilli())) // the number is the issue time, too
 	holds := p.others(o, from)
 	held := map[market.DeviceID]bool{}
@@ -181,13 +191,15 @@ func (p *Provider) pickDevices(o market.Order, from market.NodeID, now time.Time
 	if _, err := b.Put(offer, market.DocID{}, nil, now); err != nil {
 		return nil, market.DeviceGroup{}, fmt.Errorf("own offer: %w", err)
 	}
-	q := book.Query{Terms: o.Constraints, Devices: o.Devices, Mint: o.Mint, MaxRate: o.MaxRate, Limit: 1, Order: o.Nonce}
+	q := book.Query{Terms: o.Constraints, Devices: o.Devices, Mint: o.Mint, MaxRate: o.MaxRate, Limit: 1,
+		Order: o.Nonce}
 	res := b.Match(q, now)
 	if len(res.Candidates) == 0 {
 		q.Rented = true
 		if all := b.Match(q, now); len(all.Candidates) > 0 {
 			g := offer.Groups[all.Candidates[0].Group]
-			what := fmt.Sprintf("%d of %d devices are free, %d asked for", all.Candidates[0].Devices, len(g.Devices), o.Devices)
+			what := fmt.Sprintf("%d of %d devices are free, %d asked for", all.Candidates[0].Devices, len(g.Devices),
+				o.Devices)
 			return nil, market.DeviceGroup{}, p.rented(what, g.Devices, o.Devices, holds, now)
 		}
 		return nil, market.DeviceGroup{}, market.Refuse("does-not-fit", market.KindConflict, res.Explanation.Text())
@@ -217,8 +229,8 @@ func (p *Provider) named(o market.Order, now time.Time) map[market.DeviceID]int 
 	return out
 }
 
-// prepMax bounds what is free for the customer: twice the time that image and inputs need at our rate, plus 2 min, at least 3 min. The sizes are
-// the customer's word, so there is an end to it.
+// prepMax bounds what is free for the customer: twice the time that image and inputs need at our rate, plus 2 min, at
+// least 3 min. The sizes are the customer's word, so there is an end to it.
 func prepMax(image, inputs uint64, known bool) time.Duration {
 	most := prepMost
 	if known {
@@ -228,12 +240,15 @@ func prepMax(image, inputs uint64, known bool) time.Duration {
 	return min(max(time.Duration(seconds)*time.Second*2+2*time.Minute, prepFloor), most)
 }
 
-func (p *Provider) makeQuote(o market.Order, id market.DocID, devs []market.DeviceID, rate market.Rate, now time.Time) market.Quote {
+func (p *Provider) makeQuote(o market.Order, id market.DocID, devs []market.DeviceID, rate market.Rate,
+	now time.Time) market.Quote {
 	headroom, _ := rate.For(len(devs), o.StopGrace+6*p.cfg.Tick)
 	q := market.Quote{
-		Order: id, Offer: p.offerID, OfferSeq: p.offerSeq, Devices: devs, Rate: rate, Mint: o.Mint, Payout: p.cfg.Payout,
+		Order: id, Offer: p.offerID, OfferSeq: p.offerSeq, Devices: devs, Rate: rate, Mint: o.Mint,
+		Payout:  p.cfg.Payout,
 		Created: now.Truncate(time.Millisecond), Expires: now.Add(quoteLife).Truncate(time.Millisecond),
-		Tick: p.cfg.Tick, Hold: p.cfg.Hold, PrepMax: prepMax(o.ImageBytes, o.InputBytes, p.knows(o.Customer, o.Payer)), FloorRate: floorRate,
+		Tick: p.cfg.Tick, Hold: p.cfg.Hold, PrepMax: prepMax(o.ImageBytes, o.InputBytes, p.knows(o.Customer, o.Payer)),
+		FloorRate:   floorRate,
 		MinHeadroom: headroom, MinCloseDelay: p.cfg.MinCloseDelay, ClaimFee: p.claimFee(), FeePayer: p.cfg.FeePayer,
 		ReleaseKey: p.releaseKey(o.Customer, o.Mint),
 	}

@@ -74,7 +74,8 @@ func (p *Provider) recover(ctx context.Context) error {
 	return p.dropDebts(ctx)
 }
 
-// dropDebts forgets what leases do not owe any more: the node ended after the payment was stored and before the row was.
+// dropDebts forgets what leases do not owe any more: the node ended after the payment was stored and before the row
+// was.
 func (p *Provider) dropDebts(ctx context.Context) error {
 	var paid []*leaseRun
 	p.mu.Lock()
@@ -175,13 +176,15 @@ func (p *Provider) reopen(r leaseRow) (*leaseRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.runOf(r, &proposal{id: r.Lease.ID, from: r.From, body: body, order: order, quote: quote, spec: sp, raw: r.Raw})
+	return p.runOf(r, &proposal{id: r.Lease.ID, from: r.From, body: body, order: order, quote: quote, spec: sp,
+		raw: r.Raw})
 }
 
 // orphansEvery is how often it is looked for containers of no lease; the first look is at the start.
 const orphansEvery = 10 * time.Second
 
-// orphanLoop pauses at once what bears our name and is in no lease, and removes it after orphanLife: an old store may have been restored.
+// orphanLoop pauses at once what bears our name and is in no lease, and removes it after orphanLife: an old store may
+// have been restored.
 func (p *Provider) orphanLoop(ctx context.Context) {
 	since := map[market.LeaseID]time.Time{}
 	for ctx.Err() == nil {

@@ -18,7 +18,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// How often the engine is asked while it works, and else while want and seen differ; how often the customer hears of it all the same.
+// How often the engine is asked while it works, and else while want and seen differ; how often the customer hears of it
+// all the same.
 const (
 	joinEvery   = 5 * time.Millisecond
 	settleEvery = 100 * time.Millisecond
@@ -84,8 +85,10 @@ type aliver interface {
 
 func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error) {
 	terms := market.Terms{
-		Rate: pr.quote.Rate, Devices: len(pr.quote.Devices), Tick: pr.quote.Tick, Hold: pr.quote.Hold, Prepay: pr.quote.Prepay > 0,
-		PrepMax: pr.quote.PrepMax, MaxDuration: pr.order.MaxDuration, StopGrace: pr.order.StopGrace, Cap: pr.body.Cap, Budget: pr.order.Budget,
+		Rate: pr.quote.Rate, Devices: len(pr.quote.Devices), Tick: pr.quote.Tick, Hold: pr.quote.Hold,
+		Prepay:  pr.quote.Prepay > 0,
+		PrepMax: pr.quote.PrepMax, MaxDuration: pr.order.MaxDuration, StopGrace: pr.order.StopGrace, Cap: pr.body.Cap,
+		Budget: pr.order.Budget,
 	}
 	m, err := market.NewLease(pr.id, market.ProviderSide, terms)
 	if err != nil {
@@ -96,22 +99,26 @@ func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error
 	if err != nil {
 		return nil, fmt.Errorf("accept lease: %w", err)
 	}
-	d, err := wire.SealDecision(p.cfg.Key, p.cfg.Network, market.Decision{Lease: pr.id, Accepted: true, At: now.Truncate(time.Millisecond)})
+	d, err := wire.SealDecision(p.cfg.Key, p.cfg.Network,
+		market.Decision{Lease: pr.id, Accepted: true, At: now.Truncate(time.Millisecond)})
 	if err != nil {
 		return nil, fmt.Errorf("seal decision: %w", err)
 	}
-	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID(), Idle: p.idleOf(pr.quote.Devices)}
+	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID(),
+		Idle: p.idleOf(pr.quote.Devices)}
 	return p.runOf(row, pr)
 }
 
 func (p *Provider) runOf(r leaseRow, pr *proposal) (*leaseRun, error) {
 	l := &leaseRun{
-		p: p, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, body: pr.body, spec: pr.spec, customer: r.From,
-		channel: r.Channel, kick: make(chan struct{}, 1), row: r,
+		p: p, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, body: pr.body, spec: pr.spec,
+		customer: r.From,
+		channel:  r.Channel, kick: make(chan struct{}, 1), row: r,
 	}
 	l.inputsReady.Store(r.InputsReady || len(pr.spec.Inputs) == 0)
 	var err error
-	l.actor, err = lease.New(lease.Config{Lease: r.Lease, Clock: p.clock.Read, SameBoot: r.BootID == p.clock.BootID()}, l, l.act, p.log)
+	l.actor, err = lease.New(lease.Config{Lease: r.Lease, Clock: p.clock.Read, SameBoot: r.BootID == p.clock.BootID()},
+		l, l.act, p.log)
 	if err != nil {
 		return nil, fmt.Errorf("start lease actor: %w", err)
 	}
@@ -174,10 +181,12 @@ func (l *leaseRun) owed() market.Amount { return l.actor.Lease().Owed() }
 
 // paid tells the machine that a voucher is on disk.
 func (l *leaseRun) paid(ctx context.Context, amount market.Amount, seq uint64) error {
-	return l.tell(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: seq}) // stored all the same if the state has no use for it
+	// stored all the same if the state has no use for it
+	return l.tell(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: seq})
 }
 
-// tell applies an event and waits for its commit. What the state does not take, or a lease that is over, is no error: peers repeat themselves.
+// tell applies an event and waits for its commit. What the state does not take, or a lease that is over, is no error:
+// peers repeat themselves.
 func (l *leaseRun) tell(ctx context.Context, ev market.Event) error {
 	if l.over() {
 		return nil
@@ -227,8 +236,8 @@ func (l *leaseRun) serve(ctx context.Context) {
 	cancel()
 }
 
-// catchUp tells the machine what a stored voucher covers: this node may have ended between storing it and saying so, and its customer may not
-// be there to repeat it.
+// catchUp tells the machine what a stored voucher covers: this node may have ended between storing it and saying so,
+// and its customer may not be there to repeat it.
 func (l *leaseRun) catchUp(ctx context.Context) {
 	ch, err := l.p.channelByID(l.channel)
 	if err != nil {
@@ -264,7 +273,8 @@ func (l *leaseRun) loop(ctx context.Context) {
 			l.observe(ctx, m, obs)
 			if !settled(phase, obs.State) {
 				wait = settleEvery
-				if obs.Progress.Phase != "" || obs.State == job.Gated { // the engine is at it, and the next call waits for it
+				// the engine is at it, and the next call waits for it
+				if obs.Progress.Phase != "" || obs.State == job.Gated {
 					wait = joinEvery
 				}
 			}
@@ -316,7 +326,8 @@ func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) 
 	switch o.State {
 	case job.Unknown:
 		// Unknown is never gone. The process seen alive is proof enough; without either, the work is not billed.
-		if a, ok := l.p.runner.(aliver); ok && (m.State == market.Running || m.State == market.Stopping) && a.Alive(ctx, l.key) {
+		if a, ok := l.p.runner.(aliver); ok && (m.State == market.Running || m.State == market.Stopping) &&
+			a.Alive(ctx, l.key) {
 			l.silentSince = time.Time{}
 			send(market.JobSeen{BootMS: boot})
 			return
@@ -387,11 +398,12 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 	return nil
 }
 
-// outputsWithin is how long outputs that the engine does not give are asked for; an engine that is away so long is not expected back.
+// outputsWithin is how long outputs that the engine does not give are asked for; an engine that is away so long is not
+// expected back.
 const outputsWithin = time.Hour
 
-// signOutcome hashes the outputs once and signs how the lease ended. While the engine cannot give them nothing is signed: the effect is tried
-// again. A root that was signed stays.
+// signOutcome hashes the outputs once and signs how the lease ended. While the engine cannot give them nothing is
+// signed: the effect is tried again. A root that was signed stays.
 func (l *leaseRun) signOutcome(ctx context.Context) error {
 	root := l.actor.Lease().OutputsRoot
 	if root == ([32]byte{}) {
@@ -468,33 +480,4 @@ func (l *leaseRun) cleaned(ctx context.Context) bool {
 		return false
 	}
 	return true
-}
-
-// waitCreated waits until the container exists, for inputs. Refusal: unavailable when the lease ends first.
-func (l *leaseRun) waitCreated(ctx context.Context) error {
-	for {
-		l.mu.Lock()
-		s := l.seen.State
-		l.mu.Unlock()
-		if s == job.Created {
-			return nil
-		}
-		if m := l.actor.Lease(); m.State != market.Preparing {
-			return market.Refuse("conflict", market.KindConflict, "the job is "+m.State.String())
-		}
-		if err := sleep(ctx, settleEvery); err != nil {
-			return err
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -8,10 +8,12 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// A customer whose node never comes back would leave his deposit and the storage deposit of the channel on the chain for ever. The provider's
-// node ends such a channel with its own Release, at what is settled: it forgoes what is less than a settlement costs, and gains nothing else.
+// A customer whose node never comes back would leave his deposit and the storage deposit of the channel on the chain
+// for ever. The provider's node ends such a channel with its own Release, at what is settled: it forgoes what is less
+// than a settlement costs, and gains nothing else.
 
-// rentAfter is how long a channel stays on the chain that was ended so: there its customer's node reads what it paid and what came back.
+// rentAfter is how long a channel stays on the chain that was ended so: there its customer's node reads what it paid
+// and what came back.
 const rentAfter = 7 * 24 * time.Hour
 
 // maxHeard bounds the customers of whom it is remembered when they were heard.
@@ -38,14 +40,16 @@ func (p *Provider) quietSince(id market.NodeID) time.Time {
 	return later(p.began, p.heard[id])
 }
 
-// sealAlone ends a channel that carries no lease any more and whose customer is gone, one step at each look: what vouchers prove is recorded,
-// then the channel is sealed and both are paid, much later the storage deposit goes home. Every step is repeatable.
+// sealAlone ends a channel that carries no lease any more and whose customer is gone, one step at each look: what
+// vouchers prove is recorded, then the channel is sealed and both are paid, much later the storage deposit goes home.
+// Every step is repeatable.
 func (p *Provider) sealAlone(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) {
 	ch.mu.Lock()
 	r := ch.row
 	ch.mu.Unlock()
 	quiet := p.now().Sub(later(r.lastEnded(), p.quietSince(r.Customer)))
-	if p.cfg.SealAfter <= 0 || r.lastEnded().IsZero() || quiet < p.cfg.SealAfter || len(p.leasesOf(ch.id)) > 0 || !p.canPay() {
+	if p.cfg.SealAfter <= 0 || r.lastEnded().IsZero() || quiet < p.cfg.SealAfter || len(p.leasesOf(ch.id)) > 0 ||
+		!p.canPay() {
 		return
 	}
 	in := escrow.Intent{Op: escrow.OpFinish, Channel: ch.id}
@@ -58,7 +62,8 @@ func (p *Provider) sealAlone(ctx context.Context, ch *channel, cs escrow.Channel
 		in.Nonce, in.Release = uint64(rel.Expires), rel
 	case cs.Status == escrow.StatusSealed && (cs.Paid != cs.Settled || cs.Refunded != cs.Deposit-cs.Settled):
 		in.Nonce = 1
-	case cs.Status == escrow.StatusSealed && quiet >= p.cfg.SealAfter+p.rentAfter() && cs.Slot > cs.OpenSlot+escrow.ReopenWindow:
+	case cs.Status == escrow.StatusSealed && quiet >= p.cfg.SealAfter+p.rentAfter() &&
+		cs.Slot > cs.OpenSlot+escrow.ReopenWindow:
 		in.Op = escrow.OpReclaim
 	default:
 		return
@@ -82,9 +87,10 @@ func (p *Provider) canPay() bool {
 	return p.feeBal >= p.rentMin+3*settleFee
 }
 
-// sealRelease makes and stores the Release that ends a channel at what is settled; nil: not now, because more can be settled first, one is out
-// that has not expired, or the channel takes none.
-func (p *Provider) sealRelease(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) *escrow.SignedRelease {
+// sealRelease makes and stores the Release that ends a channel at what is settled; nil: not now, because more can be
+// settled first, one is out that has not expired, or the channel takes none.
+func (p *Provider) sealRelease(ctx context.Context, ch *channel, cs escrow.ChannelState,
+	head escrow.Head) *escrow.SignedRelease {
 	ch.mu.Lock()
 	r := ch.row
 	ch.mu.Unlock()
@@ -110,6 +116,7 @@ func (p *Provider) sealRelease(ctx context.Context, ch *channel, cs escrow.Chann
 		return nil
 	}
 	ch.row = next
-	p.log.Info("Channel of a customer who is gone is ended", "channel", ch.id, "settled", cs.Settled, "returns", cs.Deposit-cs.Settled)
+	p.log.Info("Channel of a customer who is gone is ended", "channel", ch.id, "settled", cs.Settled, "returns",
+		cs.Deposit-cs.Settled)
 	return &rel
 }

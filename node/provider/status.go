@@ -21,8 +21,9 @@ func (l *leaseRun) status() market.Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := market.Status{
-		Lease: l.id, State: m.State, Cause: m.Code, Detail: m.Detail, HighestVoucher: m.Paid, Devices: l.row.Seen, ExitCode: m.Exit,
-		Receipt: l.row.Receipt, Decision: l.row.Decision, Outcome: l.row.Outcome,
+		Lease: l.id, State: m.State, Cause: m.Code, Detail: m.Detail, HighestVoucher: m.Paid, Devices: l.row.Seen,
+		ExitCode: m.Exit,
+		Receipt:  l.row.Receipt, Decision: l.row.Decision, Outcome: l.row.Outcome,
 	}
 	if held.Amount > 0 {
 		s.Voucher, s.VoucherSig, s.LeaseAmount = held.Encode(), held.Sig, share
@@ -39,7 +40,8 @@ func (l *leaseRun) status() market.Status {
 	return s
 }
 
-// held is the channel's voucher with the most money, and this lease's share of it: a customer that lost its store's last seconds takes it back.
+// held is the channel's voucher with the most money, and this lease's share of it: a customer that lost its store's
+// last seconds takes it back.
 func (l *leaseRun) held() (escrow.Signed, market.Amount) {
 	ch, err := l.p.channelByID(l.channel)
 	if err != nil {
@@ -120,16 +122,19 @@ func (p *Provider) Stop(ctx context.Context, from market.NodeID, raw []byte) err
 	return err
 }
 
-// stopCode is the end reason that a customer's Stop may give. Any other word of a peer would let it choose whose fault the end is.
+// stopCode is the end reason that a customer's Stop may give. Any other word of a peer would let it choose whose fault
+// the end is.
 func stopCode(code string) string {
 	switch code {
-	case "never-used", "start-timeout", "not-as-quoted", "meter-dispute", "equivocation", "max-duration", "channel-closing":
+	case "never-used", "start-timeout", "not-as-quoted", "meter-dispute", "equivocation", "max-duration",
+		"channel-closing":
 		return code
 	}
 	return "stopped"
 }
 
-// Outcome takes the customer's signed Outcome and answers with the own one. Refusal: conflict while the job is not over.
+// Outcome takes the customer's signed Outcome and answers with the own one. Refusal: conflict while the job is not
+// over.
 func (p *Provider) Outcome(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
 	o, env, err := wire.OpenOutcome(raw, p.cfg.Network)
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 type serveFunc func(ctx context.Context, c *streams.FrameConn) error
 
 // Open admits a tunnel of the lease's own customer. Refusals: unknown-lease, malformed, paused, policy.
-func (p *Provider) Open(ctx context.Context, from market.NodeID, o streams.TunnelOpen) (func(context.Context, *streams.FrameConn) error, error) {
+func (p *Provider) Open(ctx context.Context, from market.NodeID,
+	o streams.TunnelOpen) (func(context.Context, *streams.FrameConn) error, error) {
 	if err := p.started(ctx, p.loaded); err != nil {
 		return nil, err
 	}
@@ -43,7 +44,8 @@ func (p *Provider) Open(ctx context.Context, from market.NodeID, o streams.Tunne
 			return nil, market.Refuse("malformed", market.KindInvalid, "put arguments")
 		}
 		if a.Total > l.order.InputBytes {
-			return nil, market.Refuse("too-large", market.KindInvalid, fmt.Sprintf("the order names %d input bytes", l.order.InputBytes))
+			return nil, market.Refuse("too-large", market.KindInvalid,
+				fmt.Sprintf("the order names %d input bytes", l.order.InputBytes))
 		}
 		return func(ctx context.Context, c *streams.FrameConn) error { return p.servePut(ctx, l, c) }, nil
 	case streams.TunnelGet:
@@ -66,7 +68,8 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 		return nil, market.Refuse("job-ended", market.KindConflict, "the job is "+s.String())
 	}
 	return func(ctx context.Context, c *streams.FrameConn) error {
-		st, err := p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows, Term: a.Term})
+		st, err := p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows,
+			Term: a.Term})
 		if err != nil {
 			err = c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 			late := time.AfterFunc(execDrain, func() { _ = c.CloseRead() })
@@ -85,7 +88,8 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 			err := feedExec(st, c, over)
 			select {
 			case <-over:
-				return nil // the caller hung up, as it should, or our own CloseRead woke it; a reset now would lose the exit code
+				// the caller hung up, as it should, or our own CloseRead woke it; a reset now would lose the exit code
+				return nil
 			default:
 				return err
 			}
@@ -97,7 +101,8 @@ func (p *Provider) openExec(l *leaseRun, args []byte) (serveFunc, error) {
 			if err != nil {
 				return errors.Join(err, c.CloseRead())
 			}
-			// Input that is still under way is dropped until the caller hangs up: its refusal would reset the stream, and lose the exit code.
+			// Input that is still under way is dropped until the caller hangs up: its refusal would reset the stream,
+			// and lose the exit code.
 			late := time.AfterFunc(execDrain, func() { _ = c.CloseRead() })
 			context.AfterFunc(gctx, func() { late.Stop() }) // all is read
 			return nil
@@ -125,7 +130,8 @@ func showExec(st job.ExecStream, c *streams.FrameConn) error {
 	return c.Write(streams.ChanControl, end.Encode())
 }
 
-// feedExec gives the command its input until the caller hangs up. What comes after the command has ended, at over, is dropped.
+// feedExec gives the command its input until the caller hangs up. What comes after the command has ended, at over, is
+// dropped.
 func feedExec(st job.ExecStream, c *streams.FrameConn, over <-chan struct{}) error {
 	for {
 		ch, b, err := c.Read()
@@ -180,8 +186,8 @@ func (p *Provider) serveLogs(ctx context.Context, l *leaseRun, a tunnel.LogsArgs
 	return c.Write(streams.ChanControl, ctl.Encode())
 }
 
-// refused says why nothing more is taken, and reads on until the sender has stopped: who still writes cannot hear, and a reset would take the
-// reason with it.
+// refused says why nothing more is taken, and reads on until the sender has stopped: who still writes cannot hear, and
+// a reset would take the reason with it.
 func refused(c *streams.FrameConn, err error) error {
 	if err := errors.Join(c.Write(streams.ChanControl, tunnel.Failed(err).Encode()), c.CloseWrite()); err != nil {
 		return err
@@ -230,12 +236,14 @@ func moved(m spec.Manifest) tunnel.Control {
 	return tunnel.Control{Manifest: &spec.Manifest{Skipped: m.Skipped, More: m.More}}
 }
 
-// serveGet sends the outputs as a tar. What can never be sent is output-lost; other failures keep their code, and the customer tries again.
+// serveGet sends the outputs as a tar. What can never be sent is output-lost; other failures keep their code, and the
+// customer tries again.
 func (p *Provider) serveGet(ctx context.Context, l *leaseRun, c *streams.FrameConn) error {
 	l.filesMu.Lock()
 	defer l.filesMu.Unlock()
 	if s := l.actor.Lease().State; s < market.Closing {
-		return c.Write(streams.ChanControl, tunnel.Failed(market.Refuse("conflict", market.KindConflict, "the job is "+s.String())).Encode())
+		return c.Write(streams.ChanControl,
+			tunnel.Failed(market.Refuse("conflict", market.KindConflict, "the job is "+s.String())).Encode())
 	}
 	fs, err := p.access.Files(ctx, l.key)
 	var m spec.Manifest

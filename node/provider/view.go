@@ -43,17 +43,20 @@ type LeaseView struct {
 	Receipt, Outcome, PeerOutcome []byte // signed bytes; nil while there are none
 }
 
-var deviceWords = map[devState]string{0: "free", devFree: "free", devLeased: "leased", devClearing: "clearing", devQuarantined: "quarantined", devWithdrawn: "withdrawn"}
+var deviceWords = map[devState]string{0: "free", devFree: "free", devLeased: "leased", devClearing: "clearing",
+	devQuarantined: "quarantined", devWithdrawn: "withdrawn"}
 
 // View returns the role's state now.
 func (p *Provider) View() View {
 	leases, earned := p.Leases(), p.Earned()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := View{Selling: p.sells(), Why: p.why(), Note: p.cfg.Note, Policy: p.policy, Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer}
+	v := View{Selling: p.sells(), Why: p.why(), Note: p.cfg.Note, Policy: p.policy, Payout: p.cfg.Payout,
+		FeePayer: p.cfg.FeePayer}
 	for i, d := range p.devices {
 		row := p.rows[p.deviceIDs[i]]
-		dv := DeviceView{ID: p.deviceIDs[i], Class: d.Class, State: deviceWords[row.State], Rate: p.rateOf(market.DeviceGroup{Class: d.Class})}
+		dv := DeviceView{ID: p.deviceIDs[i], Class: d.Class, State: deviceWords[row.State],
+			Rate: p.rateOf(market.DeviceGroup{Class: d.Class})}
 		if row.State == devLeased || row.State == devClearing {
 			dv.Lease = row.Lease
 		}
@@ -95,7 +98,8 @@ func (p *Provider) Leases() []LeaseView {
 		l.mu.Lock()
 		r := l.row
 		l.mu.Unlock()
-		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Order: l.order, Receipt: r.Receipt, Outcome: r.Outcome, PeerOutcome: r.PeerOutcome}
+		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Order: l.order, Receipt: r.Receipt,
+			Outcome: r.Outcome, PeerOutcome: r.PeerOutcome}
 	}
 	slices.SortFunc(out, func(a, b LeaseView) int { return a.Lease.Accepted.Compare(b.Lease.Accepted) })
 	return out
@@ -142,8 +146,8 @@ func (s *standing) note(sells bool, why string, now time.Time) {
 	}
 }
 
-// Kick ends one lease as its provider: what is metered is paid, the fault is this side's, and the customer hears the reason. Error: not-found
-// for a lease that is not live here; ctx's, the store's.
+// Kick ends one lease as its provider: what is metered is paid, the fault is this side's, and the customer hears the
+// reason. Error: not-found for a lease that is not live here; ctx's, the store's.
 func (p *Provider) Kick(ctx context.Context, ref, reason string) error {
 	var hit *leaseRun
 	n := 0
@@ -155,7 +159,8 @@ func (p *Provider) Kick(ctx context.Context, ref, reason string) error {
 	}
 	p.mu.Unlock()
 	if n != 1 {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "end lease", Detail: fmt.Sprintf("%d running leases begin with %q", n, ref), Hint: "gpuai provider leases"}
+		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "end lease",
+			Detail: fmt.Sprintf("%d running leases begin with %q", n, ref), Hint: "gpuai provider leases"}
 	}
 	if len(reason) > 200 {
 		reason = reason[:200]
@@ -178,7 +183,8 @@ func (p *Provider) EndLeases(ctx context.Context) error {
 	var errs []error
 	for _, l := range runs {
 		if l.actor.Lease().State.Live() {
-			if err := l.actor.Do(ctx, market.StopAsked{By: market.ProviderSide, Code: "provider-stop"}); err != nil && !errors.Is(err, market.ErrIllegal) {
+			if err := l.actor.Do(ctx, market.StopAsked{By: market.ProviderSide, Code: "provider-stop"}); err != nil &&
+				!errors.Is(err, market.ErrIllegal) {
 				errs = append(errs, err)
 			}
 			l.poke()

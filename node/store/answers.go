@@ -26,7 +26,8 @@ func (s *Store) LoadAnswer(key string) ([]byte, error) {
 
 // SaveAnswer writes the record of a key.
 func (s *Store) SaveAnswer(key string, record []byte, expires time.Time) error {
-	return s.Commit(context.Background(), Change{Puts: []Put{{BucketAnswers, []byte(key), Row(answerRow{expires, record})}}})
+	return s.Commit(context.Background(),
+		Change{Puts: []Put{{BucketAnswers, []byte(key), Row(answerRow{expires, record})}}})
 }
 
 // DropAnswer frees a key.

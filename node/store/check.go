@@ -21,13 +21,15 @@ func damaged(path, what string) *market.Error {
 		what = what[:150]
 	}
 	return &market.Error{
-		Code: "store-damaged", Kind: market.KindInternal, Op: "open store", Detail: filepath.Base(path) + " is damaged: " + what,
-		Hint: "keep " + path + " aside, put the newest copy in its place; peers repeat their last vouchers to it",
+		Code: "store-damaged", Kind: market.KindInternal, Op: "open store",
+		Detail: filepath.Base(path) + " is damaged: " + what,
+		Hint:   "keep " + path + " aside, put the newest copy in its place; peers repeat their last vouchers to it",
 	}
 }
 
-// checkFile reads an existing file before it is opened for writing: then bbolt walks it in goroutines of its own, where damage would end
-// the process with a stack trace instead of a word to the user. A newer schema is refused before anything is written.
+// checkFile reads an existing file before it is opened for writing: then bbolt walks it in goroutines of its own, where
+// damage would end the process with a stack trace instead of a word to the user. A newer schema is refused before
+// anything is written.
 func checkFile(path string) (err error) {
 	db, err := openBolt(path, &bolt.Options{Timeout: lockWait, ReadOnly: true})
 	if err != nil {
@@ -99,7 +101,8 @@ func checkSchema(path string, tx *bolt.Tx) error {
 		return damaged(path, "schema number")
 	}
 	if got := binary.BigEndian.Uint32(v); got > schemaVersion {
-		return &market.Error{Code: "version-mismatch", Kind: market.KindConflict, Op: "open store", Detail: fmt.Sprintf("schema %d, this program knows %d", got, schemaVersion), Hint: "use the newer gpuai"}
+		return &market.Error{Code: "version-mismatch", Kind: market.KindConflict, Op: "open store",
+			Detail: fmt.Sprintf("schema %d, this program knows %d", got, schemaVersion), Hint: "use the newer gpuai"}
 	}
 	return nil
 }

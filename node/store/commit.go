@@ -44,8 +44,8 @@ type (
 	}
 )
 
-// Change is one atomic step, as data: guards first, then deletes, puts and events. At most 4,096 keys, 64 events and 1 MiB. It must not be
-// changed until Commit has returned.
+// Change is one atomic step, as data: guards first, then deletes, puts and events. At most 4,096 keys, 64 events and 1
+// MiB. It must not be changed until Commit has returned.
 type Change struct {
 	Guards  []Guard
 	Puts    []Put
@@ -113,8 +113,9 @@ type request struct {
 	done chan error
 }
 
-// Commit applies c; nil means on disk. A cancelled ctx does not take a queued Change back. Errors: ErrGuard, ErrDiskFull (nothing was
-// changed, smaller or overwriting changes may pass), ErrDead, ErrClosed, ErrTooLarge, an unknown bucket.
+// Commit applies c; nil means on disk. A cancelled ctx does not take a queued Change back. Errors: ErrGuard,
+// ErrDiskFull (nothing was changed, smaller or overwriting changes may pass), ErrDead, ErrClosed, ErrTooLarge, an
+// unknown bucket.
 func (s *Store) Commit(ctx context.Context, c Change) error {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("commit: %w", err)
@@ -126,7 +127,8 @@ func (s *Store) Commit(ctx context.Context, c Change) error {
 	return <-r.done
 }
 
-// enqueue holds the lock while it waits for a place, so that Close cannot close the queue below it; the committer goes on meanwhile.
+// enqueue holds the lock while it waits for a place, so that Close cannot close the queue below it; the committer goes
+// on meanwhile.
 func (s *Store) enqueue(ctx context.Context, r request) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -144,7 +146,8 @@ func (s *Store) enqueue(ctx context.Context, r request) error {
 	}
 }
 
-// commitLoop takes what queued during the last commit, at most one group, and commits it at once: self-clocked, no timer.
+// commitLoop takes what queued during the last commit, at most one group, and commits it at once: self-clocked, no
+// timer.
 func (s *Store) commitLoop() {
 	var left *request
 	for {
@@ -262,8 +265,8 @@ func apply(tx *bolt.Tx, c Change) error {
 	return putEvents(tx, c.Events)
 }
 
-// isDiskFull reports a write that found no room, after which bbolt has rolled back and the file is as before. A sync that finds no room
-// is another thing: pages may be lost.
+// isDiskFull reports a write that found no room, after which bbolt has rolled back and the file is as before. A sync
+// that finds no room is another thing: pages may be lost.
 func isDiskFull(err error) bool {
 	if err == nil {
 		return false

@@ -14,7 +14,8 @@ import (
 
 const victimEnv = "GPUAI_TEST_STORE_VICTIM"
 
-// TestVictim is the process that TestCommit_KillLosesNothingAcknowledged kills: 8 writers say each number once it is committed.
+// TestVictim is the process that TestCommit_KillLosesNothingAcknowledged kills: 8 writers say each number once it is
+// committed.
 func TestVictim(t *testing.T) {
 	path := os.Getenv(victimEnv)
 	if path == "" {
@@ -65,7 +66,8 @@ func TestCommit_KillLosesNothingAcknowledged(t *testing.T) {
 			}
 			acked[n] = true
 			if seen++; seen == 100*(round+1) {
-				if err := cmd.Process.Kill(); err != nil { // SIGKILL in the midst of commits; what it said before is read on
+				// SIGKILL in the midst of commits; what it said before is read on
+				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
 			}

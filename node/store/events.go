@@ -11,7 +11,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// How long events are kept: the newest KeepEvents of the last KeepFor; what concerns money or security KeepMoney, however many.
+// How long events are kept: the newest KeepEvents of the last KeepFor; what concerns money or security KeepMoney,
+// however many.
 const (
 	KeepEvents = 100_000
 	KeepFor    = 7 * 24 * time.Hour
@@ -26,8 +27,8 @@ const (
 
 const keyFloor = "events_floor" // in meta: the newest sequence that was pruned, u64
 
-// Event is one row of what happened: a thing (Topic, ID) came to State because of Cause. Money says that it is kept long. Seq is given at the
-// commit, in the order of commits, without a gap.
+// Event is one row of what happened: a thing (Topic, ID) came to State because of Cause. Money says that it is kept
+// long. Seq is given at the commit, in the order of commits, without a gap.
 type Event struct {
 	Seq     uint64                   `json:"-"`
 	At      time.Time                `json:"at"`
@@ -71,7 +72,8 @@ func (s *Store) EventsChanged() <-chan struct{} {
 	return s.changed
 }
 
-// Events returns at most limit events after a sequence, oldest first; floor is the newest sequence that was pruned, last the newest of all.
+// Events returns at most limit events after a sequence, oldest first; floor is the newest sequence that was pruned,
+// last the newest of all.
 // Errors: ErrDead, ErrClosed, a row of a newer version.
 func (s *Store) Events(after uint64, limit int) (rows []Event, floor, last uint64, err error) {
 	err = s.view(BucketEvents, func(b *bolt.Bucket) error {
@@ -80,7 +82,8 @@ func (s *Store) Events(after uint64, limit int) (rows []Event, floor, last uint6
 			floor = binary.BigEndian.Uint64(v)
 		}
 		c := b.Cursor()
-		for k, v := c.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil && len(rows) < limit; k, v = c.Next() {
+		for k, v := c.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil && len(rows) < limit; k,
+			v = c.Next() {
 			e := Event{Seq: binary.BigEndian.Uint64(k)}
 			v, err := s.value(BucketEvents, k, v)
 			if err == nil {

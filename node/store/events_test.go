@@ -28,12 +28,14 @@ func TestEvents_InTheCommitOfTheirCause(t *testing.T) {
 	now := time.Now()
 	changed := s.EventsChanged()
 	put := []Put{{BucketOrders, []byte("a"), []byte("1")}}
-	if err := s.Commit(t.Context(), Change{Puts: put, Events: []Event{event(1, now, false), event(2, now, true)}}); err != nil {
+	if err := s.Commit(t.Context(),
+		Change{Puts: put, Events: []Event{event(1, now, false), event(2, now, true)}}); err != nil {
 		t.Fatal(err)
 	}
 	<-changed
 	// A change whose guard fails leaves neither its put nor its event, nor a gap.
-	if err := s.Commit(t.Context(), Change{Guards: []Guard{{BucketOrders, []byte("a"), nil}}, Events: []Event{event(3, now, false)}}); err == nil {
+	if err := s.Commit(t.Context(),
+		Change{Guards: []Guard{{BucketOrders, []byte("a"), nil}}, Events: []Event{event(3, now, false)}}); err == nil {
 		t.Fatal("the guard held")
 	}
 	if err := s.Commit(t.Context(), Change{Events: []Event{event(4, now, false)}}); err != nil {
@@ -42,7 +44,8 @@ func TestEvents_InTheCommitOfTheirCause(t *testing.T) {
 	check := func(s *Store) {
 		t.Helper()
 		rows, floor, last, err := s.Events(1, 10)
-		if err != nil || floor != 0 || last != 3 || len(rows) != 2 || rows[0].Seq != 2 || rows[1].Seq != 3 || rows[1].ID != "lease_4" || !rows[0].Money {
+		if err != nil || floor != 0 || last != 3 || len(rows) != 2 || rows[0].Seq != 2 || rows[1].Seq != 3 ||
+			rows[1].ID != "lease_4" || !rows[0].Money {
 			t.Errorf("rows %+v, floor %d, last %d, %v", rows, floor, last, err)
 		}
 	}

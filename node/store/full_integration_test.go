@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// TestCommit_RealFullDisk fills an 8 MiB file system: growth is refused, overwrites and deletes go on, and the file stays whole.
+// TestCommit_RealFullDisk fills an 8 MiB file system: growth is refused, overwrites and deletes go on, and the file
+// stays whole.
 func TestCommit_RealFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,mode=0700"); err != nil {

@@ -6,9 +6,10 @@ import (
 	"io"
 )
 
-// The layout of bbolt's pages, little-endian: a header of id u64, flags u16, count u16, overflow u32, then elements of 16 bytes. A branch element
-// is pos u32, key size u32, page u64; a leaf element flags u32, pos u32, key size u32, value size u32; pos counts from the element. A bucket's
-// value is root u64, sequence u64 and, with root 0, a leaf page inside it.
+// The layout of bbolt's pages, little-endian: a header of id u64, flags u16, count u16, overflow u32, then elements of
+// 16 bytes. A branch element is pos u32, key size u32, page u64; a leaf element flags u32, pos u32, key size u32, value
+// size u32; pos counts from the element. A bucket's value is root u64, sequence u64 and, with root 0, a leaf page
+// inside it.
 const (
 	pageHeader   = 16
 	pageElement  = 16
@@ -19,8 +20,9 @@ const (
 	maxDepth     = 64
 )
 
-// pages checks the tree of a file before bbolt walks it, since damage would send that into a panic in a goroutine of its own, or round in a
-// circle: every page is in the file, is what its place says, and has one parent, and every element lies within its page.
+// pages checks the tree of a file before bbolt walks it, since damage would send that into a panic in a goroutine of
+// its own, or round in a circle: every page is in the file, is what its place says, and has one parent, and every
+// element lies within its page.
 type pages struct {
 	file io.ReaderAt
 	size int64 // of a page
@@ -69,7 +71,8 @@ func (p *pages) leaf(b []byte, id uint64, inner bool, depth int) error {
 	for i := range n {
 		at := pageHeader + i*pageElement
 		e := b[at:]
-		flags, pos, key, value := binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:]), binary.LittleEndian.Uint32(e[8:]), binary.LittleEndian.Uint32(e[12:])
+		flags, pos, key, value := binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:]),
+			binary.LittleEndian.Uint32(e[8:]), binary.LittleEndian.Uint32(e[12:])
 		if !within(b, at, pos, key, value) || flags != 0 && flags != flagBucket || (flags == flagBucket) == inner {
 			return fmt.Errorf("element %d of page %d", i, id)
 		}

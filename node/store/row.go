@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Row codes a value for the store: version byte 1, then JSON. A type that does not marshal is our own mistake, hence the panic.
+// Row codes a value for the store: version byte 1, then JSON. A type that does not marshal is our own mistake, hence
+// the panic.
 func Row(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -1,8 +1,9 @@
 // Package store keeps a node's truth in one bbolt file.
 //
-// Invariants: Commit returns nil only once the change is on disk; guards that fail refuse their own Change and no other; after a failed
-// sync nothing more is acknowledged or read; values are copied out. Concurrency: any goroutine; one committer writes, what queues during a
-// commit joins the next. Persistence: state.db, below; it is private to its user, locked by one process, and checked before it is used.
+// Invariants: Commit returns nil only once the change is on disk; guards that fail refuse their own Change and no
+// other; after a failed sync nothing more is acknowledged or read; values are copied out. Concurrency: any goroutine;
+// one committer writes, what queues during a commit joins the next. Persistence: state.db, below; it is private to its
+// user, locked by one process, and checked before it is used.
 // Next: store.go, docs/flows/crash.md.
 //
 //	meta      "schema"                    -> version u32
@@ -43,7 +44,8 @@ const (
 )
 
 var buckets = []string{
-	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketOwnChannels, BucketDevices, BucketDebts, BucketChain, BucketJobs, BucketOffers, BucketPeers, BucketEvents,
+	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketOwnChannels, BucketDevices, BucketDebts, BucketChain,
+	BucketJobs, BucketOffers, BucketPeers, BucketEvents,
 	BucketAnswers, BucketEarned,
 }
 

@@ -9,8 +9,9 @@ import (
 	"hash/crc32"
 )
 
-// A value on disk is a byte, a CRC-32C of bucket, key and value, big-endian, and the value. Values of before schema 2 stand as they were given:
-// a row (1 and JSON) or plain JSON. The bucket meta keeps its few numbers plain, so that any version can read the schema.
+// A value on disk is a byte, a CRC-32C of bucket, key and value, big-endian, and the value. Values of before schema 2
+// stand as they were given: a row (1 and JSON) or plain JSON. The bucket meta keeps its few numbers plain, so that any
+// version can read the schema.
 const (
 	sealed    = 2
 	sealBytes = 5

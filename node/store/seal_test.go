@@ -37,7 +37,8 @@ func TestSeal_GoldenBytes(t *testing.T) {
 	}
 }
 
-// TestOpen_OldStore_IsReadAndGuarded: a file of schema 1 opens, its rows read and guard as before, and change into sealed ones.
+// TestOpen_OldStore_IsReadAndGuarded: a file of schema 1 opens, its rows read and guard as before, and change into
+// sealed ones.
 func TestOpen_OldStore_IsReadAndGuarded(t *testing.T) {
 	t.Parallel()
 	path := dbPath(t)
@@ -52,7 +53,8 @@ func TestOpen_OldStore_IsReadAndGuarded(t *testing.T) {
 	err = db.Update(func(tx *bolt.Tx) error {
 		var errs []error
 		for bucket, kv := range map[string][2][]byte{
-			BucketMeta: {[]byte(keySchema), binary.BigEndian.AppendUint32(nil, 1)}, BucketDevices: {[]byte("d"), old}, BucketJobs: {[]byte("j"), job},
+			BucketMeta: {[]byte(keySchema), binary.BigEndian.AppendUint32(nil, 1)}, BucketDevices: {[]byte("d"), old},
+			BucketJobs:   {[]byte("j"), job},
 			BucketEvents: {binary.BigEndian.AppendUint64(nil, 1), Row(Event{Topic: "lease", ID: "x"})},
 		} {
 			b, err := tx.CreateBucketIfNotExists([]byte(bucket))
@@ -74,7 +76,9 @@ func TestOpen_OldStore_IsReadAndGuarded(t *testing.T) {
 	}
 	next := Row(map[string]int{"State": 2})
 	for _, want := range [][]byte{old, next} { // over the old row, and over the new one
-		if err := s.Commit(t.Context(), Change{Guards: []Guard{{BucketDevices, []byte("d"), want}}, Puts: []Put{{BucketDevices, []byte("d"), next}}}); err != nil {
+		if err := s.Commit(t.Context(),
+			Change{Guards: []Guard{{BucketDevices, []byte("d"), want}},
+				Puts: []Put{{BucketDevices, []byte("d"), next}}}); err != nil {
 			t.Errorf("guarded by %q: %v", want, err)
 		}
 	}
@@ -83,8 +87,8 @@ func TestOpen_OldStore_IsReadAndGuarded(t *testing.T) {
 	}
 }
 
-// TestOpen_FlippedBytes_AreNamedOrHarmless: whatever byte of the file is wrong, either the store is refused as damaged before anybody uses it, or
-// each row is as it was.
+// TestOpen_FlippedBytes_AreNamedOrHarmless: whatever byte of the file is wrong, either the store is refused as damaged
+// before anybody uses it, or each row is as it was.
 func TestOpen_FlippedBytes_AreNamedOrHarmless(t *testing.T) {
 	t.Parallel()
 	s, want := open(t), map[string][]byte{}

@@ -28,10 +28,13 @@ var (
 	ErrTooLarge = errors.New("change is too large")
 
 	ErrDead error = &market.Error{
-		Code: "store-dead", Kind: market.KindInternal, Op: "store", Detail: "it is dead after a failed sync; restart the node", Hint: "check the disk, then gpuai node start",
+		Code: "store-dead", Kind: market.KindInternal, Op: "store",
+		Detail: "it is dead after a failed sync; restart the node", Hint: "check the disk, then gpuai node start",
 	}
-	ErrDiskFull error = &market.Error{Code: "disk-full", Kind: market.KindUnavailable, Op: "store", Detail: "disk is full", Hint: "free some space where node.data_dir is"}
-	ErrClosed   error = &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "store", Detail: "it is closed: the node stops", Hint: "gpuai node start"}
+	ErrDiskFull error = &market.Error{Code: "disk-full", Kind: market.KindUnavailable, Op: "store",
+		Detail: "disk is full", Hint: "free some space where node.data_dir is"}
+	ErrClosed error = &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "store",
+		Detail: "it is closed: the node stops", Hint: "gpuai node start"}
 )
 
 // updater runs a function in a write transaction and commits it: bolt.DB.Update, or a test's version that fails.
@@ -56,10 +59,10 @@ type Store struct {
 	deadErr error         // valid once dead is closed
 }
 
-// Open opens or creates path (0600, parent 0700), locks it for this process, checks its schema and every page and row in use; above 256 MiB these only
-// after an unclean end.
-// Errors: *market.Error node-running (another process holds it), version-mismatch (newer schema), data-dir-open (readable by others),
-// store-damaged.
+// Open opens or creates path (0600, parent 0700), locks it for this process, checks its schema and every page and row
+// in use; above 256 MiB these only after an unclean end.
+// Errors: *market.Error node-running (another process holds it), version-mismatch (newer schema), data-dir-open
+// (readable by others), store-damaged.
 func Open(path string) (*Store, error) { return openWith(path, func(u updater) updater { return u }) }
 
 func openWith(path string, wrap func(updater) updater) (*Store, error) {
@@ -80,7 +83,8 @@ func openWith(path string, wrap func(updater) updater) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, update: wrap(db.Update), queue: make(chan request, queueSize), dead: make(chan struct{}), changed: make(chan struct{})}
+	s := &Store{db: db, update: wrap(db.Update), queue: make(chan request, queueSize), dead: make(chan struct{}),
+		changed: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -103,7 +107,8 @@ func openBolt(path string, opt *bolt.Options) (db *bolt.DB, err error) {
 	db, err = bolt.Open(path, fs.FileMode(0o600), opt)
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, &market.Error{Code: "node-running", Kind: market.KindConflict, Op: "open store", Detail: path, Hint: "another node uses this data folder: gpuai node stop"}
+		return nil, &market.Error{Code: "node-running", Kind: market.KindConflict, Op: "open store", Detail: path,
+			Hint: "another node uses this data folder: gpuai node stop"}
 	case errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum):
 		return nil, damaged(path, err.Error())
 	case err != nil:
@@ -112,7 +117,8 @@ func openBolt(path string, opt *bolt.Options) (db *bolt.DB, err error) {
 	return db, nil
 }
 
-// prepareFolder makes the folder, or refuses one that others can read: amounts, peers and documents are the user's own business.
+// prepareFolder makes the folder, or refuses one that others can read: amounts, peers and documents are the user's own
+// business.
 func prepareFolder(path string) (fresh bool, err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -127,7 +133,8 @@ func prepareFolder(path string) (fresh bool, err error) {
 			return false, fmt.Errorf("open store: %w", err)
 		}
 		if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // its modes say nothing
-			return false, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "open store", Detail: x.name + " is open to others", Hint: "chmod " + x.mode + " " + x.name}
+			return false, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "open store",
+				Detail: x.name + " is open to others", Hint: "chmod " + x.mode + " " + x.name}
 		}
 		fresh = x.name == path && info.Size() == 0
 	}
@@ -162,7 +169,8 @@ func (s *Store) prepare() error {
 		if v == nil {
 			return meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion))
 		}
-		if err := meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion)); err != nil { // old rows are read, new ones are sealed
+		// old rows are read, new ones are sealed
+		if err := meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion)); err != nil {
 			return err
 		}
 		s.unclean = meta.Get([]byte(keyClean)) == nil
@@ -170,8 +178,8 @@ func (s *Store) prepare() error {
 	})
 }
 
-// Unclean reports whether the last user of an existing store ended without Close. The newest commit may then be missing if the disk lied:
-// peers repeat their last message, and a Release may have been forgotten.
+// Unclean reports whether the last user of an existing store ended without Close. The newest commit may then be missing
+// if the disk lied: peers repeat their last message, and a Release may have been forgotten.
 func (s *Store) Unclean() bool { return s.unclean }
 
 // OnCommit makes f hear how long each group of commits took; it must not block.
@@ -204,8 +212,9 @@ func (s *Store) Get(bucket string, key []byte) (v []byte, err error) {
 	return v, err
 }
 
-// Scan calls f for copies of all entries below prefix in key order, outside the read transaction, so f may Commit. Errors: ErrDead, an
-// unknown bucket, *market.Error store-damaged before anything is called, f's own, which ends the scan.
+// Scan calls f for copies of all entries below prefix in key order, outside the read transaction, so f may Commit.
+// Errors: ErrDead, an unknown bucket, *market.Error store-damaged before anything is called, f's own, which ends the
+// scan.
 func (s *Store) Scan(bucket string, prefix []byte, f func(key, value []byte) error) error {
 	var keys, values [][]byte
 	err := s.view(bucket, func(b *bolt.Bucket) error {

@@ -94,10 +94,12 @@ func TestCommit_IsOnDiskOnceNil(t *testing.T) {
 	if s.Unclean() {
 		t.Fatal("a new store is unclean")
 	}
-	if err := s.Commit(context.Background(), Change{Puts: []Put{put(BucketMeta, "k", "v"), put(BucketMeta, "gone", "v")}}); err != nil {
+	if err := s.Commit(context.Background(),
+		Change{Puts: []Put{put(BucketMeta, "k", "v"), put(BucketMeta, "gone", "v")}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Commit(context.Background(), Change{Puts: []Put{put(BucketMeta, "k", "w")}, Deletes: []Ref{{BucketMeta, []byte("gone")}}}); err != nil {
+	if err := s.Commit(context.Background(),
+		Change{Puts: []Put{put(BucketMeta, "k", "w")}, Deletes: []Ref{{BucketMeta, []byte("gone")}}}); err != nil {
 		t.Fatal(err)
 	}
 	path := crashed(t, s)
@@ -253,16 +255,19 @@ func TestCommit_InvalidChangeHarmsNoOther(t *testing.T) {
 	t.Parallel()
 	s, ctx := open(t), context.Background()
 	for name, c := range map[string]Change{
-		"unknown bucket":   {Puts: []Put{put("nowhere", "k", "v")}},
-		"unknown guarded":  {Guards: []Guard{{"nowhere", []byte("k"), nil}}},
-		"unknown deleted":  {Deletes: []Ref{{"nowhere", []byte("k")}}},
-		"empty key":        {Puts: []Put{put(BucketMeta, "", "v")}},
-		"endless key":      {Puts: []Put{put(BucketMeta, strings.Repeat("k", bolt.MaxKeySize+1), "v")}},
-		"too large":        {Puts: []Put{{BucketMeta, []byte("k"), make([]byte, maxChangeBytes)}}},
-		"too many":         {Deletes: make([]Ref, maxKeys+1)},
-		"guard with value": {Guards: []Guard{{BucketMeta, []byte("absent"), []byte("x")}}, Puts: []Put{put(BucketMeta, "k", "v")}},
-		"guard of absence": {Guards: []Guard{{BucketMeta, []byte(keySchema), nil}}, Puts: []Put{put(BucketMeta, "k", "v")}},
-		"guard of empty":   {Guards: []Guard{{BucketMeta, []byte("absent"), []byte{}}}, Puts: []Put{put(BucketMeta, "k", "v")}},
+		"unknown bucket":  {Puts: []Put{put("nowhere", "k", "v")}},
+		"unknown guarded": {Guards: []Guard{{"nowhere", []byte("k"), nil}}},
+		"unknown deleted": {Deletes: []Ref{{"nowhere", []byte("k")}}},
+		"empty key":       {Puts: []Put{put(BucketMeta, "", "v")}},
+		"endless key":     {Puts: []Put{put(BucketMeta, strings.Repeat("k", bolt.MaxKeySize+1), "v")}},
+		"too large":       {Puts: []Put{{BucketMeta, []byte("k"), make([]byte, maxChangeBytes)}}},
+		"too many":        {Deletes: make([]Ref, maxKeys+1)},
+		"guard with value": {Guards: []Guard{{BucketMeta, []byte("absent"), []byte("x")}},
+			Puts: []Put{put(BucketMeta, "k", "v")}},
+		"guard of absence": {Guards: []Guard{{BucketMeta, []byte(keySchema), nil}},
+			Puts: []Put{put(BucketMeta, "k", "v")}},
+		"guard of empty": {Guards: []Guard{{BucketMeta, []byte("absent"), []byte{}}},
+			Puts: []Put{put(BucketMeta, "k", "v")}},
 	} {
 		if err := s.Commit(ctx, c); err == nil {
 			t.Errorf("%s: committed", name)
@@ -276,7 +281,8 @@ func TestCommit_InvalidChangeHarmsNoOther(t *testing.T) {
 	}
 }
 
-// stalled lets the test hold the first commit, so that a known set of Changes queues behind it, and choose what later ones return.
+// stalled lets the test hold the first commit, so that a known set of Changes queues behind it, and choose what later
+// ones return.
 type stalled struct {
 	hold, held chan struct{}
 	fail       func(n int) error // for the n-th commit, from 0

@@ -1,6 +1,8 @@
-// Package tunnel holds what both ends of a lease's tunnel/1 stream agree on: the arguments of each kind and the control messages.
+// Package tunnel holds what both ends of a lease's tunnel/1 stream agree on: the arguments of each kind and the control
+// messages.
 //
-// Invariants: every field is bounded by the frame limit of p2p/streams (64 KiB). Concurrency: values only. Persistence: none.
+// Invariants: every field is bounded by the frame limit of p2p/streams (64 KiB). Concurrency: values only. Persistence:
+// none.
 // Next: node/provider/tunnel.go serves, node/customer/files.go calls.
 package tunnel
 
@@ -25,8 +27,9 @@ type ExecArgs struct {
 	Term string   `json:"term,omitempty"`
 }
 
-// LogsArgs opens a log stream; Follow waits for more until the job ended. Places: the caller takes records with their places from the offset
-// From on; the answer begins with a Control of the same name, or the peer is older. Without it: the records after Since, without places.
+// LogsArgs opens a log stream; Follow waits for more until the job ended. Places: the caller takes records with their
+// places from the offset From on; the answer begins with a Control of the same name, or the peer is older. Without it:
+// the records after Since, without places.
 type LogsArgs struct {
 	Since  time.Time `json:"since"`
 	Follow bool      `json:"follow,omitempty"`
@@ -62,8 +65,8 @@ type LogEnd struct {
 	Whole bool   `json:"whole,omitempty"`
 }
 
-// Failed is the control message of an error; one without a code is internal, and its text stays here, as does what lies below one with a code:
-// it names paths of this machine.
+// Failed is the control message of an error; one without a code is internal, and its text stays here, as does what lies
+// below one with a code: it names paths of this machine.
 func Failed(err error) Control {
 	code := market.CodeOf(err)
 	if code == "" {
@@ -133,7 +136,8 @@ const (
 	placed    = logHeader + 8
 )
 
-// EncodeRecord frames a log record with its place for channel 2: time, stream and flags, offset (8 bytes), data or the gap's length (8 bytes).
+// EncodeRecord frames a log record with its place for channel 2: time, stream and flags, offset (8 bytes), data or the
+// gap's length (8 bytes).
 func EncodeRecord(r job.LogRecord) []byte {
 	b := make([]byte, placed, placed+max(8, len(r.Data)))
 	binary.BigEndian.PutUint64(b, uint64(r.Time.UnixNano()))
@@ -149,7 +153,8 @@ func EncodeRecord(r job.LogRecord) []byte {
 	return append(b, r.Data...)
 }
 
-// DecodeRecord reverses EncodeRecord; the data aliases b. An offset or a length above 2^62 is an error: sums of two cannot wrap.
+// DecodeRecord reverses EncodeRecord; the data aliases b. An offset or a length above 2^62 is an error: sums of two
+// cannot wrap.
 func DecodeRecord(b []byte) (r job.LogRecord, err error) {
 	if len(b) < placed {
 		return r, errors.New("log record is cut")

@@ -17,7 +17,8 @@ func TestRecord_RoundTrip(t *testing.T) {
 		{Offset: 7, Time: time.Unix(9, 9), Stream: 2, Raw: true, Data: []byte("raw")},
 	} {
 		got, err := DecodeRecord(EncodeRecord(r))
-		if err != nil || got.Offset != r.Offset || !got.Time.Equal(r.Time) || got.Stream != r.Stream || got.Gap != r.Gap || got.Raw != r.Raw || !bytes.Equal(got.Data, r.Data) {
+		if err != nil || got.Offset != r.Offset || !got.Time.Equal(r.Time) || got.Stream != r.Stream ||
+			got.Gap != r.Gap || got.Raw != r.Raw || !bytes.Equal(got.Data, r.Data) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
@@ -41,7 +42,8 @@ func TestRecord_Hostile(t *testing.T) {
 // TestLogs_OlderPeers: words that an older version does not know are left out for it, and what it says is understood.
 func TestLogs_OlderPeers(t *testing.T) {
 	var a LogsArgs
-	if err := json.Unmarshal([]byte(`{"since":"0001-01-01T00:00:00Z","follow":true}`), &a); err != nil || a.Places || !a.Follow {
+	if err := json.Unmarshal([]byte(`{"since":"0001-01-01T00:00:00Z","follow":true}`), &a); err != nil || a.Places ||
+		!a.Follow {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if got := string(Control{End: true}.Encode()); got != `{"end":true}` {

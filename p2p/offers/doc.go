@@ -1,7 +1,8 @@
-// Package offers spreads Offers: one gossip topic with a validator, and sync/1, which brings what gossip missed. Both feed the same set,
-// the newest envelope per signer, and the node's Sink.
+// Package offers spreads Offers: one gossip topic with a validator, and sync/1, which brings what gossip missed. Both
+// feed the same set, the newest envelope per signer, and the node's Sink.
 //
-// Invariants: nothing unverified is forwarded or kept; a peer is blamed only for what every version refuses; a flood costs its forwarder's
-// quota, never the signer's; the set is bounded. Concurrency: methods are safe from many goroutines; Serve runs once and owns all
-// goroutines; the Sink is called from one. Persistence: none. Next: Service.Serve, docs/flows/offer.md.
+// Invariants: nothing unverified is forwarded or kept; a peer is blamed only for what every version refuses; a flood
+// costs its forwarder's quota, never the signer's; the set is bounded. Concurrency: methods are safe from many
+// goroutines; Serve runs once and owns all goroutines; the Sink is called from one. Persistence: none. Next:
+// Service.Serve, docs/flows/offer.md.
 package offers

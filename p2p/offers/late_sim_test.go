@@ -29,8 +29,9 @@ func (b *book) has(id market.NodeID) bool {
 	return b.got[id] > 0
 }
 
-// TestStart_SinkComesLate_HasAllOffers: nodes that start beside idle rigs have their Offers within 10 s, however late the role that reads them
-// is built: before anything was heard, in the middle, or after sync has ended and nobody publishes any more. 50 starts of 50.
+// TestStart_SinkComesLate_HasAllOffers: nodes that start beside idle rigs have their Offers within 10 s, however late
+// the role that reads them is built: before anything was heard, in the middle, or after sync has ended and nobody
+// publishes any more. 50 starts of 50.
 func TestStart_SinkComesLate_HasAllOffers(t *testing.T) {
 	t.Parallel()
 	p2ptest.Run(t, p2ptest.Options{Latency: latency}, func(t *testing.T, net *p2ptest.Net) {
@@ -61,8 +62,8 @@ func TestStart_SinkComesLate_HasAllOffers(t *testing.T) {
 	})
 }
 
-// TestSync_FirstPeerKnowsNothing_AskedAgain: a node whose first sync brought nothing has the Offers that its peer learns of soon after, also
-// where gossip did not carry them.
+// TestSync_FirstPeerKnowsNothing_AskedAgain: a node whose first sync brought nothing has the Offers that its peer
+// learns of soon after, also where gossip did not carry them.
 func TestSync_FirstPeerKnowsNothing_AskedAgain(t *testing.T) {
 	t.Parallel()
 	p2ptest.Run(t, p2ptest.Options{Latency: latency}, func(t *testing.T, net *p2ptest.Net) {

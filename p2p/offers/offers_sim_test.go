@@ -51,7 +51,8 @@ func join(t *testing.T, net *p2ptest.Net, key byte, know ...*simNode) *simNode {
 	for _, k := range know {
 		boot = append(boot, k.FullAddrs()...)
 	}
-	n := &simNode{Host: net.Start(t, p2p.Config{Key: p2ptest.Key(key), Bootstrap: boot}), key: key, at: map[market.NodeID]time.Time{}}
+	n := &simNode{Host: net.Start(t, p2p.Config{Key: p2ptest.Key(key), Bootstrap: boot}), key: key,
+		at: map[market.NodeID]time.Time{}}
 	n.s = New(n.Host, n, nil)
 	p2ptest.Serve(t, n.s.Serve)
 	return n
@@ -87,8 +88,8 @@ func (n *simNode) publish(t *testing.T, reach ...string) {
 	}
 }
 
-// TestGossip_FiftyNodes_HearWithinSixLatencies: an offer is everywhere at the speed of the network. A node that every neighbour's full mesh
-// has left out waits for a heartbeat and asks; that may befall one in fifty.
+// TestGossip_FiftyNodes_HearWithinSixLatencies: an offer is everywhere at the speed of the network. A node that every
+// neighbour's full mesh has left out waits for a heartbeat and asks; that may befall one in fifty.
 func TestGossip_FiftyNodes_HearWithinSixLatencies(t *testing.T) {
 	t.Parallel()
 	size := 50
@@ -154,7 +155,8 @@ func TestSync_LateNode_GetsAll(t *testing.T) {
 		time.Sleep(time.Minute) // gossip repeats what is a few heartbeats old
 		late := join(t, net, 100, all[4])
 		start := time.Now()
-		p2ptest.Eventually(t, "the late node does not get all", func() bool { return settled([]*simNode{late}, all) == 1 })
+		p2ptest.Eventually(t, "the late node does not get all",
+			func() bool { return settled([]*simNode{late}, all) == 1 })
 		if took := time.Since(start); took > 60*latency || late.Peers() != 1 {
 			t.Errorf("it took %s, with %d peers", took, late.Peers())
 		}
@@ -173,15 +175,16 @@ func TestGossip_LossDelivers(t *testing.T) {
 					n.publish(t)
 				}
 				start := time.Now()
-				p2ptest.Eventually(t, "not everybody has heard of all", func() bool { return settled(all, all) == len(all) })
+				p2ptest.Eventually(t, "not everybody has heard of all",
+					func() bool { return settled(all, all) == len(all) })
 				t.Logf("all have all after %s", time.Since(start))
 			})
 		})
 	}
 }
 
-// TestGossipFlood: a node that forges offers of others is not listened to any more, one that floods with its own is cut to its rate, and
-// meanwhile an honest offer is as fast as ever.
+// TestGossipFlood: a node that forges offers of others is not listened to any more, one that floods with its own is cut
+// to its rate, and meanwhile an honest offer is as fast as ever.
 func TestGossipFlood(t *testing.T) {
 	t.Parallel()
 	p2ptest.Run(t, p2ptest.Options{Latency: latency}, func(t *testing.T, net *p2ptest.Net) {
@@ -236,7 +239,8 @@ func hostile(t *testing.T, net *p2ptest.Net, key byte, know ...*simNode) (h *p2p
 			t.Fatal(err)
 		}
 	}
-	ps, err := pubsub.NewGossipSub(t.Context(), h.Libp2p(), pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(),
+	ps, err := pubsub.NewGossipSub(t.Context(), h.Libp2p(), pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
+		pubsub.WithNoAuthor(),
 		pubsub.WithMessageIdFn(messageID), pubsub.WithFloodPublish(true))
 	if err != nil {
 		t.Fatal(err)
@@ -252,8 +256,8 @@ func hostile(t *testing.T, net *p2ptest.Net, key byte, know ...*simNode) (h *p2p
 	}
 }
 
-// TestPartition_Heals_BooksBecomeEqual: halves that were apart for 90 s are one network again within a minute, and what was published
-// meanwhile is in every book.
+// TestPartition_Heals_BooksBecomeEqual: halves that were apart for 90 s are one network again within a minute, and what
+// was published meanwhile is in every book.
 func TestPartition_Heals_BooksBecomeEqual(t *testing.T) {
 	t.Parallel()
 	p2ptest.Run(t, p2ptest.Options{Latency: latency}, func(t *testing.T, net *p2ptest.Net) {

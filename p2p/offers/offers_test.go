@@ -54,7 +54,8 @@ func idle(t testing.TB) *Service {
 func offer(seq time.Time) market.Offer {
 	return market.Offer{
 		Seq: uint64(seq.UnixMilli()), Lifetime: time.Hour, Mints: []market.Address{{}}, Version: "test",
-		Groups: []market.DeviceGroup{{Devices: []market.DeviceID{{1}}, Free: 1, Class: "rtx-4090", Name: "RTX 4090", Rates: []market.Rate{2_400_000}}},
+		Groups: []market.DeviceGroup{{Devices: []market.DeviceID{{1}}, Free: 1, Class: "rtx-4090", Name: "RTX 4090",
+			Rates: []market.Rate{2_400_000}}},
 	}
 }
 
@@ -170,7 +171,8 @@ func TestValidator_ForgeriesFlood_VictimQuotaUntouched(t *testing.T) {
 	if got := s.gossip(t.Context(), "honest", message(real)); got != pubsub.ValidationAccept {
 		t.Errorf("real offer: %v", got)
 	}
-	if a, b := messageID(&pb.Message{Data: real}), messageID(&pb.Message{Data: append(append([]byte{}, real[:60]...), real[61:]...)}); a == b {
+	if a, b := messageID(&pb.Message{Data: real}),
+		messageID(&pb.Message{Data: append(append([]byte{}, real[:60]...), real[61:]...)}); a == b {
 		t.Error("a forged copy shares the message id")
 	}
 }
@@ -181,7 +183,8 @@ func TestValidator_SignerFlood_RateLimited(t *testing.T) {
 	s.now = func() time.Time { return now }
 	for i := range signerBurst + 1 {
 		got := s.gossip(t.Context(), "peer", message(sealed(t, 1, offer(now.Add(time.Duration(i)*time.Millisecond)))))
-		if want := map[bool]pubsub.ValidationResult{true: pubsub.ValidationAccept, false: pubsub.ValidationIgnore}[i < signerBurst]; got != want {
+		if want := map[bool]pubsub.ValidationResult{true: pubsub.ValidationAccept,
+			false: pubsub.ValidationIgnore}[i < signerBurst]; got != want {
 			t.Errorf("offer %d: %v, want %v", i, got, want)
 		}
 	}
@@ -220,7 +223,8 @@ func TestSet_Full_RefusesTheUnknownKeepsTheOld(t *testing.T) {
 	if !s.put(market.NodeID{}, doc{id: market.DocID{15: 2}, seq: 2, expires: now.Add(2 * time.Hour)}, now) {
 		t.Error("known signer is refused")
 	}
-	if later := now.Add(90 * time.Minute); !s.put(market.NodeID{31: 1}, doc{id: market.DocID{15: 1}, seq: 1, expires: later.Add(1)}, later) || len(s.docs) != 2 {
+	if later := now.Add(90 * time.Minute); !s.put(market.NodeID{31: 1},
+		doc{id: market.DocID{15: 1}, seq: 1, expires: later.Add(1)}, later) || len(s.docs) != 2 {
 		t.Errorf("expired ones make no room: %d", len(s.docs))
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// queue names the signers whose newest Offer the Sink has not had yet, each at most once. What is delivered is looked up in the set then, so
-// nothing is lost however slow or late the Sink is: the queue is no larger than the set.
+// queue names the signers whose newest Offer the Sink has not had yet, each at most once. What is delivered is looked
+// up in the set then, so nothing is lost however slow or late the Sink is: the queue is no larger than the set.
 type queue struct {
 	mu    sync.Mutex
 	order []market.NodeID

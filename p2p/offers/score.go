@@ -21,7 +21,8 @@ func (s *Service) scoreParams(topic string) *pubsub.PeerScoreParams {
 		BehaviourPenaltyWeight: -10, BehaviourPenaltyThreshold: 6, BehaviourPenaltyDecay: tenMinutes,
 		DecayInterval: time.Second, DecayToZero: 0.01, RetainScore: time.Hour, SeenMsgTTL: seenTTL,
 	}
-	for _, c := range []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"} {
+	for _, c := range []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7",
+		"fe80::/10"} {
 		if _, n, err := net.ParseCIDR(c); err == nil {
 			p.IPColocationFactorWhitelist = append(p.IPColocationFactorWhitelist, n)
 		}

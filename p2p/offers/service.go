@@ -30,8 +30,9 @@ const (
 	violationWindow = time.Hour
 )
 
-// Sink takes verified Offers, also withdrawals (no Groups). A Sink that is attached late is given all that is held first, so it may get an Offer
-// that it has; else each is newer than the last of its provider. Called from one goroutine.
+// Sink takes verified Offers, also withdrawals (no Groups). A Sink that is attached late is given all that is held
+// first, so it may get an Offer that it has; else each is newer than the last of its provider. Called from one
+// goroutine.
 type Sink interface {
 	Offer(o market.Offer, raw []byte)
 }
@@ -79,9 +80,12 @@ func New(h *p2p.Host, sink Sink, log *slog.Logger) *Service {
 	}
 	s := &Service{
 		host: h, sink: sink, log: log, network: h.Network().Name, now: time.Now, set: newSet(), queue: newQueue(),
-		perPeer: newLimiters[peer.ID](peerRate, peerBurst), perSigner: newLimiters[market.NodeID](signerRate, signerBurst),
-		perNode: rate.NewLimiter(nodeRate, nodeRate), syncPeer: newLimiters[peer.ID](5.0/60, 5), syncNode: rate.NewLimiter(50.0/60, 50),
-		perBack: newLimiters[peer.ID](1.0/60, 1), joined: make(chan arrival, 256), ready: make(chan struct{}), blame: map[peer.ID]*blame{},
+		perPeer:   newLimiters[peer.ID](peerRate, peerBurst),
+		perSigner: newLimiters[market.NodeID](signerRate, signerBurst),
+		perNode:   rate.NewLimiter(nodeRate, nodeRate), syncPeer: newLimiters[peer.ID](5.0/60, 5),
+		syncNode: rate.NewLimiter(50.0/60, 50),
+		perBack:  newLimiters[peer.ID](1.0/60, 1), joined: make(chan arrival, 256), ready: make(chan struct{}),
+		blame: map[peer.ID]*blame{},
 	}
 	s.self, _ = p2p.PeerOf(h.ID()) // the host was made from the same key
 	return s
@@ -188,8 +192,8 @@ func (s *Service) deliver(signer market.NodeID) {
 	}
 }
 
-// Attach sets the Sink, before or while Serve runs, and gives it all Offers that are held: gossip and sync bring no Offer twice, so what came
-// before would else be missing until its provider publishes again.
+// Attach sets the Sink, before or while Serve runs, and gives it all Offers that are held: gossip and sync bring no
+// Offer twice, so what came before would else be missing until its provider publishes again.
 func (s *Service) Attach(sink Sink) {
 	s.mu.Lock()
 	s.sink = sink
@@ -197,8 +201,9 @@ func (s *Service) Attach(sink Sink) {
 	s.queue.push(s.set.signers()...)
 }
 
-// Publish spreads an own Offer (wire.SealOffer), which must pass the validator of every node; ≥ 10 s apart, withdrawals at once. It waits
-// for Serve. With no peer it is kept, and sync hands it on. Errors: *market.Error with code "offer-invalid"; ctx.
+// Publish spreads an own Offer (wire.SealOffer), which must pass the validator of every node; ≥ 10 s apart, withdrawals
+// at once. It waits for Serve. With no peer it is kept, and sync hands it on. Errors: *market.Error with code
+// "offer-invalid"; ctx.
 func (s *Service) Publish(ctx context.Context, raw []byte) error {
 	select {
 	case <-s.ready:
@@ -274,14 +279,18 @@ func (s *Service) score(p peer.ID) float64 {
 func (s *Service) join(ctx context.Context) (*pubsub.Topic, error) {
 	n := s.host.Network()
 	name := topicName(n)
-	filter := pubsub.NewRegexpSubscriptionFilter(regexp.MustCompile("^" + regexp.QuoteMeta(n.Prefix()) + "/book/1/[0-9]{1,4}/[0-9]{1,4}$"))
+	filter := pubsub.NewRegexpSubscriptionFilter(
+		regexp.MustCompile("^" + regexp.QuoteMeta(n.Prefix()) + "/book/1/[0-9]{1,4}/[0-9]{1,4}$"))
 	ps, err := pubsub.NewGossipSub(ctx, s.host.Libp2p(),
-		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(), pubsub.WithMessageIdFn(messageID),
+		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(),
+		pubsub.WithMessageIdFn(messageID),
 		pubsub.WithGossipSubParams(params()), pubsub.WithFloodPublish(true), pubsub.WithPeerExchange(false),
-		pubsub.WithPeerScore(s.scoreParams(name), thresholds()), pubsub.WithMaxMessageSize(maxMessage), pubsub.WithMaxControlMessageSize(maxControl),
+		pubsub.WithPeerScore(s.scoreParams(name), thresholds()), pubsub.WithMaxMessageSize(maxMessage),
+		pubsub.WithMaxControlMessageSize(maxControl),
 		pubsub.WithPeerOutboundQueueSize(256), pubsub.WithValidateQueueSize(512), pubsub.WithSeenMessagesTTL(seenTTL),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(filter, 300)),
-		pubsub.WithGossipSubProtocols([]protocol.ID{pubsub.GossipSubID_v12, pubsub.GossipSubID_v11}, pubsub.GossipSubDefaultFeatures))
+		pubsub.WithGossipSubProtocols([]protocol.ID{pubsub.GossipSubID_v12, pubsub.GossipSubID_v11},
+			pubsub.GossipSubDefaultFeatures))
 	if err != nil {
 		return nil, fmt.Errorf("start gossip: %w", err)
 	}
@@ -295,8 +304,8 @@ func (s *Service) join(ctx context.Context) (*pubsub.Topic, error) {
 	return topic, nil
 }
 
-// messageID covers the whole data, signature included: ids are marked seen before the validator runs, so without it a forged copy would
-// suppress the real Offer.
+// messageID covers the whole data, signature included: ids are marked seen before the validator runs, so without it a
+// forged copy would suppress the real Offer.
 func messageID(m *pb.Message) string {
 	h := sha256.New()
 	h.Write([]byte(m.GetTopic()))
@@ -313,5 +322,6 @@ func params() pubsub.GossipSubParams {
 }
 
 func thresholds() *pubsub.PeerScoreThresholds {
-	return &pubsub.PeerScoreThresholds{GossipThreshold: -100, PublishThreshold: -500, GraylistThreshold: -2000, OpportunisticGraftThreshold: 2}
+	return &pubsub.PeerScoreThresholds{GossipThreshold: -100, PublishThreshold: -500, GraylistThreshold: -2000,
+		OpportunisticGraftThreshold: 2}
 }

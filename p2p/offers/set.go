@@ -31,8 +31,8 @@ type set struct {
 
 func newSet() *set { return &set{docs: map[market.NodeID]doc{}, ids: map[market.DocID]market.NodeID{}} }
 
-// newer reports whether d would replace what is held of the signer: a larger seq, or on the same seq the lower id, so that all nodes
-// agree on one of two equivocating Offers.
+// newer reports whether d would replace what is held of the signer: a larger seq, or on the same seq the lower id, so
+// that all nodes agree on one of two equivocating Offers.
 func (s *set) newer(signer market.NodeID, seq uint64, id market.DocID) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -44,7 +44,8 @@ func (s *set) newerLocked(signer market.NodeID, seq uint64, id market.DocID) boo
 	return !ok || seq > old.seq || seq == old.seq && bytes.Compare(id[:], old.id[:]) < 0
 }
 
-// put keeps d if it is newer and there is room. Expired ones make room first; then an unknown signer is refused: nobody old is displaced.
+// put keeps d if it is newer and there is room. Expired ones make room first; then an unknown signer is refused: nobody
+// old is displaced.
 func (s *set) put(signer market.NodeID, d doc, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

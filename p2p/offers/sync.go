@@ -36,9 +36,10 @@ const (
 
 var errSync = errors.New("peer broke sync/1")
 
-// syncLoop syncs with the first 3 peers, again after a minute without any, with each peer that comes back, and with a random subscriber:
-// soon after the start, when few Offers are held and the first peers may have known no more, then twice as late each time, up to every 10
-// minutes. Those who come back after a split of the network are the ones who hold what the other half published.
+// syncLoop syncs with the first 3 peers, again after a minute without any, with each peer that comes back, and with a
+// random subscriber: soon after the start, when few Offers are held and the first peers may have known no more, then
+// twice as late each time, up to every 10 minutes. Those who come back after a split of the network are the ones who
+// hold what the other half published.
 func (s *Service) syncLoop(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -110,7 +111,8 @@ func (s *Service) randomSubscriber() peer.ID {
 	return peers[rand.IntN(len(peers))]
 }
 
-// syncWith exchanges Offers with one connected node: afterwards both hold the union, up to 4 MiB each way. Errors: unreachable, peer at fault.
+// syncWith exchanges Offers with one connected node: afterwards both hold the union, up to 4 MiB each way. Errors:
+// unreachable, peer at fault.
 func (s *Service) syncWith(ctx context.Context, p peer.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
@@ -156,7 +158,8 @@ func (s *Service) finish(p peer.ID, st network.Stream, err error) {
 	}
 }
 
-// client: Open both ways; on a difference it reads the server's ids, then sends what it needs and what the server lacks, then reads docs.
+// client: Open both ways; on a difference it reads the server's ids, then sends what it needs and what the server
+// lacks, then reads docs.
 func (s *Service) client(f *framer) error {
 	mine := s.set.list(s.now())
 	if err := f.write(&wire.PBSync{Open: s.open(mine)}); err != nil {

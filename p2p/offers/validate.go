@@ -14,7 +14,8 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// Rates of incoming documents. Only the forwarder pays before the signature is checked, else anyone could burn a victim's quota.
+// Rates of incoming documents. Only the forwarder pays before the signature is checked, else anyone could burn a
+// victim's quota.
 const (
 	peerRate, peerBurst            = 100, 500
 	nodeRate                       = 4000
@@ -87,7 +88,8 @@ func (s *Service) gossip(_ context.Context, from peer.ID, m *pubsub.Message) pub
 	return pubsub.ValidationIgnore
 }
 
-// take runs the steps that gossip and sync share and keeps a good Offer. Errors: errBad, wire.ErrNewer, errClock, errOld, errLimited.
+// take runs the steps that gossip and sync share and keeps a good Offer. Errors: errBad, wire.ErrNewer, errClock,
+// errOld, errLimited.
 func (s *Service) take(raw []byte, now time.Time) error {
 	e, err := wire.Parse(raw, s.network)
 	if errors.Is(err, wire.ErrNewer) { // 1

@@ -1,7 +1,8 @@
 // Package p2ptest makes hosts and documents for tests of the packages around p2p: real hosts, on loopback in
 // real time or on a simulated network in virtual time.
 //
-// Invariants: hosts are closed when the test ends. Concurrency: from the test's goroutine. Persistence: none. Next: Start, Run.
+// Invariants: hosts are closed when the test ends. Concurrency: from the test's goroutine. Persistence: none. Next:
+// Start, Run.
 package p2ptest
 
 import (
@@ -30,7 +31,8 @@ func Key(seed byte) ed25519.PrivateKey {
 // NodeID returns the node of a key.
 func NodeID(key ed25519.PrivateKey) market.NodeID { return market.NodeID(key[ed25519.SeedSize:]) }
 
-// Start runs a host on loopback until the test ends and returns it when it listens. Network and Listen have defaults; cfg.Key is needed.
+// Start runs a host on loopback until the test ends and returns it when it listens. Network and Listen have defaults;
+// cfg.Key is needed.
 func Start(t testing.TB, cfg p2p.Config) *p2p.Host {
 	t.Helper()
 	if cfg.Network == "" {

@@ -20,7 +20,8 @@ import (
 	"github.com/gpuai/gpuai/p2p"
 )
 
-// Options of a simulated network. The zero value has 50 ms one way between any two hosts and 100 Mbit/s each way at every host.
+// Options of a simulated network. The zero value has 50 ms one way between any two hosts and 100 Mbit/s each way at
+// every host.
 type Options struct {
 	Latency       time.Duration // one way
 	BitsPerSecond int           // up and down of each host
@@ -28,8 +29,8 @@ type Options struct {
 	Seed          uint64        // of the loss; goroutines stay free in their order, so runs are alike but not equal
 }
 
-// Net is a simulated network in a bubble of virtual time. Its hosts come from p2p.New and speak real QUIC over simulated packets, so
-// everything above UDP is the product's own.
+// Net is a simulated network in a bubble of virtual time. Its hosts come from p2p.New and speak real QUIC over
+// simulated packets, so everything above UDP is the product's own.
 type Net struct {
 	opts Options
 	sim  *simnet.Simnet
@@ -58,7 +59,8 @@ type Loopback struct{}
 // Start is the package's Start.
 func (Loopback) Start(t testing.TB, cfg p2p.Config) *p2p.Host { return Start(t, cfg) }
 
-// Run calls f in a bubble of virtual time with a network in it. What f starts must end with its t; time passes only while all wait.
+// Run calls f in a bubble of virtual time with a network in it. What f starts must end with its t; time passes only
+// while all wait.
 func Run(t *testing.T, o Options, f func(t *testing.T, n *Net)) {
 	t.Helper()
 	if o.Latency == 0 {
@@ -69,8 +71,10 @@ func Run(t *testing.T, o Options, f func(t *testing.T, n *Net)) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		n := &Net{
-			opts: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), cut: map[[2]netip.Addr]bool{}, off: map[netip.Addr]bool{}, hosts: map[*p2p.Host]simHost{},
-			sim: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(o.Latency), Logger: slog.New(slog.DiscardHandler)}, // it logs packets to dead hosts
+			opts: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), cut: map[[2]netip.Addr]bool{}, off: map[netip.Addr]bool{},
+			hosts: map[*p2p.Host]simHost{},
+			// it logs packets to dead hosts
+			sim: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(o.Latency), Logger: slog.New(slog.DiscardHandler)},
 		}
 		n.sim.Start()
 		t.Cleanup(n.sim.Close)
@@ -78,7 +82,8 @@ func Run(t *testing.T, o Options, f func(t *testing.T, n *Net)) {
 	})
 }
 
-// Start runs a host until the test ends or Kill, and returns it when it listens. Its address is public unless cfg.Listen names another one.
+// Start runs a host until the test ends or Kill, and returns it when it listens. Its address is public unless
+// cfg.Listen names another one.
 func (n *Net) Start(t testing.TB, cfg p2p.Config) *p2p.Host {
 	t.Helper()
 	if cfg.Network == "" {
@@ -91,7 +96,8 @@ func (n *Net) Start(t testing.TB, cfg p2p.Config) *p2p.Host {
 		n.mu.Unlock()
 	}
 	quic := &quicHook{n: n}
-	cfg.Options = append(slices.Clone(cfg.Options), quic.option(), libp2p.DisableIdentifyAddressDiscovery()) // address discovery stalls a bubble
+	// address discovery stalls a bubble
+	cfg.Options = append(slices.Clone(cfg.Options), quic.option(), libp2p.DisableIdentifyAddressDiscovery())
 	h, err := p2p.New(cfg, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +163,8 @@ func (n *Net) Heal() {
 func (n *Net) drops(from, to netip.Addr) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.off[from] || n.off[to] || n.cut[[2]netip.Addr{from, to}] || n.opts.Loss > 0 && n.rand.Float64() < n.opts.Loss
+	return n.off[from] || n.off[to] || n.cut[[2]netip.Addr{from, to}] || n.opts.Loss > 0 &&
+		n.rand.Float64() < n.opts.Loss
 }
 
 func (n *Net) endpoint(addr *net.UDPAddr) net.PacketConn {
@@ -214,7 +221,8 @@ func (q *quicHook) close(t testing.TB) {
 	}
 }
 
-// keep wraps quicreuse's constructor so that the manager can be closed; the type parameters spare an import of quic-go for two key types.
+// keep wraps quicreuse's constructor so that the manager can be closed; the type parameters spare an import of quic-go
+// for two key types.
 func keep[A, B any](
 	f func(A, B, ...quicreuse.Option) (*quicreuse.ConnManager, error), q *quicHook,
 ) func(A, B, ...quicreuse.Option) (*quicreuse.ConnManager, error) {

@@ -22,7 +22,8 @@ import (
 func TestWorld_SimulatedLikeLoopback(t *testing.T) {
 	t.Parallel()
 	for name, check := range map[string]func(*testing.T, p2ptest.World, string){
-		"connect": connects, "stream": streamsAnswer, "gossip and sync": spreads, "networks": separates, "addresses": hidesPrivate,
+		"connect": connects, "stream": streamsAnswer, "gossip and sync": spreads, "networks": separates,
+		"addresses": hidesPrivate,
 	} {
 		t.Run(name+"/loopback", func(t *testing.T) {
 			t.Parallel()
@@ -30,7 +31,8 @@ func TestWorld_SimulatedLikeLoopback(t *testing.T) {
 		})
 		t.Run(name+"/simulated", func(t *testing.T) {
 			t.Parallel()
-			p2ptest.Run(t, p2ptest.Options{}, func(t *testing.T, n *p2ptest.Net) { check(t, n, "/ip4/10.0.0.1/udp/4801/quic-v1") })
+			p2ptest.Run(t, p2ptest.Options{},
+				func(t *testing.T, n *p2ptest.Net) { check(t, n, "/ip4/10.0.0.1/udp/4801/quic-v1") })
 		})
 	}
 }
@@ -46,7 +48,8 @@ func connects(t *testing.T, w p2ptest.World, _ string) {
 	if len(a.Addrs()) != 1 {
 		t.Errorf("announces %v", a.Addrs())
 	}
-	if err := a.Connect(t.Context(), p2ptest.NodeID(p2ptest.Key(3)), b.Addrs()); market.CodeOf(err) != "peer-unreachable" {
+	if err := a.Connect(t.Context(), p2ptest.NodeID(p2ptest.Key(3)),
+		b.Addrs()); market.CodeOf(err) != "peer-unreachable" {
 		t.Errorf("connect to another node at that address: %v", err)
 	}
 	a.Ban(b.ID(), time.Now().Add(time.Hour), "test")
@@ -66,10 +69,12 @@ func (quoter) Quote(_ context.Context, _ market.NodeID, order []byte) ([]byte, e
 func streamsAnswer(t *testing.T, w p2ptest.World, _ string) {
 	a := w.Start(t, p2p.Config{Key: p2ptest.Key(1)})
 	b := w.Start(t, p2p.Config{Key: p2ptest.Key(2)})
-	streams.New(a.Libp2p(), p2ptest.Network, streams.Handlers{Quoter: quoter{}}, slog.New(slog.DiscardHandler)).Register()
+	streams.New(a.Libp2p(), p2ptest.Network, streams.Handlers{Quoter: quoter{}},
+		slog.New(slog.DiscardHandler)).Register()
 	s := streams.New(b.Libp2p(), p2ptest.Network, streams.Handlers{}, slog.New(slog.DiscardHandler))
 	order := bytes.Repeat([]byte("order "), 500)
-	if got, err := s.Quote(t.Context(), a.ID(), a.Addrs(), order); err != nil || !bytes.Equal(got, bytes.ToUpper(order)) {
+	if got, err := s.Quote(t.Context(), a.ID(), a.Addrs(), order); err != nil ||
+		!bytes.Equal(got, bytes.ToUpper(order)) {
 		t.Errorf("quote: %d bytes, %v", len(got), err)
 	}
 	if _, err := s.Quote(t.Context(), a.ID(), a.Addrs(), nil); market.CodeOf(err) != "does-not-fit" {
@@ -108,8 +113,10 @@ func spreads(t *testing.T, w p2ptest.World, _ string) {
 	sa, _ := gossip(t, a)
 	_, heard := gossip(t, b)
 	o := market.Offer{
-		Seq: uint64(time.Now().UnixMilli()), Lifetime: time.Hour, Mints: []market.Address{{}}, Version: "test", Reach: a.Addrs(),
-		Groups: []market.DeviceGroup{{Devices: []market.DeviceID{{1}}, Free: 1, Class: "rtx-4090", Name: "RTX 4090", Rates: []market.Rate{2_400_000}}},
+		Seq: uint64(time.Now().UnixMilli()), Lifetime: time.Hour, Mints: []market.Address{{}}, Version: "test",
+		Reach: a.Addrs(),
+		Groups: []market.DeviceGroup{{Devices: []market.DeviceID{{1}}, Free: 1, Class: "rtx-4090", Name: "RTX 4090",
+			Rates: []market.Rate{2_400_000}}},
 	}
 	raw, err := wire.SealOffer(p2ptest.Key(1), p2ptest.Network, o)
 	if err != nil {
@@ -161,14 +168,15 @@ func hidesPrivate(t *testing.T, w p2ptest.World, private string) {
 	}
 }
 
-// TestHangUp_DeadConnection_IsDialledAnew: a node that was killed and started again elsewhere is asked at once, not after the idle time of the
-// connection that it left.
+// TestHangUp_DeadConnection_IsDialledAnew: a node that was killed and started again elsewhere is asked at once, not
+// after the idle time of the connection that it left.
 func TestHangUp_DeadConnection_IsDialledAnew(t *testing.T) {
 	t.Parallel()
 	p2ptest.Run(t, p2ptest.Options{}, func(t *testing.T, n *p2ptest.Net) {
 		start := func() *p2p.Host {
 			h := n.Start(t, p2p.Config{Key: p2ptest.Key(1)})
-			streams.New(h.Libp2p(), p2ptest.Network, streams.Handlers{Quoter: quoter{}}, slog.New(slog.DiscardHandler)).Register()
+			streams.New(h.Libp2p(), p2ptest.Network, streams.Handlers{Quoter: quoter{}},
+				slog.New(slog.DiscardHandler)).Register()
 			return h
 		}
 		a, b := start(), n.Start(t, p2p.Config{Key: p2ptest.Key(2)})

@@ -1,8 +1,8 @@
-// Package streams carries negotiation over libp2p streams: quote, lease, voucher and tunnel. Payloads are documents as signed bytes
-// (p2p/wire); this package frames, limits and times them, and never interprets money.
+// Package streams carries negotiation over libp2p streams: quote, lease, voucher and tunnel. Payloads are documents as
+// signed bytes (p2p/wire); this package frames, limits and times them, and never interprets money.
 //
-// Invariants: every frame has a size limit and a deadline; whatever counts has an answer. Concurrency: Handlers are called from many
-// goroutines. Persistence: none. Next: Service.Serve, docs/flows/order.md.
+// Invariants: every frame has a size limit and a deadline; whatever counts has an answer. Concurrency: Handlers are
+// called from many goroutines. Persistence: none. Next: Service.Serve, docs/flows/order.md.
 package streams
 
 import (
@@ -11,14 +11,16 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Quoter answers an Order envelope with a Quote envelope. err may be *market.Refusal and travels as such; other errors become "internal".
+// Quoter answers an Order envelope with a Quote envelope. err may be *market.Refusal and travels as such; other errors
+// become "internal".
 type Quoter interface {
 	Quote(ctx context.Context, from market.NodeID, order []byte) (quote []byte, err error)
 }
 
 // Leaser is the provider's side of lease/1, by lease.
 type Leaser interface {
-	// Propose takes a Lease envelope; nil acknowledges receipt, the Decision follows by Status. Idempotent by document id.
+	// Propose takes a Lease envelope; nil acknowledges receipt, the Decision follows by Status. Idempotent by document
+	// id.
 	Propose(ctx context.Context, from market.NodeID, lease []byte) error
 	// Status is the whole truth about a lease of this customer. Refusal: unknown-lease.
 	Status(ctx context.Context, from market.NodeID, id market.LeaseID) (market.Status, error)
@@ -28,14 +30,15 @@ type Leaser interface {
 	Outcome(ctx context.Context, from market.NodeID, outcome []byte) ([]byte, error)
 }
 
-// Amender is what a Leaser has that lets a customer raise the cap of a lease; one without it refuses the message as malformed, as nodes did before.
+// Amender is what a Leaser has that lets a customer raise the cap of a lease; one without it refuses the message as
+// malformed, as nodes did before.
 type Amender interface {
 	// Amend takes an Amend envelope; nil once the cap is on disk.
 	Amend(ctx context.Context, from market.NodeID, amend []byte) error
 }
 
-// VoucherServer is the provider's side of voucher/1; one session per customer, all its leases. Push sends Receipts, Statuses and
-// Releases; it is safe to call until the session ends and never blocks for longer than the write deadline.
+// VoucherServer is the provider's side of voucher/1; one session per customer, all its leases. Push sends Receipts,
+// Statuses and Releases; it is safe to call until the session ends and never blocks for longer than the write deadline.
 type VoucherServer interface {
 	// Session is called when a customer connects; the returned func is called at its end.
 	Session(from market.NodeID, push func(VoucherPush) error) (closed func())
@@ -58,8 +61,8 @@ type ReleasePush struct {
 	Bytes   [114]byte
 }
 
-// VoucherSession is the customer's side of voucher/1. Recv blocks for the next push; Pay blocks for the acknowledgement (stored total).
-// Any error ends the session; reconnect and repeat the newest Payment (cumulative, so harmless).
+// VoucherSession is the customer's side of voucher/1. Recv blocks for the next push; Pay blocks for the acknowledgement
+// (stored total). Any error ends the session; reconnect and repeat the newest Payment (cumulative, so harmless).
 type VoucherSession interface {
 	Recv(ctx context.Context) (VoucherPush, error)
 	Pay(ctx context.Context, p market.Payment) (stored market.Amount, err error)
@@ -67,8 +70,9 @@ type VoucherSession interface {
 	Close() error
 }
 
-// TunnelKind is what a tunnel carries. TunnelLogs flows one way: the end of the customer's direction ends it. The context that a serve
-// function gets is cancelled then; the other kinds learn of the peer's end when they read or write.
+// TunnelKind is what a tunnel carries. TunnelLogs flows one way: the end of the customer's direction ends it. The
+// context that a serve function gets is cancelled then; the other kinds learn of the peer's end when they read or
+// write.
 type TunnelKind uint8
 
 // Tunnel kinds, on the wire: append-only.
@@ -86,9 +90,11 @@ type TunnelOpen struct {
 	Args  []byte
 }
 
-// Tunneler is the provider's side of tunnel/1: it answers Opened by returning nil error from Accept, then serve runs on the framed conn.
+// Tunneler is the provider's side of tunnel/1: it answers Opened by returning nil error from Accept, then serve runs on
+// the framed conn.
 type Tunneler interface {
-	Open(ctx context.Context, from market.NodeID, o TunnelOpen) (serve func(ctx context.Context, c *FrameConn) error, err error)
+	Open(ctx context.Context, from market.NodeID, o TunnelOpen) (serve func(ctx context.Context, c *FrameConn) error,
+		err error)
 }
 
 // Frame channels of tunnel/1.

@@ -27,8 +27,8 @@ type rawStream interface {
 	SetWriteDeadline(t time.Time) error
 }
 
-// FrameConn frames a tunnel: {channel u8, length u32 BE, data ≤ 64 KiB}. One reader and many writers at a time. Any error but io.EOF
-// leaves the stream reset: a frame that was cut in the middle cannot be followed by another.
+// FrameConn frames a tunnel: {channel u8, length u32 BE, data ≤ 64 KiB}. One reader and many writers at a time. Any
+// error but io.EOF leaves the stream reset: a frame that was cut in the middle cannot be followed by another.
 type FrameConn struct {
 	s        rawStream
 	wm       sync.Mutex
@@ -42,7 +42,8 @@ func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			c.Abort() // the peer broke off inside a frame
 		}
-		// Else no reset: the error may come of our own CloseRead, and what we have written is still on its way to the peer.
+		// Else no reset: the error may come of our own CloseRead, and what we have written is still on its way to the
+		// peer.
 		return 0, nil, err
 	}
 	n := binary.BigEndian.Uint32(h[1:])
@@ -61,8 +62,8 @@ func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
 	return h[0], data, nil
 }
 
-// Write sends data on a channel, cut into frames. An empty write sends one empty frame. A reader that takes nothing for 10 s ends the
-// tunnel.
+// Write sends data on a channel, cut into frames. An empty write sends one empty frame. A reader that takes nothing for
+// 10 s ends the tunnel.
 func (c *FrameConn) Write(ch uint8, data []byte) error {
 	c.wm.Lock()
 	defer c.wm.Unlock()
@@ -117,7 +118,8 @@ func (c *FrameConn) Abort() { _ = c.s.Reset() }
 // Writer is an io.Writer to one channel.
 func (c *FrameConn) Writer(ch uint8) io.Writer { return chanWriter{c, ch} }
 
-// Reader is an io.Reader of one channel; it ends at an empty frame of it and fails at a bare EOF and at a frame of another channel.
+// Reader is an io.Reader of one channel; it ends at an empty frame of it and fails at a bare EOF and at a frame of
+// another channel.
 func (c *FrameConn) Reader(ch uint8) io.Reader { return &chanReader{c: c, ch: ch} }
 
 type chanWriter struct {

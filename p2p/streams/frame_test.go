@@ -67,7 +67,8 @@ func TestFrameConn_GoldenBytesAndRoundTrip(t *testing.T) {
 		}
 		got = append(got, string(frame(ch, string(data[:min(len(data), 4)]))))
 	}
-	if diff := cmp.Diff([]string{string(frame(2, "hi")), string(frame(3, "")), string(frame(1, "xxxx")), string(frame(1, "x"))}, got); diff != "" {
+	if diff := cmp.Diff([]string{string(frame(2, "hi")), string(frame(3, "")), string(frame(1, "xxxx")),
+		string(frame(1, "x"))}, got); diff != "" {
 		t.Fatal(diff)
 	}
 }
@@ -99,7 +100,8 @@ func TestFrameConn_DeadlineBoundsWrites(t *testing.T) {
 	if err := errors.Join(c.SetDeadline(near), c.Write(1, nil)); err != nil || !s.write.Equal(near) {
 		t.Fatalf("write deadline %v, want %v; %v", s.write, near, err)
 	}
-	if err := errors.Join(c.SetDeadline(time.Time{}), c.Write(1, nil)); err != nil || time.Until(s.write) < 5*time.Second {
+	if err := errors.Join(c.SetDeadline(time.Time{}), c.Write(1, nil)); err != nil ||
+		time.Until(s.write) < 5*time.Second {
 		t.Fatalf("write deadline %v after the own one was lifted; %v", s.write, err)
 	}
 }
@@ -145,7 +147,8 @@ func FuzzTunnelFrame(f *testing.F) {
 	})
 }
 
-// TestTunnel_LastFrames_ArriveAfterCloseRead: a server that has stopped reading, as at an exec's end, does not lose what it wrote last.
+// TestTunnel_LastFrames_ArriveAfterCloseRead: a server that has stopped reading, as at an exec's end, does not lose
+// what it wrote last.
 func TestTunnel_LastFrames_ArriveAfterCloseRead(t *testing.T) {
 	t.Parallel()
 	c, p, _ := pair(t, &fakeProvider{serve: func(_ context.Context, fc *FrameConn) error {
@@ -157,7 +160,8 @@ func TestTunnel_LastFrames_ArriveAfterCloseRead(t *testing.T) {
 				}
 			}
 		})
-		err := errors.Join(fc.Write(ChanOut, bytes.Repeat([]byte("x"), 300_000)), fc.Write(ChanControl, []byte("end")), fc.CloseRead())
+		err := errors.Join(fc.Write(ChanOut, bytes.Repeat([]byte("x"), 300_000)), fc.Write(ChanControl, []byte("end")),
+			fc.CloseRead())
 		wg.Wait()
 		return err
 	}})

@@ -33,8 +33,8 @@ func (b *bucket) take(rate, burst float64, now time.Time) bool {
 	return true
 }
 
-// maxBuckets bounds the table. When it is full, the full buckets go: their peers lose nothing. If all are in use, everybody starts anew,
-// which costs an attacker more keys than it gives requests: the common bucket holds.
+// maxBuckets bounds the table. When it is full, the full buckets go: their peers lose nothing. If all are in use,
+// everybody starts anew, which costs an attacker more keys than it gives requests: the common bucket holds.
 const maxBuckets = 4096
 
 func newLimiter(rate, burst, all float64) *limiter {

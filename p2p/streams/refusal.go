@@ -38,7 +38,8 @@ const (
 
 var errRefusal = errors.New("malformed refusal")
 
-// encodeRefusal turns any error into what a peer may see: a Refusal within its bounds, anything else as "internal" without text.
+// encodeRefusal turns any error into what a peer may see: a Refusal within its bounds, anything else as "internal"
+// without text.
 func encodeRefusal(err error) []byte {
 	var r *market.Refusal
 	if !errors.As(err, &r) || !isCode(r.Code) {
@@ -63,7 +64,8 @@ func encodeRefusal(err error) []byte {
 	return b
 }
 
-// decodeRefusal returns what a peer said as *market.Refusal, or another error if it is none. Unknown fields are skipped.
+// decodeRefusal returns what a peer said as *market.Refusal, or another error if it is none. Unknown fields are
+// skipped.
 func decodeRefusal(b []byte) error {
 	r := &market.Refusal{Kind: market.KindInternal}
 	for len(b) > 0 {
@@ -136,7 +138,8 @@ func isCode(s string) bool {
 	return len(s) > 0 && len(s) <= maxCode
 }
 
-// clean drops what could deceive or break a terminal (control, format and invalid characters) and cuts to 256 bytes at a character.
+// clean drops what could deceive or break a terminal (control, format and invalid characters) and cuts to 256 bytes at
+// a character.
 func clean(s string) string {
 	var b strings.Builder
 	for _, c := range s {

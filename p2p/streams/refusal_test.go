@@ -32,13 +32,16 @@ func TestRefusal_GoldenBytes(t *testing.T) {
 
 func TestRefusal_BoundsWhatPeersSay(t *testing.T) {
 	t.Parallel()
-	long := &market.Refusal{Code: "policy", Detail: strings.Repeat("é", 300) + "\x1b[31m\u202e", Kind: market.KindDenied}
+	long := &market.Refusal{Code: "policy", Detail: strings.Repeat("é", 300) + "\x1b[31m\u202e",
+		Kind: market.KindDenied}
 	var got *market.Refusal
-	if err := decodeRefusal(encodeRefusal(long)); !errors.As(err, &got) || len(got.Detail) > maxDetail || !utf8.ValidString(got.Detail) {
+	if err := decodeRefusal(encodeRefusal(long)); !errors.As(err, &got) || len(got.Detail) > maxDetail ||
+		!utf8.ValidString(got.Detail) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	// A later version's fields are skipped: 5 (terms), 6 fixed64, 7 fixed32; a huge wait is cut.
-	raw := append(encodeRefusal(market.Refuse("does-not-fit", market.KindConflict, "")), 0x2a, 1, 0, 0x31, 1, 2, 3, 4, 5, 6, 7, 8, 0x3d, 1, 2, 3, 4)
+	raw := append(encodeRefusal(market.Refuse("does-not-fit", market.KindConflict, "")), 0x2a, 1, 0, 0x31, 1, 2, 3, 4,
+		5, 6, 7, 8, 0x3d, 1, 2, 3, 4)
 	raw = append(raw, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)
 	if err := decodeRefusal(raw); !errors.As(err, &got) || got.Code != "does-not-fit" || got.RetryAfter != maxRetry {
 		t.Fatalf("%+v, %v", got, err)
@@ -57,7 +60,8 @@ func TestRefusal_BoundsWhatPeersSay(t *testing.T) {
 		}
 	}
 	for _, err := range []error{errors.New("secret"), &market.Refusal{Code: "Not A Word", Detail: "secret"}} {
-		if b := encodeRefusal(err); market.CodeOf(decodeRefusal(b)) != "internal" || bytes.Contains(b, []byte("secret")) {
+		if b := encodeRefusal(err); market.CodeOf(decodeRefusal(b)) != "internal" ||
+			bytes.Contains(b, []byte("secret")) {
 			t.Errorf("%v travels as %q", err, b)
 		}
 	}

@@ -17,13 +17,16 @@ import (
 // maxReach is how many addresses of one Offer are tried: an Offer must not aim us at a victim.
 const maxReach = 4
 
-// lost is the error of a peer that could not be dialled, or did not answer: one that says something itself stays. Error: peer-unreachable.
+// lost is the error of a peer that could not be dialled, or did not answer: one that says something itself stays.
+// Error: peer-unreachable.
 func lost(to market.NodeID, err error) error {
-	if market.CodeOf(err) != "" || errors.Is(err, context.Canceled) || errors.Is(err, errMalformed) || errors.Is(err, errRefusal) || errors.Is(err, errTooLarge) {
+	if market.CodeOf(err) != "" || errors.Is(err, context.Canceled) || errors.Is(err, errMalformed) ||
+		errors.Is(err, errRefusal) || errors.Is(err, errTooLarge) {
 		return err
 	}
 	return &market.Error{
-		Code: "peer-unreachable", Kind: market.KindUnavailable, Op: "ask node " + to.Short(), Detail: "it does not answer", Hint: "try later, or another provider", Err: err,
+		Code: "peer-unreachable", Kind: market.KindUnavailable, Op: "ask node " + to.Short(),
+		Detail: "it does not answer", Hint: "try later, or another provider", Err: err,
 	}
 }
 
@@ -98,7 +101,8 @@ func (q request) exchange(ctx context.Context, st network.Stream, body []byte) (
 // ask opens a stream, sends one message and returns the answer; a Refusal comes back as *market.Refusal.
 func (s *Service) ask(ctx context.Context, to market.NodeID, reach []string, q request, body []byte) ([]byte, error) {
 	if len(body) >= q.limit {
-		return nil, market.Refuse("too-large", market.KindInvalid, fmt.Sprintf("message of %d bytes, limit %d", len(body), q.limit-1))
+		return nil, market.Refuse("too-large", market.KindInvalid,
+			fmt.Sprintf("message of %d bytes, limit %d", len(body), q.limit-1))
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
@@ -118,8 +122,8 @@ func leaseRequest(t, want uint8) request {
 	return request{"lease", leaseTimeout, maxLeaseMsg, t, want}
 }
 
-// Quote sends an Order envelope and returns the Quote envelope; reach are addresses of the peer's own Offer (the first 4 are tried), nil if
-// it is connected. All in all 5 s. Errors: *market.Refusal; connection.
+// Quote sends an Order envelope and returns the Quote envelope; reach are addresses of the peer's own Offer (the first
+// 4 are tried), nil if it is connected. All in all 5 s. Errors: *market.Refusal; connection.
 func (s *Service) Quote(ctx context.Context, to market.NodeID, reach []string, order []byte) ([]byte, error) {
 	return s.ask(ctx, to, reach, request{"quote", quoteTimeout, maxQuoteMsg, msgOrder, msgQuote}, order)
 }
@@ -160,11 +164,12 @@ func (s *Service) Outcome(ctx context.Context, to market.NodeID, outcome []byte)
 	return s.ask(ctx, to, nil, leaseRequest(msgOutcome, msgOutcome), outcome)
 }
 
-// Tunnel opens a tunnel of a lease within 10 s; after that it has no time limit and ctx no part in it. Errors: *market.Refusal;
-// connection. The caller closes the FrameConn.
+// Tunnel opens a tunnel of a lease within 10 s; after that it has no time limit and ctx no part in it. Errors:
+// *market.Refusal; connection. The caller closes the FrameConn.
 func (s *Service) Tunnel(ctx context.Context, to market.NodeID, o TunnelOpen) (*FrameConn, error) {
 	if len(o.Args) > maxFrame {
-		return nil, market.Refuse("too-large", market.KindInvalid, fmt.Sprintf("tunnel arguments of %d bytes, limit %d", len(o.Args), maxFrame))
+		return nil, market.Refuse("too-large", market.KindInvalid,
+			fmt.Sprintf("tunnel arguments of %d bytes, limit %d", len(o.Args), maxFrame))
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
@@ -173,7 +178,8 @@ func (s *Service) Tunnel(ctx context.Context, to market.NodeID, o TunnelOpen) (*
 		return nil, err
 	}
 	q := request{"tunnel", leaseTimeout, maxQuoteMsg, msgOpen, msgOpened}
-	if _, err := q.exchange(ctx, st, append(append(append([]byte{}, o.Lease[:]...), byte(o.Kind)), o.Args...)); err != nil {
+	if _, err := q.exchange(ctx, st,
+		append(append(append([]byte{}, o.Lease[:]...), byte(o.Kind)), o.Args...)); err != nil {
 		return nil, lost(to, fmt.Errorf("open tunnel: %w", err))
 	}
 	if err := st.SetDeadline(time.Time{}); err != nil {

@@ -140,8 +140,8 @@ func (s *Service) serveTunnel(ctx context.Context, from market.NodeID, st networ
 	return c.Close()
 }
 
-// watch reads a logs tunnel, on which the customer says nothing, and cancels at its end: a follower of silent logs writes nothing, so it
-// would never learn that its reader is gone. Every other kind reads or writes all its life.
+// watch reads a logs tunnel, on which the customer says nothing, and cancels at its end: a follower of silent logs
+// writes nothing, so it would never learn that its reader is gone. Every other kind reads or writes all its life.
 func watch(c *FrameConn, cancel context.CancelFunc) {
 	defer cancel()
 	for {

@@ -33,7 +33,8 @@ type Handlers struct {
 	Tunneler Tunneler
 }
 
-// Service speaks the four protocols over a libp2p host. Safe for any goroutine after Register. Streams end with the host.
+// Service speaks the four protocols over a libp2p host. Safe for any goroutine after Register. Streams end with the
+// host.
 type Service struct {
 	h      host.Host
 	prefix string
@@ -46,12 +47,14 @@ type Service struct {
 	lines map[market.NodeID]*line // one voucher session per customer
 }
 
-// New returns a Service for the network's protocol names, "/gpuai/<network>/<name>/1". Nothing is served before Register. New streams per
-// second, per peer (burst) and from all: a lease stream carries one message, so its rate is that of messages.
+// New returns a Service for the network's protocol names, "/gpuai/<network>/<name>/1". Nothing is served before
+// Register. New streams per second, per peer (burst) and from all: a lease stream carries one message, so its rate is
+// that of messages.
 func New(h host.Host, networkName string, hs Handlers, log *slog.Logger) *Service {
 	return &Service{
 		h: h, prefix: "/gpuai/" + networkName + "/", hs: hs, log: log, lines: map[market.NodeID]*line{},
-		quotes: newLimiter(5, 20, 200), leases: newLimiter(20, 100, 500), vouchers: newLimiter(2, 10, 100), tunnels: newLimiter(20, 128, 500),
+		quotes: newLimiter(5, 20, 200), leases: newLimiter(20, 100, 500), vouchers: newLimiter(2, 10, 100),
+		tunnels: newLimiter(20, 128, 500),
 	}
 }
 

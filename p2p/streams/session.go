@@ -16,8 +16,8 @@ const (
 	maxPending = 64
 )
 
-// session is the customer's end. The provider answers in the order of the requests, so the oldest one waiting is the one answered; one
-// whose caller has gone stays in line.
+// session is the customer's end. The provider answers in the order of the requests, so the oldest one waiting is the
+// one answered; one whose caller has gone stays in line.
 type session struct {
 	*line
 	stop   func()
@@ -76,7 +76,8 @@ func (v *session) readLoop() {
 	}
 }
 
-// take sorts one message: a push, the answer of the oldest request, or both (a Release that was asked for). It never blocks.
+// take sorts one message: a push, the answer of the oldest request, or both (a Release that was asked for). It never
+// blocks.
 func (v *session) take(t uint8, body []byte) error {
 	p, isPush, err := decodePush(t, body)
 	if err != nil || t == msgPing {

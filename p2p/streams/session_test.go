@@ -36,7 +36,8 @@ func rawStreamTo(t *testing.T, c *Service, to market.NodeID, name string) networ
 	return st
 }
 
-// TestStream_ViolationsAreAnsweredTyped: what a peer gets for breaking the protocol, and that it is never more than that.
+// TestStream_ViolationsAreAnsweredTyped: what a peer gets for breaking the protocol, and that it is never more than
+// that.
 func TestStream_ViolationsAreAnsweredTyped(t *testing.T) {
 	t.Parallel()
 	c, p, _ := pair(t, &fakeProvider{})
@@ -227,7 +228,8 @@ func TestVoucherStream_NewSessionSupplantsTheOld(t *testing.T) {
 	}
 }
 
-// TestVoucherStream_LyingProvider: answers that nobody asked for end the session instead of becoming the answer of the next payment.
+// TestVoucherStream_LyingProvider: answers that nobody asked for end the session instead of becoming the answer of the
+// next payment.
 func TestVoucherStream_LyingProvider(t *testing.T) {
 	t.Parallel()
 	c, p, ph := pair(t, &fakeProvider{})

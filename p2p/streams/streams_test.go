@@ -76,12 +76,14 @@ func (f *fakeProvider) Payment(_ context.Context, _ market.NodeID, p market.Paym
 	return f.total, nil
 }
 
-func (f *fakeProvider) ReleaseRequest(_ context.Context, _ market.NodeID, ch market.ChannelID) (out [114]byte, err error) {
+func (f *fakeProvider) ReleaseRequest(_ context.Context, _ market.NodeID, ch market.ChannelID) (out [114]byte,
+	err error) {
 	copy(out[:], ch[:])
 	return out, nil
 }
 
-func (f *fakeProvider) Open(_ context.Context, _ market.NodeID, o TunnelOpen) (func(context.Context, *FrameConn) error, error) {
+func (f *fakeProvider) Open(_ context.Context, _ market.NodeID, o TunnelOpen) (func(context.Context, *FrameConn) error,
+	error) {
 	if f.serve != nil {
 		return f.serve, nil
 	}
@@ -140,7 +142,8 @@ func TestQuote_RoundTripAndTypedRefusal(t *testing.T) {
 	if !errors.As(err, &r) || r.Code != "does-not-fit" || r.Detail != "vram" || r.Kind != market.KindConflict {
 		t.Fatalf("refusal arrived as %v", err)
 	}
-	if _, err = c.Quote(ctx, p, nil, []byte("bug")); market.CodeOf(err) != "internal" || bytes.Contains([]byte(err.Error()), []byte("secret")) {
+	if _, err = c.Quote(ctx, p, nil, []byte("bug")); market.CodeOf(err) != "internal" ||
+		bytes.Contains([]byte(err.Error()), []byte("secret")) {
 		t.Fatalf("an internal error leaked: %v", err)
 	}
 	if _, err = c.Quote(ctx, p, nil, make([]byte, maxQuoteMsg+1)); err == nil {
@@ -240,7 +243,8 @@ func TestLimiter_RefusesOverBurst(t *testing.T) {
 	t.Parallel()
 	l, now := newLimiter(1, 2, 0), time.Unix(0, 0)
 	id := market.NodeID{1}
-	got := []bool{l.take(id, now), l.take(id, now), l.take(id, now), l.take(id, now.Add(time.Second)), l.take(market.NodeID{2}, now)}
+	got := []bool{l.take(id, now), l.take(id, now), l.take(id, now), l.take(id, now.Add(time.Second)),
+		l.take(market.NodeID{2}, now)}
 	if diff := cmp.Diff([]bool{true, true, false, true, true}, got); diff != "" {
 		t.Fatal(diff)
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// A voucher session pings every pingEvery and ends when nothing was heard for readWait. Ticks may be longer than that: the pings count.
+// A voucher session pings every pingEvery and ends when nothing was heard for readWait. Ticks may be longer than that:
+// the pings count.
 const (
 	pingEvery = 5 * time.Second
 	readWait  = 30 * time.Second
@@ -58,7 +59,8 @@ func (l *line) read() (uint8, []byte, error) {
 	return readMsg(l.s, maxVoucherMsg)
 }
 
-// ping keeps the session alive until stop, which waits for a ping in flight: reset the stream first. A failure shows at the reader.
+// ping keeps the session alive until stop, which waits for a ping in flight: reset the stream first. A failure shows at
+// the reader.
 func (l *line) ping() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -91,7 +93,8 @@ func (l *line) push(p VoucherPush) error {
 	return errors.New("empty push")
 }
 
-// supplant makes l the only session of a customer: after a half-open connection the old one would otherwise sit for readWait.
+// supplant makes l the only session of a customer: after a half-open connection the old one would otherwise sit for
+// readWait.
 func (s *Service) supplant(from market.NodeID, l *line) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -35,8 +35,10 @@ var kinds = [...]struct {
 	word string
 	max  int
 }{
-	KindOffer: {"offer", MaxOffer}, KindWant: {"want", 1024}, KindOrder: {"order", MaxOrder}, KindQuote: {"quote", 4 << 10},
-	KindLease: {"lease", MaxLease}, KindDecision: {"decision", 1 << 10}, KindReceipt: {"receipt", 768}, KindStop: {"stop", 512},
+	KindOffer: {"offer", MaxOffer}, KindWant: {"want", 1024}, KindOrder: {"order", MaxOrder},
+	KindQuote: {"quote", 4 << 10},
+	KindLease: {"lease", MaxLease}, KindDecision: {"decision", 1 << 10}, KindReceipt: {"receipt", 768},
+	KindStop:    {"stop", 512},
 	KindOutcome: {"outcome", 1 << 10}, KindParams: {"params", 4 << 10}, KindAmend: {"amend", 512},
 }
 
@@ -52,7 +54,8 @@ const (
 	format        = 1
 )
 
-// Errors of Open. ErrNewer: format or kind of a newer version, not to be blamed on the sender. ErrTooLarge, ErrMalformed: never valid.
+// Errors of Open. ErrNewer: format or kind of a newer version, not to be blamed on the sender. ErrTooLarge,
+// ErrMalformed: never valid.
 // ErrSignature: signature or key is bad, or made for another network.
 var (
 	ErrNewer     = errors.New("document of a newer version")
@@ -77,7 +80,8 @@ func (k Kind) MaxSize() int {
 	return kinds[k].max
 }
 
-// Envelope is a parsed document. Body, Reach and Sig share no memory with the input. Reach holds multiaddresses as text.
+// Envelope is a parsed document. Body, Reach and Sig share no memory with the input. Reach holds multiaddresses as
+// text.
 type Envelope struct {
 	Kind   Kind
 	Signer market.NodeID
@@ -87,7 +91,8 @@ type Envelope struct {
 	Sig    [64]byte
 }
 
-// Seal signs a body. reach is for Offers and Wants only: ≤ 4 multiaddresses, ≤ 256 bytes in all; the body must bind it (SealOffer does).
+// Seal signs a body. reach is for Offers and Wants only: ≤ 4 multiaddresses, ≤ 256 bytes in all; the body must bind it
+// (SealOffer does).
 // Errors: ErrMalformed: unknown kind, bad key or reach; ErrTooLarge.
 func Seal(key ed25519.PrivateKey, network string, kind Kind, body []byte, reach []string) ([]byte, error) {
 	if kind == 0 || kind.MaxSize() == 0 || len(key) != ed25519.PrivateKeySize {
@@ -101,7 +106,8 @@ func Seal(key ed25519.PrivateKey, network string, kind Kind, body []byte, reach 
 		return nil, fmt.Errorf("seal %s: %w: reach on this kind", kind, ErrMalformed)
 	}
 	if overhead+len(body)+len(tail) > kind.MaxSize() {
-		return nil, fmt.Errorf("seal %s: %w: %d bytes, limit %d", kind, ErrTooLarge, overhead+len(body)+len(tail), kind.MaxSize())
+		return nil, fmt.Errorf("seal %s: %w: %d bytes, limit %d", kind, ErrTooLarge, overhead+len(body)+len(tail),
+			kind.MaxSize())
 	}
 	out := make([]byte, 0, overhead+len(body)+len(tail))
 	out = append(out, format, byte(kind))
@@ -129,8 +135,8 @@ func DocIDOf(network string, kind Kind, signer market.NodeID, body []byte) (id m
 	return id
 }
 
-// Parse reads an envelope without verifying its signature: validators pay for the signature last. Errors: ErrNewer, ErrTooLarge,
-// ErrMalformed.
+// Parse reads an envelope without verifying its signature: validators pay for the signature last. Errors: ErrNewer,
+// ErrTooLarge, ErrMalformed.
 func Parse(raw []byte, network string) (Envelope, error) {
 	var e Envelope
 	if len(raw) > MaxLease {
@@ -169,7 +175,8 @@ func Parse(raw []byte, network string) (Envelope, error) {
 	return e, nil
 }
 
-// Verify checks the signature for a network. Errors: ErrSignature, also for small-order keys, with which one signature fits any body.
+// Verify checks the signature for a network. Errors: ErrSignature, also for small-order keys, with which one signature
+// fits any body.
 func (e Envelope) Verify(network string) error {
 	if !largeOrder(e.Signer) || !ed25519.Verify(e.Signer[:], signed(e.Kind, network, nil, e.Body), e.Sig[:]) {
 		return fmt.Errorf("open %s of %s: %w", e.Kind, e.Signer, ErrSignature)

@@ -24,7 +24,8 @@ func malformed(what string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(what, args...))
 }
 
-// reader copies checked values out of a message and keeps the first fault, so decoders read like the list of their fields.
+// reader copies checked values out of a message and keeps the first fault, so decoders read like the list of their
+// fields.
 type reader struct{ err error }
 
 func (r *reader) fail(what string, args ...any) {

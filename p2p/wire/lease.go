@@ -29,7 +29,8 @@ func (r *reader) state(v uint32) market.LeaseState {
 
 // EncodeDecision writes the body of a Decision.
 func EncodeDecision(d market.Decision) []byte {
-	m := &PBDecision{Lease: d.Lease[:], Answer: answerRefused, Code: d.Code, Detail: clean(d.Detail, maxDetail), RetryAfter: durMS(d.RetryAfter), At: ms(d.At)}
+	m := &PBDecision{Lease: d.Lease[:], Answer: answerRefused, Code: d.Code, Detail: clean(d.Detail, maxDetail),
+		RetryAfter: durMS(d.RetryAfter), At: ms(d.At)}
 	if d.Accepted {
 		m.Answer = answerAccepted
 	}
@@ -44,7 +45,8 @@ func DecodeDecision(body []byte) (market.Decision, error) {
 	}
 	r := &reader{}
 	d := market.Decision{
-		Accepted: m.Answer == answerAccepted, Code: r.code(m.Code, "code"), Detail: r.text(m.Detail, maxDetail, "detail"),
+		Accepted: m.Answer == answerAccepted, Code: r.code(m.Code, "code"),
+		Detail:     r.text(m.Detail, maxDetail, "detail"),
 		RetryAfter: r.duration(m.RetryAfter, "retry after"), At: r.time(m.At, "at"),
 	}
 	r.fixed(d.Lease[:], m.Lease, "lease")
@@ -70,8 +72,9 @@ func OpenDecision(raw []byte, network string) (market.Decision, Envelope, error)
 // EncodeReceipt writes the body of a Receipt.
 func EncodeReceipt(c market.Receipt) []byte {
 	return marshal(&PBReceipt{
-		Lease: c.Lease[:], Seq: c.Seq, BillableMs: c.BillableMS, PausedMs: c.PausedMS, UnobservedMs: c.UnobservedMS, Amount: uint64(c.Amount),
-		State: uint32(c.State), Wall: ms(c.Wall), Final: c.Final,
+		Lease: c.Lease[:], Seq: c.Seq, BillableMs: c.BillableMS, PausedMs: c.PausedMS, UnobservedMs: c.UnobservedMS,
+		Amount: uint64(c.Amount),
+		State:  uint32(c.State), Wall: ms(c.Wall), Final: c.Final,
 	})
 }
 
@@ -83,8 +86,9 @@ func DecodeReceipt(body []byte) (market.Receipt, error) {
 	}
 	r := &reader{}
 	c := market.Receipt{
-		Seq: m.Seq, BillableMS: m.BillableMs, PausedMS: m.PausedMs, UnobservedMS: m.UnobservedMs, Amount: market.Amount(m.Amount),
-		State: r.state(m.State), Wall: r.time(m.Wall, "wall"), Final: m.Final,
+		Seq: m.Seq, BillableMS: m.BillableMs, PausedMS: m.PausedMs, UnobservedMS: m.UnobservedMs,
+		Amount: market.Amount(m.Amount),
+		State:  r.state(m.State), Wall: r.time(m.Wall, "wall"), Final: m.Final,
 	}
 	r.fixed(c.Lease[:], m.Lease, "lease")
 	if max(m.BillableMs, m.PausedMs, m.UnobservedMs) > maxMS {
@@ -118,7 +122,8 @@ func DecodeStop(body []byte) (market.Stop, error) {
 		return market.Stop{}, err
 	}
 	r := &reader{}
-	s := market.Stop{Code: r.code(m.Code, "code"), StopGrace: r.duration(m.StopGrace, "stop grace"), At: r.time(m.At, "at")}
+	s := market.Stop{Code: r.code(m.Code, "code"), StopGrace: r.duration(m.StopGrace, "stop grace"),
+		At: r.time(m.At, "at")}
 	r.fixed(s.Lease[:], m.Lease, "lease")
 	if err := r.done(KindStop); err != nil {
 		return market.Stop{}, err
@@ -139,9 +144,11 @@ func OpenStop(raw []byte, network string) (market.Stop, Envelope, error) {
 // EncodeOutcome writes the body of an Outcome.
 func EncodeOutcome(o market.Outcome) []byte {
 	return marshal(&PBOutcome{
-		Lease: o.Lease[:], Fault: uint32(o.Fault), Code: o.Code, Accepted: ms(o.Accepted), Ready: ms(o.Ready), Ended: ms(o.Ended),
-		BillableMs: o.BillableMS, Amount: uint64(o.Amount), ReceiptHash: absent(o.ReceiptHash[:]), VoucherTotal: uint64(o.VoucherTotal),
-		ExitCode: o.ExitCode, OutputsRoot: absent(o.OutputsRoot[:]), KeepChannel: o.KeepChannel,
+		Lease: o.Lease[:], Fault: uint32(o.Fault), Code: o.Code, Accepted: ms(o.Accepted), Ready: ms(o.Ready),
+		Ended:      ms(o.Ended),
+		BillableMs: o.BillableMS, Amount: uint64(o.Amount), ReceiptHash: absent(o.ReceiptHash[:]),
+		VoucherTotal: uint64(o.VoucherTotal),
+		ExitCode:     o.ExitCode, OutputsRoot: absent(o.OutputsRoot[:]), KeepChannel: o.KeepChannel,
 		LogBytes: o.LogBytes, LogMissing: o.LogMissing, LogEnd: uint32(o.LogEnd),
 	})
 }
@@ -154,8 +161,10 @@ func DecodeOutcome(body []byte) (market.Outcome, error) {
 	}
 	r := &reader{}
 	o := market.Outcome{
-		Fault: market.Fault(r.u8(m.Fault, "fault")), Code: r.code(m.Code, "code"), Accepted: r.time(m.Accepted, "accepted"),
-		Ready: r.time(m.Ready, "ready"), Ended: r.time(m.Ended, "ended"), BillableMS: m.BillableMs, Amount: market.Amount(m.Amount),
+		Fault: market.Fault(r.u8(m.Fault, "fault")), Code: r.code(m.Code, "code"),
+		Accepted: r.time(m.Accepted, "accepted"),
+		Ready:    r.time(m.Ready, "ready"), Ended: r.time(m.Ended, "ended"), BillableMS: m.BillableMs,
+		Amount:       market.Amount(m.Amount),
 		VoucherTotal: market.Amount(m.VoucherTotal), ExitCode: m.ExitCode, KeepChannel: m.KeepChannel,
 		LogBytes: m.LogBytes, LogMissing: m.LogMissing, LogEnd: market.LogEnd(r.u8(m.LogEnd, "log end")),
 	}
@@ -184,7 +193,8 @@ func OpenOutcome(raw []byte, network string) (market.Outcome, Envelope, error) {
 // EncodePayment writes a Payment, ≤ 512 bytes. It has no envelope: the stream proves the node, the voucher the money.
 func EncodePayment(p market.Payment) []byte {
 	return marshal(&PBPayment{
-		Lease: p.Lease[:], ReceiptSeq: p.ReceiptSeq, OwnMs: p.OwnMS, LeaseAmount: uint64(p.LeaseAmount), Voucher: p.Voucher[:], Sig: p.Sig[:],
+		Lease: p.Lease[:], ReceiptSeq: p.ReceiptSeq, OwnMs: p.OwnMS, LeaseAmount: uint64(p.LeaseAmount),
+		Voucher: p.Voucher[:], Sig: p.Sig[:],
 	})
 }
 
@@ -211,9 +221,12 @@ func DecodePayment(b []byte) (market.Payment, error) {
 // EncodeStatus writes a Status, ≤ 8 KiB; Cause, Detail and Phase should be within their limits. It has no envelope.
 func EncodeStatus(s market.Status) []byte {
 	return marshal(&PBStatus{
-		Lease: s.Lease[:], State: uint32(s.State), Cause: s.Cause, Detail: clean(s.Detail, maxDetail), Phase: clean(s.Phase, maxPhase), Done: s.Done, Total: s.Total,
-		HighestVoucher: uint64(s.HighestVoucher), Devices: packDevices(s.Devices), ExitCode: s.ExitCode, Receipt: s.Receipt,
-		Decision: s.Decision, Outcome: s.Outcome, Voucher: absent(s.Voucher[:]), VoucherSig: absent(s.VoucherSig[:]), LeaseAmount: uint64(s.LeaseAmount),
+		Lease: s.Lease[:], State: uint32(s.State), Cause: s.Cause, Detail: clean(s.Detail, maxDetail),
+		Phase: clean(s.Phase, maxPhase), Done: s.Done, Total: s.Total,
+		HighestVoucher: uint64(s.HighestVoucher), Devices: packDevices(s.Devices), ExitCode: s.ExitCode,
+		Receipt:  s.Receipt,
+		Decision: s.Decision, Outcome: s.Outcome, Voucher: absent(s.Voucher[:]), VoucherSig: absent(s.VoucherSig[:]),
+		LeaseAmount: uint64(s.LeaseAmount),
 	})
 }
 
@@ -229,9 +242,12 @@ func DecodeStatus(b []byte) (market.Status, error) {
 	r := &reader{}
 	s := market.Status{
 		State: r.state(m.State), Cause: r.code(m.Cause, "cause"), Detail: r.text(m.Detail, maxDetail, "detail"),
-		Phase: r.text(m.Phase, maxPhase, "phase"), Done: m.Done, Total: m.Total, HighestVoucher: market.Amount(m.HighestVoucher),
-		Devices: r.devices(m.Devices, 0), ExitCode: m.ExitCode, Receipt: r.bytes(m.Receipt, KindReceipt.MaxSize(), "receipt"),
-		Decision: r.bytes(m.Decision, KindDecision.MaxSize(), "decision"), Outcome: r.bytes(m.Outcome, KindOutcome.MaxSize(), "outcome"),
+		Phase: r.text(m.Phase, maxPhase, "phase"), Done: m.Done, Total: m.Total,
+		HighestVoucher: market.Amount(m.HighestVoucher),
+		Devices:        r.devices(m.Devices, 0), ExitCode: m.ExitCode,
+		Receipt:  r.bytes(m.Receipt, KindReceipt.MaxSize(), "receipt"),
+		Decision: r.bytes(m.Decision, KindDecision.MaxSize(), "decision"),
+		Outcome:  r.bytes(m.Outcome, KindOutcome.MaxSize(), "outcome"),
 	}
 	s.LeaseAmount = market.Amount(m.LeaseAmount)
 	r.optional(s.Voucher[:], m.Voucher, "voucher")

@@ -20,7 +20,8 @@ const (
 	maxOfferDevice = 64
 )
 
-// marshal writes deterministically. Only invalid UTF-8 in a string fails it; the result is then nil, which no decoder accepts.
+// marshal writes deterministically. Only invalid UTF-8 in a string fails it; the result is then nil, which no decoder
+// accepts.
 func marshal(m proto.Message) []byte {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
@@ -49,14 +50,16 @@ func (r *reader) done(kind fmt.Stringer) error {
 	return nil
 }
 
-// EncodeOffer writes the body of an Offer, with the hash of its reach. Provider and Reach are not in it. It checks nothing: SealOffer does.
+// EncodeOffer writes the body of an Offer, with the hash of its reach. Provider and Reach are not in it. It checks
+// nothing: SealOffer does.
 func EncodeOffer(o market.Offer) []byte {
 	packed, err := packReach(o.Reach)
 	if err != nil {
 		packed = nil // Seal refuses the same reach
 	}
 	m := &PBOffer{
-		Seq: o.Seq, LifetimeS: uint64(max(o.Lifetime/time.Second, 0)), Payout: absent(o.Payout[:]), Version: o.Version, ReachHash: reachHash(packed),
+		Seq: o.Seq, LifetimeS: uint64(max(o.Lifetime/time.Second, 0)), Payout: absent(o.Payout[:]), Version: o.Version,
+		ReachHash: reachHash(packed),
 	}
 	m.Fields, m.Values = packFields(o.Fields)
 	for i := range o.Mints {
@@ -76,7 +79,8 @@ func EncodeOffer(o market.Offer) []byte {
 	return marshal(m)
 }
 
-// DecodeOffer reads and checks the body of an Offer; Provider and Reach come from the envelope (OpenOffer). Errors: ErrMalformed, ErrTooLarge.
+// DecodeOffer reads and checks the body of an Offer; Provider and Reach come from the envelope (OpenOffer). Errors:
+// ErrMalformed, ErrTooLarge.
 func DecodeOffer(body []byte) (market.Offer, error) {
 	o, _, err := decodeOffer(body)
 	return o, err
@@ -88,7 +92,8 @@ func decodeOffer(body []byte) (market.Offer, []byte, error) {
 		return market.Offer{}, nil, err
 	}
 	r := &reader{}
-	o := market.Offer{Seq: m.Seq, Lifetime: time.Duration(min(m.LifetimeS, 1<<20)) * time.Second, Version: r.text(m.Version, 24, "version")}
+	o := market.Offer{Seq: m.Seq, Lifetime: time.Duration(min(m.LifetimeS, 1<<20)) * time.Second,
+		Version: r.text(m.Version, 24, "version")}
 	if o.Lifetime < MinLifetime || o.Lifetime > MaxLifetime {
 		r.fail("lifetime %d s", m.LifetimeS)
 	}
@@ -120,7 +125,8 @@ func (r *reader) groups(o *market.Offer, in []*PBDeviceGroup) {
 	classes, total := map[string]bool{}, 0
 	for _, p := range in {
 		g := market.DeviceGroup{
-			Devices: r.devices(p.Devices, 1), Free: p.Free, Class: p.Class, Name: r.text(p.Name, 48, "name"), Fields: r.fields(p.Fields, p.Values),
+			Devices: r.devices(p.Devices, 1), Free: p.Free, Class: p.Class, Name: r.text(p.Name, 48, "name"),
+			Fields: r.fields(p.Fields, p.Values),
 		}
 		if !market.ValidClass(p.Class) {
 			r.fail("class %q", p.Class)
@@ -144,7 +150,8 @@ func (r *reader) groups(o *market.Offer, in []*PBDeviceGroup) {
 	}
 }
 
-// SealOffer signs an Offer after checking it as every receiver will. Provider is ignored: it is the key's. Errors: as Seal and DecodeOffer.
+// SealOffer signs an Offer after checking it as every receiver will. Provider is ignored: it is the key's. Errors: as
+// Seal and DecodeOffer.
 func SealOffer(key ed25519.PrivateKey, network string, o market.Offer) ([]byte, error) {
 	body := EncodeOffer(o)
 	if _, err := DecodeOffer(body); err != nil {
@@ -153,7 +160,8 @@ func SealOffer(key ed25519.PrivateKey, network string, o market.Offer) ([]byte, 
 	return Seal(key, network, KindOffer, body, o.Reach)
 }
 
-// OpenOffer verifies and reads an Offer. Errors: as Open and DecodeOffer; ErrMalformed also for another kind or a reach that was swapped.
+// OpenOffer verifies and reads an Offer. Errors: as Open and DecodeOffer; ErrMalformed also for another kind or a reach
+// that was swapped.
 func OpenOffer(raw []byte, network string) (market.Offer, Envelope, error) {
 	e, err := openKind(raw, network, KindOffer)
 	if err != nil {

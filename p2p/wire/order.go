@@ -16,9 +16,12 @@ const (
 // EncodeOrder writes the body of an Order.
 func EncodeOrder(o market.Order) []byte {
 	m := &PBOrder{
-		Nonce: o.Nonce[:], Customer: o.Customer[:], Payer: o.Payer[:], ClusterTag: o.ClusterTag, Created: ms(o.Created), ValidUntil: ms(o.ValidUntil),
-		Kind: uint32(o.Kind), Devices: uint32(max(o.Devices, 0)), Image: o.Image, ImageBytes: o.ImageBytes, InputBytes: o.InputBytes,
-		Platform: o.Platform, CpuMilli: o.CPUMilli, Ram: o.RAM, Disk: o.Disk, Shm: o.Shm, Egress: uint32(o.Egress), Mint: absent(o.Mint[:]),
+		Nonce: o.Nonce[:], Customer: o.Customer[:], Payer: o.Payer[:], ClusterTag: o.ClusterTag, Created: ms(o.Created),
+		ValidUntil: ms(o.ValidUntil),
+		Kind:       uint32(o.Kind), Devices: uint32(max(o.Devices, 0)), Image: o.Image, ImageBytes: o.ImageBytes,
+		InputBytes: o.InputBytes,
+		Platform:   o.Platform, CpuMilli: o.CPUMilli, Ram: o.RAM, Disk: o.Disk, Shm: o.Shm, Egress: uint32(o.Egress),
+		Mint:    absent(o.Mint[:]),
 		MaxRate: uint64(o.MaxRate), Budget: uint64(o.Budget), MaxDuration: durMS(o.MaxDuration), Tick: durMS(o.Tick),
 		StartTimeout: durMS(o.StartTimeout), StopGrace: durMS(o.StopGrace),
 	}
@@ -40,9 +43,12 @@ func DecodeOrder(body []byte) (market.Order, error) {
 	}
 	r := &reader{}
 	o := market.Order{
-		ClusterTag: m.ClusterTag, Created: r.time(m.Created, "created"), ValidUntil: r.time(m.ValidUntil, "valid until"), Kind: r.u8(m.Kind, "kind"),
-		Devices: int(m.Devices), Image: r.text(m.Image, maxImage, "image"), ImageBytes: m.ImageBytes, InputBytes: m.InputBytes,
-		Platform: r.text(m.Platform, maxPlatform, "platform"), CPUMilli: m.CpuMilli, RAM: m.Ram, Disk: m.Disk, Shm: m.Shm,
+		ClusterTag: m.ClusterTag, Created: r.time(m.Created, "created"),
+		ValidUntil: r.time(m.ValidUntil, "valid until"), Kind: r.u8(m.Kind, "kind"),
+		Devices: int(m.Devices), Image: r.text(m.Image, maxImage, "image"), ImageBytes: m.ImageBytes,
+		InputBytes: m.InputBytes,
+		Platform:   r.text(m.Platform, maxPlatform, "platform"), CPUMilli: m.CpuMilli, RAM: m.Ram, Disk: m.Disk,
+		Shm:    m.Shm,
 		Egress: r.u8(m.Egress, "egress"), MaxRate: market.Rate(m.MaxRate), Budget: market.Amount(m.Budget),
 		MaxDuration: r.duration(m.MaxDuration, "max duration"), Tick: r.duration(m.Tick, "tick"),
 		StartTimeout: r.duration(m.StartTimeout, "start timeout"), StopGrace: r.duration(m.StopGrace, "stop grace"),
@@ -70,7 +76,8 @@ func DecodeOrder(body []byte) (market.Order, error) {
 
 func (r *reader) terms(o *market.Order, in []*PBTerm) {
 	for _, p := range in {
-		t := market.Term{Field: market.FieldID(r.u8(p.Field, "term field")), Lo: p.Lo, In: p.In, Classes: p.Classes, Not: p.Not, Soft: p.Soft}
+		t := market.Term{Field: market.FieldID(r.u8(p.Field, "term field")), Lo: p.Lo, In: p.In, Classes: p.Classes,
+			Not: p.Not, Soft: p.Soft}
 		if p.Hi != nil {
 			t.Hi, t.HasHi = *p.Hi, true
 		}
@@ -105,10 +112,13 @@ func OpenOrder(raw []byte, network string) (market.Order, Envelope, error) {
 // EncodeQuote writes the body of a Quote.
 func EncodeQuote(q market.Quote) []byte {
 	return marshal(&PBQuote{
-		OrderId: q.Order[:], OfferId: q.Offer[:], OfferSeq: q.OfferSeq, Devices: packDevices(q.Devices), Rate: uint64(q.Rate), Mint: absent(q.Mint[:]),
-		Payout: q.Payout[:], Created: ms(q.Created), Expires: ms(q.Expires), Tick: durMS(q.Tick), Hold: durMS(q.Hold), Prepay: uint32(q.Prepay),
-		PrepMax: durMS(q.PrepMax), FloorRate: q.FloorRate, MinHeadroom: uint64(q.MinHeadroom), MinCloseDelay: durMS(q.MinCloseDelay),
-		ReleaseKey: q.ReleaseKey[:], ClaimFee: uint64(q.ClaimFee), FeePayer: absent(q.FeePayer[:]),
+		OrderId: q.Order[:], OfferId: q.Offer[:], OfferSeq: q.OfferSeq, Devices: packDevices(q.Devices),
+		Rate: uint64(q.Rate), Mint: absent(q.Mint[:]),
+		Payout: q.Payout[:], Created: ms(q.Created), Expires: ms(q.Expires), Tick: durMS(q.Tick), Hold: durMS(q.Hold),
+		Prepay:  uint32(q.Prepay),
+		PrepMax: durMS(q.PrepMax), FloorRate: q.FloorRate, MinHeadroom: uint64(q.MinHeadroom),
+		MinCloseDelay: durMS(q.MinCloseDelay),
+		ReleaseKey:    q.ReleaseKey[:], ClaimFee: uint64(q.ClaimFee), FeePayer: absent(q.FeePayer[:]),
 	})
 }
 
@@ -120,8 +130,10 @@ func DecodeQuote(body []byte) (market.Quote, error) {
 	}
 	r := &reader{}
 	q := market.Quote{
-		OfferSeq: m.OfferSeq, Devices: r.devices(m.Devices, 1), Rate: market.Rate(m.Rate), Created: r.time(m.Created, "created"),
-		Expires: r.time(m.Expires, "expires"), Tick: r.duration(m.Tick, "tick"), Hold: r.duration(m.Hold, "hold"), Prepay: r.u8(m.Prepay, "prepay"),
+		OfferSeq: m.OfferSeq, Devices: r.devices(m.Devices, 1), Rate: market.Rate(m.Rate),
+		Created: r.time(m.Created, "created"),
+		Expires: r.time(m.Expires, "expires"), Tick: r.duration(m.Tick, "tick"), Hold: r.duration(m.Hold, "hold"),
+		Prepay:  r.u8(m.Prepay, "prepay"),
 		PrepMax: r.duration(m.PrepMax, "prep max"), FloorRate: m.FloorRate, MinHeadroom: market.Amount(m.MinHeadroom),
 		MinCloseDelay: r.duration(m.MinCloseDelay, "min close delay"), ClaimFee: market.Amount(m.ClaimFee),
 	}
@@ -153,12 +165,14 @@ func OpenQuote(raw []byte, network string) (market.Quote, Envelope, error) {
 // EncodeProposal writes the body of a Lease.
 func EncodeProposal(p market.Proposal) []byte {
 	return marshal(&PBLease{
-		Order: p.Order, Quote: p.Quote, Channel: p.Channel[:], VoucherKey: p.VoucherKey[:], BindSig: p.BindSig[:], Cap: uint64(p.Cap), Spec: p.Spec,
+		Order: p.Order, Quote: p.Quote, Channel: p.Channel[:], VoucherKey: p.VoucherKey[:], BindSig: p.BindSig[:],
+		Cap: uint64(p.Cap), Spec: p.Spec,
 		Nonce: p.Nonce[:], Created: ms(p.Created), AcceptUntil: ms(p.AcceptUntil),
 	})
 }
 
-// DecodeProposal reads and checks the body of a Lease; the Order and Quote inside stay unopened. Errors: ErrMalformed, ErrTooLarge.
+// DecodeProposal reads and checks the body of a Lease; the Order and Quote inside stay unopened. Errors: ErrMalformed,
+// ErrTooLarge.
 func DecodeProposal(body []byte) (market.Proposal, error) {
 	var m PBLease
 	if err := unmarshal(body, &m, KindLease); err != nil {
@@ -166,8 +180,10 @@ func DecodeProposal(body []byte) (market.Proposal, error) {
 	}
 	r := &reader{}
 	p := market.Proposal{
-		Order: r.bytes(m.Order, MaxOrder, "order"), Quote: r.bytes(m.Quote, KindQuote.MaxSize(), "quote"), Cap: market.Amount(m.Cap),
-		Spec: r.bytes(m.Spec, maxSpec, "spec"), Created: r.time(m.Created, "created"), AcceptUntil: r.time(m.AcceptUntil, "accept until"),
+		Order: r.bytes(m.Order, MaxOrder, "order"), Quote: r.bytes(m.Quote, KindQuote.MaxSize(), "quote"),
+		Cap:  market.Amount(m.Cap),
+		Spec: r.bytes(m.Spec, maxSpec, "spec"), Created: r.time(m.Created, "created"),
+		AcceptUntil: r.time(m.AcceptUntil, "accept until"),
 	}
 	r.fixed(p.Channel[:], m.Channel, "channel")
 	r.fixed(p.VoucherKey[:], m.VoucherKey, "voucher key")
@@ -193,7 +209,8 @@ func OpenProposal(raw []byte, network string) (market.Proposal, Envelope, error)
 func (e Envelope) LeaseID() market.LeaseID { return market.LeaseID(e.ID) }
 
 // seal checks a body by the receiver's own decoder before signing it.
-func seal[T any](key ed25519.PrivateKey, network string, kind Kind, body []byte, decode func([]byte) (T, error)) ([]byte, error) {
+func seal[T any](key ed25519.PrivateKey, network string, kind Kind, body []byte,
+	decode func([]byte) (T, error)) ([]byte, error) {
 	if _, err := decode(body); err != nil {
 		return nil, fmt.Errorf("seal %s: %w", kind, err)
 	}

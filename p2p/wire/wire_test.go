@@ -26,8 +26,9 @@ func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
 func sampleOffer() market.Offer {
 	return market.Offer{
-		Provider: nodeOf(testKey(1)), Seq: 1_700_000_000_123, Lifetime: time.Hour, Fields: market.Fields{market.FieldRAM: 64 << 10, market.FieldArch: 1},
-		Mints: []market.Address{{}, {9}}, Payout: market.Address{5}, Version: "v0.1.0", Critical: []market.FieldID{1},
+		Provider: nodeOf(testKey(1)), Seq: 1_700_000_000_123, Lifetime: time.Hour,
+		Fields: market.Fields{market.FieldRAM: 64 << 10, market.FieldArch: 1},
+		Mints:  []market.Address{{}, {9}}, Payout: market.Address{5}, Version: "v0.1.0", Critical: []market.FieldID{1},
 		Reach: []string{"/ip4/127.0.0.1/udp/4801/quic-v1", "/ip4/127.0.0.1/tcp/4801"},
 		Groups: []market.DeviceGroup{{
 			Devices: []market.DeviceID{{1}, {2}}, Free: 3, Class: "rtx-4090", Name: "NVIDIA GeForce RTX 4090",
@@ -38,25 +39,34 @@ func sampleOffer() market.Offer {
 
 func sampleOrder() market.Order {
 	return market.Order{
-		Nonce: market.OrderID{1}, Customer: nodeOf(testKey(1)), Payer: market.Address{2}, ClusterTag: 7, Created: at(1000), ValidUntil: at(2001),
-		Kind: market.KindBatch, Devices: 2, Image: "docker.io/library/x@sha256:00", ImageBytes: 5, InputBytes: 6, Platform: "linux/amd64", CPUMilli: 500,
-		RAM: 1, Disk: 2, Shm: 3, Egress: market.EgressWeb, MaxRate: 99, Budget: 1000, MaxDuration: time.Hour, Tick: 1500 * time.Millisecond,
+		Nonce: market.OrderID{1}, Customer: nodeOf(testKey(1)), Payer: market.Address{2}, ClusterTag: 7,
+		Created: at(1000), ValidUntil: at(2001),
+		Kind: market.KindBatch, Devices: 2, Image: "docker.io/library/x@sha256:00", ImageBytes: 5, InputBytes: 6,
+		Platform: "linux/amd64", CPUMilli: 500,
+		RAM: 1, Disk: 2, Shm: 3, Egress: market.EgressWeb, MaxRate: 99, Budget: 1000, MaxDuration: time.Hour,
+		Tick:         1500 * time.Millisecond,
 		StartTimeout: time.Minute, StopGrace: 10 * time.Second,
-		Constraints: []market.Term{{Field: market.FieldVRAM, Lo: 1, Hi: 0, HasHi: false}, {Field: market.FieldCC, HasHi: true},
-			{Field: market.FieldClass, Classes: []string{"a100"}, Not: true}, {Field: market.FieldCountry, In: []uint64{3}, Soft: true}},
+		Constraints: []market.Term{{Field: market.FieldVRAM, Lo: 1, Hi: 0, HasHi: false},
+			{Field: market.FieldCC, HasHi: true},
+			{Field: market.FieldClass, Classes: []string{"a100"}, Not: true},
+			{Field: market.FieldCountry, In: []uint64{3}, Soft: true}},
 	}
 }
 
 func sampleQuote() market.Quote {
 	return market.Quote{
-		Order: market.DocID{1}, Offer: market.DocID{2}, OfferSeq: 3, Devices: []market.DeviceID{{4}}, Rate: 12345, Mint: market.Address{1},
-		Payout: market.Address{6}, Created: at(5), Expires: at(20005), Tick: time.Second, Hold: time.Minute, Prepay: 1, PrepMax: time.Minute,
-		FloorRate: 9, MinHeadroom: 8, MinCloseDelay: time.Hour, ReleaseKey: [32]byte{7}, ClaimFee: 50000, FeePayer: market.Address{8},
+		Order: market.DocID{1}, Offer: market.DocID{2}, OfferSeq: 3, Devices: []market.DeviceID{{4}}, Rate: 12345,
+		Mint:   market.Address{1},
+		Payout: market.Address{6}, Created: at(5), Expires: at(20005), Tick: time.Second, Hold: time.Minute, Prepay: 1,
+		PrepMax:   time.Minute,
+		FloorRate: 9, MinHeadroom: 8, MinCloseDelay: time.Hour, ReleaseKey: [32]byte{7}, ClaimFee: 50000,
+		FeePayer: market.Address{8},
 	}
 }
 
 // roundTrip seals v, opens it, and wants it back unchanged.
-func roundTrip[T any](t *testing.T, v T, seal func(ed25519.PrivateKey, string, T) ([]byte, error), open func([]byte, string) (T, Envelope, error)) {
+func roundTrip[T any](t *testing.T, v T, seal func(ed25519.PrivateKey, string, T) ([]byte, error),
+	open func([]byte, string) (T, Envelope, error)) {
 	t.Helper()
 	raw, err := seal(testKey(1), testNet, v)
 	if err != nil {
@@ -83,30 +93,38 @@ func TestDocuments_SealAndOpen_KeepEveryField(t *testing.T) {
 	roundTrip(t, sampleOrder(), SealOrder, OpenOrder)
 	roundTrip(t, sampleQuote(), SealQuote, OpenQuote)
 	roundTrip(t, market.Proposal{
-		Order: []byte("order"), Quote: []byte("quote"), Channel: market.ChannelID{1}, VoucherKey: [32]byte{2}, BindSig: [64]byte{3}, Cap: 4,
+		Order: []byte("order"), Quote: []byte("quote"), Channel: market.ChannelID{1}, VoucherKey: [32]byte{2},
+		BindSig: [64]byte{3}, Cap: 4,
 		Spec: []byte("{}"), Nonce: [16]byte{5}, Created: at(6), AcceptUntil: at(7),
 	}, SealProposal, OpenProposal)
-	roundTrip(t, market.Decision{Lease: market.LeaseID{1}, Code: "busy", Detail: "2 jobs", RetryAfter: time.Second, At: at(9)}, SealDecision, OpenDecision)
+	roundTrip(t, market.Decision{Lease: market.LeaseID{1}, Code: "busy", Detail: "2 jobs", RetryAfter: time.Second,
+		At: at(9)}, SealDecision, OpenDecision)
 	roundTrip(t, market.Decision{Lease: market.LeaseID{1}, Accepted: true, At: at(9)}, SealDecision, OpenDecision)
 	roundTrip(t, market.Receipt{
-		Lease: market.LeaseID{1}, Seq: 2, BillableMS: 3, PausedMS: 4, UnobservedMS: 5, Amount: 6, State: market.Running, Wall: at(7), Final: true,
+		Lease: market.LeaseID{1}, Seq: 2, BillableMS: 3, PausedMS: 4, UnobservedMS: 5, Amount: 6, State: market.Running,
+		Wall: at(7), Final: true,
 	}, SealReceipt, OpenReceipt)
-	roundTrip(t, market.Stop{Lease: market.LeaseID{1}, Code: "user-stop", StopGrace: time.Second, At: at(4)}, SealStop, OpenStop)
+	roundTrip(t, market.Stop{Lease: market.LeaseID{1}, Code: "user-stop", StopGrace: time.Second, At: at(4)}, SealStop,
+		OpenStop)
 	roundTrip(t, market.Outcome{
-		Lease: market.LeaseID{1}, Fault: market.FaultNone, Code: "completed", Accepted: at(1), Ready: time.Time{}, Ended: at(3), BillableMS: 4, Amount: 5,
+		Lease: market.LeaseID{1}, Fault: market.FaultNone, Code: "completed", Accepted: at(1), Ready: time.Time{},
+		Ended: at(3), BillableMS: 4, Amount: 5,
 		ReceiptHash: [32]byte{6}, VoucherTotal: 7, ExitCode: -1, OutputsRoot: [32]byte{8}, KeepChannel: true,
 	}, SealOutcome, OpenOutcome)
 }
 
 func TestBodiesWithoutEnvelope_RoundTrip(t *testing.T) {
 	t.Parallel()
-	p := market.Payment{Lease: market.LeaseID{1}, ReceiptSeq: 2, OwnMS: 3, LeaseAmount: 4, Voucher: [50]byte{5}, Sig: [64]byte{6}}
+	p := market.Payment{Lease: market.LeaseID{1}, ReceiptSeq: 2, OwnMS: 3, LeaseAmount: 4, Voucher: [50]byte{5},
+		Sig: [64]byte{6}}
 	if got, err := DecodePayment(EncodePayment(p)); err != nil || got != p {
 		t.Errorf("payment %+v, %v", got, err)
 	}
 	s := market.Status{
-		Lease: market.LeaseID{1}, State: market.Preparing, Cause: "no-voucher", Detail: "a b", Phase: "pull", Done: 1, Total: 2, HighestVoucher: 3,
-		Devices: []market.DeviceID{{4}}, ExitCode: -5, Receipt: []byte("r"), Decision: []byte("d"), Outcome: []byte("o"),
+		Lease: market.LeaseID{1}, State: market.Preparing, Cause: "no-voucher", Detail: "a b", Phase: "pull", Done: 1,
+		Total: 2, HighestVoucher: 3,
+		Devices: []market.DeviceID{{4}}, ExitCode: -5, Receipt: []byte("r"), Decision: []byte("d"),
+		Outcome: []byte("o"),
 	}
 	got, err := DecodeStatus(EncodeStatus(s))
 	if err != nil {
@@ -119,7 +137,8 @@ func TestBodiesWithoutEnvelope_RoundTrip(t *testing.T) {
 
 func TestEncodeDecision_DetailOfAnError_IsMadeSendable(t *testing.T) {
 	t.Parallel()
-	d := market.Decision{Lease: market.LeaseID{1}, Code: "refused", Detail: "pull:\n\tnot found " + string(bytes.Repeat([]byte("ä"), 200))}
+	d := market.Decision{Lease: market.LeaseID{1}, Code: "refused",
+		Detail: "pull:\n\tnot found " + string(bytes.Repeat([]byte("ä"), 200))}
 	got, err := DecodeDecision(EncodeDecision(d))
 	if err != nil || len(got.Detail) != 255 || !printable(got.Detail) || got.Detail[:7] != "pull:  " {
 		t.Errorf("detail %q, %v", got.Detail, err)
@@ -162,7 +181,8 @@ func TestEnvelope_EveryFlippedByte_Refused(t *testing.T) {
 			t.Fatalf("byte %d flipped, and it opens", i)
 		}
 	}
-	for _, bad := range [][]byte{nil, raw[:1], raw[:overhead-1], raw[:len(raw)-1], append(append([]byte{}, raw...), 0), make([]byte, MaxLease+1)} {
+	for _, bad := range [][]byte{nil, raw[:1], raw[:overhead-1], raw[:len(raw)-1], append(append([]byte{}, raw...), 0),
+		make([]byte, MaxLease+1)} {
 		if _, _, err := OpenOffer(bad, testNet); err == nil {
 			t.Errorf("%d bytes open", len(bad))
 		}
@@ -248,17 +268,21 @@ func TestOpenOrder_SignerIsNotCustomer_Refused(t *testing.T) {
 
 func TestDocuments_GoldenBytes_NeverChange(t *testing.T) {
 	t.Parallel()
-	raw, err := SealStop(testKey(1), testNet, market.Stop{Lease: market.LeaseID{1, 2}, Code: "user-stop", StopGrace: 3 * time.Second, At: at(1_700_000_000_000)})
+	raw, err := SealStop(testKey(1), testNet,
+		market.Stop{Lease: market.LeaseID{1, 2}, Code: "user-stop", StopGrace: 3 * time.Second,
+			At: at(1_700_000_000_000)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := hex.EncodeToString(raw); got != goldenStop {
 		t.Errorf("stop envelope\n%s", got)
 	}
-	if got := DocIDOf(testNet, KindOffer, nodeOf(testKey(1)), EncodeOffer(sampleOffer())).String(); got != goldenOfferID {
+	if got := DocIDOf(testNet, KindOffer, nodeOf(testKey(1)),
+		EncodeOffer(sampleOffer())).String(); got != goldenOfferID {
 		t.Errorf("offer id %s", got)
 	}
-	if got := DocIDOf(testNet, KindOrder, nodeOf(testKey(1)), EncodeOrder(sampleOrder())).String(); got != goldenOrderID {
+	if got := DocIDOf(testNet, KindOrder, nodeOf(testKey(1)),
+		EncodeOrder(sampleOrder())).String(); got != goldenOrderID {
 		t.Errorf("order id %s", got)
 	}
 }

@@ -21,8 +21,10 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// create makes everything before the start: image, volumes, guard, container. Each is found by name if it is there already.
-func (e *Engine) create(ctx context.Context, k job.Key, p job.Plan, r row, note func(job.Observed)) (*container.InspectResponse, row, error) {
+// create makes everything before the start: image, volumes, guard, container. Each is found by name if it is there
+// already.
+func (e *Engine) create(ctx context.Context, k job.Key, p job.Plan, r row,
+	note func(job.Observed)) (*container.InspectResponse, row, error) {
 	if err := late(p, "image-stalled"); err != nil {
 		return nil, r, err
 	}
@@ -48,7 +50,8 @@ func (e *Engine) create(ctx context.Context, k job.Key, p job.Plan, r row, note 
 		network = "container:" + g.ID
 		r.Handle.GuardID, r.Handle.GuardStarted = g.ID, g.State.StartedAt
 	}
-	labels := map[string]string{labelLease: k.Lease.String(), labelAttempt: strconv.Itoa(k.Attempt), labelSpec: specHash(p)}
+	labels := map[string]string{labelLease: k.Lease.String(), labelAttempt: strconv.Itoa(k.Attempt),
+		labelSpec: specHash(p)}
 	volumes := e.volumesOf(k, img)
 	for _, v := range volumes {
 		if err := e.makeVolume(ctx, v, map[string]string{labelLease: k.Lease.String()}); err != nil {
@@ -71,7 +74,8 @@ func (e *Engine) create(ctx context.Context, k job.Key, p job.Plan, r row, note 
 }
 
 // createContainer creates by name; one that exists is taken, for a create whose answer was lost.
-func (e *Engine) createContainer(ctx context.Context, name string, cfg *container.Config, host *container.HostConfig) (*container.InspectResponse, error) {
+func (e *Engine) createContainer(ctx context.Context, name string, cfg *container.Config,
+	host *container.HostConfig) (*container.InspectResponse, error) {
 	select {
 	case e.creates <- struct{}{}:
 		defer func() { <-e.creates }()
@@ -102,7 +106,8 @@ func (e *Engine) makeVolume(ctx context.Context, name string, labels map[string]
 func (e *Engine) removeVolumes(ctx context.Context, k job.Key) error {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	list, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelLease+"="+k.Lease.String()))})
+	list, err := e.api.VolumeList(ctx,
+		volume.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelLease+"="+k.Lease.String()))})
 	if err != nil {
 		return err
 	}
@@ -117,8 +122,8 @@ func (e *Engine) removeVolumes(ctx context.Context, k job.Key) error {
 	return nil
 }
 
-// ownWorkspace gives /workspace to the user of the image. Root owns it anyway. The entry is written from above: the engine skips the
-// directory that an archive is unpacked into.
+// ownWorkspace gives /workspace to the user of the image. Root owns it anyway. The entry is written from above: the
+// engine skips the directory that an archive is unpacked into.
 func (e *Engine) ownWorkspace(ctx context.Context, id, user string) error {
 	uid, gid, err := e.idsOf(ctx, id, user)
 	if err != nil || uid == 0 {
@@ -126,7 +131,8 @@ func (e *Engine) ownWorkspace(ctx context.Context, id, user string) error {
 	}
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: spec.Workspace[1:] + "/", Mode: 0o755, Uid: uid, Gid: gid})
+	err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: spec.Workspace[1:] + "/", Mode: 0o755, Uid: uid,
+		Gid: gid})
 	if err = errors.Join(err, w.Close()); err != nil {
 		return err
 	}
@@ -190,8 +196,9 @@ func (e *Engine) facts(ctx context.Context, p job.Plan, prep *prepared) (facts, 
 			f.cdi = true
 			if !cdiNames(info.CDISpecDirs, d.UUID) {
 				return f, &market.Error{
-					Code: "cdi-stale", Kind: market.KindUnavailable, Op: "select devices", Detail: "no CDI file names " + d.UUID,
-					Hint: "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+					Code: "cdi-stale", Kind: market.KindUnavailable, Op: "select devices",
+					Detail: "no CDI file names " + d.UUID,
+					Hint:   "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
 				}
 			}
 		}

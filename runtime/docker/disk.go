@@ -13,8 +13,9 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// How often sizes are asked: usually, and while the disk is nearly full. A call costs the engine a walk over all files of all containers and
-// volumes (200,000 files: 2 to 4 s on two busy cores), so it is one call for all leases, and the next one waits restFactor times what it took.
+// How often sizes are asked: usually, and while the disk is nearly full. A call costs the engine a walk over all files
+// of all containers and volumes (200,000 files: 2 to 4 s on two busy cores), so it is one call for all leases, and the
+// next one waits restFactor times what it took.
 const (
 	diskEvery  = time.Minute
 	lowEvery   = 5 * time.Second
@@ -71,7 +72,8 @@ func (e *Engine) watchDisk() {
 	})
 }
 
-// checkFloor reads the free space of the engine's disk. Where that cannot be read (an engine elsewhere, no Linux) there is no floor.
+// checkFloor reads the free space of the engine's disk. Where that cannot be read (an engine elsewhere, no Linux) there
+// is no floor.
 func (e *Engine) checkFloor(ctx context.Context) {
 	d := &e.disk
 	d.mu.Lock()
@@ -147,13 +149,14 @@ func (e *Engine) holds() bool {
 	return len(e.disk.grants) > 0
 }
 
-// measure asks for all sizes at once and returns how long to rest. Two such calls at a time are refused by the engine, so a failed one is
-// tried again soon. A sparse file counts in full.
+// measure asks for all sizes at once and returns how long to rest. Two such calls at a time are refused by the engine,
+// so a failed one is tried again soon. A sparse file counts in full.
 func (e *Engine) measure(ctx context.Context) time.Duration {
 	began := time.Now()
 	dctx, cancel := context.WithTimeout(ctx, dfTimeout)
 	defer cancel()
-	du, err := e.api.DiskUsage(dctx, types.DiskUsageOptions{Types: []types.DiskUsageObject{types.ContainerObject, types.VolumeObject}})
+	du, err := e.api.DiskUsage(dctx,
+		types.DiskUsageOptions{Types: []types.DiskUsageObject{types.ContainerObject, types.VolumeObject}})
 	d := &e.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -204,8 +207,8 @@ func (e *Engine) sizes(du *types.DiskUsage) map[string]uint64 {
 	return sum
 }
 
-// overDisk says why a running job must end now: it holds more than its grant, or the disk of the rig is about to be full. Empty code: it
-// need not.
+// overDisk says why a running job must end now: it holds more than its grant, or the disk of the rig is about to be
+// full. Empty code: it need not.
 func (e *Engine) overDisk(k job.Key, grant uint64) (code, detail string) {
 	d := &e.disk
 	d.mu.Lock()
@@ -214,7 +217,8 @@ func (e *Engine) overDisk(k job.Key, grant uint64) (code, detail string) {
 		return "disk-exceeded", fmt.Sprintf("disk %s granted, %s used at the peak", gib(grant), gib(u.peak))
 	}
 	if d.low(2) { // where the kernel limits nothing, only the end of all writers saves the rig
-		return "disk-full", fmt.Sprintf("%s free on the rig's disk, at least %s must stay free", gib(d.free), gib(d.floor))
+		return "disk-full", fmt.Sprintf("%s free on the rig's disk, at least %s must stay free", gib(d.free),
+			gib(d.floor))
 	}
 	return "", ""
 }

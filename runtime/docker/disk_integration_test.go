@@ -12,8 +12,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
 
-// TestDisk_AboveTheGrant_EndsThatJobOnly: the root file system, /workspace and a VOLUME of the image count together; a neighbour within its
-// grant goes on, though it is measured by the same call.
+// TestDisk_AboveTheGrant_EndsThatJobOnly: the root file system, /workspace and a VOLUME of the image count together; a
+// neighbour within its grant goes on, though it is measured by the same call.
 func TestDisk_AboveTheGrant_EndsThatJobOnly(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{Volumes: []string{"/data"}})
 	good := &fixture{e: f.e, reg: f.reg, img: f.img, k: newKey(t)}
@@ -48,7 +48,8 @@ func TestDisk_GraceIsNoTimeToFillIt(t *testing.T) {
 	f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, is(job.Running))
 	w := job.Want{Phase: job.WantGone, Plan: p, Grace: 10 * time.Minute}
 	f.until(t, w, is(job.Running))
-	x, err := f.e.Exec(t.Context(), f.k, job.ExecSpec{Argv: []string{runtimetest.TestJob, "fill=/workspace/x:4194304", "forever"}})
+	x, err := f.e.Exec(t.Context(), f.k,
+		job.ExecSpec{Argv: []string{runtimetest.TestJob, "fill=/workspace/x:4194304", "forever"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,8 @@ func TestDisk_GraceIsNoTimeToFillIt(t *testing.T) {
 	}
 }
 
-// TestDisk_BelowTheFloor_NothingIsSold: the floor is above what the disk has; half of it is, too, so that running jobs end for the rig's sake.
+// TestDisk_BelowTheFloor_NothingIsSold: the floor is above what the disk has; half of it is, too, so that running jobs
+// end for the rig's sake.
 func TestDisk_BelowTheFloor_NothingIsSold(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	w := job.Want{Phase: job.WantRunning, Plan: f.plan("forever")}

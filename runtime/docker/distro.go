@@ -13,9 +13,10 @@ import (
 type distro struct {
 	id, codename string   // "debian", "bookworm"; of the base, where it is a derivative
 	like         []string // id first
-	ours         string   // version of the package runc, "" if there is none: then runc came with containerd.io, or by hand
-	newest       string   // the newest that its package lists know of
-	theirs       bool     // the package containerd.io is there: Docker's own repository
+	// version of the package runc, "" if there is none: then runc came with containerd.io, or by hand
+	ours   string
+	newest string // the newest that its package lists know of
+	theirs bool   // the package containerd.io is there: Docker's own repository
 }
 
 // parseRelease reads /etc/os-release.
@@ -26,7 +27,8 @@ func parseRelease(text string) distro {
 			kv[k] = strings.Trim(v, `"'`)
 		}
 	}
-	d := distro{id: kv["ID"], codename: kv["VERSION_CODENAME"], like: append([]string{kv["ID"]}, strings.Fields(kv["ID_LIKE"])...)}
+	d := distro{id: kv["ID"], codename: kv["VERSION_CODENAME"],
+		like: append([]string{kv["ID"]}, strings.Fields(kv["ID_LIKE"])...)}
 	switch {
 	case d.id == "ubuntu" || d.id == "debian":
 	case kv["UBUNTU_CODENAME"] != "":
@@ -70,8 +72,8 @@ func candidate(text string) string {
 	return ""
 }
 
-// runcFix says what mends an old runc here, a command or an advice a line. Debian's releases keep their old runc, so on them only Docker's own
-// packages help; Ubuntu's and Docker's are upgraded where they are.
+// runcFix says what mends an old runc here, a command or an advice a line. Debian's releases keep their old runc, so on
+// them only Docker's own packages help; Ubuntu's and Docker's are upgraded where they are.
 func runcFix(d distro) string {
 	switch {
 	case d.theirs:
@@ -79,9 +81,11 @@ func runcFix(d distro) string {
 	case d.ours != "" && runcFixed(d.newest):
 		return "sudo apt-get update && sudo apt-get install --only-upgrade runc"
 	case d.ours != "" && d.id == "ubuntu":
-		return "sudo apt-get update && sudo apt-get install --only-upgrade runc\nif it stays old, Docker's own packages, which replace docker.io and keep /var/lib/docker:\n" + dockerRepository(d)
+		return "sudo apt-get update && sudo apt-get install --only-upgrade runc\nif it stays old, Docker's own " +
+			"packages, which replace docker.io and keep /var/lib/docker:\n" + dockerRepository(d)
 	case d.ours != "" && d.id == "debian":
-		return "this Debian has no newer runc; Docker's own packages have, which replace docker.io and keep /var/lib/docker:\n" + dockerRepository(d)
+		return "this Debian has no newer runc; Docker's own packages have, which replace docker.io and keep " +
+			"/var/lib/docker:\n" + dockerRepository(d)
 	case slices.ContainsFunc(d.like, func(s string) bool { return s == "fedora" || s == "rhel" || s == "centos" }):
 		return "sudo dnf upgrade containerd.io docker-ce runc"
 	}
@@ -94,7 +98,8 @@ func dockerRepository(d distro) string {
 	return strings.Join([]string{
 		"sudo apt-get install ca-certificates curl && sudo install -m 0755 -d /etc/apt/keyrings",
 		"sudo curl -fsSL " + url + "/gpg -o /etc/apt/keyrings/docker.asc",
-		`sudo sh -c 'echo "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] ` + url + " " + d.codename + ` stable" >/etc/apt/sources.list.d/docker.list'`,
+		`sudo sh -c 'echo "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] ` + url + " " + d.codename +
+			` stable" >/etc/apt/sources.list.d/docker.list'`,
 		"sudo apt-get update && sudo apt-get install docker-ce docker-ce-cli containerd.io",
 	}, "\n")
 }

@@ -19,20 +19,29 @@ func TestRuncFix_ByDistribution(t *testing.T) {
 		first        string // of its lines
 		has, not     []string
 	}{
-		"Debian 12, docker.io": {release: bookworm, ours: "1.1.5+ds1-1+deb12u1", newest: "1.1.5+ds1-1+deb12u1", first: "this Debian has no newer runc",
-			has: []string{"/linux/debian bookworm stable", "install docker-ce docker-ce-cli containerd.io"}, not: []string{"--only-upgrade"}},
-		"Debian 13, docker.io": {release: trixie, ours: "1.1.15+ds1-2+b4", newest: "1.1.15+ds1-2+b4", first: "this Debian has no newer runc",
-			has: []string{"/linux/debian trixie stable"}, not: []string{"--only-upgrade"}},
-		"Debian 12, docker-ce": {release: bookworm, theirs: true, first: "sudo apt-get update && sudo apt-get install --only-upgrade containerd.io", not: []string{"download.docker.com", "runc"}},
-		"Ubuntu 22.04, docker.io, a new one is there": {release: jammy, ours: "1.1.12-0ubuntu2~22.04.1", newest: "1.3.3-0ubuntu1~22.04.2",
-			first: "sudo apt-get update && sudo apt-get install --only-upgrade runc", not: []string{"containerd.io", "\n"}},
+		"Debian 12, docker.io": {release: bookworm, ours: "1.1.5+ds1-1+deb12u1", newest: "1.1.5+ds1-1+deb12u1",
+			first: "this Debian has no newer runc",
+			has:   []string{"/linux/debian bookworm stable", "install docker-ce docker-ce-cli containerd.io"},
+			not:   []string{"--only-upgrade"}},
+		"Debian 13, docker.io": {release: trixie, ours: "1.1.15+ds1-2+b4", newest: "1.1.15+ds1-2+b4",
+			first: "this Debian has no newer runc",
+			has:   []string{"/linux/debian trixie stable"}, not: []string{"--only-upgrade"}},
+		"Debian 12, docker-ce": {release: bookworm, theirs: true, first: "sudo apt-get update && sudo apt-get " +
+			"install --only-upgrade containerd.io", not: []string{"download.docker.com", "runc"}},
+		"Ubuntu 22.04, docker.io, a new one is there": {release: jammy, ours: "1.1.12-0ubuntu2~22.04.1",
+			newest: "1.3.3-0ubuntu1~22.04.2",
+			first:  "sudo apt-get update && sudo apt-get install --only-upgrade runc",
+			not:    []string{"containerd.io", "\n"}},
 		"Ubuntu 24.04, docker.io, old lists": {release: noble, ours: "1.1.12-0ubuntu3", newest: "1.1.12-0ubuntu3",
-			first: "sudo apt-get update && sudo apt-get install --only-upgrade runc", has: []string{"/linux/ubuntu noble stable"}},
-		"Ubuntu 24.04, docker-ce": {release: noble, theirs: true, first: "sudo apt-get update && sudo apt-get install --only-upgrade containerd.io", not: []string{"runc"}},
-		"Mint is Ubuntu":          {release: mint, ours: "1.1.12", first: "sudo apt-get update", has: []string{"/linux/ubuntu noble stable"}},
-		"Fedora":                  {release: "ID=fedora\n", first: "sudo dnf upgrade"},
-		"by hand":                 {release: bookworm, first: "install runc 1.2.8"},
-		"nothing known":           {first: "install runc 1.2.8"},
+			first: "sudo apt-get update && sudo apt-get install --only-upgrade runc",
+			has:   []string{"/linux/ubuntu noble stable"}},
+		"Ubuntu 24.04, docker-ce": {release: noble, theirs: true,
+			first: "sudo apt-get update && sudo apt-get install --only-upgrade containerd.io", not: []string{"runc"}},
+		"Mint is Ubuntu": {release: mint, ours: "1.1.12", first: "sudo apt-get update",
+			has: []string{"/linux/ubuntu noble stable"}},
+		"Fedora":        {release: "ID=fedora\n", first: "sudo dnf upgrade"},
+		"by hand":       {release: bookworm, first: "install runc 1.2.8"},
+		"nothing known": {first: "install runc 1.2.8"},
 	} {
 		d := parseRelease(c.release)
 		d.ours, d.newest, d.theirs = c.ours, c.newest, c.theirs
@@ -51,7 +60,8 @@ func TestRuncFix_ByDistribution(t *testing.T) {
 			}
 		}
 	}
-	if got := candidate("runc:\n  Installed: 1.1.5\n  Candidate: 1.3.3-0ubuntu1\n  Version table:\n"); got != "1.3.3-0ubuntu1" {
+	lists := "runc:\n  Installed: 1.1.5\n  Candidate: 1.3.3-0ubuntu1\n  Version table:\n"
+	if got := candidate(lists); got != "1.3.3-0ubuntu1" {
 		t.Errorf("candidate %q", got)
 	}
 }

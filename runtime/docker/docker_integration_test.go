@@ -16,7 +16,8 @@ import (
 // newEngine makes an engine with a name of its own, whose network and containers go away with the test.
 func newEngine(t *testing.T, peer string, mem *runtimetest.Memory) *Engine {
 	t.Helper()
-	e, err := New(Config{Peer8: peer, Host: runtimetest.NeedDocker(t), AllowWeakRuntime: true, DiskEvery: 200 * time.Millisecond, DiskFloor: 1}, mem, slog.New(slog.DiscardHandler))
+	e, err := New(Config{Peer8: peer, Host: runtimetest.NeedDocker(t), AllowWeakRuntime: true,
+		DiskEvery: 200 * time.Millisecond, DiskFloor: 1}, mem, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

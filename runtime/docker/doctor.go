@@ -15,20 +15,24 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// Fact is one line of doctor's report. Level: "ok", "warn" or "fail"; Code and Fix, a command or an advice a line, are set below ok.
+// Fact is one line of doctor's report. Level: "ok", "warn" or "fail"; Code and Fix, a command or an advice a line, are
+// set below ok.
 type Fact struct{ Name, Value, Level, Code, Fix string }
 
-// Doctor reports what this engine is and what keeps it from selling. It never fails: an engine that does not answer is a fact too.
+// Doctor reports what this engine is and what keeps it from selling. It never fails: an engine that does not answer is
+// a fact too.
 func (e *Engine) Doctor(ctx context.Context) []Fact {
 	ctx, cancel := ask(ctx)
 	defer cancel()
 	v, err := e.api.ServerVersion(ctx)
 	if err != nil {
-		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", "engine-error", "start Docker, or set provider.docker"}}
+		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", "engine-error",
+			"start Docker, or set provider.docker"}}
 	}
 	info, err := e.api.Info(ctx)
 	if err != nil {
-		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", "engine-error", "start Docker, or set provider.docker"}}
+		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", "engine-error",
+			"start Docker, or set provider.docker"}}
 	}
 	out := []Fact{engineFact(v.Version, v.APIVersion, info)}
 	runc := ""
@@ -40,12 +44,14 @@ func (e *Engine) Doctor(ctx context.Context) []Fact {
 	out = append(out, e.runcFact(runc))
 	live := Fact{"live-restore", "on", "ok", "", ""}
 	if !info.LiveRestoreEnabled {
-		live = Fact{"live-restore", "off: jobs end with the engine", "warn", "no-live-restore", `set "live-restore": true in /etc/docker/daemon.json`}
+		live = Fact{"live-restore", "off: jobs end with the engine", "warn", "no-live-restore",
+			`set "live-restore": true in /etc/docker/daemon.json`}
 	}
 	out = append(out, live, Fact{"storage", info.Driver + " on " + status(info, "Backing Filesystem"), "ok", "", ""},
 		Fact{"cgroup", "v" + info.CgroupVersion + ", " + info.CgroupDriver, "ok", "", ""})
 	if info.DefaultRuntime == "nvidia" {
-		out = append(out, Fact{"default runtime", "nvidia", "warn", "nvidia-default-runtime", "set it to runc: jobs ask for devices by name"})
+		out = append(out, Fact{"default runtime", "nvidia", "warn", "nvidia-default-runtime",
+			"set it to runc: jobs ask for devices by name"})
 	}
 	return out
 }
@@ -69,7 +75,8 @@ func engineFact(version, api string, info system.Info) Fact {
 	}
 	if bad != "" {
 		f.Value += " (" + bad + ")"
-		f.Level, f.Code, f.Fix = "fail", "engine-unsupported", "install Docker Engine 20.10 or newer for Linux, run by root"
+		f.Level, f.Code, f.Fix = "fail", "engine-unsupported",
+			"install Docker Engine 20.10 or newer for Linux, run by root"
 	}
 	return f
 }
@@ -122,8 +129,8 @@ func runcFixed(v string) bool {
 	return atLeast(v, "1.4.0")
 }
 
-// fixedPackages are distribution packages that carry the fix under an old version, by the distributions' security trackers. None is
-// listed without its tracker's word.
+// fixedPackages are distribution packages that carry the fix under an old version, by the distributions' security
+// trackers. None is listed without its tracker's word.
 var fixedPackages = map[string]string{}
 
 func packageFixed(version string) bool {
@@ -158,9 +165,12 @@ func atLeast(have, want string) bool {
 	return true
 }
 
-// Events calls f for every event of a job or guard of this node, until ctx ends or the engine drops the stream: then look at all.
+// Events calls f for every event of a job or guard of this node, until ctx ends or the engine drops the stream: then
+// look at all.
 func (e *Engine) Events(ctx context.Context, f func(job.Key)) error {
-	msgs, errs := e.api.Events(ctx, events.ListOptions{Filters: filters.NewArgs(filters.Arg("type", "container"), filters.Arg("label", labelLease))})
+	msgs, errs := e.api.Events(ctx,
+		events.ListOptions{Filters: filters.NewArgs(filters.Arg("type", "container"),
+			filters.Arg("label", labelLease))})
 	for {
 		select {
 		case m := <-msgs:

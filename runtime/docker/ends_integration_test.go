@@ -28,7 +28,8 @@ func TestOOM_OfAChild_IsNoEnd(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	p := f.plan("child=memory=134217728", "echo=survived")
 	p.RAM = 64 << 20
-	if o := f.ends(t, p); o.Code != "" || o.Exit != 0 || o.OOM || !strings.Contains(o.Detail, "memory") || !strings.Contains(f.logs(t), "survived") {
+	if o := f.ends(t, p); o.Code != "" || o.Exit != 0 || o.OOM || !strings.Contains(o.Detail, "memory") ||
+		!strings.Contains(f.logs(t), "survived") {
 		t.Errorf("got %+v: %s", o, f.logs(t))
 	}
 }
@@ -42,7 +43,8 @@ func TestOOM_OfAChildThatTheJobNeeded_IsTheEnd(t *testing.T) {
 	}
 }
 
-// TestKilled_ByNobodyHere_IsNotTheCustomers covers what a rig's owner can do to a container, and what a job can do to itself.
+// TestKilled_ByNobodyHere_IsNotTheCustomers covers what a rig's owner can do to a container, and what a job can do to
+// itself.
 func TestKilled_ByNobodyHere_IsNotTheCustomers(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	for name, c := range map[string]struct {
@@ -61,7 +63,8 @@ func TestKilled_ByNobodyHere_IsNotTheCustomers(t *testing.T) {
 		"remove": {[]string{"forever"}, func(t *testing.T, f *fixture, id string) error {
 			return f.e.api.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true})
 		}, "container-lost", market.FaultProvider},
-		"itself": {[]string{"kill=9"}, func(*testing.T, *fixture, string) error { return nil }, "job-killed", market.FaultUnknown},
+		"itself": {[]string{"kill=9"}, func(*testing.T, *fixture, string) error { return nil }, "job-killed",
+			market.FaultUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.k = newKey(t)
@@ -71,7 +74,8 @@ func TestKilled_ByNobodyHere_IsNotTheCustomers(t *testing.T) {
 			if err := c.do(t, f, o.ContainerID); err != nil {
 				t.Fatal(err)
 			}
-			if o := f.until(t, w, is(job.Exited)); o.Code != c.code || market.FaultOf(o.Code, market.ProviderSide) != c.fault {
+			if o := f.until(t, w, is(job.Exited)); o.Code != c.code ||
+				market.FaultOf(o.Code, market.ProviderSide) != c.fault {
 				t.Errorf("got %+v", o)
 			}
 		})
@@ -104,8 +108,9 @@ func (m *forgetful) Save(ctx context.Context, k job.Key, row []byte) error {
 	return m.Memory.Save(ctx, k, row)
 }
 
-// TestCreate_NodeDiesBehindIt_GoesOn: the container is there and nothing about it was noted. The next node makes whole what is missing: the
-// workspace's owner, the guard, the note, and then takes inputs, runs the job and gives its outputs.
+// TestCreate_NodeDiesBehindIt_GoesOn: the container is there and nothing about it was noted. The next node makes whole
+// what is missing: the workspace's owner, the guard, the note, and then takes inputs, runs the job and gives its
+// outputs.
 func TestCreate_NodeDiesBehindIt_GoesOn(t *testing.T) {
 	for name, egress := range map[string]uint8{"none": market.EgressNone, "web": market.EgressWeb} {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +146,8 @@ func TestNetwork_HostsAndInterfaces_Agree(t *testing.T) {
 	for name, egress := range map[string]uint8{"none": market.EgressNone, "web": market.EgressWeb} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, runtimetest.ImageConfig{})
-			p := f.plan("resolve=", "resolve=localhost", "listen=127.0.0.1:8080", "listen=[::1]:8081", "listen=localhost:8082")
+			p := f.plan("resolve=", "resolve=localhost", "listen=127.0.0.1:8080", "listen=[::1]:8081",
+				"listen=localhost:8082")
 			p.Egress, p.Resolvers = egress, []string{"1.1.1.1"}
 			if o := f.ends(t, p); o.Exit != 0 {
 				t.Errorf("exit %d: %s", o.Exit, f.logs(t))
@@ -150,7 +156,8 @@ func TestNetwork_HostsAndInterfaces_Agree(t *testing.T) {
 	}
 }
 
-// TestArgv_BesideTheEngine runs each form of ENTRYPOINT and CMD by the engine alone and by us, and compares what the program was started with.
+// TestArgv_BesideTheEngine runs each form of ENTRYPOINT and CMD by the engine alone and by us, and compares what the
+// program was started with.
 func TestArgv_BesideTheEngine(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	for name, c := range map[string]runtimetest.ImageConfig{
@@ -171,7 +178,8 @@ func TestArgv_BesideTheEngine(t *testing.T) {
 			if err != nil || ours == nil {
 				t.Fatal(err)
 			}
-			want, err := f.e.runOnce(t.Context(), f.e.prefix()+"alone", &container.Config{Image: ours.Image}, &container.HostConfig{NetworkMode: "none"})
+			want, err := f.e.runOnce(t.Context(), f.e.prefix()+"alone", &container.Config{Image: ours.Image},
+				&container.HostConfig{NetworkMode: "none"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,10 +41,11 @@ const (
 	labelSpec    = "gpuai.spec"
 )
 
-// Config of an Engine. Peer8: last 8 characters of the peer id; nodes may share an engine. Host: address of the engine, "" = the
-// environment's. AllowWeakRuntime: local network only; lets versions below the floors pass. Resolvers: used where a Plan names none.
-// DiskEvery: how often the jobs' use of disk is measured, default a minute. DiskFloor: bytes that must stay free on the engine's disk,
-// default the larger of 20 GiB and 5 %.
+// Config of an Engine. Peer8: last 8 characters of the peer id; nodes may share an engine. Host: address of the engine,
+// "" = the environment's. AllowWeakRuntime: local network only; lets versions below the floors pass. Resolvers: used
+// where a Plan names none.
+// DiskEvery: how often the jobs' use of disk is measured, default a minute. DiskFloor: bytes that must stay free on the
+// engine's disk, default the larger of 20 GiB and 5 %.
 type Config struct {
 	Peer8            string
 	Host             string
@@ -91,7 +92,8 @@ var (
 	_ job.Access = (*Engine)(nil)
 )
 
-// New returns an Engine; it asks nothing of the engine yet, so that a node starts without one. Errors: a bad address, a missing peer name.
+// New returns an Engine; it asks nothing of the engine yet, so that a node starts without one. Errors: a bad address, a
+// missing peer name.
 func New(cfg Config, mem job.Memory, log *slog.Logger) (*Engine, error) {
 	if len(cfg.Peer8) == 0 || len(cfg.Peer8) > 16 || strings.ContainsAny(cfg.Peer8, "-/_. ") {
 		return nil, fmt.Errorf("docker: %q is no short peer name", cfg.Peer8)
@@ -121,14 +123,16 @@ func New(cfg Config, mem job.Memory, log *slog.Logger) (*Engine, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Engine{
-		cfg: cfg, registries: registries, mem: mem, log: log, api: api, window: floorWindow, rest: firstRest, rig: rigPrefixes, ctx: ctx, cancel: cancel,
+		cfg: cfg, registries: registries, mem: mem, log: log, api: api, window: floorWindow, rest: firstRest,
+		rig: rigPrefixes, ctx: ctx, cancel: cancel,
 		pulls: make(chan struct{}, 2), creates: make(chan struct{}, 4), pulling: flights{m: map[string]*flight{}},
 		disk: watcher{crossed: make(chan struct{}, 1), grants: map[job.Key]uint64{}, used: map[string]usage{}},
 		jobs: map[job.Key]*entry{}, execs: map[job.Key]int{},
 	}, nil
 }
 
-// Close ends the workers and leaves every container as it is. The node's network goes if no container needs it: its range is one of few.
+// Close ends the workers and leaves every container as it is. The node's network goes if no container needs it: its
+// range is one of few.
 func (e *Engine) Close() error {
 	e.cancel()
 	e.wg.Wait()
@@ -151,8 +155,8 @@ type prepared struct {
 	hard   map[string]int64 // hard limits that a container can have
 }
 
-// prepare loads the helper's image and fills its volume, once; after a failure, or when somebody removed them (docker system prune), the
-// next call does it again: a job over an empty volume would end for want of its own init.
+// prepare loads the helper's image and fills its volume, once; after a failure, or when somebody removed them (docker
+// system prune), the next call does it again: a job over an empty volume would end for want of its own init.
 func (e *Engine) prepare(ctx context.Context) (*prepared, error) {
 	e.readyMu.Lock()
 	defer e.readyMu.Unlock()
@@ -208,8 +212,8 @@ func (e *Engine) keyOf(name, lease string) (k job.Key, role string, ok bool) {
 	return job.Key{Lease: id, Attempt: n}, parts[1], err == nil
 }
 
-// whole is for a call that makes or removes something: it is not cut off with ctx, since the engine would go on with it, and what it makes
-// then appears behind the removal.
+// whole is for a call that makes or removes something: it is not cut off with ctx, since the engine would go on with
+// it, and what it makes then appears behind the removal.
 func whole(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }

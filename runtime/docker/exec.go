@@ -23,15 +23,16 @@ const (
 	maxExecs = 16
 )
 
-// Exec implements job.Access. The helper makes the terminal itself and kills the command when the stream ends. Refusals: paused,
-// conflict (the job does not run behind an open gate), busy (16 at once).
+// Exec implements job.Access. The helper makes the terminal itself and kills the command when the stream ends.
+// Refusals: paused, conflict (the job does not run behind an open gate), busy (16 at once).
 func (e *Engine) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecStream, error) {
 	n := 0
 	for _, a := range s.Argv {
 		n += len(a) + 1
 	}
 	if len(s.Argv) == 0 || n > maxArgv {
-		return nil, &market.Error{Code: "spec-range", Kind: market.KindInvalid, Op: "exec", Detail: "a command of 1 byte to 64 KiB", Hint: "shorten it"}
+		return nil, &market.Error{Code: "spec-range", Kind: market.KindInvalid, Op: "exec",
+			Detail: "a command of 1 byte to 64 KiB", Hint: "shorten it"}
 	}
 	o, err := e.Observe(ctx, k)
 	switch {
@@ -146,7 +147,8 @@ func (s *execStream) Close() error {
 func (s *execStream) Output(f func(stream uint8, data []byte) error) (int, error) {
 	defer s.free()
 	cut := demux(s.conn.Reader, func(stream byte, b []byte) error { return f(stream, b) })
-	if cut != nil && !errors.Is(cut, syscall.ECONNRESET) { // the engine hung up on input that the command had left unread
+	// the engine hung up on input that the command had left unread
+	if cut != nil && !errors.Is(cut, syscall.ECONNRESET) {
 		return -1, fmt.Errorf("read from exec: %w", cut)
 	}
 	ctx, cancel := ask(s.e.ctx)

@@ -48,7 +48,8 @@ func TestExec_Terminal_HasItsKindAndSize(t *testing.T) {
 func TestExec_Resized_ProgramsSeeIt(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan("forever")}, is(job.Running))
-	x, err := f.e.Exec(t.Context(), f.k, job.ExecSpec{Argv: []string{runtimetest.TestJob, "size", "line", "size"}, TTY: true, Cols: 80, Rows: 24})
+	x, err := f.e.Exec(t.Context(), f.k, job.ExecSpec{Argv: []string{runtimetest.TestJob, "size", "line", "size"},
+		TTY: true, Cols: 80, Rows: 24})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,8 @@ func TestExec_Resized_ProgramsSeeIt(t *testing.T) {
 		t.Fatal(err, werr)
 	}
 	var out strings.Builder
-	if _, err := x.Output(func(_ uint8, b []byte) error { out.Write(b); return nil }); err != nil || !strings.HasSuffix(out.String(), "200x50\r\n") {
+	if _, err := x.Output(func(_ uint8, b []byte) error { out.Write(b); return nil }); err != nil ||
+		!strings.HasSuffix(out.String(), "200x50\r\n") {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }

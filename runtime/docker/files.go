@@ -27,8 +27,8 @@ type files struct {
 	k job.Key
 }
 
-// Files implements job.Access. Files move through the engine's archive calls, and only while no process of the job exists, so that none
-// can race a path.
+// Files implements job.Access. Files move through the engine's archive calls, and only while no process of the job
+// exists, so that none can race a path.
 func (e *Engine) Files(_ context.Context, k job.Key) (job.FileStore, error) { return files{e, k}, nil }
 
 func (f files) container(ctx context.Context, want job.State) (*container.InspectResponse, error) {
@@ -41,7 +41,8 @@ func (f files) container(ctx context.Context, want job.State) (*container.Inspec
 		return nil, engineError("look at job", err)
 	}
 	if c == nil || r.Handle.JobID != c.ID {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "move files", Detail: "the job has no container", Hint: "gpuai ps"}
+		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "move files",
+			Detail: "the job has no container", Hint: "gpuai ps"}
 	}
 	if s := f.e.see(f.k, r, c).State; s != want && (s != job.FailedState || c.State.Running) {
 		return nil, refuse("conflict", market.KindConflict, "files move before the start and after the end only")
@@ -122,8 +123,8 @@ func (f files) GetOutputs(ctx context.Context, paths []string, w io.Writer) (spe
 	return out.Close()
 }
 
-// outermost leaves out paths that lie below others, and repeats. Each of the rest is read by itself, so a hard link never names a file that
-// is not part of it.
+// outermost leaves out paths that lie below others, and repeats. Each of the rest is read by itself, so a hard link
+// never names a file that is not part of it.
 func outermost(paths []string) (out []string) {
 	for _, p := range slices.Compact(slices.Sorted(slices.Values(paths))) {
 		if !slices.ContainsFunc(out, func(o string) bool { return below(p, o) }) {
@@ -170,8 +171,8 @@ func (f files) open(ctx context.Context, id, from string) (io.ReadCloser, contai
 	return nil, stat, nil
 }
 
-// placed maps the engine's names, which begin with the last element of from, to paths below /workspace, with from at the place of p. Links may
-// point into any other output too.
+// placed maps the engine's names, which begin with the last element of from, to paths below /workspace, with from at
+// the place of p. Links may point into any other output too.
 func placed(from, p string, all []string) spec.Rename {
 	return func(name string) (string, bool) {
 		full := path.Join(path.Dir(from), name)

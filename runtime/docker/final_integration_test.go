@@ -15,15 +15,18 @@ import (
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
 
-// failure is how a preparation that can never succeed ended: within 20 s, with somebody's own words and nothing of the rig in them.
+// failure is how a preparation that can never succeed ended: within 20 s, with somebody's own words and nothing of the
+// rig in them.
 func (f *fixture) failure(t *testing.T, p job.Plan) job.Observed {
 	t.Helper()
 	start := time.Now()
-	o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p, InputsReady: true}, is(job.FailedState, job.Running, job.Exited))
+	o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p, InputsReady: true},
+		is(job.FailedState, job.Running, job.Exited))
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if o.State == job.Running || o.Detail == "" || strings.Contains(o.Detail, "overlay2") || strings.Contains(o.Detail, "/var/") {
+	if o.State == job.Running || o.Detail == "" || strings.Contains(o.Detail, "overlay2") ||
+		strings.Contains(o.Detail, "/var/") {
 		t.Errorf("got %+v", o)
 	}
 	return o
@@ -58,13 +61,15 @@ func TestNever_Image_EndsWithWords(t *testing.T) {
 		"entry is folder":  {runtimetest.ImageConfig{Entrypoint: []string{"/etc"}}, "start-command"},
 		"entry is missing": {runtimetest.ImageConfig{Entrypoint: []string{"/nope"}}, "start-command"},
 		"entry is empty":   {runtimetest.ImageConfig{Entrypoint: []string{""}, Cmd: []string{""}}, "start-command"},
-		"env is too long":  {runtimetest.ImageConfig{Env: []string{"A=" + strings.Repeat("x", 200_000)}}, "start-command"},
+		"env is too long": {runtimetest.ImageConfig{Env: []string{"A=" + strings.Repeat("x", 200_000)}},
+			"start-command"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.k = newKey(t)
 			defer remove(t, f.e, f.k)
 			p := f.plan()
-			p.Image = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.e.cfg.Peer8+"-never", c.cfg)
+			p.Image = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.e.cfg.Peer8+"-never",
+				c.cfg)
 			if o := f.failure(t, p); o.Code != c.code {
 				t.Errorf("got %+v, want %s", o, c.code)
 			}
@@ -89,7 +94,8 @@ func TestNever_Layer_IsRefused(t *testing.T) {
 		"garbage":   bytes.Repeat([]byte{7}, 2000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			img, err := f.reg.PushLayer("test/"+f.e.cfg.Peer8+"-layer", blob, []byte("other"), runtimetest.ImageConfig{Entrypoint: []string{"/x"}})
+			img, err := f.reg.PushLayer("test/"+f.e.cfg.Peer8+"-layer", blob, []byte("other"),
+				runtimetest.ImageConfig{Entrypoint: []string{"/x"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +115,8 @@ func TestNever_Digest_IsRefused(t *testing.T) {
 	layer := []byte(rand.Text()) // no engine has it already: what it has, it does not fetch again
 	p := f.plan()
 	var err error
-	if p.Image, err = f.reg.PushLayer("test/"+f.e.cfg.Peer8+"-digest", layer, layer, runtimetest.ImageConfig{Entrypoint: []string{"/x"}}); err != nil {
+	if p.Image, err = f.reg.PushLayer("test/"+f.e.cfg.Peer8+"-digest", layer, layer,
+		runtimetest.ImageConfig{Entrypoint: []string{"/x"}}); err != nil {
 		t.Fatal(err)
 	}
 	f.reg.SetFaults(runtimetest.Faults{Corrupt: true})

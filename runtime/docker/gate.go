@@ -20,8 +20,10 @@ import (
 // jobCaps is the effective set of the profile's eight capabilities.
 const jobCaps = "00000000000004fb"
 
-// open runs the gate's exec: it reads what init sees, and opens only for the leased devices in the sandbox of the profile.
-func (e *Engine) open(ctx context.Context, k job.Key, p job.Plan, r row, c *container.InspectResponse) (job.Observed, error) {
+// open runs the gate's exec: it reads what init sees, and opens only for the leased devices in the sandbox of the
+// profile.
+func (e *Engine) open(ctx context.Context, k job.Key, p job.Plan, r row, c *container.InspectResponse) (job.Observed,
+	error) {
 	if !c.State.Running {
 		return e.see(k, r, c), nil
 	}
@@ -47,7 +49,8 @@ func (e *Engine) open(ctx context.Context, k job.Key, p job.Plan, r row, c *cont
 		return e.see(k, r, c), fmt.Errorf("save job row: %w", err)
 	}
 	if !res.Started {
-		return e.failed(ctx, k, &market.Error{Code: "start-command", Kind: market.KindInvalid, Op: "start job", Detail: res.Detail, Hint: "check command and image"})
+		return e.failed(ctx, k, &market.Error{Code: "start-command", Kind: market.KindInvalid, Op: "start job",
+			Detail: res.Detail, Hint: "check command and image"})
 	}
 	return e.see(k, r, c), nil // Running was true: that the job ran is said once, even if it is over by now
 }
@@ -103,7 +106,8 @@ func checkGate(rep guard.GateReport, devices []job.Device) ([]string, error) {
 		if !(rep.CapEff == "0000000000000000" && rep.Seccomp == 2 && rep.NoNewP == 1) {
 			return nil, &market.Error{
 				Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "open gate", Hint: "gpuai doctor",
-				Detail: fmt.Sprintf("capabilities %s, seccomp %d, no_new_privs %d", rep.CapEff, rep.Seccomp, rep.NoNewP),
+				Detail: fmt.Sprintf("capabilities %s, seccomp %d, no_new_privs %d", rep.CapEff, rep.Seccomp,
+					rep.NoNewP),
 			}
 		}
 	}
@@ -124,8 +128,9 @@ func checkGate(rep guard.GateReport, devices []job.Device) ([]string, error) {
 	slices.Sort(got)
 	if !slices.Equal(want, got) {
 		return nil, &market.Error{
-			Code: "gpu-missing", Kind: market.KindUnavailable, Op: "open gate", Detail: fmt.Sprintf("expected %v, found %v", want, got),
-			Hint: "gpuai doctor",
+			Code: "gpu-missing", Kind: market.KindUnavailable, Op: "open gate",
+			Detail: fmt.Sprintf("expected %v, found %v", want, got),
+			Hint:   "gpuai doctor",
 		}
 	}
 	return got, nil

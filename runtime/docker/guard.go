@@ -23,9 +23,10 @@ import (
 
 const guardTimeout = 15 * time.Second
 
-// ensureGuard returns the lease's running guard that said ready. A guard that ended is never started again: the job without it has no
-// network, and a new one could differ.
-func (e *Engine) ensureGuard(ctx context.Context, k job.Key, p job.Plan, word string, prep *prepared, f facts) (*container.InspectResponse, error) {
+// ensureGuard returns the lease's running guard that said ready. A guard that ended is never started again: the job
+// without it has no network, and a new one could differ.
+func (e *Engine) ensureGuard(ctx context.Context, k job.Key, p job.Plan, word string, prep *prepared,
+	f facts) (*container.InspectResponse, error) {
 	name := e.name(k, "guard")
 	g, err := e.inspect(ctx, name)
 	if err != nil {
@@ -63,10 +64,12 @@ func (e *Engine) ensureGuard(ctx context.Context, k job.Key, p job.Plan, word st
 }
 
 func guardLost(detail string) error {
-	return &market.Error{Code: "guard-lost", Kind: market.KindUnavailable, Op: "guard network", Detail: cut(detail), Hint: "gpuai doctor"}
+	return &market.Error{Code: "guard-lost", Kind: market.KindUnavailable, Op: "guard network", Detail: cut(detail),
+		Hint: "gpuai doctor"}
 }
 
-func (e *Engine) createGuard(ctx context.Context, name string, labels map[string]string, cfg guard.NetworkConfig, prep *prepared, f facts) (*container.InspectResponse, error) {
+func (e *Engine) createGuard(ctx context.Context, name string, labels map[string]string, cfg guard.NetworkConfig,
+	prep *prepared, f facts) (*container.InspectResponse, error) {
 	netName, err := e.ensureNetwork(ctx)
 	if err != nil {
 		return nil, err
@@ -98,26 +101,27 @@ func (e *Engine) guardReady(ctx context.Context, id string) error {
 	defer cancel()
 	errReady := errors.New("ready")
 	var buf, words bytes.Buffer
-	err := e.readLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true}, func(stream byte, b []byte) error {
-		if stream != 1 {
-			words.Write(b)
-			return nil
-		}
-		buf.Write(b)
-		for {
-			line, err := buf.ReadBytes('\n')
-			if err != nil {
-				buf.Write(line)
+	err := e.readLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true},
+		func(stream byte, b []byte) error {
+			if stream != 1 {
+				words.Write(b)
 				return nil
 			}
-			var l guard.NetworkLine
-			if json.Unmarshal(line, &l) == nil && l.Ready {
-				return errReady
-			} else if l.Error != "" {
-				return guardLost(l.Error)
+			buf.Write(b)
+			for {
+				line, err := buf.ReadBytes('\n')
+				if err != nil {
+					buf.Write(line)
+					return nil
+				}
+				var l guard.NetworkLine
+				if json.Unmarshal(line, &l) == nil && l.Ready {
+					return errReady
+				} else if l.Error != "" {
+					return guardLost(l.Error)
+				}
 			}
-		}
-	})
+		})
 	var me *market.Error
 	switch {
 	case errors.Is(err, errReady):
@@ -133,7 +137,8 @@ func (e *Engine) guardReady(ctx context.Context, id string) error {
 }
 
 // checkGuard ends a job whose guard is gone.
-func (e *Engine) checkGuard(ctx context.Context, k job.Key, r row, c *container.InspectResponse, o job.Observed) (job.Observed, error) {
+func (e *Engine) checkGuard(ctx context.Context, k job.Key, r row, c *container.InspectResponse,
+	o job.Observed) (job.Observed, error) {
 	if r.Handle.GuardID == "" {
 		return o, nil
 	}
@@ -149,7 +154,8 @@ func (e *Engine) checkGuard(ctx context.Context, k job.Key, r row, c *container.
 }
 
 // endJob kills a job for the cause in its row, which is saved first.
-func (e *Engine) endJob(ctx context.Context, k job.Key, r row, c *container.InspectResponse, o job.Observed) (job.Observed, error) {
+func (e *Engine) endJob(ctx context.Context, k job.Key, r row, c *container.InspectResponse,
+	o job.Observed) (job.Observed, error) {
 	if err := e.save(ctx, k, r); err != nil {
 		return o, fmt.Errorf("save job row: %w", err)
 	}

@@ -63,7 +63,8 @@ func (e *Engine) ensureImage(ctx context.Context, p job.Plan, note func(job.Obse
 		return nil, imageError("image-not-found", err.Error(), nil)
 	}
 	if p.Image.CompressedBytes > maxImageBytes {
-		return nil, imageError("image-too-big", fmt.Sprintf("%d bytes, at most %d", p.Image.CompressedBytes, uint64(maxImageBytes)), nil)
+		return nil, imageError("image-too-big",
+			fmt.Sprintf("%d bytes, at most %d", p.Image.CompressedBytes, uint64(maxImageBytes)), nil)
 	}
 	img, err := e.findImage(ctx, name, p.Image)
 	if err != nil {
@@ -85,10 +86,12 @@ func (e *Engine) ensureImage(ctx context.Context, p job.Plan, note func(job.Obse
 
 func imageError(code, detail string, err error) *market.Error {
 	hint := map[string]string{
-		"image-not-found": "check the image's name; private images are not supported", "image-stalled": "try again or use a smaller image",
-		"image-too-big": "use a smaller image", "image-refused": "rebuild the image",
+		"image-not-found": "check the image's name; private images are not supported",
+		"image-stalled":   "try again or use a smaller image",
+		"image-too-big":   "use a smaller image", "image-refused": "rebuild the image",
 	}[code]
-	return &market.Error{Code: code, Kind: market.KindInvalid, Op: "get image", Detail: cut(detail), Err: err, Hint: hint}
+	return &market.Error{Code: code, Kind: market.KindInvalid, Op: "get image", Detail: cut(detail), Err: err,
+		Hint: hint}
 }
 
 // pullName is repository@digest; without a tag the engine keeps no name that another image could take over.
@@ -104,8 +107,8 @@ func pullName(r spec.ImageRef) (string, error) {
 	return name, nil
 }
 
-// findImage returns nil, nil if the engine lacks the image. An image counts only if it came from this repository by this digest and its
-// config is the pinned one: an image of the owner is no image of a stranger.
+// findImage returns nil, nil if the engine lacks the image. An image counts only if it came from this repository by
+// this digest and its config is the pinned one: an image of the owner is no image of a stranger.
 func (e *Engine) findImage(ctx context.Context, name string, r spec.ImageRef) (*image.InspectResponse, error) {
 	ctx, cancel := ask(ctx)
 	defer cancel()
@@ -126,13 +129,15 @@ func (e *Engine) findImage(ctx context.Context, name string, r spec.ImageRef) (*
 // checkImage refuses what no sandbox should hold.
 func checkImage(img *image.InspectResponse) error {
 	if img.Os != "linux" || img.Architecture != "amd64" {
-		return imageError("image-refused", fmt.Sprintf("platform %s/%s, want linux/amd64", img.Os, img.Architecture), nil)
+		return imageError("image-refused", fmt.Sprintf("platform %s/%s, want linux/amd64", img.Os, img.Architecture),
+			nil)
 	}
 	if img.Config == nil {
 		return imageError("image-refused", "no config", nil)
 	}
 	if len(img.Config.Volumes) > maxVolumes {
-		return imageError("image-refused", fmt.Sprintf("%d VOLUMEs, at most %d", len(img.Config.Volumes), maxVolumes), nil)
+		return imageError("image-refused", fmt.Sprintf("%d VOLUMEs, at most %d", len(img.Config.Volumes), maxVolumes),
+			nil)
 	}
 	for _, p := range append(slices.Collect(keys(img.Config.Volumes)), img.Config.WorkingDir) {
 		p = path.Clean("/" + p)
@@ -161,7 +166,8 @@ func (e *Engine) pull(ctx context.Context, name string, p job.Plan, note func(jo
 	f := e.pulling.m[name]
 	if f == nil {
 		fctx, cancel := context.WithCancel(e.ctx)
-		f = &flight{done: make(chan struct{}), cancel: cancel, idle: true, prog: job.Progress{Phase: "pull", Total: p.Image.CompressedBytes}}
+		f = &flight{done: make(chan struct{}), cancel: cancel, idle: true,
+			prog: job.Progress{Phase: "pull", Total: p.Image.CompressedBytes}}
 		e.pulling.m[name] = f
 		e.wg.Go(func() {
 			f.err = e.pullTries(fctx, name, p, f)
@@ -222,7 +228,8 @@ func (e *Engine) watch(p job.Plan, f *flight) func(time.Time) error {
 			if last != nil && g.Done == 0 {
 				return unreachable(last)
 			}
-			return imageError("image-stalled", fmt.Sprintf("the preparation time is used up; %d of %d bytes", g.Done, g.Total), last)
+			return imageError("image-stalled", fmt.Sprintf("the preparation time is used up; %d of %d bytes", g.Done,
+				g.Total), last)
 		}
 		if g.Phase != "pull" || idle {
 			marks = []mark{{now, g.Done}} // extraction is progress
@@ -237,7 +244,8 @@ func (e *Engine) watch(p job.Plan, f *flight) func(time.Time) error {
 			return nil
 		}
 		if rate := float64(g.Done-min(marks[0].done, g.Done)) / span.Seconds(); rate < float64(p.FloorRate) {
-			return imageError("image-stalled", fmt.Sprintf("%.0f bytes/s over %v, the floor is %d", rate, e.window, p.FloorRate), nil)
+			return imageError("image-stalled", fmt.Sprintf("%.0f bytes/s over %v, the floor is %d", rate, e.window,
+				p.FloorRate), nil)
 		}
 		return nil
 	}
@@ -246,7 +254,8 @@ func (e *Engine) watch(p job.Plan, f *flight) func(time.Time) error {
 // maxRegistryWait is the longest that a registry may ask to be left alone while a lease's devices wait for it.
 const maxRegistryWait = time.Minute
 
-// pullTries pulls until the registry gives a final answer, with growing rests, as long as it asks for if it asks, and a bounded number of times.
+// pullTries pulls until the registry gives a final answer, with growing rests, as long as it asks for if it asks, and a
+// bounded number of times.
 // Errors: *market.Error image-…, disk-full, registry-unreachable with the last words; ctx's.
 func (e *Engine) pullTries(ctx context.Context, name string, p job.Plan, f *flight) error {
 	for n := 1; ; n++ {
@@ -271,7 +280,8 @@ func (e *Engine) pullTries(ctx context.Context, name string, p job.Plan, f *flig
 }
 
 func unreachable(last error) error {
-	return &market.Error{Code: "registry-unreachable", Kind: market.KindUnavailable, Op: "get image", Detail: spoken(last), Err: last, Hint: "try again later"}
+	return &market.Error{Code: "registry-unreachable", Kind: market.KindUnavailable, Op: "get image",
+		Detail: spoken(last), Err: last, Hint: "try again later"}
 }
 
 // pullSlot pulls once, in one of the slots.
@@ -366,11 +376,12 @@ func tally(layers map[string]layer, m pullLine, claimed uint64) job.Progress {
 	return g
 }
 
-// sortPull tells a registry's final answer from what may pass. Errors: *market.Error image-not-found, image-refused, disk-full, or err to try
-// again.
+// sortPull tells a registry's final answer from what may pass. Errors: *market.Error image-not-found, image-refused,
+// disk-full, or err to try again.
 func sortPull(err error) error {
 	if w := said(pullWords, err); w != nil && w.Code != "" {
-		return &market.Error{Code: w.Code, Kind: market.KindInvalid, Op: "get image", Detail: spoken(err), Err: err, Hint: w.Hint}
+		return &market.Error{Code: w.Code, Kind: market.KindInvalid, Op: "get image", Detail: spoken(err), Err: err,
+			Hint: w.Hint}
 	}
 	return err
 }

@@ -102,7 +102,10 @@ func TestPull_Gone_LeavesNoPull(t *testing.T) {
 	f.reg.SetFaults(runtimetest.Faults{Stall: 1})
 	p := f.plan()
 	p.Image = f.push(t, 1<<20, runtimetest.ImageConfig{})
-	f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, func(o job.Observed) bool { return o.State == job.Pulling && f.reg.BlobGets() > 0 })
+	f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, func(o job.Observed) bool {
+		return o.State == job.Pulling &&
+			f.reg.BlobGets() > 0
+	})
 	f.until(t, job.Want{Phase: job.WantGone, Plan: p}, is(job.Absent))
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		f.e.pulling.mu.Lock()
@@ -119,17 +122,21 @@ func TestPull_Gone_LeavesNoPull(t *testing.T) {
 
 func TestImage_WorkdirUnderProc_IsRefused(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{WorkingDir: "/proc/self/fd/8"})
-	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan()}, is(job.FailedState)); o.Code != "image-refused" {
+	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan()},
+		is(job.FailedState)); o.Code != "image-refused" {
 		t.Errorf("got %+v", o)
 	}
 }
 
-// TestImage_Unchanged runs what public images do: write outside /workspace, set LD_* and NVIDIA_*, declare volumes, name a user.
+// TestImage_Unchanged runs what public images do: write outside /workspace, set LD_* and NVIDIA_*, declare volumes,
+// name a user.
 func TestImage_Unchanged(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{
-		Env: []string{"LD_PRELOAD=/usr/lib/libjemalloc.so", "NVIDIA_VISIBLE_DEVICES=all", "KEPT=1"}, WorkingDir: "/srv", Volumes: []string{"/data"},
+		Env: []string{"LD_PRELOAD=/usr/lib/libjemalloc.so", "NVIDIA_VISIBLE_DEVICES=all", "KEPT=1"}, WorkingDir: "/srv",
+		Volumes: []string{"/data"},
 	})
-	p := f.plan("write=/usr/lib/x:1", "write=/var/lib/dpkg/status:1", "write=/data/x:1", "write=/workspace/x:1", "write=rel:1", "cat=/srv/rel",
+	p := f.plan("write=/usr/lib/x:1", "write=/var/lib/dpkg/status:1", "write=/data/x:1", "write=/workspace/x:1",
+		"write=rel:1", "cat=/srv/rel",
 		"env=LD_PRELOAD", "env=NVIDIA_VISIBLE_DEVICES", "env=KEPT", "env=MINE")
 	p.Spec.Env = map[string]string{"MINE": "2"}
 	w := job.Want{Phase: job.WantRunning, Plan: p}
@@ -157,7 +164,8 @@ func TestImage_OwnUser_CanWriteWorkspace(t *testing.T) {
 
 func TestImage_UnknownUser_IsStartCommand(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{User: "nobody-here"})
-	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan("echo=x")}, is(job.FailedState)); o.Code != "start-command" {
+	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan("echo=x")},
+		is(job.FailedState)); o.Code != "start-command" {
 		t.Errorf("got %+v", o)
 	}
 }

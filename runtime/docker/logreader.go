@@ -16,13 +16,14 @@ const (
 // errReadAgain asks for another pass over the whole log: what this one showed may not be all.
 var errReadAgain = errors.New("read the log again")
 
-// logReader puts the passes over an engine's log together: each byte once, in order, by its place. The engine's times only shorten a pass; a
-// pass that they misled is repeated from the beginning.
+// logReader puts the passes over an engine's log together: each byte once, in order, by its place. The engine's times
+// only shorten a pass; a pass that they misled is repeated from the beginning.
 type logReader struct {
-	f      func(job.LogRecord) error
-	next   uint64 // the next byte that is wanted
-	framed bool   // the job's init numbers its output; else the place is counted from the oldest byte that the engine has
-	ended  bool   // the end frame was seen
+	f    func(job.LogRecord) error
+	next uint64 // the next byte that is wanted
+	// the job's init numbers its output; else the place is counted from the oldest byte that the engine has
+	framed bool
+	ended  bool // the end frame was seen
 
 	mark    time.Time // the engine's time of the last record that was new
 	whole   bool      // the next pass reads from the beginning

@@ -26,14 +26,16 @@ const (
 )
 
 // Logs implements job.Access. A stream that the engine drops, at a rotation or by a restart, is taken up again.
-func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, follow bool, f func(job.LogRecord) error) (job.LogEnd, error) {
+func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, follow bool,
+	f func(job.LogRecord) error) (job.LogEnd, error) {
 	rd := &logReader{next: from, rawAt: from, f: f}
 	for wait, failed := followAgain, 0; ; wait = min(2*wait, followMost) {
 		c, err := e.inspect(ctx, e.name(k, "job"))
 		over := false
 		if err == nil {
 			if c == nil {
-				return rd.stand(), &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs", Detail: "the job has no container", Hint: "gpuai ps"}
+				return rd.stand(), &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs",
+					Detail: "the job has no container", Hint: "gpuai ps"}
 			}
 			rd.framed = slices.Contains(c.Config.Entrypoint, modeCapture)
 			over = !c.State.Running && c.State.Status != "created"
@@ -115,7 +117,8 @@ func stamp(b []byte) (time.Time, []byte) {
 	return at, b[i+1:]
 }
 
-func (e *Engine) readLogs(ctx context.Context, id string, o container.LogsOptions, f func(stream byte, b []byte) error) error {
+func (e *Engine) readLogs(ctx context.Context, id string, o container.LogsOptions,
+	f func(stream byte, b []byte) error) error {
 	rc, err := e.api.ContainerLogs(ctx, id, o)
 	if err != nil {
 		return err
@@ -124,7 +127,8 @@ func (e *Engine) readLogs(ctx context.Context, id string, o container.LogsOption
 	return demux(rc, f)
 }
 
-// demux reads the engine's frames (stream, 3 zeros, length, payload): each is one message, which the usual helper would not tell.
+// demux reads the engine's frames (stream, 3 zeros, length, payload): each is one message, which the usual helper would
+// not tell.
 func demux(r io.Reader, f func(stream byte, b []byte) error) error {
 	br := bufio.NewReader(r)
 	var h [8]byte

@@ -37,7 +37,8 @@ func (f *fixture) gather(t *testing.T, follow bool) *gathered {
 	t.Helper()
 	g := &gathered{}
 	var err error
-	if g.end, err = f.e.Logs(t.Context(), f.k, 0, follow, func(r job.LogRecord) error { g.take(t, r); return nil }); err != nil {
+	if g.end, err = f.e.Logs(t.Context(), f.k, 0, follow,
+		func(r job.LogRecord) error { g.take(t, r); return nil }); err != nil {
 		t.Error(err)
 	}
 	return g
@@ -70,10 +71,12 @@ func same(t *testing.T, what, got, want string) {
 	for i < min(len(got), len(want)) && got[i] == want[i] {
 		i++
 	}
-	t.Errorf("%s: %d bytes, sum %x, want %d; differs at %d: %q", what, len(got), sha256.Sum256([]byte(got)), len(want), i, got[i:min(i+40, len(got))])
+	t.Errorf("%s: %d bytes, sum %x, want %d; differs at %d: %q", what, len(got), sha256.Sum256([]byte(got)), len(want),
+		i, got[i:min(i+40, len(got))])
 }
 
-// TestLogs_EveryByte_WhateverItIs: each kind of output arrives whole, byte by byte, for a reader that follows and for one that comes later.
+// TestLogs_EveryByte_WhateverItIs: each kind of output arrives whole, byte by byte, for a reader that follows and for
+// one that comes later.
 func TestLogs_EveryByte_WhateverItIs(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps    []string
@@ -97,7 +100,8 @@ func TestLogs_EveryByte_WhateverItIs(t *testing.T) {
 				g := f.gather(t, follow)
 				same(t, "stdout", g.out[1].String(), c.out)
 				same(t, "stderr", g.out[2].String(), c.err)
-				if want := (job.LogEnd{Total: uint64(len(c.out) + len(c.err)), Over: true, Whole: true}); g.end != want || g.gaps != 0 {
+				if want := (job.LogEnd{Total: uint64(len(c.out) + len(c.err)), Over: true,
+					Whole: true}); g.end != want || g.gaps != 0 {
 					t.Errorf("the end is %+v, %d are missing; want %+v", g.end, g.gaps, want)
 				}
 			}
@@ -105,7 +109,8 @@ func TestLogs_EveryByte_WhateverItIs(t *testing.T) {
 	}
 }
 
-// TestLogs_FirstProcess_KeepsBytes: a job that is its own first process has no init that numbers its output; its bytes come as they are.
+// TestLogs_FirstProcess_KeepsBytes: a job that is its own first process has no init that numbers its output; its bytes
+// come as they are.
 func TestLogs_FirstProcess_KeepsBytes(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	p := f.plan("echo=a", "noise=300000", "echo=", "err=b")
@@ -118,12 +123,14 @@ func TestLogs_FirstProcess_KeepsBytes(t *testing.T) {
 		t.Errorf("the end is %+v at %d", g.end, g.next)
 	}
 	var rest string
-	if _, err := f.e.Logs(t.Context(), f.k, g.next-1, true, func(r job.LogRecord) error { rest += string(r.Data); return nil }); err != nil || len(rest) != 1 {
+	if _, err := f.e.Logs(t.Context(), f.k, g.next-1, true,
+		func(r job.LogRecord) error { rest += string(r.Data); return nil }); err != nil || len(rest) != 1 {
 		t.Errorf("the last byte is %q, %v", rest, err)
 	}
 }
 
-// TestLogs_Rotation_NamesWhatIsGone: a reader that keeps up gets all, over every rotation; one that comes later gets a mark and the rest.
+// TestLogs_Rotation_NamesWhatIsGone: a reader that keeps up gets all, over every rotation; one that comes later gets a
+// mark and the rest.
 func TestLogs_Rotation_NamesWhatIsGone(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	f.e.logSize = "256k"
@@ -133,7 +140,8 @@ func TestLogs_Rotation_NamesWhatIsGone(t *testing.T) {
 	for _, follow := range []bool{true, false} {
 		g := f.gather(t, follow)
 		got := g.out[1].String()
-		if !g.end.Whole || g.end.Total != uint64(len(want)) || g.gaps+uint64(len(got)) != g.end.Total || !strings.HasSuffix(want, got[len(got)-1000:]) {
+		if !g.end.Whole || g.end.Total != uint64(len(want)) || g.gaps+uint64(len(got)) != g.end.Total ||
+			!strings.HasSuffix(want, got[len(got)-1000:]) {
 			t.Errorf("follow %v: %d bytes, %d missing, %+v", follow, len(got), g.gaps, g.end)
 		}
 		if !follow && (g.gaps == 0 || !strings.HasSuffix(want, got)) {
@@ -142,15 +150,16 @@ func TestLogs_Rotation_NamesWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestLogs_Killed_KeepsTheLastBytes: what was written before the kill is there, and so is the end; a process that is left behind ends with
-// the command.
+// TestLogs_Killed_KeepsTheLastBytes: what was written before the kill is there, and so is the end; a process that is
+// left behind ends with the command.
 func TestLogs_Killed_KeepsTheLastBytes(t *testing.T) {
 	for name, freeze := range map[string]bool{"running": false, "frozen": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, runtimetest.ImageConfig{})
 			w := job.Want{Phase: job.WantRunning, Plan: f.plan("deaf", "both=20000", "text=last", "forever")}
 			f.until(t, w, is(job.Running))
-			for end := time.Now().Add(20 * time.Second); !strings.Contains(f.logs(t), "last"); time.Sleep(20 * time.Millisecond) {
+			for end := time.Now().Add(20 * time.Second); !strings.Contains(f.logs(t),
+				"last"); time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("the job does not write")
 				}
@@ -214,7 +223,8 @@ func TestLogs_SlowReader_HoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// TestLogs_Foreign_NeverBreaksTheReader writes lines of its own into the engine's pipe, as a root process of the job could.
+// TestLogs_Foreign_NeverBreaksTheReader writes lines of its own into the engine's pipe, as a root process of the job
+// could.
 func TestLogs_Foreign_NeverBreaksTheReader(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	steps := []string{"echo=a"}
@@ -223,7 +233,8 @@ func TestLogs_Foreign_NeverBreaksTheReader(t *testing.T) {
 	}
 	f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan(append(steps, "echo=z")...)}, is(job.Running))
 	g := f.gather(t, true)
-	if got := g.out[1].String(); !strings.Contains(got, "a\n") || !strings.Contains(got, "junk\n") || !strings.HasSuffix(got, "z\n") || !g.end.Whole {
+	if got := g.out[1].String(); !strings.Contains(got, "a\n") || !strings.Contains(got, "junk\n") ||
+		!strings.HasSuffix(got, "z\n") || !g.end.Whole {
 		t.Errorf("%q, %+v", got, g.end)
 	}
 }

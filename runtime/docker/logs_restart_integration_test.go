@@ -16,8 +16,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
 
-// TestLogs_EngineRestarts_FollowerGoesOn: one follower from the start to the end, over a restart of the engine; what the engine itself lost
-// would be a gap with its place, and a quiet job loses nothing.
+// TestLogs_EngineRestarts_FollowerGoesOn: one follower from the start to the end, over a restart of the engine; what
+// the engine itself lost would be a gap with its place, and a quiet job loses nothing.
 func TestLogs_EngineRestarts_FollowerGoesOn(t *testing.T) {
 	runtimetest.NeedDocker(t) // a machine that has none cannot start one either
 	dir := t.TempDir()
@@ -34,13 +34,15 @@ func TestLogs_EngineRestarts_FollowerGoesOn(t *testing.T) {
 	}
 	host := ci("start")
 	defer ci("clean")
-	e, err := New(Config{Peer8: peerName(t), Host: host, AllowWeakRuntime: true}, runtimetest.NewMemory(), slog.New(slog.DiscardHandler))
+	e, err := New(Config{Peer8: peerName(t), Host: host, AllowWeakRuntime: true}, runtimetest.NewMemory(),
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
 	f := &fixture{e: e, reg: runtimetest.StartRegistry(t), k: newKey(t)}
-	f.img = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/restart-logs", runtimetest.ImageConfig{})
+	f.img = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/restart-logs",
+		runtimetest.ImageConfig{})
 	w := job.Want{Phase: job.WantRunning, Plan: f.plan("seq=20000", "hold", "seq=20000", "text=END", "exit=5")}
 	f.until(t, w, is(job.Running))
 	g := &gathered{}

@@ -27,7 +27,8 @@ type fixture struct {
 func newFixture(t *testing.T, cfg runtimetest.ImageConfig) *fixture {
 	t.Helper()
 	runtimetest.NeedDocker(t)
-	f := &fixture{e: newEngine(t, peerName(t), runtimetest.NewMemory()), reg: runtimetest.StartRegistry(t), k: newKey(t)}
+	f := &fixture{e: newEngine(t, peerName(t), runtimetest.NewMemory()), reg: runtimetest.StartRegistry(t),
+		k: newKey(t)}
 	f.img = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.e.cfg.Peer8, cfg)
 	t.Cleanup(func() { remove(t, f.e, f.k); sweep(t, f.e, f.reg) })
 	return f
@@ -35,7 +36,8 @@ func newFixture(t *testing.T, cfg runtimetest.ImageConfig) *fixture {
 
 func (f *fixture) plan(steps ...string) job.Plan {
 	return job.Plan{
-		Spec: spec.Spec{Args: steps}, Image: f.img, CPUMilli: 500, RAM: 256 << 20, Shm: 16 << 20, Egress: market.EgressNone,
+		Spec: spec.Spec{Args: steps}, Image: f.img, CPUMilli: 500, RAM: 256 << 20, Shm: 16 << 20,
+		Egress:   market.EgressNone,
 		Deadline: time.Now().Add(time.Minute),
 	}
 }
@@ -71,13 +73,15 @@ func is(want ...job.State) func(job.Observed) bool {
 func (f *fixture) logs(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	if _, err := f.e.Logs(t.Context(), f.k, 0, false, func(r job.LogRecord) error { b.Write(r.Data); return nil }); err != nil {
+	if _, err := f.e.Logs(t.Context(), f.k, 0, false,
+		func(r job.LogRecord) error { b.Write(r.Data); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
 }
 
-// TestEgress_Web_ReachesNothingOfTheRig dials the rig's addresses, where a server really listens, from a job with egress web.
+// TestEgress_Web_ReachesNothingOfTheRig dials the rig's addresses, where a server really listens, from a job with
+// egress web.
 func TestEgress_Web_ReachesNothingOfTheRig(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	l, err := net.Listen("tcp4", "0.0.0.0:0")
@@ -92,7 +96,8 @@ func TestEgress_Web_ReachesNothingOfTheRig(t *testing.T) {
 			steps = append(steps, fmt.Sprintf("dial=%s:%d", p.Addr(), port))
 		}
 	}
-	steps = append(steps, "dial=169.254.169.254:80", "dial=10.213.0.1:80", "dial=192.168.1.1:80", "cat=/etc/resolv.conf")
+	steps = append(steps, "dial=169.254.169.254:80", "dial=10.213.0.1:80", "dial=192.168.1.1:80",
+		"cat=/etc/resolv.conf")
 	p := f.plan(steps...)
 	p.Egress, p.Resolvers, p.UplinkMbit = market.EgressWeb, []string{"1.1.1.1"}, 20
 	w := job.Want{Phase: job.WantRunning, Plan: p}
@@ -108,8 +113,8 @@ func TestEgress_Web_ReachesNothingOfTheRig(t *testing.T) {
 	}
 }
 
-// TestEgress_Web_AllowsItsPortsOnly is the control of the test above: with the rig's own addresses allowed, a server on port 443 or 80 is
-// reached and the same server on another port, udp and mail are not.
+// TestEgress_Web_AllowsItsPortsOnly is the control of the test above: with the rig's own addresses allowed, a server on
+// port 443 or 80 is reached and the same server on another port, udp and mail are not.
 func TestEgress_Web_AllowsItsPortsOnly(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	f.e.rig = func() []netip.Prefix { return nil }

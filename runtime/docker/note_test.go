@@ -6,7 +6,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// What is published while a worker still looks for the reason of an end is not the end: a caller that is not patient would take it for the job's own.
+// What is published while a worker still looks for the reason of an end is not the end: a caller that is not patient
+// would take it for the job's own.
 func TestNote_End_IsLeftToTheWorkersAnswer(t *testing.T) {
 	for _, end := range []job.State{job.Exited, job.FailedState} {
 		en := &entry{last: job.Observed{State: job.Created}}

@@ -35,8 +35,9 @@ func TestRow_V1_StaysReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := row{
-		Handle: handle{1, "docker", "b", "j", "g", "s", 7, 9, "h"}, Start: true, Opened: true, StartFailed: "f", Devices: []string{"GPU-1"},
-		Stop: true, Code: "c", Detail: "d", EndCode: "e", Removed: true,
+		Handle: handle{1, "docker", "b", "j", "g", "s", 7, 9, "h"}, Start: true, Opened: true, StartFailed: "f",
+		Devices: []string{"GPU-1"},
+		Stop:    true, Code: "c", Detail: "d", EndCode: "e", Removed: true,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -55,7 +56,8 @@ func FuzzHandle(f *testing.F) {
 func TestSee_AfterAnotherBoot_IsRigRestarted(t *testing.T) {
 	var e Engine
 	r := row{Handle: handle{BootID: "another"}, Start: true, Opened: true}
-	c := &container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{State: &container.State{Status: "exited", ExitCode: 255}}}
+	c := &container.InspectResponse{
+		ContainerJSONBase: &container.ContainerJSONBase{State: &container.State{Status: "exited", ExitCode: 255}}}
 	for _, c := range []*container.InspectResponse{nil, c} {
 		if o := e.see(job.Key{}, r, c); o.State != job.Exited || o.Code != "rig-restarted" || o.Exit != -1 {
 			t.Errorf("got %+v", o)
@@ -79,9 +81,11 @@ func TestCheckGate(t *testing.T) {
 		dev  []job.Device
 		code string
 	}{
-		"cpu": {good, []job.Device{{Kind: "cpu", UUID: "x"}}, ""}, "gpu": {gpu, one, ""}, "simulated": {good, []job.Device{{Kind: "sim", UUID: "SIM-1"}}, ""},
-		"missing": {good, one, "gpu-missing"}, "extra": {gpu, nil, "gpu-missing"}, "no uuid": {hidden, nil, "gpu-missing"},
-		"caps": {root, nil, "sandbox-weak"}, "seccomp": {open, nil, "sandbox-weak"},
+		"cpu": {good, []job.Device{{Kind: "cpu", UUID: "x"}}, ""}, "gpu": {gpu, one, ""},
+		"simulated": {good, []job.Device{{Kind: "sim", UUID: "SIM-1"}}, ""},
+		"missing":   {good, one, "gpu-missing"}, "extra": {gpu, nil, "gpu-missing"},
+		"no uuid": {hidden, nil, "gpu-missing"},
+		"caps":    {root, nil, "sandbox-weak"}, "seccomp": {open, nil, "sandbox-weak"},
 	} {
 		_, err := checkGate(c.rep, c.dev)
 		var me *market.Error
@@ -131,7 +135,8 @@ func TestSortPull_Words(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	for v, want := range map[string]bool{
-		"1.1.5+ds1": false, "1.2.7": false, "1.2.8": true, "1.3.2": false, "1.3.3": true, "1.4.0-rc.2": false, "1.4.0-rc.3": true, "1.4.0": true,
+		"1.1.5+ds1": false, "1.2.7": false, "1.2.8": true, "1.3.2": false, "1.3.3": true, "1.4.0-rc.2": false,
+		"1.4.0-rc.3": true, "1.4.0": true,
 		"1.5.1": true, "": false, "v1.2.9": true, "1.2.10": true,
 	} {
 		if got := runcFixed(v); got != want {
@@ -158,11 +163,13 @@ func TestDemux_Frames_AreMessages(t *testing.T) {
 		return append(binary.BigEndian.AppendUint32([]byte{stream, 0, 0, 0}, uint32(len(s))), s...)
 	}
 	var got []string
-	err := demux(bytes.NewReader(append(frame(1, "one"), frame(2, "two")...)), func(_ byte, b []byte) error { got = append(got, string(b)); return nil })
+	err := demux(bytes.NewReader(append(frame(1, "one"), frame(2, "two")...)),
+		func(_ byte, b []byte) error { got = append(got, string(b)); return nil })
 	if d := cmp.Diff([]string{"one", "two"}, got); err != nil || d != "" {
 		t.Error(err, d)
 	}
-	for _, bad := range [][]byte{frame(1, "x")[:8], {9, 0, 0, 0, 0, 0, 0, 1, 'x'}, {1, 0, 0, 0, 255, 255, 255, 255}, frame(3, "broken")} {
+	for _, bad := range [][]byte{frame(1, "x")[:8], {9, 0, 0, 0, 0, 0, 0, 1, 'x'}, {1, 0, 0, 0, 255, 255, 255, 255},
+		frame(3, "broken")} {
 		if err := demux(bytes.NewReader(bad), func(byte, []byte) error { return nil }); err == nil {
 			t.Errorf("%v passed", bad)
 		}
@@ -210,7 +217,8 @@ func TestKeyOf_Names(t *testing.T) {
 	if !ok || got != k || role != "guard" {
 		t.Errorf("got %v, %q, %v", got, role, ok)
 	}
-	for _, bad := range []string{"/gpuai-other123-0102030000000000-job-1", "/" + e.prefix() + "probe", "/" + e.prefix() + "ffffffffffffffff-job-1"} {
+	for _, bad := range []string{"/gpuai-other123-0102030000000000-job-1", "/" + e.prefix() + "probe",
+		"/" + e.prefix() + "ffffffffffffffff-job-1"} {
 		if _, _, ok := e.keyOf(bad, k.Lease.String()); ok {
 			t.Errorf("%s is ours", bad)
 		}
@@ -218,7 +226,8 @@ func TestKeyOf_Names(t *testing.T) {
 }
 
 func TestReconcile_EngineSilent_IsUnknown(t *testing.T) {
-	e, err := New(Config{Peer8: "abcd1234", Host: "unix:///nonexistent/docker.sock"}, runtimetest.NewMemory(), slog.New(slog.DiscardHandler))
+	e, err := New(Config{Peer8: "abcd1234", Host: "unix:///nonexistent/docker.sock"}, runtimetest.NewMemory(),
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

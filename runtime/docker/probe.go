@@ -21,8 +21,9 @@ const (
 	probePids   = 4096
 )
 
-// Probe runs the probe under the job's profile and returns what the sandbox really is. Weak empty: as strong as the profile says. It runs
-// behind a guard, from where the rig must be out of reach; where no guard comes up, Egress is false and only egress none can be offered.
+// Probe runs the probe under the job's profile and returns what the sandbox really is. Weak empty: as strong as the
+// profile says. It runs behind a guard, from where the rig must be out of reach; where no guard comes up, Egress is
+// false and only egress none can be offered.
 // Errors: *market.Error sandbox-missing, engine-error.
 func (e *Engine) Probe(ctx context.Context) (guard.ProbeReport, error) {
 	e.probeMu.Lock() // the containers have fixed names
@@ -33,7 +34,8 @@ func (e *Engine) Probe(ctx context.Context) (guard.ProbeReport, error) {
 	}
 	cfg, network := guard.ProbeConfig{Memory: probeMemory, Pids: probePids}, "none"
 	name := e.prefix() + "probeguard"
-	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
+	// left by a crash; a failure shows in create
+	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true})
 	g, gerr := e.probeGuard(ctx, name, p)
 	if gerr == nil {
 		network, cfg.Unreachable = "container:"+g.ID, e.unreachable(g)
@@ -78,8 +80,8 @@ func (e *Engine) probeGuard(ctx context.Context, name string, p *prepared) (*con
 
 var errGone = errors.New("the container is gone")
 
-// unreachable lists what a job must not reach: the rig's addresses, its gateways, the bridge's, the cloud's metadata, the engine's
-// resolver.
+// unreachable lists what a job must not reach: the rig's addresses, its gateways, the bridge's, the cloud's metadata,
+// the engine's resolver.
 func (e *Engine) unreachable(g *container.InspectResponse) (out []string) {
 	add := func(host string, ports ...string) {
 		for _, p := range ports {
@@ -103,12 +105,13 @@ func (e *Engine) unreachable(g *container.InspectResponse) (out []string) {
 	return out
 }
 
-// Sellable says whether this engine may take leases, by the facts of Doctor and a probe. Errors: *market.Error engine-unsupported,
-// runc-old, disk-full, sandbox-weak, sandbox-missing, engine-error.
+// Sellable says whether this engine may take leases, by the facts of Doctor and a probe. Errors: *market.Error
+// engine-unsupported, runc-old, disk-full, sandbox-weak, sandbox-missing, engine-error.
 func (e *Engine) Sellable(ctx context.Context) (guard.ProbeReport, error) {
 	for _, f := range e.Doctor(ctx) {
 		if f.Level == "fail" {
-			return guard.ProbeReport{}, &market.Error{Code: f.Code, Kind: market.KindUnavailable, Op: "check engine", Detail: f.Name + " " + f.Value, Hint: hintOf(f)}
+			return guard.ProbeReport{}, &market.Error{Code: f.Code, Kind: market.KindUnavailable, Op: "check engine",
+				Detail: f.Name + " " + f.Value, Hint: hintOf(f)}
 		}
 	}
 	if err := e.checkDisk(ctx); err != nil {
@@ -120,7 +123,8 @@ func (e *Engine) Sellable(ctx context.Context) (guard.ProbeReport, error) {
 	}
 	if len(rep.Weak) > 0 {
 		return rep, &market.Error{
-			Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "check sandbox", Detail: cut(strings.Join(rep.Weak, "; ")), Hint: "gpuai doctor",
+			Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "check sandbox",
+			Detail: cut(strings.Join(rep.Weak, "; ")), Hint: "gpuai doctor",
 		}
 	}
 	return rep, nil
@@ -135,7 +139,8 @@ func hintOf(f Fact) string {
 }
 
 // probeConfig is the job's own profile for the helper's image, so that what is probed is what jobs get.
-func (e *Engine) probeConfig(ctx context.Context, p *prepared, arg, network string) (*container.Config, *container.HostConfig, error) {
+func (e *Engine) probeConfig(ctx context.Context, p *prepared, arg, network string) (*container.Config,
+	*container.HostConfig, error) {
 	plan := job.Plan{Spec: spec.Spec{}, CPUMilli: 1000, RAM: probeMemory, Shm: 16 << 20}
 	f, err := e.facts(ctx, plan, p)
 	if err != nil {

@@ -27,16 +27,19 @@ type facts struct {
 	logSize  string           // of one file of a job's log; empty: logSize
 }
 
-// jobConfig is the `standard` profile: root in the container and a writable root file system, so that public images, apt and pip run
-// unchanged, and nothing of the rig within reach.
-func jobConfig(p job.Plan, img *image.InspectResponse, labels map[string]string, network string, tools string, volumes map[string]string, f facts) (*container.Config, *container.HostConfig) {
+// jobConfig is the `standard` profile: root in the container and a writable root file system, so that public images,
+// apt and pip run unchanged, and nothing of the rig within reach.
+func jobConfig(p job.Plan, img *image.InspectResponse, labels map[string]string, network string, tools string,
+	volumes map[string]string, f facts) (*container.Config, *container.HostConfig) {
 	mode := modeCapture
 	if p.Spec.Init == "exec" {
 		mode = "--exec"
 	}
 	cfg := &container.Config{
-		Image: img.ID, User: img.Config.User, WorkingDir: p.Spec.Workdir, Env: jobEnv(p, img.Config.Env), Labels: labels,
-		Entrypoint: []string{sandbox.Helper, "init", mode, "--"}, Cmd: argv(p.Spec, img.Config.Entrypoint, img.Config.Cmd),
+		Image: img.ID, User: img.Config.User, WorkingDir: p.Spec.Workdir, Env: jobEnv(p, img.Config.Env),
+		Labels:     labels,
+		Entrypoint: []string{sandbox.Helper, "init", mode, "--"},
+		Cmd:        argv(p.Spec, img.Config.Entrypoint, img.Config.Cmd),
 		StopSignal: "SIG" + stopSignal(p), Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
 	if cfg.WorkingDir == "" {
@@ -56,7 +59,8 @@ func jobConfig(p job.Plan, img *image.InspectResponse, labels map[string]string,
 	h.ShmSize = int64(p.Shm)
 	h.LogConfig = jobLog(f)
 	h.Mounts = []mount.Mount{{
-		Type: mount.TypeVolume, Source: tools, Target: sandbox.Dir, ReadOnly: true, VolumeOptions: &mount.VolumeOptions{NoCopy: true},
+		Type: mount.TypeVolume, Source: tools, Target: sandbox.Dir, ReadOnly: true,
+		VolumeOptions: &mount.VolumeOptions{NoCopy: true},
 	}}
 	for _, target := range slices.Sorted(maps.Keys(volumes)) {
 		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Source: volumes[target], Target: target})
@@ -68,9 +72,11 @@ func jobConfig(p job.Plan, img *image.InspectResponse, labels map[string]string,
 func baseHost(memory uint64, f facts) *container.HostConfig {
 	no := false
 	h := &container.HostConfig{
-		IpcMode: "private", CgroupnsMode: "private", CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges", "seccomp=" + sandbox.Seccomp()},
+		IpcMode: "private", CgroupnsMode: "private", CapDrop: []string{"ALL"},
+		SecurityOpt: []string{"no-new-privileges", "seccomp=" + sandbox.Seccomp()},
 		OomScoreAdj: 500, RestartPolicy: container.RestartPolicy{Name: "no"}, Init: &no, Runtime: "runc",
-		MaskedPaths: maskedPaths(), ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
+		MaskedPaths: maskedPaths(), ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+			"/proc/sysrq-trigger"},
 		Resources: container.Resources{Memory: int64(memory), MemorySwap: int64(memory), Ulimits: ulimits(f.hard)},
 	}
 	if f.appArmor {
@@ -79,8 +85,8 @@ func baseHost(memory uint64, f facts) *container.HostConfig {
 	return h
 }
 
-// loopback6 turns IPv6 on for the loopback interface, since the engine's hosts file names ::1; engines before 26 leave it off there. Nil where
-// the kernel has none.
+// loopback6 turns IPv6 on for the loopback interface, since the engine's hosts file names ::1; engines before 26 leave
+// it off there. Nil where the kernel has none.
 func loopback6(f facts) map[string]string {
 	if !f.ipv6 {
 		return nil
@@ -92,11 +98,13 @@ func logs(size, files string) container.LogConfig {
 	return container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": size, "max-file": files}}
 }
 
-// modeCapture is init's word for a job whose output comes as frames; a container of an older node has another, and logs as it is.
+// modeCapture is init's word for a job whose output comes as frames; a container of an older node has another, and logs
+// as it is.
 const modeCapture = "--capture"
 
-// The engine keeps about logFiles × logSize of a job's log, which is some 256 MiB of output in frames. Its local driver keeps bytes as they
-// are, also those of a job that is its own first process. It does not compress: a reader of a compressed file waits for all of it.
+// The engine keeps about logFiles × logSize of a job's log, which is some 256 MiB of output in frames. Its local driver
+// keeps bytes as they are, also those of a job that is its own first process. It does not compress: a reader of a
+// compressed file waits for all of it.
 const (
 	logSize  = "64m"
 	logFiles = "6"
@@ -107,13 +115,15 @@ func jobLog(f facts) container.LogConfig {
 	if f.logSize != "" {
 		size = f.logSize
 	}
-	return container.LogConfig{Type: "local", Config: map[string]string{"max-size": size, "max-file": logFiles, "compress": "false"}}
+	return container.LogConfig{Type: "local", Config: map[string]string{"max-size": size, "max-file": logFiles,
+		"compress": "false"}}
 }
 
 // maskedPaths replaces the engine's own list, which is older on 20.10; an empty list would unmask everything.
 func maskedPaths() []string {
 	out := []string{"/sys/firmware", "/sys/devices/virtual/powercap"}
-	for _, p := range []string{"asound", "acpi", "interrupts", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"} {
+	for _, p := range []string{"asound", "acpi", "interrupts", "kcore", "keys", "latency_stats", "timer_list",
+		"timer_stats", "sched_debug", "scsi"} {
 		out = append(out, "/proc/"+p)
 	}
 	thermal, _ := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle") // the pattern is valid
@@ -136,8 +146,8 @@ func ulimits(hard map[string]int64) []*units.Ulimit {
 	return out
 }
 
-// argv is what the image would run, or what the job puts in its place, by the engine's own rules: a new entrypoint drops the image's arguments,
-// and an entrypoint of one empty word is none.
+// argv is what the image would run, or what the job puts in its place, by the engine's own rules: a new entrypoint
+// drops the image's arguments, and an entrypoint of one empty word is none.
 func argv(s spec.Spec, entry, cmd []string) []string {
 	head, tail := entry, cmd
 	if len(s.Command) > 0 {
@@ -226,7 +236,8 @@ func deviceRequests(devices []job.Device, cdi bool) []container.DeviceRequest {
 	case cdi:
 		return []container.DeviceRequest{{Driver: "cdi", DeviceIDs: ids}}
 	}
-	return []container.DeviceRequest{{Driver: "nvidia", DeviceIDs: ids, Capabilities: [][]string{{"gpu", "compute", "utility"}}}}
+	return []container.DeviceRequest{{Driver: "nvidia", DeviceIDs: ids,
+		Capabilities: [][]string{{"gpu", "compute", "utility"}}}}
 }
 
 // volumesOf names a volume for /workspace and each VOLUME of the image; an anonymous one would be nobody's.

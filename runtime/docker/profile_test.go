@@ -28,7 +28,8 @@ func testImage(env []string, entry, cmd []string) *image.InspectResponse {
 
 // TestHostConfigGolden pins every field of the profile: a change shows in review.
 func TestHostConfigGolden(t *testing.T) {
-	plan := job.Plan{Spec: spec.Spec{Args: []string{"x"}, Env: map[string]string{"A": "1"}}, CPUMilli: 2500, RAM: 1 << 30, Shm: 1 << 28}
+	plan := job.Plan{Spec: spec.Spec{Args: []string{"x"}, Env: map[string]string{"A": "1"}}, CPUMilli: 2500,
+		RAM: 1 << 30, Shm: 1 << 28}
 	gpu := plan
 	gpu.Devices = []job.Device{{Kind: "gpu", UUID: "GPU-1"}, {Kind: "cpu", UUID: "CPU-1"}}
 	hard := map[string]int64{"nofile": 20000, "memlock": 8 << 20}
@@ -42,14 +43,16 @@ func TestHostConfigGolden(t *testing.T) {
 		"cdi":    {gpu, facts{cdi: true}, "container:g"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg, host := jobConfig(c.plan, testImage([]string{"NVIDIA_VISIBLE_DEVICES=all", "LD_PRELOAD=x"}, []string{"/e"}, []string{"c"}),
+			cfg, host := jobConfig(c.plan, testImage([]string{"NVIDIA_VISIBLE_DEVICES=all", "LD_PRELOAD=x"},
+				[]string{"/e"}, []string{"c"}),
 				map[string]string{"l": "1"}, c.net, "tools", map[string]string{"/workspace": "w", "/data": "v1"}, c.f)
 			for i, o := range host.SecurityOpt {
 				if strings.HasPrefix(o, "seccomp=") {
 					host.SecurityOpt[i] = "seccomp=(file)"
 				}
 			}
-			host.MaskedPaths = slices.DeleteFunc(host.MaskedPaths, func(p string) bool { return strings.Contains(p, "thermal_throttle") })
+			host.MaskedPaths = slices.DeleteFunc(host.MaskedPaths,
+				func(p string) bool { return strings.Contains(p, "thermal_throttle") })
 			got, err := json.MarshalIndent(map[string]any{"Config": cfg, "HostConfig": host}, "", " ")
 			if err != nil {
 				t.Fatal(err)
@@ -73,11 +76,14 @@ func TestHostConfigGolden(t *testing.T) {
 
 func TestJobEnv_ReservedAndLoader_AreGoneOrHidden(t *testing.T) {
 	p := job.Plan{Spec: spec.Spec{Env: map[string]string{
-		"CUDA_VISIBLE_DEVICES": "0", "GPUAI_X_LD_PRELOAD": "evil", "LD_LIBRARY_PATH": "/job", "NVIDIA_DRIVER_CAPABILITIES": "all", "A": "1",
+		"CUDA_VISIBLE_DEVICES": "0", "GPUAI_X_LD_PRELOAD": "evil", "LD_LIBRARY_PATH": "/job",
+		"NVIDIA_DRIVER_CAPABILITIES": "all", "A": "1",
 	}}}
-	got := jobEnv(p, []string{"LD_PRELOAD=/x.so", "LD_LIBRARY_PATH=/image", "NVIDIA_VISIBLE_DEVICES=all", "MELLANOX_VISIBLE_DEVICES=all", "PATH=/bin"})
+	got := jobEnv(p, []string{"LD_PRELOAD=/x.so", "LD_LIBRARY_PATH=/image", "NVIDIA_VISIBLE_DEVICES=all",
+		"MELLANOX_VISIBLE_DEVICES=all", "PATH=/bin"})
 	want := []string{
-		"A=1", "CUDA_VISIBLE_DEVICES", "GPUAI_X_LD_LIBRARY_PATH=/job", "GPUAI_X_LD_PRELOAD=/x.so", "LD_LIBRARY_PATH", "LD_PRELOAD",
+		"A=1", "CUDA_VISIBLE_DEVICES", "GPUAI_X_LD_LIBRARY_PATH=/job", "GPUAI_X_LD_PRELOAD=/x.so", "LD_LIBRARY_PATH",
+		"LD_PRELOAD",
 		"MELLANOX_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_VISIBLE_DEVICES=void",
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -37,7 +37,8 @@ func (e *Engine) entry(k job.Key) *entry {
 	return en
 }
 
-// note publishes what is seen while a worker is under way. An end is left to the worker's own answer: before that its reason is not known.
+// note publishes what is seen while a worker is under way. An end is left to the worker's own answer: before that its
+// reason is not known.
 func (en *entry) note(o job.Observed) {
 	if o.State == job.Exited || o.State == job.FailedState {
 		return
@@ -47,8 +48,8 @@ func (en *entry) note(o job.Observed) {
 	en.now.Unlock()
 }
 
-// Reconcile implements job.Runner: it starts or joins the key's worker, waits for it a moment, and says what is seen. A new phase ends a
-// pull of the old one.
+// Reconcile implements job.Runner: it starts or joins the key's worker, waits for it a moment, and says what is seen. A
+// new phase ends a pull of the old one.
 func (e *Engine) Reconcile(ctx context.Context, k job.Key, w job.Want) (job.Observed, error) {
 	en := e.entry(k)
 	en.now.Lock()
@@ -182,7 +183,8 @@ func (e *Engine) removeContainer(ctx context.Context, name string, k job.Key) er
 func (e *Engine) List(ctx context.Context) ([]job.Found, error) {
 	ctx, cancel := ask(ctx)
 	defer cancel()
-	all, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("name", "^/"+e.prefix()))})
+	all, err := e.api.ContainerList(ctx,
+		container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("name", "^/"+e.prefix()))})
 	if err != nil {
 		return nil, engineError("list containers", err)
 	}
@@ -196,7 +198,8 @@ func (e *Engine) List(ctx context.Context) ([]job.Found, error) {
 			continue
 		}
 		out = append(out, job.Found{
-			Key: k, Role: role, ContainerID: c.ID, Running: c.State == "running" || c.State == "paused", Paused: c.State == "paused",
+			Key: k, Role: role, ContainerID: c.ID, Running: c.State == "running" ||
+				c.State == "paused", Paused: c.State == "paused",
 		})
 	}
 	return out, nil

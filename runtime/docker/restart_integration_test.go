@@ -56,7 +56,8 @@ func TestForeign_SameName_IsNeverTouched(t *testing.T) {
 	if err := f.e.api.ContainerRemove(t.Context(), o.ContainerID, container.RemoveOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	made, err := f.e.api.ContainerCreate(t.Context(), &container.Config{Image: f.e.ready.tools}, nil, nil, nil, f.e.name(f.k, "job"))
+	made, err := f.e.api.ContainerCreate(t.Context(), &container.Config{Image: f.e.ready.tools}, nil, nil, nil,
+		f.e.name(f.k, "job"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,8 @@ func TestForeign_SameName_IsNeverTouched(t *testing.T) {
 	}
 }
 
-// TestStart_AnswerLost_IsNotRepeated plays a node that died after the engine's start and before the gate: the next one goes on from there.
+// TestStart_AnswerLost_IsNotRepeated plays a node that died after the engine's start and before the gate: the next one
+// goes on from there.
 func TestStart_AnswerLost_IsNotRepeated(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	mem := f.e.mem.(*runtimetest.Memory)
@@ -99,7 +101,8 @@ func TestStart_AnswerLost_IsNotRepeated(t *testing.T) {
 	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, is(job.Running)); o.ContainerID != c.ID {
 		t.Errorf("another container: %+v", o)
 	}
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(f.logs(t), "once") && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(f.logs(t), "once") &&
+		time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 	}
 	if n := strings.Count(f.logs(t), "once"); n != 1 {
 		t.Errorf("%d starts", n)
@@ -123,7 +126,8 @@ func TestDockerRestart_JobsLiveOn(t *testing.T) {
 	}
 	host := ci("start")
 	defer ci("clean")
-	e, err := New(Config{Peer8: peerName(t), Host: host, AllowWeakRuntime: true}, runtimetest.NewMemory(), slog.New(slog.DiscardHandler))
+	e, err := New(Config{Peer8: peerName(t), Host: host, AllowWeakRuntime: true}, runtimetest.NewMemory(),
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,8 @@ type handle struct {
 	SpecHash     string `json:"spec_hash"`
 }
 
-// row is all that is remembered of a key. Start and Stop are intents, saved before the call; Opened is saved after the gate reported.
+// row is all that is remembered of a key. Start and Stop are intents, saved before the call; Opened is saved after the
+// gate reported.
 type row struct {
 	Handle      handle    `json:"handle"`
 	Start       bool      `json:"start,omitempty"`

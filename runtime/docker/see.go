@@ -24,7 +24,8 @@ func (e *Engine) see(k job.Key, r row, c *container.InspectResponse) job.Observe
 		case otherBoot(r):
 			o.State, o.Exit, o.Code = job.Exited, -1, "rig-restarted"
 		default:
-			o.State, o.Exit, o.Code, o.Detail = job.Exited, -1, "container-lost", "the container was removed by someone else"
+			o.State, o.Exit, o.Code, o.Detail = job.Exited, -1, "container-lost",
+				"the container was removed by someone else"
 		}
 		return o
 	}
@@ -90,13 +91,16 @@ const (
 // unexplained reports an end by a signal that nobody here sent, and that no limit did.
 func (r row) unexplained(c *container.InspectResponse) bool {
 	st := c.State
-	return st.Status == "exited" && (st.ExitCode == exitKilled || st.ExitCode == exitTerminated) && !st.OOMKilled && r.Killed == "" && r.EndCode == "" &&
+	return st.Status == "exited" && (st.ExitCode == exitKilled || st.ExitCode == exitTerminated) && !st.OOMKilled &&
+		r.Killed == "" && r.EndCode == "" &&
 		r.Code == "" && !r.Stop && r.FirstKill.IsZero() && !otherBoot(r)
 }
 
-// explain looks once for who ended a job that nobody here ended: a container that vanishes now was removed, and the engine remembers signals
-// that came through it. Otherwise it may have been the job itself, the rig's owner, or the rig for want of memory.
-func (e *Engine) explain(ctx context.Context, k job.Key, r row, c *container.InspectResponse) (row, *container.InspectResponse, error) {
+// explain looks once for who ended a job that nobody here ended: a container that vanishes now was removed, and the
+// engine remembers signals that came through it. Otherwise it may have been the job itself, the rig's owner, or the rig
+// for want of memory.
+func (e *Engine) explain(ctx context.Context, k job.Key, r row, c *container.InspectResponse) (row,
+	*container.InspectResponse, error) {
 	if err := pause(ctx, vanishing); err != nil {
 		return r, c, err
 	}
@@ -120,7 +124,8 @@ func (e *Engine) signalled(ctx context.Context, c *container.InspectResponse) bo
 	defer cancel()
 	msgs, errs := e.api.Events(ctx, events.ListOptions{
 		Since: c.State.StartedAt, Until: time.Now().Format(time.RFC3339Nano),
-		Filters: filters.NewArgs(filters.Arg("type", "container"), filters.Arg("event", "kill"), filters.Arg("container", c.ID)),
+		Filters: filters.NewArgs(filters.Arg("type", "container"), filters.Arg("event", "kill"),
+			filters.Arg("container", c.ID)),
 	})
 	select {
 	case <-msgs:
@@ -140,5 +145,6 @@ func silent(r row) job.Observed {
 // Alive tells without the engine whether the job's first process lives: pid and start time agree with the handle.
 func (e *Engine) Alive(ctx context.Context, k job.Key) bool {
 	r, err := e.load(ctx, k)
-	return err == nil && r.Handle.PID > 0 && !otherBoot(r) && pidStart(r.Handle.PID) == r.Handle.PIDStart && r.Handle.PIDStart != 0
+	return err == nil && r.Handle.PID > 0 && !otherBoot(r) && pidStart(r.Handle.PID) == r.Handle.PIDStart &&
+		r.Handle.PIDStart != 0
 }

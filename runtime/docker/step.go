@@ -13,8 +13,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// step looks, does what is next, and looks again, until what is wanted holds or something else must happen first. The caller holds the
-// key.
+// step looks, does what is next, and looks again, until what is wanted holds or something else must happen first. The
+// caller holds the key.
 func (e *Engine) step(ctx context.Context, k job.Key, w job.Want, note func(job.Observed)) (job.Observed, error) {
 	r, err := e.load(ctx, k)
 	if err != nil {
@@ -24,10 +24,12 @@ func (e *Engine) step(ctx context.Context, k job.Key, w job.Want, note func(job.
 	if err != nil {
 		return silent(r), engineError("look at job", err)
 	}
-	if c != nil && r.Handle.JobID != "" && c.ID != r.Handle.JobID || c != nil && c.Config.Labels[labelLease] != k.Lease.String() {
+	if c != nil && r.Handle.JobID != "" && c.ID != r.Handle.JobID ||
+		c != nil && c.Config.Labels[labelLease] != k.Lease.String() {
 		// Someone made a container of our name: it is never touched.
 		e.log.Error("A container has a job's name but not its id", "name", e.name(k, "job"), "id", c.ID)
-		return job.Observed{State: job.Exited, Exit: -1, Code: "container-lost", Detail: "another container has its name"}, nil
+		return job.Observed{State: job.Exited, Exit: -1, Code: "container-lost",
+			Detail: "another container has its name"}, nil
 	}
 	if c != nil && r.unexplained(c) {
 		if r, c, err = e.explain(ctx, k, r, c); err != nil {
@@ -76,11 +78,13 @@ func cut(s string) string {
 	return strings.ToValidUTF8(strings.TrimSpace(s), "")
 }
 
-func (e *Engine) wantRunning(ctx context.Context, k job.Key, w job.Want, r row, c *container.InspectResponse, note func(job.Observed)) (job.Observed, error) {
+func (e *Engine) wantRunning(ctx context.Context, k job.Key, w job.Want, r row, c *container.InspectResponse,
+	note func(job.Observed)) (job.Observed, error) {
 	if r.Code != "" || r.Removed || c == nil && r.Start {
 		return e.see(k, r, c), nil
 	}
-	if c == nil || r.Handle.JobID == "" { // made, but this node ended before it was noted: nothing after the making is known to be done
+	// made, but this node ended before it was noted: nothing after the making is known to be done
+	if c == nil || r.Handle.JobID == "" {
 		var err error
 		if c, r, err = e.create(ctx, k, w.Plan, r, note); err != nil {
 			return e.unseen(r), err
@@ -133,18 +137,21 @@ func late(p job.Plan, code string) error {
 	if p.Deadline.IsZero() || time.Now().Before(p.Deadline) {
 		return nil
 	}
-	return &market.Error{Code: code, Kind: market.KindUnavailable, Op: "prepare job", Detail: "the preparation time is used up", Hint: "try again, or use a smaller image"}
+	return &market.Error{Code: code, Kind: market.KindUnavailable, Op: "prepare job",
+		Detail: "the preparation time is used up", Hint: "try again, or use a smaller image"}
 }
 
 // start saves the intent, then starts once. A container that runs although start failed is taken as started.
-func (e *Engine) start(ctx context.Context, k job.Key, p job.Plan, r row, c *container.InspectResponse, note func(job.Observed)) (job.Observed, error) {
+func (e *Engine) start(ctx context.Context, k job.Key, p job.Plan, r row, c *container.InspectResponse,
+	note func(job.Observed)) (job.Observed, error) {
 	if r.Handle.GuardID != "" {
 		g, err := e.inspect(ctx, r.Handle.GuardID)
 		if err != nil {
 			return e.see(k, r, c), engineError("look at guard", err)
 		}
 		if g == nil || !g.State.Running || g.State.StartedAt != r.Handle.GuardStarted {
-			return e.see(k, r, c), &market.Error{Code: "guard-lost", Kind: market.KindUnavailable, Op: "start job", Detail: "the network guard ended", Hint: "try again"}
+			return e.see(k, r, c), &market.Error{Code: "guard-lost", Kind: market.KindUnavailable, Op: "start job",
+				Detail: "the network guard ended", Hint: "try again"}
 		}
 	}
 	r.Start, r.Handle.BootID = true, bootID()
@@ -158,7 +165,8 @@ func (e *Engine) start(ctx context.Context, k job.Key, p job.Plan, r row, c *con
 	if err != nil || c2 == nil {
 		return silent(r), engineError("look at job", errors.Join(serr, err))
 	}
-	if serr != nil && !c2.State.Running && c2.State.Status != "exited" || serr != nil && c2.State.Status == "exited" && c2.State.ExitCode >= 126 {
+	if serr != nil && !c2.State.Running && c2.State.Status != "exited" || serr != nil && c2.State.Status == "exited" &&
+		c2.State.ExitCode >= 126 {
 		return e.see(k, r, c2), startFailure(serr)
 	}
 	note(e.see(k, r, c2))
@@ -171,11 +179,13 @@ func startFailure(err error) error {
 	if err = stepError(startWords, "start job", err); errors.As(err, &me) && me.Code != "engine-error" {
 		return err
 	}
-	return &market.Error{Code: "start-failed", Kind: market.KindUnavailable, Op: "start job", Detail: spoken(err), Err: err, Hint: "try another provider"}
+	return &market.Error{Code: "start-failed", Kind: market.KindUnavailable, Op: "start job", Detail: spoken(err),
+		Err: err, Hint: "try another provider"}
 }
 
 // wantGone lets no process live. A container that never started goes away; another stays for its files.
-func (e *Engine) wantGone(ctx context.Context, k job.Key, w job.Want, r row, c *container.InspectResponse) (job.Observed, error) {
+func (e *Engine) wantGone(ctx context.Context, k job.Key, w job.Want, r row,
+	c *container.InspectResponse) (job.Observed, error) {
 	if c == nil || c.State.Status == "created" {
 		e.drop(k)
 		for _, role := range []string{"job", "guard"} {

@@ -21,7 +21,8 @@ func objects(t *testing.T, e *Engine) []string {
 	return out
 }
 
-// TestTeardown_HoweverAJobEnds_NothingIsLeft: after Remove the node has its network only, and after Close not even that.
+// TestTeardown_HoweverAJobEnds_NothingIsLeft: after Remove the node has its network only, and after Close not even
+// that.
 func TestTeardown_HoweverAJobEnds_NothingIsLeft(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *fixture, job.Plan){
 		"Completed": func(t *testing.T, f *fixture, p job.Plan) {
@@ -31,7 +32,8 @@ func TestTeardown_HoweverAJobEnds_NothingIsLeft(t *testing.T) {
 		},
 		"StartFailed": func(t *testing.T, f *fixture, p job.Plan) {
 			p.Spec.Command = []string{"/no/such/program"}
-			f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, func(o job.Observed) bool { return o.Code == "start-command" })
+			f.until(t, job.Want{Phase: job.WantRunning, Plan: p},
+				func(o job.Observed) bool { return o.Code == "start-command" })
 		},
 		"StoppedBeforeTheStart": func(t *testing.T, f *fixture, p job.Plan) {
 			if _, err := f.e.Reconcile(t.Context(), f.k, job.Want{Phase: job.WantRunning, Plan: p}); err != nil {
@@ -64,8 +66,8 @@ func TestTeardown_HoweverAJobEnds_NothingIsLeft(t *testing.T) {
 	}
 }
 
-// TestTeardown_StoppedAtAnyPoint_NothingIsLeft stops a job at ever later points of its preparation: a call that is under way must not make
-// something behind the removal.
+// TestTeardown_StoppedAtAnyPoint_NothingIsLeft stops a job at ever later points of its preparation: a call that is
+// under way must not make something behind the removal.
 func TestTeardown_StoppedAtAnyPoint_NothingIsLeft(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{Volumes: []string{"/data"}})
 	f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan("forever")}, is(job.Running)) // image and helper are there
@@ -77,8 +79,10 @@ func TestTeardown_StoppedAtAnyPoint_NothingIsLeft(t *testing.T) {
 		if i%2 > 0 {
 			p.Egress, p.Resolvers = market.EgressWeb, []string{"1.1.1.1"}
 		}
-		f.e.wg.Go(func() { _, _ = f.e.Reconcile(t.Context(), k, job.Want{Phase: job.WantRunning, Plan: p}) }) // it may be cut off
-		time.Sleep(time.Duration(i) * 8 * time.Millisecond)                                                   // the point, not a wait for something
+		// it may be cut off
+		f.e.wg.Go(func() { _, _ = f.e.Reconcile(t.Context(), k, job.Want{Phase: job.WantRunning, Plan: p}) })
+		// the point, not a wait for something
+		time.Sleep(time.Duration(i) * 8 * time.Millisecond)
 		f.until(t, job.Want{Phase: job.WantGone, Plan: p}, is(job.Absent, job.Exited))
 		remove(t, f.e, f.k)
 		if left := objects(t, f.e); len(left) > 1 || len(left) == 1 && left[0] != "network "+f.e.networkName() {
@@ -112,8 +116,8 @@ func TestTeardown_Close_KeepsTheNetworkOfJobs(t *testing.T) {
 	}
 }
 
-// TestTeardown_SweptTools_AreMadeAgain: the helper's image and volume are only a cache, which others may empty under a running node
-// (docker system prune --volumes does).
+// TestTeardown_SweptTools_AreMadeAgain: the helper's image and volume are only a cache, which others may empty under a
+// running node (docker system prune --volumes does).
 func TestTeardown_SweptTools_AreMadeAgain(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	w := job.Want{Phase: job.WantRunning, Plan: f.plan("echo=x")}

@@ -16,8 +16,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/sandbox/guard"
 )
 
-// loadTools brings the helper's image and fills its volume: a created container that mounts an empty volume over a directory of its
-// image copies the directory there, and need never run.
+// loadTools brings the helper's image and fills its volume: a created container that mounts an empty volume over a
+// directory of its image copies the directory there, and need never run.
 func (e *Engine) loadTools(ctx context.Context) (*prepared, error) {
 	t, err := sandbox.ToolsImage()
 	if err != nil {
@@ -48,11 +48,14 @@ func (e *Engine) fillTools(ctx context.Context, t sandbox.Tools, id, vol string)
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	name := e.prefix() + "tools"
-	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
-	defer func() {                                                             // by name: a create whose answer was lost may have made it
+	// left by a crash; a failure shows in create
+	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true})
+	// by name: a create whose answer was lost may have made it
+	defer func() {
 		actx, cancel := whole(ctx, askTimeout)
 		defer cancel()
-		if rerr := e.api.ContainerRemove(actx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) {
+		if rerr := e.api.ContainerRemove(actx, name, container.RemoveOptions{Force: true}); rerr != nil &&
+			!notFound(rerr) {
 			err = errors.Join(err, rerr)
 		}
 	}()
@@ -97,15 +100,17 @@ func (e *Engine) toolsImage(ctx context.Context, t sandbox.Tools) (string, error
 	id := find()
 	if id == "" {
 		return "", &market.Error{
-			Code: "engine-error", Kind: market.KindUnavailable, Op: "load sandbox image", Detail: "the engine made another image of it",
-			Hint: "gpuai doctor",
+			Code: "engine-error", Kind: market.KindUnavailable, Op: "load sandbox image",
+			Detail: "the engine made another image of it",
+			Hint:   "gpuai doctor",
 		}
 	}
 	return id, nil
 }
 
 // runProbe runs the probe in a container of the tools' own image and the job's profile.
-func (e *Engine) runProbe(ctx context.Context, p *prepared, what string, cfg guard.ProbeConfig, network string) (guard.ProbeReport, error) {
+func (e *Engine) runProbe(ctx context.Context, p *prepared, what string, cfg guard.ProbeConfig,
+	network string) (guard.ProbeReport, error) {
 	var rep guard.ProbeReport
 	arg, err := json.Marshal(cfg)
 	if err != nil {
@@ -116,7 +121,8 @@ func (e *Engine) runProbe(ctx context.Context, p *prepared, what string, cfg gua
 		return rep, err
 	}
 	name := e.prefix() + what
-	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true}) // left by a crash; a failure shows in create
+	// left by a crash; a failure shows in create
+	_ = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true})
 	out, err := e.runOnce(ctx, name, c, host)
 	if err != nil {
 		return rep, engineError("run probe", err)
@@ -128,13 +134,15 @@ func (e *Engine) runProbe(ctx context.Context, p *prepared, what string, cfg gua
 }
 
 // runOnce creates, starts, waits, reads at most 16 KiB of standard output, and removes.
-func (e *Engine) runOnce(ctx context.Context, name string, c *container.Config, host *container.HostConfig) (out []byte, err error) {
+func (e *Engine) runOnce(ctx context.Context, name string, c *container.Config, host *container.HostConfig) (out []byte,
+	err error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	defer func() { // by name: a create whose answer was lost may have made it
 		rctx, rcancel := whole(ctx, askTimeout)
 		defer rcancel()
-		if rerr := e.api.ContainerRemove(rctx, name, container.RemoveOptions{Force: true}); rerr != nil && !notFound(rerr) && err == nil {
+		if rerr := e.api.ContainerRemove(rctx, name, container.RemoveOptions{Force: true}); rerr != nil &&
+			!notFound(rerr) && err == nil {
 			err = rerr
 		}
 	}()
@@ -153,12 +161,13 @@ func (e *Engine) runOnce(ctx context.Context, name string, c *container.Config, 
 	case err := <-werr:
 		return nil, err
 	}
-	err = e.readLogs(ctx, made.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true}, func(_ byte, b []byte) error {
-		if len(out)+len(b) > 16<<10 {
-			return fmt.Errorf("more than 16 KiB")
-		}
-		out = append(out, b...)
-		return nil
-	})
+	err = e.readLogs(ctx, made.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true},
+		func(_ byte, b []byte) error {
+			if len(out)+len(b) > 16<<10 {
+				return fmt.Errorf("more than 16 KiB")
+			}
+			out = append(out, b...)
+			return nil
+		})
 	return out, err
 }

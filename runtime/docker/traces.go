@@ -17,8 +17,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/sandbox"
 )
 
-// Traces are what nodes leave in an engine by design, for the next job: the helper's image and volume, which all nodes of an engine share,
-// and images that were pulled.
+// Traces are what nodes leave in an engine by design, for the next job: the helper's image and volume, which all nodes
+// of an engine share, and images that were pulled.
 type Traces struct{ images, volumes map[string]bool }
 
 // Traces lists what is there now. registries: hosts whose images count, "127.0.0.1:5000".
@@ -26,7 +26,8 @@ func (e *Engine) Traces(ctx context.Context, registries ...string) (Traces, erro
 	ctx, cancel := ask(ctx)
 	defer cancel()
 	t := Traces{images: map[string]bool{}, volumes: map[string]bool{}}
-	vols, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: filters.NewArgs(filters.Arg("name", sandbox.ImageName))})
+	vols, err := e.api.VolumeList(ctx,
+		volume.ListOptions{Filters: filters.NewArgs(filters.Arg("name", sandbox.ImageName))})
 	if err != nil {
 		return t, engineError("list volumes", err)
 	}
@@ -53,8 +54,8 @@ func (e *Engine) Traces(ctx context.Context, registries ...string) (Traces, erro
 	return t, nil
 }
 
-// Sweep removes what is there now and was not before. The helper stays while another node's container uses it, and is made again by a node
-// that needs it later; an image of a registry that is in use is an error.
+// Sweep removes what is there now and was not before. The helper stays while another node's container uses it, and is
+// made again by a node that needs it later; an image of a registry that is in use is an error.
 func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string) error {
 	now, err := e.Traces(ctx, registries...)
 	if err != nil {
@@ -86,7 +87,8 @@ func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string)
 	return errors.Join(errs...)
 }
 
-// Objects lists the containers of any state, then volumes, then networks that are named for a node: the last 8 characters of its id.
+// Objects lists the containers of any state, then volumes, then networks that are named for a node: the last 8
+// characters of its id.
 func (e *Engine) Objects(ctx context.Context, peer8 string) (out []string, err error) {
 	ctx, cancel := ask(ctx)
 	defer cancel()
@@ -123,7 +125,8 @@ func (e *Engine) Objects(ctx context.Context, peer8 string) (out []string, err e
 	return out, nil
 }
 
-// RemoveNode removes all Objects of a node that has ended and whose store is given up: what its leases kept is nobody's then.
+// RemoveNode removes all Objects of a node that has ended and whose store is given up: what its leases kept is nobody's
+// then.
 func (e *Engine) RemoveNode(ctx context.Context, peer8 string) error {
 	left, err := e.Objects(ctx, peer8)
 	if err != nil {

@@ -21,9 +21,11 @@ const (
 // restAfter is the rest after try n: 1, 2, 4, 8 s.
 func (e *Engine) restAfter(n int) time.Duration { return e.rest << (n - 1) }
 
-// untilRunning tries what is next until it is done, waits for somebody else, or can never be done: then the preparation has failed, with the
-// engine's own words. An engine that does not answer has refused nothing, and what runs behind an open gate is not prepared any more.
-func (e *Engine) untilRunning(ctx context.Context, k job.Key, w job.Want, r row, c *container.InspectResponse, note func(job.Observed)) (job.Observed, error) {
+// untilRunning tries what is next until it is done, waits for somebody else, or can never be done: then the preparation
+// has failed, with the engine's own words. An engine that does not answer has refused nothing, and what runs behind an
+// open gate is not prepared any more.
+func (e *Engine) untilRunning(ctx context.Context, k job.Key, w job.Want, r row, c *container.InspectResponse,
+	note func(job.Observed)) (job.Observed, error) {
 	for n := 1; ; n++ {
 		o, err := e.wantRunning(ctx, k, w, r, c, note)
 		if err == nil && o.State == job.Exited && o.Code == "" && o.Exit != 0 {
@@ -40,12 +42,14 @@ func (e *Engine) untilRunning(ctx context.Context, k job.Key, w job.Want, r row,
 		if r, lerr = e.load(ctx, k); lerr != nil || r.Opened || !answered(err) {
 			return o, err
 		}
-		last := &market.Error{Code: "engine-error", Kind: market.KindUnavailable, Op: me.Op, Detail: spoken(errors.Join(me.Err, detailOf(me))), Err: err, Hint: "try another provider"}
+		last := &market.Error{Code: "engine-error", Kind: market.KindUnavailable, Op: me.Op,
+			Detail: spoken(errors.Join(me.Err, detailOf(me))), Err: err, Hint: "try another provider"}
 		if n == maxTries || refusedFor(err) || late(w.Plan, "engine-error") != nil {
 			return e.failed(ctx, k, last)
 		}
 		e.log.Warn("A step of a job failed and is tried again", "lease", k.Lease, "step", me.Op, "try", n, "error", err)
-		note(job.Observed{State: o.State, Detail: last.Detail, ContainerID: o.ContainerID, Progress: job.Progress{Phase: phaseOf(o.State)}})
+		note(job.Observed{State: o.State, Detail: last.Detail, ContainerID: o.ContainerID,
+			Progress: job.Progress{Phase: phaseOf(o.State)}})
 		if err := pause(ctx, e.restAfter(n)); err != nil {
 			return o, err
 		}
@@ -79,10 +83,11 @@ func (e *Engine) neverBegan(ctx context.Context, k job.Key, id string) error {
 	ctx, cancel := ask(ctx)
 	defer cancel()
 	var words []byte
-	_ = e.readLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: "5"}, func(_ byte, b []byte) error {
-		words = append(words, b[:min(len(b), 512)]...)
-		return nil
-	}) // without a log there are no words
+	_ = e.readLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: "5"},
+		func(_ byte, b []byte) error {
+			words = append(words, b[:min(len(b), 512)]...)
+			return nil
+		}) // without a log there are no words
 	if err := errors.New(strings.TrimSpace(string(words))); said(initWords, err) != nil {
 		return stepError(initWords, "start job", err)
 	}

@@ -36,5 +36,6 @@ func (e *Engine) Usage(ctx context.Context, k job.Key) (job.Usage, error) {
 	if !ok {
 		cache = s.MemoryStats.Stats["inactive_file"]
 	}
-	return job.Usage{CPU: time.Duration(s.CPUStats.CPUUsage.TotalUsage), Memory: s.MemoryStats.Usage - min(cache, s.MemoryStats.Usage)}, nil
+	return job.Usage{CPU: time.Duration(s.CPUStats.CPUUsage.TotalUsage),
+		Memory: s.MemoryStats.Usage - min(cache, s.MemoryStats.Usage)}, nil
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// This file knows what an engine, its runtime and the registries behind it mean by their errors. Statuses come first; where an engine answers
-// 500 for everything, its words decide. No other file reads them.
+// This file knows what an engine, its runtime and the registries behind it mean by their errors. Statuses come first;
+// where an engine answers 500 for everything, its words decide. No other file reads them.
 
-// word is a part of a message, in lower case, and what it means. Code "": it may pass. Seen: the engine that said it, or, with "source", the
-// version whose source has it.
+// word is a part of a message, in lower case, and what it means. Code "": it may pass. Seen: the engine that said it,
+// or, with "source", the version whose source has it.
 type word struct {
 	Has, Code, Hint, Seen string
 }
@@ -38,11 +38,16 @@ var createWords = []word{
 	{Has: "too many levels of symbolic links", Code: "start-command", Hint: hintWorkdir, Seen: "source 28.5.2"},
 	{Has: "not a directory", Code: "start-command", Hint: hintWorkdir, Seen: "20.10.24"},
 	{Has: "file name too long", Code: "start-command", Hint: hintWorkdir, Seen: "20.10.24"},
-	{Has: "is not directory", Code: "image-refused", Hint: "a VOLUME of the image is a file: " + hintImage, Seen: "20.10.24"},
-	{Has: "destination can't be '/'", Code: "image-refused", Hint: "a VOLUME of the image is its root: " + hintImage, Seen: "20.10.24"},
-	{Has: "invalid mount config", Code: "image-refused", Hint: "a VOLUME of the image is no path: " + hintImage, Seen: "20.10.24"},
-	{Has: "duplicate mount point", Code: "image-refused", Hint: "two VOLUMEs of the image are one path: " + hintImage, Seen: "source 20.10.24"},
-	{Has: "invalid environment variable", Code: "image-refused", Hint: "ENV of the image has no name: " + hintImage, Seen: "20.10.24"},
+	{Has: "is not directory", Code: "image-refused", Hint: "a VOLUME of the image is a file: " + hintImage,
+		Seen: "20.10.24"},
+	{Has: "destination can't be '/'", Code: "image-refused", Hint: "a VOLUME of the image is its root: " + hintImage,
+		Seen: "20.10.24"},
+	{Has: "invalid mount config", Code: "image-refused", Hint: "a VOLUME of the image is no path: " + hintImage,
+		Seen: "20.10.24"},
+	{Has: "duplicate mount point", Code: "image-refused", Hint: "two VOLUMEs of the image are one path: " + hintImage,
+		Seen: "source 20.10.24"},
+	{Has: "invalid environment variable", Code: "image-refused", Hint: "ENV of the image has no name: " + hintImage,
+		Seen: "20.10.24"},
 	{Has: "no command specified", Code: "start-command", Hint: "the image has no command: give one", Seen: "20.10.24"},
 	{Has: "no such image", Seen: "20.10.24"},     // somebody removed it: it is pulled again
 	{Has: "no such container", Seen: "20.10.24"}, // the guard's: it is made again
@@ -56,21 +61,28 @@ var startWords = []word{
 	{Has: "no matching entries in passwd", Code: "start-command", Hint: hintUser, Seen: "20.10.24"},
 	{Has: "no matching entries in group", Code: "start-command", Hint: hintUser, Seen: "20.10.24"},
 	{Has: "uids and gids must be in range", Code: "start-command", Hint: hintUser, Seen: "20.10.24"},
-	{Has: "could not select device driver", Code: "gpu-missing", Hint: "install the NVIDIA container toolkit", Seen: "20.10.24"},
-	{Has: "unresolvable cdi devices", Code: "cdi-stale", Hint: "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml", Seen: "source 28.5.2"},
-	{Has: "nvidia-container-cli", Code: "gpu-missing", Hint: "gpuai doctor", Seen: "source nvidia-container-toolkit 1.17"},
+	{Has: "could not select device driver", Code: "gpu-missing", Hint: "install the NVIDIA container toolkit",
+		Seen: "20.10.24"},
+	{Has: "unresolvable cdi devices", Code: "cdi-stale",
+		Hint: "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml", Seen: "source 28.5.2"},
+	{Has: "nvidia-container-cli", Code: "gpu-missing", Hint: "gpuai doctor",
+		Seen: "source nvidia-container-toolkit 1.17"},
 	{Has: "chdir to cwd", Code: "start-command", Hint: hintWorkdir, Seen: "source runc 1.1.5"},
 	{Has: "mkdir /", Code: "start-command", Hint: hintWorkdir, Seen: "source runc 1.1.5"},
-	{Has: "not a directory", Code: "start-command", Hint: "a WORKDIR, a VOLUME or /etc of the image is a file", Seen: "source runc 1.1.5"},
-	{Has: "argument list too long", Code: "start-command", Hint: "command and environment are too long: shorten them", Seen: "20.10.24"},
+	{Has: "not a directory", Code: "start-command", Hint: "a WORKDIR, a VOLUME or /etc of the image is a file",
+		Seen: "source runc 1.1.5"},
+	{Has: "argument list too long", Code: "start-command", Hint: "command and environment are too long: shorten them",
+		Seen: "20.10.24"},
 	{Has: "can't contain null", Code: "start-command", Hint: "a variable holds a zero byte", Seen: "20.10.24"},
 	{Has: "no such container", Code: "guard-lost", Hint: "try again", Seen: "20.10.24"},
-	{Has: "cannot join network of a non running container", Code: "guard-lost", Hint: "try again", Seen: "source 20.10.24"},
+	{Has: "cannot join network of a non running container", Code: "guard-lost", Hint: "try again",
+		Seen: "source 20.10.24"},
 }
 
 // initWords are the runtime's last ones in the log of a container whose first process, ours, never came up.
 var initWords = []word{
-	{Has: "argument list too long", Code: "start-command", Hint: "command and environment are too long: shorten them", Seen: "20.10.24"},
+	{Has: "argument list too long", Code: "start-command", Hint: "command and environment are too long: shorten them",
+		Seen: "20.10.24"},
 	{Has: "exec user process caused", Code: "start-command", Hint: "check command and image", Seen: "20.10.24"},
 	{Has: "exec /.gpuai/", Code: "start-command", Hint: "check command and image", Seen: "source runc 1.2"},
 }
@@ -84,19 +96,24 @@ var pullWords = []word{
 	{Has: "unexpected http status: 429", Seen: "20.10.24"},
 	{Has: "permission denied", Seen: "source 20.10.24"}, // of the rig's own disk
 	// A layer that arrived whole, by its digest, and does not unpack never will.
-	{Has: "failed to register layer", Code: "image-refused", Hint: hintImage + ", with gzip layers where zstd is refused", Seen: "20.10.24"},
-	{Has: "invalid tar header", Code: "image-refused", Hint: hintImage + ", with gzip layers where zstd is refused", Seen: "20.10.24"},
+	{Has: "failed to register layer", Code: "image-refused",
+		Hint: hintImage + ", with gzip layers where zstd is refused", Seen: "20.10.24"},
+	{Has: "invalid tar header", Code: "image-refused", Hint: hintImage + ", with gzip layers where zstd is refused",
+		Seen: "20.10.24"},
 	{Has: "invalid diffid", Code: "image-refused", Hint: hintImage, Seen: "20.10.24"},
 	{Has: "does not match", Code: "image-refused", Hint: hintImage, Seen: "20.10.24"},
 	{Has: "invalid checksum", Code: "image-refused", Hint: hintImage, Seen: "20.10.24"},
 	{Has: "verification failed", Code: "image-refused", Hint: hintImage, Seen: "20.10.24"},
 	{Has: "failed digest validation", Code: "image-refused", Hint: hintImage, Seen: "source 28.5.2"},
-	{Has: "mismatched image rootfs and manifest layers", Code: "image-refused", Hint: hintImage, Seen: "source 20.10.24"},
+	{Has: "mismatched image rootfs and manifest layers", Code: "image-refused", Hint: hintImage,
+		Seen: "source 20.10.24"},
 	{Has: "unsupported media", Code: "image-refused", Hint: hintImage, Seen: "source 20.10.24"},
 	{Has: "unsupported manifest", Code: "image-refused", Hint: hintImage, Seen: "source 20.10.24"},
-	{Has: "cannot be used on this platform", Code: "image-refused", Hint: "only linux/amd64 runs here", Seen: "source 20.10.24"},
+	{Has: "cannot be used on this platform", Code: "image-refused", Hint: "only linux/amd64 runs here",
+		Seen: "source 20.10.24"},
 	{Has: "no matching manifest", Code: "image-refused", Hint: "only linux/amd64 runs here", Seen: "20.10.24"},
-	{Has: "max depth exceeded", Code: "image-refused", Hint: "it has too many layers: " + hintImage, Seen: "source 20.10.24"},
+	{Has: "max depth exceeded", Code: "image-refused", Hint: "it has too many layers: " + hintImage,
+		Seen: "source 20.10.24"},
 	{Has: "manifest unknown", Code: "image-not-found", Hint: hintFound, Seen: "20.10.24"},
 	{Has: "blob unknown", Code: "image-not-found", Hint: hintFound, Seen: "20.10.24"},
 	{Has: "name unknown", Code: "image-not-found", Hint: hintFound, Seen: "source 20.10.24"},
@@ -145,38 +162,44 @@ func saysTooMany(err error) bool {
 
 // answered reports that the engine itself said no: it lives, and repeating its answer for ever would be no use.
 func answered(err error) bool {
-	return cerrdefs.IsInternal(err) || cerrdefs.IsUnavailable(err) || cerrdefs.IsConflict(err) || cerrdefs.IsNotFound(err) || refusedFor(err)
+	return cerrdefs.IsInternal(err) || cerrdefs.IsUnavailable(err) || cerrdefs.IsConflict(err) ||
+		cerrdefs.IsNotFound(err) || refusedFor(err)
 }
 
 // refusedFor reports a status that no repetition changes: 400, 401, 403, 501 and their kin.
 func refusedFor(err error) bool {
-	return cerrdefs.IsInvalidArgument(err) || cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) || cerrdefs.IsNotImplemented(err) || cerrdefs.IsOutOfRange(err)
+	return cerrdefs.IsInvalidArgument(err) || cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) ||
+		cerrdefs.IsNotImplemented(err) || cerrdefs.IsOutOfRange(err)
 }
 
-// stepError sorts what a step of the preparation met by a table of words, then by status. Final: another code than engine-error; what may pass
-// is engine-error, with the cause inside.
+// stepError sorts what a step of the preparation met by a table of words, then by status. Final: another code than
+// engine-error; what may pass is engine-error, with the cause inside.
 func stepError(table []word, op string, err error) error {
 	var me *market.Error
 	if err == nil || errors.As(err, &me) || errors.Is(err, context.Canceled) {
 		return err
 	}
 	if w := said(table, err); w != nil && w.Code != "" {
-		return &market.Error{Code: w.Code, Kind: market.KindInvalid, Op: op, Detail: spoken(err), Err: err, Hint: w.Hint}
+		return &market.Error{Code: w.Code, Kind: market.KindInvalid, Op: op, Detail: spoken(err), Err: err,
+			Hint: w.Hint}
 	}
 	return engineError(op, err)
 }
 
-// rigPath is a path of the engine's storage, which is nobody's business but the owner's: only what follows it is a path of the image.
-var rigPath = regexp.MustCompile(`/[^\s"':]*?/(?:overlay2|fuse-overlayfs|overlayfs|aufs|btrfs|zfs|vfs|devicemapper|snapshots|tmp)/[^\s/"':]+(?:/(?:merged|diff|fs|dir|subvolumes|mnt|rootfs))*(?:/[0-9a-f]{64})?`)
+// rigPath is a path of the engine's storage, which is nobody's business but the owner's: only what follows it is a path
+// of the image.
+var rigPath = regexp.MustCompile(
+	`/[^\s"':]*?/(?:overlay2|fuse-overlayfs|overlayfs|aufs|btrfs|zfs|vfs|devicemapper|snapshots|tmp)/[^\s/"':]+(?:/(?:merged|diff|fs|dir|subvolumes|mnt|rootfs))*(?:/[0-9a-f]{64})?`)
 
 // engineNoise stands before what matters.
 var engineNoise = strings.NewReplacer(
-	"Error response from daemon: ", "", "failed to create shim task: ", "", "failed to create task for container: ", "", "OCI runtime create failed: ", "",
+	"Error response from daemon: ", "", "failed to create shim task: ", "", "failed to create task for container: ", "",
+	"OCI runtime create failed: ", "",
 	"runc create failed: ", "", "unable to start container process: ", "",
 )
 
-// spoken is an engine's message for other people's eyes: without paths of the rig, the middle cut out if it is longer than 256 bytes, since
-// the cause stands at its end.
+// spoken is an engine's message for other people's eyes: without paths of the rig, the middle cut out if it is longer
+// than 256 bytes, since the cause stands at its end.
 func spoken(err error) string {
 	const most = 256
 	s := rigPath.ReplaceAllString(engineNoise.Replace(err.Error()), "")

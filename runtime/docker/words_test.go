@@ -13,7 +13,8 @@ import (
 
 // TestWords_Tables: each row has a place where it was seen, and none hides behind one before it.
 func TestWords_Tables(t *testing.T) {
-	for name, table := range map[string][]word{"create": createWords, "start": startWords, "init": initWords, "pull": pullWords} {
+	for name, table := range map[string][]word{"create": createWords, "start": startWords, "init": initWords,
+		"pull": pullWords} {
 		for i, w := range table {
 			if w.Has != strings.ToLower(w.Has) || w.Seen == "" || w.Code != "" && w.Hint == "" {
 				t.Errorf("%s: row of %q is not lower case, unseen or has no hint", name, w.Has)
@@ -33,28 +34,44 @@ func TestWords_Messages(t *testing.T) {
 		message      string
 		code, spoken string // code "": it may pass
 	}{
-		{createWords, "Error response from daemon: Cannot mkdir: /etc/passwd is not a directory", "start-command", "Cannot mkdir: /etc/passwd is not a directory"},
-		{createWords, "evalSymlinksInScope: too many links in " + root + "/loop/x", "start-command", "evalSymlinksInScope: too many links in /loop/x"},
-		{createWords, "lstat " + root + "/etc/passwd/x: not a directory", "start-command", "lstat /etc/passwd/x: not a directory"},
-		{createWords, "source " + root + "/etc/passwd is not directory", "image-refused", "source /etc/passwd is not directory"},
-		{createWords, "mkdir /mnt/big/docker/overlay2/a1/merged/x: no space left on device", "disk-full", "mkdir /x: no space left on device"},
+		{createWords, "Error response from daemon: Cannot mkdir: /etc/passwd is not a directory", "start-command",
+			"Cannot mkdir: /etc/passwd is not a directory"},
+		{createWords, "evalSymlinksInScope: too many links in " + root + "/loop/x", "start-command",
+			"evalSymlinksInScope: too many links in /loop/x"},
+		{createWords, "lstat " + root + "/etc/passwd/x: not a directory", "start-command",
+			"lstat /etc/passwd/x: not a directory"},
+		{createWords, "source " + root + "/etc/passwd is not directory", "image-refused",
+			"source /etc/passwd is not directory"},
+		{createWords, "mkdir /mnt/big/docker/overlay2/a1/merged/x: no space left on device", "disk-full",
+			"mkdir /x: no space left on device"},
 		{createWords, "No such image: sha256:1", "", "No such image: sha256:1"},
 		{createWords, "driver failed", "", "driver failed"},
-		{startWords, "unable to find group nogroup: no matching entries in group file", "start-command", "unable to find group nogroup: no matching entries in group file"},
+		{startWords, "unable to find group nogroup: no matching entries in group file", "start-command",
+			"unable to find group nogroup: no matching entries in group file"},
 		{
-			startWords, "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"/x\": permission denied: unknown", "",
+			startWords, "failed to create shim task: OCI runtime create failed: runc create failed: unable to start " +
+				"container process: exec: \"/x\": permission denied: unknown", "",
 			"exec: \"/x\": permission denied",
 		},
-		{pullWords, "manifest for x@sha256:1 not found: manifest unknown", "image-not-found", "manifest for x@sha256:1 not found: manifest unknown"},
+		{pullWords, "manifest for x@sha256:1 not found: manifest unknown", "image-not-found",
+			"manifest for x@sha256:1 not found: manifest unknown"},
 		{pullWords, "unauthorized: fault", "image-not-found", "unauthorized: fault"},
-		{pullWords, "received unexpected HTTP status: 500 Internal Server Error", "", "received unexpected HTTP status: 500 Internal Server Error"},
-		{pullWords, "received unexpected HTTP status: 429 Too Many Requests", "", "received unexpected HTTP status: 429 Too Many Requests"},
-		{pullWords, "toomanyrequests: You have reached your unauthenticated pull rate limit.", "", "toomanyrequests: You have reached your unauthenticated pull rate limit."},
-		{pullWords, "failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid tar header", "image-refused", "failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid tar header"},
-		{pullWords, "failed to register layer: Error processing tar file(exit status 1): unexpected EOF", "image-refused", "failed to register layer: Error processing tar file(exit status 1): unexpected EOF"},
-		{pullWords, "failed to register layer: write /usr/lib/x: no space left on device", "disk-full", "failed to register layer: write /usr/lib/x: no space left on device"},
+		{pullWords, "received unexpected HTTP status: 500 Internal Server Error", "",
+			"received unexpected HTTP status: 500 Internal Server Error"},
+		{pullWords, "received unexpected HTTP status: 429 Too Many Requests", "",
+			"received unexpected HTTP status: 429 Too Many Requests"},
+		{pullWords, "toomanyrequests: You have reached your unauthenticated pull rate limit.", "",
+			"toomanyrequests: You have reached your unauthenticated pull rate limit."},
+		{pullWords, "failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid " +
+			"tar header", "image-refused",
+			"failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid tar header"},
+		{pullWords, "failed to register layer: Error processing tar file(exit status 1): unexpected EOF",
+			"image-refused", "failed to register layer: Error processing tar file(exit status 1): unexpected EOF"},
+		{pullWords, "failed to register layer: write /usr/lib/x: no space left on device", "disk-full",
+			"failed to register layer: write /usr/lib/x: no space left on device"},
 		{pullWords, "unexpected EOF", "", "unexpected EOF"},
-		{pullWords, "Get \"https://x/v2/\": dial tcp 127.0.0.1:9: connect: connection refused", "", "Get \"https://x/v2/\": dial tcp 127.0.0.1:9: connect: connection refused"},
+		{pullWords, "Get \"https://x/v2/\": dial tcp 127.0.0.1:9: connect: connection refused", "",
+			"Get \"https://x/v2/\": dial tcp 127.0.0.1:9: connect: connection refused"},
 		{pullWords, "open /var/lib/docker/tmp/GetImageBlob1: permission denied", "", "open : permission denied"},
 	} {
 		err := errors.New(c.message)

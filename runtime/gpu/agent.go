@@ -38,8 +38,9 @@ type response struct {
 	Samples  []nvml.Sample `json:"samples,omitempty"`
 }
 
-// RunAgent is the child's side: it answers requests until stdin ends. It returns nil at the end of stdin, else the fault of the pipe.
-// NVML stays open between requests. Run it as the only work of a process: the driver may end that process.
+// RunAgent is the child's side: it answers requests until stdin ends. It returns nil at the end of stdin, else the
+// fault of the pipe. NVML stays open between requests. Run it as the only work of a process: the driver may end that
+// process.
 func RunAgent(in io.Reader, out io.Writer) error {
 	lib := nvml.Open()
 	defer lib.Close()
@@ -79,8 +80,8 @@ func answer(lib *nvml.Library, q request) response {
 	return r
 }
 
-// ask starts a child, sends one request and returns its answer. The child never outlives the call: a hang or a crash of the driver is an
-// error here and nothing else.
+// ask starts a child, sends one request and returns its answer. The child never outlives the call: a hang or a crash of
+// the driver is an error here and nothing else.
 func ask(ctx context.Context, exe string, args []string, op string) (response, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTime)
 	defer cancel()

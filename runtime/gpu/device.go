@@ -16,8 +16,8 @@ const (
 	KindSim = "sim"
 )
 
-// Device is one leasable device. Model is the name as the driver says it; Class its slug; Fields what the Offer states of it. Minor is N
-// of /dev/nvidiaN, -1 for none. Unhealthy says why nothing new may run on it, empty = healthy.
+// Device is one leasable device. Model is the name as the driver says it; Class its slug; Fields what the Offer states
+// of it. Minor is N of /dev/nvidiaN, -1 for none. Unhealthy says why nothing new may run on it, empty = healthy.
 type Device struct {
 	Kind      string        `json:"kind"`
 	UUID      string        `json:"uuid"`
@@ -37,11 +37,12 @@ func (d Device) ID() market.DeviceID { return market.DeviceIDOf(d.UUID) }
 
 // CPUSlot is the rig's CPU slot, sold as one device. peerID is the node's id as text.
 func CPUSlot(peerID string) Device {
-	return Device{Kind: KindCPU, UUID: "CPU-" + peerID, Model: "CPU", Class: market.ClassCPU, Minor: -1, Fields: market.Fields{}}
+	return Device{Kind: KindCPU, UUID: "CPU-" + peerID, Model: "CPU", Class: market.ClassCPU, Minor: -1,
+		Fields: market.Fields{}}
 }
 
-// settle orders devices and drops what must not be sold: both of two devices with one UUID, and a MIG parent beside its instances.
-// dropped says what and why.
+// settle orders devices and drops what must not be sold: both of two devices with one UUID, and a MIG parent beside its
+// instances. dropped says what and why.
 func settle(devs []Device) (kept []Device, dropped []string) {
 	count, parents := map[string]int{}, map[string]bool{}
 	for _, d := range devs {
@@ -60,6 +61,9 @@ func settle(devs []Device) (kept []Device, dropped []string) {
 			kept = append(kept, d)
 		}
 	}
-	slices.SortFunc(kept, func(a, b Device) int { return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.UUID, b.UUID)) })
+	slices.SortFunc(kept, func(a,
+		b Device) int {
+		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.UUID, b.UUID))
+	})
 	return kept, dropped
 }

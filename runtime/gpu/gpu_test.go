@@ -62,7 +62,8 @@ func TestInventory_NoDriver_SellsCPUSlotOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Device{{Kind: KindCPU, UUID: "CPU-12D3KooWtest", Model: "CPU", Class: "cpu", Minor: -1, Fields: market.Fields{}}}
+	want := []Device{{Kind: KindCPU, UUID: "CPU-12D3KooWtest", Model: "CPU", Class: "cpu", Minor: -1,
+		Fields: market.Fields{}}}
 	if d := cmp.Diff(want, devs); d != "" {
 		t.Error(d)
 	}
@@ -88,7 +89,8 @@ func TestInventory_DuplicateUUID_RefusesBoth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(devs) != 2 || devs[0].UUID != "GPU-1" || devs[0].Class != "rtx-4090" || devs[0].Fields[market.FieldDriver] != 570086010 {
+	if len(devs) != 2 || devs[0].UUID != "GPU-1" || devs[0].Class != "rtx-4090" ||
+		devs[0].Fields[market.FieldDriver] != 570086010 {
 		t.Errorf("devices %+v", devs)
 	}
 	if _, stated := devs[0].Fields[market.FieldPower]; stated {
@@ -166,7 +168,8 @@ func TestSettle_MIGParent_IsNotSoldBesideInstances(t *testing.T) {
 func TestRunAgent_UnknownOp_AnswersWithError(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := RunAgent(strings.NewReader(`{"v":1,"id":7,"op":"reset"}`+"\n"+`{"v":9,"id":8,"op":"inventory"}`+"\n"), &out); err != nil {
+	if err := RunAgent(strings.NewReader(`{"v":1,"id":7,"op":"reset"}`+"\n"+`{"v":9,"id":8,"op":"inventory"}`+"\n"),
+		&out); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")

@@ -18,8 +18,8 @@ type Idle struct {
 	PIDs    []uint32 `json:"pids,omitempty"` // the owner's own
 }
 
-// HandOver tells whether a lease has left devices as it found them, by NVML, or by what simulated devices show. Its methods are safe for any
-// goroutine.
+// HandOver tells whether a lease has left devices as it found them, by NVML, or by what simulated devices show. Its
+// methods are safe for any goroutine.
 type HandOver struct {
 	sample func(context.Context) ([]Sample, error)
 
@@ -29,7 +29,8 @@ type HandOver struct {
 
 // NewHandOver asks the agent of cfg.
 func NewHandOver(cfg Config) *HandOver {
-	return &HandOver{sample: func(ctx context.Context) ([]Sample, error) { return Samples(ctx, cfg) }, idle: map[string]Idle{}}
+	return &HandOver{sample: func(ctx context.Context) ([]Sample, error) { return Samples(ctx, cfg) },
+		idle: map[string]Idle{}}
 }
 
 // Learn notes how devices look that nobody has now. Errors: the agent's; ErrNoDriver.
@@ -51,7 +52,8 @@ func (h *HandOver) Learn(ctx context.Context, uuids []string) error {
 	return nil
 }
 
-// Idle is what was learnt of devices; store it with the lease that gets them. One that was not learnt has no measure of memory.
+// Idle is what was learnt of devices; store it with the lease that gets them. One that was not learnt has no measure of
+// memory.
 func (h *HandOver) Idle(uuids []string) []Idle {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -63,7 +65,8 @@ func (h *HandOver) Idle(uuids []string) []Idle {
 	return out
 }
 
-// Left says what of a lease is still on its devices, "" if nothing is. The lower memory of a cleared device is its measure from then on.
+// Left says what of a lease is still on its devices, "" if nothing is. The lower memory of a cleared device is its
+// measure from then on.
 // Errors: the agent's, so that nothing is known.
 func (h *HandOver) Left(ctx context.Context, idle []Idle) (string, error) {
 	if len(idle) == 0 {

@@ -28,12 +28,14 @@ func TestHandOver_WhatIsLeft(t *testing.T) {
 	for _, c := range []struct{ name, now, want string }{
 		{"as before", idle, ""},
 		{"what a driver keeps", `[{"uuid":"GPU-1","used_mib":364,"pids":[7]}]`, ""},
-		{"another device is busy", `[{"uuid":"GPU-1","used_mib":300},{"uuid":"GPU-2","used_mib":9000,"pids":[99]}]`, ""},
+		{"another device is busy", `[{"uuid":"GPU-1","used_mib":300},{"uuid":"GPU-2","used_mib":9000,"pids":[99]}]`,
+			""},
 		{"process left", `[{"uuid":"GPU-1","used_mib":300,"pids":[7,4242]}]`, "process 4242 is still on GPU-1"},
 		{"memory held", `[{"uuid":"GPU-1","used_mib":365}]`, "365 MiB of GPU-1 are still used, 300 MiB were before"},
 		{"memory not stated", `[{"uuid":"GPU-1"}]`, ""},
 		{"not seen", `[{"uuid":"GPU-2"}]`, "GPU-1 is not seen"},
-		{"does not tell", `[{"uuid":"GPU-1","used_mib":300,"fault":"list processes: NVML result 15"}]`, "GPU-1 does not tell: list processes: NVML result 15"},
+		{"does not tell", `[{"uuid":"GPU-1","used_mib":300,"fault":"list processes: NVML result 15"}]`,
+			"GPU-1 does not tell: list processes: NVML result 15"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h, show := agentHandOver(t)
@@ -62,8 +64,8 @@ func TestHandOver_BrokenAgent_IsNotClear(t *testing.T) {
 	}
 }
 
-// TestHandOver_Restart_MeasureComesFromTheLease: a node that starts while a job holds the GPU learns nothing of it; what the lease's row
-// kept is the measure, and the measure never creeps up.
+// TestHandOver_Restart_MeasureComesFromTheLease: a node that starts while a job holds the GPU learns nothing of it;
+// what the lease's row kept is the measure, and the measure never creeps up.
 func TestHandOver_Restart_MeasureComesFromTheLease(t *testing.T) {
 	h, show := agentHandOver(t)
 	used := uint64(100)

@@ -9,9 +9,10 @@ import (
 	"github.com/gpuai/gpuai/runtime/gpu/nvml"
 )
 
-// Config says where devices come from. Exe: the program that runs RunAgent, default this executable; Args: default {"gpu-agent"}.
-// Simulate: --simulate-gpu values; not empty = only these and no NVML (localnet only, the caller checks). PeerID: the node's id as text.
-// NoCPU leaves out the CPU slot.
+// Config says where devices come from. Exe: the program that runs RunAgent, default this executable; Args: default
+// {"gpu-agent"}.
+// Simulate: --simulate-gpu values; not empty = only these and no NVML (localnet only, the caller checks). PeerID: the
+// node's id as text. NoCPU leaves out the CPU slot.
 type Config struct {
 	Exe      string
 	Args     []string
@@ -20,8 +21,9 @@ type Config struct {
 	NoCPU    bool
 }
 
-// Inventory lists the rig's devices: GPUs in the order of class and UUID, the CPU slot last. No driver is no fault: then the CPU slot is
-// alone. On any other fault of the agent it returns the CPU slot with the error, so that the rig can sell that and say why no more.
+// Inventory lists the rig's devices: GPUs in the order of class and UUID, the CPU slot last. No driver is no fault:
+// then the CPU slot is alone. On any other fault of the agent it returns the CPU slot with the error, so that the rig
+// can sell that and say why no more.
 func Inventory(ctx context.Context, cfg Config) ([]Device, error) {
 	var devs []Device
 	var err error
@@ -103,7 +105,8 @@ func Samples(ctx context.Context, cfg Config) ([]Sample, error) {
 
 func fromNVML(d nvml.Device) Device {
 	out := Device{
-		Kind: KindGPU, UUID: d.UUID, Model: cutText(d.Name, 48), Class: market.Slug(d.Name), VRAMMiB: d.VRAMMiB, Minor: d.Minor, PCI: d.PCI,
+		Kind: KindGPU, UUID: d.UUID, Model: cutText(d.Name, 48), Class: market.Slug(d.Name), VRAMMiB: d.VRAMMiB,
+		Minor: d.Minor, PCI: d.PCI,
 		Driver: d.Driver, Fields: market.Fields{}, Unhealthy: d.Unhealthy,
 	}
 	set := func(id market.FieldID, v *uint64) {

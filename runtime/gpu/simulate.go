@@ -23,18 +23,24 @@ type profile struct {
 
 var profiles = map[string]profile{
 	"rtx-4090": {"NVIDIA GeForce RTX 4090", 24564, market.Fields{
-		market.FieldCC: 89, market.FieldMemBW: 1008, market.FieldFP32: 82_600, market.FieldPower: 450, market.FieldPCIeGen: 4, market.FieldPCIeWidth: 16}},
+		market.FieldCC: 89, market.FieldMemBW: 1008, market.FieldFP32: 82_600, market.FieldPower: 450,
+		market.FieldPCIeGen: 4, market.FieldPCIeWidth: 16}},
 	"rtx-3060": {"NVIDIA GeForce RTX 3060", 12288, market.Fields{
-		market.FieldCC: 86, market.FieldMemBW: 360, market.FieldFP32: 12_700, market.FieldPower: 170, market.FieldPCIeGen: 4, market.FieldPCIeWidth: 16}},
+		market.FieldCC: 86, market.FieldMemBW: 360, market.FieldFP32: 12_700, market.FieldPower: 170,
+		market.FieldPCIeGen: 4, market.FieldPCIeWidth: 16}},
 	"t4": {"Tesla T4", 15360, market.Fields{
-		market.FieldCC: 75, market.FieldMemBW: 320, market.FieldFP32: 8_100, market.FieldPower: 70, market.FieldPCIeGen: 3, market.FieldPCIeWidth: 16}},
+		market.FieldCC: 75, market.FieldMemBW: 320, market.FieldFP32: 8_100, market.FieldPower: 70,
+		market.FieldPCIeGen: 3, market.FieldPCIeWidth: 16}},
 	"a100": {"NVIDIA A100-SXM4-80GB", 81920, market.Fields{
-		market.FieldCC: 80, market.FieldMemBW: 2039, market.FieldFP32: 19_500, market.FieldPower: 400, market.FieldPCIeGen: 4, market.FieldPCIeWidth: 16}},
+		market.FieldCC: 80, market.FieldMemBW: 2039, market.FieldFP32: 19_500, market.FieldPower: 400,
+		market.FieldPCIeGen: 4, market.FieldPCIeWidth: 16}},
 	"h100": {"NVIDIA H100 80GB HBM3", 81559, market.Fields{
-		market.FieldCC: 90, market.FieldMemBW: 3350, market.FieldFP32: 66_900, market.FieldPower: 700, market.FieldPCIeGen: 5, market.FieldPCIeWidth: 16}},
+		market.FieldCC: 90, market.FieldMemBW: 3350, market.FieldFP32: 66_900, market.FieldPower: 700,
+		market.FieldPCIeGen: 5, market.FieldPCIeWidth: 16}},
 }
 
-// ParseSimulate reads "rtx-4090:2" into a profile name and count (default 1, at most 64). Errors: market.ErrFormat naming the profiles.
+// ParseSimulate reads "rtx-4090:2" into a profile name and count (default 1, at most 64). Errors: market.ErrFormat
+// naming the profiles.
 func ParseSimulate(s string) (name string, count int, err error) {
 	name, n, has := strings.Cut(s, ":")
 	count = 1
@@ -59,7 +65,8 @@ func ParseSimulate(s string) (name string, count int, err error) {
 	return name, count, nil
 }
 
-// simulated makes the devices of --simulate-gpu values. UUIDs are stable per node, so a restart finds its leases' devices again.
+// simulated makes the devices of --simulate-gpu values. UUIDs are stable per node, so a restart finds its leases'
+// devices again.
 func simulated(specs []string, peerID string) ([]Device, error) {
 	var out []Device
 	next := map[string]int{}

@@ -1,8 +1,10 @@
-// Package job is the contract of whatever runs jobs: told what should be, it makes it so, idempotently, and reports what is.
+// Package job is the contract of whatever runs jobs: told what should be, it makes it so, idempotently, and reports
+// what is.
 //
-// Invariants: unknown is never absent; a start is never repeated after a start; SIGTERM is sent once. The only persisted machine
-// of a job is its Lease (market). Concurrency: calls for one Key are serialised by the implementation. Persistence: container names
-// and labels, the Handle, and intent rows through Memory. Next: runtime/docker, runtime/runtimetest.Conformance.
+// Invariants: unknown is never absent; a start is never repeated after a start; SIGTERM is sent once. The only
+// persisted machine of a job is its Lease (market). Concurrency: calls for one Key are serialised by the
+// implementation. Persistence: container names and labels, the Handle, and intent rows through Memory. Next:
+// runtime/docker, runtime/runtimetest.Conformance.
 package job
 
 import (
@@ -23,15 +25,16 @@ type Key struct {
 // Phase is what should be.
 type Phase uint8
 
-// Wanted phases: a pure function of the Lease's state (Preparing, Running: Running; Paused: Paused; Stopping and later: Gone).
+// Wanted phases: a pure function of the Lease's state (Preparing, Running: Running; Paused: Paused; Stopping and later:
+// Gone).
 const (
 	WantRunning Phase = iota + 1
 	WantPaused
 	WantGone // no process lives; files stay until Remove
 )
 
-// Want is what should be. Grace: time left between SIGTERM and SIGKILL; 0 kills at once. InputsReady: the node has staged all inputs
-// into the created container (FileStore.PutInputs returned); the job starts only then.
+// Want is what should be. Grace: time left between SIGTERM and SIGKILL; 0 kills at once. InputsReady: the node has
+// staged all inputs into the created container (FileStore.PutInputs returned); the job starts only then.
 type Want struct {
 	Phase       Phase
 	Plan        Plan
@@ -75,8 +78,8 @@ const (
 	FailedState // preparation failed: Code says why
 )
 
-// Observed is what was seen. Exit is valid in Exited; Code and Detail name a failure (kebab-case). A Detail without a Code is a note: why a step is
-// tried again, or what the end does not show.
+// Observed is what was seen. Exit is valid in Exited; Code and Detail name a failure (kebab-case). A Detail without a
+// Code is a note: why a step is tried again, or what the end does not show.
 type Observed struct {
 	State             State
 	Progress          Progress
@@ -104,7 +107,8 @@ type Found struct {
 	Running, Paused bool
 }
 
-// Runner runs jobs. Each call returns within 5 s; a pull or upload goes on in the background and is joined by the next call.
+// Runner runs jobs. Each call returns within 5 s; a pull or upload goes on in the background and is joined by the next
+// call.
 type Runner interface {
 	Reconcile(ctx context.Context, k Key, w Want) (Observed, error)
 	Observe(ctx context.Context, k Key) (Observed, error)
@@ -115,8 +119,8 @@ type Runner interface {
 // Access reaches into a job. Exec is refused while paused (*market.Refusal "paused").
 type Access interface {
 	Exec(ctx context.Context, k Key, s ExecSpec) (ExecStream, error)
-	// Logs streams records from an offset on, in order, each byte once. follow waits for more until the job has ended, and comes back where
-	// the engine was away. Errors: not-found without a job; engine-error; those of f as they are.
+	// Logs streams records from an offset on, in order, each byte once. follow waits for more until the job has ended,
+	// and comes back where the engine was away. Errors: not-found without a job; engine-error; those of f as they are.
 	Logs(ctx context.Context, k Key, from uint64, follow bool, f func(LogRecord) error) (LogEnd, error)
 	Files(ctx context.Context, k Key) (FileStore, error)
 }
@@ -139,15 +143,16 @@ func (r LogRecord) Next() uint64 {
 	return r.Offset + r.Gap + uint64(len(r.Data))
 }
 
-// LogEnd is how a log that was read to its end stands. Total is the offset behind its last byte. Over: the job has ended. Whole: nothing can
-// be missing behind Total; a log that is over and not whole lost an end of unknown length.
+// LogEnd is how a log that was read to its end stands. Total is the offset behind its last byte. Over: the job has
+// ended. Whole: nothing can be missing behind Total; a log that is over and not whole lost an end of unknown length.
 type LogEnd struct {
 	Total uint64
 	Over  bool
 	Whole bool
 }
 
-// Usage is what a job takes of the rig: CPU time since its start, and memory now, in bytes without the page cache that can be dropped.
+// Usage is what a job takes of the rig: CPU time since its start, and memory now, in bytes without the page cache that
+// can be dropped.
 type Usage struct {
 	CPU    time.Duration
 	Memory uint64
@@ -161,7 +166,8 @@ type ExecSpec struct {
 	Term       string
 }
 
-// ExecStream is a running exec: write stdin, close it with CloseWrite; Output calls f per chunk until the end and returns the exit code.
+// ExecStream is a running exec: write stdin, close it with CloseWrite; Output calls f per chunk until the end and
+// returns the exit code.
 type ExecStream interface {
 	io.WriteCloser // Close kills the process group
 	CloseWrite() error
@@ -169,11 +175,14 @@ type ExecStream interface {
 	Output(f func(stream uint8, data []byte) error) (exit int, err error)
 }
 
-// FileStore moves files while no process of the job exists. Both use tar; every file is hashed while it flows (spec.Manifest).
+// FileStore moves files while no process of the job exists. Both use tar; every file is hashed while it flows
+// (spec.Manifest).
 type FileStore interface {
-	// PutInputs unpacks a tar into the created container below /workspace; total bytes above limit are *market.Error input-too-big.
+	// PutInputs unpacks a tar into the created container below /workspace; total bytes above limit are *market.Error
+	// input-too-big.
 	PutInputs(ctx context.Context, tar io.Reader, limit uint64) (spec.Manifest, error)
-	// GetOutputs writes the output paths of the stopped container as a safe tar and returns the manifest; its ID is outputs_root.
+	// GetOutputs writes the output paths of the stopped container as a safe tar and returns the manifest; its ID is
+	// outputs_root.
 	GetOutputs(ctx context.Context, paths []string, w io.Writer) (spec.Manifest, error)
 }
 

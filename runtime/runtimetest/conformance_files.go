@@ -3,6 +3,7 @@ package runtimetest
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,11 +17,15 @@ import (
 
 // linkedOutputs: hard links, also to what is not brought, and absolute links bring what they name.
 func linkedOutputs(t *testing.T, b *bench) {
-	b.finish(b.plan("write=/workspace/cache/blob:blob", "write=/workspace/out/a:data", "hard=/workspace/out/b:/workspace/out/a",
-		"hard=/workspace/out/c:/workspace/cache/blob", "link=/workspace/out/latest:/workspace/out/a", "mkdir=/workspace/out/sub",
+	b.finish(b.plan("write=/workspace/cache/blob:blob", "write=/workspace/out/a:data",
+		"hard=/workspace/out/b:/workspace/out/a",
+		"hard=/workspace/out/c:/workspace/cache/blob", "link=/workspace/out/latest:/workspace/out/a",
+		"mkdir=/workspace/out/sub",
 		"link=/workspace/out/sub/abs:/workspace/out/b", "link=/workspace/out/far:/workspace/cache/blob",
-		"link=/workspace/out/cross:/workspace/more/x", "write=/workspace/more/x:more", "hard=/workspace/more/y:/workspace/out/a"))
-	want := map[string]string{"out/a": "data", "out/b": "data", "out/c": "blob", "out/latest": "data", "out/sub/abs": "data"}
+		"link=/workspace/out/cross:/workspace/more/x", "write=/workspace/more/x:more",
+		"hard=/workspace/more/y:/workspace/out/a"))
+	want := map[string]string{"out/a": "data", "out/b": "data", "out/c": "blob", "out/latest": "data",
+		"out/sub/abs": "data"}
 	for _, paths := range [][]string{{"/workspace/out"}, {"/workspace/more", "/workspace/out", "/workspace/out/sub"}} {
 		m, dir := b.outputsOf(paths...)
 		if len(paths) > 1 {
@@ -43,7 +48,8 @@ func linkedOutputs(t *testing.T, b *bench) {
 }
 
 func datedOutputs(t *testing.T, b *bench) {
-	b.finish(b.plan("write=/workspace/out/run:x", "chmod=/workspace/out/run:750", "write=/workspace/out/old:x", "touch=/workspace/out/old:1",
+	b.finish(b.plan("write=/workspace/out/run:x", "chmod=/workspace/out/run:750", "write=/workspace/out/old:x",
+		"touch=/workspace/out/old:1",
 		"mkdir=/workspace/out/empty", "touch=/workspace/out/empty:1600000000", "touch=/workspace/out/run:1500000000"))
 	_, dir := b.outputsOf("/workspace/out")
 	for name, want := range map[string]struct {
@@ -58,7 +64,8 @@ func datedOutputs(t *testing.T, b *bench) {
 }
 
 func namedOutputs(t *testing.T, b *bench) {
-	b.finish(b.plan("write=/workspace/out/a:x", "fifo=/workspace/out/pipe", "hard=/workspace/out/pipe2:/workspace/out/pipe", "link=/workspace/out/etc:/etc/passwd"))
+	b.finish(b.plan("write=/workspace/out/a:x", "fifo=/workspace/out/pipe",
+		"hard=/workspace/out/pipe2:/workspace/out/pipe", "link=/workspace/out/etc:/etc/passwd"))
 	m, _ := b.outputsOf("/workspace/out")
 	var names []string
 	for _, s := range m.Skipped {
@@ -67,17 +74,21 @@ func namedOutputs(t *testing.T, b *bench) {
 		}
 		names = append(names, s.Path)
 	}
-	if got := strings.Join(names, " "); len(names) != 3 || !strings.Contains(got, "out/etc") || !strings.Contains(got, "out/pipe2") {
+	if got := strings.Join(names, " "); len(names) != 3 || !strings.Contains(got, "out/etc") ||
+		!strings.Contains(got, "out/pipe2") {
 		t.Errorf("left out %q", got)
 	}
-	if miss := m.Missing([]string{"/workspace/out", "/workspace/none"}); len(miss) != 1 || miss[0] != "/workspace/none" {
+	if miss := m.Missing([]string{"/workspace/out", "/workspace/none"}); len(miss) != 1 ||
+		miss[0] != "/workspace/none" {
 		t.Errorf("missing %v", miss)
 	}
 }
 
-// datedInputs: what a customer's tar says of times, modes and links is so in the job; without a time it is none that breaks zip.
+// datedInputs: what a customer's tar says of times, modes and links is so in the job; without a time it is none that
+// breaks zip.
 func datedInputs(t *testing.T, b *bench) {
-	p := b.plan("stat=/workspace/in/run", "stat=/workspace/in/zero", "cat=/workspace/in/hard", "stat=/workspace/in/empty")
+	p := b.plan("stat=/workspace/in/run", "stat=/workspace/in/zero", "cat=/workspace/in/hard",
+		"stat=/workspace/in/empty")
 	p.Spec.Inputs = []spec.Input{{To: "/workspace/in"}}
 	w := job.Want{Phase: job.WantRunning, Plan: p}
 	b.until(w, job.Created)
@@ -114,5 +125,20 @@ func datedInputs(t *testing.T, b *bench) {
 	b.until(w, job.Exited)
 	if got, want := b.text(), "750 1500000000\n644 315619200\ndddd700 1600000000\n"; got != want {
 		t.Errorf("the job sees %q, want %q", got, want)
+	}
+}
+
+func hostileOutputs(t *testing.T, b *bench) {
+	b.finish(b.plan("write=/workspace/out/a:x", "link=/workspace/out/evil:/etc/passwd",
+		"link=/workspace/out/up:../../etc/passwd", "link=/workspace/out/in:a"))
+	m, dir := b.outputsOf("/workspace/out")
+	if len(m.Skipped) != 2 {
+		t.Errorf("skipped %v, want 2", m.Skipped)
+	}
+	if _, err := os.Lstat(dir + "/out/evil"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the link came through: %v", err)
+	}
+	if to, err := os.Readlink(dir + "/out/in"); err != nil || to != "a" {
+		t.Errorf("inner link: %q, %v", to, err)
 	}
 }

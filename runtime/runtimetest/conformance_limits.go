@@ -31,7 +31,8 @@ func diskExceeded(t *testing.T, b *bench) {
 	p := b.plan("fill=/workspace/x:3145728", "fill=/workspace/y:3145728", "forever")
 	p.Disk = 4 << 20
 	o := b.finish(p)
-	if o.Code != "disk-exceeded" || o.OOM || !strings.Contains(o.Detail, "granted") || !strings.Contains(o.Detail, "at the peak") {
+	if o.Code != "disk-exceeded" || o.OOM || !strings.Contains(o.Detail, "granted") ||
+		!strings.Contains(o.Detail, "at the peak") {
 		t.Errorf("got %+v", o)
 	}
 	again, err := b.r.Reconcile(b.ctx, b.k, job.Want{Phase: job.WantGone, Plan: p})

@@ -11,8 +11,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// Fake runs jobs in memory. It understands images of the test program: the command is TestJob or empty, the arguments are steps (see
-// testjob). It lives as long as an engine would; node restarts keep using the same Fake.
+// Fake runs jobs in memory. It understands images of the test program: the command is TestJob or empty, the arguments
+// are steps (see testjob). It lives as long as an engine would; node restarts keep using the same Fake.
 type Fake struct {
 	mu     sync.Mutex
 	cond   *sync.Cond // anything changed
@@ -158,7 +158,8 @@ type fakeJob struct {
 }
 
 func (j *fakeJob) see() job.Observed {
-	o := job.Observed{ContainerID: j.id, Code: j.code, Detail: j.detail, Exit: j.exit, OOM: j.oom, Started: j.begun, Finished: j.ended}
+	o := job.Observed{ContainerID: j.id, Code: j.code, Detail: j.detail, Exit: j.exit, OOM: j.oom, Started: j.begun,
+		Finished: j.ended}
 	if j.id != "" {
 		o.Handle = []byte(`{"v":1,"driver":"fake","job_id":` + strconv.Quote(j.id) + `}`)
 	}
@@ -256,7 +257,8 @@ func (j *fakeJob) checkDisk() {
 		used += uint64(len(f.data))
 	}
 	if grant := j.plan.Disk; grant > 0 && used > grant {
-		j.killed, j.endCode, j.detail = true, "disk-exceeded", fmt.Sprintf("disk %d bytes granted, %d used at the peak", grant, used)
+		j.killed, j.endCode, j.detail = true, "disk-exceeded",
+			fmt.Sprintf("disk %d bytes granted, %d used at the peak", grant, used)
 	}
 }
 
@@ -272,5 +274,6 @@ func (f *Fake) now() time.Time {
 
 // refuseNotFound is the answer for a key without container.
 func refuseNotFound(op string) error {
-	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: op, Detail: "the job has no container", Hint: "gpuai ps"}
+	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: op, Detail: "the job has no container",
+		Hint: "gpuai ps"}
 }

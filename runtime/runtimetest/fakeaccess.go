@@ -17,7 +17,8 @@ import (
 )
 
 // Logs implements job.Access.
-func (f *Fake) Logs(ctx context.Context, k job.Key, from uint64, follow bool, fn func(job.LogRecord) error) (job.LogEnd, error) {
+func (f *Fake) Logs(ctx context.Context, k job.Key, from uint64, follow bool, fn func(job.LogRecord) error) (job.LogEnd,
+	error) {
 	stop := context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		f.cond.Broadcast()
@@ -73,7 +74,8 @@ func (f *Fake) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecStr
 	case j.frozen:
 		return nil, market.Refuse("paused", market.KindConflict, "the job is paused")
 	case len(s.Argv) == 0:
-		return nil, &market.Error{Code: "spec-range", Kind: market.KindInvalid, Op: "exec", Detail: "no command", Hint: "name a command"}
+		return nil, &market.Error{Code: "spec-range", Kind: market.KindInvalid, Op: "exec", Detail: "no command",
+			Hint: "name a command"}
 	}
 	x := &fakeExec{f: f, out: make(chan job.LogRecord, 256), done: make(chan struct{})}
 	x.inR, x.inW = io.Pipe()
@@ -221,7 +223,10 @@ func (s fakeFiles) GetOutputs(ctx context.Context, paths []string, w io.Writer) 
 	links := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(j.files)) {
 		rel, inside := strings.CutPrefix(name, spec.Workspace+"/")
-		if !inside || !slices.ContainsFunc(paths, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") }) {
+		if !inside || !slices.ContainsFunc(paths, func(p string) bool {
+			return name == p ||
+				strings.HasPrefix(name, p+"/")
+		}) {
 			continue
 		}
 		f := j.files[name]
@@ -237,7 +242,8 @@ func (s fakeFiles) GetOutputs(ctx context.Context, paths []string, w io.Writer) 
 	tw := tar.NewWriter(&raw)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		f := files[name]
-		h := &tar.Header{Typeflag: f.flag, Name: name, Linkname: f.target, Mode: f.mode, Size: int64(len(f.data)), ModTime: f.at}
+		h := &tar.Header{Typeflag: f.flag, Name: name, Linkname: f.target, Mode: f.mode, Size: int64(len(f.data)),
+			ModTime: f.at}
 		if one := links[name]; one != "" && f.flag != tar.TypeDir {
 			h.Typeflag, h.Linkname, h.Size, f.data = tar.TypeLink, one, 0, nil
 		}
@@ -253,6 +259,9 @@ func (s fakeFiles) GetOutputs(ctx context.Context, paths []string, w io.Writer) 
 	}
 	return spec.Filter(&raw, w, spec.Limits{Total: 1 << 40, Code: "output-too-big"}, func(name string) (string, bool) {
 		full := spec.Workspace + "/" + name
-		return name, slices.ContainsFunc(paths, func(p string) bool { return full == p || strings.HasPrefix(full, p+"/") })
+		return name, slices.ContainsFunc(paths, func(p string) bool {
+			return full == p ||
+				strings.HasPrefix(full, p+"/")
+		})
 	})
 }

@@ -97,7 +97,8 @@ func (p *fakeProc) step(verb, arg string) (int, error) {
 		}
 	case "term":
 		p.set(func(j *fakeJob) { j.terms = true })
-		if err := errors.Join(p.write(1, "ready\n"), p.until(func() bool { return p.j.termed }), p.write(1, "terminated\n")); err != nil {
+		if err := errors.Join(p.write(1, "ready\n"), p.until(func() bool { return p.j.termed }),
+			p.write(1, "terminated\n")); err != nil {
 			return -1, err
 		}
 		return atoi(arg)

@@ -25,7 +25,8 @@ var testJob = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "testjob")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, "github.com/gpuai/gpuai/runtime/runtimetest/testjob")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out,
+		"github.com/gpuai/gpuai/runtime/runtimetest/testjob")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, b)
@@ -60,15 +61,17 @@ func PushTestJob(t testing.TB, r *Registry, bin []byte, name string, cfg ImageCo
 	if cfg.Entrypoint == nil {
 		cfg.Entrypoint = []string{TestJob}
 	}
-	ref, err := r.Push(name, map[string][]byte{TestJob[1:]: bin, "tmp/": nil, "etc/passwd": []byte("root:x:0:0::/:/\nuser:x:1000:1000::/:/\n")}, cfg)
+	ref, err := r.Push(name,
+		map[string][]byte{TestJob[1:]: bin, "tmp/": nil,
+			"etc/passwd": []byte("root:x:0:0::/:/\nuser:x:1000:1000::/:/\n")}, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ref
 }
 
-// NeedDocker returns the address of an engine that answers: DOCKER_HOST, or the one that .ci/dockerd started. Without one it skips,
-// except under CI or with GPUAI_NEED=docker, where it fails.
+// NeedDocker returns the address of an engine that answers: DOCKER_HOST, or the one that .ci/dockerd started. Without
+// one it skips, except under CI or with GPUAI_NEED=docker, where it fails.
 func NeedDocker(t testing.TB) string {
 	t.Helper()
 	host := os.Getenv("DOCKER_HOST")

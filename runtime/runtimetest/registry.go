@@ -36,9 +36,9 @@ type ImageConfig struct {
 	Volumes              []string
 }
 
-// Faults of a registry. Drip: bytes per second of blobs, 0 = no limit. Stall: blobs stop after that many bytes until the client leaves,
-// 0 = never. Status: answer manifests with it, Times times, 0 = always, with that RetryAfter if it is not empty. Corrupt: blobs have a wrong last
-// byte.
+// Faults of a registry. Drip: bytes per second of blobs, 0 = no limit. Stall: blobs stop after that many bytes until
+// the client leaves, 0 = never. Status: answer manifests with it, Times times, 0 = always, with that RetryAfter if it
+// is not empty. Corrupt: blobs have a wrong last byte.
 type Faults struct {
 	Drip, Stall int64
 	Status      int
@@ -67,7 +67,8 @@ func NewRegistry() (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start registry: %w", err)
 	}
-	r := &Registry{addr: l.Addr().String(), blobs: map[string][]byte{}, media: map[string]string{}, tags: map[string]string{}}
+	r := &Registry{addr: l.Addr().String(), blobs: map[string][]byte{}, media: map[string]string{},
+		tags: map[string]string{}}
 	r.srv = &http.Server{Handler: http.HandlerFunc(r.serve), ReadHeaderTimeout: 10 * time.Second}
 	r.done.Go(func() { _ = r.srv.Serve(l) }) // always ErrServerClosed after Close
 	return r, nil
@@ -104,7 +105,8 @@ func (r *Registry) BlobGets() int {
 	return r.gets
 }
 
-// Push builds a one-layer linux/amd64 image of files (path to content, mode 0755) and serves it as name:latest. Errors: a bad path.
+// Push builds a one-layer linux/amd64 image of files (path to content, mode 0755) and serves it as name:latest. Errors:
+// a bad path.
 func (r *Registry) Push(name string, files map[string][]byte, cfg ImageConfig) (spec.ImageRef, error) {
 	layer, err := layerOf(files)
 	if err != nil {
@@ -117,7 +119,8 @@ func (r *Registry) Push(name string, files map[string][]byte, cfg ImageConfig) (
 	return r.PushLayer(name, zipped.Bytes(), layer, cfg)
 }
 
-// PushLayer serves an image of one layer: its bytes as they travel, whatever they are, and what they claim to unpack to.
+// PushLayer serves an image of one layer: its bytes as they travel, whatever they are, and what they claim to unpack
+// to.
 func (r *Registry) PushLayer(name string, zipped, layer []byte, cfg ImageConfig) (spec.ImageRef, error) {
 	volumes := map[string]struct{}{}
 	for _, v := range cfg.Volumes {
@@ -126,7 +129,8 @@ func (r *Registry) PushLayer(name string, zipped, layer []byte, cfg ImageConfig)
 	config, err := json.Marshal(map[string]any{
 		"created": "1970-01-01T00:00:00Z", "architecture": "amd64", "os": "linux",
 		"config": map[string]any{
-			"Entrypoint": cfg.Entrypoint, "Cmd": cfg.Cmd, "Env": cfg.Env, "WorkingDir": cfg.WorkingDir, "User": cfg.User, "Volumes": volumes,
+			"Entrypoint": cfg.Entrypoint, "Cmd": cfg.Cmd, "Env": cfg.Env, "WorkingDir": cfg.WorkingDir,
+			"User": cfg.User, "Volumes": volumes,
 		},
 		"rootfs":  map[string]any{"type": "layers", "diff_ids": []string{digest(layer)}},
 		"history": []any{map[string]any{"created": "1970-01-01T00:00:00Z", "created_by": "runtimetest"}},
@@ -149,7 +153,8 @@ func (r *Registry) PushLayer(name string, zipped, layer []byte, cfg ImageConfig)
 	}
 	r.tags[name+":latest"] = digest(manifest)
 	return spec.ImageRef{
-		Ref: r.addr + "/" + name + ":latest", Manifest: digest(manifest), Config: digest(config), Platform: "linux/amd64",
+		Ref: r.addr + "/" + name + ":latest", Manifest: digest(manifest), Config: digest(config),
+		Platform:        "linux/amd64",
 		CompressedBytes: uint64(len(zipped)), UnpackedBytes: uint64(len(layer)),
 	}, nil
 }
@@ -185,7 +190,8 @@ func layerOf(files map[string][]byte) ([]byte, error) {
 		if err := dirs(path.Dir(clean)); err != nil {
 			return nil, fmt.Errorf("image file %q: %w", name, err)
 		}
-		err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: clean, Mode: 0o755, Size: int64(len(files[name])), Format: tar.FormatUSTAR})
+		err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: clean, Mode: 0o755, Size: int64(len(files[name])),
+			Format: tar.FormatUSTAR})
 		if err == nil {
 			_, err = w.Write(files[name])
 		}
@@ -236,7 +242,8 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 		if fault.RetryAfter != "" {
 			w.Header().Set("Retry-After", fault.RetryAfter)
 		}
-		code, ok := map[int]string{http.StatusUnauthorized: "UNAUTHORIZED", http.StatusForbidden: "DENIED", http.StatusTooManyRequests: "TOOMANYREQUESTS"}[fault.Status]
+		code, ok := map[int]string{http.StatusUnauthorized: "UNAUTHORIZED", http.StatusForbidden: "DENIED",
+			http.StatusTooManyRequests: "TOOMANYREQUESTS"}[fault.Status]
 		if !ok {
 			code = "UNKNOWN"
 		}
@@ -274,7 +281,8 @@ func cutLast(s, sep string) (a, b string, ok bool) {
 func refuse(w http.ResponseWriter, status int, code, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{map[string]string{"code": code, "message": text}}}) // client gone: no one to tell
+	// client gone: no one to tell
+	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{map[string]string{"code": code, "message": text}}})
 }
 
 // blob sends a blob with the faults of the moment.

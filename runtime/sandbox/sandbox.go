@@ -1,7 +1,8 @@
-// Package sandbox holds what makes a container a sandbox for a stranger's job: the embedded static helper as an image of its own, the
-// seccomp profile, and the fixed parts of the container profile.
+// Package sandbox holds what makes a container a sandbox for a stranger's job: the embedded static helper as an image
+// of its own, the seccomp profile, and the fixed parts of the container profile.
 //
-// Invariants: equal sources give an image of equal bytes and id; nothing here talks to an engine. Concurrency: all functions are pure.
+// Invariants: equal sources give an image of equal bytes and id; nothing here talks to an engine. Concurrency: all
+// functions are pure.
 // Persistence: none. Next: Tools, Seccomp; inside the container: guard.
 package sandbox
 
@@ -39,8 +40,8 @@ const ImageName = "gpuai-tools"
 // Seccomp returns the profile's JSON text, as the engine's API wants it.
 func Seccomp() string { return strings.TrimSpace(seccomp) }
 
-// Tools is the helper's image as an archive for the engine's image load. Config is its id in the classic image store, Manifest in the
-// containerd store; both "sha256:…". The image's helper lies in Path.
+// Tools is the helper's image as an archive for the engine's image load. Config is its id in the classic image store,
+// Manifest in the containerd store; both "sha256:…". The image's helper lies in Path.
 type Tools struct {
 	Archive          []byte
 	Config, Manifest string
@@ -53,7 +54,8 @@ func Binary() ([]byte, error) {
 	zipped, err := bin.ReadFile("bin/sandbox.gz")
 	if err != nil {
 		return nil, &market.Error{
-			Code: "sandbox-missing", Kind: market.KindUnavailable, Op: "read sandbox binary", Detail: "sandbox binary missing", Hint: "run make build",
+			Code: "sandbox-missing", Kind: market.KindUnavailable, Op: "read sandbox binary",
+			Detail: "sandbox binary missing", Hint: "run make build",
 		}
 	}
 	r, err := gzip.NewReader(bytes.NewReader(zipped))
@@ -94,7 +96,8 @@ func ToolsImage() (Tools, error) {
 		"schemaVersion": 2, "mediaType": mt + "index.v1+json",
 		"manifests": []any{map[string]any{
 			"mediaType": mt + "manifest.v1+json", "digest": mid, "size": len(manifest),
-			"annotations": map[string]string{"io.containerd.image.name": "docker.io/library/" + name, "org.opencontainers.image.ref.name": hexOf(cid)[:12]},
+			"annotations": map[string]string{"io.containerd.image.name": "docker.io/library/" + name,
+				"org.opencontainers.image.ref.name": hexOf(cid)[:12]},
 		}},
 	})
 	classic := mustJSON([]any{map[string]any{
@@ -120,7 +123,8 @@ func tarOf(entries ...entry) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, e := range entries {
-		h := &tar.Header{Name: e.name, Mode: e.mode, Size: int64(len(e.body)), Typeflag: tar.TypeReg, Format: tar.FormatUSTAR}
+		h := &tar.Header{Name: e.name, Mode: e.mode, Size: int64(len(e.body)), Typeflag: tar.TypeReg,
+			Format: tar.FormatUSTAR}
 		if strings.HasSuffix(e.name, "/") {
 			h.Typeflag = tar.TypeDir
 		}

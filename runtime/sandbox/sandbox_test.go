@@ -40,12 +40,14 @@ func TestToolsImage_Twice_SameBytes(t *testing.T) {
 		if found[h.Name], err = io.ReadAll(tr); err != nil {
 			t.Fatal(err)
 		}
-		if name, ok := strings.CutPrefix(h.Name, "blobs/sha256/"); ok && name != "" && digest(found[h.Name]) != "sha256:"+name {
+		if name, ok := strings.CutPrefix(h.Name, "blobs/sha256/"); ok && name != "" &&
+			digest(found[h.Name]) != "sha256:"+name {
 			t.Errorf("%s holds other bytes", h.Name)
 		}
 	}
 	var classic []struct{ Config string }
-	if err := json.Unmarshal(found["manifest.json"], &classic); err != nil || len(classic) != 1 || classic[0].Config != blob(a.Config) {
+	if err := json.Unmarshal(found["manifest.json"], &classic); err != nil || len(classic) != 1 ||
+		classic[0].Config != blob(a.Config) {
 		t.Errorf("manifest.json: %+v, %v", classic, err)
 	}
 }
@@ -72,7 +74,8 @@ func TestSeccomp_DeniesWhatEscapesUse(t *testing.T) {
 			continue
 		}
 		for _, bad := range []string{
-			"socketcall", "io_uring_setup", "userfaultfd", "bpf", "keyctl", "add_key", "request_key", "perf_event_open", "unshare", "setns", "mount",
+			"socketcall", "io_uring_setup", "userfaultfd", "bpf", "keyctl", "add_key", "request_key", "perf_event_open",
+			"unshare", "setns", "mount",
 			"open_by_handle_at", "kexec_load", "init_module", "pivot_root", "chroot", "clone3",
 		} {
 			if slices.Contains(s.Names, bad) {

@@ -27,7 +27,8 @@ const (
 // ErrArchive reports an archive that an honest sender does not make.
 var ErrArchive = errors.New("bad archive")
 
-// Limits bounds what an archive may bring. Total: sum of file sizes. Code of the error when it is exceeded, default input-too-big.
+// Limits bounds what an archive may bring. Total: sum of file sizes. Code of the error when it is exceeded, default
+// input-too-big.
 type Limits struct {
 	Total uint64
 	Code  string
@@ -239,8 +240,8 @@ func safePath(p string) bool {
 	return len(parts) <= maxDepth
 }
 
-// pointsTo is the path, relative to the root, that a link's target names; false if it leaves the root. An absolute one names a path of the
-// job, where base is the root.
+// pointsTo is the path, relative to the root, that a link's target names; false if it leaves the root. An absolute one
+// names a path of the job, where base is the root.
 func pointsTo(base, name, target string) (string, bool) {
 	if target == "" || len(target) > maxPathBytes || strings.ContainsAny(target, "\x00\\") {
 		return "", false

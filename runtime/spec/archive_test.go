@@ -57,7 +57,8 @@ func archive(t *testing.T, items ...item) []byte {
 func TestPackUnpack_RoundTrip_SameIDAndContent(t *testing.T) {
 	t.Parallel()
 	src := t.TempDir()
-	for name, body := range map[string]string{"src/train.py": "print(1)", "src/a/b.txt": "", "src/skip.log": "x", "one.txt": "one"} {
+	for name, body := range map[string]string{"src/train.py": "print(1)", "src/a/b.txt": "", "src/skip.log": "x",
+		"one.txt": "one"} {
 		p := filepath.Join(src, name)
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			t.Fatal(err)
@@ -66,7 +67,8 @@ func TestPackUnpack_RoundTrip_SameIDAndContent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for link, target := range map[string]string{"src/in": "a/b.txt", "src/out": "../one.txt", "src/abs": "/etc/passwd"} {
+	for link, target := range map[string]string{"src/in": "a/b.txt", "src/out": "../one.txt",
+		"src/abs": "/etc/passwd"} {
 		if err := os.Symlink(target, filepath.Join(src, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -171,9 +173,11 @@ func TestReceive_LinkThenFileThroughIt_IsRefused(t *testing.T) {
 func TestReceive_TooBigOrTwice_LeavesNoPart(t *testing.T) {
 	t.Parallel()
 	for name, raw := range map[string][]byte{
-		"big":   archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "12345"}, item{tar.Header{Name: "b", Typeflag: tar.TypeReg}, "123456"}),
-		"twice": archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "1"}, item{tar.Header{Name: "./a", Typeflag: tar.TypeReg}, "2"}),
-		"cut":   archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "12345"})[:514],
+		"big": archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "12345"},
+			item{tar.Header{Name: "b", Typeflag: tar.TypeReg}, "123456"}),
+		"twice": archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "1"},
+			item{tar.Header{Name: "./a", Typeflag: tar.TypeReg}, "2"}),
+		"cut": archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "12345"})[:514],
 	} {
 		dest, dir := root(t)
 		_, err := Receive(bytes.NewReader(raw), dest, Limits{Total: 10}, nil)
@@ -195,7 +199,8 @@ func TestCommit_WrongHash_ReplacesNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	u, err := Receive(bytes.NewReader(archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "new"})), dest, Limits{Total: 10}, nil)
+	u, err := Receive(bytes.NewReader(archive(t, item{tar.Header{Name: "a", Typeflag: tar.TypeReg}, "new"})), dest,
+		Limits{Total: 10}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +224,9 @@ func TestPack_TwoInputsForOnePath_IsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := Pack(io.Discard, []Source{{From: filepath.Join(dir, "0"), To: "/workspace/x"}, {From: filepath.Join(dir, "1"), To: "/workspace/x"}})
+	_, err := Pack(io.Discard,
+		[]Source{{From: filepath.Join(dir, "0"), To: "/workspace/x"},
+			{From: filepath.Join(dir, "1"), To: "/workspace/x"}})
 	if !errors.Is(err, ErrArchive) {
 		t.Errorf("error %v", err)
 	}

@@ -13,8 +13,8 @@ import (
 
 var jobName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
-// ParseFile reads a job file, YAML or equal JSON, and fills defaults. All faults come back, at most 20, in the order of their lines;
-// the File is usable only without faults.
+// ParseFile reads a job file, YAML or equal JSON, and fills defaults. All faults come back, at most 20, in the order of
+// their lines; the File is usable only without faults.
 func ParseFile(raw []byte) (File, []Fault) {
 	n, fault := parseTree(raw)
 	if fault != nil {
@@ -36,13 +36,16 @@ type field struct {
 
 func decodeFile(n *node) (File, []Fault) {
 	d := &decoder{file: File{
-		Kind: "batch", Profile: "standard", Init: "supervise", GPU: GPU{None: true}, CPUMilli: DefaultCPU, Memory: DefaultMemory,
-		Disk: DefaultDisk, Egress: market.EgressWeb, StopSignal: "TERM", StopGrace: defaultGrace, Limits: FileLimits{MaxDuration: defaultMax},
+		Kind: "batch", Profile: "standard", Init: "supervise", GPU: GPU{None: true}, CPUMilli: DefaultCPU,
+		Memory: DefaultMemory,
+		Disk:   DefaultDisk, Egress: market.EgressWeb, StopSignal: "TERM", StopGrace: defaultGrace,
+		Limits: FileLimits{MaxDuration: defaultMax},
 	}}
 	d.object(n, "", d.top())
 	f := &d.file
 	if f.Image == "" && !d.has("image") {
-		d.add(n, "image", &Fault{Code: "spec-required", Want: "an image, as in image: pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime"})
+		d.add(n, "image", &Fault{Code: "spec-required",
+			Want: "an image, as in image: pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime"})
 	}
 	if f.Shm > f.Memory/2 {
 		d.add(n, "shm", &Fault{Code: "spec-conflict", Want: "shm of at most half of memory"})
@@ -53,7 +56,8 @@ func decodeFile(n *node) (File, []Fault) {
 	f.complete()
 	if len(d.faults) == 0 {
 		if raw, err := f.Spec().Encode(); err != nil {
-			d.add(n, "", &Fault{Code: "spec-size", Got: fmt.Sprintf("%d bytes", len(raw)), Want: "command, env, inputs and outputs of at most 32 KiB together"})
+			d.add(n, "", &Fault{Code: "spec-size", Got: fmt.Sprintf("%d bytes", len(raw)),
+				Want: "command, env, inputs and outputs of at most 32 KiB together"})
 		}
 	}
 	return d.file, sortFaults(d.faults)
@@ -149,7 +153,8 @@ func (d *decoder) duration(to *time.Duration, lo, hi time.Duration, want string)
 		ms, err := market.ParseMillis(s)
 		switch {
 		case errors.Is(err, market.ErrUnit) && strings.Trim(s, "0123456789.") == "":
-			return &Fault{Code: "spec-unit", Got: s, Want: fmt.Sprintf("%q has no unit", cut(s, 20)), Fix: fmt.Sprintf("write %ss or %sm", cut(s, 20), cut(s, 20))}
+			return &Fault{Code: "spec-unit", Got: s, Want: fmt.Sprintf("%q has no unit", cut(s, 20)),
+				Fix: fmt.Sprintf("write %ss or %sm", cut(s, 20), cut(s, 20))}
 		case err != nil:
 			return &Fault{Code: "spec-format", Got: cut(s, 40), Want: "a duration as in 90s, 2h or 7d"}
 		case ms > uint64(hi.Milliseconds()) || ms < uint64(lo.Milliseconds()):
@@ -172,7 +177,8 @@ func (d *decoder) list(limit int, one bool, f func(n *node, at string)) func(*no
 			return
 		}
 		if len(items) > limit {
-			d.add(n, at, &Fault{Code: "spec-range", Got: fmt.Sprint(len(items)), Want: fmt.Sprintf("at most %d items", limit)})
+			d.add(n, at, &Fault{Code: "spec-range", Got: fmt.Sprint(len(items)),
+				Want: fmt.Sprintf("at most %d items", limit)})
 			return
 		}
 		for i, x := range items {
@@ -191,7 +197,8 @@ func (d *decoder) words(to *[]string, limit int) func(*node, string) {
 func (d *decoder) strings(to *map[string]string, limit int, check func(k, v string) *Fault) func(*node, string) {
 	return func(n *node, at string) {
 		if n.kind != nodeMap || len(n.keys) > limit {
-			d.add(n, at, &Fault{Code: "spec-type", Got: kindWord(n), Want: fmt.Sprintf("a mapping of at most %d names and values", limit)})
+			d.add(n, at, &Fault{Code: "spec-type", Got: kindWord(n),
+				Want: fmt.Sprintf("a mapping of at most %d names and values", limit)})
 			return
 		}
 		*to = map[string]string{}

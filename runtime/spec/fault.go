@@ -10,8 +10,9 @@ import (
 
 const maxFaults = 20
 
-// Fault is one problem of a job file. Code: spec-syntax, -alias, -size, -unknown-key, -type, -unit, -range, -format, -required, -path,
-// -env-reserved, -conflict, -image. Line and Column count from 1; 0: the value came from a flag, or is missing.
+// Fault is one problem of a job file. Code: spec-syntax, -alias, -size, -unknown-key, -type, -unit, -range, -format,
+// -required, -path, -env-reserved, -conflict, -image. Line and Column count from 1; 0: the value came from a flag, or
+// is missing.
 type Fault struct {
 	Code, Path     string
 	Line, Column   int
@@ -32,7 +33,8 @@ func (f Fault) text() string {
 	return s
 }
 
-// String writes the fault with the file's name: `job.yaml:7:9: gpu.vram: "24" has no unit; write 24GB or 24GiB [spec-unit]`.
+// String writes the fault with the file's name: `job.yaml:7:9: gpu.vram: "24" has no unit; write 24GB or 24GiB
+// [spec-unit]`.
 func (f Fault) String() string { return f.In("") }
 
 // In is String with the name of the file; flags have no position.
@@ -50,7 +52,8 @@ func (f Fault) In(file string) string {
 	return s + f.text() + " [" + f.Code + "]"
 }
 
-// AsError joins faults into one *market.Error with the first fault's code, or nil. name is the file's name, "" for flags.
+// AsError joins faults into one *market.Error with the first fault's code, or nil. name is the file's name, "" for
+// flags.
 func AsError(name string, faults []Fault) error {
 	if len(faults) == 0 {
 		return nil
@@ -60,7 +63,8 @@ func AsError(name string, faults []Fault) error {
 		lines[i] = f.In(name)
 	}
 	return &market.Error{
-		Code: faults[0].Code, Kind: market.KindInvalid, Op: "read job", Detail: strings.Join(lines, "\n"), Hint: "gpuai help job-file",
+		Code: faults[0].Code, Kind: market.KindInvalid, Op: "read job", Detail: strings.Join(lines, "\n"),
+		Hint: "gpuai help job-file",
 	}
 }
 

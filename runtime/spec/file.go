@@ -11,8 +11,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// File is a job file or its flags, complete with defaults. Sizes are bytes. What goes into the Spec stays in the signed Lease; the rest
-// fills the Order or stays with the customer's node.
+// File is a job file or its flags, complete with defaults. Sizes are bytes. What goes into the Spec stays in the signed
+// Lease; the rest fills the Order or stays with the customer's node.
 type File struct {
 	Schema, Name, Kind, Profile string
 	Image                       string
@@ -100,7 +100,8 @@ func (f File) Spec() Spec {
 	return s.withDefaults()
 }
 
-// Classes returns the classes to match: "cpu" for a job without GPU, empty for any GPU (Terms then leaves out the CPU slots).
+// Classes returns the classes to match: "cpu" for a job without GPU, empty for any GPU (Terms then leaves out the CPU
+// slots).
 func (f File) Classes() []string {
 	if f.GPU.None {
 		return []string{market.ClassCPU}
@@ -152,7 +153,8 @@ func parseGPU(s string) (GPU, *Fault) {
 	if counted {
 		count, ok := parseCount(n, 1, market.MaxDevices)
 		if !ok {
-			return g, &Fault{Code: "spec-range", Got: cut(n, 20), Want: "1 to 64 GPUs", Fix: "write it as in rtx-4090:2"}
+			return g, &Fault{Code: "spec-range", Got: cut(n, 20), Want: "1 to 64 GPUs",
+				Fix: "write it as in rtx-4090:2"}
 		}
 		g.Count = count
 	}
@@ -203,7 +205,8 @@ var shortUnit = regexp.MustCompile(`^([0-9]{1,9})([kKmMgGtT])(?:i|b)?$`)
 
 func unitFault(text string) *Fault {
 	if strings.Trim(text, "0123456789.") == "" && text != "" {
-		return &Fault{Code: "spec-unit", Got: text, Want: fmt.Sprintf("%q has no unit", cut(text, 20)), Fix: fmt.Sprintf("write %sGB or %sGiB", cut(text, 20), cut(text, 20))}
+		return &Fault{Code: "spec-unit", Got: text, Want: fmt.Sprintf("%q has no unit", cut(text, 20)),
+			Fix: fmt.Sprintf("write %sGB or %sGiB", cut(text, 20), cut(text, 20))}
 	}
 	f := &Fault{Code: "spec-format", Got: cut(text, 40), Want: "a size as in 24GiB"}
 	if m := shortUnit.FindStringSubmatch(text); m != nil {

@@ -50,7 +50,8 @@ func TestParseFile_Example_FillsAll(t *testing.T) {
 	}
 	want := File{
 		Schema: "gpuai.job/v1", Name: "train", Kind: "batch", Profile: "standard", Image: "pytorch/pytorch:2.6",
-		Command: []string{"python", "src/train.py"}, Env: map[string]string{"EPOCHS": "3", "EMPTY": ""}, Init: "supervise",
+		Command: []string{"python", "src/train.py"}, Env: map[string]string{"EPOCHS": "3", "EMPTY": ""},
+		Init: "supervise",
 		GPU: GPU{AnyOf: []string{"rtx-4090", "rtx-3090"}, Count: 2, Terms: []market.Term{
 			{Field: market.FieldVRAM, Lo: 22889}, {Field: market.FieldCUDA, Lo: 12040}}},
 		CPUMilli: 4000, Memory: 16 << 30, Disk: 100e9, Shm: 4 << 30,
@@ -82,7 +83,8 @@ func TestParseFile_Minimal_Defaults(t *testing.T) {
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	if f.Name != "sample" || !f.GPU.None || f.Shm != 1<<30 || f.Devices() != 1 || f.Classes()[0] != "cpu" || f.Egress != market.EgressWeb {
+	if f.Name != "sample" || !f.GPU.None || f.Shm != 1<<30 || f.Devices() != 1 || f.Classes()[0] != "cpu" ||
+		f.Egress != market.EgressWeb {
 		t.Errorf("%+v", f)
 	}
 }
@@ -168,15 +170,20 @@ func TestParseFile_Bombs_AreRefusedQuickly(t *testing.T) {
 func TestFromFlags_EqualsFile(t *testing.T) {
 	t.Parallel()
 	got, faults := FromFlags(Flags{
-		Image: "pytorch:2.6", GPU: []string{"rtx-4090:2"}, In: []string{"./a:b:/workspace/src"}, Out: []string{"/workspace/out:./out"},
-		Env: []string{"A=b=c"}, MaxRate: "0.003/h", MaxTotal: "0.02", MaxDuration: "10h", Argv: []string{"python", "src/train.py"},
+		Image: "pytorch:2.6", GPU: []string{"rtx-4090:2"}, In: []string{"./a:b:/workspace/src"},
+		Out: []string{"/workspace/out:./out"},
+		Env: []string{"A=b=c"}, MaxRate: "0.003/h", MaxTotal: "0.02", MaxDuration: "10h",
+		Argv: []string{"python", "src/train.py"},
 	})
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	want, faults := ParseFile([]byte("image: 'pytorch:2.6'\ngpu: rtx-4090:2\ninputs: [{from: './a:b', to: /workspace/src}]\n" +
-		"outputs: [{path: /workspace/out, to: ./out}]\nenv: {A: b=c}\nlimits: {max_rate: 0.003/h, max_total: 0.02, max_duration: 10h}\n" +
-		"args: [python, src/train.py]\n"))
+	want, faults := ParseFile(
+		[]byte("image: 'pytorch:2.6'\ngpu: rtx-4090:2\ninputs: [{from: './a:b', to: /workspace/src}]\n" +
+			"outputs: [{path: /workspace/out, to: ./out}]\nenv: {A: b=c}\nlimits: {max_rate: 0.003/h, " +
+			"max_total: 0.02, " +
+			"max_duration: 10h}\n" +
+			"args: [python, src/train.py]\n"))
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
@@ -184,10 +191,12 @@ func TestFromFlags_EqualsFile(t *testing.T) {
 		t.Error(d)
 	}
 	merged, faults := Merge([]byte(example), Flags{GPU: []string{"h100:8"}, MaxRate: "0.01/h"})
-	if len(faults) > 0 || merged.GPU.AnyOf[0] != "h100" || merged.GPU.Count != 8 || merged.Limits.MaxRate != 10_000_000 || merged.Name != "train" {
+	if len(faults) > 0 || merged.GPU.AnyOf[0] != "h100" || merged.GPU.Count != 8 ||
+		merged.Limits.MaxRate != 10_000_000 || merged.Name != "train" {
 		t.Errorf("merged %+v, %v", merged, faults)
 	}
-	if _, faults := FromFlags(Flags{Image: "a", VRAM: "24"}); len(faults) != 1 || faults[0].String() != `gpu.vram: "24" has no unit; write 24GB or 24GiB [spec-unit]` {
+	if _, faults := FromFlags(Flags{Image: "a", VRAM: "24"}); len(faults) != 1 ||
+		faults[0].String() != `gpu.vram: "24" has no unit; write 24GB or 24GiB [spec-unit]` {
 		t.Errorf("faults %v", faults)
 	}
 }
@@ -207,7 +216,8 @@ func TestFile_Terms_AnyGPULeavesOutCPUSlots(t *testing.T) {
 func TestParseSpec_Hostile_IsRefused(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{
-		"", "null x", `{"unknown":1}`, `{"env":{"GPUAI_X":"1"}}`, `{"workdir":"/proc/self"}`, `{"init":"pid1"}`, `{"stop_signal":"KILL"}`,
+		"", "null x", `{"unknown":1}`, `{"env":{"GPUAI_X":"1"}}`, `{"workdir":"/proc/self"}`, `{"init":"pid1"}`,
+		`{"stop_signal":"KILL"}`,
 		`{"inputs":[{"to":"/etc"}]}`, `{"outputs":[{"path":"/workspace/../x"}]}`, `{"inputs":[{"to":"relative"}]}`,
 		`{"args":["a\u0000"]}`, `{"args":["` + strings.Repeat("x", MaxSpecBytes) + `"]}`, `{} {}`, `[]`,
 	} {

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// Writer joins foreign tars into one safe one: headers are written anew, files are hashed while they flow, the rest is skipped and listed.
-// The zero value is not usable; use NewWriter, Add for each tar, then Close.
+// Writer joins foreign tars into one safe one: headers are written anew, files are hashed while they flow, the rest is
+// skipped and listed. The zero value is not usable; use NewWriter, Add for each tar, then Close.
 type Writer struct {
 	rd reading
 	tw *tar.Writer
@@ -18,8 +18,8 @@ func NewWriter(w io.Writer, lim Limits) *Writer {
 	return &Writer{rd: reading{lim: lim}, tw: tar.NewWriter(w)}
 }
 
-// Add copies one tar. base is the job's path that its names are relative to: an absolute link below it stays one inside. A hard link may name
-// what came before in the same tar. Errors: ErrArchive, also for a path that came before;
+// Add copies one tar. base is the job's path that its names are relative to: an absolute link below it stays one
+// inside. A hard link may name what came before in the same tar. Errors: ErrArchive, also for a path that came before;
 // *market.Error with lim.Code above lim.Total; I/O.
 func (w *Writer) Add(r io.Reader, base string, rename Rename) error {
 	return w.rd.walk(r, base, rename, func(e Entry, body io.Reader) error {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Flags are the order flags of the command line, as typed. Empty = not given. In: SRC:/workspace/…; Out: /workspace/…:DST; Env: NAME=VALUE.
+// Flags are the order flags of the command line, as typed. Empty = not given. In: SRC:/workspace/…; Out:
+// /workspace/…:DST; Env: NAME=VALUE.
 // Argv: what follows --, replacing the image's CMD.
 type Flags struct {
 	Name, Image, VRAM, CUDA, CPU, Memory, Disk, Shm, Egress, Workdir, Where string
@@ -40,12 +41,14 @@ func Merge(raw []byte, f Flags) (File, []Fault) {
 func (f Flags) faults() (out []Fault) {
 	for _, s := range f.Env {
 		if !strings.Contains(s, "=") {
-			out = append(out, Fault{Code: "spec-format", Path: "env", Got: cut(s, 40), Want: "NAME=VALUE", Fix: "write " + cut(s, 40) + "=… with its value"})
+			out = append(out, Fault{Code: "spec-format", Path: "env", Got: cut(s, 40), Want: "NAME=VALUE",
+				Fix: "write " + cut(s, 40) + "=… with its value"})
 		}
 	}
 	for _, s := range f.In {
 		if !strings.Contains(s, ":") {
-			out = append(out, Fault{Code: "spec-format", Path: "inputs", Got: cut(s, 80), Want: "SRC:/workspace/…", Fix: "write " + cut(s, 80) + ":" + Workspace + "/…"})
+			out = append(out, Fault{Code: "spec-format", Path: "inputs", Got: cut(s, 80), Want: "SRC:/workspace/…",
+				Fix: "write " + cut(s, 80) + ":" + Workspace + "/…"})
 		}
 	}
 	return out
@@ -84,7 +87,8 @@ func (n *node) child(key string) *node {
 
 func (f Flags) tree(n *node) *node {
 	for _, x := range []struct{ key, v string }{
-		{"name", f.Name}, {"image", f.Image}, {"cpu", f.CPU}, {"memory", f.Memory}, {"disk", f.Disk}, {"shm", f.Shm}, {"egress", f.Egress},
+		{"name", f.Name}, {"image", f.Image}, {"cpu", f.CPU}, {"memory", f.Memory}, {"disk", f.Disk}, {"shm", f.Shm},
+		{"egress", f.Egress},
 		{"workdir", f.Workdir},
 	} {
 		if x.v != "" {
@@ -92,8 +96,10 @@ func (f Flags) tree(n *node) *node {
 		}
 	}
 	for _, x := range []struct{ in, key, v string }{
-		{"limits", "max_rate", f.MaxRate}, {"limits", "max_total", f.MaxTotal}, {"limits", "max_duration", f.MaxDuration},
-		{"limits", "start_timeout", f.StartTimeout}, {"limits", "away", f.Away}, {"stop", "stop_grace", f.StopGrace}, {"placement", "where", f.Where},
+		{"limits", "max_rate", f.MaxRate}, {"limits", "max_total", f.MaxTotal},
+		{"limits", "max_duration", f.MaxDuration},
+		{"limits", "start_timeout", f.StartTimeout}, {"limits", "away", f.Away}, {"stop", "stop_grace", f.StopGrace},
+		{"placement", "where", f.Where},
 	} {
 		if x.v != "" {
 			n.child(x.in).set(x.key, word(x.v))
@@ -147,7 +153,8 @@ func (f Flags) gpu(n *node) {
 	}
 }
 
-// files turns --in, --out and --env into their lists; the colon that counts is the one before /workspace, since local paths may hold colons.
+// files turns --in, --out and --env into their lists; the colon that counts is the one before /workspace, since local
+// paths may hold colons.
 func (f Flags) files(n *node) {
 	if len(f.In) > 0 {
 		list := &node{kind: nodeList}

@@ -11,17 +11,19 @@ import (
 // hubAliases are hosts that serve what docker.io names: a rule about one is a rule about all.
 var hubAliases = map[string]bool{"index.docker.io": true, hubHost: true, "registry.hub.docker.com": true}
 
-// ImageRule is a prefix of repositories, "docker.io/library", or one image by its digest. The zero value matches nothing.
+// ImageRule is a prefix of repositories, "docker.io/library", or one image by its digest. The zero value matches
+// nothing.
 type ImageRule struct{ prefix, digest string }
 
-// ParseImageRule reads a rule: "python" is docker.io/library/python; "ghcr.io/me", "pytorch/" and "registry.example" are all below them;
-// "127.0.0.1:5000/" a registry with its port; "python@sha256:…" that image only. A tag is refused, since it is only the customer's word: what
-// runs is the digest. Errors: *market.Error spec-image.
+// ParseImageRule reads a rule: "python" is docker.io/library/python; "ghcr.io/me", "pytorch/" and "registry.example"
+// are all below them; "127.0.0.1:5000/" a registry with its port; "python@sha256:…" that image only. A tag is refused,
+// since it is only the customer's word: what runs is the digest. Errors: *market.Error spec-image.
 func ParseImageRule(s string) (ImageRule, error) {
 	bad := func(why string) (ImageRule, error) {
 		return ImageRule{}, &market.Error{
-			Code: "spec-image", Kind: market.KindInvalid, Op: "read image rule", Detail: fmt.Sprintf("%q: %s", cut(s, 80), why),
-			Hint: "write it as in docker.io/library, ghcr.io/me or python",
+			Code: "spec-image", Kind: market.KindInvalid, Op: "read image rule",
+			Detail: fmt.Sprintf("%q: %s", cut(s, 80), why),
+			Hint:   "write it as in docker.io/library, ghcr.io/me or python",
 		}
 	}
 	name, digest, pinned := strings.Cut(strings.TrimSpace(s), "@")
@@ -60,7 +62,8 @@ func ParseImageRule(s string) (ImageRule, error) {
 
 func isHost(first string) bool { return strings.ContainsAny(first, ".:[") || first == "localhost" }
 
-// canonicalHost makes hosts comparable: one name of the hub, small letters, the port as a number and none where it is that of https.
+// canonicalHost makes hosts comparable: one name of the hub, small letters, the port as a number and none where it is
+// that of https.
 func canonicalHost(host string) string {
 	host = strings.ToLower(host)
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
@@ -78,8 +81,8 @@ func canonicalHost(host string) string {
 	return host
 }
 
-// Matches reports whether an image is below the rule's prefix, or is the one of its digest. Names end at / and :, so "docker.io/lib" does not
-// match docker.io/library.
+// Matches reports whether an image is below the rule's prefix, or is the one of its digest. Names end at / and :, so
+// "docker.io/lib" does not match docker.io/library.
 func (r ImageRule) Matches(ref Reference) bool {
 	host, repo := canonicalHost(ref.Host), ref.Repo
 	if host == hubName && !strings.Contains(repo, "/") {

@@ -69,7 +69,8 @@ func TestImageRule_Boundaries(t *testing.T) {
 // TestImageRule_Refused: what cannot be checked against a digest, or is no name, is no rule.
 func TestImageRule_Refused(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"", " ", "python:3.12", "ghcr.io/a/b:1", "127.0.0.1:5000", "python@sha256:12", "ghcr.io@sha256:" + strings.Repeat("a", 64), "a//b", "Python", "a b", "-.x/y", strings.Repeat("a", 600)} {
+	for _, s := range []string{"", " ", "python:3.12", "ghcr.io/a/b:1", "127.0.0.1:5000", "python@sha256:12",
+		"ghcr.io@sha256:" + strings.Repeat("a", 64), "a//b", "Python", "a b", "-.x/y", strings.Repeat("a", 600)} {
 		if r, err := ParseImageRule(s); market.CodeOf(err) != "spec-image" {
 			t.Errorf("%q is taken as %s (%v)", s, r, err)
 		}

@@ -59,7 +59,8 @@ func checkName(s string) *Fault {
 
 func checkImage(s string) *Fault {
 	if _, err := ParseReference(s); err != nil {
-		return &Fault{Code: "spec-image", Got: cut(s, 80), Want: "an image name as in pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime"}
+		return &Fault{Code: "spec-image", Got: cut(s, 80),
+			Want: "an image name as in pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime"}
 	}
 	return nil
 }
@@ -228,7 +229,8 @@ func (d *decoder) placement(n *node, at string) {
 		{"where", d.scalar(func(s string) *Fault {
 			terms, err := market.ParseTerms(s)
 			if err != nil {
-				return &Fault{Code: "spec-format", Want: fmt.Sprintf("terms as in vram >= 24GiB (%s)", cut(err.Error(), 160))}
+				return &Fault{Code: "spec-format",
+					Want: fmt.Sprintf("terms as in vram >= 24GiB (%s)", cut(err.Error(), 160))}
 			}
 			p.Where = terms
 			return nil

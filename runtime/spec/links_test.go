@@ -46,9 +46,11 @@ func reads(t *testing.T, name, want string) {
 func TestReceive_HardLinks_BringTheContentUnderEachName(t *testing.T) {
 	t.Parallel()
 	dir, why := received(t, nil,
-		item{head("out/a", tar.TypeReg, ""), "data"}, item{head("out/b", tar.TypeLink, "out/a"), ""}, item{head("c/d/e", tar.TypeLink, "./out/b"), ""},
+		item{head("out/a", tar.TypeReg, ""), "data"}, item{head("out/b", tar.TypeLink, "out/a"), ""},
+		item{head("c/d/e", tar.TypeLink, "./out/b"), ""},
 		item{head("out/l", tar.TypeSymlink, "a"), ""}, item{head("out/m", tar.TypeLink, "out/l"), ""},
-		item{head("none", tar.TypeLink, "out/missing"), ""}, item{head("fifo", tar.TypeFifo, ""), ""}, item{head("fifo2", tar.TypeLink, "fifo"), ""},
+		item{head("none", tar.TypeLink, "out/missing"), ""}, item{head("fifo", tar.TypeFifo, ""), ""},
+		item{head("fifo2", tar.TypeLink, "fifo"), ""},
 	)
 	for _, name := range []string{"out/a", "out/b", "c/d/e", "out/l", "out/m"} {
 		reads(t, filepath.Join(dir, name), "data")
@@ -62,7 +64,8 @@ func TestReceive_HardLinksAgain_ReplaceTheOldOnes(t *testing.T) {
 	t.Parallel()
 	dest, dir := root(t)
 	for _, body := range []string{"old", "new"} {
-		raw := archive(t, item{head("a", tar.TypeReg, ""), body}, item{head("b", tar.TypeLink, "a"), ""}, item{head("l", tar.TypeSymlink, "a"), ""})
+		raw := archive(t, item{head("a", tar.TypeReg, ""), body}, item{head("b", tar.TypeLink, "a"), ""},
+			item{head("l", tar.TypeSymlink, "a"), ""})
 		if _, err := Unpack(bytes.NewReader(raw), dest, Limits{Total: 10}); err != nil {
 			t.Fatal(err)
 		}
@@ -79,9 +82,11 @@ func TestFilter_AbsoluteLinkInTheWorkspace_BecomesRelative(t *testing.T) {
 	t.Parallel()
 	dir, why := received(t, nil,
 		item{head("out/a", tar.TypeReg, ""), "data"}, item{head("out/latest", tar.TypeSymlink, "/workspace/out/a"), ""},
-		item{head("x/y/z", tar.TypeSymlink, "/workspace/out/../out/a"), ""}, item{head("top", tar.TypeSymlink, "/workspace"), ""},
+		item{head("x/y/z", tar.TypeSymlink, "/workspace/out/../out/a"), ""},
+		item{head("top", tar.TypeSymlink, "/workspace"), ""},
 		item{head("out/self", tar.TypeSymlink, "/workspace/out"), ""},
-		item{head("evil", tar.TypeSymlink, "/etc/passwd"), ""}, item{head("near", tar.TypeSymlink, "/workspace2/a"), ""},
+		item{head("evil", tar.TypeSymlink, "/etc/passwd"), ""},
+		item{head("near", tar.TypeSymlink, "/workspace2/a"), ""},
 		item{head("up", tar.TypeSymlink, "/workspace/../etc/passwd"), ""},
 	)
 	for name, to := range map[string]string{"out/latest": "a", "x/y/z": "../../out/a", "top": ".", "out/self": "."} {
@@ -103,9 +108,12 @@ func TestReceive_Renamed_LinksStayInside(t *testing.T) {
 	}
 	dir, why := received(t, below,
 		item{head("out/other", tar.TypeReg, ""), "other"}, item{head("out/deep/a", tar.TypeReg, ""), "data"},
-		item{head("out/deep/in", tar.TypeSymlink, "a"), ""}, item{head("out/deep/s/abs", tar.TypeSymlink, "/workspace/out/deep/a"), ""},
-		item{head("out/deep/escape", tar.TypeSymlink, "../other"), ""}, item{head("out/deep/hard", tar.TypeLink, "out/deep/a"), ""},
-		item{head("out/deep/far", tar.TypeLink, "out/other"), ""}, item{head("out/link", tar.TypeSymlink, "/etc/passwd"), ""},
+		item{head("out/deep/in", tar.TypeSymlink, "a"), ""},
+		item{head("out/deep/s/abs", tar.TypeSymlink, "/workspace/out/deep/a"), ""},
+		item{head("out/deep/escape", tar.TypeSymlink, "../other"), ""},
+		item{head("out/deep/hard", tar.TypeLink, "out/deep/a"), ""},
+		item{head("out/deep/far", tar.TypeLink, "out/other"), ""},
+		item{head("out/link", tar.TypeSymlink, "/etc/passwd"), ""},
 	)
 	for _, name := range []string{"a", "in", "s/abs", "hard"} {
 		reads(t, filepath.Join(dir, name), "data")
@@ -139,7 +147,8 @@ func TestManifestID_SeesContentOnly(t *testing.T) {
 // TestManifestID_IsThatOfEarlierVersions: roots that were signed before times and links were known are still met.
 func TestManifestID_IsThatOfEarlierVersions(t *testing.T) {
 	t.Parallel()
-	m := Manifest{Entries: []Entry{{Path: "d", Type: "dir", Mode: 0o755, MTime: 5}, {Path: "l", Type: "symlink", Mode: 0o777, Target: "d"}}, Skipped: []Skipped{{"x", "y"}}}
+	m := Manifest{Entries: []Entry{{Path: "d", Type: "dir", Mode: 0o755, MTime: 5},
+		{Path: "l", Type: "symlink", Mode: 0o777, Target: "d"}}, Skipped: []Skipped{{"x", "y"}}}
 	if got := m.IDText(); got != "sha256:910f37ccd0ad9d206057cb1e328e46e4816216039675f891d7b7f6c1433b10cb" {
 		t.Errorf("id %s", got)
 	}
@@ -178,7 +187,8 @@ func TestPackUnpack_TimesModesAndEmptyFolders_Survive(t *testing.T) {
 	if _, err := Unpack(&filtered, dest, Limits{Total: 1000}); err != nil {
 		t.Fatal(err)
 	}
-	for name, mode := range map[string]os.FileMode{"run.sh": 0o755, "in/data": 0o600, "in/er/x": 0o644, "empty": 0o750, "in": 0o750, "in/er": 0o750} {
+	for name, mode := range map[string]os.FileMode{"run.sh": 0o755, "in/data": 0o600, "in/er/x": 0o644, "empty": 0o750,
+		"in": 0o750, "in/er": 0o750} {
 		info, err := os.Stat(filepath.Join(dir, "src", name))
 		if err != nil || info.Mode().Perm() != mode || !info.ModTime().Equal(at) {
 			t.Errorf("%s: %v", name, err)
@@ -193,7 +203,8 @@ func TestFilter_AbsentOrOddTimes_BecomeOnesThatZipKnows(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	items := []item{{head("absent", tar.TypeReg, ""), ""}}
-	for i, at := range []time.Time{time.Unix(1, 0), time.Date(1979, 12, 31, 0, 0, 0, 0, time.UTC), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(-5, 0)} {
+	for i, at := range []time.Time{time.Unix(1, 0), time.Date(1979, 12, 31, 0, 0, 0, 0, time.UTC),
+		time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(-5, 0)} {
 		h := head(fmt.Sprint(i), tar.TypeReg, "")
 		h.ModTime = at
 		items = append(items, item{h, ""})
@@ -259,7 +270,8 @@ func TestPack_LinksPipesAndSockets_NamedOrMadeRelative(t *testing.T) {
 	for _, s := range m.Skipped {
 		why[s.Path] = s.Why
 	}
-	if len(why) != 3 || why[filepath.Join(src, "out")] != whyLeaves || why[filepath.Join(src, "up")] != whyLeaves || why[filepath.Join(src, "s")] != whySocket {
+	if len(why) != 3 || why[filepath.Join(src, "out")] != whyLeaves || why[filepath.Join(src, "up")] != whyLeaves ||
+		why[filepath.Join(src, "s")] != whySocket {
 		t.Errorf("left out %v", why)
 	}
 	if _, err := Pack(io.Discard, []Source{{From: filepath.Join(src, "s"), To: "/workspace/s"}}); err == nil {
@@ -290,7 +302,8 @@ func TestSkipped_LongLists_FitIntoOneMessage(t *testing.T) {
 func TestMissing_NamesThePathsOfWhichNothingCame(t *testing.T) {
 	t.Parallel()
 	m := Manifest{Entries: []Entry{{Path: "out/a/b", Type: "file"}, {Path: "empty", Type: "dir"}}}
-	got := m.Missing([]string{"/workspace/out", "/workspace/out/a", "/workspace/none", "/workspace/empty", "/workspace/ou", "/workspace"})
+	got := m.Missing([]string{"/workspace/out", "/workspace/out/a", "/workspace/none", "/workspace/empty",
+		"/workspace/ou", "/workspace"})
 	if strings.Join(got, " ") != "/workspace/none /workspace/ou" {
 		t.Errorf("missing %v", got)
 	}

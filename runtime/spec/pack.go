@@ -17,8 +17,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Source is a local file or directory and its place in the job, a path at or below /workspace. Exclude: patterns of path.Match against
-// the path below From or its last element.
+// Source is a local file or directory and its place in the job, a path at or below /workspace. Exclude: patterns of
+// path.Match against the path below From or its last element.
 type Source struct {
 	From, To string
 	Exclude  []string
@@ -26,7 +26,8 @@ type Source struct {
 	Key      string // where a job file names it, as in inputs[0].from; empty: a flag
 }
 
-// Measure returns the sum of the file sizes of sources in bytes, so that a sender can state it first, and in left what Pack will skip.
+// Measure returns the sum of the file sizes of sources in bytes, so that a sender can state it first, and in left what
+// Pack will skip.
 // Errors: *market.Error spec-path, I/O.
 func Measure(sources []Source) (total uint64, left Manifest, err error) {
 	err = eachSource(sources, &left, func(_ string, e Entry, _ func() (fs.File, error)) error {
@@ -36,9 +37,10 @@ func Measure(sources []Source) (total uint64, left Manifest, err error) {
 	return total, left, err
 }
 
-// Pack writes sources as a tar with paths relative to /workspace, parents first, and returns its manifest. Symlinks that leave their
-// source, and what is no file or directory, are skipped and listed by their local path; an absolute link into its source is made relative.
-// A second name of a file brings its content again. A file that shrinks meanwhile is an error; one that grows is cut.
+// Pack writes sources as a tar with paths relative to /workspace, parents first, and returns its manifest. Symlinks
+// that leave their source, and what is no file or directory, are skipped and listed by their local path; an absolute
+// link into its source is made relative. A second name of a file brings its content again. A file that shrinks
+// meanwhile is an error; one that grows is cut.
 // Errors: *market.Error spec-path, ErrArchive (two sources for one path, too many entries), I/O.
 func Pack(w io.Writer, sources []Source) (Manifest, error) {
 	var m Manifest
@@ -65,8 +67,9 @@ func Pack(w io.Writer, sources []Source) (Manifest, error) {
 		}
 		if sum := want[name]; sum != "" && sum != e.SHA256 {
 			return &market.Error{
-				Code: "input-hash", Kind: market.KindInvalid, Op: "pack input", Detail: name + " is not the file that sha256 names",
-				Hint: "correct sha256 in the job file, or the file",
+				Code: "input-hash", Kind: market.KindInvalid, Op: "pack input",
+				Detail: name + " is not the file that sha256 names",
+				Hint:   "correct sha256 in the job file, or the file",
 			}
 		}
 		m.Entries = append(m.Entries, e)
@@ -134,11 +137,13 @@ func packEntry(tw *tar.Writer, e *Entry, open func() (fs.File, error)) error {
 
 type sourceFunc func(name string, e Entry, open func() (fs.File, error)) error
 
-// eachSource calls f for each file, directory and inner symlink, in order of the sources and their paths. m notes what is skipped.
+// eachSource calls f for each file, directory and inner symlink, in order of the sources and their paths. m notes what
+// is skipped.
 func eachSource(sources []Source, m *Manifest, f sourceFunc) error {
 	for _, s := range sources {
 		if fault := checkWorkspace(s.To); fault != nil {
-			return &market.Error{Code: fault.Code, Kind: market.KindInvalid, Op: "pack " + s.From, Detail: fault.text(), Hint: "gpuai run --help"}
+			return &market.Error{Code: fault.Code, Kind: market.KindInvalid, Op: "pack " + s.From, Detail: fault.text(),
+				Hint: "gpuai run --help"}
 		}
 		info, err := os.Stat(s.From)
 		if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
@@ -160,7 +165,8 @@ func eachSource(sources []Source, m *Manifest, f sourceFunc) error {
 		}
 		if base == "." {
 			err = w.all()
-		} else if info, err = w.root.Stat(base); err == nil { // a single file may be named through a link inside its directory
+		} else if info, err = w.root.Stat(base); err == nil {
+			// a single file may be named through a link inside its directory
 			err = w.visit(base, w.to, info)
 		}
 		if err = errors.Join(err, w.root.Close()); err != nil {
@@ -175,7 +181,8 @@ func (s Source) fault(err error) error {
 	if pe := new(fs.PathError); errors.As(err, &pe) {
 		err = pe.Err
 	}
-	e := &market.Error{Code: "spec-path", Kind: market.KindInvalid, Op: "pack " + s.From, Detail: s.From + ": " + err.Error(), Hint: "check the path before the colon of --in"}
+	e := &market.Error{Code: "spec-path", Kind: market.KindInvalid, Op: "pack " + s.From,
+		Detail: s.From + ": " + err.Error(), Hint: "check the path before the colon of --in"}
 	if s.Key != "" {
 		e.Hint = "check " + s.Key + " in the job file: a relative path begins in the folder of that file"
 	}

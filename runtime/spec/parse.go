@@ -35,7 +35,8 @@ var (
 	signals     = []string{"TERM", "INT", "QUIT", "HUP", "USR1", "USR2"}
 )
 
-// ParseSpec reads a Spec from a Lease: strict keys, one value, at most 32 KiB, every limit of the job file. Defaults are filled in.
+// ParseSpec reads a Spec from a Lease: strict keys, one value, at most 32 KiB, every limit of the job file. Defaults
+// are filled in.
 // Errors: *market.Error spec-refused.
 func ParseSpec(raw []byte) (Spec, error) {
 	refuse := func(detail string, err error) (Spec, error) {
@@ -168,7 +169,8 @@ func checkWorkdir(p string) *Fault {
 
 func checkPath(p string) *Fault {
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || len(p) > maxPathBytes || strings.ContainsRune(p, 0) {
-		return &Fault{Code: "spec-path", Got: cut(p, 64), Want: "an absolute path without .. or double slashes, at most 1024 bytes"}
+		return &Fault{Code: "spec-path", Got: cut(p, 64),
+			Want: "an absolute path without .. or double slashes, at most 1024 bytes"}
 	}
 	return nil
 }
@@ -178,14 +180,16 @@ func checkWorkspace(p string) *Fault {
 		return f
 	}
 	if p != Workspace && !strings.HasPrefix(p, Workspace+"/") {
-		return &Fault{Code: "spec-path", Got: cut(p, 64), Want: "a path under /workspace", Fix: "write " + cut(Workspace+p, 64)}
+		return &Fault{Code: "spec-path", Got: cut(p, 64), Want: "a path under /workspace",
+			Fix: "write " + cut(Workspace+p, 64)}
 	}
 	return nil
 }
 
 func checkEnv(k, v string) *Fault {
 	if !envName.MatchString(k) {
-		return &Fault{Code: "spec-format", Got: cut(k, 64), Want: "a name of letters, digits and _, not beginning with a digit"}
+		return &Fault{Code: "spec-format", Got: cut(k, 64),
+			Want: "a name of letters, digits and _, not beginning with a digit"}
 	}
 	for _, r := range reservedEnv {
 		if k == r || strings.HasSuffix(r, "_") && strings.HasPrefix(k, r) {
@@ -198,8 +202,9 @@ func checkEnv(k, v string) *Fault {
 	return nil
 }
 
-// ID returns the SHA-256 of the manifest's canonical JSON: entries as sorted by Pack and Unpack, each as its path, type, mode, size, hash and
-// target. The skipped list, which each end fills by itself, times, and whether two files share their bytes are no part of it.
+// ID returns the SHA-256 of the manifest's canonical JSON: entries as sorted by Pack and Unpack, each as its path,
+// type, mode, size, hash and target. The skipped list, which each end fills by itself, times, and whether two files
+// share their bytes are no part of it.
 func (m Manifest) ID() [32]byte {
 	type entry struct {
 		Path   string `json:"path"`

@@ -17,9 +17,10 @@ const (
 )
 
 var (
-	repoPart   = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
-	tagPart    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
-	hostPart   = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$`)
+	repoPart = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
+	tagPart  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	hostPart = regexp.MustCompile(
+		`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$`)
 	digestPart = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 
@@ -32,8 +33,9 @@ type Reference struct {
 func ParseReference(s string) (r Reference, err error) {
 	bad := func(why string) (Reference, error) {
 		return Reference{}, &market.Error{
-			Code: "spec-image", Kind: market.KindInvalid, Op: "read image name", Detail: fmt.Sprintf("%q: %s", cut(s, 80), why),
-			Hint: "write it as in pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime",
+			Code: "spec-image", Kind: market.KindInvalid, Op: "read image name",
+			Detail: fmt.Sprintf("%q: %s", cut(s, 80), why),
+			Hint:   "write it as in pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime",
 		}
 	}
 	if s == "" || len(s) > maxReference {

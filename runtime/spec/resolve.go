@@ -31,7 +31,8 @@ const (
 	maxWait      = 24 * time.Hour
 )
 
-const acceptManifests = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, " +
+const acceptManifests = "application/vnd.oci.image.index.v1+json, " +
+	"application/vnd.docker.distribution.manifest.list.v2+json, " +
 	"application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
 var challengePart = regexp.MustCompile(`([a-z]+)="([^"]*)"`)
@@ -79,7 +80,8 @@ type descriptor struct {
 
 // isImage is false for what lies beside images in an index: attestations, signatures.
 func (d descriptor) isImage() bool {
-	return d.Artifact == "" && d.Annotations["vnd.docker.reference.type"] == "" && (d.Platform == nil || d.Platform.OS != "unknown") && digestPart.MatchString(d.Digest)
+	return d.Artifact == "" && d.Annotations["vnd.docker.reference.type"] == "" &&
+		(d.Platform == nil || d.Platform.OS != "unknown") && digestPart.MatchString(d.Digest)
 }
 
 // imageManifest is an image manifest or an index: exactly one of Layers and Manifests counts.
@@ -89,9 +91,9 @@ type imageManifest struct {
 	Manifests []descriptor `json:"manifests"`
 }
 
-// Resolve asks the registry what ref is now. The manifest's bytes are hashed here, so the registry cannot say one digest and mean another.
-// UnpackedBytes stays 0: registries do not state it. Errors: *market.Error spec-image (bad name), image-not-found, image-denied,
-// image-refused (platform, layers, not an image), registry-unreachable.
+// Resolve asks the registry what ref is now. The manifest's bytes are hashed here, so the registry cannot say one
+// digest and mean another. UnpackedBytes stays 0: registries do not state it. Errors: *market.Error spec-image (bad
+// name), image-not-found, image-denied, image-refused (platform, layers, not an image), registry-unreachable.
 func (r *Resolver) Resolve(ctx context.Context, ref string) (ImageRef, error) {
 	name, err := ParseReference(ref)
 	if err != nil {
@@ -114,8 +116,8 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (ImageRef, error) {
 	return q.image(ctx, m, digest)
 }
 
-// RetryAfter asks the registry of a pinned image how long it wants to be left alone: 0 if it answers, or does not say. It never takes longer
-// than a few seconds. The engine hears the same answer and does not pass it on.
+// RetryAfter asks the registry of a pinned image how long it wants to be left alone: 0 if it answers, or does not say.
+// It never takes longer than a few seconds. The engine hears the same answer and does not pass it on.
 func (r *Resolver) RetryAfter(ctx context.Context, image ImageRef) time.Duration {
 	name, err := ParseReference(image.Ref)
 	if err != nil || !digestPart.MatchString(image.Manifest) {
@@ -181,7 +183,8 @@ type lookup struct {
 
 func refused(ref, why string) error {
 	return &market.Error{
-		Code: "image-refused", Kind: market.KindInvalid, Op: "resolve image " + ref, Detail: why, Hint: "use another tag or image",
+		Code: "image-refused", Kind: market.KindInvalid, Op: "resolve image " + ref, Detail: why,
+		Hint: "use another tag or image",
 	}
 }
 
@@ -217,7 +220,8 @@ func (q *lookup) image(ctx context.Context, m imageManifest, digest string) (Ima
 	}
 	var c struct{ OS, Architecture string }
 	if err := json.Unmarshal(raw, &c); err != nil || c.OS != q.r.os || c.Architecture != q.r.arch {
-		return ImageRef{}, refused(q.ref, fmt.Sprintf("it is for %s/%s, want %s/%s", cut(c.OS, 20), cut(c.Architecture, 20), q.r.os, q.r.arch))
+		return ImageRef{}, refused(q.ref,
+			fmt.Sprintf("it is for %s/%s, want %s/%s", cut(c.OS, 20), cut(c.Architecture, 20), q.r.os, q.r.arch))
 	}
 	out := ImageRef{Ref: q.ref, Manifest: digest, Config: m.Config.Digest, Platform: q.r.os + "/" + q.r.arch}
 	for _, l := range m.Layers {
@@ -255,7 +259,8 @@ func (q *lookup) get(ctx context.Context, path, accept string, limit int64) ([]b
 	}
 }
 
-func (q *lookup) once(ctx context.Context, u, accept string, limit int64) (raw []byte, status int, challenge string, err error) {
+func (q *lookup) once(ctx context.Context, u, accept string, limit int64) (raw []byte, status int, challenge string,
+	err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
 		return nil, 0, "", err
@@ -311,7 +316,8 @@ func (q *lookup) login(ctx context.Context, challenge string) error {
 		part[m[1]] = m[2]
 	}
 	u, err := url.Parse(part["realm"])
-	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(q.name.Host) || !loopback(u.Host)) {
+	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(q.name.Host) ||
+		!loopback(u.Host)) {
 		return q.unreachable(fmt.Errorf("registry names no usable token server: %q", cut(part["realm"], 80)))
 	}
 	v := u.Query()
@@ -347,12 +353,15 @@ func (q *lookup) unreachable(err error) error {
 
 // status turns an answer into an error with the registry's own words.
 func (q *lookup) status(status int, raw []byte) error {
-	e := &market.Error{Kind: market.KindUnavailable, Op: "resolve image " + q.ref, Detail: fmt.Sprintf("HTTP %d%s", status, words(raw))}
+	e := &market.Error{Kind: market.KindUnavailable, Op: "resolve image " + q.ref,
+		Detail: fmt.Sprintf("HTTP %d%s", status, words(raw))}
 	switch status {
 	case http.StatusNotFound:
 		e.Code, e.Kind, e.Hint = "image-not-found", market.KindNotFound, "check name and tag"
 	case http.StatusUnauthorized, http.StatusForbidden:
-		e.Code, e.Kind, e.Hint = "image-denied", market.KindDenied, "check the name, many registries say this of one that is not there; private images are not there yet: use one that anybody can pull, and bring data and code by --in"
+		e.Code, e.Kind, e.Hint = "image-denied", market.KindDenied, "check the name, many registries say this of "+
+			"one that is not there; private images are not there yet: use one that anybody can pull, and bring data "+
+			"and code by --in"
 	default:
 		e.Code, e.Hint = "registry-unreachable", "try again later"
 		if q.wait > 0 {

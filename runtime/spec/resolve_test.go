@@ -33,7 +33,8 @@ func registry(t *testing.T, auth bool, paths map[string]string) string {
 	})
 	mux.HandleFunc("/v2/", func(w http.ResponseWriter, r *http.Request) {
 		if auth && r.Header.Get("Authorization") != "Bearer t0" {
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="here",scope="x"`, host))
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="here",scope="x"`,
+				host))
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -79,7 +80,8 @@ func TestResolve_IndexWithToken_PicksPlatformAndSums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := ImageRef{Ref: host + "/a/b:1.0", Manifest: digestOf(m), Config: digestOf(config), Platform: "linux/amd64", CompressedBytes: 123}
+	want := ImageRef{Ref: host + "/a/b:1.0", Manifest: digestOf(m), Config: digestOf(config), Platform: "linux/amd64",
+		CompressedBytes: 123}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -136,12 +138,14 @@ func TestParseReference_Forms(t *testing.T) {
 			t.Errorf("%s: %+v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "A", "a//b", "a:", "a@sha256:00", "a/../b", "a b", "-a", "ex ample.com/a", strings.Repeat("a", 513)} {
+	for _, s := range []string{"", "A", "a//b", "a:", "a@sha256:00", "a/../b", "a b", "-a", "ex ample.com/a",
+		strings.Repeat("a", 513)} {
 		if _, err := ParseReference(s); market.CodeOf(err) != "spec-image" {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
-	for host, want := range map[string]bool{"127.0.0.1:5000": true, "localhost": true, "[::1]:5000": true, "127.evil.example": false, "10.0.0.1:5000": false} {
+	for host, want := range map[string]bool{"127.0.0.1:5000": true, "localhost": true, "[::1]:5000": true,
+		"127.evil.example": false, "10.0.0.1:5000": false} {
 		if loopback(host) != want {
 			t.Errorf("loopback(%s) is not %v", host, want)
 		}

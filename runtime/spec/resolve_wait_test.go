@@ -13,7 +13,8 @@ import (
 )
 
 // busyRegistry answers the first times requests with 429 and a Retry-After, the rest as served.
-func busyRegistry(t *testing.T, times int64, retryAfter string, paths map[string]string) (host string, asked *atomic.Int64) {
+func busyRegistry(t *testing.T, times int64, retryAfter string, paths map[string]string) (host string,
+	asked *atomic.Int64) {
 	t.Helper()
 	asked = &atomic.Int64{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -36,9 +37,11 @@ func busyRegistry(t *testing.T, times int64, retryAfter string, paths map[string
 
 func TestResolve_ShortWait_IsWaitedFor(t *testing.T) {
 	t.Parallel()
-	host, asked := busyRegistry(t, 1, "1", map[string]string{"manifests/latest": image(config), "blobs/" + digestOf(config): config})
+	host, asked := busyRegistry(t, 1, "1",
+		map[string]string{"manifests/latest": image(config), "blobs/" + digestOf(config): config})
 	start := time.Now()
-	if _, err := resolver(t).Resolve(t.Context(), host+"/a/b"); err != nil || asked.Load() != 3 || time.Since(start) < time.Second {
+	if _, err := resolver(t).Resolve(t.Context(), host+"/a/b"); err != nil || asked.Load() != 3 ||
+		time.Since(start) < time.Second {
 		t.Errorf("%v, %d questions in %v", err, asked.Load(), time.Since(start))
 	}
 }
@@ -47,10 +50,12 @@ func TestResolve_LongWait_IsSaid(t *testing.T) {
 	t.Parallel()
 	host, asked := busyRegistry(t, 100, "3600", nil)
 	_, err := resolver(t).Resolve(t.Context(), host+"/a/b")
-	if market.CodeOf(err) != "registry-unreachable" || !strings.Contains(err.Error(), "slow down") || !strings.Contains(err.Error(), "1h0m0s") || asked.Load() != 1 {
+	if market.CodeOf(err) != "registry-unreachable" || !strings.Contains(err.Error(), "slow down") ||
+		!strings.Contains(err.Error(), "1h0m0s") || asked.Load() != 1 {
 		t.Errorf("%v, %d questions", err, asked.Load())
 	}
-	if d := resolver(t).RetryAfter(t.Context(), ImageRef{Ref: host + "/a/b", Manifest: digestOf("x")}); d != time.Hour || asked.Load() != 2 {
+	if d := resolver(t).RetryAfter(t.Context(),
+		ImageRef{Ref: host + "/a/b", Manifest: digestOf("x")}); d != time.Hour || asked.Load() != 2 {
 		t.Errorf("%v, %d questions", d, asked.Load())
 	}
 }
@@ -59,7 +64,8 @@ func TestRetryAfter_Forms(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "-7": 0, "soon": 0, "1.5": 0, "99999999999": 0, "2000000000": maxWait,
+		"": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "-7": 0, "soon": 0, "1.5": 0, "99999999999": 0,
+		"2000000000": maxWait,
 		now.Add(time.Minute).Format(http.TimeFormat): time.Minute, now.Add(-time.Minute).Format(http.TimeFormat): 0,
 	} {
 		if got := retryAfter(text, now); got != want {
@@ -76,14 +82,17 @@ func TestResolve_Index_WithoutPlatforms(t *testing.T) {
 	entry := func(s string) string { return fmt.Sprintf(`{"digest":%q}`, digestOf(s)) }
 	index := func(entries ...string) string { return `{"manifests":[` + strings.Join(entries, ",") + `]}` }
 	host := registry(t, false, map[string]string{
-		"manifests/one": index(entry(image(config))), "manifests/second": index(attest, entry(image(arm)), entry(image(config))),
-		"manifests/arm": index(entry(image(arm))), "manifests/attest": index(attest), "manifests/none": index(),
-		"manifests/named":                      index(fmt.Sprintf(`{"digest":%q,"platform":{"os":"linux","architecture":"arm64"}}`, digestOf("x")), attest),
+		"manifests/one":    index(entry(image(config))),
+		"manifests/second": index(attest, entry(image(arm)), entry(image(config))),
+		"manifests/arm":    index(entry(image(arm))), "manifests/attest": index(attest), "manifests/none": index(),
+		"manifests/named": index(
+			fmt.Sprintf(`{"digest":%q,"platform":{"os":"linux","architecture":"arm64"}}`, digestOf("x")), attest),
 		"manifests/" + digestOf(image(config)): image(config), "manifests/" + digestOf(image(arm)): image(arm),
 		"blobs/" + digestOf(config): config, "blobs/" + digestOf(arm): arm,
 	})
 	for tag, words := range map[string]string{
-		"one": "", "second": "", "arm": "linux/arm64", "attest": "names no image at all", "none": "names no image at all", "named": "only for linux/arm64",
+		"one": "", "second": "", "arm": "linux/arm64", "attest": "names no image at all",
+		"none": "names no image at all", "named": "only for linux/arm64",
 	} {
 		got, err := resolver(t).Resolve(t.Context(), host+"/a/b:"+tag)
 		switch {

@@ -8,5 +8,6 @@ var (
 	newest = time.Date(2107, 12, 30, 0, 0, 0, 0, time.UTC).Unix()
 )
 
-// mtimeOf is a file's time in unix seconds; one that is absent or out of range becomes the nearest that all software takes.
+// mtimeOf is a file's time in unix seconds; one that is absent or out of range becomes the nearest that all software
+// takes.
 func mtimeOf(t time.Time) int64 { return min(max(t.Unix(), oldest), newest) }

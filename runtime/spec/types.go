@@ -1,6 +1,7 @@
 package spec
 
-// Spec is what runs: it travels as JSON (≤ 32 KiB) inside the signed Lease, is hashed, stored and parsed as received, and holds no secrets.
+// Spec is what runs: it travels as JSON (≤ 32 KiB) inside the signed Lease, is hashed, stored and parsed as received,
+// and holds no secrets.
 type Spec struct {
 	Command    []string          `json:"command,omitempty"` // replaces ENTRYPOINT
 	Args       []string          `json:"args,omitempty"`    // replaces CMD
@@ -12,13 +13,15 @@ type Spec struct {
 	StopSignal string            `json:"stop_signal,omitempty"` // default TERM
 }
 
-// Input is a path below /workspace that the customer fills before the start. From stays at the customer (not in the Lease).
+// Input is a path below /workspace that the customer fills before the start. From stays at the customer (not in the
+// Lease).
 type Input struct {
 	From string `json:"-"`
 	To   string `json:"to"`
 }
 
-// Output is a path below /workspace that is brought back. To stays at the customer. When: "success" or "always" (default).
+// Output is a path below /workspace that is brought back. To stays at the customer. When: "success" or "always"
+// (default).
 type Output struct {
 	Path string `json:"path"`
 	To   string `json:"-"`
@@ -31,8 +34,9 @@ type ImageRef struct {
 	CompressedBytes, UnpackedBytes  uint64
 }
 
-// Entry is one file of a Manifest. Type: "file", "dir" or "symlink". SHA256: hex, files only. MTime: unix seconds. Link: the earlier entry that
-// this file is a hard link to; its other fields are those of the file. MTime and Link are not part of the manifest's id.
+// Entry is one file of a Manifest. Type: "file", "dir" or "symlink". SHA256: hex, files only. MTime: unix seconds.
+// Link: the earlier entry that this file is a hard link to; its other fields are those of the file. MTime and Link are
+// not part of the manifest's id.
 type Entry struct {
 	Path   string `json:"path"`
 	Type   string `json:"type"`
@@ -44,8 +48,8 @@ type Entry struct {
 	Link   string `json:"link,omitempty"`
 }
 
-// Manifest is the sorted list of entries; its id is the SHA-256 of its JSON bytes (see Manifest.ID). Skipped: what was left out, each with its
-// reason; More: how many others, above the limit of the list.
+// Manifest is the sorted list of entries; its id is the SHA-256 of its JSON bytes (see Manifest.ID). Skipped: what was
+// left out, each with its reason; More: how many others, above the limit of the list.
 type Manifest struct {
 	Entries []Entry   `json:"entries"`
 	Skipped []Skipped `json:"skipped,omitempty"`

@@ -29,9 +29,9 @@ type Received struct {
 
 type part struct{ temp, name string }
 
-// Receive reads a foreign tar below dest. Nothing it brings replaces a file before Commit; symlinks are made last, so no file of the
-// archive passes through one. On error the parts are removed. rename: as in Filter. Errors: ErrArchive, *market.Error with lim.Code, or
-// disk-full; I/O.
+// Receive reads a foreign tar below dest. Nothing it brings replaces a file before Commit; symlinks are made last, so
+// no file of the archive passes through one. On error the parts are removed. rename: as in Filter. Errors: ErrArchive,
+// *market.Error with lim.Code, or disk-full; I/O.
 func Receive(r io.Reader, dest *os.Root, lim Limits, rename Rename) (*Received, error) {
 	rd, u := &reading{lim: lim}, &Received{dest: dest}
 	if err := rd.walk(r, Workspace, rename, u.place); err != nil {
@@ -105,19 +105,22 @@ func (u *Received) part(e Entry, body io.Reader) (n int64, err error) {
 // dated gives a file its own time. A disk that keeps none is no reason to lose the file.
 func (u *Received) dated(name string, e Entry) error {
 	at := time.Unix(max(e.MTime, oldest), 0)
-	if err := u.dest.Chtimes(name, at, at); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission) {
+	if err := u.dest.Chtimes(name, at, at); err != nil && !errors.Is(err, errors.ErrUnsupported) &&
+		!errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	return nil
 }
 
-// Commit moves the files to their places if the manifest's id is want. Errors: *market.Error input-hash (the parts are removed), disk-full; I/O.
+// Commit moves the files to their places if the manifest's id is want. Errors: *market.Error input-hash (the parts are
+// removed), disk-full; I/O.
 func (u *Received) Commit(want [32]byte) error {
 	if u.Manifest.ID() != want {
 		u.Discard()
 		return &market.Error{
-			Code: "input-hash", Kind: market.KindInvalid, Op: "receive files", Detail: "the files are not those of the manifest",
-			Hint: "try again; if it happens twice, use another provider",
+			Code: "input-hash", Kind: market.KindInvalid, Op: "receive files",
+			Detail: "the files are not those of the manifest",
+			Hint:   "try again; if it happens twice, use another provider",
 		}
 	}
 	if err := u.commit(); err != nil {
@@ -146,7 +149,8 @@ func (u *Received) commit() error {
 		}
 	}
 	for _, e := range slices.Backward(u.dirs) { // last: what is written into a folder changes its time
-		if err := u.dest.Chmod(e.Path, fs.FileMode(e.Mode&0o755)|0o700); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+		if err := u.dest.Chmod(e.Path, fs.FileMode(e.Mode&0o755)|0o700); err != nil &&
+			!errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
 			return fmt.Errorf("set mode of %q: %w", e.Path, err)
 		}
 		if err := u.dated(e.Path, e); err != nil {
@@ -219,7 +223,8 @@ func Full(err error, hint string) error {
 
 const bringAgain = "free some space, then bring them again: gpuai outputs ID DIR"
 
-// Unpack is Receive and Commit of whatever came, for archives whose hash is compared by the caller through the returned manifest.
+// Unpack is Receive and Commit of whatever came, for archives whose hash is compared by the caller through the returned
+// manifest.
 func Unpack(r io.Reader, dest *os.Root, lim Limits) (Manifest, error) {
 	u, err := Receive(r, dest, lim, nil)
 	if err != nil {

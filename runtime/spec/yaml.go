@@ -14,7 +14,8 @@ import (
 
 const maxNesting = 16
 
-// node is a job file's tree without YAML: scalars as written, with their place. Flags make the same tree without places.
+// node is a job file's tree without YAML: scalars as written, with their place. Flags make the same tree without
+// places.
 type node struct {
 	kind         nodeKind
 	text         string // scalar
@@ -38,8 +39,8 @@ type pair struct {
 	value *node
 }
 
-// parseTree reads YAML or JSON. Aliases, anchors, tags and merge keys are refused before anything is expanded, and nesting before
-// anything recurses.
+// parseTree reads YAML or JSON. Aliases, anchors, tags and merge keys are refused before anything is expanded, and
+// nesting before anything recurses.
 func parseTree(raw []byte) (*node, *Fault) {
 	if len(raw) > MaxFileBytes {
 		return nil, &Fault{Code: "spec-size", Got: fmt.Sprintf("%d bytes", len(raw)), Want: "at most 256 KiB"}
@@ -65,7 +66,8 @@ func checkTokens(tokens token.Tokens) *Fault {
 			continue
 		}
 		at := func(code, want string) *Fault {
-			return &Fault{Code: code, Line: t.Position.Line, Column: t.Position.Column, Got: cut(t.Value, 40), Want: want}
+			return &Fault{Code: code, Line: t.Position.Line, Column: t.Position.Column, Got: cut(t.Value, 40),
+				Want: want}
 		}
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType:

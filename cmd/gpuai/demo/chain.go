@@ -75,7 +75,8 @@ func (w *world) programHash(ctx context.Context) (string, error) {
 
 func (w *world) data(ctx context.Context, address string) ([]byte, error) {
 	var list []*struct{ Data []string }
-	err := w.ask(ctx, &list, "getMultipleAccounts", []string{address}, map[string]string{"encoding": "base64", "commitment": "confirmed"})
+	err := w.ask(ctx, &list, "getMultipleAccounts", []string{address},
+		map[string]string{"encoding": "base64", "commitment": "confirmed"})
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// The demo's market: two providers ask these rates, the customer takes at most topRate. They are high so that ten seconds of a job are worth
-// more than the ledger's least balance of a new account.
+// The demo's market: two providers ask these rates, the customer takes at most topRate. They are high so that ten
+// seconds of a job are worth more than the ledger's least balance of a new account.
 const (
 	cheapRate = "1/h"
 	dearRate  = "3/h"
@@ -81,15 +81,18 @@ func (r *run) network(ctx context.Context) (err error) {
 			r.w.payout = payout
 		}
 		sets := append([]string{
-			"node.roles=provider", "provider.rate=" + p[1], "provider.payout=" + payout.String(), "provider.tick=2s", "provider.hold=1m",
-			"provider.egress=none", "provider.memory=2GiB", "provider.disk=4GiB", fmt.Sprintf("provider.allow_weak_runtime=%t", r.o.Weak),
+			"node.roles=provider", "provider.rate=" + p[1], "provider.payout=" + payout.String(), "provider.tick=2s",
+			"provider.hold=1m",
+			"provider.egress=none", "provider.memory=2GiB", "provider.disk=4GiB",
+			fmt.Sprintf("provider.allow_weak_runtime=%t", r.o.Weak),
 		}, join...)
 		if _, err = r.w.startNode(ctx, p[0], sets...); err != nil {
 			return err
 		}
 	}
 	began := time.Now()
-	if r.s.customer, err = r.w.startNode(ctx, "customer", append([]string{"node.roles=customer"}, join...)...); err != nil {
+	if r.s.customer, err = r.w.startNode(ctx, "customer",
+		append([]string{"node.roles=customer"}, join...)...); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
@@ -103,7 +106,8 @@ func (r *run) network(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.ok("network", "4 nodes on %s; both offers came over gossip, %d ms after the customer's start", r.w.network, time.Since(began).Milliseconds())
+	r.ok("network", "4 nodes on %s; both offers came over gossip, %d ms after the customer's start", r.w.network,
+		time.Since(began).Milliseconds())
 	return nil
 }
 
@@ -114,16 +118,20 @@ func (r *run) plan(ctx context.Context) error {
 		return fmt.Errorf("write scene: %w", err)
 	}
 	f, faults := spec.FromFlags(spec.Flags{
-		Name: "demo", Image: r.w.image, GPU: []string{"none"}, CPU: "1", Memory: "512MiB", Disk: "1GiB", Shm: "64MiB", Egress: "none",
-		In: []string{path + ":/workspace/in/scene.txt"}, Out: []string{"/workspace/out"}, MaxDuration: "10m", StopGrace: "5s",
+		Name: "demo", Image: r.w.image, GPU: []string{"none"}, CPU: "1", Memory: "512MiB", Disk: "1GiB", Shm: "64MiB",
+		Egress: "none",
+		In:     []string{path + ":/workspace/in/scene.txt"}, Out: []string{"/workspace/out"}, MaxDuration: "10m",
+		StopGrace: "5s",
 	})
 	if err := spec.AsError("", faults); err != nil {
 		return err
 	}
 	r.s.scene = f.Inputs[0]
 	r.s.request = api.OrderRequest{
-		Key: rand.Text(), Name: f.Name, Image: f.Image, Spec: f.Spec(), Terms: f.Terms(), Classes: f.Classes(), Devices: f.Devices(), CPUMilli: f.CPUMilli,
-		RAM: f.Memory, Disk: f.Disk, Shm: f.Shm, Egress: f.Egress, HasInputs: true, InputBytes: uint64(len(r.o.Scene)), MaxRate: topRate,
+		Key: rand.Text(), Name: f.Name, Image: f.Image, Spec: f.Spec(), Terms: f.Terms(), Classes: f.Classes(),
+		Devices: f.Devices(), CPUMilli: f.CPUMilli,
+		RAM: f.Memory, Disk: f.Disk, Shm: f.Shm, Egress: f.Egress, HasInputs: true, InputBytes: uint64(len(r.o.Scene)),
+		MaxRate:  topRate,
 		MaxTotal: maxTotal, MaxDurationMS: f.Limits.MaxDuration.Milliseconds(), StopGraceMS: f.StopGrace.Milliseconds(),
 	}
 	p, err := r.s.customer.client.Plan(ctx, r.s.request)
@@ -161,7 +169,10 @@ func (r *run) fund(ctx context.Context) (err error) {
 	if err := r.sendInputs(ctx); err != nil {
 		return err
 	}
-	err = r.wait(ctx, "the channel", 30*time.Second, func(o api.Order) bool { return o.Channel != "" && o.Deposit.Lamports() > 0 })
+	err = r.wait(ctx, "the channel", 30*time.Second, func(o api.Order) bool {
+		return o.Channel != "" &&
+			o.Deposit.Lamports() > 0
+	})
 	if err != nil {
 		return err
 	}
@@ -172,7 +183,8 @@ func (r *run) fund(ctx context.Context) (err error) {
 	if _, err := r.w.data(ctx, o.Channel); err != nil {
 		return fmt.Errorf("the channel is not on the ledger: %w", err)
 	}
-	r.ok("deposit", "%s in channel %s… on the ledger, %d ms after the order", o.Deposit, o.Channel[:8], time.Since(r.s.ordered).Milliseconds())
+	r.ok("deposit", "%s in channel %s… on the ledger, %d ms after the order", o.Deposit, o.Channel[:8],
+		time.Since(r.s.ordered).Milliseconds())
 	return nil
 }
 
@@ -201,10 +213,11 @@ func (r *run) lease(ctx context.Context) error {
 	first, line := make(chan struct{}), bytes.Buffer{}
 	var once sync.Once
 	r.s.logs.Go(func() {
-		_, r.s.logsErr = r.s.customer.client.Logs(ctx, r.s.orderID, api.LogQuery{Follow: true}, func(p api.LogPiece) error {
-			once.Do(func() { line.Write(p.Data); close(first) })
-			return nil
-		})
+		_, r.s.logsErr = r.s.customer.client.Logs(ctx, r.s.orderID, api.LogQuery{Follow: true},
+			func(p api.LogPiece) error {
+				once.Do(func() { line.Write(p.Data); close(first) })
+				return nil
+			})
 	})
 	select {
 	case <-first:
@@ -214,7 +227,8 @@ func (r *run) lease(ctx context.Context) error {
 		return errors.New("no log line within 20 s")
 	}
 	text, _, _ := strings.Cut(line.String(), "\n")
-	r.ok("lease", "%s… ready %d ms after the order, image pulled by digest; live log: %q", r.s.order.LeaseID[:14], ready.Milliseconds(), text)
+	r.ok("lease", "%s… ready %d ms after the order, image pulled by digest; live log: %q", r.s.order.LeaseID[:14],
+		ready.Milliseconds(), text)
 	return nil
 }
 
@@ -243,13 +257,15 @@ func (r *run) meter(ctx context.Context) error {
 	if receipts < 2 || payments < 2 {
 		return fmt.Errorf("saw %d receipts and %d payments while the job ran, want at least 2 each", receipts, payments)
 	}
-	r.ok("meter", "%d receipts answered by vouchers up to %s SOL; provider billed %d ms, own meter %d ms", receipts, paid.SOL(), billed, own)
+	r.ok("meter", "%d receipts answered by vouchers up to %s SOL; provider billed %d ms, own meter %d ms", receipts,
+		paid.SOL(), billed, own)
 	return nil
 }
 
 // refund is check 8.
 func (r *run) refund(ctx context.Context) error {
-	err := r.wait(ctx, "settlement and refund", 60*time.Second, func(o api.Order) bool { return o.Finished && o.Ended() })
+	err := r.wait(ctx, "settlement and refund", 60*time.Second,
+		func(o api.Order) bool { return o.Finished && o.Ended() })
 	if err != nil {
 		return err
 	}
@@ -271,7 +287,8 @@ func (r *run) refund(ctx context.Context) error {
 	case r.s.before-paid < after:
 		return fmt.Errorf("the spending account has %d, more than %d less what was paid", after, r.s.before)
 	}
-	r.ok("refund", "deposit %s = paid %s (on the payout address) + returned %s SOL, difference 0; fees and storage deposit %s SOL",
+	r.ok("refund", "deposit %s = paid %s (on the payout address) + returned %s SOL, difference 0; fees and storage "+
+		"deposit %s SOL",
 		deposit.SOL(), paid.SOL(), returned.SOL(), (r.s.before - paid - after).SOL())
 	return nil
 }

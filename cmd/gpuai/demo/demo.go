@@ -1,9 +1,10 @@
-// Package demo runs a whole market on this machine and proves each step of one paid job: local ledger with the real program, a bootstrap
-// node, two providers, a customer; each node a process of this binary with its own keys.
+// Package demo runs a whole market on this machine and proves each step of one paid job: local ledger with the real
+// program, a bootstrap node, two providers, a customer; each node a process of this binary with its own keys.
 //
-// Invariants: nothing is faked, a missing part is an error; each check prints what it saw; the first failure stops; what was started is
-// stopped, by pid, and what the engine got is removed, also on Ctrl-C. Concurrency: one goroutine, beside the processes and the image registry. Persistence: a temporary folder,
-// kept on failure or by Keep. Next: Run, world.go, checks.go.
+// Invariants: nothing is faked, a missing part is an error; each check prints what it saw; the first failure stops;
+// what was started is stopped, by pid, and what the engine got is removed, also on Ctrl-C. Concurrency: one goroutine,
+// beside the processes and the image registry. Persistence: a temporary folder, kept on failure or by Keep. Next: Run,
+// world.go, checks.go.
 package demo
 
 import (
@@ -21,7 +22,8 @@ import (
 // stopWait bounds the end of all that was started.
 const stopWait = 40 * time.Second
 
-// Options of a demo. Exe: the gpuai binary. Env: of the nodes. Scene: the job's input, nil = the built-in one. Keep: leave the folder.
+// Options of a demo. Exe: the gpuai binary. Env: of the nodes. Scene: the job's input, nil = the built-in one. Keep:
+// leave the folder.
 // Weak: the engine is below the safe versions, which is allowed on a local network.
 type Options struct {
 	Exe   string
@@ -75,9 +77,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}()
 	if o.Weak {
-		r.say("this engine is below the safe versions: allowed only because the network is a local one (--allow-weak-runtime)")
+		r.say("this engine is below the safe versions: allowed only because the network is a local one " +
+			"(--allow-weak-runtime)")
 	}
-	for _, step := range []func(context.Context) error{r.program, r.network, r.plan, r.fund, r.lease, r.meter, r.outputs, r.refund} {
+	for _, step := range []func(context.Context) error{r.program, r.network, r.plan, r.fund, r.lease, r.meter,
+		r.outputs, r.refund} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("check %d: %w", r.n+1, err)
 		}
@@ -95,7 +99,8 @@ func (r *run) say(format string, args ...any) {
 // ok reports a check that held.
 func (r *run) ok(title, format string, args ...any) {
 	r.n++
-	c := Check{Number: r.n, Title: title, Evidence: fmt.Sprintf(format, args...), MS: time.Since(r.start).Milliseconds()}
+	c := Check{Number: r.n, Title: title, Evidence: fmt.Sprintf(format, args...),
+		MS: time.Since(r.start).Milliseconds()}
 	if r.o.JSON {
 		b, _ := json.Marshal(c) // strings and numbers only
 		fmt.Fprintln(r.o.Out, string(b))

@@ -24,7 +24,8 @@ func render(t *testing.T, scene []byte) (archive []byte, root string, dir string
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	err := errors.Join(os.Mkdir(filepath.Join(dir, "in"), 0o755), os.WriteFile(filepath.Join(dir, "in", "scene.txt"), scene, 0o644))
+	err := errors.Join(os.Mkdir(filepath.Join(dir, "in"), 0o755),
+		os.WriteFile(filepath.Join(dir, "in", "scene.txt"), scene, 0o644))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,8 @@ func TestDemo_CorruptOutputFails(t *testing.T) {
 	if err != nil || len(picture) == 0 || report.Width == 0 {
 		t.Fatalf("good outputs: %d bytes, %+v, %v", len(picture), report, err)
 	}
-	if _, _, err := r.verify(archive, strings.Repeat("0", 64)); err == nil || !strings.Contains(err.Error(), "both signed") {
+	if _, _, err := r.verify(archive, strings.Repeat("0", 64)); err == nil ||
+		!strings.Contains(err.Error(), "both signed") {
 		t.Errorf("another root: %v", err)
 	}
 	flipped := bytes.Clone(archive)

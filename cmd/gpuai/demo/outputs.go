@@ -37,7 +37,8 @@ func (r *run) sendInputs(ctx context.Context) error {
 
 // outputs is check 7.
 func (r *run) outputs(ctx context.Context) error {
-	err := r.wait(ctx, "both signatures", 60*time.Second, func(o api.Order) bool { return o.OutputsReady && o.OutcomeSignedByBoth })
+	err := r.wait(ctx, "both signatures", 60*time.Second,
+		func(o api.Order) bool { return o.OutputsReady && o.OutcomeSignedByBoth })
 	if err != nil {
 		return err
 	}
@@ -59,11 +60,13 @@ func (r *run) outputs(ctx context.Context) error {
 		}
 	}
 	h := sha256.Sum256(picture)
-	r.ok("outputs", "frame.png sha256:%x…, root as both signed; input %s…; 256 pixels recomputed by a second implementation", h[:8], report.InputSHA256[:16])
+	r.ok("outputs", "frame.png sha256:%x…, root as both signed; input %s…; 256 pixels recomputed by a second "+
+		"implementation", h[:8], report.InputSHA256[:16])
 	return nil
 }
 
-// verify checks an archive of outputs against the root that both signed, and the picture against the scene. Errors: what differs.
+// verify checks an archive of outputs against the root that both signed, and the picture against the scene. Errors:
+// what differs.
 func (r *run) verify(archive []byte, signed string) (picture []byte, report check.Report, err error) {
 	m, err := spec.Filter(bytes.NewReader(archive), io.Discard, spec.Limits{Total: maxOutput}, nil)
 	if err != nil {

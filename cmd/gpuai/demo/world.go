@@ -55,8 +55,9 @@ func (w *world) openEngine(ctx context.Context) (err error) {
 	return nil
 }
 
-// sweep removes what the engine got by this demo: what leases keep that did not end (their node will not come back for it), the sample's
-// image, and the sandbox helper if it was not there before. Errors: every lease has ended and something is left all the same.
+// sweep removes what the engine got by this demo: what leases keep that did not end (their node will not come back for
+// it), the sample's image, and the sandbox helper if it was not there before. Errors: every lease has ended and
+// something is left all the same.
 func (w *world) sweep(ctx context.Context, ended bool) error {
 	var errs []error
 	for _, p := range w.nodes {
@@ -117,7 +118,8 @@ func (w *world) startNode(ctx context.Context, name string, sets ...string) (*pr
 		return nil, fmt.Errorf("write settings of %s: %w", name, err)
 	}
 	args := []string{"node", "--config", config, "--socket", socket}
-	for _, s := range append([]string{"node.network=" + w.network, "node.data_dir=" + dir, "p2p.listen=/ip4/127.0.0.1/udp/0/quic-v1"}, sets...) {
+	for _, s := range append([]string{"node.network=" + w.network, "node.data_dir=" + dir,
+		"p2p.listen=/ip4/127.0.0.1/udp/0/quic-v1"}, sets...) {
 		args = append(args, "--set", s)
 	}
 	p := &process{name: name, cmd: exec.Command(w.o.Exe, args...), client: api.Dial(socket), done: make(chan struct{})}

@@ -1,9 +1,9 @@
-// Package images serves container images over HTTP on loopback, where engines accept a registry without TLS: the demo's sample job, and on
-// gpuai localnet also a shell and what docker push brings.
+// Package images serves container images over HTTP on loopback, where engines accept a registry without TLS: the demo's
+// sample job, and on gpuai localnet also a shell and what docker push brings.
 //
-// Invariants: listens on 127.0.0.1 only and answers no other Host, so that no web page reaches it under a name of its own; a blob is served
-// only under the hash of its bytes. There is no login: whoever is on this machine can push. Concurrency: any goroutine. Persistence: a
-// temporary folder that Close removes. Next: ServeHTTP, push.go.
+// Invariants: listens on 127.0.0.1 only and answers no other Host, so that no web page reaches it under a name of its
+// own; a blob is served only under the hash of its bytes. There is no login: whoever is on this machine can push.
+// Concurrency: any goroutine. Persistence: a temporary folder that Close removes. Next: ServeHTTP, push.go.
 package images
 
 import (
@@ -54,7 +54,8 @@ type Server struct {
 	uploads map[string]bool   // names of waiting files
 }
 
-// Serve starts a registry without images on a port of loopback, 0 = any. Errors: the port is in use; no temporary folder.
+// Serve starts a registry without images on a port of loopback, 0 = any. Errors: the port is in use; no temporary
+// folder.
 func Serve(port int) (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 	if err != nil {
@@ -64,7 +65,8 @@ func Serve(port int) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("serve images: %w", err), l.Close())
 	}
-	s := &Server{Host: l.Addr().String(), dir: dir, kinds: map[string]string{}, tags: map[string]string{}, uploads: map[string]bool{}}
+	s := &Server{Host: l.Addr().String(), dir: dir, kinds: map[string]string{}, tags: map[string]string{},
+		uploads: map[string]bool{}}
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second}
 	s.wg.Go(func() { _ = s.server.Serve(l) }) // ends with Close
 	return s, nil
@@ -82,7 +84,8 @@ func (s *Server) Close() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// Image is what Add makes: one static program for linux/amd64 at Path, links to it, and how the engine starts it. Paths have no leading slash.
+// Image is what Add makes: one static program for linux/amd64 at Path, links to it, and how the engine starts it. Paths
+// have no leading slash.
 type Image struct {
 	Program              []byte
 	Path                 string
@@ -99,13 +102,15 @@ func (i Image) layer() ([]byte, error) {
 		_, err = tw.Write(i.Program)
 	}
 	for _, l := range i.Links {
-		err = errors.Join(err, tw.WriteHeader(&tar.Header{Name: l, Linkname: "/" + i.Path, Mode: 0o777, Typeflag: tar.TypeSymlink}))
+		err = errors.Join(err, tw.WriteHeader(&tar.Header{Name: l, Linkname: "/" + i.Path, Mode: 0o777,
+			Typeflag: tar.TypeSymlink}))
 	}
 	err = errors.Join(err, tw.WriteHeader(&tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}), tw.Close())
 	return b.Bytes(), err
 }
 
-// Add makes an image under name:tag. Equal images give equal digests. It returns the image's full name and the manifest's digest.
+// Add makes an image under name:tag. Equal images give equal digests. It returns the image's full name and the
+// manifest's digest.
 func (s *Server) Add(name, tag string, i Image) (ref, digest string, err error) {
 	var packed bytes.Buffer
 	layer, err := i.layer()
@@ -117,7 +122,8 @@ func (s *Server) Add(name, tag string, i Image) (ref, digest string, err error) 
 		return "", "", fmt.Errorf("build image: %w", err)
 	}
 	config, err := json.Marshal(map[string]any{
-		"architecture": "amd64", "os": "linux", "config": map[string]any{"Entrypoint": i.Entrypoint, "Cmd": i.Cmd, "Env": i.Env},
+		"architecture": "amd64", "os": "linux", "config": map[string]any{"Entrypoint": i.Entrypoint, "Cmd": i.Cmd,
+			"Env": i.Env},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{sum(layer)}},
 	})
 	if err != nil {
@@ -125,7 +131,8 @@ func (s *Server) Add(name, tag string, i Image) (ref, digest string, err error) 
 	}
 	c, err1 := s.blob(configType, config)
 	l, err2 := s.blob(layerType, packed.Bytes())
-	manifest, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifestType, "config": c, "layers": []any{l}})
+	manifest, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifestType, "config": c,
+		"layers": []any{l}})
 	if err = errors.Join(err, err1, err2); err != nil {
 		return "", "", fmt.Errorf("build image: %w", err)
 	}

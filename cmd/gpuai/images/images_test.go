@@ -32,7 +32,8 @@ func serve(t *testing.T) *Server {
 }
 
 // ask returns the answer to one request; url may be only a path.
-func ask(t *testing.T, s *Server, method, url, kind string, body []byte, edit ...func(*http.Request)) (*http.Response, []byte) {
+func ask(t *testing.T, s *Server, method, url, kind string, body []byte, edit ...func(*http.Request)) (*http.Response,
+	[]byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Host+url, bytes.NewReader(body))
 	if err != nil {
@@ -107,11 +108,13 @@ func TestServer_ServesWhatItSays(t *testing.T) {
 		}
 		got[h.Name] = h.Linkname + string(b)
 	}
-	if want := (map[string]string{"bin/tool": string(program), "bin/sh": "/bin/tool", "tmp/": ""}); !maps.Equal(got, want) {
+	if want := (map[string]string{"bin/tool": string(program), "bin/sh": "/bin/tool", "tmp/": ""}); !maps.Equal(got,
+		want) {
 		t.Errorf("the layer holds %v, want %v", got, want)
 	}
 	for _, path := range []string{
-		"/", "/v2/other/manifests/demo", "/v2/gpuai/sample/manifests/latest", "/v2/gpuai/sample/blobs/sha256:0", "/v2/gpuai/sample/blobs/../../x",
+		"/", "/v2/other/manifests/demo", "/v2/gpuai/sample/manifests/latest", "/v2/gpuai/sample/blobs/sha256:0",
+		"/v2/gpuai/sample/blobs/../../x",
 		"/v2/gpuai/sample/manifests/" + m.Config.Digest, "/v2/gpuai/sample/blobs/uploads/nobody",
 	} {
 		if code, _ := get(t, s, path); code != 404 {
@@ -132,10 +135,12 @@ func TestServer_Push_OnlyTrueDigestsAreKept(t *testing.T) {
 		return resp.Header.Get("Location")
 	}
 	at := open()
-	if resp, _ := ask(t, s, http.MethodPatch, at, "", blob[:10]); resp.StatusCode != http.StatusAccepted || resp.Header.Get("Range") != "0-9" {
+	if resp, _ := ask(t, s, http.MethodPatch, at, "", blob[:10]); resp.StatusCode != http.StatusAccepted ||
+		resp.Header.Get("Range") != "0-9" {
 		t.Errorf("half: %d, %s", resp.StatusCode, resp.Header.Get("Range"))
 	}
-	if resp, _ := ask(t, s, http.MethodPut, at+"?digest="+sum(blob), "", blob[10:]); resp.StatusCode != http.StatusCreated {
+	if resp, _ := ask(t, s, http.MethodPut, at+"?digest="+sum(blob), "",
+		blob[10:]); resp.StatusCode != http.StatusCreated {
 		t.Errorf("end: %d", resp.StatusCode)
 	}
 	if code, got := get(t, s, "/v2/me/tools/blobs/"+sum(blob)); code != 200 || !bytes.Equal(got, blob) {
@@ -145,7 +150,8 @@ func TestServer_Push_OnlyTrueDigestsAreKept(t *testing.T) {
 		t.Errorf("an upload that has ended: %d", resp.StatusCode)
 	}
 	for _, digest := range []string{sum([]byte("another")), "", "../../etc/x"} {
-		if resp, _ := ask(t, s, http.MethodPut, open()+"?digest="+digest, "", blob); resp.StatusCode != http.StatusBadRequest {
+		if resp, _ := ask(t, s, http.MethodPut, open()+"?digest="+digest, "",
+			blob); resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("wrong digest %q: %d", digest, resp.StatusCode)
 		}
 	}

@@ -47,7 +47,8 @@ func Shell() (Image, error) {
 
 func needsBuild(err error) error {
 	return &market.Error{
-		Code: "needs-build", Kind: market.KindUnavailable, Op: "open image", Detail: "this binary was built without it", Err: err, Hint: "make build",
+		Code: "needs-build", Kind: market.KindUnavailable, Op: "open image", Detail: "this binary was built without it",
+		Err: err, Hint: "make build",
 	}
 }
 

@@ -101,7 +101,8 @@ func (s *Server) takeManifest(w http.ResponseWriter, q *http.Request, name, ref 
 // putManifest keeps a manifest under its digest and, unless ref is that digest, under name:ref.
 func (s *Server) putManifest(name, ref, kind string, b []byte) error {
 	digest := sum(b)
-	if kind == "" || !digestForm.MatchString(ref) && !tagForm.MatchString(ref) || digestForm.MatchString(ref) && ref != digest {
+	if kind == "" || !digestForm.MatchString(ref) && !tagForm.MatchString(ref) || digestForm.MatchString(ref) &&
+		ref != digest {
 		return fmt.Errorf("manifest %s:%s of type %q is not one", name, ref, kind)
 	}
 	if err := os.WriteFile(s.path(digest), b, 0o600); err != nil {

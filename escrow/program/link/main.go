@@ -1,4 +1,5 @@
-// Command link turns the object file of the escrow program into an SBPFv3 ELF: strict headers, no sections, read-only data at 0, code at 1<<32.
+// Command link turns the object file of the escrow program into an SBPFv3 ELF: strict headers, no sections, read-only
+// data at 0, code at 1<<32.
 //
 //	go run ./escrow/program/link IN.o OUT.so
 //
@@ -57,7 +58,8 @@ type linker struct {
 	roAt     map[int]int
 }
 
-// Link links one relocatable BPF object. Errors: anything that the loader would refuse or that the program may not contain.
+// Link links one relocatable BPF object. Errors: anything that the loader would refuse or that the program may not
+// contain.
 func Link(obj []byte) ([]byte, error) {
 	f, err := elf.NewFile(bytes.NewReader(obj))
 	if err != nil {

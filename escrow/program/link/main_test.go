@@ -113,7 +113,8 @@ func TestLink_Sample_RelocatesEachKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Progs) != 2 || f.Entry != codeBase || f.Progs[0].Filesz != 16 || f.Progs[1].Filesz != 48 || f.Progs[1].Off != 64+2*56+16 {
+	if len(f.Progs) != 2 || f.Entry != codeBase || f.Progs[0].Filesz != 16 || f.Progs[1].Filesz != 48 ||
+		f.Progs[1].Off != 64+2*56+16 {
 		t.Fatalf("entry %x, segments %+v %+v", f.Entry, f.Progs[0].ProgHeader, f.Progs[1].ProgHeader)
 	}
 	code := out[f.Progs[1].Off:]

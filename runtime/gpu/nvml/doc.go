@@ -1,7 +1,8 @@
 // Package nvml reads NVIDIA's management library. It is built with cgo on Linux; elsewhere a stub reports ErrNoDriver.
 //
-// Invariants: only runtime/gpu's child process may call it, since a symbol that an old driver lacks ends the process; a value that the
-// driver does not support is nil, never 0. Concurrency: one goroutine. Persistence: none. Next: Library.Devices.
+// Invariants: only runtime/gpu's child process may call it, since a symbol that an old driver lacks ends the process; a
+// value that the driver does not support is nil, never 0. Concurrency: one goroutine. Persistence: none. Next:
+// Library.Devices.
 package nvml
 
 import "errors"
@@ -9,8 +10,8 @@ import "errors"
 // ErrNoDriver reports a machine without libnvidia-ml, or a build without NVML.
 var ErrNoDriver = errors.New("no NVIDIA driver")
 
-// Device is one GPU as the driver states it. Units: CC ×10, CUDA 12040 = 12.4, power W, memory bandwidth GB/s, flags 0 or 1. nil: not
-// stated. Unhealthy says why no job may start on it.
+// Device is one GPU as the driver states it. Units: CC ×10, CUDA 12040 = 12.4, power W, memory bandwidth GB/s, flags 0
+// or 1. nil: not stated. Unhealthy says why no job may start on it.
 type Device struct {
 	UUID      string  `json:"uuid"`
 	Name      string  `json:"name"`
@@ -30,8 +31,8 @@ type Device struct {
 	Unhealthy string  `json:"unhealthy,omitempty"`
 }
 
-// Sample is a moment of one GPU: utilisation in %, power in mW, temperature in °C, used memory in MiB, processes that hold it. Fault says why
-// the processes are not known.
+// Sample is a moment of one GPU: utilisation in %, power in mW, temperature in °C, used memory in MiB, processes that
+// hold it. Fault says why the processes are not known.
 type Sample struct {
 	Fault   string   `json:"fault,omitempty"`
 	UUID    string   `json:"uuid"`

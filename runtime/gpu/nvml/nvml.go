@@ -56,7 +56,8 @@ func (l *Library) symbol(name string) bool {
 	return ok
 }
 
-// Devices lists the GPUs. A GPU whose handle or UUID cannot be read is an error: a rig that hides a card must not sell it.
+// Devices lists the GPUs. A GPU whose handle or UUID cannot be read is an error: a rig that hides a card must not sell
+// it.
 func (l *Library) Devices() ([]Device, error) {
 	if l.fail != nil {
 		return nil, l.fail
@@ -134,7 +135,8 @@ func (l *Library) memory(d sdk.Device, dev *Device) {
 	clock, r := d.GetMaxClockInfo(sdk.CLOCK_MEM)
 	width, r2 := d.GetMemoryBusWidth()
 	if r == sdk.SUCCESS && r2 == sdk.SUCCESS && clock > 0 && width > 0 {
-		dev.MemBW = number(uint64(clock) * 2 * uint64(width) / 8 / 1000) // MHz, double data rate, bits: an upper bound in GB/s
+		// MHz, double data rate, bits: an upper bound in GB/s
+		dev.MemBW = number(uint64(clock) * 2 * uint64(width) / 8 / 1000)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// library is one GPU; methods that are not set panic, as an old driver would end the process. v2: the driver has the newer memory call.
+// library is one GPU; methods that are not set panic, as an old driver would end the process. v2: the driver has the
+// newer memory call.
 func library(t *testing.T, v2 bool, d *mock.Device) *Library {
 	t.Helper()
 	d.GetUUIDFunc = func() (string, sdk.Return) { return "GPU-1", sdk.SUCCESS }
@@ -41,7 +42,8 @@ func processes(pids ...uint32) func() ([]sdk.ProcessInfo, sdk.Return) {
 	}
 }
 
-// TestSamples_HandOver: what a hand-over looks at is the job's memory, without what the driver reserves for itself, and all processes.
+// TestSamples_HandOver: what a hand-over looks at is the job's memory, without what the driver reserves for itself, and
+// all processes.
 func TestSamples_HandOver(t *testing.T) {
 	t.Parallel()
 	util, temp, used, usedV1 := uint64(3), uint64(41), uint64(500), uint64(900)
@@ -53,18 +55,35 @@ func TestSamples_HandOver(t *testing.T) {
 		lib  *Library
 		want Sample
 	}{
-		"new driver": {library(t, true, &mock.Device{GetMemoryInfo_v2Func: v2, GetComputeRunningProcessesFunc: processes(9, 4)}),
+		"new driver": {library(t, true,
+			&mock.Device{GetMemoryInfo_v2Func: v2, GetComputeRunningProcessesFunc: processes(9, 4)}),
 			Sample{UUID: "GPU-1", Util: &util, TempC: &temp, UsedMiB: &used, PIDs: []uint32{4, 9}}},
-		"old driver": {library(t, false, &mock.Device{GetMemoryInfoFunc: v1, GetComputeRunningProcessesFunc: processes()}),
+		"old driver": {library(t, false,
+			&mock.Device{GetMemoryInfoFunc: v1, GetComputeRunningProcessesFunc: processes()}),
 			Sample{UUID: "GPU-1", Util: &util, TempC: &temp, UsedMiB: &usedV1}},
 		"memory of the system": {library(t, true, &mock.Device{
-			GetMemoryInfo_v2Func:           func() (sdk.Memory_v2, sdk.Return) { return sdk.Memory_v2{}, sdk.ERROR_NOT_SUPPORTED },
-			GetMemoryInfoFunc:              func() (sdk.Memory, sdk.Return) { return sdk.Memory{}, sdk.ERROR_NOT_SUPPORTED },
-			GetComputeRunningProcessesFunc: func() ([]sdk.ProcessInfo, sdk.Return) { return nil, sdk.ERROR_NOT_SUPPORTED },
+			GetMemoryInfo_v2Func: func() (sdk.Memory_v2, sdk.Return) {
+				return sdk.Memory_v2{},
+					sdk.ERROR_NOT_SUPPORTED
+			},
+			GetMemoryInfoFunc: func() (sdk.Memory, sdk.Return) {
+				return sdk.Memory{},
+					sdk.ERROR_NOT_SUPPORTED
+			},
+			GetComputeRunningProcessesFunc: func() ([]sdk.ProcessInfo, sdk.Return) {
+				return nil,
+					sdk.ERROR_NOT_SUPPORTED
+			},
 		}), Sample{UUID: "GPU-1", Util: &util, TempC: &temp}},
 		"lost": {library(t, false, &mock.Device{
-			GetMemoryInfoFunc:              func() (sdk.Memory, sdk.Return) { return sdk.Memory{}, sdk.ERROR_GPU_IS_LOST },
-			GetComputeRunningProcessesFunc: func() ([]sdk.ProcessInfo, sdk.Return) { return nil, sdk.ERROR_GPU_IS_LOST },
+			GetMemoryInfoFunc: func() (sdk.Memory, sdk.Return) {
+				return sdk.Memory{},
+					sdk.ERROR_GPU_IS_LOST
+			},
+			GetComputeRunningProcessesFunc: func() ([]sdk.ProcessInfo, sdk.Return) {
+				return nil,
+					sdk.ERROR_GPU_IS_LOST
+			},
 		}), Sample{UUID: "GPU-1", Util: &util, TempC: &temp, Fault: "list processes: NVML result 15"}},
 	} {
 		got, err := c.lib.Samples()

@@ -1,6 +1,7 @@
 //go:build linux
 
-// Command testjob is the program inside test images: each argument is a step, run in order. It has no other purpose and no state.
+// Command testjob is the program inside test images: each argument is a step, run in order. It has no other purpose and
+// no state.
 package main
 
 import (
@@ -178,7 +179,8 @@ func run(verb, arg string) error {
 	return nil
 }
 
-// tree changes the tree, or says what stands there: hard=new:old, mkdir=path, fifo=path, chmod=path:octal, touch=path:unix, stat=path.
+// tree changes the tree, or says what stands there: hard=new:old, mkdir=path, fifo=path, chmod=path:octal,
+// touch=path:unix, stat=path.
 func tree(verb, arg string) error {
 	name, text, _ := strings.Cut(arg, ":")
 	switch verb {

@@ -20,8 +20,9 @@ const (
 	jobOOMScore   = 800 // of the command, above init's own: it is the kernel's first choice
 )
 
-// capture takes what the job writes to its two streams and passes it to the engine as frames (see LogFrame), in the order of arrival. The
-// pipes stand in for this process's own streams too, so that what others write to /proc/1/fd/1 arrives like everything else.
+// capture takes what the job writes to its two streams and passes it to the engine as frames (see LogFrame), in the
+// order of arrival. The pipes stand in for this process's own streams too, so that what others write to /proc/1/fd/1
+// arrives like everything else.
 type capture struct {
 	out    int    // the engine's pipe; -1: broken, the job goes on
 	read   [2]int // where stdout and stderr arrive
@@ -64,7 +65,8 @@ func (c *capture) start() { c.pump.Go(c.run) }
 // run moves output until last is set and both streams are empty.
 func (c *capture) run() {
 	buf := make([]byte, captureBuffer)
-	fds := []unix.PollFd{{Fd: int32(c.read[0]), Events: unix.POLLIN}, {Fd: int32(c.read[1]), Events: unix.POLLIN}, {Fd: int32(c.last), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(c.read[0]), Events: unix.POLLIN}, {Fd: int32(c.read[1]), Events: unix.POLLIN},
+		{Fd: int32(c.last), Events: unix.POLLIN}}
 	for {
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
 			return // cannot happen: the descriptors are ours
@@ -103,7 +105,8 @@ func (c *capture) write(b []byte) {
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN): // somebody made the engine's pipe non-blocking
-			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(c.out), Events: unix.POLLOUT}}, -1) // the write says what is wrong
+			// the write says what is wrong
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(c.out), Events: unix.POLLOUT}}, -1)
 		case err != nil:
 			c.out = -1 // nobody logs any more; what is missing is seen by its offsets
 		}
@@ -146,13 +149,16 @@ func killRest() {
 	}
 }
 
-// spawn starts the command with a higher OOM score than init's: what uses the memory goes first, and the log keeps its writer.
+// spawn starts the command with a higher OOM score than init's: what uses the memory goes first, and the log keeps its
+// writer.
 func spawn(name string, argv, env []string) (int, error) {
 	const score = "/proc/self/oom_score_adj"
 	own, err := os.ReadFile(score)
 	if n, aerr := strconv.Atoi(strings.TrimSpace(string(own))); err == nil && aerr == nil && n < jobOOMScore {
-		_ = os.WriteFile(score, []byte(strconv.Itoa(jobOOMScore)), 0) // where /proc is hidden, init and command share a score
+		// where /proc is hidden, init and command share a score
+		_ = os.WriteFile(score, []byte(strconv.Itoa(jobOOMScore)), 0)
 		defer func() { _ = os.WriteFile(score, own, 0) }()
 	}
-	return syscall.ForkExec(name, argv, &syscall.ProcAttr{Env: env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{}})
+	return syscall.ForkExec(name, argv,
+		&syscall.ProcAttr{Env: env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{}})
 }

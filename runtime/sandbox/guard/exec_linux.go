@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exec runs argv beside the job, as a session of its own, with or without a terminal of cols × rows, and returns its exit code. stdin is
-// framed (FrameData …); its end kills the session, because an engine's exec outlives its client.
+// Exec runs argv beside the job, as a session of its own, with or without a terminal of cols × rows, and returns its
+// exit code. stdin is framed (FrameData …); its end kills the session, because an engine's exec outlives its client.
 func Exec(tty bool, cols, rows uint16, argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	name, code, err := lookup(argv)
 	if err != nil {

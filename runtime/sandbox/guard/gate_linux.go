@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Gate reports what init sees, waits for "open" on stdin, opens init's gate and reports whether the command started. Any other word, or
-// the end of stdin, leaves the gate closed.
+// Gate reports what init sees, waits for "open" on stdin, opens init's gate and reports whether the command started.
+// Any other word, or the end of stdin, leaves the gate closed.
 func Gate(stdin io.Reader, stdout io.Writer) error {
 	status, err := procStatus(1)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestGate_Answer_InitWaitsUntilItIsPassedOn: a command that ends at once must not take the gate's process, and the answer, with it.
+// TestGate_Answer_InitWaitsUntilItIsPassedOn: a command that ends at once must not take the gate's process, and the
+// answer, with it.
 func TestGate_Answer_InitWaitsUntilItIsPassedOn(t *testing.T) {
 	t.Parallel()
 	here, there := net.Pipe()

@@ -46,7 +46,8 @@ func TestLookup_SaysWhatIsWrong(t *testing.T) {
 	for _, c := range []struct {
 		argv []string
 		code int
-	}{{[]string{"sh"}, 0}, {[]string{"/bin/sh"}, 0}, {[]string{"trian.py"}, ExitNotFound}, {nil, ExitNotFound}, {[]string{"data"}, ExitNotExecutable}, {[]string{dir}, ExitNotExecutable}} {
+	}{{[]string{"sh"}, 0}, {[]string{"/bin/sh"}, 0}, {[]string{"trian.py"}, ExitNotFound}, {nil, ExitNotFound},
+		{[]string{"data"}, ExitNotExecutable}, {[]string{dir}, ExitNotExecutable}} {
 		if _, code, err := lookup(c.argv); code != c.code || (err != nil) != (code != 0) {
 			t.Errorf("%v: %d, %v", c.argv, code, err)
 		}
@@ -91,7 +92,8 @@ func TestExec_EndFrame_ClosesStdinOnly(t *testing.T) {
 }
 
 func TestExec_StreamEnds_KillsTheSession(t *testing.T) {
-	_, code := execFrames(t, 0, 0, []string{"sh", "-c", "sleep 100 & sleep 100"}, func(w io.WriteCloser) { _ = w.Close() })
+	_, code := execFrames(t, 0, 0, []string{"sh", "-c", "sleep 100 & sleep 100"},
+		func(w io.WriteCloser) { _ = w.Close() })
 	if code != 128+int(unix.SIGKILL) {
 		t.Errorf("exit %d", code)
 	}

@@ -17,21 +17,23 @@ import (
 	"time"
 )
 
-// gateSocket is abstract: it needs no directory of the image, and lives in the job's network namespace, where nothing else runs yet.
+// gateSocket is abstract: it needs no directory of the image, and lives in the job's network namespace, where nothing
+// else runs yet.
 const gateSocket = "@gpuai-gate"
 
 // passOn bounds how long init waits for the gate to pass its answer on.
 const passOn = 2 * time.Second
 
-// SignalEnd asks init to kill everything, hand over the rest of the log, and exit as killed; SIGKILL would lose what is in its pipes.
+// SignalEnd asks init to kill everything, hand over the rest of the log, and exit as killed; SIGKILL would lose what is
+// in its pipes.
 const SignalEnd = syscall.Signal(64)
 
 // killed is the exit code of a job that was killed.
 const killed = 128 + int(syscall.SIGKILL)
 
-// Init is the first process of a job: it waits for the gate, then runs the command. capture: as a child whose signals, orphans and output it
-// handles (see capture); else in its own place, for images that must be the first process: what they write then goes to the engine as it
-// is. It returns the exit code.
+// Init is the first process of a job: it waits for the gate, then runs the command. capture: as a child whose signals,
+// orphans and output it handles (see capture); else in its own place, for images that must be the first process: what
+// they write then goes to the engine as it is. It returns the exit code.
 func Init(supervise bool, argv []string, stderr io.Writer) int {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals) // before anything else: a first process without a handler ignores signals
@@ -79,8 +81,9 @@ func Init(supervise bool, argv []string, stderr io.Writer) int {
 	return code
 }
 
-// answerGate tells the gate how it went and waits until the gate has passed it on, which it shows by closing: this process is the namespace's
-// first one, and if it ended now, the kernel would kill the gate with the answer in its hand.
+// answerGate tells the gate how it went and waits until the gate has passed it on, which it shows by closing: this
+// process is the namespace's first one, and if it ended now, the kernel would kill the gate with the answer in its
+// hand.
 func answerGate(c net.Conn, r GateResult) {
 	_ = c.SetDeadline(time.Now().Add(passOn))
 	if json.NewEncoder(c).Encode(r) == nil {
@@ -121,7 +124,8 @@ func supervised(pid int, signals <-chan os.Signal) int {
 	return 0
 }
 
-// waitGate listens until a gate says open, and returns the function that answers it. A stop signal before that ends the wait.
+// waitGate listens until a gate says open, and returns the function that answers it. A stop signal before that ends the
+// wait.
 func waitGate(signals <-chan os.Signal) (func(GateResult), error) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: gateSocket, Net: "unix"})
 	if err != nil {
@@ -159,7 +163,8 @@ func waitGate(signals <-chan os.Signal) (func(GateResult), error) {
 			}
 			return func(r GateResult) { answerGate(a.c, r) }, nil
 		case s := <-signals:
-			if s == syscall.SIGTERM || s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGHUP || s == SignalEnd {
+			if s == syscall.SIGTERM || s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGHUP ||
+				s == SignalEnd {
 				_ = l.Close()
 				return nil, fmt.Errorf("stopped by %v", s)
 			}

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// A job's log travels through the engine as frames: lines of ASCII that every log driver keeps as they are, below the size at which engines
-// split lines. A frame is
+// A job's log travels through the engine as frames: lines of ASCII that every log driver keeps as they are, below the
+// size at which engines split lines. A frame is
 //
 //	<gpuai1 OFFSET STREAM NANOSECONDS BASE64 CRC32 gpuai1>
 //
-// OFFSET is the place of its first byte in the job's merged log, and the frame's identity. Stream 0 is the end: OFFSET is then the total, and
-// BASE64 is "-". The CRC covers what is decoded. Both ends of a line are marked, so that either half of a torn one is known as such.
+// OFFSET is the place of its first byte in the job's merged log, and the frame's identity. Stream 0 is the end: OFFSET
+// is then the total, and BASE64 is "-". The CRC covers what is decoded. Both ends of a line are marked, so that either
+// half of a torn one is known as such.
 const (
 	frameHead = "<gpuai1 "
 	frameTail = " gpuai1>"
@@ -27,7 +28,8 @@ const LogData = 8 << 10
 // StreamEnd marks the end frame.
 const StreamEnd uint8 = 0
 
-// LogFrame is one piece of a job's output: Stream 1 = stdout, 2 = stderr, StreamEnd = there is no more, Offset is the total.
+// LogFrame is one piece of a job's output: Stream 1 = stdout, 2 = stderr, StreamEnd = there is no more, Offset is the
+// total.
 type LogFrame struct {
 	Offset uint64
 	Stream uint8
@@ -62,7 +64,8 @@ func (f LogFrame) sum() uint32 {
 	return crc32.Update(crc32.ChecksumIEEE(h[:]), crc32.IEEETable, f.Data)
 }
 
-// ParseLog reads a line, with or without its line feed. torn: it is what is left of a frame. Neither ok nor torn: it is no frame at all.
+// ParseLog reads a line, with or without its line feed. torn: it is what is left of a frame. Neither ok nor torn: it is
+// no frame at all.
 func ParseLog(line []byte) (f LogFrame, ok, torn bool) {
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	head, tail := bytes.HasPrefix(line, []byte(frameHead)), bytes.HasSuffix(line, []byte(frameTail))
@@ -95,7 +98,8 @@ func ParseLog(line []byte) (f LogFrame, ok, torn bool) {
 			return LogFrame{}, false, true
 		}
 	}
-	if uint64(f.sum()) != sum || len(f.Data) > LogData || (f.Stream == StreamEnd) != (len(f.Data) == 0) || f.Stream > 2 {
+	if uint64(f.sum()) != sum || len(f.Data) > LogData || (f.Stream == StreamEnd) != (len(f.Data) == 0) ||
+		f.Stream > 2 {
 		return LogFrame{}, false, true
 	}
 	return f, true, false

@@ -23,14 +23,15 @@ func TestLog_RoundTrip(t *testing.T) {
 			t.Errorf("offset %d: %d bytes, line feed at %d", f.Offset, len(line), n)
 		}
 		g, ok, torn := ParseLog(line)
-		if !ok || torn || g.Offset != f.Offset || g.Stream != f.Stream || !g.Time.Equal(f.Time) || !bytes.Equal(g.Data, f.Data) {
+		if !ok || torn || g.Offset != f.Offset || g.Stream != f.Stream || !g.Time.Equal(f.Time) ||
+			!bytes.Equal(g.Data, f.Data) {
 			t.Errorf("got %v %v %+v", ok, torn, g)
 		}
 	}
 }
 
-// TestLog_Damaged_IsNeverBelieved: either part of a torn frame, two halves joined, and any flipped bit are known as damage; other lines are
-// output.
+// TestLog_Damaged_IsNeverBelieved: either part of a torn frame, two halves joined, and any flipped bit are known as
+// damage; other lines are output.
 func TestLog_Damaged_IsNeverBelieved(t *testing.T) {
 	line := bytes.TrimSuffix(AppendLog(nil, LogFrame{42, 1, time.Unix(9, 9), []byte("0123456789abcdef")}), []byte("\n"))
 	other := AppendLog(nil, LogFrame{58, 1, time.Unix(9, 9), []byte("fedcba9876543210")})
@@ -41,7 +42,8 @@ func TestLog_Damaged_IsNeverBelieved(t *testing.T) {
 		if _, ok, torn := ParseLog(line[len(line)-i:]); ok || !torn {
 			t.Errorf("tail of %d bytes: %v %v", i, ok, torn)
 		}
-		if _, ok, _ := ParseLog(append(bytes.Clone(line[:i]), other[i:]...)); ok && i > len(frameHead) && i < len(line)-len(frameTail) {
+		if _, ok, _ := ParseLog(append(bytes.Clone(line[:i]), other[i:]...)); ok && i > len(frameHead) &&
+			i < len(line)-len(frameTail) {
 			t.Errorf("joined at %d was believed", i)
 		}
 	}

@@ -19,8 +19,8 @@ import (
 // linesEvery is how often the guard logs its byte counts.
 const linesEvery = 5 * time.Second
 
-// Network closes the namespace, then lets out what cfg allows, says ready, and logs byte counts until it is stopped. Its end takes the
-// interface away from the job, so that a dead guard means no network.
+// Network closes the namespace, then lets out what cfg allows, says ready, and logs byte counts until it is stopped.
+// Its end takes the interface away from the job, so that a dead guard means no network.
 func Network(cfg NetworkConfig, stdout io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -65,7 +65,8 @@ func Network(cfg NetworkConfig, stdout io.Writer) error {
 	}
 }
 
-// writeResolvers replaces the resolv.conf that the job shares, in place: the engine's bind mount must stay the same file.
+// writeResolvers replaces the resolv.conf that the job shares, in place: the engine's bind mount must stay the same
+// file.
 func writeResolvers(addrs []netip.Addr) error {
 	var b strings.Builder
 	for _, a := range addrs {

@@ -42,7 +42,8 @@ func Probe(cfg ProbeConfig) ProbeReport {
 	probeLimits(&r, cfg, weak)
 	for _, kv := range os.Environ() {
 		k, v, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(k, "LD_") || strings.HasPrefix(k, "NVIDIA_") && v != "void" || k == "CUDA_VISIBLE_DEVICES" {
+		if strings.HasPrefix(k, "LD_") || strings.HasPrefix(k, "NVIDIA_") && v != "void" ||
+			k == "CUDA_VISIBLE_DEVICES" {
 			r.Reserved = append(r.Reserved, k)
 			weak("variable %s", k)
 		}
@@ -113,7 +114,8 @@ func probePaths(r *ProbeReport, weak func(string, ...any)) {
 			weak("%s is visible", p)
 		}
 	}
-	usual := []string{"console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"}
+	usual := []string{"console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr",
+		"stdin", "stdout", "tty", "urandom", "zero"}
 	names, _ := filepath.Glob("/dev/*")
 	for _, n := range names {
 		if n = filepath.Base(n); !slices.Contains(usual, n) {

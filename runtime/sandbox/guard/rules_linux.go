@@ -29,7 +29,8 @@ func chainIn() *nftables.Chain  { return filter("in", nftables.ChainHookInput) }
 func filter(name string, hook *nftables.ChainHook) *nftables.Chain {
 	drop := nftables.ChainPolicyDrop
 	return &nftables.Chain{
-		Table: inet, Name: name, Hooknum: hook, Type: nftables.ChainTypeFilter, Policy: &drop, Priority: nftables.ChainPriorityFilter,
+		Table: inet, Name: name, Hooknum: hook, Type: nftables.ChainTypeFilter, Policy: &drop,
+		Priority: nftables.ChainPriorityFilter,
 	}
 }
 
@@ -77,7 +78,8 @@ func apply(c *nftables.Conn, cfg NetworkConfig) error {
 		return r
 	}
 	refuse := chain(c.AddChain(&nftables.Chain{Table: inet, Name: "refuse"}))
-	refuse.add(counter(), []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}})
+	refuse.add(counter(), []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH,
+		Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}})
 	natRules(chain(c.AddChain(&nftables.Chain{
 		Table: inet, Name: "dns", Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookOutput,
 		Priority: nftables.ChainPriorityRef(-110), // before the engine's own at -100
@@ -87,11 +89,13 @@ func apply(c *nftables.Conn, cfg NetworkConfig) error {
 	in.add(iface(expr.MetaKeyIIFNAME, "lo"), accept())
 	in.add(established(), accept())
 	tx := chain(c.AddChain(&nftables.Chain{
-		Table: inet, Name: "tx", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityFilter,
+		Table: inet, Name: "tx", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPostrouting,
+		Priority: nftables.ChainPriorityFilter,
 	}))
 	tx.add(notIface(expr.MetaKeyOIFNAME, "lo"), counter())
 	rx := chain(c.AddChain(&nftables.Chain{
-		Table: inet, Name: "rx", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityFilter,
+		Table: inet, Name: "rx", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting,
+		Priority: nftables.ChainPriorityFilter,
 	}))
 	rx.add(notIface(expr.MetaKeyIIFNAME, "lo"), counter())
 	if err := c.Flush(); err != nil {
@@ -129,7 +133,8 @@ func outRules(r *rules, cfg NetworkConfig) {
 	if cfg.UplinkMbit > 0 {
 		bytes := uint64(cfg.UplinkMbit) * 1e6 / 8
 		r.add([]expr.Any{&expr.Limit{
-			Type: expr.LimitTypePktBytes, Rate: bytes, Unit: expr.LimitTimeSecond, Burst: uint32(min(max(bytes/4, 64<<10), 1<<30)), Over: true,
+			Type: expr.LimitTypePktBytes, Rate: bytes, Unit: expr.LimitTimeSecond,
+			Burst: uint32(min(max(bytes/4, 64<<10), 1<<30)), Over: true,
 		}}, drop())
 	}
 	r.add(established(), accept())
@@ -196,7 +201,8 @@ func jump(to string) []expr.Any {
 }
 
 func limit(rate uint64, burst uint32, over bool) []expr.Any {
-	return []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: rate, Unit: expr.LimitTimeSecond, Burst: burst, Over: over}}
+	return []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: rate, Unit: expr.LimitTimeSecond, Burst: burst,
+		Over: over}}
 }
 
 func meta(key expr.MetaKey, op expr.CmpOp, data []byte) []expr.Any {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Exit codes of init beside the command's own. 121: the gate was not opened in time. 126, 127: the command could not be started.
+// Exit codes of init beside the command's own. 121: the gate was not opened in time. 126, 127: the command could not be
+// started.
 const (
 	ExitNotOpened     = 121
 	ExitNotExecutable = 126
@@ -58,7 +59,8 @@ type NetworkLine struct {
 func Denied() []netip.Prefix {
 	var p []netip.Prefix
 	for _, s := range [...]string{
-		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16",
+		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+		"192.168.0.0/16",
 		"198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
 	} {
 		p = append(p, netip.MustParsePrefix(s))
@@ -66,18 +68,20 @@ func Denied() []netip.Prefix {
 	return p
 }
 
-// ProbeReport is what the sandbox really is, seen from inside. Weak lists what is missing; empty: as strong as the profile says.
+// ProbeReport is what the sandbox really is, seen from inside. Weak lists what is missing; empty: as strong as the
+// profile says.
 type ProbeReport struct {
-	CapEff   string            `json:"cap_eff"`
-	Seccomp  int               `json:"seccomp"`
-	NoNewP   int               `json:"no_new_privs"`
-	Calls    map[string]string `json:"calls"` // system call or socket family: errno, "ok" = it worked
-	Devices  []string          `json:"devices"`
-	Limits   map[string]int64  `json:"limits"` // memory, pids, cpu_quota_us, nofile (hard), memlock (hard); -1 = unlimited
-	Cgroup   int               `json:"cgroup"` // 1 or 2
-	Reached  []string          `json:"reached"`
-	Reserved []string          `json:"reserved"` // variables that must not be there
-	Weak     []string          `json:"weak"`
+	CapEff  string            `json:"cap_eff"`
+	Seccomp int               `json:"seccomp"`
+	NoNewP  int               `json:"no_new_privs"`
+	Calls   map[string]string `json:"calls"` // system call or socket family: errno, "ok" = it worked
+	Devices []string          `json:"devices"`
+	// memory, pids, cpu_quota_us, nofile (hard), memlock (hard); -1 = unlimited
+	Limits   map[string]int64 `json:"limits"`
+	Cgroup   int              `json:"cgroup"` // 1 or 2
+	Reached  []string         `json:"reached"`
+	Reserved []string         `json:"reserved"` // variables that must not be there
+	Weak     []string         `json:"weak"`
 	// Set by the node: whether a guard came up here, so that egress web and any can be offered, or why not.
 	Egress       bool   `json:"egress"`
 	EgressDetail string `json:"egress_detail,omitempty"`
@@ -90,8 +94,8 @@ type ProbeConfig struct {
 	Pids        int64    `json:"pids"`
 }
 
-// Exec's stdin is framed: type, four bytes of big-endian length, payload. The end of the stream kills the command; End only closes its
-// stdin. A plain stream cannot tell the two apart, and engine execs outlive their client.
+// Exec's stdin is framed: type, four bytes of big-endian length, payload. The end of the stream kills the command; End
+// only closes its stdin. A plain stream cannot tell the two apart, and engine execs outlive their client.
 const (
 	FrameData   byte = 1
 	FrameEnd    byte = 2

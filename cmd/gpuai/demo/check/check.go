@@ -1,8 +1,8 @@
-// Package check verifies the sample job's result without the sample's code: it is a second implementation of the rules in
-// cmd/sample/doc.go, and recomputes pixels that are chosen after the job.
+// Package check verifies the sample job's result without the sample's code: it is a second implementation of the rules
+// in cmd/sample/doc.go, and recomputes pixels that are chosen after the job.
 //
-// Invariants: nothing is imported from the sample; a result passes only if the input hash, the picture's hash, its size and every chosen
-// pixel are right. Concurrency: functions are pure. Persistence: none. Next: Check.
+// Invariants: nothing is imported from the sample; a result passes only if the input hash, the picture's hash, its size
+// and every chosen pixel are right. Concurrency: functions are pure. Persistence: none. Next: Check.
 package check
 
 import (
@@ -51,7 +51,8 @@ func ParseReport(raw []byte) (r Report, err error) {
 	return r, nil
 }
 
-// Check verifies picture and report against the scene: 256 pixels chosen by seed are recomputed. Choose the seed after the job has ended.
+// Check verifies picture and report against the scene: 256 pixels chosen by seed are recomputed. Choose the seed after
+// the job has ended.
 // Errors: ErrWrong with what is wrong; a scene that cannot be read.
 func Check(scene, picture, report []byte, seed [32]byte) error {
 	r, err := ParseReport(report)
@@ -70,7 +71,8 @@ func Check(scene, picture, report []byte, seed [32]byte) error {
 	}
 	head, err := png.DecodeConfig(bytes.NewReader(picture)) // before Decode: the size decides how much that allocates
 	if err != nil || head.Width != world.width || head.Height != world.height {
-		return fmt.Errorf("%w: the picture is %d x %d, the scene %d x %d", ErrWrong, head.Width, head.Height, world.width, world.height)
+		return fmt.Errorf("%w: the picture is %d x %d, the scene %d x %d", ErrWrong, head.Width, head.Height,
+			world.width, world.height)
 	}
 	img, err := png.Decode(bytes.NewReader(picture))
 	if err != nil {

@@ -168,7 +168,8 @@ func (w *world) follow(from, dir triple) (layers []layer) {
 		what, t := w.meet(from, dir, 1<<26)
 		if what == none {
 			up := max(0, dir[1])
-			return append(layers, layer{color: each(func(i int) int64 { return w.horizon[i] + (w.top[i]-w.horizon[i])*up>>20 })})
+			return append(layers, layer{
+				color: each(func(i int) int64 { return w.horizon[i] + (w.top[i]-w.horizon[i])*up>>20 })})
 		}
 		point := move(from, dir, t)
 		out, paint, percent := triple{0, 1 << 20, 0}, triple{}, w.floorPercent
