@@ -245,7 +245,7 @@ func (b *Backend) Order(_ context.Context, id string) (api.Order, error) {
 	return b.order(v), nil
 }
 
-// RaiseCap implements api.CapRaiser.
+// RaiseCap implements api.Backend.
 func (b *Backend) RaiseCap(ctx context.Context, id string, amount market.Amount) (api.Order, error) {
 	c, err := b.customer()
 	if err != nil {

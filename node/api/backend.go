@@ -14,54 +14,20 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Backend is what the node does for its callers. Errors: *market.Error or *market.Refusal; not-found where an id is
-// unknown.
+// Backend is what the node does for its callers, in parts that no one has to know all of. Errors: *market.Error or
+// *market.Refusal; not-found where an id is unknown.
 type Backend interface {
+	Control
+	Orders
+	Files
+	Leases
+	Spending
+	Selling
+}
+
+// Control is about the node itself: how it stands, its settings, its end.
+type Control interface {
 	Status(ctx context.Context) (Status, error)
-	Offers(ctx context.Context) ([]Offer, error)
-	// Plan ranks offers for a request and signs nothing.
-	Plan(ctx context.Context, r OrderRequest) (Plan, error)
-	// CreateOrder takes an order. With HasInputs it is placed only after PutInputs.
-	CreateOrder(ctx context.Context, r OrderRequest) (Order, error)
-	// PutInputs spools the order's input tar, then starts placing.
-	PutInputs(ctx context.Context, id string, r io.Reader) error
-	// Orders lists live orders, or all.
-	Orders(ctx context.Context, all bool) ([]Order, error)
-	Order(ctx context.Context, id string) (Order, error)
-	// StopOrder ends an order; now skips the grace.
-	StopOrder(ctx context.Context, id string, now bool) error
-	// Logs calls f for each piece, in order, and says how the log stands. An error of f ends it.
-	Logs(ctx context.Context, id string, q LogQuery, f func(LogPiece) error) (LogState, error)
-	// Exec runs a command beside the job, in a terminal unless tty is nil, and returns its exit code.
-	Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader,
-		out func(stream uint8, b []byte) error) (exit int, err error)
-	// GetOutputs writes the verified outputs as a tar.
-	GetOutputs(ctx context.Context, id string, w io.Writer) error
-	// Spool lists what is kept of orders' files; PruneSpool frees outputs first.
-	Spool(ctx context.Context) (Spool, error)
-	PruneSpool(ctx context.Context, p SpoolPrune) (Spool, error)
-	Receipt(ctx context.Context, id string) (Receipt, error)
-	Wallet(ctx context.Context) (Wallet, error)
-	WalletNew(ctx context.Context) (Wallet, error)
-	Airdrop(ctx context.Context, amount market.Amount) (Wallet, error)
-	Withdraw(ctx context.Context, w Withdrawal) (Transfer, error)
-	Channels(ctx context.Context) ([]Channel, error)
-	CloseChannel(ctx context.Context, addr string) (Channel, error)
-	Provider(ctx context.Context) (Provider, error)
-	ProviderSell(ctx context.Context, on bool) (Provider, error)
-	PatchProvider(ctx context.Context, p ProviderPatch) error
-	ProviderLeases(ctx context.Context) ([]Lease, error)
-	// ProviderEarnings has rows from the UTC day of since on; zero: all.
-	ProviderEarnings(ctx context.Context, since time.Time) (Earnings, error)
-	ProviderIdle(ctx context.Context) (Idle, error)
-	// KickLease ends a lease as its provider, by its id or a unique beginning; the customer hears the reason.
-	KickLease(ctx context.Context, id, reason string) error
-	// Leases are those of both roles. A lease is named by its id, or by its order's.
-	Leases(ctx context.Context) ([]Lease, error)
-	Lease(ctx context.Context, id string) (Lease, error)
-	// LeaseReceipts holds the newest Receipt: each says all that the ones before it said.
-	LeaseReceipts(ctx context.Context, id string) ([]LeaseReceipt, error)
-	LeaseOutcome(ctx context.Context, id string) (LeaseOutcome, error)
 	Health(ctx context.Context) (Doctor, error)
 	Doctor(ctx context.Context, r DoctorRequest) (Doctor, error)
 	Config(ctx context.Context) (Settings, error)
@@ -71,7 +37,69 @@ type Backend interface {
 	Shutdown(ctx context.Context, endLeases bool) error
 }
 
-// CapRaiser is a Backend that lets a running order cost up to amount; not above its present cap: nothing changes.
-type CapRaiser interface {
+// Orders finds offers and places jobs on them, as their customer.
+type Orders interface {
+	Offers(ctx context.Context) ([]Offer, error)
+	// Plan ranks offers for a request and signs nothing.
+	Plan(ctx context.Context, r OrderRequest) (Plan, error)
+	// CreateOrder takes an order. With HasInputs it is placed only after PutInputs.
+	CreateOrder(ctx context.Context, r OrderRequest) (Order, error)
+	// Orders lists live orders, or all.
+	Orders(ctx context.Context, all bool) ([]Order, error)
+	Order(ctx context.Context, id string) (Order, error)
+	// StopOrder ends an order; now skips the grace.
+	StopOrder(ctx context.Context, id string, now bool) error
+	// RaiseCap lets a running order cost up to amount; not above its present cap: nothing changes.
 	RaiseCap(ctx context.Context, id string, amount market.Amount) (Order, error)
+}
+
+// Files carries what goes into orders and comes out of them.
+type Files interface {
+	// PutInputs spools the order's input tar, then starts placing.
+	PutInputs(ctx context.Context, id string, r io.Reader) error
+	// GetOutputs writes the verified outputs as a tar.
+	GetOutputs(ctx context.Context, id string, w io.Writer) error
+	// Spool lists what is kept of orders' files; PruneSpool frees outputs first.
+	Spool(ctx context.Context) (Spool, error)
+	PruneSpool(ctx context.Context, p SpoolPrune) (Spool, error)
+}
+
+// Leases looks at leases and into their jobs. A lease is named by its id, or by its order's.
+type Leases interface {
+	// Leases are those of both roles.
+	Leases(ctx context.Context) ([]Lease, error)
+	Lease(ctx context.Context, id string) (Lease, error)
+	// LeaseReceipts holds the newest Receipt: each says all that the ones before it said.
+	LeaseReceipts(ctx context.Context, id string) ([]LeaseReceipt, error)
+	LeaseOutcome(ctx context.Context, id string) (LeaseOutcome, error)
+	// Receipt is order, lease and signed documents in one.
+	Receipt(ctx context.Context, id string) (Receipt, error)
+	// Logs calls f for each piece, in order, and says how the log stands. An error of f ends it.
+	Logs(ctx context.Context, id string, q LogQuery, f func(LogPiece) error) (LogState, error)
+	// Exec runs a command beside the job, in a terminal unless tty is nil, and returns its exit code.
+	Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader,
+		out func(stream uint8, b []byte) error) (exit int, err error)
+}
+
+// Spending is the spending account with its payment channels.
+type Spending interface {
+	Wallet(ctx context.Context) (Wallet, error)
+	WalletNew(ctx context.Context) (Wallet, error)
+	Airdrop(ctx context.Context, amount market.Amount) (Wallet, error)
+	Withdraw(ctx context.Context, w Withdrawal) (Transfer, error)
+	Channels(ctx context.Context) ([]Channel, error)
+	CloseChannel(ctx context.Context, addr string) (Channel, error)
+}
+
+// Selling is the provider's side.
+type Selling interface {
+	Provider(ctx context.Context) (Provider, error)
+	ProviderSell(ctx context.Context, on bool) (Provider, error)
+	PatchProvider(ctx context.Context, p ProviderPatch) error
+	ProviderLeases(ctx context.Context) ([]Lease, error)
+	// ProviderEarnings has rows from the UTC day of since on; zero: all.
+	ProviderEarnings(ctx context.Context, since time.Time) (Earnings, error)
+	ProviderIdle(ctx context.Context) (Idle, error)
+	// KickLease ends a lease as its provider, by its id or a unique beginning; the customer hears the reason.
+	KickLease(ctx context.Context, id, reason string) error
 }

@@ -9,5 +9,3 @@ import (
 func (w *whole) RaiseCap(_ context.Context, id string, _ market.Amount) (Order, error) {
 	return someOrder, missing(id)
 }
-
-var _ CapRaiser = (*whole)(nil)

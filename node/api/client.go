@@ -221,7 +221,7 @@ func (c *Client) Order(ctx context.Context, id string) (Order, error) {
 	return call[Order](ctx, c, "GET", order(id, ""), nil)
 }
 
-// RaiseCap implements CapRaiser.
+// RaiseCap implements Orders.
 func (c *Client) RaiseCap(ctx context.Context, id string, amount market.Amount) (Order, error) {
 	return call[Order](ctx, c, "PUT", order(id, "/cap"), capBody{Lamports(amount)})
 }

@@ -280,11 +280,7 @@ func (s *Server) raiseCap(r *http.Request) (any, error) {
 	if b.Cap == 0 {
 		return nil, usage(http.StatusBadRequest, "a cap is an amount of lamports")
 	}
-	raiser, ok := s.b.(CapRaiser)
-	if !ok {
-		return nil, usage(http.StatusBadRequest, "this node raises no cap")
-	}
-	return raiser.RaiseCap(r.Context(), r.PathValue("id"), market.Amount(b.Cap))
+	return s.b.RaiseCap(r.Context(), r.PathValue("id"), market.Amount(b.Cap))
 }
 
 func (s *Server) stopOrder(r *http.Request) (any, error) {
