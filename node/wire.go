@@ -107,8 +107,7 @@ func (p *parts) roles(ctx context.Context, clusterTag uint64) error {
 		}
 		hs = streams.Handlers{Quoter: p.prov, Leaser: p.prov, Vouchers: p.prov, Tunneler: p.prov}
 	}
-	svc := streams.New(p.host.Libp2p(), network, hs, p.log.With("part", "streams"))
-	svc.Register()
+	svc := streams.New(p.host, hs, p.log.With("part", "streams"))
 	if p.role("customer") {
 		p.cust = customer.New(customer.Config{
 			Network: network, ClusterTag: clusterTag, Key: p.keys.node, ID: p.host.ID(), Payer: p.spending.Address(),

@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -54,9 +55,12 @@ type Host struct {
 	ready   chan struct{}
 	moved   chan struct{} // see Moved
 
-	mu   sync.Mutex
-	host host.Host // nil until Ready
+	mu       sync.Mutex
+	host     host.Host                        // nil until Ready
+	handlers map[string]network.StreamHandler // by name, see Handle
 }
+
+var errNotUp = errors.New("network is not up yet")
 
 // New checks the configuration and does no I/O. store may be nil: then no peer is remembered. Errors: *market.Error.
 func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
@@ -72,7 +76,7 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{}),
-		moved: make(chan struct{}, 1)}
+		moved: make(chan struct{}, 1), handlers: map[string]network.StreamHandler{}}
 	copy(h.id[:], cfg.Key[ed25519.SeedSize:])
 	if h.self, err = PeerOf(h.id); err != nil {
 		return nil, fmt.Errorf("create host: %w", err)
@@ -135,6 +139,9 @@ func (h *Host) Serve(ctx context.Context) error {
 	defer func() { _ = sub.Close() }() // only closes a channel that nobody reads any more
 	h.mu.Lock()
 	h.host = lp
+	for name, f := range h.handlers {
+		lp.SetStreamHandler(h.net.Protocol(name, streamMajor), f)
+	}
 	h.mu.Unlock()
 	h.keep.load(ctx)
 	if h.cfg.MDNS {
@@ -218,7 +225,7 @@ func (h *Host) ID() market.NodeID { return h.id }
 // Network is the network the host belongs to.
 func (h *Host) Network() Network { return h.net }
 
-// Libp2p is for packages below p2p only; nil before Ready.
+// Libp2p is for packages below p2p only: others use Handle and Open. It is nil before Ready.
 func (h *Host) Libp2p() host.Host {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -304,7 +311,7 @@ func (h *Host) Connect(ctx context.Context, id market.NodeID, addrs []string) er
 	lp := h.Libp2p()
 	p, err := PeerOf(id)
 	if err == nil && lp == nil {
-		err = fmt.Errorf("network is not up yet")
+		err = errNotUp
 	}
 	if err == nil {
 		ctx = network.WithAllowLimitedConn(ctx, "lease")

@@ -28,7 +28,7 @@ func (w *world) newHand(t *testing.T, seed byte) *hand {
 	until(t, "the hand does not connect", func() bool { return h.Peers() > 0 })
 	payer := market.Address(p2ptest.NodeID(p2ptest.Key(seed + 100)))
 	w.chain.Fund(payer, 100_000_000_000)
-	return &hand{t: t, w: w, svc: streams.New(h.Libp2p(), h.Network().Name, streams.Handlers{}, w.clog), Buyer: Buyer{
+	return &hand{t: t, w: w, svc: streams.New(h, streams.Handlers{}, w.clog), Buyer: Buyer{
 		Network: h.Network().Name, Key: p2ptest.Key(seed), ID: h.ID(), Payer: payer, Voucher: p2ptest.Key(seed + 50),
 		Chain: w.chain, Wallet: w.chain.Ledger(payer), Now: w.clock.Now,
 	}}

@@ -100,8 +100,8 @@ func (w *world) startProvider(t *testing.T) {
 		HandOver: w.setup.hand, Moved: w.ph.Moved(),
 	})
 	w.prov = prov
-	streams.New(w.ph.Libp2p(), w.ph.Network().Name,
-		streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog).Register()
+	streams.New(w.ph,
+		streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog)
 	stop := serve(t, prov.Serve)
 	w.stopProv = sync.OnceFunc(func() {
 		for _, name := range []string{"quote", "lease", "voucher", "tunnel"} {
@@ -121,7 +121,7 @@ func (w *world) startCustomer(t *testing.T) {
 	t.Helper()
 	old := w.cust
 	cust := customer.New(w.cc, w.cstore, w.wallet,
-		custNet{streams.New(w.ch.Libp2p(), w.ch.Network().Name, streams.Handlers{}, w.clog), w.ch, w.sw}, w.clock,
+		custNet{streams.New(w.ch, streams.Handlers{}, w.clog), w.ch, w.sw}, w.clock,
 		w.clog)
 	w.sw.mu.Lock()
 	w.cust = cust

@@ -69,9 +69,9 @@ func (quoter) Quote(_ context.Context, _ market.NodeID, order []byte) ([]byte, e
 func streamsAnswer(t *testing.T, w p2ptest.World, _ string) {
 	a := w.Start(t, p2p.Config{Key: p2ptest.Key(1)})
 	b := w.Start(t, p2p.Config{Key: p2ptest.Key(2)})
-	streams.New(a.Libp2p(), p2ptest.Network, streams.Handlers{Quoter: quoter{}},
-		slog.New(slog.DiscardHandler)).Register()
-	s := streams.New(b.Libp2p(), p2ptest.Network, streams.Handlers{}, slog.New(slog.DiscardHandler))
+	streams.New(a, streams.Handlers{Quoter: quoter{}},
+		slog.New(slog.DiscardHandler))
+	s := streams.New(b, streams.Handlers{}, slog.New(slog.DiscardHandler))
 	order := bytes.Repeat([]byte("order "), 500)
 	if got, err := s.Quote(t.Context(), a.ID(), a.Addrs(), order); err != nil ||
 		!bytes.Equal(got, bytes.ToUpper(order)) {
@@ -175,12 +175,12 @@ func TestHangUp_DeadConnection_IsDialledAnew(t *testing.T) {
 	p2ptest.Run(t, p2ptest.Options{}, func(t *testing.T, n *p2ptest.Net) {
 		start := func() *p2p.Host {
 			h := n.Start(t, p2p.Config{Key: p2ptest.Key(1)})
-			streams.New(h.Libp2p(), p2ptest.Network, streams.Handlers{Quoter: quoter{}},
-				slog.New(slog.DiscardHandler)).Register()
+			streams.New(h, streams.Handlers{Quoter: quoter{}},
+				slog.New(slog.DiscardHandler))
 			return h
 		}
 		a, b := start(), n.Start(t, p2p.Config{Key: p2ptest.Key(2)})
-		s := streams.New(b.Libp2p(), p2ptest.Network, streams.Handlers{}, slog.New(slog.DiscardHandler))
+		s := streams.New(b, streams.Handlers{}, slog.New(slog.DiscardHandler))
 		ask := func(h *p2p.Host) error {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()

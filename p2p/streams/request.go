@@ -7,15 +7,10 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
-
-// maxReach is how many addresses of one Offer are tried: an Offer must not aim us at a victim.
-const maxReach = 4
 
 // lost is the error of a peer that could not be dialled, or did not answer: one that says something itself stays.
 // Error: peer-unreachable.
@@ -32,26 +27,7 @@ func lost(to market.NodeID, err error) error {
 
 // open dials if needed (reach: addresses from the peer's own Offer) and opens a stream.
 func (s *Service) open(ctx context.Context, to market.NodeID, reach []string, name string) (network.Stream, error) {
-	id, err := peerOf(to)
-	if err != nil {
-		return nil, err
-	}
-	ctx = network.WithAllowLimitedConn(ctx, name) // a relayed connection is enough
-	if len(reach) > 0 {
-		info := peer.AddrInfo{ID: id}
-		for _, a := range reach[:min(len(reach), maxReach)] {
-			if m, err := ma.NewMultiaddr(a); err == nil {
-				info.Addrs = append(info.Addrs, m)
-			}
-		}
-		dctx, cancel := context.WithTimeout(ctx, dialTimeout)
-		err := s.h.Connect(dctx, info) // returns at once when connected
-		cancel()
-		if err != nil {
-			return nil, lost(to, fmt.Errorf("connect: %w", err))
-		}
-	}
-	st, err := s.h.NewStream(ctx, id, s.proto(name))
+	st, err := s.host.Open(ctx, to, reach, name)
 	if err != nil {
 		return nil, lost(to, fmt.Errorf("open %s stream: %w", name, ofReset(err)))
 	}

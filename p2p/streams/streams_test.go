@@ -11,11 +11,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 type fakeProvider struct {
@@ -106,27 +104,15 @@ func (f *fakeProvider) Open(_ context.Context, _ market.NodeID, o TunnelOpen) (f
 	}, nil
 }
 
-func pair(t *testing.T, f *fakeProvider) (customer *Service, provider market.NodeID, ph host.Host) {
+func pair(t *testing.T, f *fakeProvider) (customer *Service, provider market.NodeID, ph *p2p.Host) {
 	t.Helper()
-	newHost := func() host.Host {
-		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = h.Close() })
-		return h
-	}
-	ph, ch := newHost(), newHost()
+	ph, ch := p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(1)}), p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(2)})
 	log := slog.New(slog.DiscardHandler)
-	New(ph, "localnet-test", Handlers{Quoter: f, Leaser: f, Vouchers: f, Tunneler: f}, log).Register()
-	if err := ch.Connect(context.Background(), peer.AddrInfo{ID: ph.ID(), Addrs: ph.Addrs()}); err != nil {
+	New(ph, Handlers{Quoter: f, Leaser: f, Vouchers: f, Tunneler: f}, log)
+	if err := ch.Connect(t.Context(), ph.ID(), ph.Addrs()); err != nil {
 		t.Fatal(err)
 	}
-	id, err := nodeOf(ph.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return New(ch, "localnet-test", Handlers{}, log), id, ph
+	return New(ch, Handlers{}, log), ph.ID(), ph
 }
 
 func TestQuote_RoundTripAndTypedRefusal(t *testing.T) {
@@ -236,39 +222,6 @@ func TestTunnel_CarriesBytesAndRefuses(t *testing.T) {
 	wg.Wait()
 	if err != nil || !cmp.Equal(got, want) {
 		t.Fatalf("%d bytes of %d, %v", len(got), len(want), err)
-	}
-}
-
-func TestLimiter_RefusesOverBurst(t *testing.T) {
-	t.Parallel()
-	l, now := newLimiter(1, 2, 0), time.Unix(0, 0)
-	id := market.NodeID{1}
-	got := []bool{l.take(id, now), l.take(id, now), l.take(id, now), l.take(id, now.Add(time.Second)),
-		l.take(market.NodeID{2}, now)}
-	if diff := cmp.Diff([]bool{true, true, false, true, true}, got); diff != "" {
-		t.Fatal(diff)
-	}
-}
-
-func TestLimiter_ManyKeysMeetTheCommonLimit(t *testing.T) {
-	t.Parallel()
-	l, now := newLimiter(1, 2, 100), time.Unix(0, 0)
-	got := 0
-	for i := range 3 * maxBuckets {
-		if l.take(market.NodeID{byte(i), byte(i >> 8)}, now) {
-			got++
-		}
-	}
-	if got != 100 || len(l.peers) > maxBuckets {
-		t.Fatalf("%d requests of fresh keys at once, limit 100; %d buckets", got, len(l.peers))
-	}
-	spammer := market.NodeID{0xff, 0xff}
-	later := now.Add(time.Hour)
-	for range 1000 {
-		l.take(spammer, later)
-	}
-	if !l.take(market.NodeID{0xfe, 0xff}, later) {
-		t.Fatal("one peer over its own rate used up the common limit")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"golang.org/x/time/rate"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p/wire"
@@ -118,13 +119,13 @@ func (s *Service) serveVoucher(ctx context.Context, from market.NodeID, st netwo
 	defer stop()
 	defer func() { resetFor(st, err) }() // unblocks a ping in flight before stop waits for it
 	defer s.hs.Vouchers.Session(from, l.push)()
-	rate := newLimiter(voucherRate, voucherBurst, 0)
+	bound := rate.NewLimiter(voucherRate, voucherBurst)
 	for {
 		t, body, err := l.read()
 		if err != nil {
 			return err
 		}
-		if !rate.take(from, time.Now()) {
+		if !bound.Allow() {
 			_ = st.ResetWithError(network.StreamRateLimited)
 			return errors.New("voucher stream over its rate")
 		}

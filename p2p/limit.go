@@ -1,4 +1,4 @@
-package streams
+package p2p
 
 import (
 	"sync"
