@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/provider/counter"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
 	"github.com/gpuai/gpuai/runtime/spec"
@@ -73,10 +74,10 @@ func (p *Provider) decide(ctx context.Context, pr proposal) {
 	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(time.Minute))
 	defer cancel()
 	err := p.tryAccept(ctx, &pr)
+	defer p.Unhold(pr.from, pr.order.Nonce)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.deciding, pr.id)
-	p.unhold(pr.from, pr.order.Nonce)
 	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) { // ending: the customer asks the next start
 		return
 	}
@@ -89,9 +90,7 @@ func (p *Provider) decide(ctx context.Context, pr proposal) {
 		clear(p.refused)
 	}
 	p.refused[pr.id] = d
-	if pr.order.Nonce != (market.OrderID{}) {
-		p.asks.became(pr.order.Nonce, d.Code, d.Detail)
-	}
+	p.Refused(pr.order.Nonce, d.Code, d.Detail)
 	p.log.Info("Lease refused", "lease", pr.id, "customer", pr.from, "code", d.Code, "detail", d.Detail)
 }
 
@@ -107,10 +106,7 @@ func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
 		return market.Refuse("bad-signature", market.KindInvalid,
 			"voucher key is not bound to this customer and channel")
 	}
-	p.mu.Lock()
-	err := p.admits(pr.order, pr.from, now)
-	p.mu.Unlock()
-	if err != nil {
+	if err := p.Admits(pr.order, pr.from, now); err != nil {
 		return err
 	}
 	for {
@@ -153,16 +149,15 @@ func (p *Provider) openParts(pr *proposal, now time.Time) error {
 	if err != nil {
 		return market.Refuse("malformed", market.KindInvalid, "quote: "+err.Error())
 	}
-	p.mu.Lock()
-	q := p.quotes[qenv.ID]
-	p.mu.Unlock()
+	if qenv.Signer != p.cfg.ID {
+		return market.Refuse("quote-unknown", market.KindNotFound, "this quote is not known here")
+	}
+	if err := p.Usable(qenv.ID, pr.id); err != nil {
+		return err
+	}
 	whole, _ := quote.Rate.For(len(quote.Devices), order.MaxDuration)
 	switch {
-	case qenv.Signer != p.cfg.ID || q == nil:
-		return market.Refuse("quote-unknown", market.KindNotFound, "this quote is not known here")
-	case q.used != market.LeaseID{} && q.used != pr.id:
-		return market.Refuse("quote-unknown", market.KindConflict, "this quote was taken by another lease")
-	case now.After(quote.Expires.Add(maxSkew)):
+	case now.After(quote.Expires.Add(counter.MaxSkew)):
 		return market.Refuse("quote-expired", market.KindExpired, "")
 	case oenv.Signer != pr.from || quote.Order != oenv.ID:
 		return market.Refuse("spec-mismatch", market.KindInvalid, "order, quote and lease do not belong together")
@@ -175,9 +170,7 @@ func (p *Provider) openParts(pr *proposal, now time.Time) error {
 		return market.Refuse("spec-refused", market.KindInvalid, err.Error())
 	}
 	pr.order, pr.quote, pr.spec = order, quote, sp
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.prolong(pr.from, order.Nonce, pr.body.AcceptUntil)
+	p.Prolong(pr.from, order.Nonce, pr.body.AcceptUntil, now)
 	return nil
 }
 
@@ -229,7 +222,7 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 
 		Program: p.cfg.Program, ClusterTag: p.cfg.ClusterTag, Payer: pr.order.Payer, Payout: p.cfg.Payout,
 		Mint:       pr.quote.Mint,
-		VoucherKey: pr.body.VoucherKey, ReleaseKey: p.releaseKey(pr.from, pr.quote.Mint),
+		VoucherKey: pr.body.VoucherKey, ReleaseKey: p.ReleaseKey(pr.from, pr.quote.Mint),
 		MinCloseDelay: p.cfg.MinCloseDelay,
 		MinHeadroom:   min(pr.quote.MinHeadroom, pr.body.Cap), FeePayer: bal, RentMinimum: p.rentMin,
 		LiveChannels: p.liveChannels(ch.id),
@@ -274,55 +267,34 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	// a rate and a count that were quoted cannot overflow
 	crow.Hourly, _ = pr.quote.Rate.For(len(pr.quote.Devices), time.Hour)
 	crow.TickPrice, _ = pr.quote.Rate.For(len(pr.quote.Devices), pr.quote.Tick)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if cur, ok := p.channels[ch.id]; ok && cur != ch {
+	if !p.enterChannel(ch) {
 		return errStale
 	}
-	// again: leases of one customer may be decided at the same time
-	if err := p.admits(pr.order, pr.from, p.now()); err != nil {
+	entered, err := p.Enter(l.visit(), pr.order, pr.quote.Order)
+	if err != nil {
 		return err
 	}
-	if err := p.room(pr.order, pr.from, p.now()); err != nil {
-		return market.Refuse("devices-taken", market.KindUnavailable, "leased meanwhile: "+err.Error())
-	}
-	for _, q := range p.quotes {
-		if q.quote.Order == pr.quote.Order && q.used != (market.LeaseID{}) {
-			return market.Refuse("quote-unknown", market.KindConflict, "this quote was taken by another lease")
-		}
-	}
 	var change store.Change
-	next := map[market.DeviceID]deviceRow{}
-	for _, id := range pr.quote.Devices {
-		old, ok := p.rows[id]
-		if !ok || old.State != devFree {
-			return market.Refuse("devices-taken", market.KindUnavailable, "a device was leased meanwhile")
-		}
-		next[id] = deviceRow{State: devLeased, Lease: pr.id, Generation: old.Generation + 1}
-		change.Guards = append(change.Guards, store.Guard{Bucket: bucketDevices, Key: id[:], Want: row(old)})
-		change.Puts = append(change.Puts, store.Put{Bucket: bucketDevices, Key: id[:], Value: row(next[id])})
+	held, err := p.Hold(&change, l.claim(), p.Ask(pr.order, pr.from), p.now())
+	if err != nil {
+		entered(false)
+		return err
 	}
 	change.Puts = append(change.Puts,
 		store.Put{Bucket: bucketLeases, Key: pr.id[:], Value: row(l.saved())},
 		store.Put{Bucket: bucketChannels, Key: ch.id[:], Value: row(crow)})
 	change.Events = l.accepted()
-	if err := p.db.Commit(ctx, change); err != nil {
+	err = p.db.Commit(ctx, change)
+	entered(err == nil)
+	held(err == nil)
+	if err != nil {
 		return fmt.Errorf("commit lease: %w", err)
 	}
-	for id, r := range next {
-		p.rows[id] = r
-	}
 	ch.row = crow
-	for _, q := range p.quotes {
-		if q.quote.Order == pr.quote.Order {
-			q.used = pr.id
-		}
-	}
+	p.mu.Lock()
 	p.leases[pr.id] = l
-	p.asks.became(pr.order.Nonce, "", "")
-	p.channels[ch.id] = ch
+	p.mu.Unlock()
 	p.start <- l
-	p.offerChanged()
 	p.log.Info("Lease accepted", "lease", pr.id, "customer", pr.from, "sol_per_hour",
 		market.Amount(pr.quote.Rate).SOL(), "cap_sol", pr.body.Cap.SOL())
 	return nil

@@ -167,7 +167,7 @@ func (p *Provider) booking(r channelRow) (channelRow, map[sumKey]sumRow, []soldJ
 func (p *Provider) spread(adds map[sumKey]sumRow, day uint32, devices []market.DeviceID, add sumRow) {
 	n := int64(len(devices))
 	for i, id := range devices {
-		part := sumRow{Class: p.classOf(id), Jobs: add.Jobs, MS: add.MS, Earned: add.Earned / n,
+		part := sumRow{Class: p.ClassOf(id), Jobs: add.Jobs, MS: add.MS, Earned: add.Earned / n,
 			Settled: add.Settled / n}
 		if i == 0 {
 			part.Earned, part.Settled = part.Earned+add.Earned%n, part.Settled+add.Settled%n
@@ -175,13 +175,6 @@ func (p *Provider) spread(adds map[sumKey]sumRow, day uint32, devices []market.D
 		key := sumKey{day, id}
 		adds[key] = adds[key].plus(part)
 	}
-}
-
-func (p *Provider) classOf(id market.DeviceID) string {
-	if i := slices.Index(p.deviceIDs, id); i >= 0 {
-		return p.devices[i].Class
-	}
-	return ""
 }
 
 // keepRow stores a channel's row and what it adds to the sums in one commit, and makes the row current. A repeat adds

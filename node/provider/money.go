@@ -7,7 +7,6 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
 
@@ -64,38 +63,7 @@ func (p *Provider) finalShare(ctx context.Context, l *leaseRun) error {
 	if err := p.keepRow(ctx, ch, crow); err != nil {
 		return err
 	}
-	p.learn(l)
-	return nil
-}
-
-// freeDevices makes the lease's device rows Free, or Quarantined, and publishes the change.
-func (p *Provider) freeDevices(ctx context.Context, l *leaseRun, quarantine bool) error {
-	if err := p.finalShare(ctx, l); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var change store.Change
-	next := map[market.DeviceID]deviceRow{}
-	for _, id := range l.quote.Devices {
-		r := p.rows[id]
-		if r.Lease != l.id || r.State != devLeased {
-			continue // freed before
-		}
-		r.State = devQuarantined // the lease stays: its row knows how the device looked before
-		if !quarantine {
-			r.State, r.Lease = devFree, market.LeaseID{}
-		}
-		next[id] = r
-		change.Puts = append(change.Puts, store.Put{Bucket: bucketDevices, Key: id[:], Value: row(r)})
-	}
-	if err := p.db.Commit(ctx, change); err != nil {
-		return err
-	}
-	for id, r := range next {
-		p.rows[id] = r
-	}
-	p.offerChanged()
+	p.Learn(l.customer, l.order.Payer, m)
 	return nil
 }
 

@@ -66,6 +66,18 @@ func (p *Provider) channelOf(cs escrow.ChannelState) *channel {
 	return &channel{id: cs.ID, row: channelRow{Account: escrow.NewAccount(cs, escrow.Finalised)}}
 }
 
+// enterChannel makes a channel known before its first lease is committed, so that another lease of it waits for this
+// one; false: another object is known by its id.
+func (p *Provider) enterChannel(ch *channel) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if cur, ok := p.channels[ch.id]; ok && cur != ch {
+		return false
+	}
+	p.channels[ch.id] = ch
+	return true
+}
+
 // liveChannels counts channels with live leases beside one. Caller holds mu.
 func (p *Provider) liveChannels(beside market.ChannelID) int {
 	seen := map[market.ChannelID]bool{}
@@ -122,7 +134,7 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 	if err := l.paid(ctx, covered, pay.ReceiptSeq); err != nil {
 		return 0, err
 	}
-	p.learn(l)
+	p.Learn(l.customer, l.order.Payer, l.actor.Lease())
 	return stored, p.settleDebt(ctx, l)
 }
 
@@ -200,7 +212,7 @@ func (p *Provider) adoptUnused(ctx context.Context, from market.NodeID, id marke
 	}
 	cs := states[0]
 	if cs.Status != escrow.StatusOpen || cs.Payee != p.cfg.Payout || cs.ReleaseKey == ([32]byte{}) ||
-		cs.ReleaseKey != p.releaseKey(from, cs.Mint) {
+		cs.ReleaseKey != p.ReleaseKey(from, cs.Mint) {
 		return nil, market.Refuse("channel-unknown", market.KindNotFound, id.String())
 	}
 	p.mu.Lock()
@@ -264,8 +276,10 @@ func (p *Provider) ownLease(from market.NodeID, id market.LeaseID) (*leaseRun, e
 	return l, nil
 }
 
-// debtOf sums what this node key or payer owes. Caller holds mu.
-func (p *Provider) debtOf(node market.NodeID, payer market.Address, now time.Time) (sum market.Amount) {
+// DebtOf sums what this node key or payer owes.
+func (p *Provider) DebtOf(node market.NodeID, payer market.Address, now time.Time) (sum market.Amount) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, d := range p.debts {
 		if (d.Customer == node || d.Payer == payer) && now.Before(d.Until) {
 			sum += d.Sum

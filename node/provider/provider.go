@@ -16,11 +16,11 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/provider/counter"
+	"github.com/gpuai/gpuai/node/provider/rig"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/gpu"
@@ -57,15 +57,16 @@ type Config struct {
 	OldChannels time.Time
 }
 
-// Publisher sends an own Offer to everybody.
-type Publisher interface {
-	Publish(ctx context.Context, raw []byte) error
-}
+// Policy, Fitness and HandOver are of the role's owners.
+type (
+	Policy   = counter.Policy
+	Fitness  = rig.Fitness
+	HandOver = rig.HandOver
+)
 
-// Reach tells own addresses and how many peers hear us.
+// Reach tells own addresses and how many peers hear us, and keeps connections.
 type Reach interface {
-	Addrs() []string
-	Peers() int
+	rig.Reach
 	KeepConnected(id market.NodeID, addrs []string)
 	Forget(id market.NodeID)
 }
@@ -76,7 +77,7 @@ type Deps struct {
 	Ledger escrow.Ledger
 	Runner job.Runner
 	Access job.Access
-	Pub    Publisher
+	Pub    rig.Publisher
 	Reach  Reach
 	Clock  *lease.Clock
 	Log    *slog.Logger
@@ -91,35 +92,20 @@ type Deps struct {
 
 // Provider is the role. Use New, then Serve.
 type Provider struct {
-	cfg     Config
-	db      *store.Store
-	ledger  escrow.Ledger
-	runner  job.Runner
-	access  job.Access
-	pub     Publisher
-	net     Reach
-	clock   *lease.Clock
-	log     *slog.Logger
-	keys    escrow.Keys
-	fitness Fitness
-	recheck <-chan struct{}
-	moved   <-chan struct{}
+	*counter.Counter
+	*rig.Rig
 
-	handOver  HandOver
-	devices   []gpu.Device
-	deviceIDs []market.DeviceID
+	cfg    Config
+	db     *store.Store
+	ledger escrow.Ledger
+	runner job.Runner
+	access job.Access
+	net    Reach
+	clock  *lease.Clock
+	log    *slog.Logger
+	keys   escrow.Keys
 
 	mu       sync.Mutex
-	selling  bool
-	policy   Policy
-	health   health
-	offerSeq uint64
-	offerID  market.DocID
-	told     []string // addresses in the last Offer
-	rows     map[market.DeviceID]deviceRow
-	quotes   map[market.DocID]*quoted
-	held     map[holdKey]*hold
-	wasted   map[market.NodeID]*rate.Limiter
 	deciding map[market.LeaseID]bool
 	leases   map[market.LeaseID]*leaseRun
 	refused  map[market.LeaseID]market.Decision // last 4,096, memory only
@@ -128,12 +114,9 @@ type Provider struct {
 	heard    map[market.NodeID]time.Time // customers, when their node asked for something last
 	began    time.Time
 	debts    map[market.LeaseID]debt
-	paidBy   map[string]bool // payer and node keys with a paid lease here
 	rentMin  market.Amount
 	feeBal   market.Amount
 	waits    Waits
-	asks     asks
-	stood    standing
 	sumsMu   sync.Mutex // taken under a channel's lock; p.mu may be taken under it
 	sums     map[sumKey]sumRow
 	sold     market.Amount // since this start
@@ -142,13 +125,10 @@ type Provider struct {
 
 	serving context.Context // Serve's; nil before and after: nothing new is decided
 
-	loaded  chan struct{} // closed once the store is read: until then no lease is known
-	checked chan struct{} // closed once the engine was checked: until then it is not known what may be sold
-	once    sync.Once
-	changed chan struct{}
-	settle  chan struct{}
-	start   chan *leaseRun
-	wg      sync.WaitGroup
+	loaded chan struct{} // closed once the store is read: until then no lease is known
+	settle chan struct{}
+	start  chan *leaseRun
+	wg     sync.WaitGroup
 }
 
 // New returns a provider that does nothing yet. devices: as measured, at least one.
@@ -157,29 +137,35 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		cfg.ChainEvery = time.Second
 	}
 	p := &Provider{
-		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, pub: d.Pub, net: d.Reach,
-		clock: d.Clock, log: d.Log, fitness: d.Fit, recheck: d.Recheck, moved: d.Moved,
-		handOver: d.HandOver,
-		keys:     escrow.NewKeys(cfg.Seed), devices: devices, selling: cfg.Selling, policy: cfg.Policy,
-		rows: map[market.DeviceID]deviceRow{}, quotes: map[market.DocID]*quoted{}, held: map[holdKey]*hold{},
-		wasted: map[market.NodeID]*rate.Limiter{}, deciding: map[market.LeaseID]bool{},
+		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, net: d.Reach, clock: d.Clock,
+		log: d.Log, keys: escrow.NewKeys(cfg.Seed), deciding: map[market.LeaseID]bool{},
 		leases:  map[market.LeaseID]*leaseRun{},
 		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{},
 		pushes: map[market.NodeID]*pusher{}, heard: map[market.NodeID]time.Time{},
-		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{}, paidBy: map[string]bool{},
-		loaded: make(chan struct{}), checked: make(chan struct{}), changed: make(chan struct{}, 1),
-		settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
+		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{},
+		loaded: make(chan struct{}), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
 	}
-	for _, d := range devices {
-		p.deviceIDs = append(p.deviceIDs, market.DeviceIDOf(d.UUID))
-	}
+	p.Rig = rig.New(rig.Config{
+		Network: cfg.Network, Key: cfg.Key, ID: cfg.ID, Payout: cfg.Payout, Version: cfg.Version, Tick: cfg.Tick,
+		MinCloseDelay: cfg.MinCloseDelay, CPUMilli: cfg.CPUMilli, RAM: cfg.RAM, Disk: cfg.Disk, Egress: cfg.Egress,
+		Selling: cfg.Selling,
+	}, devices, rig.Deps{
+		Store: d.Store, Runner: d.Runner, Pub: d.Pub, Reach: d.Reach, Now: p.now, Log: d.Log,
+		Prices: func() rig.Prices { return p.Prices() }, Fit: d.Fit, Recheck: d.Recheck, Moved: d.Moved,
+		HandOver: d.HandOver,
+	})
+	p.Counter = counter.New(counter.Config{
+		Network: cfg.Network, ClusterTag: cfg.ClusterTag, Key: cfg.Key, Payout: cfg.Payout, FeePayer: cfg.FeePayer,
+		Tick: cfg.Tick, Hold: cfg.Hold, MinCloseDelay: cfg.MinCloseDelay, Policy: cfg.Policy,
+	}, counter.Deps{
+		Store: d.Store, Rig: p.Rig, Books: p, Now: p.now, Log: d.Log, Heard: p.hear,
+		Started: func(ctx context.Context) error { return p.started(ctx, p.loaded, p.Checked()) },
+	})
 	return p
 }
 
-func (p *Provider) now() time.Time  { return p.clock.Now() }
-func (p *Provider) reach() []string { return p.net.Addrs() }
-func (p *Provider) peersSeen() int  { return p.net.Peers() }
-func (p *Provider) String() string  { return "provider" }
+func (p *Provider) now() time.Time { return p.clock.Now() }
+func (p *Provider) String() string { return "provider" }
 
 // Serve recovers what the store and the engine hold, then sells until ctx ends. Jobs run on when it returns.
 func (p *Provider) Serve(ctx context.Context) error {
@@ -190,7 +176,6 @@ func (p *Provider) Serve(ctx context.Context) error {
 	p.began = p.now()
 	p.mu.Unlock()
 	close(p.loaded)
-	p.learnIdle(ctx)
 	p.mu.Lock()
 	p.serving = ctx
 	p.mu.Unlock()
@@ -201,13 +186,10 @@ func (p *Provider) Serve(ctx context.Context) error {
 		p.serving = nil // no goroutine joins a group that is waited for
 		p.mu.Unlock()
 	}()
-	p.wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
-	p.wg.Go(func() { p.moveLoop(ctx) })
-	p.wg.Go(func() { p.keepAsks(ctx) })
-	p.wg.Go(func() { p.fitLoop(ctx) })
+	p.wg.Go(func() { p.Rig.Serve(ctx) })
+	p.wg.Go(func() { p.Counter.Serve(ctx) })
 	p.wg.Go(func() { p.chainLoop(ctx) })
 	p.wg.Go(func() { p.orphanLoop(ctx) })
-	p.wg.Go(func() { p.quarantineLoop(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -225,37 +207,35 @@ func (p *Provider) Loaded() <-chan struct{} { return p.loaded }
 // 1.5 s.
 const startWait = time.Second
 
-// started waits until step is closed, for startWait. A peer that asks in a rig's first moments must not hear a "no"
+// started waits until all steps are done, for startWait. A peer that asks in a rig's first moments must not hear a "no"
 // that holds only then: of a lease that is not read yet, of an engine that is not checked yet. Refusal: busy.
-func (p *Provider) started(ctx context.Context, step <-chan struct{}) error {
-	select {
-	case <-step:
-		return nil
-	default:
-	}
+func (p *Provider) started(ctx context.Context, steps ...<-chan struct{}) error {
 	t := time.NewTimer(startWait)
 	defer t.Stop()
-	select {
-	case <-step:
-		return nil
-	case <-ctx.Done():
-	case <-t.C:
+	for _, step := range steps {
+		select {
+		case <-step:
+			continue
+		default:
+		}
+		select {
+		case <-step:
+			continue
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		r := market.Refuse("busy", market.KindUnavailable, "this rig is starting")
+		r.RetryAfter = startWait
+		return r
 	}
-	return refuseUntil("busy", market.KindUnavailable, "this rig is starting", startWait)
+	return nil
 }
 
-// SetSelling withdraws or lists the rig; live leases are not touched.
-func (p *Provider) SetSelling(on bool) {
+// ClaimFee is what a customer's open sends to the fee payer: 50,000 lamports by default, on a poor rig also what lacks
+// to the rent minimum.
+func (p *Provider) ClaimFee() market.Amount {
 	p.mu.Lock()
-	p.selling = on
-	p.stood.note(p.sells(), p.why(), time.Now())
-	p.mu.Unlock()
-	p.offerChanged()
-}
-
-// claimFee is what a customer's open sends to the fee payer: 50,000 lamports by default, on a poor rig also what lacks
-// to the rent minimum. Caller holds mu.
-func (p *Provider) claimFee() market.Amount {
+	defer p.mu.Unlock()
 	fee := p.cfg.ClaimFee
 	if want := p.rentMin + p.cfg.ClaimFee; p.feeBal < want {
 		fee = max(fee, want-p.feeBal)
@@ -263,8 +243,8 @@ func (p *Provider) claimFee() market.Amount {
 	return fee
 }
 
-// releaseKey is the public half of the key derived for this customer, our payout and the mint.
-func (p *Provider) releaseKey(customer market.NodeID, mint market.Address) [32]byte {
+// ReleaseKey is the public half of the key derived for this customer, our payout and the mint.
+func (p *Provider) ReleaseKey(customer market.NodeID, mint market.Address) [32]byte {
 	k, err := p.keys.Release(p.cfg.ClusterTag, customer, p.cfg.Payout, mint)
 	if err != nil {
 		return [32]byte{} // no release: the customer waits for the close delay

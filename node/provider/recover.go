@@ -16,18 +16,7 @@ const orphanLife = 10 * time.Minute
 
 // recover loads the rows and starts the leases that are not over; the actors adopt their jobs.
 func (p *Provider) recover(ctx context.Context) error {
-	var seq uint64
-	if b, err := p.db.Get(bucketOffers, []byte("seq")); err != nil {
-		return err
-	} else if b != nil {
-		if err := unrow(b, &seq); err != nil {
-			return fmt.Errorf("offer sequence: %w", err)
-		}
-	}
-	p.mu.Lock()
-	p.offerSeq = seq
-	p.mu.Unlock()
-	if err := p.loadDevices(ctx); err != nil {
+	if err := p.Rig.Load(ctx); err != nil {
 		return err
 	}
 	err := p.db.Scan(bucketDebts, nil, func(k, v []byte) error {
@@ -65,7 +54,7 @@ func (p *Provider) recover(ctx context.Context) error {
 	if err := p.loadLeases(ctx); err != nil {
 		return err
 	}
-	if err := p.loadAsks(); err != nil {
+	if err := p.Counter.Load(); err != nil {
 		return err
 	}
 	if err := p.loadSums(ctx); err != nil {
@@ -95,14 +84,11 @@ func (p *Provider) dropDebts(ctx context.Context) error {
 
 // holds reports whether a lease still has a device or a live share of its channel.
 func (p *Provider) holds(l *leaseRun) bool {
+	if p.Has(l.id) {
+		return true
+	}
 	p.mu.Lock()
 	ch := p.channels[l.channel]
-	for _, r := range p.rows {
-		if r.State == devLeased && r.Lease == l.id {
-			p.mu.Unlock()
-			return true
-		}
-	}
 	p.mu.Unlock()
 	if ch == nil {
 		return false
@@ -110,28 +96,6 @@ func (p *Provider) holds(l *leaseRun) bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	return ch.row.Account.Leases[l.id].Live
-}
-
-// loadDevices makes a row for each device of the rig; one whose lease is over is freed by the lease's own replay.
-func (p *Provider) loadDevices(ctx context.Context) error {
-	for _, id := range p.deviceIDs {
-		b, err := p.db.Get(bucketDevices, id[:])
-		if err != nil {
-			return err
-		}
-		r := deviceRow{State: devFree}
-		if b == nil {
-			if err := p.put(ctx, bucketDevices, id[:], row(r)); err != nil {
-				return err
-			}
-		} else if err := unrow(b, &r); err != nil {
-			return fmt.Errorf("device row: %w", err)
-		}
-		p.mu.Lock()
-		p.rows[id] = r
-		p.mu.Unlock()
-	}
-	return nil
 }
 
 func (p *Provider) loadLeases(context.Context) error {
@@ -150,7 +114,8 @@ func (p *Provider) loadLeases(context.Context) error {
 		p.mu.Lock()
 		p.leases[l.id] = l
 		p.mu.Unlock()
-		p.learn(l)
+		p.Rig.Adopt(l.claim())
+		p.Counter.Adopt(l.visit())
 		if !r.Lease.Terminal() || r.Lease.Debt > 0 || p.holds(l) { // an old debt may be paid at any time
 			p.wg.Go(func() { p.start <- l })
 		}

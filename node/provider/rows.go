@@ -30,19 +30,12 @@ func (p *Provider) del(ctx context.Context, bucket string, key []byte) error {
 
 // plan is what the engine must run, from the signed documents and the rig's policy.
 func (l *leaseRun) plan() job.Plan {
-	plan := job.Plan{
+	return job.Plan{
 		Spec: l.spec, Image: imageOf(l.order), CPUMilli: max(l.order.CPUMilli, 100), RAM: l.order.RAM,
 		Disk: l.order.Disk, Shm: l.order.Shm,
 		Egress: l.order.Egress, Resolvers: l.p.cfg.Resolvers, UplinkMbit: l.p.cfg.UplinkMbit,
 		FloorRate: l.quote.FloorRate,
 		Deadline:  l.actor.Lease().Accepted.Add(l.quote.PrepMax),
+		Devices:   l.p.Devices(l.quote.Devices),
 	}
-	for i, d := range l.p.devices {
-		for _, want := range l.quote.Devices {
-			if l.p.deviceIDs[i] == want {
-				plan.Devices = append(plan.Devices, job.Device{Kind: d.Kind, UUID: d.UUID, Minor: d.Minor})
-			}
-		}
-	}
-	return plan
 }

@@ -41,7 +41,7 @@ type leaseRow struct {
 	BootID      string
 	Seen        []market.DeviceID // devices at Ready
 	Events      int               // that the lease has left in the store
-	Idle        []gpu.Idle        `json:",omitempty"` // how the GPUs looked before the lease
+	Idle        []gpu.Idle        `json:",omitempty"` // of leases of older nodes; now it lies with the device
 }
 
 // leaseRun drives one lease: its actor, its job, its messages.
@@ -70,9 +70,7 @@ type leaseRun struct {
 
 	step        market.PrepStep // what the preparation is at, since when; owned by loop, as is all that follows
 	stepSince   time.Time
-	silentSince time.Time // the engine does not answer; lookAgain and left are of the hand-over
-	lookAgain   time.Time
-	left        string
+	silentSince time.Time // the engine does not answer
 }
 
 // engineSilent is how long the engine may not answer before the meter closes at the last proof.
@@ -104,8 +102,7 @@ func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error
 	if err != nil {
 		return nil, fmt.Errorf("seal decision: %w", err)
 	}
-	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID(),
-		Idle: p.idleOf(pr.quote.Devices)}
+	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID()}
 	return p.runOf(row, pr)
 }
 
@@ -383,7 +380,10 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 	case market.SendStatus:
 		l.pushStatus()
 	case market.FreeDevices:
-		return l.p.freeDevices(ctx, l, e.Quarantine)
+		if err := l.p.finalShare(ctx, l); err != nil {
+			return err
+		}
+		return l.p.Free(ctx, l.id, e.Quarantine)
 	case market.SignOutcome:
 		return l.signOutcome(ctx)
 	case market.DebtRow:

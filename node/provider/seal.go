@@ -40,6 +40,13 @@ func (p *Provider) quietSince(id market.NodeID) time.Time {
 	return later(p.began, p.heard[id])
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // sealAlone ends a channel that carries no lease any more and whose customer is gone, one step at each look: what
 // vouchers prove is recorded, then the channel is sealed and both are paid, much later the storage deposit goes home.
 // Every step is repeatable.

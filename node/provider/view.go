@@ -9,30 +9,19 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/provider/rig"
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
 // View is the role as people see it.
 type View struct {
-	Selling          bool
-	Why              string // why nothing is sold, "" if it is or the owner paused it
+	rig.View
 	Note             string // what its owner should know all the same
 	Policy           Policy
 	Payout, FeePayer market.Address
-	Devices          []DeviceView
 	Live             int
 	FeeBalance       market.Amount // of the fee payer, when the chain was read last
 	Earned           Earned
-	Since            time.Time // it sells, or does not
-}
-
-// DeviceView is one device. State: free, leased, clearing, quarantined or withdrawn; Lease is zero when there is none.
-type DeviceView struct {
-	ID    market.DeviceID
-	Class string
-	State string
-	Lease market.LeaseID
-	Rate  market.Rate
 }
 
 // LeaseView is one lease of the selling side.
@@ -43,46 +32,19 @@ type LeaseView struct {
 	Receipt, Outcome, PeerOutcome []byte // signed bytes; nil while there are none
 }
 
-var deviceWords = map[devState]string{0: "free", devFree: "free", devLeased: "leased", devClearing: "clearing",
-	devQuarantined: "quarantined", devWithdrawn: "withdrawn"}
-
 // View returns the role's state now.
 func (p *Provider) View() View {
-	leases, earned := p.Leases(), p.Earned()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	v := View{Selling: p.sells(), Why: p.why(), Note: p.cfg.Note, Policy: p.policy, Payout: p.cfg.Payout,
-		FeePayer: p.cfg.FeePayer}
-	for i, d := range p.devices {
-		row := p.rows[p.deviceIDs[i]]
-		dv := DeviceView{ID: p.deviceIDs[i], Class: d.Class, State: deviceWords[row.State],
-			Rate: p.rateOf(market.DeviceGroup{Class: d.Class})}
-		if row.State == devLeased || row.State == devClearing {
-			dv.Lease = row.Lease
-		}
-		v.Devices = append(v.Devices, dv)
-	}
-	if len(v.Devices) == 0 {
-		v.Selling, v.Why = false, "no device: nothing was found that can be sold"
-	}
-	v.FeeBalance, v.Earned, v.Since = p.feeBal, earned, p.stood.since
-	for _, l := range leases {
+	v := View{View: p.Rig.View(), Note: p.cfg.Note, Policy: p.Policy(), Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer,
+		Earned: p.Earned()}
+	for _, l := range p.Leases() {
 		if l.Lease.State.Live() {
 			v.Live++
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v.FeeBalance = p.feeBal
 	return v
-}
-
-// why says what keeps the rig from selling, "" if only its owner does. Caller holds mu.
-func (p *Provider) why() string {
-	if p.selling && !p.health.checked {
-		return "starting: the engine is being checked"
-	}
-	if len(p.devices) == 0 {
-		return "there is no device to sell"
-	}
-	return p.health.detail
 }
 
 // Leases lists what the node holds, oldest first.
@@ -131,19 +93,6 @@ func (p *Provider) Usage(ctx context.Context) map[market.LeaseID]job.Usage {
 		}
 	}
 	return out
-}
-
-// standing is whether the rig sells, and since when.
-type standing struct {
-	sells bool
-	why   string
-	since time.Time
-}
-
-func (s *standing) note(sells bool, why string, now time.Time) {
-	if s.since.IsZero() || s.sells != sells || s.why != why {
-		*s = standing{sells, why, now}
-	}
 }
 
 // Kick ends one lease as its provider: what is metered is paid, the fault is this side's, and the customer hears the

@@ -1,4 +1,4 @@
-package provider
+package rig
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool
 		recheck := make(chan struct{}, 1)
-		p := New(Config{Selling: true, Egress: market.EgressNone}, []gpu.Device{gpu.CPUSlot("x")}, Deps{
+		r := New(Config{Selling: true, Egress: market.EgressNone}, []gpu.Device{gpu.CPUSlot("x")}, Deps{
 			Log: slog.New(slog.DiscardHandler), Recheck: recheck,
 			Fit: func(context.Context) (bool, error) {
 				if full.Load() {
@@ -29,13 +29,13 @@ func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 			},
 		})
 		sells := func() bool {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return p.sells()
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.sells()
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { p.fitLoop(ctx) })
+		wg.Go(func() { r.fitLoop(ctx) })
 		synctest.Wait()
 		if !sells() {
 			t.Fatal("a fit engine is not sold")
@@ -43,11 +43,11 @@ func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 		full.Store(true)
 		recheck <- struct{}{}
 		synctest.Wait()
-		if sells() || p.health.code != "disk-full" {
-			t.Errorf("sold on a full disk: %+v", p.health)
+		if sells() || r.health.code != "disk-full" {
+			t.Errorf("sold on a full disk: %+v", r.health)
 		}
 		select {
-		case <-p.changed:
+		case <-r.changed:
 		default:
 			t.Error("the Offer stays as it was")
 		}

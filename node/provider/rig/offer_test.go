@@ -1,4 +1,4 @@
-package provider
+package rig
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
 	"github.com/gpuai/gpuai/runtime/gpu"
@@ -49,10 +48,8 @@ func (c *crowd) free(t *testing.T) (n int, free uint64, groups int) {
 	return len(c.raw), free, len(o.Groups)
 }
 
-func (c *crowd) Addrs() []string                       { return []string{"/ip4/127.0.0.1/udp/4801/quic-v1"} }
-func (c *crowd) Peers() int                            { return map[bool]int{false: 1}[c.alone] }
-func (c *crowd) KeepConnected(market.NodeID, []string) {}
-func (c *crowd) Forget(market.NodeID)                  {}
+func (c *crowd) Addrs() []string { return []string{"/ip4/127.0.0.1/udp/4801/quic-v1"} }
+func (c *crowd) Peers() int      { return map[bool]int{false: 1}[c.alone] }
 
 // TestPublish_ManyChanges_LastStateIsHeard: short jobs change the Offer more often than peers take one; what they took
 // last is how the rig stands, within offerGap, and a withdrawal does not wait. A rig that is alone says it again and
@@ -68,35 +65,32 @@ func manyChanges(t *testing.T, alone bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock, err := lease.NewClock()
-		if err != nil {
-			t.Fatal(err)
-		}
 		key := ed25519.NewKeyFromSeed(make([]byte, 32))
 		c := &crowd{alone: alone}
-		p := New(Config{
+		r := New(Config{
 			Network: "localnet", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)),
-			Payout: market.Address{1}, Policy: Policy{Rate: 1}, Selling: true, Version: "test",
+			Payout: market.Address{1}, Selling: true, Version: "test",
 			Tick: time.Second, MinCloseDelay: time.Hour, CPUMilli: 1000, RAM: 1 << 30, Disk: 1 << 30,
 			Egress: market.EgressNone,
 		}, []gpu.Device{gpu.CPUSlot("x")},
-			Deps{Store: db, Pub: c, Reach: c, Clock: clock, Log: slog.New(slog.DiscardHandler)})
-		p.health = health{checked: true, fit: true, egress: market.EgressNone}
-		set := func(s devState) {
-			p.mu.Lock()
-			p.rows[p.deviceIDs[0]] = deviceRow{State: s}
-			p.mu.Unlock()
-			p.offerChanged()
+			Deps{Store: db, Pub: c, Reach: c, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+				Prices: func() Prices { return Prices{Rate: 1} }})
+		r.health = health{checked: true, fit: true, egress: market.EgressNone}
+		set := func(s State) {
+			r.mu.Lock()
+			r.table.rows[r.table.ids[0]] = Row{State: s}
+			r.mu.Unlock()
+			r.Changed()
 		}
-		set(devFree)
+		set(Free)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
+		wg.Go(func() { announcer{r}.loop(ctx) })
 		for i := range 60 {
-			set(devLeased - devState(i%2)) // odd: free
+			set(Leased - State(i%2)) // odd: free
 			time.Sleep(time.Second)
 		}
-		set(devFree)
+		set(Free)
 		time.Sleep(offerGap + time.Second)
 		if n, free, _ := c.free(t); free != 1 {
 			t.Errorf("after a minute: %d offers, the last one says free %b", n, free)
@@ -107,10 +101,10 @@ func manyChanges(t *testing.T, alone bool) {
 				t.Errorf("peers drop offer %d of %d", i, len(c.at))
 			}
 		}
-		set(devLeased)
-		set(devFree)
+		set(Leased)
+		set(Free)
 		synctest.Wait()
-		p.SetSelling(false)
+		r.SetSelling(false)
 		time.Sleep(100 * time.Millisecond)
 		if _, _, groups := c.free(t); groups != 0 {
 			t.Error("the withdrawal waits")

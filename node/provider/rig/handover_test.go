@@ -1,4 +1,4 @@
-package provider
+package rig
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/runtime/gpu"
 )
@@ -50,37 +49,34 @@ func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock, err := lease.NewClock()
-		if err != nil {
-			t.Fatal(err)
-		}
 		devices, err := gpu.Inventory(t.Context(), gpu.Config{Simulate: []string{"t4"}, PeerID: "x"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		hand := &stuckGPU{clear: time.Now().Add(30 * time.Minute)}
-		p := New(Config{Selling: true, Egress: market.EgressNone}, devices,
-			Deps{Store: db, Clock: clock, Log: slog.New(slog.DiscardHandler), HandOver: hand, Reach: &crowd{}})
-		p.health = health{checked: true, fit: true, egress: market.EgressNone}
-		id := p.deviceIDs[0]
-		bad := deviceRow{State: devQuarantined, Generation: 3}
-		if err := p.put(t.Context(), bucketDevices, id[:], row(bad)); err != nil {
+		r := New(Config{Selling: true, Egress: market.EgressNone}, devices, Deps{Store: db, Now: time.Now,
+			Log: slog.New(slog.DiscardHandler), HandOver: hand, Reach: &crowd{},
+			Prices: func() Prices { return Prices{} }})
+		r.health = health{checked: true, fit: true, egress: market.EgressNone}
+		id := r.table.ids[0]
+		bad := Row{State: Quarantined, Generation: 3}
+		if err := db.Commit(t.Context(), store.Change{Puts: []store.Put{putRow(id, bad)}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.loadDevices(t.Context()); err != nil {
+		if err := r.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		listed := func() int {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return len(p.buildOffer(1).Groups)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return len(r.build(1, nil, Prices{}).Groups)
 		}
 		if listed() != 1 {
 			t.Error("want the CPU slot only in the Offer")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { p.quarantineLoop(ctx) })
+		wg.Go(func() { r.quarantineLoop(ctx) })
 		start := time.Now()
 		time.Sleep(35 * time.Minute)
 		synctest.Wait()
@@ -89,15 +85,15 @@ func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
 		}
 		time.Sleep(4 * time.Hour)
 		synctest.Wait()
-		var stored deviceRow
-		b, err := db.Get(bucketDevices, id[:])
+		var stored Row
+		b, err := db.Get(store.BucketDevices, id[:])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := unrow(b, &stored); err != nil {
+		if err := store.Unrow(b, &stored); err != nil {
 			t.Fatal(err)
 		}
-		if len(hand.looks) != 3 || listed() != 2 || stored.State != devFree || stored.Generation != 3 {
+		if len(hand.looks) != 3 || listed() != 2 || stored.State != Free || stored.Generation != 3 {
 			t.Errorf("looked at %v, %d groups, row %+v", hand.looks, listed(), stored)
 		}
 		// seen at 1 min; 5, 10, 20 min later

@@ -1,13 +1,13 @@
-package provider
+package counter
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/provider/rig"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -27,37 +27,31 @@ type Policy struct {
 	PayerDevices int           // devices of one payer at a time; 0 = all
 }
 
-// SetPolicy takes effect at once: a change of what Offers say leaves as a new Offer.
-func (p *Provider) SetPolicy(n Policy) {
-	p.mu.Lock()
-	old := p.policy
-	p.policy = n
-	p.mu.Unlock()
-	if old.Rate != n.Rate || old.MaxTime != n.MaxTime || !maps.Equal(old.Rates, n.Rates) {
-		p.offerChanged()
-	}
+func (r *Policy) prices() rig.Prices {
+	return rig.Prices{Rate: r.Rate, Rates: r.Rates, MaxTime: r.MaxTime}
 }
 
-// admits decides by debts and by the owner's rules whether a customer may have this order; it is asked for the Quote,
+// Admits decides by debts and by the owner's rules whether a customer may have this order; it is asked for the Quote,
 // before the chain is read for the Lease, and where devices are reserved. The payer of an order is only a claim until
 // its Channel is seen, so a refusal may look at it, but only leases that were accepted count: nobody can use up
-// another's. Caller holds mu. Refusals: debt-unpaid, policy, busy.
-func (p *Provider) admits(o market.Order, from market.NodeID, now time.Time) error {
-	if sum := p.debtOf(from, o.Payer, now); sum > 0 {
+// another's. Refusals: debt-unpaid, policy, busy.
+func (c *Counter) Admits(o market.Order, from market.NodeID, now time.Time) error {
+	r, visits := c.policy.Load(), c.guests.of(from, o.Payer)
+	if sum := c.deps.Books.DebtOf(from, o.Payer, now); sum > 0 {
 		return market.Refuse("debt-unpaid", market.KindDenied,
 			fmt.Sprintf("%s SOL of an old lease are unpaid", sum.SOL()))
 	}
-	if err := p.policy.admitsImage(o.Image); err != nil {
+	if err := r.admitsImage(o.Image); err != nil {
 		return err
 	}
-	if err := p.admitsDevices(o); err != nil {
+	if err := r.admitsDevices(o, visits); err != nil {
 		return err
 	}
-	if err := p.admitsPreparation(o, from, now); err != nil {
+	if err := r.admitsPreparation(visits, now); err != nil {
 		return err
 	}
-	if p.policy.PayerStarts > 0 && !p.knows(from, o.Payer) {
-		return p.admitsStranger(o, from, now)
+	if r.PayerStarts > 0 && !c.guests.knows(from, o.Payer) {
+		return r.admitsStranger(o, from, visits, c.cfg.Tick, now)
 	}
 	return nil
 }
@@ -86,15 +80,15 @@ func (r *Policy) admitsImage(image string) error {
 	return nil
 }
 
-// admitsDevices counts the devices that a payer's leases hold. Caller holds mu.
-func (p *Provider) admitsDevices(o market.Order) error {
-	limit, held := p.policy.PayerDevices, 0
+// admitsDevices counts the devices that a payer's leases hold.
+func (r *Policy) admitsDevices(o market.Order, visits []*Visit) error {
+	limit, held := r.PayerDevices, 0
 	if limit == 0 {
 		return nil
 	}
-	for _, l := range p.leases {
-		if l.order.Payer == o.Payer && l.actor.Lease().State <= market.Releasing {
-			held += len(l.quote.Devices)
+	for _, v := range visits {
+		if v.Payer == o.Payer && v.Now().State <= market.Releasing {
+			held += v.Devices
 		}
 	}
 	if held+o.Devices > limit {
@@ -105,24 +99,21 @@ func (p *Provider) admitsDevices(o market.Order) error {
 }
 
 // admitsPreparation limits how long a customer may hold devices with preparations that lead to no job: they are free,
-// whatever flag makes them fail or wait. Those that failed by this rig's fault do not count. Caller holds mu.
-func (p *Provider) admitsPreparation(o market.Order, from market.NodeID, now time.Time) error {
-	if p.policy.PrepTime == 0 {
+// whatever flag makes them fail or wait. Those that failed by this rig's fault do not count.
+func (r *Policy) admitsPreparation(visits []*Visit, now time.Time) error {
+	if r.PrepTime == 0 {
 		return nil
 	}
 	var sum time.Duration
 	oldest := now
-	for _, l := range p.leases {
-		if l.customer != from && l.order.Payer != o.Payer {
-			continue
-		}
-		free, ended := freePreparation(l.actor.Lease(), now)
+	for _, v := range visits {
+		free, ended := freePreparation(v.Now(), now)
 		if free > 0 && ended.Before(oldest) {
 			oldest = ended
 		}
-		sum += free * time.Duration(len(l.quote.Devices))
+		sum += free * time.Duration(v.Devices)
 	}
-	if sum < p.policy.PrepTime {
+	if sum < r.PrepTime {
 		return nil
 	}
 	wait := max(oldest.Add(startsWindow).Sub(now), time.Second)
@@ -146,37 +137,32 @@ func freePreparation(m market.Lease, now time.Time) (free time.Duration, ended t
 
 // admitsStranger limits what nobody pays for: one lease at a time before its first tick is paid, and so many unpaid
 // starts an hour, by payer and by node key. It counts the leases that the store holds, so a restart forgets none.
-// Caller holds mu.
-func (p *Provider) admitsStranger(o market.Order, from market.NodeID, now time.Time) error {
+func (r *Policy) admitsStranger(o market.Order, from market.NodeID, visits []*Visit, tick time.Duration,
+	now time.Time) error {
 	var byNode, byPayer []time.Time
-	for _, l := range p.leases {
-		node, payer := l.customer == from, l.order.Payer == o.Payer
-		if !node && !payer {
-			continue
-		}
-		m := l.actor.Lease()
+	for _, v := range visits {
+		m := v.Now()
 		if inFirstTick(m) {
-			return refuseUntil("busy", market.KindUnavailable,
-				"limits.payer_starts: one lease at a time until its first tick is paid", p.cfg.Tick)
+			return oneAtATime(tick)
 		}
 		// a clock that was set back counts none for ever
 		if min(m.Owed(), m.Paid) > 0 || now.Sub(m.Accepted).Abs() >= startsWindow {
 			continue
 		}
-		if node {
+		if v.Node == from {
 			byNode = append(byNode, m.Accepted)
 		}
-		if payer {
+		if v.Payer == o.Payer {
 			byPayer = append(byPayer, m.Accepted)
 		}
 	}
-	wait := max(p.policy.startsWait(byNode, now), p.policy.startsWait(byPayer, now))
+	wait := max(r.startsWait(byNode, now), r.startsWait(byPayer, now))
 	if wait == 0 {
 		return nil
 	}
 	return refuseUntil("policy", market.KindDenied,
 		fmt.Sprintf("limits.payer_starts: %d starts within an hour were not paid; again at %s UTC, in %s",
-			p.policy.PayerStarts, now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
+			r.PayerStarts, now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
 }
 
 // startsWait is how long until fewer than the limit of these starts are within the window; 0 = now.
@@ -186,6 +172,11 @@ func (r *Policy) startsWait(starts []time.Time, now time.Time) time.Duration {
 	}
 	slices.SortFunc(starts, time.Time.Compare)
 	return max(starts[len(starts)-r.PayerStarts].Add(startsWindow).Sub(now), time.Second)
+}
+
+func oneAtATime(tick time.Duration) error {
+	return refuseUntil("busy", market.KindUnavailable,
+		"limits.payer_starts: one lease at a time until its first tick is paid", tick)
 }
 
 func refuseUntil(code string, kind market.Kind, detail string, wait time.Duration) error {
@@ -213,19 +204,4 @@ func inFirstTick(m market.Lease) bool {
 func wasPaid(m market.Lease) bool {
 	settled := min(m.Owed(), m.Paid)
 	return settled > 0 && (!m.State.Live() || settled >= tickOf(m))
-}
-
-// knows tells whether this node key or payer has paid for a lease here. Caller holds mu.
-func (p *Provider) knows(node market.NodeID, payer market.Address) bool {
-	return p.paidBy[node.String()] || p.paidBy[payer.String()]
-}
-
-// learn remembers the keys of a lease that was paid.
-func (p *Provider) learn(l *leaseRun) {
-	if !wasPaid(l.actor.Lease()) {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.paidBy[l.customer.String()], p.paidBy[l.order.Payer.String()] = true, true
 }

@@ -1,4 +1,4 @@
-package provider
+package rig
 
 import (
 	"context"
@@ -26,49 +26,59 @@ type health struct {
 	egress  uint8 // widest class offered
 }
 
+// standing is whether the rig sells, and since when.
+type standing struct {
+	sells bool
+	why   string
+	since time.Time
+}
+
+func (s *standing) note(sells bool, why string, now time.Time) {
+	if s.since.IsZero() || s.sells != sells || s.why != why {
+		*s = standing{sells, why, now}
+	}
+}
+
 // fitLoop checks the engine; a rig that fails withdraws its Offer, its live leases are not touched.
-func (p *Provider) fitLoop(ctx context.Context) {
+func (r *Rig) fitLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := fitEvery
-		if !p.checkFit(ctx) {
+		if !r.checkFit(ctx) {
 			wait = fitRetry
 		}
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-		case <-p.recheck:
+		case <-r.deps.Recheck:
 		case <-t.C:
 		}
 		t.Stop()
 	}
 }
 
-func (p *Provider) checkFit(ctx context.Context) bool {
-	h := health{checked: true, fit: true, egress: p.cfg.Egress}
-	if p.fitness != nil {
-		egress, err := p.fitness(ctx)
+func (r *Rig) checkFit(ctx context.Context) bool {
+	h := health{checked: true, fit: true, egress: r.cfg.Egress}
+	if r.deps.Fit != nil {
+		egress, err := r.deps.Fit(ctx)
 		if ctx.Err() != nil {
 			return false
 		}
 		if err != nil {
 			h = health{checked: true, code: market.CodeOf(err), detail: err.Error()}
-			p.log.Warn("Nothing is sold", "code", h.code, "error", err)
+			r.deps.Log.Warn("Nothing is sold", "code", h.code, "error", err)
 		} else if !egress && h.egress > market.EgressNone {
 			h.egress = market.EgressNone
-			p.log.Warn("Jobs get no network", "code", "guard-fails")
+			r.deps.Log.Warn("Jobs get no network", "code", "guard-fails")
 		}
 	}
-	p.mu.Lock()
-	changed := p.health != h
-	p.health = h
-	p.stood.note(p.sells(), p.why(), time.Now())
-	p.mu.Unlock()
-	p.once.Do(func() { close(p.checked) })
+	r.mu.Lock()
+	changed := r.health != h
+	r.health = h
+	r.stood.note(r.sells(), r.why(), time.Now())
+	r.mu.Unlock()
+	r.once.Do(func() { close(r.checked) })
 	if changed {
-		p.offerChanged()
+		r.Changed()
 	}
 	return h.fit
 }
-
-// sells reports whether new leases are taken. Caller holds mu.
-func (p *Provider) sells() bool { return p.selling && p.health.fit && len(p.devices) > 0 }

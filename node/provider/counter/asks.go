@@ -1,4 +1,4 @@
-package provider
+package counter
 
 import (
 	"cmp"
@@ -95,20 +95,20 @@ func (a *asks) became(order market.OrderID, code, detail string) {
 
 // Quote answers an Order with a signed Quote, and remembers for a day that it was asked for; see quote for the
 // refusals.
-func (p *Provider) Quote(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
-	answer, err := p.quote(ctx, from, raw)
-	o, env, bad := wire.OpenOrder(raw, p.cfg.Network)
+func (c *Counter) Quote(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
+	answer, err := c.quote(ctx, from, raw)
+	o, env, bad := wire.OpenOrder(raw, c.cfg.Network)
 	if bad != nil || env.Signer != from {
 		return answer, err // nobody's order
 	}
-	e := Ask{At: p.now(), Order: o.Nonce, Customer: from, Devices: o.Devices, MaxRate: o.MaxRate,
+	e := Ask{At: c.deps.Now(), Order: o.Nonce, Customer: from, Devices: o.Devices, MaxRate: o.MaxRate,
 		Code: market.CodeOf(err)}
 	if err != nil {
 		e.Detail = detailOf(err)
-	} else if q, _, err := wire.OpenQuote(answer, p.cfg.Network); err == nil {
+	} else if q, _, err := wire.OpenQuote(answer, c.cfg.Network); err == nil {
 		e.Rate = q.Rate
 	}
-	p.asks.note(e)
+	c.asks.note(e)
 	return answer, err
 }
 
@@ -120,43 +120,50 @@ func detailOf(err error) string {
 }
 
 // Asks lists the orders of the last day, oldest first.
-func (p *Provider) Asks() []Ask {
-	p.asks.mu.Lock()
-	defer p.asks.mu.Unlock()
-	p.asks.forget(p.now())
-	return slices.Clone(p.asks.list)
+func (c *Counter) Asks() []Ask {
+	c.asks.mu.Lock()
+	defer c.asks.mu.Unlock()
+	c.asks.forget(c.deps.Now())
+	return slices.Clone(c.asks.list)
 }
 
 // asksKey is where the memory lies in the bucket offers: one row, bounded.
 var asksKey = []byte("asks")
 
-func (p *Provider) loadAsks() error {
-	b, err := p.db.Get(bucketOffers, asksKey)
+// Load reads who asked. Errors: the store's.
+func (c *Counter) Load() error {
+	b, err := c.deps.Store.Get(store.BucketOffers, asksKey)
 	if err != nil || b == nil {
 		return err
 	}
-	p.asks.mu.Lock()
-	defer p.asks.mu.Unlock()
-	if err := unrow(b, &p.asks.list); err != nil {
-		p.asks.list = nil // a memory for people, nothing else hangs on it
+	c.asks.mu.Lock()
+	defer c.asks.mu.Unlock()
+	if err := store.Unrow(b, &c.asks.list); err != nil {
+		c.asks.list = nil // a memory for people, nothing else hangs on it
 	}
 	return nil
 }
 
-// keepAsks stores the memory now and then, and at the end.
-func (p *Provider) keepAsks(ctx context.Context) {
+// Serve stores the memory now and then, and at the end of ctx.
+func (c *Counter) Serve(ctx context.Context) {
+	tick := time.NewTicker(asksEvery)
+	defer tick.Stop()
 	for again := true; again; {
-		again = sleep(ctx, asksEvery) == nil
-		p.asks.mu.Lock()
-		dirty, b := p.asks.dirty, row(p.asks.list)
-		p.asks.dirty = false
-		p.asks.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			again = false
+		}
+		c.asks.mu.Lock()
+		dirty, b := c.asks.dirty, store.Row(c.asks.list)
+		c.asks.dirty = false
+		c.asks.mu.Unlock()
 		if !dirty {
 			continue
 		}
-		c := store.Change{Puts: []store.Put{{Bucket: bucketOffers, Key: asksKey, Value: b}}}
-		if err := p.db.Commit(context.WithoutCancel(ctx), c); err != nil {
-			p.log.Debug("Who asked was not stored", "error", err)
+		put := store.Put{Bucket: store.BucketOffers, Key: asksKey, Value: b}
+		if err := c.deps.Store.Commit(context.WithoutCancel(ctx), store.Change{Puts: []store.Put{put}}); err != nil {
+			c.deps.Log.Debug("Who asked was not stored", "error", err)
 		}
 	}
 }
@@ -179,9 +186,9 @@ type Reason struct {
 const lostAfter = time.Minute
 
 // Idle sums up who asked.
-func (p *Provider) Idle() (out Idle) {
-	now, who, why := p.now(), map[market.NodeID]bool{}, map[[2]string]int{}
-	for _, a := range p.Asks() {
+func (c *Counter) Idle() (out Idle) {
+	now, who, why := c.deps.Now(), map[market.NodeID]bool{}, map[[2]string]int{}
+	for _, a := range c.Asks() {
 		if out.Since.IsZero() || a.At.Before(out.Since) {
 			out.Since = a.At
 		}

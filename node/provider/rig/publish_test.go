@@ -1,4 +1,4 @@
-package provider
+package rig
 
 import (
 	"context"
@@ -59,9 +59,7 @@ func (r *roamer) Addrs() []string {
 	defer r.mu.Unlock()
 	return slices.Clone(r.addrs)
 }
-func (r *roamer) Peers() int                            { return 1 }
-func (r *roamer) KeepConnected(market.NodeID, []string) {}
-func (r *roamer) Forget(market.NodeID)                  {}
+func (r *roamer) Peers() int { return 1 }
 
 func (r *roamer) list() []told {
 	r.mu.Lock()
@@ -70,7 +68,7 @@ func (r *roamer) list() []told {
 }
 
 // roam runs a rig's loops on r, with an engine whose check takes fit.
-func roam(t *testing.T, r *roamer, fit time.Duration, f func(t *testing.T, p *Provider)) {
+func roam(t *testing.T, r *roamer, fit time.Duration, f func(t *testing.T, rig *Rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r.moved = make(chan struct{}, 1)
@@ -85,22 +83,30 @@ func roam(t *testing.T, r *roamer, fit time.Duration, f func(t *testing.T, p *Pr
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := New(Config{
+		rig := New(Config{
 			Network: "localnet", Key: p2ptest.Key(1), ID: p2ptest.NodeID(p2ptest.Key(1)), Selling: true, CPUMilli: 1000,
 			RAM: 1 << 30, Disk: 1 << 30,
-			Egress: market.EgressNone, Tick: time.Second, Policy: Policy{Rate: 1000},
+			Egress: market.EgressNone, Tick: time.Second,
 		}, []gpu.Device{gpu.CPUSlot("x")}, Deps{
-			Store: db, Pub: r, Reach: r, Clock: clock, Log: slog.New(slog.DiscardHandler), Moved: r.moved,
-			Fit: func(ctx context.Context) (bool, error) { return true, sleep(ctx, fit) },
+			Store: db, Pub: r, Reach: r, Now: clock.Now, Log: slog.New(slog.DiscardHandler), Moved: r.moved,
+			Prices: func() Prices { return Prices{Rate: 1000} },
+			Fit: func(ctx context.Context) (bool, error) {
+				select {
+				case <-ctx.Done():
+					return true, ctx.Err()
+				case <-time.After(fit):
+					return true, nil
+				}
+			},
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
-		wg.Go(func() { _ = p.publishLoop(ctx) }) // ends with ctx only
-		wg.Go(func() { p.moveLoop(ctx) })
-		wg.Go(func() { p.fitLoop(ctx) })
+		wg.Go(func() { announcer{rig}.loop(ctx) })
+		wg.Go(func() { announcer{rig}.follow(ctx) })
+		wg.Go(func() { rig.fitLoop(ctx) })
 		defer wg.Wait()
 		defer cancel()
-		f(t, p)
+		f(t, rig)
 	})
 }
 
@@ -116,7 +122,7 @@ const (
 func TestPublish_FollowsTheAddresses(t *testing.T) {
 	t.Parallel()
 	r := &roamer{}
-	roam(t, r, 0, func(t *testing.T, _ *Provider) {
+	roam(t, r, 0, func(t *testing.T, _ *Rig) {
 		time.Sleep(15 * time.Second)
 		if n := len(r.list()); n != 0 {
 			t.Fatalf("%d offers without an address", n)
@@ -155,7 +161,7 @@ func TestPublish_FollowsTheAddresses(t *testing.T) {
 func TestPublish_NoAddressAtAll_LeavesAfterHalfAMinute(t *testing.T) {
 	t.Parallel()
 	r := &roamer{}
-	roam(t, r, 0, func(t *testing.T, _ *Provider) {
+	roam(t, r, 0, func(t *testing.T, _ *Rig) {
 		start := time.Now()
 		time.Sleep(time.Minute)
 		l := r.list()
@@ -170,9 +176,9 @@ func TestPublish_NoAddressAtAll_LeavesAfterHalfAMinute(t *testing.T) {
 func TestPublish_FirstOfferIsAfterTheCheck(t *testing.T) {
 	t.Parallel()
 	r := &roamer{addrs: []string{home}}
-	roam(t, r, 4*time.Second, func(t *testing.T, p *Provider) {
+	roam(t, r, 4*time.Second, func(t *testing.T, rig *Rig) {
 		time.Sleep(3 * time.Second)
-		if v := p.View(); len(r.list()) != 0 || v.Selling || v.Why == "" {
+		if v := rig.View(); len(r.list()) != 0 || v.Selling || v.Why == "" {
 			t.Fatalf("offers %+v, why %q", r.list(), v.Why)
 		}
 		time.Sleep(10 * time.Second)
@@ -181,16 +187,16 @@ func TestPublish_FirstOfferIsAfterTheCheck(t *testing.T) {
 		}
 	})
 	r = &roamer{addrs: []string{home}}
-	roam(t, r, time.Hour, func(t *testing.T, p *Provider) {
+	roam(t, r, time.Hour, func(t *testing.T, rig *Rig) {
 		time.Sleep(10 * time.Second)
-		p.SetSelling(false)
+		rig.SetSelling(false)
 		time.Sleep(time.Second)
 		if l := r.list(); len(l) != 1 || l[0].groups != 0 {
 			t.Fatalf("offers %+v", l)
 		}
 	})
 	r = &roamer{addrs: []string{home}}
-	roam(t, r, time.Hour, func(t *testing.T, _ *Provider) {
+	roam(t, r, time.Hour, func(t *testing.T, _ *Rig) {
 		time.Sleep(firstWait + time.Second)
 		if l := r.list(); len(l) != 1 || l[0].groups != 0 {
 			t.Fatalf("offers %+v", l)

@@ -1,4 +1,4 @@
-package provider
+package rig
 
 import (
 	"context"
@@ -27,19 +27,22 @@ const (
 	moveWait  = 2 * time.Second
 )
 
+// announcer says by Offers how the rig stands.
+type announcer struct{ *Rig }
+
 // awaitFirst waits, at most firstWait, until the first Offer has something to say: a rig that was restarted would
 // withdraw its last Offer, which peers still hold, before it knows that it may sell; and an Offer without an address
 // cannot be answered. Error: ctx's.
-func (p *Provider) awaitFirst(ctx context.Context) error {
+func (a announcer) awaitFirst(ctx context.Context) error {
 	end := time.NewTimer(firstWait)
 	defer end.Stop()
 	look := time.NewTicker(firstLook)
 	defer look.Stop()
 	for {
-		reach := len(p.reach()) > 0
-		p.mu.Lock()
-		checked, sells, selling := p.health.checked, p.sells(), p.selling
-		p.mu.Unlock()
+		reach := len(a.deps.Reach.Addrs()) > 0
+		a.mu.Lock()
+		checked, sells, selling := a.health.checked, a.sells(), a.selling
+		a.mu.Unlock()
 		if !selling || checked && (!sells || reach) {
 			return nil
 		}
@@ -49,9 +52,10 @@ func (p *Provider) awaitFirst(ctx context.Context) error {
 		case <-look.C:
 		case <-end.C:
 			if !checked {
-				p.log.Warn("Nothing is offered yet: the engine's check takes long")
+				a.deps.Log.Warn("Nothing is offered yet: the engine's check takes long")
 			} else if !reach {
-				p.log.Warn("This rig has no address that others can reach, neither its own nor a relay's: its offer " +
+				a.deps.Log.Warn("This rig has no address that others can reach, neither its own nor a relay's: " +
+					"its offer " +
 					"leaves without one, and again once there is one")
 			}
 			return nil
@@ -59,20 +63,20 @@ func (p *Provider) awaitFirst(ctx context.Context) error {
 	}
 }
 
-// moveLoop publishes when the own addresses are others than those in the last Offer: the first ones, a relay's, those
+// follow publishes when the own addresses are others than those in the last Offer: the first ones, a relay's, those
 // of another network.
-func (p *Provider) moveLoop(ctx context.Context) {
+func (a announcer) follow(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.moved:
+		case <-a.deps.Moved:
 		}
 		for settled := false; !settled; {
 			t := time.NewTimer(moveWait)
 			select {
 			case <-ctx.Done():
-			case <-p.moved:
+			case <-a.deps.Moved:
 			case <-t.C:
 				settled = true
 			}
@@ -81,42 +85,42 @@ func (p *Provider) moveLoop(ctx context.Context) {
 				return
 			}
 		}
-		now := p.reach()
-		p.mu.Lock()
-		same := slices.Equal(now, p.told)
-		p.mu.Unlock()
+		now := a.deps.Reach.Addrs()
+		a.mu.Lock()
+		same := slices.Equal(now, a.said.reach)
+		a.mu.Unlock()
 		if !same {
-			p.log.Info("Own addresses have changed", "addresses", now)
-			p.offerChanged()
+			a.deps.Log.Info("Own addresses have changed", "addresses", now)
+			a.Changed()
 		}
 	}
 }
 
-// publishLoop republishes at half of the lifetime and on each change.
-func (p *Provider) publishLoop(ctx context.Context) error {
+// loop publishes at half of the lifetime and on each change, until ctx ends.
+func (a announcer) loop(ctx context.Context) {
 	pace := rate.NewLimiter(rate.Every(offerGap), offerBurst)
-	if err := p.awaitFirst(ctx); err != nil {
-		return err
+	if a.awaitFirst(ctx) != nil {
+		return
 	}
 	for {
-		p.waitTurn(ctx, pace) // also without peers: our own gossip counts them too
+		a.waitTurn(ctx, pace) // also without peers: our own gossip counts them too
 		select {
-		case <-p.changed: // it is in this one
+		case <-a.changed: // it is in this one
 		default:
 		}
-		if err := p.publish(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("Offer was not published", "error", err)
+		if err := a.publish(ctx); err != nil && ctx.Err() == nil {
+			a.deps.Log.Warn("Offer was not published", "error", err)
 		}
 		wait := offerLife / 2
-		if p.peersSeen() == 0 {
+		if a.deps.Reach.Peers() == 0 {
 			wait = 2 * time.Second // nobody heard it: say it again soon
 		}
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return ctx.Err()
-		case <-p.changed:
+			return
+		case <-a.changed:
 			t.Stop()
 		case <-t.C:
 		}
@@ -124,12 +128,12 @@ func (p *Provider) publishLoop(ctx context.Context) error {
 }
 
 // waitTurn waits until another Offer may leave; a withdrawal leaves at once.
-func (p *Provider) waitTurn(ctx context.Context, pace *rate.Limiter) {
+func (a announcer) waitTurn(ctx context.Context, pace *rate.Limiter) {
 	turn := pace.Reserve()
 	for turn.Delay() > 0 {
-		p.mu.Lock()
-		sells := p.sells()
-		p.mu.Unlock()
+		a.mu.Lock()
+		sells := a.sells()
+		a.mu.Unlock()
 		if !sells {
 			return
 		}
@@ -138,17 +142,9 @@ func (p *Provider) waitTurn(ctx context.Context, pace *rate.Limiter) {
 		case <-ctx.Done():
 			t.Stop()
 			return
-		case <-p.changed: // it is in the Offer that waits, unless it is the withdrawal
+		case <-a.changed: // it is in the Offer that waits, unless it is the withdrawal
 		case <-t.C:
 		}
 		t.Stop()
-	}
-}
-
-// offerChanged asks for a new Offer; many changes coalesce.
-func (p *Provider) offerChanged() {
-	select {
-	case p.changed <- struct{}{}:
-	default:
 	}
 }
