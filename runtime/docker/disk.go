@@ -3,7 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
-	"strings"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -30,8 +30,13 @@ const (
 	floorPercent = 5
 )
 
-// watcher knows what the jobs of this node hold on disk, and whether the engine's disk is nearly full.
-type watcher struct {
+// disk knows what the jobs of this node hold on disk, and whether the engine's disk is nearly full.
+type disk struct {
+	*life
+	*containers
+	log     *slog.Logger
+	every   time.Duration // Config.DiskEvery
+	least   uint64        // Config.DiskFloor
 	once    sync.Once
 	crossed chan struct{} // the free disk fell below the floor
 
@@ -47,23 +52,20 @@ type watcher struct {
 
 type usage struct{ now, peak uint64 }
 
-// DiskLow tells, by a value each time, that the engine's disk fell below the floor: Sellable will refuse.
-func (e *Engine) DiskLow() <-chan struct{} { return e.disk.crossed }
-
-// watchDisk runs from the first need until Close.
-func (e *Engine) watchDisk() {
-	e.disk.once.Do(func() {
-		e.wg.Go(func() {
-			tick := time.NewTicker(min(e.cfg.DiskEvery, floorEvery))
+// watch runs from the first need until Close.
+func (d *disk) watch() {
+	d.once.Do(func() {
+		d.wg.Go(func() {
+			tick := time.NewTicker(min(d.every, floorEvery))
 			defer tick.Stop()
 			var next time.Time
 			for {
-				e.checkFloor(e.ctx)
-				if now := time.Now(); e.holds() && !now.Before(next) {
-					next = now.Add(e.measure(e.ctx))
+				d.checkFloor(d.ctx)
+				if now := time.Now(); d.holds() && !now.Before(next) {
+					next = now.Add(d.measure(d.ctx))
 				}
 				select {
-				case <-e.ctx.Done():
+				case <-d.ctx.Done():
 					return
 				case <-tick.C:
 				}
@@ -74,14 +76,13 @@ func (e *Engine) watchDisk() {
 
 // checkFloor reads the free space of the engine's disk. Where that cannot be read (an engine elsewhere, no Linux) there
 // is no floor.
-func (e *Engine) checkFloor(ctx context.Context) {
-	d := &e.disk
+func (d *disk) checkFloor(ctx context.Context) {
 	d.mu.Lock()
 	root := d.root
 	d.mu.Unlock()
 	if root == "" {
 		actx, cancel := ask(ctx)
-		info, err := e.api.Info(actx)
+		info, err := d.api.Info(actx)
 		cancel()
 		if err != nil {
 			return
@@ -95,7 +96,7 @@ func (e *Engine) checkFloor(ctx context.Context) {
 	if d.root, d.free, d.seen = root, free, err == nil; err != nil {
 		return
 	}
-	if d.floor = e.cfg.DiskFloor; d.floor == 0 {
+	if d.floor = d.least; d.floor == 0 {
 		d.floor = max(floorBytes, total/100*floorPercent)
 	}
 	if d.low(1) && !was {
@@ -107,13 +108,12 @@ func (e *Engine) checkFloor(ctx context.Context) {
 }
 
 // low reports whether less than the floor's share is free. Caller holds mu.
-func (d *watcher) low(share uint64) bool { return d.seen && d.free < d.floor/share }
+func (d *disk) low(share uint64) bool { return d.seen && d.free < d.floor/share }
 
-// checkDisk says why no job can be taken. Errors: *market.Error disk-full.
-func (e *Engine) checkDisk(ctx context.Context) error {
-	e.watchDisk()
-	e.checkFloor(ctx)
-	d := &e.disk
+// check says why no job can be taken. Errors: *market.Error disk-full.
+func (d *disk) check(ctx context.Context) error {
+	d.watch()
+	d.checkFloor(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.low(1) {
@@ -126,49 +126,48 @@ func (e *Engine) checkDisk(ctx context.Context) error {
 }
 
 // hold lets a job's use be measured from now on; drop ends that.
-func (e *Engine) hold(k job.Key, grant uint64) {
+func (d *disk) hold(k job.Key, grant uint64) {
 	if grant == 0 {
 		return
 	}
-	e.disk.mu.Lock()
-	e.disk.grants[k] = grant
-	e.disk.mu.Unlock()
-	e.watchDisk()
+	d.mu.Lock()
+	d.grants[k] = grant
+	d.mu.Unlock()
+	d.watch()
 }
 
-func (e *Engine) drop(k job.Key) {
-	e.disk.mu.Lock()
-	delete(e.disk.grants, k)
-	delete(e.disk.used, lease16(k.Lease))
-	e.disk.mu.Unlock()
+func (d *disk) drop(k job.Key) {
+	d.mu.Lock()
+	delete(d.grants, k)
+	delete(d.used, lease16(k.Lease))
+	d.mu.Unlock()
 }
 
-func (e *Engine) holds() bool {
-	e.disk.mu.Lock()
-	defer e.disk.mu.Unlock()
-	return len(e.disk.grants) > 0
+func (d *disk) holds() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.grants) > 0
 }
 
 // measure asks for all sizes at once and returns how long to rest. Two such calls at a time are refused by the engine,
 // so a failed one is tried again soon. A sparse file counts in full.
-func (e *Engine) measure(ctx context.Context) time.Duration {
+func (d *disk) measure(ctx context.Context) time.Duration {
 	began := time.Now()
 	dctx, cancel := context.WithTimeout(ctx, dfTimeout)
 	defer cancel()
-	du, err := e.api.DiskUsage(dctx,
+	du, err := d.api.DiskUsage(dctx,
 		types.DiskUsageOptions{Types: []types.DiskUsageObject{types.ContainerObject, types.VolumeObject}})
-	d := &e.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
 		if !d.broken && ctx.Err() == nil && !saysBusyDisk(err) {
-			e.log.Warn("Disk use of jobs is not measured", "code", "engine-error", "error", err) // once per outage
+			d.log.Warn("Disk use of jobs is not measured", "code", "engine-error", "error", err) // once per outage
 			d.broken = true
 		}
 		return floorEvery
 	}
 	d.broken = false
-	sum := e.sizes(&du)
+	sum := d.sizes(&du)
 	for lease, n := range sum {
 		d.used[lease] = usage{now: n, peak: max(n, d.used[lease].peak)}
 	}
@@ -177,7 +176,7 @@ func (e *Engine) measure(ctx context.Context) time.Duration {
 			delete(d.used, lease)
 		}
 	}
-	every := e.cfg.DiskEvery
+	every := d.every
 	if d.low(1) {
 		every = min(every, lowEvery)
 	}
@@ -185,12 +184,10 @@ func (e *Engine) measure(ctx context.Context) time.Duration {
 }
 
 // sizes sums containers and volumes of this node by lease. An unknown size is -1.
-func (e *Engine) sizes(du *types.DiskUsage) map[string]uint64 {
+func (d *disk) sizes(du *types.DiskUsage) map[string]uint64 {
 	sum := map[string]uint64{}
 	add := func(name string, n int64) {
-		rest, ours := strings.CutPrefix(strings.TrimPrefix(name, "/"), e.prefix())
-		lease, _, ok := strings.Cut(rest, "-")
-		if ours && ok && len(lease) == leaseName {
+		if lease, ok := d.leaseOf(name); ok {
 			sum[lease] += uint64(max(n, 0))
 		}
 	}
@@ -207,10 +204,9 @@ func (e *Engine) sizes(du *types.DiskUsage) map[string]uint64 {
 	return sum
 }
 
-// overDisk says why a running job must end now: it holds more than its grant, or the disk of the rig is about to be
+// over says why a running job must end now: it holds more than its grant, or the disk of the rig is about to be
 // full. Empty code: it need not.
-func (e *Engine) overDisk(k job.Key, grant uint64) (code, detail string) {
-	d := &e.disk
+func (d *disk) over(k job.Key, grant uint64) (code, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if u := d.used[lease16(k.Lease)]; grant > 0 && u.now > grant {

@@ -30,11 +30,11 @@ func TestDisk_AboveTheGrant_EndsThatJobOnly(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 	good.until(t, gw, func(o job.Observed) bool { // it was measured with its file, and lives
-		f.e.disk.mu.Lock()
-		defer f.e.disk.mu.Unlock()
-		return o.State == job.Running && f.e.disk.used[lease16(good.k.Lease)].now >= 2<<20
+		f.e.jobs.disk.mu.Lock()
+		defer f.e.jobs.disk.mu.Unlock()
+		return o.State == job.Running && f.e.jobs.disk.used[lease16(good.k.Lease)].now >= 2<<20
 	})
-	f.e = newEngine(t, f.e.cfg.Peer8, f.e.mem.(*runtimetest.Memory)) // the cause outlives the node
+	f.e = newEngine(t, f.peer(), f.memory()) // the cause outlives the node
 	if again, err := f.e.Observe(t.Context(), f.k); err != nil || again.Code != o.Code || again.Detail != o.Detail {
 		t.Errorf("after a restart: %+v, %v", again, err)
 	}
@@ -43,9 +43,10 @@ func TestDisk_AboveTheGrant_EndsThatJobOnly(t *testing.T) {
 // TestDisk_GraceIsNoTimeToFillIt: a job that was asked to stop and writes on is killed before its grace is over.
 func TestDisk_GraceIsNoTimeToFillIt(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	p := f.plan("deaf", "forever")
+	p := f.plan("deaf", "echo=deaf", "forever")
 	p.Disk = 2 << 20
 	f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, is(job.Running))
+	f.says(t, "deaf")
 	w := job.Want{Phase: job.WantGone, Plan: p, Grace: 10 * time.Minute}
 	f.until(t, w, is(job.Running))
 	x, err := f.e.Exec(t.Context(), f.k,
@@ -65,7 +66,7 @@ func TestDisk_BelowTheFloor_NothingIsSold(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	w := job.Want{Phase: job.WantRunning, Plan: f.plan("forever")}
 	f.until(t, w, is(job.Running))
-	f.e.cfg.DiskFloor = 1 << 62
+	f.e.jobs.disk.least = 1 << 62
 	if _, err := f.e.Sellable(t.Context()); market.CodeOf(err) != "disk-full" {
 		t.Errorf("sold on a full disk: %v", err)
 	}

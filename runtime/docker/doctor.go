@@ -8,28 +8,31 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/system"
-
-	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/docker/docker/client"
 )
 
 // Fact is one line of doctor's report. Level: "ok", "warn" or "fail"; Code and Fix, a command or an advice a line, are
 // set below ok.
 type Fact struct{ Name, Value, Level, Code, Fix string }
 
+// doctor reads what an engine says of itself.
+type doctor struct {
+	api       *client.Client
+	allowWeak bool // Config.AllowWeakRuntime
+}
+
 // Doctor reports what this engine is and what keeps it from selling. It never fails: an engine that does not answer is
 // a fact too.
-func (e *Engine) Doctor(ctx context.Context) []Fact {
+func (d *doctor) Doctor(ctx context.Context) []Fact {
 	ctx, cancel := ask(ctx)
 	defer cancel()
-	v, err := e.api.ServerVersion(ctx)
+	v, err := d.api.ServerVersion(ctx)
 	if err != nil {
 		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", "engine-error",
 			"start Docker, or set provider.docker"}}
 	}
-	info, err := e.api.Info(ctx)
+	info, err := d.api.Info(ctx)
 	if err != nil {
 		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", "engine-error",
 			"start Docker, or set provider.docker"}}
@@ -41,7 +44,7 @@ func (e *Engine) Doctor(ctx context.Context) []Fact {
 			runc = c.Version
 		}
 	}
-	out = append(out, e.runcFact(runc))
+	out = append(out, d.runcFact(runc))
 	live := Fact{"live-restore", "on", "ok", "", ""}
 	if !info.LiveRestoreEnabled {
 		live = Fact{"live-restore", "off: jobs end with the engine", "warn", "no-live-restore",
@@ -100,7 +103,7 @@ func status(info system.Info, key string) string {
 }
 
 // runcFact compares with the floors (CVE-2025-31133, -52565, -52881), back-ports included.
-func (e *Engine) runcFact(version string) Fact {
+func (d *doctor) runcFact(version string) Fact {
 	f := Fact{"runc", version, "ok", "", ""}
 	if version == "" {
 		f.Value = "unknown"
@@ -109,7 +112,7 @@ func (e *Engine) runcFact(version string) Fact {
 		return f
 	}
 	f.Level, f.Code, f.Fix = "fail", "runc-old", runcFix(thisDistro())
-	if e.cfg.AllowWeakRuntime {
+	if d.allowWeak {
 		f.Level, f.Value = "warn", f.Value+" (below the floor, allowed on this local network)"
 	}
 	return f
@@ -163,28 +166,4 @@ func atLeast(have, want string) bool {
 		}
 	}
 	return true
-}
-
-// Events calls f for every event of a job or guard of this node, until ctx ends or the engine drops the stream: then
-// look at all.
-func (e *Engine) Events(ctx context.Context, f func(job.Key)) error {
-	msgs, errs := e.api.Events(ctx,
-		events.ListOptions{Filters: filters.NewArgs(filters.Arg("type", "container"),
-			filters.Arg("label", labelLease))})
-	for {
-		select {
-		case m := <-msgs:
-			if strings.HasPrefix(string(m.Action), "exec_") {
-				continue
-			}
-			if k, _, ok := e.keyOf(m.Actor.Attributes["name"], m.Actor.Attributes[labelLease]); ok {
-				f(k)
-			}
-		case err := <-errs:
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return engineError("watch events", err)
-		}
-	}
 }

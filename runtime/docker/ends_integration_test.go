@@ -54,14 +54,14 @@ func TestKilled_ByNobodyHere_IsNotTheCustomers(t *testing.T) {
 		fault market.Fault
 	}{
 		"kill": {[]string{"forever"}, func(t *testing.T, f *fixture, id string) error {
-			return f.e.api.ContainerKill(t.Context(), id, "KILL")
+			return f.e.jobs.api.ContainerKill(t.Context(), id, "KILL")
 		}, "provider-stop", market.FaultProvider},
 		"stop": {[]string{"forever"}, func(t *testing.T, f *fixture, id string) error {
 			zero := 0
-			return f.e.api.ContainerStop(t.Context(), id, container.StopOptions{Timeout: &zero})
+			return f.e.jobs.api.ContainerStop(t.Context(), id, container.StopOptions{Timeout: &zero})
 		}, "provider-stop", market.FaultProvider},
 		"remove": {[]string{"forever"}, func(t *testing.T, f *fixture, id string) error {
-			return f.e.api.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true})
+			return f.e.jobs.api.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true})
 		}, "container-lost", market.FaultProvider},
 		"itself": {[]string{"kill=9"}, func(*testing.T, *fixture, string) error { return nil }, "job-killed",
 			market.FaultUnknown},
@@ -115,14 +115,14 @@ func TestCreate_NodeDiesBehindIt_GoesOn(t *testing.T) {
 	for name, egress := range map[string]uint8{"none": market.EgressNone, "web": market.EgressWeb} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, runtimetest.ImageConfig{User: "user"})
-			mem := f.e.mem.(*runtimetest.Memory)
-			f.e.mem = &forgetful{mem, 0}
+			mem := f.memory()
+			f.e.jobs.rows = rows{&forgetful{mem, 0}}
 			p := f.plan("write=/workspace/out/a:1", "echo=once")
 			p.Egress, p.Resolvers = egress, []string{"1.1.1.1"}
-			if _, _, err := f.e.create(t.Context(), f.k, p, row{}, func(job.Observed) {}); !errors.Is(err, errKilled) {
+			if _, err := f.made(t, p); !errors.Is(err, errKilled) {
 				t.Fatalf("the node lived on: %v", err)
 			}
-			f.e = newEngine(t, f.e.cfg.Peer8, mem)
+			f.e = newEngine(t, f.peer(), mem)
 			if o := f.ends(t, p); o.Exit != 0 || strings.Count(f.logs(t), "once") != 1 {
 				t.Errorf("got %+v: %s", o, f.logs(t))
 			}
@@ -170,15 +170,16 @@ func TestArgv_BesideTheEngine(t *testing.T) {
 			f.k = newKey(t)
 			defer remove(t, f.e, f.k)
 			p := f.plan()
-			p.Image = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.e.cfg.Peer8+"-argv", c)
+			p.Image = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.peer()+"-argv", c)
 			if o := f.ends(t, p); o.Exit != 0 {
 				t.Errorf("exit %d: %s", o.Exit, f.logs(t))
 			}
-			ours, err := f.e.inspect(t.Context(), f.e.name(f.k, "job"))
+			ours, err := f.e.jobs.inspect(t.Context(), f.e.jobs.name(f.k, "job"))
 			if err != nil || ours == nil {
 				t.Fatal(err)
 			}
-			want, err := f.e.runOnce(t.Context(), f.e.prefix()+"alone", &container.Config{Image: ours.Image},
+			want, err := f.e.jobs.tools.once(t.Context(), f.e.jobs.prefix()+"alone",
+				&container.Config{Image: ours.Image},
 				&container.HostConfig{NetworkMode: "none"})
 			if err != nil {
 				t.Fatal(err)

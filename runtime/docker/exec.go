@@ -25,7 +25,7 @@ const (
 
 // Exec implements job.Access. The helper makes the terminal itself and kills the command when the stream ends.
 // Refusals: paused, conflict (the job does not run behind an open gate), busy (16 at once).
-func (e *Engine) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecStream, error) {
+func (ac *access) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecStream, error) {
 	n := 0
 	for _, a := range s.Argv {
 		n += len(a) + 1
@@ -34,17 +34,17 @@ func (e *Engine) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecS
 		return nil, &market.Error{Code: "spec-range", Kind: market.KindInvalid, Op: "exec",
 			Detail: "a command of 1 byte to 64 KiB", Hint: "shorten it"}
 	}
-	o, err := e.Observe(ctx, k)
+	o, err := ac.Observe(ctx, k)
 	switch {
 	case err != nil:
 		return nil, err
 	case o.State == job.PausedState:
-		return nil, refuse("paused", market.KindConflict, "the job is paused")
+		return nil, market.Refuse("paused", market.KindConflict, "the job is paused")
 	case o.State != job.Running:
-		return nil, refuse("conflict", market.KindConflict, "the job does not run")
+		return nil, market.Refuse("conflict", market.KindConflict, "the job does not run")
 	}
-	if !e.takeExec(k) {
-		return nil, refuse("busy", market.KindUnavailable, fmt.Sprintf("at most %d at once", maxExecs))
+	if !ac.takeExec(k) {
+		return nil, market.Refuse("busy", market.KindUnavailable, fmt.Sprintf("at most %d at once", maxExecs))
 	}
 	cols, rows := uint16(0), uint16(0)
 	if s.TTY {
@@ -58,17 +58,17 @@ func (e *Engine) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecS
 	if s.TTY {
 		opts.Env = []string{"TERM=" + termOf(s.Term)}
 	}
-	x, err := e.api.ContainerExecCreate(ctx, o.ContainerID, opts)
+	x, err := ac.api.ContainerExecCreate(ctx, o.ContainerID, opts)
 	if err != nil {
-		e.freeExec(k)
+		ac.freeExec(k)
 		return nil, engineError("exec", err)
 	}
-	conn, err := e.api.ContainerExecAttach(ctx, x.ID, container.ExecAttachOptions{})
+	conn, err := ac.api.ContainerExecAttach(ctx, x.ID, container.ExecAttachOptions{})
 	if err != nil {
-		e.freeExec(k)
+		ac.freeExec(k)
 		return nil, engineError("exec", err)
 	}
-	return &execStream{e: e, id: x.ID, conn: conn, free: sync.OnceFunc(func() { e.freeExec(k) })}, nil
+	return &execStream{ac: ac, id: x.ID, conn: conn, free: sync.OnceFunc(func() { ac.freeExec(k) })}, nil
 }
 
 var termName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
@@ -81,26 +81,26 @@ func termOf(name string) string {
 	return name
 }
 
-func (e *Engine) takeExec(k job.Key) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.execs[k] >= maxExecs {
+func (ac *access) takeExec(k job.Key) bool {
+	ac.mu.Lock()
+	defer ac.mu.Unlock()
+	if ac.execs[k] >= maxExecs {
 		return false
 	}
-	e.execs[k]++
+	ac.execs[k]++
 	return true
 }
 
-func (e *Engine) freeExec(k job.Key) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.execs[k]--; e.execs[k] <= 0 {
-		delete(e.execs, k)
+func (ac *access) freeExec(k job.Key) {
+	ac.mu.Lock()
+	defer ac.mu.Unlock()
+	if ac.execs[k]--; ac.execs[k] <= 0 {
+		delete(ac.execs, k)
 	}
 }
 
 type execStream struct {
-	e    *Engine
+	ac   *access
 	id   string
 	conn types.HijackedResponse
 	free func()
@@ -151,9 +151,9 @@ func (s *execStream) Output(f func(stream uint8, data []byte) error) (int, error
 	if cut != nil && !errors.Is(cut, syscall.ECONNRESET) {
 		return -1, fmt.Errorf("read from exec: %w", cut)
 	}
-	ctx, cancel := ask(s.e.ctx)
+	ctx, cancel := ask(s.ac.ctx)
 	defer cancel()
-	x, err := s.e.api.ContainerExecInspect(ctx, s.id)
+	x, err := s.ac.api.ContainerExecInspect(ctx, s.id)
 	if err != nil {
 		return -1, engineError("exec", err)
 	}

@@ -23,20 +23,22 @@ import (
 const maxOutputs = 8 << 40
 
 type files struct {
-	e *Engine
+	*jobs
 	k job.Key
 }
 
 // Files implements job.Access. Files move through the engine's archive calls, and only while no process of the job
 // exists, so that none can race a path.
-func (e *Engine) Files(_ context.Context, k job.Key) (job.FileStore, error) { return files{e, k}, nil }
+func (ac *access) Files(_ context.Context, k job.Key) (job.FileStore, error) {
+	return files{ac.jobs, k}, nil
+}
 
 func (f files) container(ctx context.Context, want job.State) (*container.InspectResponse, error) {
-	r, err := f.e.load(ctx, f.k)
+	r, err := f.rows.load(ctx, f.k)
 	if err != nil {
 		return nil, err
 	}
-	c, err := f.e.inspect(ctx, f.e.name(f.k, "job"))
+	c, err := f.inspect(ctx, f.name(f.k, "job"))
 	if err != nil {
 		return nil, engineError("look at job", err)
 	}
@@ -44,8 +46,8 @@ func (f files) container(ctx context.Context, want job.State) (*container.Inspec
 		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "move files",
 			Detail: "the job has no container", Hint: "gpuai ps"}
 	}
-	if s := f.e.see(f.k, r, c).State; s != want && (s != job.FailedState || c.State.Running) {
-		return nil, refuse("conflict", market.KindConflict, "files move before the start and after the end only")
+	if s := see(r, c).State; s != want && (s != job.FailedState || c.State.Running) {
+		return nil, market.Refuse("conflict", market.KindConflict, "files move before the start and after the end only")
 	}
 	return c, nil
 }
@@ -56,7 +58,7 @@ func (f files) PutInputs(ctx context.Context, in io.Reader, limit uint64) (spec.
 	if err != nil {
 		return spec.Manifest{}, err
 	}
-	uid, gid, err := f.e.idsOf(ctx, c.ID, c.Config.User)
+	uid, gid, err := f.idsOf(ctx, c.ID, c.Config.User)
 	if err != nil {
 		return spec.Manifest{}, engineError("find owner", err)
 	}
@@ -74,7 +76,7 @@ func (f files) PutInputs(ctx context.Context, in io.Reader, limit uint64) (spec.
 		_ = ownW.CloseWithError(err)
 		_ = safeR.CloseWithError(err) // a filter that still writes ends
 	})
-	cerr := f.e.api.CopyToContainer(ctx, c.ID, spec.Workspace, ownR, container.CopyToContainerOptions{})
+	cerr := f.api.CopyToContainer(ctx, c.ID, spec.Workspace, ownR, container.CopyToContainerOptions{})
 	_ = ownR.CloseWithError(errors.Join(cerr, io.ErrClosedPipe))
 	wg.Wait()
 	switch {
@@ -158,7 +160,7 @@ func (f files) output(ctx context.Context, id, p string, all []string, out *spec
 
 // open starts the engine's tar of a path; none: the container is there, the path is not.
 func (f files) open(ctx context.Context, id, from string) (io.ReadCloser, container.PathStat, error) {
-	rc, stat, err := f.e.api.CopyFromContainer(ctx, id, from)
+	rc, stat, err := f.api.CopyFromContainer(ctx, id, from)
 	if !notFound(err) {
 		if err != nil {
 			return nil, stat, engineError("read outputs", err)

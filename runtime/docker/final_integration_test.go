@@ -68,7 +68,7 @@ func TestNever_Image_EndsWithWords(t *testing.T) {
 			f.k = newKey(t)
 			defer remove(t, f.e, f.k)
 			p := f.plan()
-			p.Image = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.e.cfg.Peer8+"-never",
+			p.Image = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.peer()+"-never",
 				c.cfg)
 			if o := f.failure(t, p); o.Code != c.code {
 				t.Errorf("got %+v, want %s", o, c.code)
@@ -94,7 +94,7 @@ func TestNever_Layer_IsRefused(t *testing.T) {
 		"garbage":   bytes.Repeat([]byte{7}, 2000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			img, err := f.reg.PushLayer("test/"+f.e.cfg.Peer8+"-layer", blob, []byte("other"),
+			img, err := f.reg.PushLayer("test/"+f.peer()+"-layer", blob, []byte("other"),
 				runtimetest.ImageConfig{Entrypoint: []string{"/x"}})
 			if err != nil {
 				t.Fatal(err)
@@ -115,7 +115,7 @@ func TestNever_Digest_IsRefused(t *testing.T) {
 	layer := []byte(rand.Text()) // no engine has it already: what it has, it does not fetch again
 	p := f.plan()
 	var err error
-	if p.Image, err = f.reg.PushLayer("test/"+f.e.cfg.Peer8+"-digest", layer, layer,
+	if p.Image, err = f.reg.PushLayer("test/"+f.peer()+"-digest", layer, layer,
 		runtimetest.ImageConfig{Entrypoint: []string{"/x"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestNever_Digest_IsRefused(t *testing.T) {
 
 func TestRegistry_Refuses_EndsWithItsWords(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	f.e.rest = 50 * time.Millisecond
+	f.e.jobs.images.rest = 50 * time.Millisecond
 	for status, code := range map[int]string{
 		http.StatusUnauthorized: "image-not-found", http.StatusForbidden: "image-not-found",
 		http.StatusInternalServerError: "registry-unreachable", http.StatusTooManyRequests: "registry-unreachable",

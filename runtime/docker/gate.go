@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/docker/docker/api/types/container"
 
@@ -22,47 +21,47 @@ const jobCaps = "00000000000004fb"
 
 // open runs the gate's exec: it reads what init sees, and opens only for the leased devices in the sandbox of the
 // profile.
-func (e *Engine) open(ctx context.Context, k job.Key, p job.Plan, r row, c *container.InspectResponse) (job.Observed,
-	error) {
-	if !c.State.Running {
-		return e.see(k, r, c), nil
+func (a *attempt) open(ctx context.Context) (job.Observed, error) {
+	if !a.c.State.Running {
+		return a.seen(ctx)
 	}
 	gctx, cancel := context.WithTimeout(ctx, guard.GateTimeout)
 	defer cancel()
-	res, seen, err := e.gate(gctx, c.ID, p)
+	res, devices, err := a.gate(gctx)
 	var me *market.Error
 	if err != nil && !errors.As(err, &me) {
-		if o, lerr := e.look(ctx, k, r); lerr == nil && o.State == job.Exited {
+		if o, lerr := a.look(ctx); lerr == nil && o.State == job.Exited {
 			return o, nil // it went while we asked
 		}
-		return e.see(k, r, c), engineError("open gate", err)
+		return a.see(), engineError("open gate", err)
 	}
 	if err != nil {
-		return e.see(k, r, c), err
+		return a.see(), err
 	}
-	r.Opened, r.Devices = true, seen
-	r.Handle.PID, r.Handle.PIDStart = c.State.Pid, pidStart(c.State.Pid)
+	a.row.Opened, a.row.Devices = true, devices
+	a.row.Handle.PID, a.row.Handle.PIDStart = a.c.State.Pid, pidStart(a.c.State.Pid)
 	if !res.Started {
-		r.StartFailed = cut(res.Detail)
+		a.row.StartFailed = cut(res.Detail)
 	}
-	if err := e.save(ctx, k, r); err != nil {
-		return e.see(k, r, c), fmt.Errorf("save job row: %w", err)
+	if err := a.save(ctx); err != nil {
+		return a.see(), err
 	}
 	if !res.Started {
-		return e.failed(ctx, k, &market.Error{Code: "start-command", Kind: market.KindInvalid, Op: "start job",
+		return a.failed(ctx, &market.Error{Code: "start-command", Kind: market.KindInvalid, Op: "start job",
 			Detail: res.Detail, Hint: "check command and image"})
 	}
-	return e.see(k, r, c), nil // Running was true: that the job ran is said once, even if it is over by now
+	return a.see(), nil // Running was true: that the job ran is said once, even if it is over by now
 }
 
-func (e *Engine) gate(ctx context.Context, id string, p job.Plan) (res guard.GateResult, seen []string, err error) {
-	x, err := e.api.ContainerExecCreate(ctx, id, container.ExecOptions{
+// gate talks to the gate, and returns the devices that it saw.
+func (a *attempt) gate(ctx context.Context) (res guard.GateResult, seen []string, err error) {
+	x, err := a.api.ContainerExecCreate(ctx, a.c.ID, container.ExecOptions{
 		AttachStdin: true, AttachStdout: true, AttachStderr: true, Cmd: helperArgv("gate"),
 	})
 	if err != nil {
 		return res, nil, err
 	}
-	conn, err := e.api.ContainerExecAttach(ctx, x.ID, container.ExecAttachOptions{})
+	conn, err := a.api.ContainerExecAttach(ctx, x.ID, container.ExecAttachOptions{})
 	if err != nil {
 		return res, nil, err
 	}
@@ -70,12 +69,10 @@ func (e *Engine) gate(ctx context.Context, id string, p job.Plan) (res guard.Gat
 	stop := context.AfterFunc(ctx, conn.Close)
 	defer stop()
 	pr, pw := io.Pipe()
-	var words strings.Builder
 	defer pr.Close()
-	e.wg.Go(func() {
+	a.wg.Go(func() {
 		_ = pw.CloseWithError(demux(conn.Reader, func(stream byte, b []byte) error {
 			if stream != 1 {
-				words.Write(b[:min(len(b), 256)])
 				return nil
 			}
 			_, err := pw.Write(b)
@@ -87,7 +84,7 @@ func (e *Engine) gate(ctx context.Context, id string, p job.Plan) (res guard.Gat
 	if err := dec.Decode(&rep); err != nil {
 		return res, nil, fmt.Errorf("read gate: %w", err)
 	}
-	if seen, err = checkGate(rep, p.Devices); err != nil {
+	if seen, err = checkGate(rep, a.want.Plan.Devices); err != nil {
 		return res, nil, err
 	}
 	if _, err := io.WriteString(conn.Conn, "open\n"); err != nil {

@@ -6,11 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -23,19 +20,26 @@ import (
 
 const guardTimeout = 15 * time.Second
 
-// ensureGuard returns the lease's running guard that said ready. A guard that ended is never started again: the job
+// guards makes and watches the network guards of leases, and the one network that they are in.
+type guards struct {
+	*containers
+	rig       func() []netip.Prefix // addresses and routes that no job reaches
+	resolvers []string              // where a plan names none
+	needed    atomic.Bool           // the network, in this life
+}
+
+// ensure returns the lease's running guard that said ready. A guard that ended is never started again: the job
 // without it has no network, and a new one could differ.
-func (e *Engine) ensureGuard(ctx context.Context, k job.Key, p job.Plan, word string, prep *prepared,
+func (gs *guards) ensure(ctx context.Context, k job.Key, p job.Plan, word string, prep *prepared,
 	f facts) (*container.InspectResponse, error) {
-	name := e.name(k, "guard")
-	g, err := e.inspect(ctx, name)
+	name := gs.name(k, "guard")
+	g, err := gs.inspect(ctx, name)
 	if err != nil {
 		return nil, engineError("look at guard", err)
 	}
 	if g == nil {
-		labels := map[string]string{labelLease: k.Lease.String(), labelAttempt: strconv.Itoa(k.Attempt)}
-		if g, err = e.createGuard(ctx, name, labels, guard.NetworkConfig{
-			Egress: word, Resolvers: e.resolvers(p.Resolvers), Rig: e.rig(), UplinkMbit: p.UplinkMbit,
+		if g, err = gs.make(ctx, name, leaseLabels(k), guard.NetworkConfig{
+			Egress: word, Resolvers: gs.servers(p.Resolvers), Rig: gs.rig(), UplinkMbit: p.UplinkMbit,
 		}, prep, f); err != nil {
 			return nil, err
 		}
@@ -44,17 +48,14 @@ func (e *Engine) ensureGuard(ctx context.Context, k job.Key, p job.Plan, word st
 		return nil, guardLost("another container has its name")
 	}
 	if g.State.Status == "created" {
-		sctx, cancel := context.WithTimeout(ctx, startTimeout)
-		err := e.api.ContainerStart(sctx, g.ID, container.StartOptions{})
-		cancel()
-		if err != nil {
+		if err := gs.start(ctx, g.ID); err != nil {
 			return nil, engineError("start guard", err)
 		}
 	}
-	if err := e.guardReady(ctx, g.ID); err != nil {
+	if err := gs.ready(ctx, g.ID); err != nil {
 		return nil, err
 	}
-	if g, err = e.inspect(ctx, g.ID); err != nil {
+	if g, err = gs.inspect(ctx, g.ID); err != nil {
 		return nil, engineError("look at guard", err)
 	}
 	if g == nil || !g.State.Running {
@@ -68,9 +69,9 @@ func guardLost(detail string) error {
 		Hint: "gpuai doctor"}
 }
 
-func (e *Engine) createGuard(ctx context.Context, name string, labels map[string]string, cfg guard.NetworkConfig,
+func (gs *guards) make(ctx context.Context, name string, labels map[string]string, cfg guard.NetworkConfig,
 	prep *prepared, f facts) (*container.InspectResponse, error) {
-	netName, err := e.ensureNetwork(ctx)
+	netName, err := gs.network(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -89,19 +90,19 @@ func (e *Engine) createGuard(ctx context.Context, name string, labels map[string
 		h.Sysctls["net.ipv6.conf.default.disable_ipv6"] = "1" // the packet filter drops IPv6 too
 	}
 	h.LogConfig = logs("1m", "2")
-	return e.createContainer(ctx, name, &container.Config{
+	return gs.create(ctx, name, &container.Config{
 		Image: prep.tools, Cmd: []string{"guard", string(arg)}, Hostname: "job", Labels: labels, User: "0:0",
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}, h)
 }
 
-// guardReady reads the guard's log until it says ready.
-func (e *Engine) guardReady(ctx context.Context, id string) error {
+// ready reads the guard's log until it says ready.
+func (gs *guards) ready(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, guardTimeout)
 	defer cancel()
 	errReady := errors.New("ready")
 	var buf, words bytes.Buffer
-	err := e.readLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true},
+	err := gs.readLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true},
 		func(stream byte, b []byte) error {
 			if stream != 1 {
 				words.Write(b)
@@ -136,51 +137,34 @@ func (e *Engine) guardReady(ctx context.Context, id string) error {
 	return engineError("read guard", err)
 }
 
-// checkGuard ends a job whose guard is gone.
-func (e *Engine) checkGuard(ctx context.Context, k job.Key, r row, c *container.InspectResponse,
-	o job.Observed) (job.Observed, error) {
-	if r.Handle.GuardID == "" {
-		return o, nil
+// alive reports whether the guard of a job that has one is the one that it started with.
+func (gs *guards) alive(ctx context.Context, h handle) (bool, error) {
+	if h.GuardID == "" {
+		return true, nil
 	}
-	g, err := e.inspect(ctx, r.Handle.GuardID)
+	g, err := gs.inspect(ctx, h.GuardID)
 	if err != nil {
-		return silent(r), engineError("look at guard", err)
+		return false, engineError("look at guard", err)
 	}
-	if g != nil && g.State.Running && g.State.StartedAt == r.Handle.GuardStarted {
-		return o, nil
-	}
-	r.EndCode = "guard-lost"
-	return e.endJob(ctx, k, r, c, o)
+	return g != nil && g.State.Running && g.State.StartedAt == h.GuardStarted, nil
 }
 
-// endJob kills a job for the cause in its row, which is saved first.
-func (e *Engine) endJob(ctx context.Context, k job.Key, r row, c *container.InspectResponse,
-	o job.Observed) (job.Observed, error) {
-	if err := e.save(ctx, k, r); err != nil {
-		return o, fmt.Errorf("save job row: %w", err)
-	}
-	if err := e.killJob(ctx, c); err != nil {
-		return o, engineError("kill job", err)
-	}
-	return e.look(ctx, k, r)
-}
-
-// stopGuard ends the guard's process; the container stays for Remove.
-func (e *Engine) stopGuard(ctx context.Context, k job.Key) error {
-	g, err := e.inspect(ctx, e.name(k, "guard"))
+// stop ends the guard's process; the container stays for Remove.
+func (gs *guards) stop(ctx context.Context, k job.Key) error {
+	g, err := gs.inspect(ctx, gs.name(k, "guard"))
 	if err != nil || g == nil || !g.State.Running || g.Config.Labels[labelLease] != k.Lease.String() {
 		return err
 	}
-	return e.kill(ctx, g.ID, "KILL")
+	return gs.kill(ctx, g.ID, "KILL")
 }
 
-// ensureNetwork makes the node's one bridge: icc off, a /22 that no route of the rig covers.
-func (e *Engine) ensureNetwork(ctx context.Context) (string, error) {
-	name := e.networkName()
-	e.network.Store(true)
+// network makes the node's one bridge: icc off, a /22 that no route of the rig covers.
+func (gs *guards) network(ctx context.Context) (string, error) {
+	name := gs.names.network()
+	gs.needed.Store(true)
 	ctx, cancel := whole(ctx, askTimeout)
 	defer cancel()
-	_, err := e.api.NetworkInspect(ctx, name, network.InspectOptions{})
+	_, err := gs.api.NetworkInspect(ctx, name, network.InspectOptions{})
 	if err == nil {
 		return name, nil
 	}
@@ -195,15 +179,15 @@ func (e *Engine) ensureNetwork(ctx context.Context) (string, error) {
 			if overlaps(p, taken) {
 				continue
 			}
-			_, err := e.api.NetworkCreate(ctx, name, network.CreateOptions{
-				Driver: "bridge", Labels: map[string]string{"gpuai.peer": e.cfg.Peer8},
+			_, err := gs.api.NetworkCreate(ctx, name, network.CreateOptions{
+				Driver: "bridge", Labels: map[string]string{"gpuai.peer": string(gs.names)},
 				IPAM:    &network.IPAM{Config: []network.IPAMConfig{{Subnet: p.String()}}},
 				Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"},
 			})
 			if err == nil {
 				return name, nil
 			}
-			if _, ierr := e.api.NetworkInspect(ctx, name, network.InspectOptions{}); ierr == nil {
+			if _, ierr := gs.api.NetworkInspect(ctx, name, network.InspectOptions{}); ierr == nil {
 				return name, nil
 			}
 			if last = err; !saysOverlap(err) {
@@ -214,6 +198,31 @@ func (e *Engine) ensureNetwork(ctx context.Context) (string, error) {
 	return "", engineError("create network", errors.Join(errors.New("no free address range"), last))
 }
 
+// leave removes the network if no container needs it: its range is one of few.
+func (gs *guards) leave(ctx context.Context) {
+	if !gs.needed.Load() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	if found, err := gs.list(ctx); err == nil && len(found) == 0 {
+		_ = gs.api.NetworkRemove(ctx, gs.names.network()) // one in use is refused, one that stays is used again
+	}
+}
+
+// servers are the resolvers of a plan, or the node's.
+func (gs *guards) servers(words []string) (out []netip.Addr) {
+	if len(words) == 0 {
+		words = gs.resolvers
+	}
+	for _, w := range words {
+		if a, err := netip.ParseAddr(w); err == nil && a.Is4() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 func overlaps(p netip.Prefix, taken []netip.Prefix) bool {
 	for _, t := range taken {
 		if t.Overlaps(p) {
@@ -221,44 +230,4 @@ func overlaps(p netip.Prefix, taken []netip.Prefix) bool {
 		}
 	}
 	return false
-}
-
-// rigPrefixes are the IPv4 addresses of the rig and every route but the default one.
-func rigPrefixes() (out []netip.Prefix) {
-	addrs, err := net.InterfaceAddrs()
-	if err == nil {
-		for _, a := range addrs {
-			if n, ok := a.(*net.IPNet); ok {
-				if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap().Is4() {
-					out = append(out, netip.PrefixFrom(ip.Unmap(), 32))
-				}
-			}
-		}
-	}
-	raw, _ := os.ReadFile("/proc/net/route") // linux only; elsewhere there are no guards
-	for line := range strings.Lines(string(raw)) {
-		if p, ok := parseRoute(line); ok {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// parseRoute reads a line of /proc/net/route: addresses are little-endian hex.
-func parseRoute(line string) (netip.Prefix, bool) {
-	f := strings.Fields(line)
-	if len(f) < 8 {
-		return netip.Prefix{}, false
-	}
-	dst, err1 := strconv.ParseUint(f[1], 16, 32)
-	mask, err2 := strconv.ParseUint(f[7], 16, 32)
-	if err1 != nil || err2 != nil || mask == 0 {
-		return netip.Prefix{}, false
-	}
-	bits := 0
-	for m := mask; m != 0; m &= m - 1 {
-		bits++
-	}
-	a := netip.AddrFrom4([4]byte{byte(dst), byte(dst >> 8), byte(dst >> 16), byte(dst >> 24)})
-	return netip.PrefixFrom(a, bits), true
 }

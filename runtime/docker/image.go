@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"path"
 	"slices"
 	"strings"
@@ -24,12 +25,22 @@ import (
 const (
 	maxImageBytes = 40 << 30 // compressed
 	maxVolumes    = 8
+	maxPulls      = 2
+	floorWindow   = 60 * time.Second
 )
 
-// flights joins pulls of the same digest.
-type flights struct {
-	mu sync.Mutex
-	m  map[string]*flight
+// images gets the images of jobs, at most maxPulls at once. Pulls of the same digest are one.
+type images struct {
+	*life
+	*containers
+	log        *slog.Logger
+	registries *spec.Resolver // asks how long a registry wants to be left alone
+	rest       time.Duration  // after a first try
+	window     time.Duration  // of the floor rate
+	pulls      slots
+
+	mu      sync.Mutex
+	flights map[string]*flight // by name and digest
 }
 
 type flight struct {
@@ -56,8 +67,8 @@ func (f *flight) state() (g job.Progress, idle bool, last error) {
 	return f.prog, f.idle, f.last
 }
 
-// ensureImage returns the image, pulled by digest if it is not there. note gets the progress.
-func (e *Engine) ensureImage(ctx context.Context, p job.Plan, note func(job.Observed)) (*image.InspectResponse, error) {
+// ensure returns the image, pulled by digest if it is not there. note gets the progress.
+func (im *images) ensure(ctx context.Context, p job.Plan, note func(job.Observed)) (*image.InspectResponse, error) {
 	name, err := pullName(p.Image)
 	if err != nil {
 		return nil, imageError("image-not-found", err.Error(), nil)
@@ -66,15 +77,15 @@ func (e *Engine) ensureImage(ctx context.Context, p job.Plan, note func(job.Obse
 		return nil, imageError("image-too-big",
 			fmt.Sprintf("%d bytes, at most %d", p.Image.CompressedBytes, uint64(maxImageBytes)), nil)
 	}
-	img, err := e.findImage(ctx, name, p.Image)
+	img, err := im.find(ctx, name, p.Image)
 	if err != nil {
 		return nil, engineError("look at image", err)
 	}
 	if img == nil {
-		if err := e.pull(ctx, name, p, note); err != nil {
+		if err := im.pull(ctx, name, p, note); err != nil {
 			return nil, err
 		}
-		if img, err = e.findImage(ctx, name, p.Image); err != nil {
+		if img, err = im.find(ctx, name, p.Image); err != nil {
 			return nil, engineError("look at image", err)
 		}
 		if img == nil {
@@ -107,12 +118,12 @@ func pullName(r spec.ImageRef) (string, error) {
 	return name, nil
 }
 
-// findImage returns nil, nil if the engine lacks the image. An image counts only if it came from this repository by
+// find returns nil, nil if the engine lacks the image. An image counts only if it came from this repository by
 // this digest and its config is the pinned one: an image of the owner is no image of a stranger.
-func (e *Engine) findImage(ctx context.Context, name string, r spec.ImageRef) (*image.InspectResponse, error) {
+func (im *images) find(ctx context.Context, name string, r spec.ImageRef) (*image.InspectResponse, error) {
 	ctx, cancel := ask(ctx)
 	defer cancel()
-	img, err := e.api.ImageInspect(ctx, name)
+	img, err := im.api.ImageInspect(ctx, name)
 	switch {
 	case notFound(err):
 		return nil, nil
@@ -161,39 +172,39 @@ func keys[K comparable, V any](m map[K]V) func(func(K) bool) {
 }
 
 // pull joins or starts the one pull of this digest and waits for it; the last waiter that leaves ends it.
-func (e *Engine) pull(ctx context.Context, name string, p job.Plan, note func(job.Observed)) error {
-	e.pulling.mu.Lock()
-	f := e.pulling.m[name]
+func (im *images) pull(ctx context.Context, name string, p job.Plan, note func(job.Observed)) error {
+	im.mu.Lock()
+	f := im.flights[name]
 	if f == nil {
-		fctx, cancel := context.WithCancel(e.ctx)
+		fctx, cancel := context.WithCancel(im.ctx)
 		f = &flight{done: make(chan struct{}), cancel: cancel, idle: true,
 			prog: job.Progress{Phase: "pull", Total: p.Image.CompressedBytes}}
-		e.pulling.m[name] = f
-		e.wg.Go(func() {
-			f.err = e.pullTries(fctx, name, p, f)
+		im.flights[name] = f
+		im.wg.Go(func() {
+			f.err = im.pullTries(fctx, name, p, f)
 			cancel()
-			e.pulling.mu.Lock()
-			if e.pulling.m[name] == f {
-				delete(e.pulling.m, name)
+			im.mu.Lock()
+			if im.flights[name] == f {
+				delete(im.flights, name)
 			}
-			e.pulling.mu.Unlock()
+			im.mu.Unlock()
 			close(f.done)
 		})
 	}
 	f.waiters++
-	e.pulling.mu.Unlock()
+	im.mu.Unlock()
 	defer func() {
-		e.pulling.mu.Lock()
+		im.mu.Lock()
 		if f.waiters--; f.waiters == 0 {
 			f.cancel()
-			if e.pulling.m[name] == f {
-				delete(e.pulling.m, name)
+			if im.flights[name] == f {
+				delete(im.flights, name)
 			}
 		}
-		e.pulling.mu.Unlock()
+		im.mu.Unlock()
 	}()
-	watch := e.watch(p, f)
-	tick := time.NewTicker(min(100*time.Millisecond, e.window/4))
+	watch := im.watch(p, f)
+	tick := time.NewTicker(min(100*time.Millisecond, im.window/4))
 	defer tick.Stop()
 	for {
 		o := job.Observed{State: job.Pulling}
@@ -216,7 +227,7 @@ func (e *Engine) pull(ctx context.Context, name string, p job.Plan, note func(jo
 }
 
 // watch ends a wait at the plan's deadline, or when the mean of a whole window is below the floor while bytes are due.
-func (e *Engine) watch(p job.Plan, f *flight) func(time.Time) error {
+func (im *images) watch(p job.Plan, f *flight) func(time.Time) error {
 	type mark struct {
 		at   time.Time
 		done uint64
@@ -236,15 +247,15 @@ func (e *Engine) watch(p job.Plan, f *flight) func(time.Time) error {
 			return nil
 		}
 		marks = append(marks, mark{now, g.Done})
-		for len(marks) > 2 && now.Sub(marks[1].at) >= e.window {
+		for len(marks) > 2 && now.Sub(marks[1].at) >= im.window {
 			marks = marks[1:]
 		}
 		span := now.Sub(marks[0].at)
-		if p.FloorRate == 0 || span < e.window {
+		if p.FloorRate == 0 || span < im.window {
 			return nil
 		}
 		if rate := float64(g.Done-min(marks[0].done, g.Done)) / span.Seconds(); rate < float64(p.FloorRate) {
-			return imageError("image-stalled", fmt.Sprintf("%.0f bytes/s over %v, the floor is %d", rate, e.window,
+			return imageError("image-stalled", fmt.Sprintf("%.0f bytes/s over %v, the floor is %d", rate, im.window,
 				p.FloorRate), nil)
 		}
 		return nil
@@ -257,22 +268,22 @@ const maxRegistryWait = time.Minute
 // pullTries pulls until the registry gives a final answer, with growing rests, as long as it asks for if it asks, and a
 // bounded number of times.
 // Errors: *market.Error image-…, disk-full, registry-unreachable with the last words; ctx's.
-func (e *Engine) pullTries(ctx context.Context, name string, p job.Plan, f *flight) error {
+func (im *images) pullTries(ctx context.Context, name string, p job.Plan, f *flight) error {
 	for n := 1; ; n++ {
-		err := e.pullSlot(ctx, name, p, f)
+		err := im.pullSlot(ctx, name, p, f)
 		var me *market.Error
 		if err == nil || errors.As(err, &me) || ctx.Err() != nil {
 			return err
 		}
-		rest := e.restAfter(n)
+		rest := restAfter(im.rest, n)
 		if saysTooMany(err) {
-			rest = max(rest, e.registries.RetryAfter(ctx, p.Image))
+			rest = max(rest, im.registries.RetryAfter(ctx, p.Image))
 		}
 		f.set(true, err)
 		if n == maxTries || rest > maxRegistryWait || !p.Deadline.IsZero() && time.Now().Add(rest).After(p.Deadline) {
 			return unreachable(err)
 		}
-		e.log.Warn("A pull failed and is tried again", "image", name, "rest", rest, "error", err)
+		im.log.Warn("A pull failed and is tried again", "image", name, "rest", rest, "error", err)
 		if err := pause(ctx, rest); err != nil {
 			return err
 		}
@@ -285,21 +296,20 @@ func unreachable(last error) error {
 }
 
 // pullSlot pulls once, in one of the slots.
-func (e *Engine) pullSlot(ctx context.Context, name string, p job.Plan, f *flight) error {
-	select {
-	case e.pulls <- struct{}{}:
-		defer func() { <-e.pulls }()
-	case <-ctx.Done():
-		return ctx.Err()
+func (im *images) pullSlot(ctx context.Context, name string, p job.Plan, f *flight) error {
+	free, err := im.pulls.take(ctx)
+	if err != nil {
+		return err
 	}
+	defer free()
 	_, _, last := f.state()
 	f.set(false, last)
-	return e.pullOnce(ctx, name, p, f)
+	return im.pullOnce(ctx, name, p, f)
 }
 
 // pullOnce reads the engine's stream to its end; an error in it is the registry's.
-func (e *Engine) pullOnce(ctx context.Context, name string, p job.Plan, f *flight) error {
-	body, err := e.api.ImagePull(ctx, name, image.PullOptions{Platform: "linux/amd64"})
+func (im *images) pullOnce(ctx context.Context, name string, p job.Plan, f *flight) error {
+	body, err := im.api.ImagePull(ctx, name, image.PullOptions{Platform: "linux/amd64"})
 	if err != nil {
 		return sortPull(err)
 	}

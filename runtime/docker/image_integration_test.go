@@ -45,7 +45,7 @@ func noise(t *testing.T, n int) []byte {
 
 func (f *fixture) push(t *testing.T, size int, cfg runtimetest.ImageConfig) spec.ImageRef {
 	t.Helper()
-	ref, err := f.reg.Push("test/"+f.e.cfg.Peer8+"-noise", map[string][]byte{"noise": noise(t, size)}, cfg)
+	ref, err := f.reg.Push("test/"+f.peer()+"-noise", map[string][]byte{"noise": noise(t, size)}, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func (f *fixture) push(t *testing.T, size int, cfg runtimetest.ImageConfig) spec
 
 func TestPull_Stalls_FailsAtTheFloor(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	f.e.window = time.Second
+	f.e.jobs.images.window = time.Second
 	f.reg.SetFaults(runtimetest.Faults{Stall: 1 << 20})
 	p := f.plan()
 	p.Image, p.FloorRate = f.push(t, 4<<20, runtimetest.ImageConfig{}), 256_000
@@ -108,9 +108,9 @@ func TestPull_Gone_LeavesNoPull(t *testing.T) {
 	})
 	f.until(t, job.Want{Phase: job.WantGone, Plan: p}, is(job.Absent))
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		f.e.pulling.mu.Lock()
-		n := len(f.e.pulling.m) + len(f.e.pulls)
-		f.e.pulling.mu.Unlock()
+		f.e.jobs.images.mu.Lock()
+		n := len(f.e.jobs.images.flights) + len(f.e.jobs.images.pulls)
+		f.e.jobs.images.mu.Unlock()
 		if n == 0 {
 			return
 		}
@@ -185,7 +185,8 @@ func TestContainer_RemovedByOthers_IsLost(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	w := job.Want{Phase: job.WantRunning, Plan: f.plan("forever")}
 	o := f.until(t, w, is(job.Running))
-	if err := f.e.api.ContainerRemove(t.Context(), o.ContainerID, container.RemoveOptions{Force: true}); err != nil {
+	if err := f.e.jobs.api.ContainerRemove(t.Context(), o.ContainerID,
+		container.RemoveOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	if o := f.until(t, w, is(job.Exited)); o.Code != "container-lost" {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -25,12 +26,19 @@ const (
 	logTimestamp = len("2006-01-02T15:04:05.000000000Z")
 )
 
+// access reaches into jobs.
+type access struct {
+	*jobs
+	mu    sync.Mutex
+	execs map[job.Key]int // that run
+}
+
 // Logs implements job.Access. A stream that the engine drops, at a rotation or by a restart, is taken up again.
-func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, follow bool,
+func (ac *access) Logs(ctx context.Context, k job.Key, from uint64, follow bool,
 	f func(job.LogRecord) error) (job.LogEnd, error) {
 	rd := &logReader{next: from, rawAt: from, f: f}
 	for wait, failed := followAgain, 0; ; wait = min(2*wait, followMost) {
-		c, err := e.inspect(ctx, e.name(k, "job"))
+		c, err := ac.inspect(ctx, ac.name(k, "job"))
 		over := false
 		if err == nil {
 			if c == nil {
@@ -40,7 +48,7 @@ func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, follow bool,
 			rd.framed = slices.Contains(c.Config.Entrypoint, modeCapture)
 			over = !c.State.Running && c.State.Status != "created"
 			before := rd.next
-			err = e.pass(ctx, c.ID, rd, follow && !over)
+			err = ac.pass(ctx, c.ID, rd, follow && !over)
 			if rd.next != before {
 				wait, failed = followAgain, 0
 			}
@@ -93,12 +101,12 @@ type stopLogs struct{ err error }
 func (s stopLogs) Error() string { return s.err.Error() }
 
 // pass reads the engine's copy once, from the beginning or from a little before the last record.
-func (e *Engine) pass(ctx context.Context, id string, rd *logReader, follow bool) error {
+func (ac *access) pass(ctx context.Context, id string, rd *logReader, follow bool) error {
 	o := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: follow}
 	if since := rd.begin(); !since.IsZero() {
 		o.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
 	}
-	return e.readLogs(ctx, id, o, func(stream byte, b []byte) error {
+	return ac.readLogs(ctx, id, o, func(stream byte, b []byte) error {
 		at, data := stamp(b)
 		return rd.take(stream, at, data)
 	})
@@ -115,16 +123,6 @@ func stamp(b []byte) (time.Time, []byte) {
 		return time.Time{}, b
 	}
 	return at, b[i+1:]
-}
-
-func (e *Engine) readLogs(ctx context.Context, id string, o container.LogsOptions,
-	f func(stream byte, b []byte) error) error {
-	rc, err := e.api.ContainerLogs(ctx, id, o)
-	if err != nil {
-		return err
-	}
-	defer rc.Close()
-	return demux(rc, f)
 }
 
 // demux reads the engine's frames (stream, 3 zeros, length, payload): each is one message, which the usual helper would

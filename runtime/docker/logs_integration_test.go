@@ -133,7 +133,7 @@ func TestLogs_FirstProcess_KeepsBytes(t *testing.T) {
 // mark and the rest.
 func TestLogs_Rotation_NamesWhatIsGone(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	f.e.logSize = "256k"
+	f.e.jobs.tools.logSize = "256k"
 	w := job.Want{Phase: job.WantRunning, Plan: f.plan("seq=600000", "text=END")}
 	f.until(t, w, is(job.Running))
 	want := numbers(600_000) + "END"
@@ -194,7 +194,7 @@ func TestLogs_InitKilled_SaysThatTheEndIsMissing(t *testing.T) {
 	for !strings.Contains(f.logs(t), "a") {
 		time.Sleep(20 * time.Millisecond) // bounded by the test's time
 	}
-	if err := f.e.api.ContainerKill(t.Context(), o.ContainerID, "KILL"); err != nil {
+	if err := f.e.jobs.api.ContainerKill(t.Context(), o.ContainerID, "KILL"); err != nil {
 		t.Fatal(err)
 	}
 	if g := f.gather(t, true); g.out[1].String() != "a\n" || g.end != (job.LogEnd{Total: 2, Over: true}) {

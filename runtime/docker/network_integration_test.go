@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,12 +25,26 @@ type fixture struct {
 	k   job.Key
 }
 
+// peer is the engine's short peer name.
+func (f *fixture) peer() string { return string(f.e.jobs.names) }
+
+// memory is what the next engine of the same node remembers.
+func (f *fixture) memory() *runtimetest.Memory { return f.e.jobs.rows.Memory.(*runtimetest.Memory) }
+
+// made is an attempt of the fixture's key for which all before the start was done, or tried.
+func (f *fixture) made(t *testing.T, p job.Plan) (*attempt, error) {
+	t.Helper()
+	a := &attempt{jobs: f.e.jobs, key: f.k, want: job.Want{Phase: job.WantRunning, Plan: p},
+		note: func(job.Observed) {}}
+	return a, a.make(t.Context())
+}
+
 func newFixture(t *testing.T, cfg runtimetest.ImageConfig) *fixture {
 	t.Helper()
 	runtimetest.NeedDocker(t)
 	f := &fixture{e: newEngine(t, peerName(t), runtimetest.NewMemory()), reg: runtimetest.StartRegistry(t),
 		k: newKey(t)}
-	f.img = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.e.cfg.Peer8, cfg)
+	f.img = runtimetest.PushTestJob(t, f.reg, runtimetest.BuildTestJob(t), "test/"+f.peer(), cfg)
 	t.Cleanup(func() { remove(t, f.e, f.k); sweep(t, f.e, f.reg) })
 	return f
 }
@@ -80,6 +95,21 @@ func (f *fixture) logs(t *testing.T) string {
 	return b.String()
 }
 
+// says waits until the job's log holds a word.
+func (f *fixture) says(t *testing.T, word string) {
+	t.Helper()
+	var b strings.Builder
+	errSaid := errors.New("said")
+	if _, err := f.e.Logs(t.Context(), f.k, 0, true, func(r job.LogRecord) error {
+		if b.Write(r.Data); strings.Contains(b.String(), word) {
+			return errSaid
+		}
+		return nil
+	}); !errors.Is(err, errSaid) {
+		t.Fatalf("%q, %v", b.String(), err)
+	}
+}
+
 // TestEgress_Web_ReachesNothingOfTheRig dials the rig's addresses, where a server really listens, from a job with
 // egress web.
 func TestEgress_Web_ReachesNothingOfTheRig(t *testing.T) {
@@ -117,7 +147,7 @@ func TestEgress_Web_ReachesNothingOfTheRig(t *testing.T) {
 // port 443 or 80 is reached and the same server on another port, udp and mail are not.
 func TestEgress_Web_AllowsItsPortsOnly(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	f.e.rig = func() []netip.Prefix { return nil }
+	f.e.jobs.guards.rig = func() []netip.Prefix { return nil }
 	var addr netip.Addr
 	for _, p := range rigPrefixes() {
 		if a := p.Addr(); p.Bits() == 32 && !a.IsLoopback() && !a.IsPrivate() {
@@ -160,7 +190,7 @@ func TestGuard_Killed_EndsTheJob(t *testing.T) {
 	p.Egress, p.Resolvers = market.EgressWeb, []string{"1.1.1.1"}
 	w := job.Want{Phase: job.WantRunning, Plan: p}
 	f.until(t, w, is(job.Running))
-	if err := f.e.kill(t.Context(), f.e.name(f.k, "guard"), "KILL"); err != nil {
+	if err := f.e.jobs.kill(t.Context(), f.e.jobs.name(f.k, "guard"), "KILL"); err != nil {
 		t.Fatal(err)
 	}
 	if o := f.until(t, w, is(job.Exited)); o.Code != "guard-lost" {

@@ -54,12 +54,11 @@ func FuzzHandle(f *testing.F) {
 }
 
 func TestSee_AfterAnotherBoot_IsRigRestarted(t *testing.T) {
-	var e Engine
 	r := row{Handle: handle{BootID: "another"}, Start: true, Opened: true}
 	c := &container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{State: &container.State{Status: "exited", ExitCode: 255}}}
 	for _, c := range []*container.InspectResponse{nil, c} {
-		if o := e.see(job.Key{}, r, c); o.State != job.Exited || o.Code != "rig-restarted" || o.Exit != -1 {
+		if o := see(r, c); o.State != job.Exited || o.Code != "rig-restarted" || o.Exit != -1 {
 			t.Errorf("got %+v", o)
 		}
 	}
@@ -184,9 +183,9 @@ func TestStamp(t *testing.T) {
 }
 
 func TestWatch_SlowWindow_Fails(t *testing.T) {
-	e := Engine{window: time.Minute}
+	im := images{window: time.Minute}
 	f := &flight{prog: job.Progress{Phase: "pull", Total: 1000}}
-	watch := e.watch(job.Plan{FloorRate: 10}, f)
+	watch := im.watch(job.Plan{FloorRate: 10}, f)
 	at := time.Now()
 	step := func(d time.Duration, done uint64) error {
 		at, f.prog.Done = at.Add(d), done
@@ -213,13 +212,13 @@ func TestKeyOf_Names(t *testing.T) {
 	}
 	defer e.Close()
 	k := job.Key{Lease: market.LeaseID{1, 2, 3}, Attempt: 4}
-	got, role, ok := e.keyOf("/"+e.name(k, "guard"), k.Lease.String())
+	got, role, ok := e.jobs.keyOf("/"+e.jobs.name(k, "guard"), k.Lease.String())
 	if !ok || got != k || role != "guard" {
 		t.Errorf("got %v, %q, %v", got, role, ok)
 	}
-	for _, bad := range []string{"/gpuai-other123-0102030000000000-job-1", "/" + e.prefix() + "probe",
-		"/" + e.prefix() + "ffffffffffffffff-job-1"} {
-		if _, _, ok := e.keyOf(bad, k.Lease.String()); ok {
+	for _, bad := range []string{"/gpuai-other123-0102030000000000-job-1", "/" + e.jobs.prefix() + "probe",
+		"/" + e.jobs.prefix() + "ffffffffffffffff-job-1"} {
+		if _, _, ok := e.jobs.keyOf(bad, k.Lease.String()); ok {
 			t.Errorf("%s is ours", bad)
 		}
 	}

@@ -241,13 +241,13 @@ func deviceRequests(devices []job.Device, cdi bool) []container.DeviceRequest {
 }
 
 // volumesOf names a volume for /workspace and each VOLUME of the image; an anonymous one would be nobody's.
-func (e *Engine) volumesOf(k job.Key, img *image.InspectResponse) map[string]string {
-	out := map[string]string{spec.Workspace: e.volume(k, "work")}
+func (ns names) volumesOf(k job.Key, img *image.InspectResponse) map[string]string {
+	out := map[string]string{spec.Workspace: ns.volume(k, "work")}
 	n := 0
 	for _, v := range slices.Sorted(maps.Keys(img.Config.Volumes)) {
 		if v = filepath.Clean("/" + v); v != spec.Workspace {
 			n++
-			out[v] = e.volume(k, fmt.Sprintf("v%d", n))
+			out[v] = ns.volume(k, fmt.Sprintf("v%d", n))
 		}
 	}
 	return out

@@ -36,7 +36,7 @@ func TestExec_Closed_KillsTheCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		top, err := f.e.api.ContainerTop(t.Context(), o.ContainerID, nil)
+		top, err := f.e.jobs.api.ContainerTop(t.Context(), o.ContainerID, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,16 +53,18 @@ func TestForeign_SameName_IsNeverTouched(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	w := job.Want{Phase: job.WantRunning, Plan: f.plan("forever")}
 	o := f.until(t, w, is(job.Running))
-	if err := f.e.api.ContainerRemove(t.Context(), o.ContainerID, container.RemoveOptions{Force: true}); err != nil {
+	if err := f.e.jobs.api.ContainerRemove(t.Context(), o.ContainerID,
+		container.RemoveOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	made, err := f.e.api.ContainerCreate(t.Context(), &container.Config{Image: f.e.ready.tools}, nil, nil, nil,
-		f.e.name(f.k, "job"))
+	made, err := f.e.jobs.api.ContainerCreate(t.Context(), &container.Config{Image: f.e.jobs.tools.ready.tools}, nil,
+		nil, nil,
+		f.e.jobs.name(f.k, "job"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		_ = f.e.api.ContainerRemove(context.Background(), made.ID, container.RemoveOptions{Force: true})
+		_ = f.e.jobs.api.ContainerRemove(context.Background(), made.ID, container.RemoveOptions{Force: true})
 	}()
 	for _, phase := range []job.Phase{job.WantRunning, job.WantGone} {
 		w.Phase = phase
@@ -70,10 +72,10 @@ func TestForeign_SameName_IsNeverTouched(t *testing.T) {
 			t.Errorf("got %+v", o)
 		}
 	}
-	if c, err := f.e.inspect(t.Context(), made.ID); err != nil || c == nil {
+	if c, err := f.e.jobs.inspect(t.Context(), made.ID); err != nil || c == nil {
 		t.Errorf("the other container is gone: %v", err)
 	}
-	if err := f.e.api.ContainerRemove(t.Context(), made.ID, container.RemoveOptions{Force: true}); err != nil {
+	if err := f.e.jobs.api.ContainerRemove(t.Context(), made.ID, container.RemoveOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -82,23 +84,23 @@ func TestForeign_SameName_IsNeverTouched(t *testing.T) {
 // goes on from there.
 func TestStart_AnswerLost_IsNotRepeated(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
-	mem := f.e.mem.(*runtimetest.Memory)
+	mem := f.memory()
 	p := f.plan("echo=once", "forever")
 	p.Spec.Inputs = nil
-	c, r, err := f.e.create(t.Context(), f.k, p, row{}, func(job.Observed) {})
+	made, err := f.made(t, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Start = true
-	if err := f.e.save(t.Context(), f.k, r); err != nil {
+	made.row.Start = true
+	if err := made.save(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.e.api.ContainerStart(t.Context(), c.ID, container.StartOptions{}); err != nil {
+	if err := f.e.jobs.api.ContainerStart(t.Context(), made.c.ID, container.StartOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	peer := f.e.cfg.Peer8
+	peer := f.peer()
 	f.e = newEngine(t, peer, mem)
-	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, is(job.Running)); o.ContainerID != c.ID {
+	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, is(job.Running)); o.ContainerID != made.c.ID {
 		t.Errorf("another container: %+v", o)
 	}
 	for end := time.Now().Add(10 * time.Second); !strings.Contains(f.logs(t), "once") &&

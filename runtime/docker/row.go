@@ -56,8 +56,11 @@ func errTooNew(v int) error {
 	}
 }
 
-func (e *Engine) load(ctx context.Context, k job.Key) (row, error) {
-	raw, err := e.mem.Load(ctx, k)
+// rows are the store's rows of this node's jobs.
+type rows struct{ job.Memory }
+
+func (rs rows) load(ctx context.Context, k job.Key) (row, error) {
+	raw, err := rs.Load(ctx, k)
 	if err != nil || len(raw) == 0 {
 		return row{}, err
 	}
@@ -78,13 +81,13 @@ func parseRow(raw []byte) (r row, err error) {
 	return r, nil
 }
 
-func (e *Engine) save(ctx context.Context, k job.Key, r row) error {
+func (rs rows) save(ctx context.Context, k job.Key, r row) error {
 	r.Handle.V, r.Handle.Driver = rowVersion, "docker"
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode job row: %w", err)
 	}
-	return e.mem.Save(ctx, k, raw)
+	return rs.Save(ctx, k, raw)
 }
 
 func (r row) handleJSON() []byte {

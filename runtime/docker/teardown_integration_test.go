@@ -14,7 +14,7 @@ import (
 
 func objects(t *testing.T, e *Engine) []string {
 	t.Helper()
-	out, err := e.Objects(context.Background(), e.cfg.Peer8)
+	out, err := e.Objects(context.Background(), string(e.jobs.names))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,13 +52,13 @@ func TestTeardown_HoweverAJobEnds_NothingIsLeft(t *testing.T) {
 			p.Egress, p.Resolvers = market.EgressWeb, []string{"1.1.1.1"}
 			end(t, f, p)
 			remove(t, f.e, f.k)
-			if left := objects(t, f.e); len(left) > 1 || len(left) == 1 && left[0] != "network "+f.e.networkName() {
+			if left := objects(t, f.e); len(left) > 1 || len(left) == 1 && left[0] != "network "+f.e.jobs.network() {
 				t.Errorf("left: %q", left)
 			}
 			if err := f.e.Close(); err != nil {
 				t.Fatal(err)
 			}
-			f.e = newEngine(t, f.e.cfg.Peer8, f.e.mem.(*runtimetest.Memory))
+			f.e = newEngine(t, f.peer(), f.memory())
 			if left := objects(t, f.e); len(left) > 0 {
 				t.Errorf("left after the node's end: %q", left)
 			}
@@ -80,12 +80,12 @@ func TestTeardown_StoppedAtAnyPoint_NothingIsLeft(t *testing.T) {
 			p.Egress, p.Resolvers = market.EgressWeb, []string{"1.1.1.1"}
 		}
 		// it may be cut off
-		f.e.wg.Go(func() { _, _ = f.e.Reconcile(t.Context(), k, job.Want{Phase: job.WantRunning, Plan: p}) })
+		f.e.jobs.wg.Go(func() { _, _ = f.e.Reconcile(t.Context(), k, job.Want{Phase: job.WantRunning, Plan: p}) })
 		// the point, not a wait for something
 		time.Sleep(time.Duration(i) * 8 * time.Millisecond)
 		f.until(t, job.Want{Phase: job.WantGone, Plan: p}, is(job.Absent, job.Exited))
 		remove(t, f.e, f.k)
-		if left := objects(t, f.e); len(left) > 1 || len(left) == 1 && left[0] != "network "+f.e.networkName() {
+		if left := objects(t, f.e); len(left) > 1 || len(left) == 1 && left[0] != "network "+f.e.jobs.network() {
 			t.Errorf("point %d: left %q", i, left)
 		}
 	}
@@ -101,14 +101,14 @@ func TestTeardown_Close_KeepsTheNetworkOfJobs(t *testing.T) {
 	if err := f.e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f.e = newEngine(t, f.e.cfg.Peer8, f.e.mem.(*runtimetest.Memory))
+	f.e = newEngine(t, f.peer(), f.memory())
 	if left := objects(t, f.e); len(left) != 4 { // job, guard, volume, network
 		t.Errorf("there is %q", left)
 	}
 	if o := f.until(t, w, is(job.Running)); o.ContainerID != before.ContainerID {
 		t.Errorf("another job: %+v", o)
 	}
-	if err := f.e.RemoveNode(t.Context(), f.e.cfg.Peer8); err != nil {
+	if err := f.e.RemoveNode(t.Context(), f.peer()); err != nil {
 		t.Error(err)
 	}
 	if left := objects(t, f.e); len(left) > 0 {

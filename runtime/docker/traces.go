@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
 
 	"github.com/gpuai/gpuai/runtime/sandbox"
 )
@@ -21,12 +22,15 @@ import (
 // of an engine share, and images that were pulled.
 type Traces struct{ images, volumes map[string]bool }
 
+// traces finds and removes what nodes leave in an engine.
+type traces struct{ api *client.Client }
+
 // Traces lists what is there now. registries: hosts whose images count, "127.0.0.1:5000".
-func (e *Engine) Traces(ctx context.Context, registries ...string) (Traces, error) {
+func (ts *traces) Traces(ctx context.Context, registries ...string) (Traces, error) {
 	ctx, cancel := ask(ctx)
 	defer cancel()
 	t := Traces{images: map[string]bool{}, volumes: map[string]bool{}}
-	vols, err := e.api.VolumeList(ctx,
+	vols, err := ts.api.VolumeList(ctx,
 		volume.ListOptions{Filters: filters.NewArgs(filters.Arg("name", sandbox.ImageName))})
 	if err != nil {
 		return t, engineError("list volumes", err)
@@ -36,7 +40,7 @@ func (e *Engine) Traces(ctx context.Context, registries ...string) (Traces, erro
 			t.volumes[v.Name] = true
 		}
 	}
-	images, err := e.api.ImageList(ctx, image.ListOptions{})
+	images, err := ts.api.ImageList(ctx, image.ListOptions{})
 	if err != nil {
 		return t, engineError("list images", err)
 	}
@@ -56,8 +60,8 @@ func (e *Engine) Traces(ctx context.Context, registries ...string) (Traces, erro
 
 // Sweep removes what is there now and was not before. The helper stays while another node's container uses it, and is
 // made again by a node that needs it later; an image of a registry that is in use is an error.
-func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string) error {
-	now, err := e.Traces(ctx, registries...)
+func (ts *traces) Sweep(ctx context.Context, before Traces, registries ...string) error {
+	now, err := ts.Traces(ctx, registries...)
 	if err != nil {
 		return err
 	}
@@ -68,7 +72,7 @@ func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string)
 		if before.volumes[name] {
 			continue
 		}
-		if err := e.api.VolumeRemove(ctx, name, false); err != nil && !notFound(err) && !cerrdefs.IsConflict(err) {
+		if err := ts.api.VolumeRemove(ctx, name, false); err != nil && !notFound(err) && !cerrdefs.IsConflict(err) {
 			errs = append(errs, engineError("remove volume", err))
 		}
 	}
@@ -76,7 +80,7 @@ func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string)
 		if before.images[name] {
 			continue
 		}
-		_, err := e.api.ImageRemove(ctx, name, image.RemoveOptions{})
+		_, err := ts.api.ImageRemove(ctx, name, image.RemoveOptions{})
 		if cerrdefs.IsConflict(err) && strings.HasPrefix(name, sandbox.ImageName+":") {
 			continue
 		}
@@ -89,7 +93,7 @@ func (e *Engine) Sweep(ctx context.Context, before Traces, registries ...string)
 
 // Objects lists the containers of any state, then volumes, then networks that are named for a node: the last 8
 // characters of its id.
-func (e *Engine) Objects(ctx context.Context, peer8 string) (out []string, err error) {
+func (ts *traces) Objects(ctx context.Context, peer8 string) (out []string, err error) {
 	ctx, cancel := ask(ctx)
 	defer cancel()
 	name := "gpuai-" + peer8
@@ -99,7 +103,7 @@ func (e *Engine) Objects(ctx context.Context, peer8 string) (out []string, err e
 		}
 	}
 	like := filters.NewArgs(filters.Arg("name", name))
-	containers, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: like})
+	containers, err := ts.api.ContainerList(ctx, container.ListOptions{All: true, Filters: like})
 	if err != nil {
 		return nil, engineError("list containers", err)
 	}
@@ -108,14 +112,14 @@ func (e *Engine) Objects(ctx context.Context, peer8 string) (out []string, err e
 			add("container", strings.TrimPrefix(n, "/"))
 		}
 	}
-	volumes, err := e.api.VolumeList(ctx, volume.ListOptions{Filters: like})
+	volumes, err := ts.api.VolumeList(ctx, volume.ListOptions{Filters: like})
 	if err != nil {
 		return nil, engineError("list volumes", err)
 	}
 	for _, v := range volumes.Volumes {
 		add("volume", v.Name)
 	}
-	networks, err := e.api.NetworkList(ctx, network.ListOptions{Filters: like})
+	networks, err := ts.api.NetworkList(ctx, network.ListOptions{Filters: like})
 	if err != nil {
 		return nil, engineError("list networks", err)
 	}
@@ -127,8 +131,8 @@ func (e *Engine) Objects(ctx context.Context, peer8 string) (out []string, err e
 
 // RemoveNode removes all Objects of a node that has ended and whose store is given up: what its leases kept is nobody's
 // then.
-func (e *Engine) RemoveNode(ctx context.Context, peer8 string) error {
-	left, err := e.Objects(ctx, peer8)
+func (ts *traces) RemoveNode(ctx context.Context, peer8 string) error {
+	left, err := ts.Objects(ctx, peer8)
 	if err != nil {
 		return err
 	}
@@ -139,11 +143,11 @@ func (e *Engine) RemoveNode(ctx context.Context, peer8 string) error {
 		kind, name, _ := strings.Cut(o, " ")
 		switch kind {
 		case "container":
-			err = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
+			err = ts.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
 		case "volume":
-			err = e.api.VolumeRemove(ctx, name, false)
+			err = ts.api.VolumeRemove(ctx, name, false)
 		case "network":
-			err = e.api.NetworkRemove(ctx, name)
+			err = ts.api.NetworkRemove(ctx, name)
 		}
 		if err != nil && !notFound(err) {
 			errs = append(errs, engineError("remove "+kind, err))

@@ -16,10 +16,10 @@ import (
 const maxStats = 1 << 20
 
 // Usage reads what a job's container takes at the moment. Errors: the engine's; the job has no container that runs.
-func (e *Engine) Usage(ctx context.Context, k job.Key) (job.Usage, error) {
+func (ac *access) Usage(ctx context.Context, k job.Key) (job.Usage, error) {
 	ctx, cancel := ask(ctx)
 	defer cancel()
-	answer, err := e.api.ContainerStatsOneShot(ctx, e.name(k, "job"))
+	answer, err := ac.api.ContainerStatsOneShot(ctx, ac.name(k, "job"))
 	if err != nil {
 		return job.Usage{}, engineError("read usage", err)
 	}

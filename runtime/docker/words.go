@@ -213,3 +213,11 @@ func spoken(err error) string {
 	}
 	return head + "…" + strings.ToValidUTF8(tail, "")
 }
+
+// cut is a message of at most 256 bytes.
+func cut(s string) string {
+	if len(s) > 256 {
+		s = s[:256]
+	}
+	return strings.ToValidUTF8(strings.TrimSpace(s), "")
+}
