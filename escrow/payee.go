@@ -31,7 +31,8 @@ type AcceptRules struct {
 const feePerLiveChannel = 20_000
 
 // AcceptChannel decides whether a Lease may use the Channel; a is its account so far (NewAccount for a first Lease).
-// The error is a *market.Refusal: channel-unknown, channel-too-small, or channel-unfit with the field in Detail.
+// The error is a *market.Refusal: channel-unknown, channel-too-small, or channel-unfit with the field in Detail; that
+// of the claim fee passes.
 func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 	if cs.Status == StatusGone {
 		return market.Refuse("channel-unknown", market.KindNotFound, "no such account")
@@ -70,7 +71,8 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 			fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), r.MinHeadroom.SOL()))
 	}
 	if need := r.RentMinimum + feePerLiveChannel*market.Amount(r.LiveChannels+1); r.FeePayer < need {
-		return unfit("claim_fee: fee payer holds " + r.FeePayer.SOL() + " SOL, needs " + need.SOL() + " SOL")
+		return market.Refuse("channel-unfit", market.KindUnavailable, // passes: the open may have sent it just now
+			"claim_fee: fee payer holds "+r.FeePayer.SOL()+" SOL, needs "+need.SOL()+" SOL")
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -119,23 +118,31 @@ func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
 			return nil
 		case errors.Is(err, errStale):
 			continue
-		case market.CodeOf(err) == "channel-too-small" && !p.growing(ctx, pr.body.Channel):
+		case !p.mayPass(ctx, pr.body.Channel, err) || p.now().Add(2*acceptAgain).After(pr.body.AcceptUntil):
 			return err
 		}
-		// A deposit that is only confirmed counts once it is final: wait for it as long as the customer does.
-		code := market.CodeOf(err)
-		if (code != "channel-unknown" && code != "channel-too-small" && code != "channel-unfit" &&
-			code != "chain-unreachable") ||
-			p.now().Add(500*time.Millisecond).After(pr.body.AcceptUntil) {
-			return err
-		}
-		if strings.HasPrefix(code, "channel-unfit") && !strings.Contains(err.Error(), "claim_fee") {
-			return err
-		}
-		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+		if err := sleep(ctx, acceptAgain); err != nil {
 			return err
 		}
 	}
+}
+
+// acceptAgain is how often a channel is looked at that does not fit yet.
+const acceptAgain = 250 * time.Millisecond
+
+// mayPass reports whether a channel that was refused may fit before its customer gives up: money that is only confirmed
+// counts once it is final.
+func (p *Provider) mayPass(ctx context.Context, id market.ChannelID, err error) bool {
+	switch market.CodeOf(err) {
+	case "channel-unknown", "chain-unreachable":
+		return true
+	case "channel-too-small":
+		return p.growing(ctx, id)
+	case "channel-unfit": // the claim fee is on its way
+		var r *market.Refusal
+		return errors.As(err, &r) && r.Passes()
+	}
+	return false
 }
 
 // openParts opens Order and Quote inside the Lease and checks that the three agree and that the Quote is ours, unused
@@ -210,7 +217,7 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 	cs := states[0]
 	ch := p.channelOf(cs)
 	if ch.old && p.now().Before(p.cfg.OldChannels) {
-		return nil, market.Refuse("channel-unfit", market.KindUnavailable, "known from before an unclean start: "+
+		return nil, market.Refuse("channel-unfit", market.KindConflict, "known from before an unclean start: "+
 			"open a new one, or wait until "+p.cfg.OldChannels.UTC().Format(time.TimeOnly))
 	}
 	ch.mu.Lock()

@@ -53,7 +53,7 @@ func TestRefusalOf_OwnTrouble_HasNoPath(t *testing.T) {
 func TestIncoming_BelowTheFloor_Stalls(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)
-	in := &incoming{}
+	in := &inputs{}
 	run := func(d time.Duration, rate uint64) (why string) {
 		for end := now.Add(d); now.Before(end) && why == ""; now = now.Add(100 * time.Millisecond) {
 			in.bytes.Add(rate / 10)
@@ -74,7 +74,7 @@ func TestIncoming_BelowTheFloor_Stalls(t *testing.T) {
 	if why := run(10*time.Minute, 0); why == "" || now.Sub(start) > 2*inputsWindow {
 		t.Fatalf("nothing came: %q after %s", why, now.Sub(start))
 	}
-	in = &incoming{}
+	in = &inputs{}
 	if _, err := in.count(strings.NewReader("")).Read(make([]byte, 1)); err == nil {
 		t.Fatal("not at its end")
 	}

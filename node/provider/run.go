@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -57,28 +55,17 @@ type leaseRun struct {
 	channel  market.ChannelID
 	actor    *lease.Actor
 
-	inputsReady atomic.Bool
-	filesMu     sync.Mutex // put, get and hashing of outputs exclude each other
-	kick        chan struct{}
+	kick chan struct{}
 
 	saving sync.Mutex // held from a look at row until that is on disk: an older row must not overwrite a newer one
 	mu     sync.Mutex
 	row    leaseRow
 	seen   job.Observed
 
-	incoming incoming // inputs
-
-	step        market.PrepStep // what the preparation is at, since when; owned by loop, as is all that follows
-	stepSince   time.Time
-	silentSince time.Time // the engine does not answer
-}
-
-// engineSilent is how long the engine may not answer before the meter closes at the last proof.
-const engineSilent = 5 * time.Second
-
-// aliver is a runner that can see a job's process without its engine.
-type aliver interface {
-	Alive(ctx context.Context, k job.Key) bool
+	files  sync.Mutex // put, get and hashing of outputs exclude each other
+	inputs inputs
+	prep   preparation
+	watch  watch
 }
 
 func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error) {
@@ -112,7 +99,8 @@ func (p *Provider) runOf(r leaseRow, pr *proposal) (*leaseRun, error) {
 		customer: r.From,
 		channel:  r.Channel, kick: make(chan struct{}, 1), row: r,
 	}
-	l.inputsReady.Store(r.InputsReady || len(pr.spec.Inputs) == 0)
+	l.inputs.l = l
+	l.inputs.ready.Store(r.InputsReady || len(pr.spec.Inputs) == 0)
 	var err error
 	l.actor, err = lease.New(lease.Config{Lease: r.Lease, Clock: p.clock.Read, SameBoot: r.BootID == p.clock.BootID()},
 		l, l.act, p.log)
@@ -126,7 +114,7 @@ func (p *Provider) runOf(r leaseRow, pr *proposal) (*leaseRun, error) {
 func (l *leaseRun) saved() leaseRow {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.row.InputsReady = l.inputsReady.Load()
+	l.row.InputsReady = l.inputs.ready.Load()
 	return l.row
 }
 
@@ -136,7 +124,7 @@ func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.
 	defer l.saving.Unlock()
 	l.mu.Lock()
 	events := lease.Events(l.row.Lease.State, m, &l.row.Events, l.p.now())
-	l.row.Lease, l.row.InputsReady = m, l.inputsReady.Load()
+	l.row.Lease, l.row.InputsReady = m, l.inputs.ready.Load()
 	for _, e := range effects {
 		if r, ok := e.(market.SendReceipt); ok {
 			raw, err := wire.SealReceipt(l.p.cfg.Key, l.p.cfg.Network, r.Receipt)
@@ -161,7 +149,7 @@ func (l *leaseRun) update(ctx context.Context, f func(*leaseRow)) error {
 	defer l.saving.Unlock()
 	l.mu.Lock()
 	f(&l.row)
-	l.row.InputsReady = l.inputsReady.Load()
+	l.row.InputsReady = l.inputs.ready.Load()
 	r := l.row
 	l.mu.Unlock()
 	return l.p.put(ctx, bucketLeases, l.id[:], row(r))
@@ -266,8 +254,8 @@ func (l *leaseRun) loop(ctx context.Context) {
 				l.p.log.Warn("Engine did not follow", "lease", l.id, "error", err)
 				obs.State = job.Unknown
 			}
-			l.preparing(ctx, m, obs, err)
-			l.observe(ctx, m, obs)
+			l.prep.note(ctx, l, m, obs, err)
+			l.watch.saw(ctx, l, m, obs)
 			if !settled(phase, obs.State) {
 				wait = settleEvery
 				// the engine is at it, and the next call waits for it
@@ -292,79 +280,8 @@ func (l *leaseRun) loop(ctx context.Context) {
 	}
 }
 
-func settled(p market.JobPhase, s job.State) bool {
-	switch p {
-	case market.WantRunning:
-		return s == job.Running
-	case market.WantPaused:
-		return s == job.PausedState
-	}
-	return s == job.Exited || s == job.Absent
-}
-
 func (l *leaseRun) want(phase market.JobPhase, grace time.Duration) job.Want {
-	return job.Want{Phase: job.Phase(phase), Grace: grace, InputsReady: l.inputsReady.Load(), Plan: l.plan()}
-}
-
-// observe turns what was seen into events; an illegal one (already known) changes nothing.
-func (l *leaseRun) observe(ctx context.Context, m market.Lease, o job.Observed) {
-	l.mu.Lock()
-	l.seen = o
-	l.mu.Unlock()
-	boot := l.p.clock.BootMS()
-	send := func(ev market.Event) {
-		if err := l.tell(ctx, ev); err != nil && ctx.Err() == nil {
-			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
-		}
-	}
-	if o.State != job.Unknown {
-		l.silentSince = time.Time{}
-	}
-	switch o.State {
-	case job.Unknown:
-		// Unknown is never gone. The process seen alive is proof enough; without either, the work is not billed.
-		if a, ok := l.p.runner.(aliver); ok && (m.State == market.Running || m.State == market.Stopping) &&
-			a.Alive(ctx, l.key) {
-			l.silentSince = time.Time{}
-			send(market.JobSeen{BootMS: boot})
-			return
-		}
-		if l.silentSince.IsZero() {
-			l.silentSince = time.Now()
-		}
-		if time.Since(l.silentSince) > engineSilent {
-			send(market.EngineSilent{})
-		}
-	case job.Running:
-		if m.State == market.Preparing {
-			if err := l.update(ctx, func(r *leaseRow) { r.Seen = l.quote.Devices }); err == nil {
-				send(market.JobReady{BootMS: boot})
-			}
-			return
-		}
-		send(market.JobSeen{BootMS: boot})
-	case job.FailedState:
-		if m.State == market.Releasing { // it never ran
-			l.released(ctx, m, send)
-			return
-		}
-		send(market.PrepFailed{Code: o.Code, Detail: o.Detail})
-	case job.Exited:
-		if m.State == market.Releasing {
-			l.released(ctx, m, send)
-			return
-		}
-		send(market.JobExited{Exit: int32(o.Exit), OOM: o.OOM, BootMS: boot, Code: o.Code, Detail: o.Detail})
-	case job.Absent:
-		if m.State == market.Preparing {
-			return // it is being made
-		}
-		if m.State == market.Releasing {
-			l.released(ctx, m, send)
-			return
-		}
-		send(market.JobGone{})
-	}
+	return job.Want{Phase: job.Phase(phase), Grace: grace, InputsReady: l.inputs.ready.Load(), Plan: l.plan()}
 }
 
 // act performs a committed effect; each may be repeated.
@@ -385,7 +302,7 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 		}
 		return l.p.Free(ctx, l.id, e.Quarantine)
 	case market.SignOutcome:
-		return l.signOutcome(ctx)
+		return outputs{l}.sign(ctx)
 	case market.DebtRow:
 		return l.p.remember(ctx, l, e.Sum)
 	case market.ClaimNow:
@@ -396,81 +313,6 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 		return l.p.runner.Remove(ctx, l.key)
 	}
 	return nil
-}
-
-// outputsWithin is how long outputs that the engine does not give are asked for; an engine that is away so long is not
-// expected back.
-const outputsWithin = time.Hour
-
-// signOutcome hashes the outputs once and signs how the lease ended. While the engine cannot give them nothing is
-// signed: the effect is tried again. A root that was signed stays.
-func (l *leaseRun) signOutcome(ctx context.Context) error {
-	root := l.actor.Lease().OutputsRoot
-	if root == ([32]byte{}) {
-		var err error
-		if root, err = l.hashOutputs(ctx); err != nil {
-			return err
-		}
-	}
-	if err := l.tell(ctx, market.OutputsHashed{Root: root}); err != nil {
-		return err
-	}
-	m := l.actor.Lease()
-	o := m.Outcome()
-	o.OutputsRoot = root
-	raw, err := wire.SealOutcome(l.p.cfg.Key, l.p.cfg.Network, o)
-	if err != nil {
-		return fmt.Errorf("seal outcome: %w", err)
-	}
-	if err := l.update(ctx, func(r *leaseRow) { r.Outcome, r.Root = raw, &root }); err != nil {
-		return err
-	}
-	if len(l.spec.Outputs) == 0 {
-		if err := l.tell(ctx, market.OutputsServed{}); err != nil {
-			return err
-		}
-	}
-	l.pushStatus()
-	return nil
-}
-
-// hashOutputs is the root of the outputs; zero: there can be none. Error: try again.
-func (l *leaseRun) hashOutputs(ctx context.Context) ([32]byte, error) {
-	m := l.actor.Lease()
-	paths := l.outputPaths()
-	if len(paths) == 0 || m.Ready.IsZero() {
-		return [32]byte{}, nil
-	}
-	l.filesMu.Lock()
-	defer l.filesMu.Unlock()
-	fs, err := l.p.access.Files(ctx, l.key)
-	if err == nil {
-		var man spec.Manifest
-		if man, err = fs.GetOutputs(ctx, paths, io.Discard); err == nil {
-			return man.ID(), nil
-		}
-	}
-	if !lostForGood(err) && l.p.now().Sub(m.Ended) < outputsWithin {
-		return [32]byte{}, fmt.Errorf("hash outputs: %w", err)
-	}
-	l.p.log.Warn("Outputs are lost", "lease", l.id, "error", err)
-	return [32]byte{}, nil
-}
-
-// lostForGood: what was asked of the engine's files can never succeed. All else may pass with the engine's next start.
-func lostForGood(err error) bool {
-	switch market.CodeOf(err) {
-	case "not-found", "output-too-big":
-		return true
-	}
-	return errors.Is(err, spec.ErrArchive)
-}
-
-func (l *leaseRun) outputPaths() (paths []string) {
-	for _, o := range l.spec.Outputs {
-		paths = append(paths, o.Path)
-	}
-	return paths
 }
 
 // cleaned removes the container of a lease that is over.

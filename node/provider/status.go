@@ -33,7 +33,7 @@ func (l *leaseRun) status() market.Status {
 	}
 	if m.State == market.Preparing {
 		s.Phase, s.Done, s.Total = l.seen.Progress.Phase, l.seen.Progress.Done, l.seen.Progress.Total
-		if l.seen.State == job.Created && !l.inputsReady.Load() {
+		if l.seen.State == job.Created && !l.inputs.ready.Load() {
 			s.Phase = "inputs"
 		}
 	}
