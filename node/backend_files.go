@@ -12,12 +12,8 @@ import (
 
 // filesOf is what became of an order's files.
 func filesOf(v customer.View) (f api.OrderFiles) {
-	for i, o := range v.Request.Spec.Outputs {
-		out := api.Output{Path: o.Path}
-		if i < len(v.Request.OutputTo) {
-			out.To = v.Request.OutputTo[i]
-		}
-		f.Outputs = append(f.Outputs, out)
+	for _, o := range v.Request.File.Outputs {
+		f.Outputs = append(f.Outputs, api.Output{Path: o.Path, To: o.To})
 	}
 	f.MissingOutputs, f.OutputsCode, f.OutputsDetail = v.Files.Missing, v.Files.Failure, v.Files.FailureDetail
 	for _, side := range []struct {

@@ -53,35 +53,10 @@ func (b *Backend) Offers(ctx context.Context) ([]api.Offer, error) {
 // mebibytes as bytes, at most what a JavaScript number holds: peers may state anything.
 func mebibytes(n uint64) uint64 { return min(n, 1<<33-1) << 20 }
 
-// request turns the API's document into the role's, with its image pinned by the registry. Errors: bad-usage, image-….
-func (b *Backend) request(ctx context.Context, r api.OrderRequest) (customer.Request, error) {
-	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
-	req := customer.Request{
-		Key: r.Key, Name: r.Name, Spec: r.Spec, Terms: r.Terms, Classes: r.Classes, Devices: r.Devices,
-		CPUMilli: r.CPUMilli, RAM: r.RAM, Disk: r.Disk,
-		Shm: r.Shm, Egress: r.Egress, InputBytes: r.InputBytes, HasInputs: r.HasInputs, MaxRate: r.MaxRate,
-		MaxTotal:    r.MaxTotal,
-		MaxDuration: ms(r.MaxDurationMS), StartTimeout: ms(r.StartTimeoutMS), StopGrace: ms(r.StopGraceMS),
-		Away: ms(r.AwayMS), KeepChannel: r.KeepChannel, OutputTo: r.OutputTo,
-	}
-	for _, list := range []struct {
-		from []string
-		to   *[]market.NodeID
-	}{{r.Providers, &req.Providers}, {r.Exclude, &req.Exclude}} {
-		for _, s := range list.from {
-			id, err := market.ParseNodeID(s)
-			if err != nil {
-				return req, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read order",
-					Detail: "providers and exclude are node ids", Err: err, Hint: "gpuai offers"}
-			}
-			*list.to = append(*list.to, id)
-		}
-	}
-	if req.MaxRate == 0 { // no top price: the cheapest rig is taken, and the cap bounds what it costs
-		req.MaxRate = market.MaxRate
-	}
-	var err error
-	if req.Image, err = b.images.Resolve(ctx, r.Image); err != nil {
+// request is the API's document as the role takes it, its image pinned by the registry. Errors: bad-usage, image-….
+func (b *Backend) request(ctx context.Context, r api.OrderRequest) (req customer.Request, err error) {
+	req = customer.Request{Key: r.Key, File: r.Job, InputBytes: r.InputBytes, KeepChannel: r.KeepChannel}
+	if req.Image, err = b.images.Resolve(ctx, r.Job.Image); err != nil {
 		return req, err
 	}
 	return req, req.Validate()
@@ -100,9 +75,6 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 	if err != nil {
 		return api.Plan{}, err
 	}
-	if r, err = r.FromJob(); err != nil {
-		return api.Plan{}, err
-	}
 	if r.Key == "" {
 		r.Key = "plan" // nothing is placed
 	}
@@ -115,18 +87,19 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 	p := api.Plan{
 		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes,
 		Candidates: []api.Candidate{},
-		Rejections: []api.Rejection{}, MaxTotal: api.SOL(req.MaxTotal), AwayMS: r.AwayMS,
+		Rejections: []api.Rejection{}, MaxTotal: api.SOL(req.File.Limits.MaxTotal),
+		AwayMS:   r.Job.Limits.Away.Milliseconds(),
 		Feasible: len(res.Candidates) > 0, Request: r,
 		Rented: rented, Deposit: api.SOL(0), AtRisk: api.SOL(0), Fees: api.SOL(planFees),
 	}
 	for _, cand := range res.Candidates {
-		total, err := cand.Rate.For(req.Devices, req.MaxDuration)
+		total, err := cand.Rate.For(req.File.Devices(), req.File.Limits.MaxDuration)
 		if err != nil {
-			total = req.MaxTotal
+			total = req.File.Limits.MaxTotal
 		}
 		p.Candidates = append(p.Candidates, api.Candidate{
 			Provider: cand.Provider.String(), Class: cand.Offer.Groups[cand.Group].Class, Rate: api.RateSOL(cand.Rate),
-			Total: api.SOL(min(total, req.MaxTotal)),
+			Total: api.SOL(min(total, req.File.Limits.MaxTotal)),
 		})
 	}
 	if len(res.Candidates) > 0 {
@@ -151,14 +124,11 @@ func (b *Backend) CreateOrder(ctx context.Context, r api.OrderRequest) (api.Orde
 	if v, err := c.Order(id.String()); err == nil {
 		return b.order(v), nil // the same key is the same order
 	}
-	if r, err = r.FromJob(); err != nil {
-		return api.Order{}, err
-	}
 	req, err := b.request(ctx, r)
 	if err != nil {
 		return api.Order{}, err
 	}
-	if req.HasInputs {
+	if req.HasInputs() {
 		if _, err := c.Await(ctx, req); err != nil {
 			return api.Order{}, err
 		}
@@ -307,10 +277,10 @@ func (b *Backend) Receipt(_ context.Context, id string) (api.Receipt, error) {
 
 func (b *Backend) order(v customer.View) api.Order {
 	o := api.Order{
-		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.Name, Standing: v.Standing, Code: v.Code,
+		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.File.Name, Standing: v.Standing, Code: v.Code,
 		Detail: v.Detail, Hint: v.Hint,
-		Image: v.Request.Image.Ref, Devices: v.Request.Devices, Rate: api.RateSOL(v.Rate),
-		Cap: api.SOL(v.Request.MaxTotal), Owed: api.SOL(0),
+		Image: v.Request.Image.Ref, Devices: v.Request.File.Devices(), Rate: api.RateSOL(v.Rate),
+		Cap: api.SOL(v.Request.File.Limits.MaxTotal), Owed: api.SOL(0),
 		Paid: api.SOL(paidOf(v)), SignedAhead: api.SOL(aheadOf(v)), AtRisk: api.SOL(0),
 		NetworkFees: api.SOL(v.Costs.Network), ClaimFee: api.SOL(v.Costs.ClaimFee),
 		Cost: api.SOL(paidOf(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage),

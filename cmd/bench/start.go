@@ -158,13 +158,12 @@ func (b *startBench) order(ctx context.Context, keep bool) (first, ready time.Du
 		return 0, 0, err
 	}
 	began := time.Now()
-	o, err := c.CreateOrder(ctx, api.OrderRequest{
-		Key: rand.Text(), Image: b.image.Ref, Spec: spec.Spec{Args: b.args}, Classes: []string{market.ClassCPU},
-		Devices: 1, CPUMilli: 1000, RAM: jobRAM,
-		Disk: 1 << 30, Shm: jobShm, Egress: market.EgressNone, MaxRate: 2 * market.LamportsSOL,
-		MaxTotal:      market.LamportsSOL / 20,
-		MaxDurationMS: (10 * time.Minute).Milliseconds(), StopGraceMS: 5000, KeepChannel: keep,
-	})
+	job := spec.NewFile(b.image.Ref)
+	job.Args, job.CPUMilli, job.Memory, job.Disk, job.Shm = b.args, 1000, jobRAM, 1<<30, jobShm
+	job.Egress, job.StopGrace = market.EgressNone, 5*time.Second
+	job.Limits = spec.FileLimits{MaxRate: 2 * market.LamportsSOL, MaxTotal: market.LamportsSOL / 20,
+		MaxDuration: 10 * time.Minute}
+	o, err := c.CreateOrder(ctx, api.OrderRequest{Key: rand.Text(), Job: job, KeepChannel: keep})
 	if err != nil {
 		return 0, 0, err
 	}

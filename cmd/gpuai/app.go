@@ -76,7 +76,7 @@ func newRoot(a *App) *cobra.Command {
 		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd, newExecCmd,
 		newStopCmd, newCapCmd, newOutputsCmd, newSpoolCmd,
 		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newDemoCmd,
-		newVersionCmd, newAgentCmd, newJobFileTopic,
+		newVersionCmd, newAgentCmd, newJobCmd, newJobFileTopic,
 	} {
 		root.AddCommand(c(a))
 	}

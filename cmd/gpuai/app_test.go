@@ -263,13 +263,13 @@ func TestRun_JobCodePassesThrough(t *testing.T) {
 		if got, _, _ := b.run("", "logs", "--exit-code", "-f", "-"); got != exit {
 			t.Errorf("logs --exit-code of %d gave %d", exit, got)
 		}
-		r := b.node.request
-		if r.Image != "alpine:3" || !slices.Equal(r.Spec.Args, []string{"sh", "-c", "exit 5"}) ||
-			r.MaxTotal != 20_000_000 || !slices.Equal(r.Classes, []string{"rtx-4090"}) {
+		r := b.node.request.Job
+		if r.Image != "alpine:3" || !slices.Equal(r.Args, []string{"sh", "-c", "exit 5"}) ||
+			r.Limits.MaxTotal != 20_000_000 || !slices.Equal(r.Classes(), []string{"rtx-4090"}) {
 			t.Errorf("request %+v", r)
 		}
-		if r.AwayMS != (15 * time.Minute).Milliseconds() {
-			t.Errorf("away of the settings is lost: %d", r.AwayMS)
+		if r.Limits.Away != 15*time.Minute {
+			t.Errorf("away of the settings is lost: %s", r.Limits.Away)
 		}
 	}
 }
@@ -296,8 +296,8 @@ func TestRun_Detached_PrintsTheOrderOnly(t *testing.T) {
 	b := newBed(t)
 	b.node.order = api.Order{ID: "order_7"}
 	code, out, _ := b.run("", "run", "-d", "-y", "--away", "0s", "--max-total", "0.02", "alpine:3")
-	if code != 0 || out != "order_7\n" || b.node.request.AwayMS != 0 {
-		t.Errorf("code %d, out %q, away %d", code, out, b.node.request.AwayMS)
+	if code != 0 || out != "order_7\n" || b.node.request.Job.Limits.Away != 0 {
+		t.Errorf("code %d, out %q, away %d", code, out, b.node.request.Job.Limits.Away)
 	}
 }
 
@@ -320,7 +320,7 @@ func TestRun_FilesGoBothWays(t *testing.T) {
 	b.node.order.OutputsReady = true
 	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--in", src+":/workspace/src", "--out",
 		"/workspace/out:"+home, "--out", "/workspace/out/a.py:"+b.dir+"/one.py", "alpine:3")
-	if code != 0 || b.node.request.InputBytes != 9 || !b.node.request.HasInputs || b.node.inputs.Size() != 9 {
+	if code != 0 || b.node.request.InputBytes != 9 || len(b.node.request.Job.Inputs) != 1 || b.node.inputs.Size() != 9 {
 		t.Errorf("code %d, %d input bytes announced, %d sent: %s", code, b.node.request.InputBytes,
 			b.node.inputs.Size(), errOut)
 	}

@@ -170,8 +170,8 @@ func TestOutputs_DetachedRun_ComeHomeWhereTheyWereToldTo(t *testing.T) {
 		t.Fatalf("exit %d: %q %s", code, out, errOut)
 	}
 	says(t, errOut, "gpuai outputs order_7")
-	if to := b.node.request.OutputTo; len(to) != 1 || !filepath.IsAbs(to[0]) || filepath.Base(to[0]) != "o" {
-		t.Errorf("the node remembers %q", to)
+	if o := b.node.request.Job.Outputs; len(o) != 1 || !filepath.IsAbs(o[0].To) || filepath.Base(o[0].To) != "o" {
+		t.Errorf("the node remembers %q", o)
 	}
 	code, _, errOut = b.run("", "outputs", "-")
 	if code != 0 {
@@ -216,7 +216,7 @@ func TestRun_JobFile_PathsBeginInItsFolder(t *testing.T) {
 	if code, _, errOut := b.run("", "run", "-y", "-d", job("./src")); code != 0 {
 		t.Fatalf("exit %d: %s", code, errOut)
 	}
-	if b.node.request.InputBytes != 1 || b.node.request.OutputTo[0] != filepath.Join(dir, "o")+"/" {
+	if b.node.request.InputBytes != 1 || b.node.request.Job.Outputs[0].To != filepath.Join(dir, "o")+"/" {
 		t.Errorf("asked for %+v", b.node.request)
 	}
 	code, _, errOut := b.run("", "run", "-y", job("./nothing"))

@@ -41,7 +41,6 @@ var flagHabits = map[string]habit{
 	"shm-size":   {"shared memory is --shm here", "--shm 1GiB"},
 	"network":    {"the network is a class here: none, web or any; never the provider's LAN", "--egress web"},
 	"env-file":   {"no flag reads a file of variables", "--env NAME=VALUE for each, or env: in a job file"},
-	"label":      {"labels stand in a job file", "labels: {project: demo}; see gpuai help job-file"},
 	"restart":    {"a job runs once", "run it again; --max-duration bounds it"},
 	"privileged": {"no job gets more rights than its sandbox gives", "gpuai help run"},
 	"pull":       {"the image is always the registry's own, by its digest", "leave the flag out"},

@@ -153,7 +153,7 @@ func TestCI_RunsReadmeCommand(t *testing.T) {
 
 func TestHelp_JobFileParses(t *testing.T) {
 	t.Parallel()
-	f, faults := spec.ParseFile([]byte(jobFile))
+	f, faults := spec.ParseFile([]byte(spec.Example()))
 	if err := spec.AsError("example", faults); err != nil {
 		t.Fatal(err)
 	}

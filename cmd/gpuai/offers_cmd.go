@@ -44,7 +44,7 @@ func newOffersCmd(a *App) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	placeFlags(f, &o.place)
+	o.place = orderFlags(f, func(x spec.Flag) bool { return x.Place })
 	f.BoolVar(&o.all, "all", false, "also rigs with too few free")
 	f.BoolVar(&o.explain, "explain", false, "every value that each rig states; terms of --where use these names")
 	f.IntVar(&o.limit, "limit", 50, "how many rows")
@@ -55,10 +55,8 @@ func newOffersCmd(a *App) *cobra.Command {
 var sorts = []string{"price", "free", "value"}
 
 func (a *App) offers(ctx context.Context, o offerOptions) (err error) {
-	for _, list := range []*[]string{&o.place.Provider, &o.place.Exclude} {
-		if *list, err = a.nodeIDs(ctx, *list); err != nil {
-			return err
-		}
+	if err := a.wholeIDs(ctx, o.place); err != nil {
+		return err
 	}
 	w, err := wants(o)
 	if err != nil {
@@ -101,25 +99,25 @@ type wanted struct {
 
 // wants reads the flags by the rules of a job. Errors: spec-….
 func wants(o offerOptions) (w wanted, err error) {
-	f := o.place
-	w.any = len(f.GPU) == 0 && f.VRAM == "" && f.CUDA == ""
-	f.Image = "any"
+	f := spec.Flags{"image": {"any"}}
+	maps.Copy(f, o.place)
+	w.any = !f.Given("gpu") && !f.Given("vram") && !f.Given("cuda")
 	file, faults := spec.FromFlags(f)
 	if err := spec.AsError("", faults); err != nil {
 		return w, err
 	}
 	w.job, w.terms, w.minimum = file, file.Terms(), map[market.FieldID]uint64{}
 	for _, m := range []struct {
-		given string
+		flag  string
 		field market.FieldID
 		value uint64
-	}{{f.CPU, market.FieldCPU, uint64(file.CPUMilli)}, {f.Memory, market.FieldRAM, file.Memory >> 20},
-		{f.Disk, market.FieldDisk, file.Disk >> 20}} {
-		if m.given != "" {
+	}{{"cpu", market.FieldCPU, uint64(file.CPUMilli)}, {"memory", market.FieldRAM, file.Memory >> 20},
+		{"disk", market.FieldDisk, file.Disk >> 20}} {
+		if f.Given(m.flag) {
 			w.minimum[m.field] = m.value
 		}
 	}
-	if f.Egress != "" {
+	if f.Given("egress") {
 		w.terms = append(w.terms, market.Term{Field: market.FieldEgress, In: []uint64{uint64(file.Egress)}})
 	}
 	return w, nil

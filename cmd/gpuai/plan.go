@@ -21,7 +21,7 @@ func planRows(t *Table, p api.Plan) {
 // planLines is the plan of gpuai run.
 func (a *App) planLines(p api.Plan, network string) {
 	best := p.Candidates[0]
-	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", max(p.Request.Devices, 1), clean(best.Class), short(best.Provider),
+	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", p.Request.Job.Devices(), clean(best.Class), short(best.Provider),
 		best.Rate, p.MaxTotal, lasts(p), network)
 	if p.Rented {
 		a.say("       all that fits is rented now: the order waits for the first one that is free, up to 5 minutes")

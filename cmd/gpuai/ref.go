@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // orderOf is the node's client and the order that a person names.
@@ -52,6 +53,16 @@ func (a *App) ref(ctx context.Context, c *api.Client, word string) (string, erro
 		return newest.ID, nil
 	}
 	return word, nil // the node says what it thinks of it
+}
+
+// wholeIDs completes the nodes that flags name. Errors: nodeIDs'.
+func (a *App) wholeIDs(ctx context.Context, f spec.Flags) (err error) {
+	for _, name := range []string{"provider", "exclude"} {
+		if f[name], err = a.nodeIDs(ctx, f[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // nodeIDs completes ids of nodes that are given by their last characters, as tables show them. Errors: not-found;

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +36,6 @@ type runOptions struct {
 	dry        bool
 	keep       bool
 	statusFile string
-	awayGiven  bool
 	allow      bool // left out or missing files do not change the exit code
 }
 
@@ -46,15 +47,14 @@ func newRunCmd(a *App) *cobra.Command {
 			"nvidia-smi\n" +
 			"  gpuai run --in ./src:/workspace/src --out /workspace/out:./out job.yaml\n  gpuai run --dry-run job.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.awayGiven = cmd.Flags().Changed("away")
 			if cmd.Flags().Changed("rm") {
 				a.say("--rm: every job's container is removed at its end")
 			}
 			return a.run(cmd.Context(), o, args, cmd.ArgsLenAtDash())
 		},
 	}
-	orderFlags(cmd.Flags(), &o.job)
 	f := cmd.Flags()
+	o.job = orderFlags(f, func(spec.Flag) bool { return true })
 	f.BoolVarP(&o.detach, "detach", "d", false, "return once the order is placed")
 	f.BoolVar(&o.dry, "dry-run", false, "show the plan, sign nothing")
 	f.BoolVar(&o.keep, "keep-channel", false, "leave the deposit for the next order")
@@ -66,34 +66,45 @@ func newRunCmd(a *App) *cobra.Command {
 	return cmd
 }
 
-// placeFlags say where a job may run; gpuai offers has them too.
-func placeFlags(f *pflag.FlagSet, j *spec.Flags) {
-	f.StringArrayVar(&j.GPU, "gpu", nil, "MODEL[:N], any or none; repeat for any of several")
-	f.StringVar(&j.VRAM, "vram", "", "at least, as in 24GiB")
-	f.StringVar(&j.CUDA, "cuda", "", "at least, as in 12.4")
-	f.StringVar(&j.CPU, "cpu", "", "cores, at least")
-	f.StringVar(&j.Memory, "memory", "", "at least, as in 8GiB")
-	f.StringVar(&j.Disk, "disk", "", "at least, as in 20GiB")
-	f.StringVar(&j.Egress, "egress", "", "what the job may reach: none, web or any")
-	f.StringVar(&j.Where, "where", "", "more terms, as in 'net_down >= 100Mbit/s'")
-	f.StringVar(&j.MaxRate, "max-rate", "", "SOL per device and hour, at most")
-	f.StringArrayVar(&j.Provider, "provider", nil, "only this node, by its id or the end of it")
-	f.StringArrayVar(&j.Exclude, "exclude", nil, "never this node")
+// orderFlags adds the flags of a job that are chosen, and returns what is typed for them.
+func orderFlags(f *pflag.FlagSet, chosen func(spec.Flag) bool) spec.Flags {
+	typed := spec.Flags{}
+	for _, x := range spec.OrderFlags() {
+		if chosen(x) {
+			f.VarP(typedFlag{typed, x}, x.Name, x.Short, x.Usage)
+		}
+	}
+	return typed
 }
 
-func orderFlags(f *pflag.FlagSet, j *spec.Flags) {
-	placeFlags(f, j)
-	f.StringVar(&j.Shm, "shm", "", "shared memory")
-	f.StringVarP(&j.Workdir, "workdir", "w", "", "folder in the container")
-	f.StringVar(&j.Name, "name", "", "a name for ps and stop")
-	f.StringArrayVar(&j.In, "in", nil, "SRC:/workspace/…, copied in before the start")
-	f.StringArrayVar(&j.Out, "out", nil, "/workspace/…:DST, brought home at the end")
-	f.StringArrayVarP(&j.Env, "env", "e", nil, "NAME=VALUE; the provider can read it")
-	f.StringVar(&j.MaxTotal, "max-total", "", "SOL for this order, at most")
-	f.StringVar(&j.MaxDuration, "max-duration", "", "end it after, as in 10h")
-	f.StringVar(&j.StartTimeout, "start-timeout", "", "give up if it is not ready by then")
-	f.StringVar(&j.StopGrace, "stop-grace", "", "time between the stop signal and the kill")
-	f.StringVar(&j.Away, "away", "", "how far to pay ahead while this computer sleeps; 0s = not")
+// typedFlag keeps the words of one flag as they were typed.
+type typedFlag struct {
+	to   spec.Flags
+	flag spec.Flag
+}
+
+// String implements pflag.Value: no flag of a job has a default here.
+func (typedFlag) String() string { return "" }
+
+// Set implements pflag.Value.
+func (t typedFlag) Set(s string) error {
+	switch name := t.flag.Name; {
+	case t.flag.Many:
+		t.to[name] = append(t.to[name], s)
+	case s == "": // as if it were not given
+		delete(t.to, name)
+	default:
+		t.to[name] = []string{s}
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (t typedFlag) Type() string {
+	if t.flag.Many {
+		return "stringArray"
+	}
+	return "string"
 }
 
 // readJob reads flags and, if the first word names a file, the job file below them. Errors: *market.Error spec-…,
@@ -101,7 +112,7 @@ func orderFlags(f *pflag.FlagSet, j *spec.Flags) {
 func readJob(flags spec.Flags, args []string, dash int) (spec.File, error) {
 	words := args
 	if dash >= 0 {
-		words, flags.Argv = args[:dash], args[dash:]
+		words, flags["args"] = args[:dash], args[dash:]
 	}
 	var raw []byte
 	name := ""
@@ -123,10 +134,10 @@ func readJob(flags spec.Flags, args []string, dash int) (spec.File, error) {
 	case len(words) > 1:
 		return spec.File{}, usage("only one image, not "+strings.Join(words, " "), "put the command behind --")
 	case len(words) == 1:
-		flags.Image = words[0]
+		flags["image"] = words
 	}
 	if name == "" {
-		if flags.Image == "" {
+		if !flags.Given("image") {
 			return spec.File{}, usage("an image or a job file is needed", "gpuai run --help")
 		}
 		file, faults := spec.FromFlags(flags)
@@ -136,26 +147,33 @@ func readJob(flags spec.Flags, args []string, dash int) (spec.File, error) {
 	if len(faults) > 0 {
 		return file, spec.AsError(name, faults)
 	}
-	file.Locate(filepath.Dir(name), len(flags.In) > 0, len(flags.Out) > 0)
+	file.Locate(filepath.Dir(name), flags.Given("in"), flags.Given("out"))
 	return file, nil
 }
 
-// atHome makes the places of outputs absolute: they are remembered, and fetched from any folder.
-func atHome(outputs []spec.Output) error {
-	for i, o := range outputs {
-		if o.To == "" {
-			continue
+// atHome makes the local paths of a job absolute: they are remembered, and fetched from any folder.
+func atHome(f spec.File) (spec.File, error) {
+	abs := func(path string) (string, error) {
+		if path == "" {
+			return "", nil
 		}
-		abs, err := filepath.Abs(o.To)
-		if err != nil {
-			return fmt.Errorf("find output folder: %w", err)
+		p, err := filepath.Abs(path)
+		if strings.HasSuffix(path, "/") && p != "/" {
+			p += "/"
 		}
-		if strings.HasSuffix(o.To, "/") {
-			abs += "/"
-		}
-		outputs[i].To = abs
+		return p, err
 	}
-	return nil
+	var errs []error
+	f.Inputs, f.Outputs = slices.Clone(f.Inputs), slices.Clone(f.Outputs)
+	for i := range f.Inputs {
+		path, err := abs(f.Inputs[i].From)
+		f.Inputs[i].From, errs = path, append(errs, err)
+	}
+	for i := range f.Outputs {
+		path, err := abs(f.Outputs[i].To)
+		f.Outputs[i].To, errs = path, append(errs, err)
+	}
+	return f, errors.Join(errs...)
 }
 
 // isJobFile tells job files from images: an image name cannot end like that and exist as a file.
@@ -168,23 +186,20 @@ func isJobFile(s string) bool {
 	return false
 }
 
-// request is what the API takes: the job without the local paths of its inputs. left: what of them cannot travel.
-func request(f spec.File, c config.Config, o runOptions, awayGiven bool) (r api.OrderRequest, left spec.Manifest,
-	err error) {
-	if err := atHome(f.Outputs); err != nil {
-		return r, left, err
+// request is what the API takes: the job with the defaults of the settings. left: what of its inputs cannot travel.
+func request(f spec.File, c config.Config, o runOptions) (r api.OrderRequest, left spec.Manifest, err error) {
+	l := &f.Limits
+	l.MaxTotal = cmp.Or(l.MaxTotal, market.Amount(c.Customer.MaxTotal))
+	if l.Away == 0 && !o.job.Given("away") {
+		l.Away = time.Duration(c.Customer.Away)
 	}
-	r = api.RequestOf(f)
-	r.Key, r.KeepChannel = rand.Text(), o.keep || c.Customer.KeepChannel
-	if r.MaxTotal == 0 {
-		r.MaxTotal = market.Amount(c.Customer.MaxTotal)
-	}
-	if r.AwayMS == 0 && !awayGiven {
-		r.AwayMS = time.Duration(c.Customer.Away).Milliseconds()
-	}
-	if r.MaxTotal == 0 {
+	if l.MaxTotal == 0 {
 		return r, left, usage("this order has no cap",
 			"add --max-total 0.02 (SOL), or: gpuai config set customer.max_total=0.02")
+	}
+	r = api.OrderRequest{Key: rand.Text(), KeepChannel: o.keep || c.Customer.KeepChannel}
+	if r.Job, err = atHome(f); err != nil {
+		return r, left, fmt.Errorf("find folder: %w", err)
 	}
 	r.InputBytes, left, err = spec.Measure(f.Inputs)
 	return r, left, err
@@ -225,16 +240,14 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 	if err != nil {
 		return err
 	}
-	for _, list := range []*[]string{&o.job.Provider, &o.job.Exclude} {
-		if *list, err = a.nodeIDs(ctx, *list); err != nil {
-			return err
-		}
+	if err := a.wholeIDs(ctx, o.job); err != nil {
+		return err
 	}
 	f, err := readJob(o.job, args, dash)
 	if err != nil {
 		return err
 	}
-	r, left, err := request(f, l.Config, o, o.awayGiven)
+	r, left, err := request(f, l.Config, o)
 	if err != nil {
 		return err
 	}
@@ -313,7 +326,7 @@ func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f sp
 		}
 	})
 	order, err := c.CreateOrder(asking, r)
-	if err == nil && r.HasInputs {
+	if err == nil && len(f.Inputs) > 0 {
 		if err = sendInputs(sending, c, order.ID, f.Inputs); err != nil {
 			err = fmt.Errorf("send inputs: %w", err)
 		}

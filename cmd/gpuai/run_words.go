@@ -25,8 +25,9 @@ func (a *App) noOffer(ctx context.Context, c *api.Client, p api.Plan) error {
 		Hint:   or(p.NearestHint, "gpuai offers"),
 	}
 	e.Detail += defaultSizes(p)
+	wants := p.Request.Job.Classes()
 	byClass := func(r api.Rejection) bool { return r.Code == "class" }
-	if len(p.Request.Classes) == 0 || !slices.ContainsFunc(p.Rejections, byClass) {
+	if len(wants) == 0 || !slices.ContainsFunc(p.Rejections, byClass) {
 		return e
 	}
 	list, err := c.Offers(ctx)
@@ -34,12 +35,12 @@ func (a *App) noOffer(ctx context.Context, c *api.Client, p api.Plan) error {
 		return e // what the plan says is true all the same
 	}
 	models := modelsOf(list)
-	if slices.ContainsFunc(p.Request.Classes, func(m string) bool { return slices.Contains(models, m) }) {
+	if slices.ContainsFunc(wants, func(m string) bool { return slices.Contains(models, m) }) {
 		return e
 	}
-	wanted := strings.Join(p.Request.Classes, " or ")
+	wanted := strings.Join(wants, " or ")
 	e.Detail = "nobody offers " + wanted + "; on offer are: " + strings.Join(models, ", ")
-	if near := market.Nearest(p.Request.Classes[0], models, 3); near != "" {
+	if near := market.Nearest(wants[0], models, 3); near != "" {
 		e.Detail += "; did you mean " + near + "?"
 	}
 	e.Hint = "gpuai offers"
@@ -54,9 +55,9 @@ func defaultSizes(p api.Plan) string {
 		is    bool
 		says  string
 	}{
-		{"rig_cpu", p.Request.CPUMilli == spec.DefaultCPU, "2 cores (--cpu)"},
-		{"rig_ram", p.Request.RAM == spec.DefaultMemory, "4GiB of memory (--memory)"},
-		{"disk", p.Request.Disk == spec.DefaultDisk, "20GiB of disk (--disk)"},
+		{"rig_cpu", p.Request.Job.CPUMilli == spec.DefaultCPU, "2 cores (--cpu)"},
+		{"rig_ram", p.Request.Job.Memory == spec.DefaultMemory, "4GiB of memory (--memory)"},
+		{"disk", p.Request.Job.Disk == spec.DefaultDisk, "20GiB of disk (--disk)"},
 	} {
 		fails := func(r api.Rejection) bool { return strings.Contains(r.Detail, d.field+" >=") }
 		if d.is && slices.ContainsFunc(p.Rejections, fails) {

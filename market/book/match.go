@@ -31,6 +31,31 @@ type Query struct {
 	Rented             bool // devices that are rented now fit, too
 }
 
+// QueryOf is what an Order needs, for the book. Of a rig's cores, memory and disk an Offer says what is lent out in
+// all; what is free of them, the Quote says.
+func QueryOf(o market.Order) Query {
+	q := Query{
+		Devices: o.Devices, Mint: o.Mint, MaxRate: o.MaxRate,
+		Terms: []market.Term{{Field: market.FieldEgress, In: []uint64{uint64(o.Egress)}}},
+	}
+	for _, t := range o.Constraints {
+		if t.Field == market.FieldClass && !t.Not && !t.Soft && q.Classes == nil {
+			q.Classes = t.Classes
+			continue
+		}
+		q.Terms = append(q.Terms, t)
+	}
+	for _, size := range []market.Term{
+		{Field: market.FieldRigCPU, Lo: uint64(o.CPUMilli)}, {Field: market.FieldRigRAM, Lo: o.RAM >> 20},
+		{Field: market.FieldDisk, Lo: o.Disk >> 20},
+	} {
+		if size.Lo > 0 {
+			q.Terms = append(q.Terms, size)
+		}
+	}
+	return q
+}
+
 // Candidate is one fitting group of one provider. Offer is shared with the book: read only. Devices is the number of
 // free ones.
 type Candidate struct {

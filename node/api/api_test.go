@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // fake answers what a test needs; a method that it lacks fails the test by a nil call.
@@ -163,8 +164,10 @@ func TestClient_CallsReachTheBackend(t *testing.T) {
 	if _, err := c.Order(ctx, "a/../b c"); err != nil {
 		t.Error(err)
 	}
-	req := OrderRequest{Key: "k", Image: "i", MaxRate: 1<<64 - 1, MaxTotal: 1 << 60, Devices: 2,
-		Terms: Terms{{Field: market.FieldRAM, Lo: 1 << 63}, {Classes: []string{"a"}, Not: true}}}
+	req := OrderRequest{Key: "k", Job: spec.NewFile("i"), InputBytes: 1 << 52, KeepChannel: true}
+	req.Job.GPU = spec.GPU{AnyOf: []string{"b"}, Count: 2}
+	req.Job.Limits.MaxRate, req.Job.Limits.MaxTotal = market.MaxRate, 1<<64-1
+	req.Job.Placement.Where = []market.Term{{Field: market.FieldRAM, Lo: 1 << 50}, {Classes: []string{"a"}, Not: true}}
 	if _, err := c.CreateOrder(ctx, req); err != nil || !cmp.Equal(req, f.request) {
 		t.Errorf("request: %s, %v", cmp.Diff(req, f.request), err)
 	}

@@ -42,7 +42,7 @@ type Orders interface {
 	Offers(ctx context.Context) ([]Offer, error)
 	// Plan ranks offers for a request and signs nothing.
 	Plan(ctx context.Context, r OrderRequest) (Plan, error)
-	// CreateOrder takes an order. With HasInputs it is placed only after PutInputs.
+	// CreateOrder takes an order. A job with inputs is placed only after PutInputs.
 	CreateOrder(ctx context.Context, r OrderRequest) (Order, error)
 	// Orders lists live orders, or all.
 	Orders(ctx context.Context, all bool) ([]Order, error)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"os"
 	"regexp"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-func TestFromJob_PageSample(t *testing.T) {
+func TestJob_PageSample(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../../docs/reference/api.md")
 	if err != nil {
@@ -20,19 +19,17 @@ func TestFromJob_PageSample(t *testing.T) {
 	if m == nil {
 		t.Fatal("the page shows no order")
 	}
-	var r OrderRequest
-	if err := strict(strings.NewReader(string(m[1])), &r); err != nil {
-		t.Fatal(err)
-	}
-	r.Key = "k"
-	got, err := r.FromJob()
-	if err != nil || got.Key != "k" || got.Devices != 1 || len(got.Classes) != 1 || got.MaxTotal != 20_000_000 ||
-		got.Spec.Args[0] != "nvidia-smi" {
-		t.Errorf("%+v, %v", got, err)
+	f := &fake{order: someOrder}
+	c, _ := serve(t, f)
+	status, _, text := ask(t, c, "POST", base+"/orders", string(m[1]), "Idempotency-Key: k")
+	got := f.request
+	if status != 201 || got.Key != "k" || got.Job.Devices() != 1 || len(got.Job.Classes()) != 1 ||
+		got.Job.Limits.MaxTotal != 20_000_000 || got.Job.Args[0] != "nvidia-smi" {
+		t.Errorf("%+v, %d %s", got, status, text)
 	}
 }
 
-func TestFromJob_FaultsNameNoValue(t *testing.T) {
+func TestJob_FaultsNameNoValue(t *testing.T) {
 	t.Parallel()
 	for job, code := range map[string]string{
 		`{"image":"a","memory":"` + secret + `"}`:        "spec-unit",
@@ -41,7 +38,7 @@ func TestFromJob_FaultsNameNoValue(t *testing.T) {
 		`{"image":"a","egress":"` + secret + `"}`:        "spec-format",
 		`{"image":"a","env":{"A":{"` + secret + `":1}}}`: "spec-type",
 	} {
-		_, err := OrderRequest{Job: json.RawMessage(job)}.FromJob()
+		_, err := readJob([]byte(job))
 		if market.CodeOf(err) == "" || !strings.HasPrefix(market.CodeOf(err), "spec-") ||
 			strings.Contains(ProblemOf(err).Why, secret) {
 			t.Errorf("%s: %v, want about %s", job, err, code)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strings"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // route is one endpoint. Either answer or raw; keyed: it creates, so it needs an Idempotency-Key. docs/reference/api.md
@@ -106,7 +108,8 @@ func (s *Server) routes() []route {
 		get("/wallet", func(r *http.Request) (any, error) { return s.b.Wallet(r.Context()) }),
 		get("/operations/{id}", s.operation),
 		{method: "GET", path: "/events", query: map[string]kind{"topics": text}, raw: s.events},
-		post("/plans", func(r *http.Request) (any, error) { return withBody(r, s.b.Plan) }),
+		get("/job/schema", func(*http.Request) (any, error) { return json.RawMessage(spec.Schema()), nil }),
+		post("/plans", s.plan),
 		post("/doctor", s.doctor),
 		create("/orders", s.createOrder),
 		{method: "PUT", path: "/orders/{id}/inputs/{n}", answer: s.putInputs},
@@ -238,12 +241,19 @@ func (s *Server) doctor(r *http.Request) (any, error) {
 	return s.b.Doctor(r.Context(), b)
 }
 
-func (s *Server) createOrder(r *http.Request) (any, error) {
-	b, err := body[OrderRequest](r, false)
+func (s *Server) plan(r *http.Request) (any, error) {
+	b, err := orderRequest(r)
 	if err != nil {
 		return nil, err
 	}
-	b.Key = requestKey(r.Context())
+	return s.b.Plan(r.Context(), b)
+}
+
+func (s *Server) createOrder(r *http.Request) (any, error) {
+	b, err := orderRequest(r)
+	if err != nil {
+		return nil, err
+	}
 	o, err := s.b.CreateOrder(r.Context(), b)
 	return created{o, "/orders/" + o.ID}, err
 }

@@ -1,11 +1,9 @@
 package api
 
 import (
-	"encoding/json"
 	"strconv"
 
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // Money is an amount in smallest units, as text because u64 does not fit a JavaScript number. Per is "hour" for rates.
@@ -89,37 +87,6 @@ type Offer struct {
 	Tick      int64             `json:"tick_ms"`
 	Facts     map[string]string `json:"facts,omitempty"`
 	Seen      Time              `json:"seen_at"`
-}
-
-// OrderRequest is one Order and its job. Sizes are bytes, times milliseconds, money lamports as text. Job, if given, is
-// a job file as JSON: it replaces all other fields but input_bytes, away_ms and keep_channel.
-type OrderRequest struct {
-	Key            string          `json:"-"` // the header Idempotency-Key
-	Job            json.RawMessage `json:"job,omitempty"`
-	Name           string          `json:"name,omitempty"`
-	Image          string          `json:"image"`
-	Spec           spec.Spec       `json:"spec"`
-	Terms          Terms           `json:"terms,omitempty"`
-	Classes        []string        `json:"classes,omitempty"`
-	Devices        int             `json:"devices"`
-	CPUMilli       uint32          `json:"cpu_milli"`
-	RAM            uint64          `json:"ram_bytes"`
-	Disk           uint64          `json:"disk_bytes"`
-	Shm            uint64          `json:"shm_bytes"`
-	Egress         uint8           `json:"egress"`
-	InputBytes     uint64          `json:"input_bytes"`
-	HasInputs      bool            `json:"has_inputs"`
-	MaxRate        market.Rate     `json:"max_rate,string"`
-	MaxTotal       market.Amount   `json:"max_total,string"`
-	MaxDurationMS  int64           `json:"max_duration_ms"`
-	StartTimeoutMS int64           `json:"start_timeout_ms"`
-	StopGraceMS    int64           `json:"stop_grace_ms"`
-	AwayMS         int64           `json:"away_ms"`
-	KeepChannel    bool            `json:"keep_channel"`
-	Providers      []string        `json:"providers,omitempty"` // only these; empty = any
-	Exclude        []string        `json:"exclude,omitempty"`
-	// by the order of spec.outputs: where they come home; only remembered
-	OutputTo []string `json:"output_to,omitempty"`
 }
 
 // Candidate is an offer that fits; Rejection one that does not.

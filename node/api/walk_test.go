@@ -214,9 +214,10 @@ var endpoints = []struct {
 	{"GET", "/channels/" + solMint, "", 200, "channel", false},
 	{"GET", "/wallet", "", 200, "wallet", false},
 	{"GET", "/operations/order_1", "", 200, "operation", false},
-	{"POST", "/plans", `{"image":"a","max_total":"5","max_rate":"1"}`, 200, "plan", false},
+	{"GET", "/job/schema", "", 200, "", false},
+	{"POST", "/plans", `{"job":{"image":"a","limits":{"max_total":"5"}}}`, 200, "plan", false},
 	{"POST", "/doctor", `{"only":["rig"],"offline":true}`, 200, "doctor", false},
-	{"POST", "/orders", `{"image":"a","max_total":"5","max_rate":"1"}`, 201, "order", true},
+	{"POST", "/orders", `{"job":{"image":"a","limits":{"max_total":"5"}}}`, 201, "order", true},
 	{"PUT", "/orders/order_1/inputs/0", "", 200, "done", false},
 	{"GET", "/orders/order_1/outputs/0", "", 200, "", false},
 	{"GET", "/spool", "", 200, "spool", false},
@@ -387,6 +388,8 @@ func TestEndpoints_WrongValues(t *testing.T) {
 		{"POST", "/api/v1/orders", `{"max_total":"` + secret + `"}`, 400, "bad-usage"},
 		{"POST", "/api/v1/orders", `{"terms":[{"field":"` + secret + `"}]}`, 400, "bad-usage"},
 		{"POST", "/api/v1/orders", "", 400, "bad-usage"},
+		{"POST", "/api/v1/orders", `{"input_bytes":5}`, 400, "bad-usage"},
+		{"POST", "/api/v1/plans", `{"job":{"image":"a"},"job2":{}}`, 400, "bad-usage"},
 		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + secret + `","amount":"1"}`, 400, "bad-usage"},
 		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + solMint + `","amount":"` + secret + `"}`, 400, "bad-usage"},
 		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + solMint + `","amount":1}`, 400, "bad-usage"},
@@ -403,7 +406,7 @@ func TestCreate_SameKeyIsSameAnswer(t *testing.T) {
 	t.Parallel()
 	b := &whole{gate: make(chan struct{})}
 	c, _ := serve(t, b)
-	const path, body, key = base + "/orders", `{"image":"a","max_total":"5","max_rate":"1"}`, "Idempotency-Key: k"
+	const path, body, key = base + "/orders", `{"job":{"image":"a","limits":{"max_total":"5"}}}`, "Idempotency-Key: k"
 	first := make(chan string, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -419,11 +422,11 @@ func TestCreate_SameKeyIsSameAnswer(t *testing.T) {
 	}
 	close(b.gate)
 	want := <-first
-	status, _, text = ask(t, c, "POST", path, `{ "max_rate":"1", "image":"a","max_total":"5" }`, key)
+	status, _, text = ask(t, c, "POST", path, `{ "job":{"limits":{"max_total":"5"}, "image":"a"} }`, key)
 	if status != 201 || text != want || b.orders.Load() != 1 {
 		t.Errorf("repeat: %d %s, want %s; %d orders", status, text, want, b.orders.Load())
 	}
-	status, header, text = ask(t, c, "POST", path, `{"image":"b","max_total":"5","max_rate":"1"}`, key)
+	status, header, text = ask(t, c, "POST", path, `{"job":{"image":"b","limits":{"max_total":"5"}}}`, key)
 	isProblem(t, "another body", 409, "key-reused", status, header, text)
 	status, header, text = ask(t, c, "POST", base+"/wallet", "", key)
 	isProblem(t, "another path", 409, "key-reused", status, header, text)
@@ -523,7 +526,7 @@ func TestPages_EachOnce(t *testing.T) {
 func TestCreate_KeyOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	kept, b := &memory{m: map[string][]byte{}}, &whole{}
-	const body, key = `{"image":"a","max_total":"5","max_rate":"1"}`, "Idempotency-Key: k"
+	const body, key = `{"job":{"image":"a","limits":{"max_total":"5"}}}`, "Idempotency-Key: k"
 	before := serveConfig(t, Config{Backend: b, Answers: kept})
 	_, _, want := ask(t, before, "POST", base+"/orders", body, key)
 	if _, err := before.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {

@@ -102,8 +102,8 @@ func (r *orderRun) raiseCap(ctx context.Context, o orderRow, m market.Lease, to 
 
 // noteCap follows the lease's cap in the order's row.
 func (r *orderRun) noteCap(o *orderRow, m market.Lease) {
-	if m.Terms.Budget > o.Request.MaxTotal {
-		o.Request.MaxTotal = m.Terms.Budget
+	if m.Terms.Budget > o.Request.File.Limits.MaxTotal {
+		o.Request.File.Limits.MaxTotal = m.Terms.Budget
 		o.Steps = append(o.Steps,
 			Step{At: r.c.now(), Phase: "cap", Detail: "raised to " + m.Terms.Budget.SOL() + " SOL"})
 	}

@@ -11,20 +11,20 @@ import (
 // channel for nothing.
 // Error: cap-too-small.
 func CapFits(rate market.Rate, r *Request, tick time.Duration) *market.Error {
-	devices := max(r.Devices, 1)
-	runs, grace := market.CapTime(rate, devices, r.MaxTotal, r.MaxDuration, r.StopGrace)
+	devices := r.File.Devices()
+	runs, grace := market.CapTime(rate, devices, r.File.Limits.MaxTotal, r.File.Limits.MaxDuration, r.File.StopGrace)
 	if rate == 0 || runs >= tick {
 		return nil
 	}
-	price, err := rate.For(devices, tick+min(r.StopGrace, r.MaxDuration/2))
+	price, err := rate.For(devices, tick+min(r.File.StopGrace, r.File.Limits.MaxDuration/2))
 	if err != nil {
-		price = r.MaxTotal
+		price = r.File.Limits.MaxTotal
 	}
 	return &market.Error{
 		Code: "cap-too-small", Kind: market.KindConflict, Op: "check cap",
 		Detail: fmt.Sprintf("a cap of %s SOL pays for %s before the job is told to stop, and %s of grace; a tick of "+
 			"this rig is %s",
-			r.MaxTotal.SOL(), runs, grace, tick),
+			r.File.Limits.MaxTotal.SOL(), runs, grace, tick),
 		Hint: "--max-total " + (price + 1).SOL(),
 	}
 }

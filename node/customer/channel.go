@@ -401,11 +401,11 @@ func (c *Customer) finalise(ctx context.Context, ch *channel) error {
 
 // leaseCap is what one lease may cost at most: the order's budget, or the rate for its longest time.
 func leaseCap(r *Request, o *offered) market.Amount {
-	whole, err := o.quote.Rate.For(len(o.quote.Devices), r.MaxDuration)
+	whole, err := o.quote.Rate.For(len(o.quote.Devices), r.File.Limits.MaxDuration)
 	if err != nil {
-		return r.MaxTotal
+		return r.File.Limits.MaxTotal
 	}
-	return min(r.MaxTotal, whole)
+	return min(r.File.Limits.MaxTotal, whole)
 }
 
 // sleep waits for d or for ctx.

@@ -50,9 +50,9 @@ func (c *Customer) Estimate(ctx context.Context, r *Request, cand book.Candidate
 			Tick: time.Duration(cand.Offer.Fields[market.FieldTickMin]) * time.Millisecond}
 	}
 	e := Estimate{Quoted: ok, ClaimFee: q.ClaimFee, Tick: q.Tick, Hold: q.Hold}
-	devices := max(r.Devices, 1)
-	limit := r.MaxTotal
-	if whole, err := cand.Rate.For(devices, r.MaxDuration); err == nil {
+	devices := r.File.Devices()
+	limit := r.File.Limits.MaxTotal
+	if whole, err := cand.Rate.For(devices, r.File.Limits.MaxDuration); err == nil {
 		limit = min(limit, whole)
 	}
 	o := offered{provider: cand.Provider, quote: q}
@@ -71,11 +71,11 @@ func (c *Customer) Estimate(ctx context.Context, r *Request, cand book.Candidate
 	case c.usable(&o, limit, false) != nil:
 		e.Reuses, e.ClaimFee = true, 0
 	}
-	e.Runs, e.Grace = market.CapTime(cand.Rate, devices, limit, r.MaxDuration, r.StopGrace)
-	if away, err := cand.Rate.For(devices, r.Away); err == nil {
+	e.Runs, e.Grace = market.CapTime(cand.Rate, devices, limit, r.File.Limits.MaxDuration, r.File.StopGrace)
+	if away, err := cand.Rate.For(devices, r.File.Limits.Away); err == nil {
 		e.AtRisk = min(away, c.cfg.AwayMax, limit)
 	}
-	e.Asleep = min(cand.Rate.Reach(devices, e.AtRisk)+q.Tick, r.MaxDuration)
+	e.Asleep = min(cand.Rate.Reach(devices, e.AtRisk)+q.Tick, r.File.Limits.MaxDuration)
 	return e
 }
 

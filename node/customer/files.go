@@ -54,7 +54,7 @@ var neverTaken = map[string]bool{"input-too-big": true, "too-large": true, "inpu
 // pushInputs sends the spooled tar through the lease's tunnel, and frees the spool once it is staged. What can never be
 // taken ends the lease; all else is tried again, and its reason is a step of the order.
 func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
-	if !o.Request.HasInputs || o.InputsSent {
+	if !o.Request.HasInputs() || o.InputsSent {
 		return nil
 	}
 	man, err := r.sendInputs(ctx, o)
@@ -198,7 +198,7 @@ func readControl(c *streams.FrameConn) (tunnel.Control, error) {
 // fetchOutputs brings the outputs home and checks them against the root that the provider signed.
 func (r *orderRun) fetchOutputs(ctx context.Context) error {
 	o := r.snapshot()
-	if len(o.Request.Spec.Outputs) == 0 {
+	if len(o.Request.File.Outputs) == 0 {
 		r.event(ctx, market.OutputsVerified{})
 		return nil
 	}
@@ -238,7 +238,7 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 		return fmt.Errorf("keep outputs: %w", err)
 	}
 	var paths []string
-	for _, p := range o.Request.Spec.Outputs {
+	for _, p := range o.Request.File.Outputs {
 		paths = append(paths, p.Path)
 	}
 	if err := r.update(ctx, func(o *orderRow) {
@@ -293,7 +293,7 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (man spec.Manifest,
 		return man, err
 	}
 	defer f.Close()
-	limit := max(outputsRoom*o.Request.Disk, outputsLeast)
+	limit := max(outputsRoom*o.Request.File.Disk, outputsLeast)
 	archive := &archiveReader{c: c}
 	man, err = spec.Filter(archive, f, spec.Limits{Total: limit, Code: "output-too-big"}, nil)
 	if err != nil {

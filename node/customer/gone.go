@@ -92,7 +92,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // word is what a person types for the order: its name if it has one that can be typed, else its id.
 func (o *orderRow) word() string {
-	if n := o.Request.Name; plainName.MatchString(n) && !strings.HasPrefix(n, "order_") &&
+	if n := o.Request.File.Name; plainName.MatchString(n) && !strings.HasPrefix(n, "order_") &&
 		!strings.HasPrefix(n, "lease_") {
 		return n
 	}

@@ -9,33 +9,15 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// Request is what a user asks for, already parsed: one Order and its job. Key is the idempotency key: the same Key is
-// the same Order.
+// Request is what a user asks for: a job, complete and checked, its image as the registry pinned it, and what is said
+// of the order alone. Key is the idempotency key: the same Key is the same Order. As JSON it is part of the order's
+// row.
 type Request struct {
-	Key          string
-	Name         string
-	Image        spec.ImageRef
-	Spec         spec.Spec
-	Terms        []market.Term
-	Classes      []string // any of; empty = any class
-	Devices      int
-	CPUMilli     uint32
-	RAM          uint64
-	Disk         uint64
-	Shm          uint64
-	Egress       uint8
-	InputBytes   uint64
-	HasInputs    bool
-	MaxRate      market.Rate
-	MaxTotal     market.Amount
-	MaxDuration  time.Duration
-	StartTimeout time.Duration
-	StopGrace    time.Duration
-	Away         time.Duration // 0 = off
-	KeepChannel  bool
-	Providers    []market.NodeID // only these; empty = any
-	Exclude      []market.NodeID
-	OutputTo     []string `json:",omitempty"` // where outputs come home, by their order; nothing here depends on it
+	Key         string
+	File        spec.File
+	Image       spec.ImageRef
+	InputBytes  uint64
+	KeepChannel bool
 }
 
 // Validate joins the faults of a request. Errors: *market.Error bad-usage.
@@ -44,26 +26,30 @@ func (r *Request) Validate() error {
 		return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "check order",
 			Detail: fmt.Sprintf(format, a...), Hint: "gpuai run --help"}
 	}
+	l := r.File.Limits
 	switch {
 	case r.Key == "":
 		return bad("an idempotency key is needed")
-	case r.Devices < 1 || r.Devices > market.MaxDevices:
+	case r.File.Devices() > market.MaxDevices:
 		return bad("devices must be 1 to %d", market.MaxDevices)
-	case r.MaxTotal == 0:
+	case l.MaxTotal == 0:
 		return bad("--max-total must say what this order may cost at most, e.g. --max-total 0.02")
-	case r.MaxDuration < time.Minute || r.MaxDuration > 30*24*time.Hour:
+	case l.MaxDuration < time.Minute || l.MaxDuration > 30*24*time.Hour:
 		return bad("--max-duration must be 1m to 30d")
 	case r.Image.Manifest == "":
 		return bad("an image is needed")
-	case r.StopGrace < 0 || r.StopGrace > 5*time.Minute:
+	case r.File.StopGrace < 0 || r.File.StopGrace > 5*time.Minute:
 		return bad("stop grace must be 0 to 300s")
-	case r.StartTimeout < 0 || r.StartTimeout > 24*time.Hour:
+	case l.StartTimeout < 0 || l.StartTimeout > 24*time.Hour:
 		return bad("start timeout must be 0 to 24h")
-	case r.Away < 0 || r.Away > market.MaxAway:
+	case l.Away < 0 || l.Away > market.MaxAway:
 		return bad("away must be 0 to 24h")
 	}
 	return nil
 }
+
+// HasInputs reports whether the order waits for files.
+func (r *Request) HasInputs() bool { return len(r.File.Inputs) > 0 }
 
 // OrderIDOf derives the Order's nonce from the idempotency key, so a repeat is the same Order.
 func OrderIDOf(node market.NodeID, key string) (id market.OrderID) {
@@ -75,7 +61,7 @@ func OrderIDOf(node market.NodeID, key string) (id market.OrderID) {
 // promised is the room that the order asks for its inputs, in bytes. Empty files and folders are inputs too: zero would
 // say that there are none.
 func (r *Request) promised() uint64 {
-	if r.HasInputs {
+	if r.HasInputs() {
 		return max(r.InputBytes, 1)
 	}
 	return r.InputBytes
@@ -83,18 +69,10 @@ func (r *Request) promised() uint64 {
 
 // makeOrder makes the Order document of one placement attempt.
 func (c *Customer) makeOrder(r *Request, now time.Time) market.Order {
-	terms := append([]market.Term(nil), r.Terms...)
-	if len(r.Classes) > 0 {
-		terms = append(terms, market.Term{Classes: r.Classes})
-	}
-	return market.Order{
-		Nonce: OrderIDOf(c.cfg.ID, r.Key), Customer: c.cfg.ID, Payer: c.cfg.Payer, ClusterTag: c.cfg.ClusterTag,
-		Created: now.Truncate(time.Millisecond), ValidUntil: now.Add(time.Minute).Truncate(time.Millisecond),
-		Kind: market.KindBatch, Constraints: terms, Devices: r.Devices,
-		Image: imageName(r.Image), ImageBytes: r.Image.CompressedBytes, InputBytes: r.promised(),
-		Platform: r.Image.Platform,
-		CPUMilli: r.CPUMilli, RAM: r.RAM, Disk: r.Disk, Shm: r.Shm, Egress: r.Egress,
-		MaxRate: r.MaxRate, Budget: r.MaxTotal, MaxDuration: r.MaxDuration,
-		StartTimeout: r.StartTimeout, StopGrace: r.StopGrace,
-	}
+	o := r.File.Order()
+	o.Nonce, o.Customer, o.Payer, o.ClusterTag = OrderIDOf(c.cfg.ID, r.Key), c.cfg.ID, c.cfg.Payer, c.cfg.ClusterTag
+	o.Created, o.ValidUntil = now.Truncate(time.Millisecond), now.Add(time.Minute).Truncate(time.Millisecond)
+	o.Image, o.ImageBytes, o.Platform = imageName(r.Image), r.Image.CompressedBytes, r.Image.Platform
+	o.InputBytes = r.promised()
+	return o
 }

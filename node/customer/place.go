@@ -46,7 +46,8 @@ func (c *Customer) Match(r *Request) (res book.Result, rented bool) { return c.m
 func (c *Customer) match(r *Request, limit int) (res book.Result, rented bool) {
 	c.bookMu.RLock()
 	defer c.bookMu.RUnlock()
-	q := query(r, limit)
+	q := book.QueryOf(c.makeOrder(r, c.now()))
+	q.Limit, q.Providers, q.Exclude = limit, r.File.Placement.Providers, r.File.Placement.Exclude
 	if res = c.book.Match(q, c.now()); len(res.Candidates) > 0 {
 		return res, false
 	}
@@ -56,24 +57,6 @@ func (c *Customer) match(r *Request, limit int) (res book.Result, rented bool) {
 		return res, true
 	}
 	return res, false
-}
-
-// query is the order as the book is asked. Of a rig's cores, memory and disk an Offer says what is lent out in all;
-// what is free of them, the Quote says.
-func query(r *Request, limit int) book.Query {
-	terms := append([]market.Term{{Field: market.FieldEgress, In: []uint64{uint64(r.Egress)}}}, r.Terms...)
-	for _, size := range []market.Term{
-		{Field: market.FieldRigCPU, Lo: uint64(r.CPUMilli)}, {Field: market.FieldRigRAM, Lo: r.RAM >> 20},
-		{Field: market.FieldDisk, Lo: r.Disk >> 20},
-	} {
-		if size.Lo > 0 {
-			terms = append(terms, size)
-		}
-	}
-	return book.Query{
-		Terms: terms, Classes: r.Classes, Devices: r.Devices, MaxRate: r.MaxRate, Limit: limit,
-		Providers: r.Providers, Exclude: r.Exclude,
-	}
 }
 
 // quotes asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in

@@ -57,7 +57,8 @@ func (r *orderRun) have(o orderRow, root [32]byte) bool {
 		return false
 	}
 	defer f.Close()
-	man, err := spec.Filter(f, io.Discard, spec.Limits{Total: max(o.Request.Disk, 1<<30), Code: "output-too-big"}, nil)
+	man, err := spec.Filter(f, io.Discard, spec.Limits{Total: max(o.Request.File.Disk, 1<<30), Code: "output-too-big"},
+		nil)
 	return err == nil && man.ID() == root
 }
 

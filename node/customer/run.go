@@ -226,7 +226,7 @@ func (r *orderRun) fail(ctx context.Context, err error) {
 // propose signs the Lease, stores it, sends it, and waits for the Decision.
 func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *channel) error {
 	now := r.c.now()
-	sp, err := req.Spec.Encode()
+	sp, err := req.File.Spec().Encode()
 	if err != nil {
 		return &market.Error{Code: "spec-size", Kind: market.KindInvalid, Op: "encode job", Err: err,
 			Hint: "shorten command and env"}
@@ -293,9 +293,10 @@ func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead ma
 	q := off.quote
 	return market.Terms{
 		Rate: q.Rate, Devices: len(q.Devices), Tick: q.Tick, Hold: q.Hold, Prepay: q.Prepay > 0, PrepMax: q.PrepMax,
-		StartTimeout: startTimeout(req.StartTimeout, q.PrepMax), MaxDuration: req.MaxDuration, StopGrace: req.StopGrace,
-		Cap: p.Cap, Budget: req.MaxTotal,
-		AcceptUntil: p.AcceptUntil, Away: min(req.Away, market.MaxAway),
+		StartTimeout: startTimeout(req.File.Limits.StartTimeout, q.PrepMax), MaxDuration: req.File.Limits.MaxDuration,
+		StopGrace: req.File.StopGrace,
+		Cap:       p.Cap, Budget: req.File.Limits.MaxTotal,
+		AcceptUntil: p.AcceptUntil, Away: min(req.File.Limits.Away, market.MaxAway),
 		AwayMax: c.cfg.AwayMax - min(ahead, c.cfg.AwayMax), SilentEnd: c.cfg.SilentEnd,
 		AwayAfter: c.cfg.AwayAfter, PriorMS: c.paidTo(off.provider),
 	}

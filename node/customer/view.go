@@ -124,7 +124,7 @@ func (c *Customer) find(ref string) (*orderRun, error) {
 	for _, id := range c.order {
 		r := c.runs[id]
 		r.mu.Lock()
-		match := strings.HasPrefix(id.String(), ref) || r.row.Request.Name == ref && ref != "" ||
+		match := strings.HasPrefix(id.String(), ref) || r.row.Request.File.Name == ref && ref != "" ||
 			r.row.Lease != nil && strings.HasPrefix(r.row.Lease.ID.String(), ref)
 		r.mu.Unlock()
 		if match || ref == "-" {

@@ -17,7 +17,7 @@ func TestEmptyInputs_FileAndFolder_Arrive(t *testing.T) {
 	r.seller(t)
 	c := r.buyer(t)
 	q := r.order("empty", "stat=/workspace/in/none", "stat=/workspace/in/folder")
-	q.Spec.Inputs, q.HasInputs = []spec.Input{{To: "/workspace/in"}}, true
+	q.Job.Inputs = []spec.Source{{From: "in", To: "/workspace/in"}}
 	o, err := c.api.CreateOrder(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ func TestFaults_BeforeTheJobRuns_CostNothing(t *testing.T) {
 	drip := r.request("drip")
 	drip.Image = dripped
 	command := r.request("command")
-	command.Spec.Command = []string{"/no/such/command"}
+	command.File.Command = []string{"/no/such/command"}
 	began := time.Now()
 	for _, req := range []customer.Request{drip, missing, command} {
 		if _, err := n.Customer().Place(t.Context(), req); err != nil {
@@ -149,12 +149,7 @@ func TestKill_Customer_GoesOnAndPays(t *testing.T) {
 			len(o) > 0
 	})
 	const mark = "echo=pay-me"
-	o, err := c.api.CreateOrder(ctx, api.OrderRequest{
-		Key: "kill", Image: r.image.Ref + "@" + r.image.Manifest, Spec: r.request("", mark, "sleep=12s").Spec,
-		Classes: []string{"rtx-4090"}, Devices: 1, CPUMilli: 500,
-		RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone, MaxRate: 1_000_000_000,
-		MaxTotal: 50_000_000, MaxDurationMS: 600_000, StopGraceMS: 2000,
-	})
+	o, err := c.api.CreateOrder(ctx, r.order("kill", mark, "sleep=12s"))
 	if err != nil {
 		t.Fatal(err)
 	}

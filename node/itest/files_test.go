@@ -53,8 +53,8 @@ func TestFiles_OverARestart_AllNamesArriveAndTheRestIsNamed(t *testing.T) {
 		"hard=/workspace/out/y:/workspace/out/x",
 		"link=/workspace/out/latest:/workspace/out/x", "fifo=/workspace/out/pipe",
 		"link=/workspace/out/etc:/etc/passwd")
-	q.Spec.Inputs, q.HasInputs, q.InputBytes = []spec.Input{{To: "/workspace/in"}}, true, 5
-	q.Spec.Outputs = []spec.Output{{Path: "/workspace/out"}, {Path: "/workspace/none"}}
+	q.Job.Inputs, q.InputBytes = []spec.Source{{From: "in", To: "/workspace/in"}}, 5
+	q.Job.Outputs = []spec.Output{{Path: "/workspace/out"}, {Path: "/workspace/none"}}
 	o, err := c.api.CreateOrder(t.Context(), q)
 	if err != nil || o.Standing != "inputs" {
 		t.Fatalf("%s, %v", o.Standing, err)

@@ -65,12 +65,7 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 			len(o) > 0
 	})
 	const mark = "echo=ledger-away"
-	o, err := c.api.CreateOrder(ctx, api.OrderRequest{
-		Key: "away", Image: r.image.Ref + "@" + r.image.Manifest, Spec: r.request("", mark, "sleep=10m").Spec,
-		Classes: []string{"rtx-4090"}, Devices: 1, CPUMilli: 500,
-		RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone, MaxRate: 1_000_000_000,
-		MaxTotal: 50_000_000, MaxDurationMS: 600_000, StopGraceMS: 2000,
-	})
+	o, err := c.api.CreateOrder(ctx, r.order("away", mark, "sleep=10m"))
 	if err != nil {
 		t.Fatal(err)
 	}

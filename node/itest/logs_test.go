@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 )
 
@@ -42,14 +41,8 @@ func newLogNodes(t *testing.T) *logNodes {
 
 func (l *logNodes) order(t *testing.T, steps ...string) string {
 	t.Helper()
-	o, err := l.cust.api.CreateOrder(t.Context(), api.OrderRequest{
-		Key:   fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(steps, " "))))[:32],
-		Image: l.r.image.Ref + "@" + l.r.image.Manifest, Spec: l.r.request("", steps...).Spec,
-		Classes: []string{"rtx-4090"},
-		Devices: 1, CPUMilli: 500, RAM: 128 << 20, Disk: 1 << 30, Shm: 16 << 20, Egress: market.EgressNone,
-		MaxRate:  1_000_000_000,
-		MaxTotal: 50_000_000, MaxDurationMS: 600_000, StopGraceMS: 2000,
-	})
+	o, err := l.cust.api.CreateOrder(t.Context(), l.r.order(
+		fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(steps, " "))))[:32], steps...))
 	if err != nil {
 		t.Fatal(err)
 	}

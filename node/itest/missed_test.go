@@ -50,13 +50,7 @@ func (r *rig) seller(t *testing.T) *proc {
 
 // order is an API order of steps of the test program.
 func (r *rig) order(key string, steps ...string) api.OrderRequest {
-	q := r.request(key, steps...)
-	return api.OrderRequest{
-		Key: key, Image: q.Image.Ref + "@" + q.Image.Manifest, Spec: q.Spec, Classes: q.Classes, Devices: q.Devices,
-		CPUMilli: q.CPUMilli, RAM: q.RAM, Disk: q.Disk,
-		Shm: q.Shm, Egress: q.Egress, MaxRate: q.MaxRate, MaxTotal: q.MaxTotal,
-		MaxDurationMS: q.MaxDuration.Milliseconds(), StopGraceMS: q.StopGrace.Milliseconds(),
-	}
+	return api.OrderRequest{Key: key, Job: r.request(key, steps...).File}
 }
 
 // ended waits until an order is over and its money is back.
@@ -143,7 +137,7 @@ func TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs(t *testing.T) {
 		c.sees(t)
 		image := slowImage(t, slow)
 		q := r.order(away.name, "write=/workspace/out/result:"+away.name, "sleep=1s", "exit=3")
-		q.Image, q.Spec.Outputs = image.Ref+"@"+image.Manifest, []spec.Output{{Path: "/workspace/out"}}
+		q.Job.Image, q.Job.Outputs = image.Ref+"@"+image.Manifest, []spec.Output{{Path: "/workspace/out"}}
 		o, err := c.api.CreateOrder(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)

@@ -130,15 +130,13 @@ func TestPaidJob_RealParts(t *testing.T) {
 	wait(t, "the offer is not seen", 30*time.Second, func() bool { return len(c.Offers()) == 1 })
 
 	scene := check.DefaultScene
-	req := customer.Request{
-		Key: "itest", Image: image, Devices: 1, Classes: []string{"rtx-4090"}, CPUMilli: 1000, RAM: 512 << 20,
-		Disk: 1 << 30, Shm: 64 << 20,
-		Egress: market.EgressNone, MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDuration: 10 * time.Minute,
-		StopGrace: 5 * time.Second,
-		Spec: spec.Spec{Inputs: []spec.Input{{To: "/workspace/in/scene.txt"}},
-			Outputs: []spec.Output{{Path: "/workspace/out"}}},
-		InputBytes: uint64(len(scene)), HasInputs: true,
-	}
+	f := spec.NewFile(image.Ref)
+	f.GPU, f.Egress, f.StopGrace = spec.GPU{AnyOf: []string{"rtx-4090"}}, market.EgressNone, 5*time.Second
+	f.CPUMilli, f.Memory, f.Disk, f.Shm = 1000, 512<<20, 1<<30, 64<<20
+	f.Limits = spec.FileLimits{MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDuration: 10 * time.Minute}
+	f.Inputs = []spec.Source{{From: "scene.txt", To: "/workspace/in/scene.txt"}}
+	f.Outputs = []spec.Output{{Path: "/workspace/out"}}
+	req := customer.Request{Key: "itest", File: f, Image: image, InputBytes: uint64(len(scene))}
 	id := customer.OrderIDOf(c.ID(), req.Key)
 	if err := os.MkdirAll(filepath.Dir(c.InputsPath(id)), 0o700); err != nil {
 		t.Fatal(err)

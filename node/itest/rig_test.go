@@ -84,13 +84,12 @@ func (r *rig) customer(t *testing.T) *node.Node {
 
 // request runs steps of the test program on one simulated GPU.
 func (r *rig) request(key string, steps ...string) customer.Request {
-	return customer.Request{
-		Key: key, Image: r.image, Devices: 1, Classes: []string{"rtx-4090"}, CPUMilli: 500, RAM: 128 << 20,
-		Disk: 1 << 30, Shm: 16 << 20,
-		Egress: market.EgressNone, MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDuration: 10 * time.Minute,
-		StopGrace: 2 * time.Second,
-		Spec:      spec.Spec{Args: steps},
-	}
+	f := spec.NewFile(r.image.Ref + "@" + r.image.Manifest)
+	f.Args, f.GPU, f.Egress, f.StopGrace = steps, spec.GPU{AnyOf: []string{"rtx-4090"}}, market.EgressNone,
+		2*time.Second
+	f.CPUMilli, f.Memory, f.Disk, f.Shm = 500, 128<<20, 1<<30, 16<<20
+	f.Limits = spec.FileLimits{MaxRate: 1_000_000_000, MaxTotal: 50_000_000, MaxDuration: 10 * time.Minute}
+	return customer.Request{Key: key, File: f, Image: r.image}
 }
 
 // program is bin/gpuai, built once for all tests.

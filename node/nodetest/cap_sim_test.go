@@ -12,7 +12,7 @@ import (
 // capped is an order whose cap carries one minute of work.
 func capped() customer.Request {
 	r := request("capped")
-	r.MaxTotal, r.MaxDuration, r.StopGrace = 60*second, time.Hour, 5*time.Second
+	r.File.Limits.MaxTotal, r.File.Limits.MaxDuration, r.File.StopGrace = 60*second, time.Hour, 5*time.Second
 	return r
 }
 
@@ -46,8 +46,8 @@ func TestCap_RaisedWhileItRuns_JobGoesOn(t *testing.T) {
 				restart(w, t)
 				v = w.await(t, id, over)
 				w.exact(t, v, "completed", before)
-				if v.Request.MaxTotal != 300*second || v.Paid < 149*second || v.Paid > 151*second {
-					t.Errorf("cap %d, paid %d for 150 s", v.Request.MaxTotal, v.Paid)
+				if v.Request.File.Limits.MaxTotal != 300*second || v.Paid < 149*second || v.Paid > 151*second {
+					t.Errorf("cap %d, paid %d for 150 s", v.Request.File.Limits.MaxTotal, v.Paid)
 				}
 			})
 		})

@@ -16,7 +16,7 @@ func TestSim_Costs_TopUpAtTheStart_IsTheNewOrders(t *testing.T) {
 		kept := func(key string, most market.Amount) customer.View {
 			t.Helper()
 			r := long()
-			r.Key, r.KeepChannel, r.MaxTotal = key, true, most
+			r.Key, r.KeepChannel, r.File.Limits.MaxTotal = key, true, most
 			return w.await(t, w.place(t, r), over)
 		}
 		const most = 90_000_000 // the job takes 60,000,000: what is left carries no second one

@@ -159,7 +159,7 @@ func TestSim_Asleep_RunsAsLongAsSaid(t *testing.T) {
 	manyMinutes(t)
 	simulate(t, setup{work: time.Hour, change: nil}, func(t *testing.T, w *world) {
 		r := long()
-		r.Away = 3 * time.Minute
+		r.File.Limits.Away = 3 * time.Minute
 		id := w.place(t, r)
 		w.await(t, id, running)
 		time.Sleep(4 * time.Minute)

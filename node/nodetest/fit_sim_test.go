@@ -34,8 +34,7 @@ func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
 			return len(o) == 1 && len(o[0].Groups) == 1 && o[0].Fields[market.FieldEgress] == uint64(market.EgressNone)
 		})
 		r := request("web")
-		r.Egress = market.EgressWeb
-		r.Terms = nil
+		r.File.Egress = market.EgressWeb
 		if v := w.await(t, w.place(t, r), over); v.Code != "no-offer-fits" {
 			t.Errorf("an order with egress web ended as %s: %s", v.Code, v.Detail)
 		}

@@ -7,12 +7,14 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // long is a request for a job of up to hours, with the default away allowance.
 func long() customer.Request {
 	r := request("long")
-	r.MaxTotal, r.MaxDuration, r.Away, r.StopGrace = 10_000_000_000, 2*time.Hour, 15*time.Minute, 30*time.Second
+	r.File.Limits.MaxTotal, r.File.Limits.MaxDuration, r.File.Limits.Away, r.File.StopGrace = 10_000_000_000,
+		2*time.Hour, 15*time.Minute, 30*time.Second
 	return r
 }
 
@@ -58,7 +60,7 @@ func TestFlow_OrderTooLarge_Refused(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
 		r := request("large")
-		r.Devices = 8
+		r.File.GPU = spec.GPU{AnyOf: []string{market.ClassCPU}, Count: 8}
 		id := w.place(t, r)
 		if v := w.await(t, id, over); v.Code != "no-offer-fits" || v.Deposit != 0 {
 			t.Fatalf("%s %s %s", v.Standing, v.Code, v.Detail)
@@ -187,7 +189,7 @@ func TestSim_ProviderSilent_SettlesLastVoucher(t *testing.T) {
 	simulate(t, setup{work: 2 * time.Hour}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		r := long()
-		r.Away = 0
+		r.File.Limits.Away = 0
 		id := w.place(t, r)
 		v := w.await(t, id, running)
 		time.Sleep(3 * time.Minute)

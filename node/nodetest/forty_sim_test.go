@@ -22,7 +22,7 @@ func twenty(work time.Duration) setup {
 // small is an order for one of twenty slots.
 func small(i int) customer.Request {
 	r := request(fmt.Sprintf("small-%d", i))
-	r.MaxTotal, r.MaxDuration = 10_000_000_000, 2*time.Hour
+	r.File.Limits.MaxTotal, r.File.Limits.MaxDuration = 10_000_000_000, 2*time.Hour
 	return r
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // TestLogs_Follow_WaitsForTheStart: who follows an order at once sees its job from the start; one that never starts
@@ -20,7 +21,7 @@ func TestLogs_Follow_WaitsForTheStart(t *testing.T) {
 			output, refused string
 		}{"good": {1, "hello\n", ""}, "bad": {8, "", "not-found"}} {
 			req := request(name)
-			req.Devices = want.devices
+			req.File.GPU = spec.GPU{AnyOf: []string{market.ClassCPU}, Count: want.devices}
 			id := w.place(t, req)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			var got string

@@ -67,7 +67,7 @@ func TestMissed_LongerThanTheStartTimeout_IsNoTimeout(t *testing.T) {
 			t.Parallel()
 			simulate(t, setup{work: 6 * time.Second}, func(t *testing.T, w *world) {
 				r := request("timeout")
-				r.StartTimeout = time.Minute
+				r.File.Limits.StartTimeout = time.Minute
 				id := missed(t, w, a, r, 4*time.Minute)
 				before := w.chain.Balance(w.payout)
 				v := w.await(t, id, over)
@@ -85,7 +85,7 @@ func TestMissed_StartTimeout_StillEnds(t *testing.T) {
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
 		w.engine.Hold(true)
 		r := request("late")
-		r.StartTimeout = time.Minute
+		r.File.Limits.StartTimeout = time.Minute
 		id := w.place(t, r)
 		w.await(t, id, in(market.Preparing))
 		w.stopCust()

@@ -41,7 +41,7 @@ func TestSim_InflatedEnd_TakesNoMoreThanIsSigned(t *testing.T) {
 		})
 		before := w.chain.Balance(w.payout)
 		r := long()
-		r.Away = 0
+		r.File.Limits.Away = 0
 		id := w.place(t, r)
 		v := w.await(t, id, func(v customer.View) bool { return v.Lease != nil && v.Lease.Claim == claimed })
 		if v.Deposit < claimed {
@@ -163,7 +163,7 @@ func TestSim_TopUps_CarryALongJob(t *testing.T) {
 		before := w.chain.Balance(w.payout)
 		w.sw.failTopUps.Store(2)
 		r := long()
-		r.MaxDuration = 3 * time.Hour
+		r.File.Limits.MaxDuration = 3 * time.Hour
 		id := w.place(t, r)
 		time.Sleep(2*time.Hour + time.Minute)
 		w.exact(t, w.await(t, id, over), "completed", before)
@@ -202,7 +202,7 @@ func TestSim_Claims_OncePerSum(t *testing.T) {
 	simulate(t, setup{work: 10 * time.Minute}, func(t *testing.T, w *world) {
 		w.chain.Fund(w.feePayer, 1_000_000_000)
 		r := long()
-		r.Away = 0
+		r.File.Limits.Away = 0
 		id := w.place(t, r)
 		w.await(t, id, running)
 		before := w.chain.Balance(w.feePayer)

@@ -69,7 +69,7 @@ func TestGoldenStores_Written(t *testing.T) {
 		known := w.await(t, w.place(t, keep), over)
 		w.engine.SetWork(time.Hour)
 		r := long()
-		r.Key, r.MaxTotal = "running", 2_000_000_000
+		r.Key, r.File.Limits.MaxTotal = "running", 2_000_000_000
 		id := w.place(t, r)
 		w.await(t, id, func(v customer.View) bool { return running(v) && v.Lease.Paid > v.Lease.Claim+200*second })
 		d := request("debtor")

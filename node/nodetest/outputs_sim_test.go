@@ -141,7 +141,7 @@ func TestInputs_NeverSent_OrderWaitsAndEnds(t *testing.T) {
 			ctx := context.Background()
 			wait := func(key string) market.OrderID {
 				r := request(key)
-				r.HasInputs, r.InputBytes = true, 3
+				r.File.Inputs, r.InputBytes = []spec.Source{{From: "in", To: "/workspace/in"}}, 3
 				id, err := w.cust.Await(ctx, r)
 				if err != nil {
 					t.Fatal(err)

@@ -132,7 +132,7 @@ func away(t *testing.T, leave, back func(*testing.T, *world)) {
 	simulate(t, setup{work: 5 * time.Minute}, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		r := request("away")
-		r.Away = 2 * time.Minute
+		r.File.Limits.Away = 2 * time.Minute
 		id := w.place(t, r)
 		v := w.await(t, id, func(v customer.View) bool { return running(v) && v.Lease.Paid > v.Lease.Claim+100*second })
 		leave(t, w)

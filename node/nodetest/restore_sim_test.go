@@ -96,7 +96,7 @@ func TestRestore_LiveLease_GoesOn(t *testing.T) {
 						w.known(t)
 						w.engine.SetWork(3 * time.Minute)
 						r := request("restore")
-						r.Away = away
+						r.File.Limits.Away = away
 						id := w.place(t, r)
 						w.await(t, id, running)
 						time.Sleep(20 * time.Second)

@@ -74,7 +74,7 @@ func TestSilent_Bound_HalfAnHourAndOneCloseDelay(t *testing.T) {
 			simulate(t, s, func(t *testing.T, w *world) {
 				st.before(w)
 				r := long()
-				r.MaxDuration = 4 * time.Hour
+				r.File.Limits.MaxDuration = 4 * time.Hour
 				id := w.place(t, r)
 				v := w.await(t, id, in(st.at))
 				w.stopProv()
@@ -141,7 +141,7 @@ func TestSilent_BackLater_BothEndCleanly(t *testing.T) {
 	simulate(t, s, func(t *testing.T, w *world) {
 		before := w.chain.Balance(w.payout)
 		r := request("partition")
-		r.MaxDuration = 4 * time.Hour
+		r.File.Limits.MaxDuration = 4 * time.Hour
 		id := w.place(t, r)
 		v := w.await(t, id, running)
 		time.Sleep(time.Minute)
@@ -175,7 +175,7 @@ func TestSilent_CustomerRestarts_WaitsOn(t *testing.T) {
 	manyMinutes(t)
 	simulate(t, setup{work: 3 * time.Hour}, func(t *testing.T, w *world) {
 		r := long()
-		r.MaxDuration = 4 * time.Hour
+		r.File.Limits.MaxDuration = 4 * time.Hour
 		id := w.place(t, r)
 		v := w.await(t, id, running)
 		w.sw.cutOff(true)

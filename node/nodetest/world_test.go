@@ -256,14 +256,14 @@ func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtes
 }
 
 func request(key string) customer.Request {
+	f := spec.NewFile("127.0.0.1/sample")
+	f.Command, f.Outputs = []string{"/job"}, []spec.Output{{Path: "/workspace/out.txt"}}
+	f.CPUMilli, f.Memory, f.Disk, f.Shm, f.Egress = 1000, 512<<20, 1<<30, 0, market.EgressNone
+	f.Limits = spec.FileLimits{MaxRate: 4_000_000_000, MaxTotal: 1_000_000_000, MaxDuration: 10 * time.Minute}
 	return customer.Request{
-		Key: key, Image: spec.ImageRef{Ref: "127.0.0.1/sample",
+		Key: key, File: f, Image: spec.ImageRef{Ref: "127.0.0.1/sample",
 			Manifest: "sha256:" + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 			Platform: "linux/amd64", CompressedBytes: 1000},
-		Spec:    spec.Spec{Command: []string{"/job"}, Outputs: []spec.Output{{Path: "/workspace/out.txt"}}},
-		Classes: []string{"cpu"}, Devices: 1, CPUMilli: 1000,
-		RAM: 512 << 20, Disk: 1 << 30, Egress: market.EgressNone, MaxRate: 4_000_000_000, MaxTotal: 1_000_000_000,
-		MaxDuration: 10 * time.Minute, StopGrace: 30 * time.Second,
 	}
 }
 

@@ -1,9 +1,9 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -32,14 +32,6 @@ type File struct {
 	Placement                   Placement
 	Retry                       int
 	Labels                      map[string]string
-}
-
-// GPU says which devices: none, any of some classes, or any with minimums. Terms hold vram, cuda and cc.
-type GPU struct {
-	None  bool
-	AnyOf []string // classes, empty = any
-	Count int
-	Terms []market.Term
 }
 
 // FileLimits are the customer's limits; zero = not set.
@@ -121,6 +113,22 @@ func (f File) Terms() []market.Term {
 	return market.MergeTerms(t)
 }
 
+// Order is what the job says of the market's Order; who orders, when, and the pinned image are the customer's.
+func (f File) Order() market.Order {
+	terms := f.Terms()
+	if classes := f.Classes(); len(classes) > 0 {
+		terms = append(terms, market.Term{Classes: classes})
+	}
+	return market.Order{
+		Kind: market.KindBatch, Constraints: terms, Devices: f.Devices(), CPUMilli: f.CPUMilli, RAM: f.Memory,
+		Disk: f.Disk, Shm: f.Shm, Egress: f.Egress,
+		// no top price: the cheapest rig is taken, and the cap bounds what it costs
+		MaxRate: cmp.Or(f.Limits.MaxRate, market.MaxRate),
+		Budget:  f.Limits.MaxTotal, MaxDuration: f.Limits.MaxDuration, StartTimeout: f.Limits.StartTimeout,
+		StopGrace: f.StopGrace,
+	}
+}
+
 // complete fills defaults that depend on other values.
 func (f *File) complete() {
 	if f.Shm == 0 {
@@ -144,73 +152,4 @@ func nameOf(image string) string {
 		return '-'
 	}, r.Repo[strings.LastIndexByte(r.Repo, '/')+1:])
 	return cut(s, 40)
-}
-
-// parseGPU reads "none", "any", "MODEL" or "MODEL:COUNT".
-func parseGPU(s string) (GPU, *Fault) {
-	model, n, counted := strings.Cut(s, ":")
-	g := GPU{Count: 1}
-	if counted {
-		count, ok := parseCount(n, 1, market.MaxDevices)
-		if !ok {
-			return g, &Fault{Code: "spec-range", Got: cut(n, 20), Want: "1 to 64 GPUs",
-				Fix: "write it as in rtx-4090:2"}
-		}
-		g.Count = count
-	}
-	switch model {
-	case "none":
-		if counted {
-			return g, &Fault{Code: "spec-conflict", Got: s, Want: "none without a count"}
-		}
-		return GPU{None: true}, nil
-	case "any":
-		return g, nil
-	case "":
-		return g, &Fault{Code: "spec-format", Got: s, Want: "none, any, or a model as in rtx-4090:2"}
-	}
-	g.AnyOf = []string{market.Slug(model)}
-	return g, nil
-}
-
-func parseCount(s string, lo, hi int) (int, bool) {
-	n := 0
-	if s == "" || len(s) > 6 {
-		return 0, false
-	}
-	for _, c := range s {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, n >= lo && n <= hi
-}
-
-// minimum makes a term ">= value" of a device field.
-func minimum(field market.FieldID, text string) (market.Term, *Fault) {
-	terms, err := market.ParseTerms(field.String() + " >= " + text)
-	if err != nil || len(terms) != 1 || terms[0].Soft {
-		f := &Fault{Code: "spec-format", Got: cut(text, 40), Want: "a version as in 12.4"}
-		if field == market.FieldVRAM {
-			f = unitFault(text)
-		}
-		return market.Term{}, f
-	}
-	return terms[0], nil
-}
-
-// shortUnit is a size as Docker and Kubernetes write it: 4g, 512Mi.
-var shortUnit = regexp.MustCompile(`^([0-9]{1,9})([kKmMgGtT])(?:i|b)?$`)
-
-func unitFault(text string) *Fault {
-	if strings.Trim(text, "0123456789.") == "" && text != "" {
-		return &Fault{Code: "spec-unit", Got: text, Want: fmt.Sprintf("%q has no unit", cut(text, 20)),
-			Fix: fmt.Sprintf("write %sGB or %sGiB", cut(text, 20), cut(text, 20))}
-	}
-	f := &Fault{Code: "spec-format", Got: cut(text, 40), Want: "a size as in 24GiB"}
-	if m := shortUnit.FindStringSubmatch(text); m != nil {
-		f.Fix = "write " + m[1] + strings.ToUpper(m[2]) + "iB"
-	}
-	return f
 }

@@ -170,10 +170,9 @@ func TestParseFile_Bombs_AreRefusedQuickly(t *testing.T) {
 func TestFromFlags_EqualsFile(t *testing.T) {
 	t.Parallel()
 	got, faults := FromFlags(Flags{
-		Image: "pytorch:2.6", GPU: []string{"rtx-4090:2"}, In: []string{"./a:b:/workspace/src"},
-		Out: []string{"/workspace/out:./out"},
-		Env: []string{"A=b=c"}, MaxRate: "0.003/h", MaxTotal: "0.02", MaxDuration: "10h",
-		Argv: []string{"python", "src/train.py"},
+		"image": {"pytorch:2.6"}, "gpu": {"rtx-4090:2"}, "in": {"./a:b:/workspace/src"},
+		"out": {"/workspace/out:./out"}, "env": {"A=b=c"}, "max-rate": {"0.003/h"}, "max-total": {"0.02"},
+		"max-duration": {"10h"}, "args": {"python", "src/train.py"},
 	})
 	if len(faults) > 0 {
 		t.Fatal(faults)
@@ -190,12 +189,12 @@ func TestFromFlags_EqualsFile(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	merged, faults := Merge([]byte(example), Flags{GPU: []string{"h100:8"}, MaxRate: "0.01/h"})
+	merged, faults := Merge([]byte(example), Flags{"gpu": {"h100:8"}, "max-rate": {"0.01/h"}})
 	if len(faults) > 0 || merged.GPU.AnyOf[0] != "h100" || merged.GPU.Count != 8 ||
 		merged.Limits.MaxRate != 10_000_000 || merged.Name != "train" {
 		t.Errorf("merged %+v, %v", merged, faults)
 	}
-	if _, faults := FromFlags(Flags{Image: "a", VRAM: "24"}); len(faults) != 1 ||
+	if _, faults := FromFlags(Flags{"image": {"a"}, "vram": {"24"}}); len(faults) != 1 ||
 		faults[0].String() != `gpu.vram: "24" has no unit; write 24GB or 24GiB [spec-unit]` {
 		t.Errorf("faults %v", faults)
 	}
@@ -203,7 +202,7 @@ func TestFromFlags_EqualsFile(t *testing.T) {
 
 func TestFile_Terms_AnyGPULeavesOutCPUSlots(t *testing.T) {
 	t.Parallel()
-	f, faults := FromFlags(Flags{Image: "a", VRAM: "24GB", Where: "vram <= 48GB"})
+	f, faults := FromFlags(Flags{"image": {"a"}, "vram": {"24GB"}, "where": {"vram <= 48GB"}})
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}

@@ -1,67 +1,124 @@
 package spec
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
-// Flags are the order flags of the command line, as typed. Empty = not given. In: SRC:/workspace/…; Out:
-// /workspace/…:DST; Env: NAME=VALUE.
-// Argv: what follows --, replacing the image's CMD.
-type Flags struct {
-	Name, Image, VRAM, CUDA, CPU, Memory, Disk, Shm, Egress, Workdir, Where string
-	MaxRate, MaxTotal, MaxDuration, StartTimeout, StopGrace, Away           string
-	GPU, In, Out, Env, Provider, Exclude, Argv                              []string
+// Flag is an order flag of the command line; Usage is the key's own text where the row says none.
+type Flag struct {
+	Name, Short, Usage string
+	Place              bool // it says where a job may run: gpuai offers has it, too
+	Many               bool // it may be given more than once
+	Word               bool // no flag: a word of the command line
 }
+
+// OrderFlags are the flags of the keys that have one.
+func OrderFlags() (out []Flag) {
+	f := blankFile()
+	var walk func(keys []key)
+	walk = func(keys []key) {
+		for _, k := range keys {
+			if x := k.flag; x.Name != "" && !x.Word {
+				if x.Many = k.value.many; x.Usage == "" {
+					x.Usage = k.about
+				}
+				out = append(out, x)
+			}
+			walk(k.value.keys)
+		}
+	}
+	walk(f.keys())
+	return out
+}
+
+// Flags are what was typed, by the names of the flags. "image" is the image, "args" what
+// follows --.
+type Flags map[string][]string
+
+// Given reports that a flag was typed.
+func (f Flags) Given(name string) bool { return len(f[name]) > 0 }
 
 // FromFlags reads flags by the same rules as a job file; faults name the job file's key and have no line.
-func FromFlags(f Flags) (File, []Fault) {
-	if bad := f.faults(); len(bad) > 0 {
-		return File{}, bad
-	}
-	return decodeFile(f.tree(&node{kind: nodeMap}))
-}
+func FromFlags(f Flags) (File, []Fault) { return f.over(object()) }
 
 // Merge reads a job file and lets flags replace its values.
 func Merge(raw []byte, f Flags) (File, []Fault) {
-	if bad := f.faults(); len(bad) > 0 {
-		return File{}, bad
-	}
 	n, fault := parseTree(raw)
 	if fault != nil {
 		return File{}, []Fault{*fault}
 	}
-	if n.kind != nodeMap {
-		return decodeFile(n)
-	}
-	return decodeFile(f.tree(n))
+	return f.over(n)
 }
 
-// faults are those of flags that lack one of their two halves: a value left out is not the empty one.
-func (f Flags) faults() (out []Fault) {
-	for _, s := range f.Env {
-		if !strings.Contains(s, "=") {
-			out = append(out, Fault{Code: "spec-format", Path: "env", Got: cut(s, 40), Want: "NAME=VALUE",
-				Fix: "write " + cut(s, 40) + "=… with its value"})
-		}
+func (f Flags) over(n *node) (File, []Fault) {
+	var faults []Fault
+	if n.kind == nodeMap {
+		blank := blankFile()
+		faults = f.enter(n, "", blank.keys())
 	}
-	for _, s := range f.In {
-		if !strings.Contains(s, ":") {
-			out = append(out, Fault{Code: "spec-format", Path: "inputs", Got: cut(s, 80), Want: "SRC:/workspace/…",
-				Fix: "write " + cut(s, 80) + ":" + Workspace + "/…"})
-		}
+	if len(faults) > 0 { // a value left out is not the empty one
+		return File{}, faults
 	}
-	return out
+	return decodeFile(n)
 }
 
-func word(s string) *node { return &node{kind: nodeScalar, text: s, quoted: true} }
+// enter writes the flags of keys into a mapping.
+func (f Flags) enter(in *node, at string, keys []key) (faults []Fault) {
+	for _, k := range keys {
+		if words := f[k.flag.Name]; f.Given(k.flag.Name) && k.value.set == nil {
+			in.set(k.name, word(words[0]))
+		} else if f.Given(k.flag.Name) {
+			if fault := k.value.set(in, k.name, words); fault != nil {
+				fault.Path = at + k.name
+				faults = append(faults, *fault)
+			}
+		}
+		if f.any(k.value.keys) {
+			faults = append(faults, f.enter(in.child(k.name, k.value.expand), at+k.name+".", k.value.keys)...)
+		}
+	}
+	return faults
+}
 
-func words2list(list []string) *node {
+// any reports that one of these keys has a flag that is given.
+func (f Flags) any(keys []key) bool {
+	return slices.ContainsFunc(keys, func(k key) bool { return f.Given(k.flag.Name) })
+}
+
+// word is a text, number a number as it is written.
+func word(s string) *node   { return &node{kind: nodeScalar, text: s, quoted: true} }
+func number(s string) *node { return &node{kind: nodeScalar, text: s} }
+
+// wordOf is nil for an empty text.
+func wordOf(s string) *node {
+	if s == "" {
+		return nil
+	}
+	return word(s)
+}
+
+func wordList(list []string) *node {
 	n := &node{kind: nodeList}
 	for _, s := range list {
 		n.list = append(n.list, word(s))
 	}
 	return n
+}
+
+// object is a mapping of names, each followed by its value.
+func object(parts ...any) *node {
+	n := &node{kind: nodeMap}
+	for i := 0; i+1 < len(parts); i += 2 {
+		n.set(parts[i].(string), parts[i+1].(*node))
+	}
+	return n
+}
+
+func (n *node) get(key string) *node {
+	for _, p := range n.keys {
+		if p.key.text == key {
+			return p.value
+		}
+	}
+	return nil
 }
 
 // set replaces or adds a key of a mapping.
@@ -73,123 +130,17 @@ func (n *node) set(key string, v *node) {
 	n.keys = append(n.keys, pair{word(key), v})
 }
 
-// child returns the mapping under key, made anew if it is none.
-func (n *node) child(key string) *node {
-	for _, p := range n.keys {
-		if p.key.text == key && p.value.kind == nodeMap {
-			return p.value
-		}
+// child returns the mapping under key, made anew if it is none: what its word stands for where that stands for one.
+func (n *node) child(key string, expand func(string) *node) *node {
+	v := n.get(key)
+	switch {
+	case v != nil && v.kind == nodeMap:
+		return v
+	case v != nil && v.kind == nodeScalar && expand != nil:
+		v = expand(v.text)
+	default:
+		v = object()
 	}
-	c := &node{kind: nodeMap}
-	n.set(key, c)
-	return c
-}
-
-func (f Flags) tree(n *node) *node {
-	for _, x := range []struct{ key, v string }{
-		{"name", f.Name}, {"image", f.Image}, {"cpu", f.CPU}, {"memory", f.Memory}, {"disk", f.Disk}, {"shm", f.Shm},
-		{"egress", f.Egress},
-		{"workdir", f.Workdir},
-	} {
-		if x.v != "" {
-			n.set(x.key, word(x.v))
-		}
-	}
-	for _, x := range []struct{ in, key, v string }{
-		{"limits", "max_rate", f.MaxRate}, {"limits", "max_total", f.MaxTotal},
-		{"limits", "max_duration", f.MaxDuration},
-		{"limits", "start_timeout", f.StartTimeout}, {"limits", "away", f.Away}, {"stop", "stop_grace", f.StopGrace},
-		{"placement", "where", f.Where},
-	} {
-		if x.v != "" {
-			n.child(x.in).set(x.key, word(x.v))
-		}
-	}
-	if len(f.Provider) > 0 {
-		n.child("placement").set("providers", words2list(f.Provider))
-	}
-	if len(f.Exclude) > 0 {
-		n.child("placement").set("exclude", words2list(f.Exclude))
-	}
-	if len(f.Argv) > 0 {
-		n.set("args", words2list(f.Argv))
-	}
-	f.gpu(n)
-	f.files(n)
-	return n
-}
-
-// gpu turns --gpu, --vram and --cuda into the mapping; one --gpu alone stays "MODEL:COUNT".
-func (f Flags) gpu(n *node) {
-	if len(f.GPU) == 1 && f.VRAM == "" && f.CUDA == "" {
-		n.set("gpu", word(f.GPU[0]))
-		return
-	}
-	if len(f.GPU) == 0 && f.VRAM == "" && f.CUDA == "" {
-		return
-	}
-	g := n.child("gpu")
-	if len(f.GPU) > 0 {
-		models, count := &node{kind: nodeList}, ""
-		for _, s := range f.GPU {
-			model, c, _ := strings.Cut(s, ":")
-			if c != "" {
-				count = c
-			}
-			if model != "any" {
-				models.list = append(models.list, word(model))
-			}
-		}
-		g.set("any_of", models)
-		if count != "" {
-			g.set("count", word(count))
-		}
-	}
-	if f.VRAM != "" {
-		g.set("vram", word(f.VRAM))
-	}
-	if f.CUDA != "" {
-		g.set("cuda", word(f.CUDA))
-	}
-}
-
-// files turns --in, --out and --env into their lists; the colon that counts is the one before /workspace, since local
-// paths may hold colons.
-func (f Flags) files(n *node) {
-	if len(f.In) > 0 {
-		list := &node{kind: nodeList}
-		for _, s := range f.In {
-			m := &node{kind: nodeMap}
-			from, to := s, ""
-			if i := strings.LastIndex(s, ":"+Workspace); i >= 0 {
-				from, to = s[:i], s[i+1:]
-			} else if i := strings.LastIndexByte(s, ':'); i >= 0 {
-				from, to = s[:i], s[i+1:]
-			}
-			m.set("from", word(from))
-			m.set("to", word(to))
-			list.list = append(list.list, m)
-		}
-		n.set("inputs", list)
-	}
-	if len(f.Out) > 0 {
-		list := &node{kind: nodeList}
-		for _, s := range f.Out {
-			m := &node{kind: nodeMap}
-			path, to, ok := strings.Cut(s, ":")
-			m.set("path", word(path))
-			if ok {
-				m.set("to", word(to))
-			}
-			list.list = append(list.list, m)
-		}
-		n.set("outputs", list)
-	}
-	if len(f.Env) > 0 {
-		env := n.child("env")
-		for _, s := range f.Env {
-			k, v, _ := strings.Cut(s, "=")
-			env.set(k, word(v))
-		}
-	}
+	n.set(key, v)
+	return v
 }

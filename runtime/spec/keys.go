@@ -1,66 +1,198 @@
 package spec
 
 import (
-	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
 )
 
-var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
+// Limits of lists, and the least share of a core in milli-cores: rigs lend small ones, too.
 const (
 	maxLabels  = 16
 	maxExclude = 64 // exclude patterns of an input, providers of a placement
+	minCPU     = 100
 )
 
-// top is the table of a job file's keys.
-func (d *decoder) top() []field {
-	f := &d.file
-	return []field{
-		{"schema", d.text(&f.Schema, func(s string) *Fault { return checkOneOf(s, "gpuai.job/v1") })},
-		{"name", d.text(&f.Name, checkName)},
-		{"kind", d.text(&f.Kind, func(s string) *Fault { return checkOneOf(s, "batch") })},
-		{"profile", d.text(&f.Profile, func(s string) *Fault { return checkOneOf(s, "standard") })},
-		{"image", d.text(&f.Image, checkImage)},
-		{"command", d.words(&f.Command, maxWords)},
-		{"args", d.words(&f.Args, maxWords)},
-		{"workdir", d.text(&f.Workdir, checkWorkdir)},
-		{"env", d.strings(&f.Env, maxEnv, checkEnv)},
-		{"init", d.text(&f.Init, func(s string) *Fault { return checkOneOf(s, "supervise", "exec") })},
-		{"gpu", d.gpu},
-		{"cpu", d.scalar(d.cpu)},
-		{"memory", d.size(&f.Memory, 64<<20, 8<<40, "64MiB to 8TiB")},
-		{"disk", d.size(&f.Disk, 1<<30, 64<<40, "1GiB to 64TiB")},
-		{"shm", d.size(&f.Shm, 0, 4<<40, "at most half of memory")},
-		{"inputs", d.list(maxPaths, false, d.input)},
-		{"outputs", d.list(maxPaths, false, d.output)},
-		{"egress", d.scalar(d.egress)},
-		{"stop", func(n *node, at string) {
-			d.object(n, at, []field{
-				{"signal", d.text(&f.StopSignal, func(s string) *Fault { return checkOneOf(s, signals...) })},
-				{"stop_grace", d.duration(&f.StopGrace, 0, 5*time.Minute, "0s to 300s")},
-			})
-		}},
-		{"limits", d.limits},
-		{"placement", d.placement},
-		{"retry", d.scalar(d.retry)},
-		{"labels", d.strings(&f.Labels, maxLabels, checkLabel)},
+const (
+	schemaID  = "gpuai.job/v1"
+	wantName  = "1 to 40 of a-z, 0-9 and -"
+	wantImage = "an image name as in pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime"
+)
+
+var (
+	jobName   = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+	sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// key is one key of the job file. Decoding, writing, flag, help, docs and JSON Schema follow from this row: a new key
+// is a field of File and its row.
+type key struct {
+	name    string
+	about   string // for people
+	example string // its value in the example of the help, as YAML; "": the example goes without it
+	flag    Flag   // zero: it has none
+	value   value
+}
+
+// keys is the table of a job file's keys, bound to f.
+func (f *File) keys() []key {
+	return []key{
+		{"schema", "the form of this file", schemaID, Flag{}, oneOf(&f.Schema, schemaID)},
+		{"name", "a name for ps and stop", "train", Flag{Name: "name"},
+			text(&f.Name, wantName, jobName.String(), checkName)},
+		{"kind", "what becomes of it", "", Flag{}, oneOf(&f.Kind, "batch")},
+		{"profile", "how it is confined", "", Flag{}, oneOf(&f.Profile, "standard")},
+		{"image", "the container image; needed", "pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime",
+			Flag{Name: "image", Word: true}, text(&f.Image, wantImage, "", checkImage)},
+		{"command", "replaces the image's ENTRYPOINT", "", Flag{}, phrase(&f.Command, maxWords)},
+		{"args", "replaces the image's CMD", "[python, src/train.py]", Flag{Name: "args", Word: true},
+			phrase(&f.Args, maxWords)},
+		{"workdir", "folder in the container", "/workspace", Flag{Name: "workdir", Short: "w"},
+			text(&f.Workdir, "an absolute path, not under /proc, /sys or /dev", "^/", checkWorkdir)},
+		{"env", "the provider can read it: no secrets", `{EPOCHS: "3"}`,
+			Flag{Name: "env", Short: "e", Usage: "NAME=VALUE; the provider can read it"},
+			pairs(&f.Env, maxEnv, checkEnv)},
+		{"init", "exec: the image's own program is process 1", "", Flag{}, oneOf(&f.Init, "supervise", "exec")},
+		{"gpu", "none, any, MODEL, MODEL:COUNT, or these", "",
+			Flag{Name: "gpu", Place: true, Usage: "MODEL[:N], any or none; repeat for any of several"}, f.GPU.value()},
+		{"cpu", "cores, at least", "4", Flag{Name: "cpu", Place: true}, cores(&f.CPUMilli)},
+		{"memory", "at least, as in 8GiB", "16GiB", Flag{Name: "memory", Place: true},
+			size(&f.Memory, 64<<20, 8<<40, "64MiB to 8TiB")},
+		{"disk", "at least, as in 20GiB", "40GiB", Flag{Name: "disk", Place: true},
+			size(&f.Disk, 1<<30, 64<<40, "1GiB to 64TiB")},
+		{"shm", "shared memory", "4GiB", Flag{Name: "shm"},
+			f.shm()},
+		{"inputs", "copied in before the start", "",
+			Flag{Name: "in", Usage: "SRC:/workspace/…, copied in before the start"},
+			items(&f.Inputs, maxPaths, Source{}, (*Source).keys, splitInput, "from", "to")},
+		{"outputs", "brought home at the end", "", Flag{Name: "out",
+			Usage: "/workspace/…:DST, brought home at the end"},
+			items(&f.Outputs, maxPaths, Output{When: "always"}, (*Output).keys, splitOutput, "path")},
+		{"egress", "what the job may reach: none, web or any", "web", Flag{Name: "egress", Place: true},
+			egress(&f.Egress)},
+		{"stop", "how it is told to end", "", Flag{}, mapping(
+			key{"signal", "the signal that asks it to end", "TERM", Flag{}, oneOf(&f.StopSignal, signals...)},
+			key{"stop_grace", "time between the stop signal and the kill", "30s", Flag{Name: "stop-grace"},
+				duration(&f.StopGrace, 0, 5*time.Minute, "0s to 300s")})},
+		{"limits", "what it may cost and how long it may last", "", Flag{}, mapping(f.Limits.keys()...)},
+		{"placement", "where it may run", "", Flag{}, mapping(f.Placement.keys()...)},
+		{"retry", "times that it is placed anew after a provider's loss", "", Flag{}, count(&f.Retry, 0, 3, "0 to 3")},
+		{"labels", "your own words about it, for ps --label", "{project: demo}",
+			Flag{Name: "label", Usage: "NAME=VALUE, your own words about it, for ps --label"},
+			pairs(&f.Labels, maxLabels, checkLabel)},
 	}
+}
+
+func (l *FileLimits) keys() []key {
+	const month = 30 * 24 * time.Hour
+	return []key{
+		{"max_rate", "SOL per device and hour, at most", "0.003/h", Flag{Name: "max-rate", Place: true},
+			rate(&l.MaxRate)},
+		{"max_total", "SOL for this order, at most", `"0.02"`, Flag{Name: "max-total"}, amount(&l.MaxTotal)},
+		{"max_duration", "end it after, as in 10h", "10h", Flag{Name: "max-duration"},
+			duration(&l.MaxDuration, time.Minute, month, "1m to 30d")},
+		{"idle_stop", "end it after so long without output or GPU use", "", Flag{},
+			duration(&l.IdleStop, 5*time.Minute, month, "at least 5m")},
+		{"start_timeout", "give up if it is not ready by then", "15m", Flag{Name: "start-timeout"},
+			duration(&l.StartTimeout, time.Second, 24*time.Hour, "1s to 24h")},
+		{"away", "how far to pay ahead while this computer sleeps; 0s = not", "15m", Flag{Name: "away"},
+			duration(&l.Away, 0, market.MaxAway, "at most 24h")},
+	}
+}
+
+func (p *Placement) keys() []key {
+	return []key{
+		{"where", "more terms, as in 'net_down >= 100Mbit/s'", `"net_down >= 100Mbit/s"`,
+			Flag{Name: "where", Place: true}, terms(&p.Where)},
+		{"providers", "only these nodes", "", Flag{Name: "provider", Place: true,
+			Usage: "only this node, by its id or the end of it"}, nodes(&p.Providers, maxExclude)},
+		{"exclude", "never these nodes", "", Flag{Name: "exclude", Place: true, Usage: "never this node"},
+			nodes(&p.Exclude, maxExclude)},
+	}
+}
+
+func (g *GPU) keys() []key {
+	return []key{
+		{"any_of", "models, any of them", "[rtx-4090, rtx-3090]", Flag{}, models(&g.AnyOf)},
+		{"count", "how many", "1", Flag{}, count(&g.Count, 1, market.MaxDevices, "1 to 64")},
+		{"vram", "at least, as in 24GiB", "24GB", Flag{Name: "vram", Place: true}, minimum(&g.Terms, market.FieldVRAM)},
+		{"cuda", "at least, as in 12.4", "", Flag{Name: "cuda", Place: true}, minimum(&g.Terms, market.FieldCUDA)},
+		{"cc", "compute capability, at least, as in 8.9", "", Flag{}, minimum(&g.Terms, market.FieldCC)},
+	}
+}
+
+func (s *Source) keys() []key {
+	return []key{
+		{"from", "a local path, relative to this file", "./src", Flag{}, localPath(&s.From)},
+		{"to", "its place in the job", "/workspace/src", Flag{}, inWorkspace(&s.To)},
+		{"exclude", "patterns of names that stay here", `["*.pyc"]`, Flag{}, phrase(&s.Exclude, maxExclude)},
+		{"sha256", "of a single file, checked before it is sent", "", Flag{},
+			text(&s.SHA256, "64 hex digits", sha256Hex.String(), checkSHA256)},
+	}
+}
+
+func (o *Output) keys() []key {
+	return []key{
+		{"path", "a path in the job", "/workspace/out", Flag{}, inWorkspace(&o.Path)},
+		{"to", "a local path, relative to this file", "./out", Flag{}, localPath(&o.To)},
+		{"when", "success: not if the job failed", "always", Flag{}, oneOf(&o.When, "success", "always")},
+	}
+}
+
+// splitInput reads SRC:/workspace/…; the colon that counts is the one before /workspace, since local paths may hold
+// colons.
+func splitInput(s string) (*node, *Fault) {
+	i := strings.LastIndex(s, ":"+Workspace)
+	if i < 0 {
+		i = strings.LastIndexByte(s, ':')
+	}
+	if i < 0 {
+		return nil, &Fault{Code: "spec-format", Got: cut(s, 80), Want: "SRC:/workspace/…",
+			Fix: "write " + cut(s, 80) + ":" + Workspace + "/…"}
+	}
+	return object("from", word(s[:i]), "to", word(s[i+1:])), nil
+}
+
+// splitOutput reads /workspace/…[:DST].
+func splitOutput(s string) (*node, *Fault) {
+	path, to, ok := strings.Cut(s, ":")
+	if !ok {
+		return object("path", word(path)), nil
+	}
+	return object("path", word(path), "to", word(to)), nil
+}
+
+// shm is a quarter of the memory where a file does not say.
+func (f *File) shm() value {
+	v := size(&f.Shm, 0, 4<<40, "at most half of memory")
+	v.write = func() *node {
+		if f.Shm == 0 || f.Shm == f.Memory/4 {
+			return nil
+		}
+		return exactly(f.Shm, bytesScale)
+	}
+	return v
 }
 
 func checkName(s string) *Fault {
 	if !jobName.MatchString(s) {
-		return &Fault{Code: "spec-format", Got: cut(s, 64), Want: "1 to 40 of a-z, 0-9 and -"}
+		return &Fault{Code: "spec-format", Got: cut(s, 64), Want: wantName}
 	}
 	return nil
 }
 
 func checkImage(s string) *Fault {
 	if _, err := ParseReference(s); err != nil {
-		return &Fault{Code: "spec-image", Got: cut(s, 80),
-			Want: "an image name as in pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime"}
+		return &Fault{Code: "spec-image", Got: cut(s, 80), Want: wantImage}
+	}
+	return nil
+}
+
+func checkSHA256(s string) *Fault {
+	if !sha256Hex.MatchString(s) {
+		return &Fault{Code: "spec-format", Got: cut(s, 64), Want: "64 hex digits"}
 	}
 	return nil
 }
@@ -70,172 +202,4 @@ func checkLabel(k, v string) *Fault {
 		return &Fault{Code: "spec-range", Got: cut(k, 40), Want: "a name of at most 32 and a value of at most 64 bytes"}
 	}
 	return nil
-}
-
-// minCPU is the least share of a core that a job may ask for, in milli-cores: rigs lend small ones, too.
-const minCPU = 100
-
-func (d *decoder) cpu(s string) *Fault {
-	v, err := market.ParseValue(market.FieldCPU, s)
-	if err != nil || v < minCPU || v > 1024_000 {
-		return &Fault{Code: "spec-range", Got: cut(s, 20), Want: "0.1 to 1024 cores, without a unit"}
-	}
-	d.file.CPUMilli = uint32(v)
-	return nil
-}
-
-func (d *decoder) egress(s string) *Fault {
-	v, err := market.ParseValue(market.FieldEgress, s)
-	if err != nil {
-		return checkOneOf(s, "none", "web", "any")
-	}
-	d.file.Egress = uint8(v)
-	return nil
-}
-
-func (d *decoder) retry(s string) *Fault {
-	n, ok := parseCount(s, 0, 3)
-	if !ok {
-		return &Fault{Code: "spec-range", Got: cut(s, 20), Want: "0 to 3"}
-	}
-	d.file.Retry = n
-	return nil
-}
-
-// gpu reads "rtx-4090:2" or {any_of, count, vram, cuda, cc}.
-func (d *decoder) gpu(n *node, at string) {
-	if n.kind == nodeScalar {
-		g, fault := parseGPU(n.text)
-		d.file.GPU = g
-		d.add(n, at, fault)
-		return
-	}
-	g := GPU{Count: 1}
-	term := func(id market.FieldID) func(*node, string) {
-		return d.scalar(func(s string) *Fault {
-			t, fault := minimum(id, s)
-			if fault == nil {
-				g.Terms = append(g.Terms, t)
-			}
-			return fault
-		})
-	}
-	d.object(n, at, []field{
-		{"any_of", d.list(market.MaxTermValues, true, d.scalar(func(s string) *Fault {
-			one, fault := parseGPU(s)
-			if fault == nil && (one.None || one.Count != 1) {
-				fault = &Fault{Code: "spec-format", Got: cut(s, 40), Want: "a model without a count"}
-			}
-			g.AnyOf = append(g.AnyOf, one.AnyOf...)
-			return fault
-		}))},
-		{"count", d.scalar(func(s string) *Fault {
-			count, ok := parseCount(s, 1, market.MaxDevices)
-			if !ok {
-				return &Fault{Code: "spec-range", Got: cut(s, 20), Want: "1 to 64"}
-			}
-			g.Count = count
-			return nil
-		})},
-		{"vram", term(market.FieldVRAM)},
-		{"cuda", term(market.FieldCUDA)},
-		{"cc", term(market.FieldCC)},
-	})
-	d.file.GPU = g
-}
-
-func (d *decoder) input(n *node, at string) {
-	var s Source
-	d.object(n, at, []field{
-		{"from", d.scalar(func(v string) *Fault {
-			if s.From = v; v == "" || len(v) > maxPathBytes {
-				return &Fault{Code: "spec-path", Got: cut(v, 64), Want: "a local path of at most 1024 bytes"}
-			}
-			return nil
-		})},
-		{"to", d.text(&s.To, checkWorkspace)},
-		{"exclude", d.words(&s.Exclude, maxExclude)},
-		{"sha256", d.scalar(func(v string) *Fault {
-			if !sha256Hex.MatchString(v) {
-				return &Fault{Code: "spec-format", Got: cut(v, 64), Want: "64 hex digits"}
-			}
-			s.SHA256 = v
-			return nil
-		})},
-	})
-	if (s.From == "" && !d.has(at+".from")) || (s.To == "" && !d.has(at+".to")) {
-		d.add(n, at, &Fault{Code: "spec-required", Want: "from and to"})
-	}
-	d.file.Inputs = append(d.file.Inputs, s)
-}
-
-func (d *decoder) output(n *node, at string) {
-	o := Output{When: "always"}
-	d.object(n, at, []field{
-		{"path", d.text(&o.Path, checkWorkspace)},
-		{"to", d.scalar(func(v string) *Fault {
-			if o.To = v; v == "" || len(v) > maxPathBytes {
-				return &Fault{Code: "spec-path", Got: cut(v, 64), Want: "a local path of at most 1024 bytes"}
-			}
-			return nil
-		})},
-		{"when", d.text(&o.When, func(s string) *Fault { return checkOneOf(s, "success", "always") })},
-	})
-	if o.Path == "" && !d.has(at+".path") {
-		d.add(n, at, &Fault{Code: "spec-required", Want: "path"})
-	}
-	d.file.Outputs = append(d.file.Outputs, o)
-}
-
-func (d *decoder) limits(n *node, at string) {
-	l := &d.file.Limits
-	d.object(n, at, []field{
-		{"max_rate", d.scalar(func(s string) (f *Fault) {
-			v, err := market.ParseRateSOL(s)
-			if err != nil || v == 0 {
-				return &Fault{Code: "spec-format", Got: cut(s, 40), Want: "SOL per GPU hour as in 0.003/h"}
-			}
-			l.MaxRate = v
-			return nil
-		})},
-		{"max_total", d.scalar(func(s string) *Fault {
-			v, err := market.ParseSOL(s)
-			if err != nil || v == 0 {
-				return &Fault{Code: "spec-format", Got: cut(s, 40), Want: "SOL as in 0.02"}
-			}
-			l.MaxTotal = v
-			return nil
-		})},
-		{"max_duration", d.duration(&l.MaxDuration, time.Minute, 30*24*time.Hour, "1m to 30d")},
-		{"idle_stop", d.duration(&l.IdleStop, 5*time.Minute, 30*24*time.Hour, "at least 5m")},
-		{"start_timeout", d.duration(&l.StartTimeout, time.Second, 24*time.Hour, "1s to 24h")},
-		{"away", d.duration(&l.Away, 0, market.MaxAway, "at most 24h")},
-	})
-}
-
-func (d *decoder) placement(n *node, at string) {
-	p := &d.file.Placement
-	nodes := func(to *[]market.NodeID) func(*node, string) {
-		return d.list(maxExclude, true, d.scalar(func(s string) *Fault {
-			id, err := market.ParseNodeID(s)
-			if err != nil {
-				return &Fault{Code: "spec-format", Got: cut(s, 64), Want: "a node id, 12D3KooW…"}
-			}
-			*to = append(*to, id)
-			return nil
-		}))
-	}
-	d.object(n, at, []field{
-		{"where", d.scalar(func(s string) *Fault {
-			terms, err := market.ParseTerms(s)
-			if err != nil {
-				return &Fault{Code: "spec-format",
-					Want: fmt.Sprintf("terms as in vram >= 24GiB (%s)", cut(err.Error(), 160))}
-			}
-			p.Where = terms
-			return nil
-		})},
-		{"providers", nodes(&p.Providers)},
-		{"exclude", nodes(&p.Exclude)},
-	})
 }

@@ -118,22 +118,16 @@ func (r *run) plan(ctx context.Context) error {
 		return fmt.Errorf("write scene: %w", err)
 	}
 	f, faults := spec.FromFlags(spec.Flags{
-		Name: "demo", Image: r.w.image, GPU: []string{"none"}, CPU: "1", Memory: "512MiB", Disk: "1GiB", Shm: "64MiB",
-		Egress: "none",
-		In:     []string{path + ":/workspace/in/scene.txt"}, Out: []string{"/workspace/out"}, MaxDuration: "10m",
-		StopGrace: "5s",
+		"name": {"demo"}, "image": {r.w.image}, "cpu": {"1"}, "memory": {"512MiB"}, "disk": {"1GiB"}, "shm": {"64MiB"},
+		"egress": {"none"}, "in": {path + ":/workspace/in/scene.txt"}, "out": {"/workspace/out"},
+		"max-duration": {"10m"}, "stop-grace": {"5s"},
 	})
 	if err := spec.AsError("", faults); err != nil {
 		return err
 	}
+	f.Limits.MaxRate, f.Limits.MaxTotal = topRate, maxTotal
 	r.s.scene = f.Inputs[0]
-	r.s.request = api.OrderRequest{
-		Key: rand.Text(), Name: f.Name, Image: f.Image, Spec: f.Spec(), Terms: f.Terms(), Classes: f.Classes(),
-		Devices: f.Devices(), CPUMilli: f.CPUMilli,
-		RAM: f.Memory, Disk: f.Disk, Shm: f.Shm, Egress: f.Egress, HasInputs: true, InputBytes: uint64(len(r.o.Scene)),
-		MaxRate:  topRate,
-		MaxTotal: maxTotal, MaxDurationMS: f.Limits.MaxDuration.Milliseconds(), StopGraceMS: f.StopGrace.Milliseconds(),
-	}
+	r.s.request = api.OrderRequest{Key: rand.Text(), Job: f, InputBytes: uint64(len(r.o.Scene))}
 	p, err := r.s.customer.client.Plan(ctx, r.s.request)
 	if err != nil {
 		return err
