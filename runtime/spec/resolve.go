@@ -250,8 +250,10 @@ func (q *lookup) get(ctx context.Context, path, accept string, limit int64) ([]b
 			}
 		case q.wait > 0 && q.wait <= q.patience:
 			q.patience -= q.wait
-			if err := pause(ctx, q.wait); err != nil {
-				return nil, q.unreachable(err)
+			select {
+			case <-time.After(q.wait):
+			case <-ctx.Done():
+				return nil, q.unreachable(ctx.Err())
 			}
 		default:
 			return nil, q.status(status, raw)
@@ -296,17 +298,6 @@ func retryAfter(h string, now time.Time) time.Duration {
 		return min(max(at.Sub(now), 0), maxWait)
 	}
 	return 0
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // login fetches an anonymous pull token from the realm that the registry names.

@@ -1,0 +1,180 @@
+package docs
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func parsed(t *testing.T, path, text string) source {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, text, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source{path: path, ast: f}
+}
+
+// timers are what a loop waits with when it does not wait for an event. A name without a package is a helper of ours.
+var timers = map[string]bool{
+	"time.Sleep": true, "time.NewTimer": true, "time.NewTicker": true, "time.After": true, "time.Tick": true,
+	"sleep": true, "pause": true, "Sleep": true, "Pause": true,
+}
+
+// room is a file's package, at most two folders deep: an owner may move within its room.
+func room(path string) string {
+	parts := strings.Split(path, "/")
+	return strings.Join(parts[:min(2, len(parts)-1)], "/")
+}
+
+// timedLoops returns the functions of a file that loop and wait for time, each with how many waits it has.
+func timedLoops(s source) map[string]int {
+	out := map[string]int{}
+	for _, d := range s.ast.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Body == nil {
+			continue
+		}
+		loops, waits := false, 0
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.ForStmt, *ast.RangeStmt:
+				loops = true
+			case *ast.CallExpr:
+				switch fun := n.Fun.(type) {
+				case *ast.Ident:
+					if timers[fun.Name] {
+						waits++
+					}
+				case *ast.SelectorExpr:
+					x, _ := fun.X.(*ast.Ident)
+					if timers[fun.Sel.Name] || x != nil && timers[x.Name+"."+fun.Sel.Name] {
+						waits++
+					}
+				}
+			}
+			return true
+		})
+		if loops && waits > 0 {
+			out[room(s.path)+" "+f.Name.Name] += waits
+		}
+	}
+	return out
+}
+
+// timed are the functions of the product that loop and wait for time, and why each does: what it looks at sends no
+// event, or time itself is the event. A new one needs a reason that no event exists.
+var timed = map[string]string{
+	// Time is the event.
+	"escrow/solana Serve": "transactions are sent again by the clock; new work wakes it",
+	"node prune":          "old rows go by their age",
+	"node/api follow":     "a heartbeat, for clients behind proxies; rows come as events",
+	"node/customer tend":  "inputs expire by their age; a transfer wakes it",
+	"node/health Serve": "findings are looked at again by the clock: most are the machine's, which " +
+		"tells nobody",
+	"node/lease Serve":             "the next timer of the lease",
+	"node/provider Serve":          "debts are asked for again by the clock",
+	"node/provider fitLoop":        "the engine and the disk tell of little; a full disk wakes it",
+	"node/provider orphanLoop":     "containers without a lease: nobody tells of them",
+	"node/provider quarantineLoop": "devices are looked at again by their own back-off",
+	"node/provider waitTurn":       "the pace that the network allows Offers",
+	"p2p/offers syncLoop":          "rounds of sync by the clock, and a look whether anybody is there",
+	"p2p/streams ping":             "a line that is quiet is told from one that is dead by pings",
+	"p2p serve":                    "back-offs of dials",
+	"runtime/docker watch":         "free disk and sizes: neither kernel nor engine tells of them",
+	"runtime/sandbox Network":      "counters of the packet filter, which tells nobody",
+	"cmd/gpuai newStatusCmd":       "status --watch",
+
+	// A call that failed is tried again later, with growing rests.
+	"node awaitLedger":            "a ledger that does not answer yet",
+	"node/customer run":           "a log whose stream broke is copied on",
+	"node/customer serve":         "a provider that does not answer",
+	"node/lease commit":           "a disk that is full",
+	"node/lease try":              "an effect that failed",
+	"runtime/docker Logs":         "an engine that is away",
+	"runtime/docker pullTries":    "a registry that asks to be left alone",
+	"runtime/docker untilRunning": "an engine that failed a step",
+	"runtime/spec get":            "a registry that asks to be left alone",
+
+	// Whoever is waited for tells nobody.
+	"cmd/gpuai await":            "another process that starts",
+	"cmd/gpuai newNodeStop":      "another process that ends",
+	"cmd/gpuai settledStatus":    "a node that starts",
+	"runtime/docker pull":        "an engine's download: its rate must not fall below the floor",
+	"runtime/sandbox killRest":   "processes that the kernel ends",
+	"runtime/sandbox openGate":   "init's socket, which comes with its start",
+	"node poll":                  "the chain",
+	"node/customer chainLoop":    "the chain",
+	"node/customer grow":         "the chain",
+	"node/customer topUp":        "the chain",
+	"node/customer waitFinished": "the chain",
+	"node/customer waitOpen":     "the chain",
+	"node/customer waitRelease":  "the provider's Release and the chain",
+	"node/provider chainLoop":    "the chain",
+	"node/provider tryAccept":    "the chain: a deposit that is confirmed and not final yet",
+
+	// An event exists or could: these go with the pure machines and Watch.
+	"cmd/gpuai newStopCmd":      "to come: the event stream of the order",
+	"cmd/gpuai wait":            "to come: the event stream of the order",
+	"escrow/solana Watch":       "to come: nobody watches",
+	"node endAll":               "to come: Watch of the orders",
+	"node/api wait":             "to come: Watch of the order",
+	"node/customer GiveUp":      "to come: Watch of the order",
+	"node/customer RaiseCap":    "to come: Watch of the order",
+	"node/customer awaitBook":   "to come: the book tells of a change",
+	"node/customer linger":      "to come: Watch of the lease",
+	"node/customer once":        "to come: Watch of the lease",
+	"node/customer over":        "to come: Watch of the lease",
+	"node/customer pause":       "to come: the book tells of a change",
+	"node/customer search":      "to come: the book tells of a change",
+	"node/provider EndLeases":   "to come: Watch of the lease",
+	"node/provider awaitFirst":  "to come: a peer that joins the topic",
+	"node/provider loop":        "an Offer is renewed before it expires; a lease's loop, to come: the engine's events",
+	"node/provider follow":      "addresses settle before they are told; a change wakes it",
+	"node/provider started":     "not a loop that waits: one limit for all steps of a start",
+	"node/provider serve":       "to come: Watch of the lease",
+	"node/provider waitCreated": "to come: Watch of the lease",
+}
+
+func TestWaits_EachHasAReason(t *testing.T) {
+	t.Parallel()
+	found := map[string]int{}
+	for _, s := range sources(t) {
+		dir := s.path[:strings.LastIndex(s.path, "/")+1]
+		if s.test || strings.HasSuffix(dir, "test/") || strings.Contains(dir, "test/") ||
+			strings.HasPrefix(dir, "cmd/") && dir != "cmd/gpuai/" {
+			continue
+		}
+		for name, n := range timedLoops(s) {
+			found[name] += n
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if timed[name] == "" {
+			t.Errorf("%s loops and waits for time: let it wait for an event, or say in timed why there is none", name)
+		}
+	}
+	for name := range timed {
+		if found[name] == 0 {
+			t.Logf("%s does not loop and wait for time any more: delete its line in timed", name)
+		}
+	}
+}
+
+func TestWaits_Loop_IsFound(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]int{
+		"for { time.Sleep(1) }": 1, "t := time.NewTicker(1); for range t.C { }": 1,
+		"for { select { case <-time.After(1): case <-time.After(2): } }": 2, "for { if sleep(ctx, 1) != nil { } }": 1,
+		"for { _ = lease.Sleep(ctx, 1) }": 1, "time.Sleep(1)": 0, "for { <-c }": 0,
+	} {
+		got := timedLoops(parsed(t, "node/x/x.go", "package x\nfunc (r *run) f() { "+body+" }"))
+		if got["node/x f"] != want {
+			t.Errorf("%s: %v, want %d", body, got, want)
+		}
+	}
+}
