@@ -493,8 +493,8 @@ var heldOver = map[string]string{
 	"node/provider p.mu fsync":                     "to come: owners",
 	"node/provider p.sumsMu fsync":                 "to come: till",
 	"node/provider l.saving fsync":                 "to come: owners",
-	"node/provider l.filesMu fsync":                "to come: owners",
-	"node/provider l.filesMu engine":               "to come: owners",
+	"node/provider l.files fsync":                  "to come: owners",
+	"node/provider l.files engine":                 "to come: owners",
 }
 
 // allowed is the key of heldOver that a finding falls under, "" for none.
