@@ -115,10 +115,16 @@ func (cs *containers) remove(ctx context.Context, k job.Key, role string) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	if c.State.Status == "removing" {
-		return cs.over(ctx, c.ID, container.WaitConditionRemoved)
+	return dispose(ctx, cs.api, c.ID)
+}
+
+// dispose ends and removes a container with its anonymous volumes. One that is gone is removed; one that somebody else
+// is removing is waited for: the engine refuses a second removal, and its name is free only after the first.
+func dispose(ctx context.Context, api *client.Client, id string) error {
+	err := api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if saysRemoving(err) {
+		return over(ctx, api, id, container.WaitConditionRemoved)
 	}
-	err = cs.api.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	if notFound(err) {
 		return nil
 	}
@@ -139,11 +145,7 @@ func (cs *containers) removeAll(ctx context.Context, k job.Key) error {
 func (cs *containers) sweep(ctx context.Context, name string) error {
 	ctx, cancel := whole(ctx, askTimeout)
 	defer cancel()
-	err := cs.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true})
-	if notFound(err) {
-		return nil
-	}
-	return err
+	return dispose(ctx, cs.api, name)
 }
 
 // kill of a process that is gone is done.
@@ -186,7 +188,7 @@ func (cs *containers) end(ctx context.Context, c *container.InspectResponse) err
 		}
 		octx, cancel := context.WithTimeout(ctx, handOver)
 		defer cancel()
-		if cs.over(octx, c.ID, container.WaitConditionNotRunning) == nil {
+		if over(octx, cs.api, c.ID, container.WaitConditionNotRunning) == nil {
 			return nil
 		}
 	}
@@ -194,8 +196,8 @@ func (cs *containers) end(ctx context.Context, c *container.InspectResponse) err
 }
 
 // over waits for a container's end. Errors: the engine's; ctx's.
-func (cs *containers) over(ctx context.Context, id string, end container.WaitCondition) error {
-	done, errs := cs.api.ContainerWait(ctx, id, end)
+func over(ctx context.Context, api *client.Client, id string, end container.WaitCondition) error {
+	done, errs := api.ContainerWait(ctx, id, end)
 	select {
 	case <-done:
 		return nil

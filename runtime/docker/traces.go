@@ -143,7 +143,7 @@ func (ts *traces) RemoveNode(ctx context.Context, peer8 string) error {
 		kind, name, _ := strings.Cut(o, " ")
 		switch kind {
 		case "container":
-			err = ts.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
+			err = dispose(ctx, ts.api, name)
 		case "volume":
 			err = ts.api.VolumeRemove(ctx, name, false)
 		case "network":

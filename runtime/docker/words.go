@@ -152,10 +152,11 @@ func has(err error, words ...string) bool {
 	return false
 }
 
-func saysNotRunning(err error) bool    { return has(err, "is not running") }  // kill, 20.10.24
-func saysAlreadyPaused(err error) bool { return has(err, "already paused") }  // pause, 20.10.24
-func saysOverlap(err error) bool       { return has(err, "overlap") }         // network create, 20.10.24
-func saysBusyDisk(err error) bool      { return has(err, "already running") } // disk usage, 20.10.24
+func saysNotRunning(err error) bool    { return has(err, "is not running") }      // kill, 20.10.24
+func saysAlreadyPaused(err error) bool { return has(err, "already paused") }      // pause, 20.10.24
+func saysOverlap(err error) bool       { return has(err, "overlap") }             // network create, 20.10.24
+func saysRemoving(err error) bool      { return has(err, "already in progress") } // remove, 20.10.24
+func saysBusyDisk(err error) bool      { return has(err, "already running") }     // disk usage, 20.10.24
 func saysTooMany(err error) bool {
 	return has(err, "toomanyrequests", "Too Many Requests", "status: 429")
 } // pull, 20.10.24
