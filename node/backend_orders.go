@@ -277,7 +277,8 @@ func (b *Backend) Receipt(_ context.Context, id string) (api.Receipt, error) {
 
 func (b *Backend) order(v customer.View) api.Order {
 	o := api.Order{
-		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.File.Name, Standing: v.Standing, Code: v.Code,
+		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.File.Name, Labels: v.Request.File.Labels,
+		Standing: v.Standing, Code: v.Code,
 		Detail: v.Detail, Hint: v.Hint,
 		Image: v.Request.Image.Ref, Devices: v.Request.File.Devices(), Rate: api.RateSOL(v.Rate),
 		Cap: api.SOL(v.Request.File.Limits.MaxTotal), Owed: api.SOL(0),

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,18 +14,29 @@ import (
 
 func newPsCmd(a *App) *cobra.Command {
 	var all bool
+	var labels []string
 	cmd := &cobra.Command{
-		Use: "ps", Short: "Orders", Args: exact(0, "no arguments"), Example: "  gpuai ps -a",
+		Use: "ps", Short: "Orders", Args: exact(0, "no arguments"),
+		Example: "  gpuai ps -a\n  gpuai ps --label project=demo",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, l := range labels {
+				if !strings.Contains(l, "=") {
+					return usage("--label "+l+" has no =", "write --label NAME=VALUE")
+				}
+			}
 			c, err := a.reached(cmd.Context())
 			if err != nil {
 				return err
 			}
-			list, err := c.Orders(cmd.Context(), all)
+			list, err := c.OrdersLabelled(cmd.Context(), all, labels)
 			if err != nil {
 				return err
 			}
-			a.sayOrders(list, all)
+			if len(list) == 0 && len(labels) > 0 {
+				a.say("no order has %s", strings.Join(labels, " and "))
+			} else {
+				a.sayOrders(list, all)
+			}
 			a.sayCaps(list)
 			return a.print("orders", map[string]any{"orders": list}, func(t *Table) {
 				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED", "EXIT")
@@ -34,6 +47,7 @@ func newPsCmd(a *App) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringArrayVar(&labels, "label", nil, "only with this NAME=VALUE; repeat for all of several")
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also orders that are over")
 	return cmd
 }
@@ -59,7 +73,8 @@ func newShowCmd(a *App) *cobra.Command {
 func orderTable(t *Table, o api.Order) {
 	t.Row("order", o.ID)
 	for _, r := range [][2]string{
-		{"name", o.Name}, {"state", state(o)}, {"why", o.Detail}, {"image", o.Image}, {"provider", o.Provider},
+		{"name", o.Name}, {"labels", labelText(o.Labels)}, {"state", state(o)}, {"why", o.Detail}, {"image", o.Image},
+		{"provider", o.Provider},
 		{"lease", o.LeaseID},
 		{"channel", o.Channel}, {"outputs", o.OutputsRoot}, {"settled by", o.FinishTx},
 	} {
@@ -97,6 +112,15 @@ func orderTable(t *Table, o api.Order) {
 	for _, s := range o.Steps {
 		t.Row(s.At.Local().Format("15:04:05"), strings.TrimSpace(s.Phase+"  "+s.Detail))
 	}
+}
+
+// labelText is "project=demo team=vision", in the order of the names.
+func labelText(labels map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, k+"="+labels[k])
+	}
+	return strings.Join(out, " ")
 }
 
 // settled: the order is over and its money is home, or stays in a channel that goes on.

@@ -212,7 +212,13 @@ func (c *Client) PutInputs(ctx context.Context, id string, r io.Reader) error {
 
 // Orders implements Backend.
 func (c *Client) Orders(ctx context.Context, over bool) ([]Order, error) {
-	return all(ctx, c, "/orders?all="+strconv.FormatBool(over)+"&",
+	return c.OrdersLabelled(ctx, over, nil)
+}
+
+// OrdersLabelled lists the orders that have all of these labels, each NAME=VALUE.
+func (c *Client) OrdersLabelled(ctx context.Context, over bool, labels []string) ([]Order, error) {
+	q := url.Values{"all": {strconv.FormatBool(over)}, "label": labels}
+	return all(ctx, c, "/orders?"+q.Encode()+"&",
 		func(l orderList) ([]Order, string) { return l.Orders, l.Cursor })
 }
 

@@ -112,7 +112,7 @@ func checkQuery(r *http.Request, have map[string]kind) error {
 		if !ok {
 			return usage(http.StatusBadRequest, "an unknown query parameter")
 		}
-		if len(values) != 1 && name != "arg" {
+		if len(values) != 1 && name != "arg" && name != "label" {
 			return usage(http.StatusBadRequest, name+" is given more than once")
 		}
 		var err error

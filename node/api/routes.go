@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gpuai/gpuai/market"
@@ -93,8 +94,8 @@ func (s *Server) routes() []route {
 			raw: s.getTagged(func(ctx context.Context) (any, any, error) { return s.config(ctx) })},
 		list("/devices", s.devices),
 		list("/offers", s.offers),
-		{method: "GET", path: "/orders", query: map[string]kind{"limit": number, "cursor": text, "all": boolean},
-			answer: s.orders},
+		{method: "GET", path: "/orders", answer: s.orders,
+			query: map[string]kind{"limit": number, "cursor": text, "all": boolean, "label": text}},
 		get("/orders/{id}", func(r *http.Request) (any, error) { return s.b.Order(r.Context(), r.PathValue("id")) }),
 		get("/orders/{id}/receipt",
 			func(r *http.Request) (any, error) { return s.b.Receipt(r.Context(), r.PathValue("id")) }),
@@ -179,6 +180,8 @@ func (s *Server) orders(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	labels := r.URL.Query()["label"]
+	l = slices.DeleteFunc(slices.Clone(l), func(o Order) bool { return !o.labelled(labels) })
 	l, cursor, err := page(r, l, func(o Order) string { return byAge(o.CreatedAt, o.ID) })
 	return orderList{"gpuai.orders/v1", l, cursor}, err
 }

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -163,25 +165,27 @@ type Progress struct {
 
 // Order is an order and its lease. ExitCode is nil until the job exited.
 type Order struct {
-	Schema      string `json:"schema"`
-	ID          string `json:"id"`
-	Name        string `json:"name,omitempty"`
-	Standing    string `json:"standing"` // searching, funding, leased, ended, failed
-	State       string `json:"state,omitempty"`
-	Cause       string `json:"cause,omitempty"`
-	Code        string `json:"code,omitempty"`
-	Detail      string `json:"detail,omitempty"`
-	Hint        string `json:"hint,omitempty"`
-	Fault       string `json:"fault,omitempty"`
-	Provider    string `json:"provider,omitempty"`
-	LeaseID     string `json:"lease_id,omitempty"`
-	Image       string `json:"image,omitempty"`
-	Devices     int    `json:"devices"`
-	Rate        Money  `json:"rate"`
-	Cap         Money  `json:"cap"`
-	Owed        Money  `json:"owed"`
-	Paid        Money  `json:"paid"`                  // due by the meter and acknowledged; it never falls
-	SignedAhead Money  `json:"signed_ahead,omitzero"` // beyond paid: comes back, or becomes due
+	Schema string `json:"schema"`
+	ID     string `json:"id"`
+	Name   string `json:"name,omitempty"`
+	// of the job file: its owner's own words about it
+	Labels      map[string]string `json:"labels,omitempty"`
+	Standing    string            `json:"standing"` // searching, funding, leased, ended, failed
+	State       string            `json:"state,omitempty"`
+	Cause       string            `json:"cause,omitempty"`
+	Code        string            `json:"code,omitempty"`
+	Detail      string            `json:"detail,omitempty"`
+	Hint        string            `json:"hint,omitempty"`
+	Fault       string            `json:"fault,omitempty"`
+	Provider    string            `json:"provider,omitempty"`
+	LeaseID     string            `json:"lease_id,omitempty"`
+	Image       string            `json:"image,omitempty"`
+	Devices     int               `json:"devices"`
+	Rate        Money             `json:"rate"`
+	Cap         Money             `json:"cap"`
+	Owed        Money             `json:"owed"`
+	Paid        Money             `json:"paid"`                  // due by the meter and acknowledged; it never falls
+	SignedAhead Money             `json:"signed_ahead,omitzero"` // beyond paid: comes back, or becomes due
 	// the most that may be lost while this computer sleeps from now on
 	AtRisk   Money `json:"at_risk"`
 	AsleepMS int64 `json:"asleep_runs_ms"`    // how long the job works on then, before it is paused
@@ -223,6 +227,15 @@ type Order struct {
 
 	Logs *LogState `json:"logs,omitempty"` // of the job; absent while there is none
 	OrderFiles
+}
+
+// labelled reports whether the order has all of these labels, each NAME=VALUE.
+func (o Order) labelled(all []string) bool {
+	return !slices.ContainsFunc(all, func(s string) bool {
+		name, value, _ := strings.Cut(s, "=")
+		have, ok := o.Labels[name]
+		return !ok || have != value
+	})
 }
 
 // Ended reports whether nothing more happens to the job.

@@ -198,8 +198,9 @@ func checkSHA256(s string) *Fault {
 }
 
 func checkLabel(k, v string) *Fault {
-	if k == "" || len(k) > 32 || len(v) > 64 {
-		return &Fault{Code: "spec-range", Got: cut(k, 40), Want: "a name of at most 32 and a value of at most 64 bytes"}
+	if k == "" || len(k) > 32 || len(v) > 64 || strings.Contains(k, "=") {
+		return &Fault{Code: "spec-range", Got: cut(k, 40),
+			Want: "a name of at most 32 bytes without = and a value of at most 64 bytes"}
 	}
 	return nil
 }
