@@ -145,6 +145,18 @@ type Filter struct {
 	Channels func() []market.ChannelID // read before each poll; nil = none
 }
 
+// Needs is what an intent takes from the signer's account, part by part, beside what the account holds. Fees is the
+// most that they can be: of an open also those of the transactions that end the Channel. Minimum stays in the account,
+// or the ledger would not keep it; UnderWay is what other intents still take.
+type Needs struct {
+	Balance                           market.Amount
+	Amount, ClaimFee, Fees            market.Amount
+	Storage, Minimum, UnderWay, Total market.Amount // Total: all parts but Balance
+}
+
+// Short is what the account lacks; 0: nothing.
+func (n Needs) Short() market.Amount { return n.Total - min(n.Balance, n.Total) }
+
 // ErrUnreachable means that no endpoint answered: unknown, never absent.
 var ErrUnreachable = errors.New("chain unreachable")
 

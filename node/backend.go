@@ -31,7 +31,7 @@ const (
 
 // Backend serves the API out of a node whose roles run.
 type Backend struct {
-	p       *parts
+	n       *Node
 	stop    func()
 	started time.Time
 	images  *spec.Resolver
@@ -51,96 +51,46 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{p: n.p, settings: settings, stop: stop, started: time.Now(), images: r}
+	b := &Backend{n: n, settings: settings, stop: stop, started: time.Now(), images: r}
 	b.watch = health.NewWatch(b.doctorInput)
 	b.metrics = health.NewMetrics(Version, b.facts)
 	return b, nil
 }
 
-func (b *Backend) roleOff(role string) error {
-	if b.p.early {
-		return noLedgerYet("ask node")
-	}
-	return &market.Error{
-		Code: "role-off", Kind: market.KindConflict, Op: "ask node", Detail: "this node has no role " + role,
-		Hint: "gpuai config set node.roles=customer,provider",
-	}
-}
-
-// noLedgerYet: the ledger of a local network has never answered this node.
-func noLedgerYet(op string) error {
-	return &market.Error{
-		Code: "chain-unreachable", Kind: market.KindUnavailable, Op: op,
-		Detail: "the ledger of this network has not answered yet; the roles start when it does",
-		Hint:   "gpuai doctor --only chain",
-	}
-}
-
 func (b *Backend) customer() (*customer.Customer, error) {
-	if b.p.cust == nil {
-		return nil, b.roleOff("customer")
-	}
-	return b.p.cust, nil
+	g, err := Guest[Buyer](b.n, "customer")
+	return g.Customer, err
 }
 
 func (b *Backend) provider() (*provider.Provider, error) {
-	if b.p.prov == nil {
-		return nil, b.roleOff("provider")
-	}
-	return b.p.prov, nil
+	g, err := Guest[Seller](b.n, "provider")
+	return g.Provider, err
 }
 
 // Status implements api.Backend.
 func (b *Backend) Status(context.Context) (api.Status, error) {
-	p := b.p
+	host, c := b.n.host, b.n.site.Config
 	s := api.Status{
-		Schema: "gpuai.status/v1", PeerID: p.host.ID().String(), Version: Version, Network: p.host.Network().Name,
-		Genesis: p.genesis,
-		Roles:   p.cfg.Node.Roles, Addresses: p.host.FullAddrs(), Peers: p.host.Peers(), StartedAt: api.At(b.started),
+		Schema: "gpuai.status/v1", PeerID: host.ID().String(), Version: Version, Network: host.Network().Name,
+		Roles: c.Node.Roles, Addresses: host.FullAddrs(), Peers: host.Peers(), StartedAt: api.At(b.started),
 	}
 	if s.Roles == nil {
 		s.Roles = []string{}
 	}
-	if p.spending != nil {
-		s.Wallet = p.spending.Address().String()
-	}
-	switch {
-	case p.early:
+	if b.n.early() {
 		s.Notice = "the ledger of " + s.Network + " has not answered yet: offers, orders and money wait for it"
-	case p.replaced:
+		return s, nil
+	}
+	s.Genesis = b.n.genesis
+	if l := b.n.Spending(); l != nil {
+		s.Wallet = l.Address().String()
+	}
+	if b.n.replaced {
 		s.Notice = "the ledger is another one than at the last start: wallet and channels of the old one are gone " +
 			"with it, its orders are history"
 	}
-	if p.cust != nil {
-		s.Offers = len(p.cust.Offers())
-		for _, v := range p.cust.Orders() {
-			if !over(v) {
-				s.Orders++
-			}
-		}
-		for _, e := range p.cust.SpoolSeen() {
-			s.SpoolBytes += e.Inputs + e.Outputs + e.Other
-			if e.Outputs > 0 && e.Known && e.Fetched.IsZero() {
-				s.SpoolWaiting++
-			}
-		}
-	}
-	if p.prov != nil {
-		v := p.prov.View()
-		s.Leases, s.Sells = v.Live, &v.Selling
-		if !v.Selling {
-			s.SellsWhy = whyNot(v)
-		}
-	}
+	each(b.n, func(g stater) { g.State(&s) })
 	return s, nil
-}
-
-// whyNot is why a provider takes no new leases.
-func whyNot(v provider.View) string {
-	if v.Why == "" {
-		return "paused"
-	}
-	return v.Why
 }
 
 func over(v customer.View) bool {
@@ -149,7 +99,7 @@ func over(v customer.View) bool {
 
 // Shutdown implements api.Backend.
 func (b *Backend) Shutdown(ctx context.Context, endLeases bool) error {
-	b.security(ctx, b.p.host.ID().String(), "shutdown")
+	b.security(ctx, b.n.host.ID().String(), "shutdown")
 	if endLeases {
 		if err := b.endAll(ctx); err != nil {
 			return err
@@ -163,35 +113,8 @@ func (b *Backend) endAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, endWait)
 	defer cancel()
 	var errs []error
-	if b.p.prov != nil {
-		errs = append(errs, b.p.prov.EndLeases(ctx))
-	}
-	if b.p.cust == nil {
-		return errors.Join(errs...)
-	}
-	for _, v := range b.p.cust.Orders() {
-		if !over(v) {
-			errs = append(errs, b.p.cust.StopOrder(ctx, v.ID.String(), false))
-		}
-	}
-	for { // until each order is over and paid back
-		live := 0
-		for _, v := range b.p.cust.Orders() {
-			if !over(v) {
-				live++
-			}
-		}
-		if live == 0 {
-			return errors.Join(errs...)
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(append(errs,
-				&market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(),
-					Hint: "gpuai ps"})...)
-		case <-time.After(answerTime):
-		}
-	}
+	each(b.n, func(g ender) { errs = append(errs, g.End(ctx)) })
+	return errors.Join(errs...)
 }
 
 // Logs implements api.Backend.
@@ -277,7 +200,7 @@ func (b *Backend) ProviderSell(ctx context.Context, on bool) (api.Provider, erro
 		return api.Provider{}, err
 	}
 	p.SetSelling(on)
-	b.tell(ctx, store.Event{Topic: "offer", ID: b.p.host.ID().String(),
+	b.tell(ctx, store.Event{Topic: "offer", ID: b.n.host.ID().String(),
 		Cause: map[bool]string{true: "resumed", false: "paused"}[on]})
 	return b.Provider(ctx)
 }

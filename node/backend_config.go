@@ -59,22 +59,13 @@ func (b *Backend) PatchConfig(ctx context.Context, p api.SettingsPatch) (restart
 // apply gives the roles what is hot among the changed keys, as the node would read it now: a flag or the environment
 // still goes before the file. The command line reads the customer's keys for each order.
 func (b *Backend) apply(names []string) error {
-	if b.p.prov == nil {
-		return nil
-	}
 	l, err := config.Load(b.settings)
 	if err != nil {
 		return err
 	}
-	pol, err := policyOf(l.Config)
-	if err != nil {
-		return err
-	}
-	b.p.prov.SetPolicy(pol)
-	if slices.Contains(names, "provider.sell") {
-		b.p.prov.SetSelling(l.Provider.Sell)
-	}
-	return nil
+	var errs []error
+	each(b.n, func(g tunable) { errs = append(errs, g.Tune(l.Config, names)) })
+	return errors.Join(errs...)
 }
 
 func invalidSetting(detail string) error {

@@ -45,7 +45,10 @@ func selling(t *testing.T, text string) *Backend {
 	t.Cleanup(func() { _ = db.Close() })
 	prov := provider.New(provider.Config{Policy: pol, Selling: true}, []gpu.Device{gpu.CPUSlot("rig")},
 		provider.Deps{Store: db, Clock: clock, Log: log})
-	return &Backend{p: &parts{cfg: l.Config, log: log, db: db, clock: clock, prov: prov}, settings: o}
+	n := &Node{log: log, db: db}
+	n.site.Config = l.Config
+	n.roles.Store(&[]Role{Seller{Provider: prov}})
+	return &Backend{n: n, settings: o}
 }
 
 // TestPatchConfig_Hot_AtOnce: prices, limits and rules reach the provider with the call, and the file; other keys are
@@ -61,13 +64,13 @@ func TestPatchConfig_Hot_AtOnce(t *testing.T) {
 	if err != nil || !slices.Equal(restart, []string{"provider.hold"}) {
 		t.Fatalf("restart for %v, %v", restart, err)
 	}
-	got := b.p.prov.View().Policy
+	got := b.n.Provider().View().Policy
 	if got.Rate != 3_000_000 || got.Rates[market.ClassCPU] != 1_000_000 || got.PayerStarts != 5 ||
 		got.PayerDevices != 2 || got.MaxTime.Hours() != 2 ||
 		len(got.Deny) != 1 || got.Deny[0].String() != "docker.io/evil/x" || len(got.Allow) != 1 {
 		t.Errorf("%+v", got)
 	}
-	if v := b.p.prov.View().Devices[0]; v.Rate != 1_000_000 {
+	if v := b.n.Provider().View().Devices[0]; v.Rate != 1_000_000 {
 		t.Errorf("the device costs %d", v.Rate)
 	}
 	if text, err := os.ReadFile(b.settings.Path); err != nil ||
@@ -88,7 +91,7 @@ func TestPatchConfig_Refused_ChangesNothing(t *testing.T) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
-	if got := b.p.prov.View().Policy; got.Rate != 2_000_000 || got.PayerDevices != 0 {
+	if got := b.n.Provider().View().Policy; got.Rate != 2_000_000 || got.PayerDevices != 0 {
 		t.Errorf("%+v", got)
 	}
 	if text, err := os.ReadFile(b.settings.Path); err != nil || string(text) != "[provider]\nrate = \"0.002/h\"\n" {
@@ -106,7 +109,7 @@ func TestPatchConfig_StartedByFlag_FlagGoesBefore(t *testing.T) {
 		api.SettingsPatch{Set: map[string]string{"provider.rate": "0.003/h"}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.p.prov.View().Policy.Rate; got != 9_000_000 {
+	if got := b.n.Provider().View().Policy.Rate; got != 9_000_000 {
 		t.Errorf("rate %d", got)
 	}
 }

@@ -14,12 +14,12 @@ import (
 var _ api.Feed = (*Backend)(nil)
 
 // EventsChanged implements api.Feed.
-func (b *Backend) EventsChanged() <-chan struct{} { return b.p.db.EventsChanged() }
+func (b *Backend) EventsChanged() <-chan struct{} { return b.n.db.EventsChanged() }
 
 // Events implements api.Feed.
 func (b *Backend) Events(ctx context.Context, after uint64, limit int) (out []api.Event, floor, last uint64,
 	err error) {
-	rows, floor, last, err := b.p.db.Events(after, limit)
+	rows, floor, last, err := b.n.db.Events(after, limit)
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("read events: %w", err)
 	}
@@ -73,10 +73,11 @@ func (b *Backend) eventDoc(ctx context.Context, row store.Event) any {
 			}
 		}
 	case "channel":
-		if b.p.cust == nil {
+		c, err := b.customer()
+		if err != nil {
 			return nil
 		}
-		for _, v := range b.p.cust.Channels() {
+		for _, v := range c.Channels() {
 			if v.ID.String() == row.ID {
 				return channelDoc(v)
 			}
@@ -95,12 +96,12 @@ func (b *Backend) eventDoc(ctx context.Context, row store.Event) any {
 
 // tell writes an event of the node itself. Its cause is in memory or in a file, so there is no commit to join.
 func (b *Backend) tell(ctx context.Context, e store.Event) {
-	if b.p.db == nil {
+	if b.n.db == nil {
 		return // a part of a node, without a store
 	}
 	e.At = time.Now()
-	if err := b.p.db.Commit(context.WithoutCancel(ctx), store.Change{Events: []store.Event{e}}); err != nil {
-		b.p.log.Warn("Event was not stored", "topic", e.Topic, "cause", e.Cause, "error", err)
+	if err := b.n.db.Commit(context.WithoutCancel(ctx), store.Change{Events: []store.Event{e}}); err != nil {
+		b.n.log.Warn("Event was not stored", "topic", e.Topic, "cause", e.Cause, "error", err)
 	}
 }
 
@@ -116,7 +117,7 @@ func (b *Backend) operation(op api.Operation) {
 
 func (b *Backend) healthChanged(ctx context.Context) func(health.Report) {
 	return func(r health.Report) {
-		b.tell(ctx, store.Event{Topic: "health", ID: b.p.host.ID().String(), Cause: "checked", State: r.Level()})
+		b.tell(ctx, store.Event{Topic: "health", ID: b.n.host.ID().String(), Cause: "checked", State: r.Level()})
 	}
 }
 
@@ -126,11 +127,11 @@ const pruneEvery = time.Hour
 func (b *Backend) prune(ctx context.Context) error {
 	for {
 		now := time.Now()
-		if err := b.p.db.PruneEvents(ctx, now, store.KeepEvents); err != nil {
-			b.p.log.Warn("Old events were not deleted", "error", err)
+		if err := b.n.db.PruneEvents(ctx, now, store.KeepEvents); err != nil {
+			b.n.log.Warn("Old events were not deleted", "error", err)
 		}
-		if err := b.p.db.PruneAnswers(ctx, now); err != nil {
-			b.p.log.Warn("Old answers were not deleted", "error", err)
+		if err := b.n.db.PruneAnswers(ctx, now); err != nil {
+			b.n.log.Warn("Old answers were not deleted", "error", err)
 		}
 		select {
 		case <-ctx.Done():

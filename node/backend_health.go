@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
@@ -11,15 +10,9 @@ import (
 
 // doctorInput is what this node's doctor looks at: a node that only buys needs neither engine nor GPU.
 func (b *Backend) doctorInput() health.Input {
-	in := health.Input{Config: b.p.cfg, Net: &health.Net{Peers: b.p.host.Peers(), Addrs: b.p.host.Addrs()}}
-	if b.p.prov == nil {
-		in.Only = []string{"rig", "net", "chain"}
-		return in
-	}
-	if w := b.p.prov.Waits(); w.Missing > 0 {
-		in.PayoutWaits = fmt.Sprintf("%s SOL wait for the account %s, which lacks %s SOL", w.Sum.SOL(),
-			b.p.cfg.Provider.Payout, w.Missing.SOL())
-	}
+	in := health.Input{Config: b.n.site.Config, Net: &health.Net{Peers: b.n.host.Peers(), Addrs: b.n.host.Addrs()},
+		Only: []string{"rig", "net", "chain"}}
+	each(b.n, func(g patient) { g.Examine(&in) })
 	return in
 }
 

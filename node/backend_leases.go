@@ -61,18 +61,7 @@ func egressWord(class uint8) string {
 }
 
 func (b *Backend) leaseSides() (out []leaseSide) {
-	if b.p.prov != nil {
-		for _, v := range b.p.prov.Leases() {
-			out = append(out, soldLease(v))
-		}
-	}
-	if b.p.cust != nil {
-		for _, v := range b.p.cust.Orders() {
-			if s, ok := boughtLease(v); ok {
-				out = append(out, s)
-			}
-		}
-	}
+	each(b.n, func(g lessor) { out = append(out, g.Sides()...) })
 	return out
 }
 
@@ -106,7 +95,7 @@ func (b *Backend) Lease(_ context.Context, id string) (api.Lease, error) {
 
 // ProviderLeases implements api.Backend.
 func (b *Backend) ProviderLeases(ctx context.Context) ([]api.Lease, error) {
-	if b.p.early {
+	if b.n.early() {
 		return []api.Lease{}, nil // none was ever taken
 	}
 	p, err := b.provider()
@@ -130,7 +119,7 @@ func (b *Backend) LeaseReceipts(_ context.Context, id string) ([]api.LeaseReceip
 	if err != nil || s.receipt == nil {
 		return []api.LeaseReceipt{}, err
 	}
-	r, _, err := wire.OpenReceipt(s.receipt, b.p.host.Network().Name)
+	r, _, err := wire.OpenReceipt(s.receipt, b.n.host.Network().Name)
 	if err != nil {
 		return nil, err
 	}
@@ -148,14 +137,14 @@ func (b *Backend) LeaseOutcome(_ context.Context, id string) (api.LeaseOutcome, 
 		return api.LeaseOutcome{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outcome",
 			Detail: "the lease has none yet", Hint: "gpuai ps -a"}
 	}
-	o, _, err := wire.OpenOutcome(s.byProvider, b.p.host.Network().Name)
+	o, _, err := wire.OpenOutcome(s.byProvider, b.n.host.Network().Name)
 	if err != nil {
 		return api.LeaseOutcome{}, err
 	}
 	out := api.LeaseOutcome{Schema: "gpuai.outcome/v1", Lease: s.doc.ID, Amount: api.SOL(o.Amount),
 		Provider: s.byProvider, Customer: s.byCustomer}
 	if s.byCustomer != nil {
-		c, _, err := wire.OpenOutcome(s.byCustomer, b.p.host.Network().Name)
+		c, _, err := wire.OpenOutcome(s.byCustomer, b.n.host.Network().Name)
 		if err == nil && c.LogEnd != market.LogUnsaid {
 			out.Logs = &api.LogState{Bytes: c.LogBytes, Missing: c.LogMissing, Over: true,
 				Complete: c.LogEnd == market.LogWhole && c.LogMissing == 0}

@@ -18,29 +18,18 @@ import (
 
 // facts are what a scrape of /metrics tells.
 func (b *Backend) facts() health.Facts {
-	f := health.Facts{Leases: map[health.LeaseKey]int{}, Peers: b.p.host.Peers(), Health: b.watch.Last().Codes()}
+	f := health.Facts{Leases: map[health.LeaseKey]int{}, Peers: b.n.host.Peers(), Health: b.watch.Last().Codes()}
 	for _, s := range b.leaseSides() {
 		f.Leases[health.LeaseKey{State: s.doc.State, Role: s.doc.Role}]++
 	}
-	if b.p.cust != nil {
-		n := len(b.p.cust.Offers())
-		f.BookOffers = &n
-	}
-	if b.p.prov != nil {
-		v, meter := b.p.prov.View(), time.Duration(0)
-		for _, l := range b.p.prov.Leases() {
-			meter += time.Duration(l.Lease.Meter.BillableMS) * time.Millisecond
-		}
-		owed, earned := v.Earned.Claimable+v.Earned.Now, v.Earned.Total()
-		f.FeePayer, f.Unsettled, f.Earned, f.Meter = &v.FeeBalance, &owed, &earned, &meter
-	}
+	each(b.n, func(g gauge) { g.Facts(&f) })
 	return f
 }
 
 // serveMetrics serves api.metrics until ctx ends.
 func (b *Backend) serveMetrics(ctx context.Context) error {
 	token := ""
-	if path := b.p.cfg.API.MetricsTokenFile; path != "" {
+	if path := b.n.site.Config.API.MetricsTokenFile; path != "" {
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("read metrics token: %w", err)
@@ -50,11 +39,11 @@ func (b *Backend) serveMetrics(ctx context.Context) error {
 		}
 	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", b.p.cfg.API.Metrics)
+	l, err := lc.Listen(ctx, "tcp", b.n.site.Config.API.Metrics)
 	if err != nil {
 		return invalid("api.metrics", err.Error())
 	}
-	b.p.log.Info("Metrics", "address", l.Addr().String())
+	b.n.log.Info("Metrics", "address", l.Addr().String())
 	srv := &http.Server{Handler: b.metrics.Handler(token), ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
@@ -68,11 +57,11 @@ func (b *Backend) serveMetrics(ctx context.Context) error {
 // countEvents feeds the series that count what happens: rows from now on.
 func (b *Backend) countEvents(ctx context.Context) error {
 	seen := map[string]bool{} // orders that were told as ready and are not over
-	changed := b.p.db.EventsChanged()
-	_, _, after, err := b.p.db.Events(0, 0)
+	changed := b.n.db.EventsChanged()
+	_, _, after, err := b.n.db.Events(0, 0)
 	for err == nil {
 		var rows []store.Event
-		if rows, _, _, err = b.p.db.Events(after, 256); err != nil {
+		if rows, _, _, err = b.n.db.Events(after, 256); err != nil {
 			break
 		}
 		for _, e := range rows {
@@ -86,7 +75,7 @@ func (b *Backend) countEvents(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
-			changed = b.p.db.EventsChanged()
+			changed = b.n.db.EventsChanged()
 		}
 	}
 	return fmt.Errorf("count events: %w", err)

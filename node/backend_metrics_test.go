@@ -48,7 +48,7 @@ func running(t *testing.T, set string) (*Backend, *api.Client) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n, err := New(ctx, l.Config, slog.New(slog.DiscardHandler))
+	n, err := New(l.Config, Deps{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestMetrics_RealNodeIsScraped(t *testing.T) {
 		_, text = scrape(t, addr, "")
 		return strings.Contains(text, `gpuai_health{code="chain-unreachable"} 1`)
 	})
-	if err := b.p.db.Commit(t.Context(), store.Change{Events: []store.Event{{
+	if err := b.n.db.Commit(t.Context(), store.Change{Events: []store.Event{{
 		At: time.Now(), Topic: "lease", ID: "lease_1", Role: "provider", State: "ended", Cause: "job-oom", Money: true,
 	}}}); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestMetrics_RealNodeIsScraped(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
-	for _, never := range []string{b.p.host.ID().String(), "lease_1", "/ip4", "order_nobody", "gpuai_book_offers",
+	for _, never := range []string{b.n.host.ID().String(), "lease_1", "/ip4", "order_nobody", "gpuai_book_offers",
 		"gpuai_fee_payer_lamports"} {
 		if strings.Contains(text, never) {
 			t.Errorf("%s stands in\n%s", never, text)

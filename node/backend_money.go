@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
-	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
@@ -21,15 +20,16 @@ const (
 	chainPoll = 200 * time.Millisecond
 )
 
-func (b *Backend) spending() (*solana.Ledger, error) {
-	if b.p.early {
+func (b *Backend) spending() (Ledger, error) {
+	if b.n.early() {
 		return nil, noLedgerYet("open wallet")
 	}
-	if b.p.spending == nil {
+	l := b.n.Spending()
+	if l == nil {
 		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open wallet",
 			Detail: "this node has no ledger", Hint: "gpuai config set solana.rpc=URL"}
 	}
-	return b.p.spending, nil
+	return l, nil
 }
 
 // Wallet implements api.Backend.
@@ -42,11 +42,11 @@ func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
 	if err != nil {
 		return api.Wallet{}, err
 	}
-	w := api.Wallet{Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.p.host.Network().Name,
+	w := api.Wallet{Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.n.host.Network().Name,
 		Available: api.SOL(balance)}
 	var f walletFigures
-	if b.p.cust != nil {
-		f = figures(b.p.cust.Orders(), b.p.cust.Channels())
+	if c, err := b.customer(); err == nil {
+		f = figures(c.Orders(), c.Channels())
 	}
 	w.InChannels, w.AtRisk, w.Returning, w.Storage = api.SOL(f.locked), api.SOL(f.risk), api.SOL(f.returning),
 		api.SOL(f.costs.Storage)
@@ -105,7 +105,7 @@ func (b *Backend) Airdrop(ctx context.Context, amount market.Amount) (api.Wallet
 	if err != nil {
 		return api.Wallet{}, err
 	}
-	if n := b.p.host.Network(); !n.Local && n.Name != "devnet" {
+	if n := b.n.host.Network(); !n.Local && n.Name != "devnet" {
 		return api.Wallet{}, &market.Error{Code: "not-allowed", Kind: market.KindDenied, Op: "airdrop",
 			Detail: "there is no free money on " + n.Name, Hint: "send SOL from a wallet"}
 	}

@@ -186,7 +186,7 @@ func spool(path string, r io.Reader, limit uint64) (left spec.Manifest, err erro
 
 // Orders implements api.Backend.
 func (b *Backend) Orders(_ context.Context, all bool) ([]api.Order, error) {
-	if b.p.early {
+	if b.n.early() {
 		return []api.Order{}, nil // none was ever placed
 	}
 	c, err := b.customer()
@@ -291,7 +291,7 @@ func (b *Backend) order(v customer.View) api.Order {
 		RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
 		OutcomeSignedByBoth: v.BothSigned, OrderFiles: filesOf(v),
 	}
-	if v.Code == "funds-short" && b.p != nil && b.p.spending != nil {
+	if v.Code == "funds-short" && b.n != nil && b.n.Spending() != nil {
 		o.Hint = b.fundHint(0)
 	}
 	if v.Provider != (market.NodeID{}) {

@@ -24,7 +24,8 @@ func (b *Backend) estimate(ctx context.Context, c *customer.Customer, req *custo
 		p.Feasible, p.Code, p.Detail, p.NearestHint = false, err.Code, err.Detail, err.Hint
 		return
 	}
-	if b.p.spending == nil {
+	spending := b.n.Spending()
+	if spending == nil {
 		return
 	}
 	in := escrow.Intent{Op: escrow.OpOpen, Amount: e.Deposit, ClaimFee: e.ClaimFee}
@@ -34,7 +35,7 @@ func (b *Backend) estimate(ctx context.Context, c *customer.Customer, req *custo
 	case e.Reuses:
 		in.Op = escrow.OpFinish // a fee at its end is all that it takes from the wallet
 	}
-	n, err := b.p.spending.Needs(ctx, in)
+	n, err := spending.Needs(ctx, in)
 	if err != nil {
 		return
 	}
@@ -52,8 +53,8 @@ func (b *Backend) estimate(ctx context.Context, c *customer.Customer, req *custo
 
 // fundHint is how a wallet gets money on this network.
 func (b *Backend) fundHint(missing market.Amount) string {
-	if b.p.host.Network().Local {
+	if b.n.host.Network().Local {
 		return fmt.Sprintf("gpuai wallet airdrop %d", max((missing+market.LamportsSOL-1)/market.LamportsSOL, 1))
 	}
-	return "send SOL to " + b.p.spending.Address().String()
+	return "send SOL to " + b.n.Spending().Address().String()
 }

@@ -70,15 +70,16 @@ func (b *Backend) ProviderIdle(context.Context) (api.Idle, error) {
 	for _, r := range idle.Refused {
 		out.Refused = append(out.Refused, api.IdleReason{Code: r.Code, Detail: r.Detail, Orders: r.Orders})
 	}
-	if b.p.cust == nil {
-		return out, nil
+	c, err := b.customer()
+	if err != nil {
+		return out, nil // it knows no other offers
 	}
 	own := map[string]market.Rate{}
 	for _, d := range v.Devices {
 		own[d.Class] = d.Rate
 	}
 	for class, rate := range own {
-		out.Prices = append(out.Prices, rank(class, rate, b.p.host.ID(), b.p.cust.Offers()))
+		out.Prices = append(out.Prices, rank(class, rate, b.n.host.ID(), c.Offers()))
 	}
 	slices.SortFunc(out.Prices, func(x, y api.PriceRank) int { return cmp.Compare(x.Class, y.Class) })
 	return out, nil

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
-	"github.com/gpuai/gpuai/escrow/program"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/health"
@@ -23,14 +22,6 @@ const (
 	keepRAM   = 2 << 30
 )
 
-// chainEvery is how often channels are read: a public endpoint limits its callers, a local ledger does not.
-func (p *parts) chainEvery() time.Duration {
-	if p.host.Network().Local {
-		return time.Second
-	}
-	return 15 * time.Second
-}
-
 func invalid(key, detail string) error {
 	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config",
 		Detail: key + ": " + detail, Hint: "gpuai provider setup"}
@@ -38,25 +29,26 @@ func invalid(key, detail string) error {
 
 // providerConfig turns the provider's section into what the role needs; an unset grant is what the rig has, less its
 // own share.
-func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
-	c := p.cfg.Provider
+func providerConfig(s *Site) (provider.Config, error) {
+	c := s.Config.Provider
 	payout, err := market.ParseAddress(c.Payout)
 	if err != nil {
 		return provider.Config{}, invalid("provider.payout", err.Error())
 	}
 	pc := provider.Config{
-		Network: p.host.Network().Name, ClusterTag: clusterTag, Program: program.ID, Key: p.keys.node, ID: p.host.ID(),
+		Network: s.Host.Network().Name, ClusterTag: s.Tag, Program: s.deps.Chain.Program(), Key: s.keys.node,
+		ID:       s.Host.ID(),
 		Payout:   payout,
-		FeePayer: p.fees.Address(), Seed: p.keys.seed, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
+		FeePayer: s.Fees.Address(), Seed: s.keys.seed, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
 		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000,
 		RAM: uint64(c.Memory), Disk: uint64(c.Disk),
-		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, ChainEvery: p.chainEvery(),
+		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, ChainEvery: s.ChainEvery(),
 		SealAfter: time.Duration(c.SealAfter),
 	}
-	if p.db.Unclean() {
-		pc.OldChannels = p.clock.Now().Add(escrow.MaxReleaseTTL)
+	if s.Store.Unclean() {
+		pc.OldChannels = s.Clock.Now().Add(escrow.MaxReleaseTTL)
 	}
-	if pc.Policy, err = policyOf(p.cfg); err != nil {
+	if pc.Policy, err = policyOf(s.Config); err != nil {
 		return pc, err
 	}
 	switch c.Egress {
@@ -76,7 +68,7 @@ func providerConfig(p *parts, clusterTag uint64) (provider.Config, error) {
 		pc.RAM = max(health.TotalRAM(), keepRAM+1<<30) - keepRAM
 	}
 	if pc.Disk == 0 {
-		pc.Disk = lentDisk(p.cfg.Node.DataDir, p.host.Network().Local)
+		pc.Disk = lentDisk(s.Config.Node.DataDir, s.Host.Network().Local)
 	}
 	return pc, nil
 }

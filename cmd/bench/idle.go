@@ -121,7 +121,7 @@ func startPeer(ctx context.Context, wg *sync.WaitGroup, network, node string) er
 	if err != nil {
 		return err
 	}
-	gossip := offers.New(h, dropOffers{}, log)
+	gossip := offers.New(h, log, dropOffers{})
 	failed := make(chan error, 1)
 	wg.Go(func() { failed <- h.Serve(ctx) })
 	wg.Go(func() { _ = gossip.Serve(ctx) }) // it ends with the host, whose error counts

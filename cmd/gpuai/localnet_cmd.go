@@ -71,7 +71,7 @@ func (a *App) localnet(ctx context.Context, o localnet.Options, asked bool) (err
 		return fmt.Errorf("make folder of the meeting point: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	meet, err := a.meetingPoint(ctx, dir)
+	meet, err := a.meetingPoint(dir)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (a *App) serveImages() (*images.Server, error) {
 }
 
 // meetingPoint is a node without roles under the key that every node of localnet knows.
-func (a *App) meetingPoint(ctx context.Context, dir string) (*node.Node, error) {
+func (a *App) meetingPoint(dir string) (*node.Node, error) {
 	seed := p2p.LocalSeed()
 	err := os.Mkdir(filepath.Join(dir, "keys"), 0o700)
 	if err == nil {
@@ -132,7 +132,7 @@ func (a *App) meetingPoint(ctx context.Context, dir string) (*node.Node, error) 
 	var c config.Config
 	c.Node.Network, c.Node.DataDir = "localnet", dir
 	c.P2P.Infra, c.P2P.Listen = true, []string{fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", port)}
-	return node.New(ctx, c, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	return node.New(c, node.Deps{}, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 }
 
 // printLocalnet says what runs where, and how a node joins: with the usual ports one setting is enough.

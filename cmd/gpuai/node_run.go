@@ -19,7 +19,7 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 	if err := makeDataDir(cfg.Node.DataDir); err != nil {
 		return err
 	}
-	n, err := node.New(ctx, cfg, log)
+	n, err := node.New(cfg, node.Deps{}, log)
 	if err != nil {
 		return err
 	}
@@ -33,10 +33,7 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-n.Waiting():
-			if err := serveEarly(ctx, n, settings, cfg, stop, ready, log); err != nil {
-				return err
-			}
+		case <-n.Waiting(): // it is asked what it waits for
 		case <-ready:
 		}
 		b, err := node.NewBackend(n, settings, stop)
@@ -50,32 +47,4 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 		return err
 	}
 	return nil
-}
-
-// serveEarly serves the API of a node whose roles wait for their ledger, until they run or ctx ends.
-func serveEarly(ctx context.Context, n *node.Node, settings config.Options, cfg config.Config, stop func(),
-	ready <-chan struct{}, log *slog.Logger) error {
-	b, err := node.NewBackend(n.Early(), settings, stop)
-	if err != nil {
-		return err
-	}
-	early, end := context.WithCancel(ctx)
-	defer end()
-	var g errgroup.Group
-	g.Go(func() error {
-		defer end()
-		select {
-		case <-ready:
-		case <-early.Done():
-		}
-		return nil
-	})
-	g.Go(func() error {
-		defer end()
-		return api.ServeGroup(early, cfg.API.Socket, cfg.API.Group, api.New(b.API(), log.With("part", "api")))
-	})
-	if err := g.Wait(); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return ctx.Err()
 }

@@ -8,21 +8,9 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// Needs is what an intent takes from the signer's account, part by part, beside what the account holds. Fees is the
-// most that they can be: of an open also those of the transactions that end the Channel. Minimum stays in the account,
-// or the ledger would not keep it; UnderWay is what other intents still take.
-type Needs struct {
-	Balance                           market.Amount
-	Amount, ClaimFee, Fees            market.Amount
-	Storage, Minimum, UnderWay, Total market.Amount // Total: all parts but Balance
-}
-
-// Short is what the account lacks; 0: nothing.
-func (n Needs) Short() market.Amount { return n.Total - min(n.Balance, n.Total) }
-
 // Needs says what an intent would take now; it submits nothing. It is what Submit compares for opens, top-ups and
 // transfers. Errors: chain-unreachable.
-func (l *Ledger) Needs(ctx context.Context, in escrow.Intent) (n Needs, err error) {
+func (l *Ledger) Needs(ctx context.Context, in escrow.Intent) (n escrow.Needs, err error) {
 	if n.Balance, err = l.Balance(ctx, l.address); err != nil {
 		return n, err
 	}

@@ -25,7 +25,7 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// Net is how the customer reaches providers; p2p joined by node/wire.go.
+// Net is how the customer reaches providers; p2p joined by node/buyer.go.
 type Net interface {
 	Quote(ctx context.Context, to market.NodeID, reach []string, order []byte) ([]byte, error)
 	Propose(ctx context.Context, to market.NodeID, lease []byte) error

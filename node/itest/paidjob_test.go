@@ -57,7 +57,7 @@ func start(t *testing.T, name string, srv *localnet.Server, change func(*config.
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", name)
 	ctx, cancel := context.WithCancel(context.Background())
-	n, err := node.New(ctx, cfg, log)
+	n, err := node.New(cfg, node.Deps{}, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,9 +9,10 @@ import (
 	"sync/atomic"
 
 	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/escrow/escrowtest"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
-	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/p2ptest"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
@@ -35,37 +36,9 @@ type switches struct {
 	mu      sync.Mutex
 	open    map[*vouchers]struct{}
 	refused map[market.LeaseID]bool
-	offers  map[market.NodeID]heardOffer
-}
-
-type heardOffer struct {
-	offer market.Offer
-	raw   []byte
 }
 
 var errCut = errors.New("cut off by the test")
-
-// keep remembers the newest offers for the next start and passes them on.
-func (s *switches) keep(now func() *customer.Customer) offerSink { return offerSink{s, now} }
-
-type offerSink struct {
-	s   *switches
-	now func() *customer.Customer
-}
-
-// Offer implements the offers' sink.
-func (o offerSink) Offer(offer market.Offer, raw []byte) {
-	o.s.mu.Lock()
-	if o.s.offers == nil {
-		o.s.offers = map[market.NodeID]heardOffer{}
-	}
-	o.s.offers[offer.Provider] = heardOffer{offer, raw}
-	c := o.now()
-	o.s.mu.Unlock()
-	if c != nil {
-		c.Offer(offer, raw)
-	}
-}
 
 // cutOff takes the customer off the network, or back.
 func (s *switches) cutOff(on bool) {
@@ -102,34 +75,31 @@ func (s *switches) refuses(id market.LeaseID) bool {
 	return true
 }
 
-// custNet joins streams and upkeep, as node/wire.go does, behind the switches.
+// custNet is the customer's way to its providers behind the switches.
 type custNet struct {
-	*streams.Service
-	*p2p.Host
+	customer.Net
 	sw *switches
 }
-
-var _ customer.Net = custNet{}
 
 func (n custNet) Quote(ctx context.Context, to market.NodeID, reach []string, order []byte) ([]byte, error) {
 	if n.sw.cut.Load() {
 		return nil, errCut
 	}
-	return n.Service.Quote(ctx, to, reach, order)
+	return n.Net.Quote(ctx, to, reach, order)
 }
 
 func (n custNet) Propose(ctx context.Context, to market.NodeID, lease []byte) error {
 	if n.sw.cut.Load() {
 		return errCut
 	}
-	env, err := wire.Open(lease, n.Network().Name)
+	env, err := wire.Open(lease, p2ptest.Network)
 	if err != nil {
 		return err
 	}
 	if n.sw.refuses(market.LeaseID(env.ID)) {
 		return nil
 	}
-	return n.Service.Propose(ctx, to, lease)
+	return n.Net.Propose(ctx, to, lease)
 }
 
 func (n custNet) Status(ctx context.Context, to market.NodeID, id market.LeaseID) (market.Status, error) {
@@ -142,7 +112,7 @@ func (n custNet) Status(ctx context.Context, to market.NodeID, id market.LeaseID
 	if refused {
 		return market.Status{Lease: id, State: market.Refused, Cause: "busy"}, nil
 	}
-	s, err := n.Service.Status(ctx, to, id)
+	s, err := n.Net.Status(ctx, to, id)
 	if l := n.sw.lie.Load(); l != nil && err == nil {
 		l.status(&s)
 	}
@@ -153,35 +123,35 @@ func (n custNet) Stop(ctx context.Context, to market.NodeID, stop []byte) error 
 	if n.sw.cut.Load() {
 		return errCut
 	}
-	return n.Service.Stop(ctx, to, stop)
+	return n.Net.Stop(ctx, to, stop)
 }
 
 func (n custNet) Amend(ctx context.Context, to market.NodeID, amend []byte) error {
 	if n.sw.cut.Load() || n.sw.noAmend.Load() {
 		return errCut
 	}
-	return n.Service.Amend(ctx, to, amend)
+	return n.Net.Amend(ctx, to, amend)
 }
 
 func (n custNet) Outcome(ctx context.Context, to market.NodeID, outcome []byte) ([]byte, error) {
 	if n.sw.cut.Load() || n.sw.noOutcome.Load() {
 		return nil, errCut
 	}
-	return n.Service.Outcome(ctx, to, outcome)
+	return n.Net.Outcome(ctx, to, outcome)
 }
 
 func (n custNet) Tunnel(ctx context.Context, to market.NodeID, o streams.TunnelOpen) (*streams.FrameConn, error) {
 	if n.sw.cut.Load() {
 		return nil, errCut
 	}
-	return n.Service.Tunnel(ctx, to, o)
+	return n.Net.Tunnel(ctx, to, o)
 }
 
 func (n custNet) Vouchers(ctx context.Context, to market.NodeID) (streams.VoucherSession, error) {
 	if n.sw.cut.Load() {
 		return nil, errCut
 	}
-	s, err := n.Service.Vouchers(ctx, to)
+	s, err := n.Net.Vouchers(ctx, to)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +168,19 @@ func (n custNet) Vouchers(ctx context.Context, to market.NodeID) (streams.Vouche
 // ledger is the customer's wallet behind the switches; like the real one it remembers its intents over restarts.
 type ledger struct {
 	escrow.Ledger
-	sw *switches
+	own *escrowtest.Ledger // the same, unless a test has put another in front of it
+	sw  *switches
+}
+
+func (l ledger) Serve(ctx context.Context) error { return l.own.Serve(ctx) }
+func (l ledger) Address() market.Address         { return l.own.Address() }
+
+func (l ledger) Needs(ctx context.Context, in escrow.Intent) (escrow.Needs, error) {
+	return l.own.Needs(ctx, in)
+}
+
+func (l ledger) Airdrop(ctx context.Context, to market.Address, amount market.Amount) error {
+	return l.own.Airdrop(ctx, to, amount)
 }
 
 func (l ledger) Submit(ctx context.Context, in escrow.Intent) error {

@@ -16,7 +16,7 @@ func TestLogs_OlderCustomer_GetsItsOwnForm(t *testing.T) {
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		w.engine.SetLogs(letters(5, 0))
 		v := w.await(t, w.place(t, request("old")), in(market.Running))
-		net := custNet{streams.New(w.ch, streams.Handlers{}, w.clog), w.ch, w.sw}
+		net := streams.New(w.ch, streams.Handlers{}, w.clog)
 		fc, err := net.Tunnel(t.Context(), v.Provider, streams.TunnelOpen{
 			Lease: v.Lease.ID, Kind: streams.TunnelLogs, Args: []byte(`{"since":"0001-01-01T00:00:00Z","follow":true}`),
 		})

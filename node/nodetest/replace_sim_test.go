@@ -8,13 +8,6 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 )
 
-// forget empties what a customer's next start knows of the market.
-func (w *world) forget() {
-	w.sw.mu.Lock()
-	defer w.sw.mu.Unlock()
-	w.sw.offers = nil
-}
-
 // once fails unless the order ended well: one job, one lease paid to the unit, and no money left anywhere.
 func (w *world) once(t *testing.T, id market.OrderID, before, wallet market.Amount) {
 	t.Helper()
@@ -81,7 +74,7 @@ func TestPlace_Restarts_EachPhase(t *testing.T) {
 	sides := map[string]struct{ stop, start func(*world, *testing.T) }{
 		"provider": {func(w *world, _ *testing.T) { w.stopProv() }, (*world).startProvider},
 		"customer": {func(w *world, _ *testing.T) { w.stopCust() }, func(w *world, t *testing.T) {
-			w.forget()
+			w.prov.SetSelling(false) // its book stays empty
 			w.startCustomer(t)
 		}},
 	}
@@ -100,7 +93,7 @@ func TestPlace_Restarts_EachPhase(t *testing.T) {
 						p.after(w, t, id)
 						s.start(w, t)
 						time.Sleep(20 * time.Second) // longer than a new order waits for offers
-						w.prov.SetSelling(true)      // says again what it sells
+						w.prov.SetSelling(true)      // says what it sells
 						w.once(t, id, before, wallet)
 					})
 				})

@@ -2,10 +2,9 @@ package nodetest
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,16 +16,9 @@ import (
 	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p"
-	"github.com/gpuai/gpuai/p2p/offers"
 	"github.com/gpuai/gpuai/p2p/p2ptest"
-	"github.com/gpuai/gpuai/p2p/streams"
-	"github.com/gpuai/gpuai/runtime/gpu"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
-
-type noSink struct{}
-
-func (noSink) Offer(market.Offer, []byte) {}
 
 // What a second and a tick of the simulated worlds cost: the rate is 3.6 SOL an hour.
 const (
@@ -47,7 +39,7 @@ func until(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// world is one provider and one customer.
+// world is one provider and one customer, each a node made by node.New.
 type world struct {
 	net    p2ptest.World
 	sim    *p2ptest.Net // the same, if it is simulated
@@ -58,87 +50,43 @@ type world struct {
 	payout market.Address
 	payer  market.Address
 
+	p        *side
 	ph       *p2p.Host
 	pc       provider.Config
 	pstore   *store.Store
-	poffers  *offers.Service
-	plog     *slog.Logger
 	clock    *lease.Clock
 	feePayer market.Address
 	setup    setup
-	stopProv func() // ends the provider's role, as a killed process would; engine, ledger and store stay
+	stopProv func() // ends the provider's node; engine, ledger and store's file stay
 
+	c        *side
 	ch       *p2p.Host
 	cc       customer.Config
 	cstore   *store.Store
 	clog     *slog.Logger
 	sw       *switches
 	wallet   ledger
-	stopCust func() // the same for the customer's role
+	stopCust func() // the same for the customer's node
 	files    map[string]string
 }
 
-// startProvider runs the provider's role on its store, engine and ledger, anew each time.
+// startProvider runs the provider's node on its folder, engine and ledger, anew each time.
 func (w *world) startProvider(t *testing.T) {
 	t.Helper()
-	devices := []gpu.Device{gpu.CPUSlot(w.ph.ID().String())}
-	for i := 1; i < w.setup.devices; i++ {
-		d := gpu.CPUSlot(fmt.Sprintf("%s/%d", w.ph.ID(), i))
-		if w.setup.classes {
-			d.Class = fmt.Sprintf("slot-%d", i)
-		}
-		devices = append(devices, d)
-	}
-	for i := range devices {
-		if w.setup.hand != nil {
-			devices[i].Kind = gpu.KindSim
-		}
-	}
-	prov := provider.New(w.pc, devices, provider.Deps{
-		Store: w.pstore, Ledger: w.chain.Ledger(w.feePayer), Runner: w.engine, Access: w.engine, Pub: w.poffers,
-		Reach: w.ph, Clock: w.clock, Log: w.plog, Fit: w.setup.fit,
-		HandOver: w.setup.hand, Moved: w.ph.Moved(),
-	})
-	w.prov = prov
-	streams.New(w.ph,
-		streams.Handlers{Quoter: prov, Leaser: prov, Vouchers: prov, Tunneler: prov}, w.plog)
-	stop := serve(t, prov.Serve)
-	w.stopProv = sync.OnceFunc(func() {
-		for _, name := range []string{"quote", "lease", "voucher", "tunnel"} {
-			w.ph.Libp2p().RemoveStreamHandler(w.ph.Network().Protocol(name, 1))
-		}
-		for _, c := range w.ph.Libp2p().Network().Conns() { // a killed process's connections break
-			_ = c.Close() // it may be closed already
-		}
-		stop()
-	})
-	t.Cleanup(w.stopProv)
+	n, stop := w.run(t, w.p, &w.pstore)
+	w.prov, w.ph, w.stopProv = n.Provider(), n.Host(), stop
 }
 
-// startCustomer runs the customer's role on its store and wallet, anew each time. The book of offers comes with it: it
+// startCustomer runs the customer's node on its folder and wallet, anew each time. The book of offers comes by sync: it
 // is kept in memory.
 func (w *world) startCustomer(t *testing.T) {
 	t.Helper()
-	old := w.cust
-	cust := customer.New(w.cc, w.cstore, w.wallet,
-		custNet{streams.New(w.ch, streams.Handlers{}, w.clog), w.ch, w.sw}, w.clock,
-		w.clog)
-	w.sw.mu.Lock()
-	w.cust = cust
-	for _, raw := range w.sw.offers {
-		cust.Offer(raw.offer, raw.raw)
-	}
-	w.sw.mu.Unlock()
-	if old != nil {
-		w.sw.hangUp()
-	}
-	stop := serve(t, cust.Serve)
-	w.stopCust = sync.OnceFunc(func() { stop(); w.sw.hangUp() })
-	t.Cleanup(w.stopCust)
+	n, stop := w.run(t, w.c, &w.cstore)
+	w.cust, w.ch, w.stopCust = n.Customer(), n.Host(), stop
 }
 
-// serve runs a role until stop, which waits for its end.
-func serve(t *testing.T, f func(context.Context) error) (stop func()) {
+// serveUntil runs a service until stop, which waits for its end.
+func serveUntil(t *testing.T, f func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -216,39 +164,14 @@ func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtes
 	w := &world{net: net, chain: chain, engine: NewEngine(s.work), setup: s, clock: clock, sw: &switches{}}
 	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
 	w.chain.Fund(w.payer, 100_000_000_000)
-	w.wallet = ledger{w.chain.Ledger(w.payer), w.sw}
+	own := w.chain.Ledger(w.payer)
+	w.wallet = ledger{own, own, w.sw}
 	w.chain.Fund(w.payout, 1_000_000)
-	w.ph = net.Start(t, p2p.Config{Key: p2ptest.Key(1), Roles: []string{"provider"}})
-	w.ch = net.Start(t, p2p.Config{Key: p2ptest.Key(2), Bootstrap: w.ph.FullAddrs()})
-	network := w.ph.Network().Name
-
-	w.pc = provider.Config{
-		Network: network, ClusterTag: w.chain.ClusterTag(), Program: w.chain.Program(), Key: p2ptest.Key(1),
-		ID: w.ph.ID(), Payout: w.payout,
-		FeePayer: w.feePayer, Seed: [32]byte{1}, Policy: provider.Policy{Rate: 3_600_000_000}, Tick: 10 * time.Second,
-		Hold:          2 * time.Minute,
-		MinCloseDelay: time.Hour, ClaimFee: 50_000, CPUMilli: 2000, RAM: 4 << 30, Disk: 40 << 30,
-		Egress: market.EgressWeb, Version: "test", Selling: true,
-	}
-	w.cc = customer.Config{
-		Network: network, ClusterTag: w.chain.ClusterTag(), Key: p2ptest.Key(2), ID: w.ch.ID(), Payer: w.payer,
-		Program: w.chain.Program(),
-		Seed:    [32]byte{2}, Spool: t.TempDir(), AwayMax: 2_000_000_000,
-	}
-	if s.change != nil {
-		s.change(&w.pc, &w.cc)
-	}
-	w.files = map[string]string{"p": filepath.Join(t.TempDir(), "p", "state.db"),
-		"c": filepath.Join(t.TempDir(), "c", "state.db")}
-	open := func(name string) *store.Store { return w.openStore(t, name) }
-	w.plog, w.clog = logger(t, "provider"), logger(t, "customer")
-	w.pstore, w.cstore = open("p"), open("c")
-	w.poffers = offers.New(w.ph, noSink{}, w.plog)
-	coffers := offers.New(w.ch, w.sw.keep(func() *customer.Customer { return w.cust }), w.clog)
-	t.Cleanup(serve(t, w.poffers.Serve))
-	t.Cleanup(serve(t, coffers.Serve))
-	w.startCustomer(t)
+	w.clog = logger(t, "customer")
+	w.sides(t)
 	w.startProvider(t)
+	w.c.set["p2p.bootstrap"] = strings.Join(w.ph.FullAddrs(), ",")
+	w.startCustomer(t)
 	until(t, "the offer did not arrive", func() bool { return len(w.cust.Offers()) == 1 })
 	// the first Offer may be of before the check
 	until(t, "the rig does not sell", func() bool { return !w.pc.Selling || w.prov.View().Selling })
@@ -267,7 +190,7 @@ func request(key string) customer.Request {
 	}
 }
 
-// openStore opens the store of "p" or "c".
+// openStore opens the store of "p" or "c", whose node is down.
 func (w *world) openStore(t *testing.T, name string) *store.Store {
 	t.Helper()
 	s, err := store.Open(w.files[name])

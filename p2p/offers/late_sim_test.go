@@ -46,7 +46,7 @@ func TestStart_SinkComesLate_HasAllOffers(t *testing.T) {
 			t.Log("start", i)
 			start := time.Now()
 			h := net.Start(t, p2p.Config{Key: p2ptest.Key(byte(10 + i)), Bootstrap: rigs[0].FullAddrs()})
-			s := New(h, nil, nil)
+			s := New(h, nil)
 			p2ptest.Serve(t, s.Serve)
 			time.Sleep(time.Duration(i) * 150 * time.Millisecond) // the role takes that long to be built
 			b := &book{got: map[market.NodeID]uint64{}}

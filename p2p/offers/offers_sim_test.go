@@ -53,7 +53,7 @@ func join(t *testing.T, net *p2ptest.Net, key byte, know ...*simNode) *simNode {
 	}
 	n := &simNode{Host: net.Start(t, p2p.Config{Key: p2ptest.Key(key), Bootstrap: boot}), key: key,
 		at: map[market.NodeID]time.Time{}}
-	n.s = New(n.Host, n, nil)
+	n.s = New(n.Host, nil, n)
 	p2ptest.Serve(t, n.s.Serve)
 	return n
 }

@@ -48,7 +48,7 @@ func idle(t testing.TB) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(h, newSink(), nil)
+	return New(h, nil, newSink())
 }
 
 func offer(seq time.Time) market.Offer {
@@ -304,7 +304,7 @@ func TestGossip_ThreeNodes_LateOneSyncs(t *testing.T) {
 	a := p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(1)})
 	b := p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(2), Bootstrap: a.FullAddrs()})
 	sinks := []*sink{newSink(), newSink(), newSink()}
-	sa, sb := New(a, sinks[0], nil), New(b, sinks[1], nil)
+	sa, sb := New(a, nil, sinks[0]), New(b, nil, sinks[1])
 	p2ptest.Serve(t, sa.Serve)
 	p2ptest.Serve(t, sb.Serve)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -323,7 +323,7 @@ func TestGossip_ThreeNodes_LateOneSyncs(t *testing.T) {
 		return sinks[1].seq(a.ID()) == o.Seq && sinks[0].seq(a.ID()) == o.Seq
 	})
 	c := p2ptest.Start(t, p2p.Config{Key: p2ptest.Key(3), Bootstrap: b.FullAddrs()})
-	sc := New(c, sinks[2], nil)
+	sc := New(c, nil, sinks[2])
 	p2ptest.Serve(t, sc.Serve)
 	p2ptest.Eventually(t, "late node does not sync", func() bool { return sinks[2].seq(a.ID()) == o.Seq })
 	p2ptest.Eventually(t, "the reach of an offer is not used", func() bool { return c.Peers() == 2 })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,8 +31,8 @@ const (
 	violationWindow = time.Hour
 )
 
-// Sink takes verified Offers, also withdrawals (no Groups). A Sink that is attached late is given all that is held
-// first, so it may get an Offer that it has; else each is newer than the last of its provider. Called from one
+// Sink takes verified Offers, also withdrawals (no Groups). Whenever a Sink is attached, all are given what is held, so
+// one may get an Offer that it has; else each is newer than the last of its provider. Called from one
 // goroutine.
 type Sink interface {
 	Offer(o market.Offer, raw []byte)
@@ -57,7 +58,7 @@ type Service struct {
 	ready     chan struct{}
 
 	mu    sync.Mutex
-	sink  Sink // nil: none is attached yet
+	sinks []Sink
 	topic *pubsub.Topic
 	blame map[peer.ID]*blame
 }
@@ -73,13 +74,13 @@ type blame struct {
 	count int
 }
 
-// New wires the service and does no I/O. sink may be nil: see Attach.
-func New(h *p2p.Host, sink Sink, log *slog.Logger) *Service {
+// New wires the service and does no I/O. More sinks may come: see Attach.
+func New(h *p2p.Host, log *slog.Logger, sinks ...Sink) *Service {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		host: h, sink: sink, log: log, network: h.Network().Name, now: time.Now, set: newSet(), queue: newQueue(),
+		host: h, sinks: sinks, log: log, network: h.Network().Name, now: time.Now, set: newSet(), queue: newQueue(),
 		perPeer:   newLimiters[peer.ID](peerRate, peerBurst),
 		perSigner: newLimiters[market.NodeID](signerRate, signerBurst),
 		perNode:   rate.NewLimiter(nodeRate, nodeRate), syncPeer: newLimiters[peer.ID](5.0/60, 5),
@@ -169,7 +170,7 @@ func stopped(ctx context.Context, err error) error {
 	return fmt.Errorf("gossip offers: %w", err)
 }
 
-// deliver gives the Sink what is held of a signer now.
+// deliver gives the Sinks what is held of a signer now.
 func (s *Service) deliver(signer market.NodeID) {
 	raw, ok := s.set.of(signer)
 	if !ok {
@@ -185,18 +186,18 @@ func (s *Service) deliver(signer market.NodeID) {
 	}
 	s.host.Learn(o.Provider, o.Reach)
 	s.mu.Lock()
-	sink := s.sink
+	sinks := s.sinks
 	s.mu.Unlock()
-	if sink != nil {
+	for _, sink := range sinks {
 		sink.Offer(o, raw)
 	}
 }
 
-// Attach sets the Sink, before or while Serve runs, and gives it all Offers that are held: gossip and sync bring no
-// Offer twice, so what came before would else be missing until its provider publishes again.
+// Attach adds a Sink, before or while Serve runs, and gives it all Offers that are held: gossip and sync bring no Offer
+// twice, so what came before would else be missing until its provider publishes again.
 func (s *Service) Attach(sink Sink) {
 	s.mu.Lock()
-	s.sink = sink
+	s.sinks = append(slices.Clip(s.sinks), sink)
 	s.mu.Unlock()
 	s.queue.push(s.set.signers()...)
 }

@@ -35,12 +35,7 @@ func NodeID(key ed25519.PrivateKey) market.NodeID { return market.NodeID(key[ed2
 // cfg.Key is needed.
 func Start(t testing.TB, cfg p2p.Config) *p2p.Host {
 	t.Helper()
-	if cfg.Network == "" {
-		cfg.Network = Network
-	}
-	if cfg.Listen == nil {
-		cfg.Listen = []string{"/ip4/127.0.0.1/udp/0/quic-v1"}
-	}
+	Loopback{}.Prepare(t, &cfg)
 	h, err := p2p.New(cfg, nil, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/marcopolo/simnet"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p"
 )
 
@@ -40,17 +41,20 @@ type Net struct {
 	last  uint16 // host number last given out
 	cut   map[[2]netip.Addr]bool
 	off   map[netip.Addr]bool
-	hosts map[*p2p.Host]simHost
+	hosts map[market.NodeID]*simHost
 }
 
 type simHost struct {
-	ip   netip.Addr
-	stop func()
+	listen []string
+	quic   *quicHook
+	stop   func()
 }
 
 // World starts hosts: Loopback for real packets and time, Net for simulated ones.
 type World interface {
 	Start(t testing.TB, cfg p2p.Config) *p2p.Host
+	// Prepare makes cfg one of this world, for a host that another serves. ended is called after that.
+	Prepare(t testing.TB, cfg *p2p.Config) (ended func())
 }
 
 // Loopback is the World of Start.
@@ -58,6 +62,17 @@ type Loopback struct{}
 
 // Start is the package's Start.
 func (Loopback) Start(t testing.TB, cfg p2p.Config) *p2p.Host { return Start(t, cfg) }
+
+// Prepare implements World.
+func (Loopback) Prepare(_ testing.TB, cfg *p2p.Config) (ended func()) {
+	if cfg.Network == "" {
+		cfg.Network = Network
+	}
+	if cfg.Listen == nil {
+		cfg.Listen = []string{"/ip4/127.0.0.1/udp/0/quic-v1"}
+	}
+	return func() {}
+}
 
 // Run calls f in a bubble of virtual time with a network in it. What f starts must end with its t; time passes only
 // while all wait.
@@ -72,7 +87,7 @@ func Run(t *testing.T, o Options, f func(t *testing.T, n *Net)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &Net{
 			opts: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), cut: map[[2]netip.Addr]bool{}, off: map[netip.Addr]bool{},
-			hosts: map[*p2p.Host]simHost{},
+			hosts: map[market.NodeID]*simHost{},
 			// it logs packets to dead hosts
 			sim: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(o.Latency), Logger: slog.New(slog.DiscardHandler)},
 		}
@@ -86,32 +101,56 @@ func Run(t *testing.T, o Options, f func(t *testing.T, n *Net)) {
 // cfg.Listen names another one.
 func (n *Net) Start(t testing.TB, cfg p2p.Config) *p2p.Host {
 	t.Helper()
-	if cfg.Network == "" {
-		cfg.Network = Network
-	}
 	if cfg.Listen == nil {
-		n.mu.Lock()
-		n.last++
-		cfg.Listen = []string{fmt.Sprintf("/ip4/1.0.%d.%d/udp/4801/quic-v1", n.last>>8, n.last&0xff)}
-		n.mu.Unlock()
+		cfg.Listen = []string{n.address()}
 	}
-	quic := &quicHook{n: n}
-	// address discovery stalls a bubble
-	cfg.Options = append(slices.Clone(cfg.Options), quic.option(), libp2p.DisableIdentifyAddressDiscovery())
+	ended := n.Prepare(t, &cfg)
 	h, err := p2p.New(cfg, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stop := serve(t, func(ctx context.Context) error {
-		defer quic.close(t)
+		defer ended()
 		return h.Serve(ctx)
 	})
 	t.Cleanup(stop)
 	ready(t, h)
 	n.mu.Lock()
-	n.hosts[h] = simHost{quic.ip, stop}
+	n.hosts[h.ID()].stop = stop
 	n.mu.Unlock()
 	return h
+}
+
+// address is one that no host has.
+func (n *Net) address() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.last++
+	return fmt.Sprintf("/ip4/1.0.%d.%d/udp/4801/quic-v1", n.last>>8, n.last&0xff)
+}
+
+// Prepare implements World. A host that is served again is at its last address, unless cfg.Listen names another one.
+func (n *Net) Prepare(t testing.TB, cfg *p2p.Config) (ended func()) {
+	id := NodeID(cfg.Key)
+	n.mu.Lock()
+	old := n.hosts[id]
+	n.mu.Unlock()
+	switch {
+	case cfg.Listen == nil && old != nil:
+		cfg.Listen = old.listen
+	case cfg.Listen == nil:
+		cfg.Listen = []string{n.address()}
+	}
+	if cfg.Network == "" {
+		cfg.Network = Network
+	}
+	quic := &quicHook{n: n}
+	n.mu.Lock()
+	n.hosts[id] = &simHost{cfg.Listen, quic, nil}
+	n.mu.Unlock()
+	// address discovery stalls a bubble
+	cfg.Options = append(slices.Clone(cfg.Options), quic.option(), libp2p.DisableIdentifyAddressDiscovery())
+	return func() { quic.close(t) }
 }
 
 // Kill takes hosts off the network without a goodbye and ends them.
@@ -119,7 +158,7 @@ func (n *Net) Kill(hosts ...*p2p.Host) {
 	n.Off(hosts...)
 	for _, h := range hosts {
 		n.mu.Lock()
-		stop := n.hosts[h].stop
+		stop := n.hosts[h.ID()].stop
 		n.mu.Unlock()
 		stop()
 	}
@@ -130,7 +169,7 @@ func (n *Net) Off(hosts ...*p2p.Host) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, h := range hosts {
-		n.off[n.hosts[h].ip] = true
+		n.off[n.ip(h)] = true
 	}
 }
 
@@ -138,8 +177,11 @@ func (n *Net) Off(hosts ...*p2p.Host) {
 func (n *Net) OneWay(from, to *p2p.Host) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cut[[2]netip.Addr{n.hosts[from].ip, n.hosts[to].ip}] = true
+	n.cut[[2]netip.Addr{n.ip(from), n.ip(to)}] = true
 }
+
+// ip needs mu.
+func (n *Net) ip(h *p2p.Host) netip.Addr { return n.hosts[h.ID()].quic.ip }
 
 // Partition cuts all links between two groups.
 func (n *Net) Partition(a, b []*p2p.Host) {

@@ -101,7 +101,7 @@ func (s *sink) seq(id market.NodeID) uint64 {
 
 func gossip(t *testing.T, h *p2p.Host) (*offers.Service, *sink) {
 	out := &sink{got: map[market.NodeID]uint64{}}
-	s := offers.New(h, out, nil)
+	s := offers.New(h, nil, out)
 	p2ptest.Serve(t, s.Serve)
 	return s, out
 }

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/health"
+	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/streams"
+)
+
+// wired joins requests and upkeep for the customer.
+type wired struct {
+	*streams.Service
+	*p2p.Host
+}
+
+// Buyer is the customer's role as a guest.
+type Buyer struct{ *customer.Customer }
+
+func newBuyer(_ context.Context, s *Site) (Role, error) {
+	c := s.Config.Customer
+	cc := customer.Config{
+		Network: s.Host.Network().Name, ClusterTag: s.Tag, Key: s.keys.node, ID: s.Host.ID(),
+		Payer: s.Spending.Address(), Program: s.deps.Chain.Program(), Seed: s.keys.seed,
+		Spool:    filepath.Join(s.Config.Node.DataDir, "spool"),
+		LogMax:   int64(min(c.LogMax, 1<<50)),
+		SpoolMax: uint64(c.SpoolMax), SpoolKeep: time.Duration(c.SpoolKeep), AwayMax: market.Amount(c.AwayMax),
+		ChainEvery: s.ChainEvery(),
+	}
+	s.deps.Customer(&cc)
+	log := s.Log.With("role", "customer")
+	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, s.Log.With("part", "streams")), s.Host})
+	b := Buyer{customer.New(cc, s.Store, s.Spending, ask, s.Clock, log)}
+	s.Offers.Attach(b) // gossip and sync run already; what they have brought comes now
+	return b, nil
+}
+
+// Customer is the customer's role, nil without it or before Serve is ready.
+func (n *Node) Customer() *customer.Customer {
+	b, _ := Guest[Buyer](n, "customer")
+	return b.Customer
+}
+
+// State implements stater.
+func (b Buyer) State(s *api.Status) {
+	s.Offers = len(b.Offers())
+	for _, v := range b.Orders() {
+		if !over(v) {
+			s.Orders++
+		}
+	}
+	for _, e := range b.SpoolSeen() {
+		s.SpoolBytes += e.Inputs + e.Outputs + e.Other
+		if e.Outputs > 0 && e.Known && e.Fetched.IsZero() {
+			s.SpoolWaiting++
+		}
+	}
+}
+
+// Sides implements lessor.
+func (b Buyer) Sides() (out []leaseSide) {
+	for _, v := range b.Orders() {
+		if s, ok := boughtLease(v); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Facts implements gauge.
+func (b Buyer) Facts(f *health.Facts) {
+	n := len(b.Offers())
+	f.BookOffers = &n
+}
+
+// End implements ender: it stops the orders, and waits until each is over and paid back.
+func (b Buyer) End(ctx context.Context) error {
+	var errs []error
+	for _, v := range b.Orders() {
+		if !over(v) {
+			errs = append(errs, b.StopOrder(ctx, v.ID.String(), false))
+		}
+	}
+	for slices.ContainsFunc(b.Orders(), func(v customer.View) bool { return !over(v) }) {
+		select {
+		case <-ctx.Done():
+			return errors.Join(append(errs,
+				&market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(),
+					Hint: "gpuai ps"})...)
+		case <-time.After(answerTime):
+		}
+	}
+	return errors.Join(errs...)
+}
