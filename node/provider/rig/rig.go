@@ -9,6 +9,7 @@
 package rig
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -117,10 +118,12 @@ func (r *Rig) Load(ctx context.Context) error {
 			return err
 		}
 		row := Row{State: Free}
-		if b == nil {
-			err = r.deps.Store.Commit(ctx, store.Change{Puts: []store.Put{putRow(id, row)}})
-		} else {
+		if b != nil {
 			err = store.Unrow(b, &row)
+		}
+		if put := putRow(id, row); err == nil &&
+			!bytes.Equal(put.Value, b) { // none, or of another version: see guardRow
+			err = r.deps.Store.Commit(ctx, store.Change{Puts: []store.Put{put}})
 		}
 		if err != nil {
 			return fmt.Errorf("device row: %w", err)

@@ -42,6 +42,7 @@ func putRow(id market.DeviceID, r Row) store.Put {
 	return store.Put{Bucket: store.BucketDevices, Key: id[:], Value: store.Row(r)}
 }
 
+// guardRow demands a row as this version writes it: Load has brought it into that form.
 func guardRow(id market.DeviceID, r Row) store.Guard {
 	return store.Guard{Bucket: store.BucketDevices, Key: id[:], Want: store.Row(r)}
 }
