@@ -90,7 +90,7 @@ var timed = map[string]string{
 	"cmd/gpuai newStatusCmd":       "status --watch",
 
 	// A call that failed is tried again later, with growing rests.
-	"node awaitLedger":            "a ledger that does not answer yet",
+	"node awaitGenesis":           "a ledger that does not answer yet",
 	"node/customer run":           "a log whose stream broke is copied on",
 	"node/customer serve":         "a provider that does not answer",
 	"node/lease commit":           "a disk that is full",
@@ -121,7 +121,7 @@ var timed = map[string]string{
 	"cmd/gpuai newStopCmd":      "to come: the event stream of the order",
 	"cmd/gpuai wait":            "to come: the event stream of the order",
 	"escrow/solana Watch":       "to come: nobody watches",
-	"node endAll":               "to come: Watch of the orders",
+	"node End":                  "to come: Watch of the orders",
 	"node/api wait":             "to come: Watch of the order",
 	"node/customer GiveUp":      "to come: Watch of the order",
 	"node/customer RaiseCap":    "to come: Watch of the order",
