@@ -484,6 +484,8 @@ var heldOver = map[string]string{
 	"p2p/streams.session.send v.sendMu network":    "the turn of who writes: messages of one stream do not mix",
 	"runtime/docker.execStream.frame s.mu network": "the turn of who writes: frames of one exec do not mix",
 	"node.Backend.PatchConfig b.changing fsync":    "the turn of who changes the settings; nobody else takes it",
+	"node/api.control.patch s.patching network":    "the turn of who changes: If-Match compares what is changed",
+	"node/api.selling.patch s.patching network":    "the same; in a node the backend is no client",
 	"node/joblog.Log.Finish l.mu fsync":            "to come: the log's own file",
 	"escrow/solana l.mu fsync":                     "to come: the journal by an actor",
 	"node/customer c.mu fsync":                     "to come: machines",

@@ -20,8 +20,8 @@ var tooLarge = map[string]string{
 	"node/provider/Provider": "owners", "node/provider/leaseRun": "owners", "node/provider/Config": "owners",
 	"node/provider/rig/Rig":  "owners",
 	"node/customer/Customer": "machines", "node/customer/orderRun": "machines", "node/customer/orderRow": "machines",
-	"node/customer/View": "machines", "node/customer/Request": "job", "node/api/OrderRequest": "job",
-	"node/Backend": "roles", "node/api/Server": "api", "node/api/Client": "api",
+	"node/customer/View": "machines", "node/customer/Request": "job",
+	"node/Backend":   "roles",
 	"node/api/Order": "api", "node/api/Plan": "api", "node/api/Lease": "api", "node/store/Store": "till",
 }
 

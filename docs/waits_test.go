@@ -72,7 +72,7 @@ var timed = map[string]string{
 	// Time is the event.
 	"escrow/solana Serve": "transactions are sent again by the clock; new work wakes it",
 	"node prune":          "old rows go by their age",
-	"node/api follow":     "a heartbeat, for clients behind proxies; rows come as events",
+	"node/rest follow":    "a heartbeat, for clients behind proxies; rows come as events",
 	"node/customer tend":  "inputs expire by their age; a transfer wakes it",
 	"node/health Serve": "findings are looked at again by the clock: most are the machine's, which " +
 		"tells nobody",

@@ -14,6 +14,7 @@ import (
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/node/tunnel"
 	"github.com/gpuai/gpuai/runtime/job"
@@ -72,7 +73,7 @@ func (b *Backend) Status(context.Context) (api.Status, error) {
 	host, c := b.n.host, b.n.site.Config
 	s := api.Status{
 		Schema: "gpuai.status/v1", PeerID: host.ID().String(), Version: Version, Network: host.Network().Name,
-		Roles: c.Node.Roles, Addresses: host.FullAddrs(), Peers: host.Peers(), StartedAt: api.At(b.started),
+		Roles: c.Node.Roles, Addresses: host.FullAddrs(), Peers: host.Peers(), StartedAt: rest.At(b.started),
 	}
 	if s.Roles == nil {
 		s.Roles = []string{}
@@ -168,7 +169,7 @@ func (b *Backend) Provider(context.Context) (api.Provider, error) {
 		Devices: []api.Device{}, Rate: api.RateSOL(v.Policy.Rate), Rates: map[string]api.Money{},
 	}
 	if !v.Since.IsZero() {
-		at := api.At(v.Since)
+		at := rest.At(v.Since)
 		out.Since = &at
 	}
 	if w := p.Waits(); w.Sum > 0 {

@@ -8,16 +8,17 @@ import (
 
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/health"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
 )
 
-var _ api.Feed = (*Backend)(nil)
+var _ rest.Feed = (*Backend)(nil)
 
-// EventsChanged implements api.Feed.
+// EventsChanged implements rest.Feed.
 func (b *Backend) EventsChanged() <-chan struct{} { return b.n.db.EventsChanged() }
 
-// Events implements api.Feed.
-func (b *Backend) Events(ctx context.Context, after uint64, limit int) (out []api.Event, floor, last uint64,
+// Events implements rest.Feed.
+func (b *Backend) Events(ctx context.Context, after uint64, limit int) (out []rest.Event, floor, last uint64,
 	err error) {
 	rows, floor, last, err := b.n.db.Events(after, limit)
 	if err != nil {
@@ -28,7 +29,7 @@ func (b *Backend) Events(ctx context.Context, after uint64, limit int) (out []ap
 		if err != nil {
 			return nil, 0, 0, err
 		}
-		out = append(out, api.Event{Seq: row.Seq, Topic: row.Topic, Data: data})
+		out = append(out, rest.Event{Seq: row.Seq, Topic: row.Topic, Data: data})
 	}
 	return out, floor, last, nil
 }
@@ -46,7 +47,7 @@ func (b *Backend) eventData(ctx context.Context, row store.Event) (json.RawMessa
 			return nil, fmt.Errorf("event %d: %w", row.Seq, err)
 		}
 	}
-	fields["cause"], fields["at"] = row.Cause, api.At(row.At)
+	fields["cause"], fields["at"] = row.Cause, rest.At(row.At)
 	for name, amount := range row.Amounts {
 		fields[name] = api.SOL(amount)
 	}
@@ -111,7 +112,7 @@ func (b *Backend) security(ctx context.Context, id, cause string) {
 }
 
 // operation tells that one has begun or ended; the API's server, which runs it, adds the document.
-func (b *Backend) operation(op api.Operation) {
+func (b *Backend) operation(op rest.Operation) {
 	b.tell(context.Background(), store.Event{Topic: "operation", ID: op.ID, Cause: op.Phase, State: op.State})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -30,11 +31,11 @@ func filesOf(v customer.View) (f api.OrderFiles) {
 	return f
 }
 
-func timeOf(t time.Time) *api.Time {
+func timeOf(t time.Time) *rest.Time {
 	if t.IsZero() {
 		return nil
 	}
-	at := api.At(t)
+	at := rest.At(t)
 	return &at
 }
 

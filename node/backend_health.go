@@ -6,6 +6,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/health"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // doctorInput is what this node's doctor looks at: a node that only buys needs neither engine nor GPU.
@@ -21,7 +22,7 @@ func (b *Backend) Health(context.Context) (api.Doctor, error) {
 	r := b.watch.Last()
 	d := api.DoctorOf("gpuai.health/v1", r)
 	if !r.At.IsZero() {
-		at := api.At(r.At)
+		at := rest.At(r.At)
 		d.CheckedAt = &at
 	}
 	return d, nil

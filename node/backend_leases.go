@@ -9,6 +9,7 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -25,7 +26,7 @@ func leaseDoc(m *market.Lease, role string) api.Lease {
 		Devices: m.Terms.Devices,
 		Rate:    api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(covered),
 		Ahead:      api.SOL(m.Paid - covered),
-		BillableMS: int64(m.Meter.BillableMS), CreatedAt: api.At(m.Accepted),
+		BillableMS: int64(m.Meter.BillableMS), CreatedAt: rest.At(m.Accepted),
 	}
 }
 
@@ -45,7 +46,7 @@ func boughtLease(v customer.View) (s leaseSide, ok bool) {
 	}
 	d := leaseDoc(v.Lease, "customer")
 	d.Order, d.Provider, d.Owed, d.BillableMS, d.CreatedAt = v.ID.String(), v.Provider.String(), api.SOL(v.Lease.Claim),
-		int64(v.Lease.ClaimMS), api.At(v.Created)
+		int64(v.Lease.ClaimMS), rest.At(v.Created)
 	d.Paid, d.Ahead = api.SOL(paidOf(v)), api.SOL(aheadOf(v))
 	return leaseSide{d, v.Receipt, v.Outcome, v.OwnOutcome}, true
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
 )
 
@@ -70,7 +71,7 @@ func running(t *testing.T, set string) (*Backend, *api.Client) {
 		t.Fatal(err)
 	}
 	serve("backend", func() error { return b.Serve(ctx) })
-	serve("api", func() error { return api.Serve(ctx, l.API.Socket, api.New(b.API(), slog.New(slog.DiscardHandler))) })
+	serve("api", func() error { return rest.Serve(ctx, l.API.Socket, api.New(b.API(), slog.New(slog.DiscardHandler))) })
 	c := api.Dial(l.API.Socket)
 	eventually(t, "the API does not answer", func() bool { _, err := c.Status(ctx); return err == nil })
 	return b, c
@@ -171,7 +172,7 @@ func TestEvents_RealNode(t *testing.T) {
 		api.SettingsPatch{Set: map[string]string{"node.log": "debug"}}); err != nil || len(restart) != 1 {
 		t.Errorf("restart %v, %v", restart, err)
 	}
-	var rows []api.Event
+	var rows []rest.Event
 	eventually(t, "no row of health", func() bool {
 		var err error
 		if rows, _, _, err = b.Events(t.Context(), 0, 100); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
 )
 
@@ -229,7 +230,7 @@ func channelDoc(v customer.ChannelView) api.Channel {
 	ch := api.Channel{
 		Schema: "gpuai.channel/v1", Address: v.ID.String(), Provider: v.Provider.String(), State: phases[a.Phase],
 		Deposit: api.SOL(a.Seen),
-		Paid:    api.SOL(a.PaidSum()), Returned: api.SOL(v.Returned), OpenedAt: api.At(v.Opened),
+		Paid:    api.SOL(a.PaidSum()), Returned: api.SOL(v.Returned), OpenedAt: rest.At(v.Opened),
 	}
 	if a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone {
 		ch.Paid = api.SOL(v.Paid)
@@ -239,7 +240,7 @@ func channelDoc(v customer.ChannelView) api.Channel {
 		ch.Waits = &w
 	}
 	if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
-		t := api.At(time.Unix(a.Deadline, 0))
+		t := rest.At(time.Unix(a.Deadline, 0))
 		ch.ClosesAt = &t
 	}
 	return ch

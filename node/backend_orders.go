@@ -15,6 +15,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -34,7 +35,7 @@ func (b *Backend) Offers(ctx context.Context) ([]api.Offer, error) {
 				CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)),
 				RAMBytes: mebibytes(o.Fields[market.FieldRAM]), DiskBytes: mebibytes(o.Fields[market.FieldDisk]),
 				Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]),
-				Facts: map[string]string{}, Seen: api.At(time.UnixMilli(int64(o.Seq))),
+				Facts: map[string]string{}, Seen: rest.At(time.UnixMilli(int64(o.Seq))),
 			}
 			if len(g.Rates) > 0 && len(o.Mints) > 0 && o.Mints[0] == (market.Address{}) {
 				row.Rate = api.RateSOL(g.Rates[0])
@@ -285,7 +286,7 @@ func (b *Backend) order(v customer.View) api.Order {
 		Paid: api.SOL(paidOf(v)), SignedAhead: api.SOL(aheadOf(v)), AtRisk: api.SOL(0),
 		NetworkFees: api.SOL(v.Costs.Network), ClaimFee: api.SOL(v.Costs.ClaimFee),
 		Cost: api.SOL(paidOf(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage),
-		CreatedAt: api.At(v.Created), Steps: []api.Step{},
+		CreatedAt: rest.At(v.Created), Steps: []api.Step{},
 		Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
 		Deposit:  api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished,
 		RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
@@ -301,7 +302,7 @@ func (b *Backend) order(v customer.View) api.Order {
 		o.Channel = v.Channel.String()
 	}
 	if !v.ReadyAt.IsZero() {
-		at := api.At(v.ReadyAt)
+		at := rest.At(v.ReadyAt)
 		o.ReadyAt = &at
 	}
 	if v.PayeeWaits > 0 {
@@ -309,7 +310,7 @@ func (b *Backend) order(v customer.View) api.Order {
 		o.PayeeWaits = &w
 	}
 	if !v.RefundDue.IsZero() {
-		at := api.At(v.RefundDue)
+		at := rest.At(v.RefundDue)
 		o.RefundDue = &at
 	}
 	if v.Log != nil && (v.Log.Total > 0 || v.Log.Over && o.ReadyAt != nil) {
@@ -320,7 +321,7 @@ func (b *Backend) order(v customer.View) api.Order {
 		o.OutputsRoot = hex.EncodeToString(v.OutputsRoot[:])
 	}
 	for _, s := range v.Steps {
-		o.Steps = append(o.Steps, api.Step{At: api.At(s.At), Phase: s.Phase, Detail: s.Detail})
+		o.Steps = append(o.Steps, api.Step{At: rest.At(s.At), Phase: s.Phase, Detail: s.Detail})
 	}
 	if m := v.Lease; m != nil {
 		o.LeaseID, o.State, o.Cause = m.ID.String(), m.State.String(), m.Cause
@@ -339,7 +340,7 @@ func (b *Backend) order(v customer.View) api.Order {
 			o.StopsInMS, o.CapLeft, o.GraceMS = left.Milliseconds(), api.SOL(money), grace.Milliseconds()
 		}
 		if !m.HeardAt.IsZero() && !o.Ended() {
-			at := api.At(m.HeardAt)
+			at := rest.At(m.HeardAt)
 			o.HeardAt = &at
 		}
 		if why, hint := v.Silence(); why != "" && !o.Ended() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
 )
 
@@ -32,7 +33,7 @@ func (b *Backend) ProviderEarnings(_ context.Context, since time.Time) (api.Earn
 		Claim: api.SOL(e.Claimable), Now: api.SOL(e.Now),
 	}
 	if !since.IsZero() {
-		at := api.At(since)
+		at := rest.At(since)
 		out.Since = &at
 	}
 	for _, d := range p.Days(since) {
@@ -64,7 +65,7 @@ func (b *Backend) ProviderIdle(context.Context) (api.Idle, error) {
 		out.Why = "paused"
 	}
 	if !idle.Since.IsZero() {
-		at := api.At(idle.Since)
+		at := rest.At(idle.Since)
 		out.Since = &at
 	}
 	for _, r := range idle.Refused {

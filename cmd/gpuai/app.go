@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // App is one invocation: its streams, its environment and the global flags.
@@ -201,7 +201,7 @@ type cut struct {
 func (e cut) Unwrap() error { return e.error }
 
 // judge maps an error to its problem, nil if there is none of ours, and the process's exit code.
-func (a *App) judge(err error) (*api.Problem, int) {
+func (a *App) judge(err error) (*rest.Problem, int) {
 	var code exitCode
 	switch {
 	case err == nil:
@@ -219,11 +219,11 @@ func (a *App) judge(err error) (*api.Problem, int) {
 			Detail: fmt.Sprintf("not done within --timeout %s; what the node had begun goes on", a.timeout),
 			Hint:   "gpuai ps"}
 	}
-	p := api.ProblemOf(err)
+	p := rest.ProblemOf(err)
 	if p.Code == "internal" { // the text that the API keeps to itself: here it is our own
 		p.Why, p.Fix = err.Error(), nil
 	} else if len(p.Fix) == 0 {
-		p.Fix = []api.Fix{{Command: "gpuai help " + p.Code}}
+		p.Fix = []rest.Fix{{Command: "gpuai help " + p.Code}}
 	}
 	if c, ok := errors.AsType[cut](err); ok {
 		return &p, c.code

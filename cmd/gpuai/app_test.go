@@ -22,6 +22,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -210,7 +211,8 @@ func newBed(t *testing.T) *bed {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := api.Serve(ctx, b.socket, api.NewServer(b.node, slog.New(slog.DiscardHandler))); !errors.Is(err,
+		if err := rest.Serve(ctx, b.socket,
+			api.New(api.Config{Backend: b.node}, slog.New(slog.DiscardHandler))); !errors.Is(err,
 			context.Canceled) {
 			t.Errorf("serve: %v", err)
 		}
@@ -240,7 +242,7 @@ func ended(code string, exit *int) api.Order {
 	o := api.Order{ID: "order_7", Standing: "ended", State: "ended", Code: code, ExitCode: exit, Finished: true,
 		Channel: "ch", LeaseID: "lease_1"}
 	now := time.Now()
-	ready := api.At(now)
+	ready := rest.At(now)
 	o.ReadyAt = &ready
 	return o
 }

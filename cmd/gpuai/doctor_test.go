@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // TestDoctor_Fix: an open data folder is found, closed after that was said, and then found no more; nothing else is
@@ -38,7 +39,7 @@ func TestDoctor_Fix(t *testing.T) {
 	open := func(d api.Doctor) (n int) {
 		for _, f := range d.Findings {
 			if f.Code == "data-dir-open" && f.Level == "fail" &&
-				slices.ContainsFunc(f.Fix, func(x api.Fix) bool { return strings.HasPrefix(x.Command, "chmod ") }) {
+				slices.ContainsFunc(f.Fix, func(x rest.Fix) bool { return strings.HasPrefix(x.Command, "chmod ") }) {
 				n++
 			}
 		}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/gpuai/gpuai/docs"
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/health"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 func newHelpCmd(a *App) *cobra.Command {
@@ -91,7 +91,7 @@ func explain(code string) (out []meaning) {
 
 // exitOfCode is the exit code of a command that ends with this code.
 func exitOfCode(code string, kind market.Kind) int {
-	return api.ProblemOf(&market.Error{Code: code, Kind: kind, Op: "look up"}).Exit()
+	return rest.ProblemOf(&market.Error{Code: code, Kind: kind, Op: "look up"}).Exit()
 }
 
 // codeTable shows what is known of a code; of what doctor checks also its words, level and effect.

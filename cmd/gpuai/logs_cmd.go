@@ -11,6 +11,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // sourceNode is the stream of the node's own markers in a job's log.
@@ -161,13 +162,13 @@ func (a *App) logPiece(p api.LogPiece, raw bool) error {
 		name, p.Data = streams[sourceNode], []byte{}
 	}
 	doc, err := json.Marshal(struct {
-		Schema  string   `json:"schema"`
-		At      api.Time `json:"at"`
-		Stream  string   `json:"stream"`
-		Offset  uint64   `json:"offset"`            // of the first byte in the job's log
-		Data    []byte   `json:"data"`              // base64: a job may write anything
-		Missing uint64   `json:"missing,omitempty"` // so many bytes are not here, from the offset on
-	}{"gpuai.log/v1", api.At(p.At), name, p.Offset, p.Data, p.Gap})
+		Schema  string    `json:"schema"`
+		At      rest.Time `json:"at"`
+		Stream  string    `json:"stream"`
+		Offset  uint64    `json:"offset"`            // of the first byte in the job's log
+		Data    []byte    `json:"data"`              // base64: a job may write anything
+		Missing uint64    `json:"missing,omitempty"` // so many bytes are not here, from the offset on
+	}{"gpuai.log/v1", rest.At(p.At), name, p.Offset, p.Data, p.Gap})
 	if err != nil {
 		return fmt.Errorf("encode log: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // TestNoOffer_UnknownModel_SaysWhatIsOnOffer: a model that nobody has is told from one that is rented out.
@@ -48,7 +49,7 @@ func TestSilent_IsExplained(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.node.live(true)
-	heard := api.At(time.Now().Add(-42 * time.Second))
+	heard := rest.At(time.Now().Add(-42 * time.Second))
 	o := &b.node.order
 	o.State, o.HeardAt, o.Detail, o.Hint = "silent", &heard, "provider x does not answer; last heard 42s ago",
 		"wait, or end it now: gpuai stop order_7"
@@ -65,7 +66,7 @@ func TestSilent_IsExplained(t *testing.T) {
 	if _, out, _ := b.run("", "ps"); !strings.Contains(out, "running (not heard for 4") {
 		t.Errorf("%q", out)
 	}
-	fresh := api.At(time.Now())
+	fresh := rest.At(time.Now())
 	o.HeardAt = &fresh
 	if _, out, _ := b.run("", "ps"); !strings.Contains(out, "\trunning\t") {
 		t.Errorf("%q", out)
@@ -75,7 +76,7 @@ func TestSilent_IsExplained(t *testing.T) {
 // TestNext_ByWhatTheJobIs: a job that has ended is neither followed nor stopped, whatever its money still waits for.
 func TestNext_ByWhatTheJobIs(t *testing.T) {
 	t.Parallel()
-	ready := api.At(time.Now())
+	ready := rest.At(time.Now())
 	for want, o := range map[string]api.Order{
 		"gpuai logs -f train, gpuai stop train": {ID: "order_7", Name: "train",
 			Standing: "leased", State: "running", ReadyAt: &ready},

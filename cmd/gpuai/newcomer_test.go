@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // TestReturned_KeptChannel_IsNoLoss: a deposit that stays in its channel, or paid other orders too, is never called
@@ -87,7 +88,7 @@ func TestLogs_NotStarted(t *testing.T) {
 	if _, _, errOut := b.run("", "logs", "-"); strings.Contains(errOut, "not started") {
 		t.Errorf("without -f: %q", errOut)
 	}
-	now := api.At(time.Now())
+	now := rest.At(time.Now())
 	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "leased", State: "running", Channel: "ch",
 		LeaseID: "lease_1", ReadyAt: &now}
 	if _, _, errOut := b.run("", "logs", "-f", "-"); strings.Contains(errOut, "not started") {

@@ -10,6 +10,7 @@ import (
 	"github.com/gpuai/gpuai/node"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // runNode runs a node until ctx ends or its API is told to shut it down. settings are those that cfg was loaded with.
@@ -41,7 +42,7 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 			return err
 		}
 		g.Go(func() error { return b.Serve(ctx) })
-		return api.ServeGroup(ctx, cfg.API.Socket, cfg.API.Group, api.New(b.API(), log.With("part", "api")))
+		return rest.ServeGroup(ctx, cfg.API.Socket, cfg.API.Group, api.New(b.API(), log.With("part", "api")))
 	})
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // servedAt serves a node at a socket until the test ends.
@@ -22,7 +23,8 @@ func servedAt(t *testing.T, socket string) *fakeNode {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := api.Serve(ctx, socket, api.NewServer(n, slog.New(slog.DiscardHandler))); !errors.Is(err,
+		if err := rest.Serve(ctx, socket,
+			api.New(api.Config{Backend: n}, slog.New(slog.DiscardHandler))); !errors.Is(err,
 			context.Canceled) {
 			t.Errorf("serve: %v", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // TestServeGroup_ModeAndGroup: without a group the socket is its user's alone, with one its members' too, and an
@@ -26,7 +27,7 @@ func TestServeGroup_ModeAndGroup(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
-	err := api.ServeGroup(t.Context(), filepath.Join(home, "b.sock"), "no-such-group", nil)
+	err := rest.ServeGroup(t.Context(), filepath.Join(home, "b.sock"), "no-such-group", nil)
 	if err == nil || !strings.Contains(err.Error(), "api.group: no-such-group") {
 		t.Error(err)
 	}
@@ -36,7 +37,8 @@ func TestServeGroup_ModeAndGroup(t *testing.T) {
 		grouped := filepath.Join(home, "c.sock")
 		wg.Go(func() {
 			// its end is ours
-			_ = api.ServeGroup(ctx, grouped, "daemon", api.NewServer(&fakeNode{}, slog.New(slog.DiscardHandler)))
+			_ = rest.ServeGroup(ctx, grouped, "daemon",
+				api.New(api.Config{Backend: &fakeNode{}}, slog.New(slog.DiscardHandler)))
 		})
 		for range 500 {
 			if info, err := os.Stat(grouped); err == nil && info.Mode().Perm() == 0o660 {

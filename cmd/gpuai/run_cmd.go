@@ -20,6 +20,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -207,9 +208,9 @@ func request(f spec.File, c config.Config, o runOptions) (r api.OrderRequest, le
 
 // runReport is the document of --status-file: what became of a gpuai run, with our problem if it was one.
 type runReport struct {
-	Schema  string       `json:"schema"`
-	Order   *api.Order   `json:"order,omitempty"`
-	Problem *api.Problem `json:"problem,omitempty"`
+	Schema  string        `json:"schema"`
+	Order   *api.Order    `json:"order,omitempty"`
+	Problem *rest.Problem `json:"problem,omitempty"`
 	// Logs is how much of the job's output reached this computer; absent where no job ran.
 	Logs *api.LogState `json:"logs,omitempty"`
 	Exit int           `json:"exit"`

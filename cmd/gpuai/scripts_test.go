@@ -23,6 +23,7 @@ import (
 	"github.com/gpuai/gpuai/escrow/localnet"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // TestMain lets the test's own binary be gpuai: scripts run the real program, as processes of their own.
@@ -132,7 +133,7 @@ func scriptOrder() api.Order {
 	o.Rate, o.Cap, o.Deposit = api.RateSOL(2_400_000), api.SOL(20_000_000), api.SOL(2_400_000)
 	o.Owed, o.AtRisk, o.Paid, o.Returned, o.BillableMS = api.SOL(400_000), api.SOL(0), api.SOL(400_000),
 		api.SOL(2_000_000), 600_000
-	o.CreatedAt, o.Steps = api.At(time.Now()), []api.Step{}
+	o.CreatedAt, o.Steps = rest.At(time.Now()), []api.Step{}
 	return o
 }
 
@@ -144,9 +145,9 @@ func (f *fakeNode) Receipt(ctx context.Context, id string) (api.Receipt, error) 
 func (f *fakeNode) Channels(context.Context) ([]api.Channel, error) {
 	return []api.Channel{
 		{Schema: "gpuai.channel/v1", Address: "AAAA1111", Provider: "12D3KooWcheapone", State: "open",
-			Deposit: api.SOL(5), Paid: api.SOL(2), Returned: api.SOL(0), OpenedAt: api.At(time.Unix(0, 0))},
+			Deposit: api.SOL(5), Paid: api.SOL(2), Returned: api.SOL(0), OpenedAt: rest.At(time.Unix(0, 0))},
 		{Schema: "gpuai.channel/v1", Address: "AAAA2222", Provider: "12D3KooWcheapone", State: "gone",
-			Deposit: api.SOL(5), Paid: api.SOL(2), Returned: api.SOL(3), OpenedAt: api.At(time.Unix(0, 0))},
+			Deposit: api.SOL(5), Paid: api.SOL(2), Returned: api.SOL(3), OpenedAt: rest.At(time.Unix(0, 0))},
 	}, nil
 }
 
@@ -191,7 +192,7 @@ func (f *fakeNode) ProviderEarnings(_ context.Context, since time.Time) (api.Ear
 }
 
 func (f *fakeNode) ProviderIdle(context.Context) (api.Idle, error) {
-	at := api.At(time.Unix(0, 0))
+	at := rest.At(time.Unix(0, 0))
 	return api.Idle{
 		Schema: "gpuai.idle/v1", Selling: true, Since: &at, Asked: 3, Customers: 2, Quoted: 1, Lost: 1,
 		Refused: []api.IdleReason{{Code: "does-not-fit", Detail: "ram: 9 of 4 MiB", Orders: 2}},
@@ -212,7 +213,7 @@ func (f *fakeNode) ProviderLeases(context.Context) ([]api.Lease, error) {
 	return []api.Lease{{
 		Schema: "gpuai.lease/v1", ID: "lease_1", Role: "provider", Customer: "12D3KooWcustomer", State: "running",
 		Devices: 1, Rate: api.RateSOL(1),
-		Owed: api.SOL(2), Paid: api.SOL(1), BillableMS: 250, CreatedAt: api.At(time.Unix(0, 0)),
+		Owed: api.SOL(2), Paid: api.SOL(1), BillableMS: 250, CreatedAt: rest.At(time.Unix(0, 0)),
 	}}, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -123,7 +124,7 @@ func serveConfig(t *testing.T, c Config) *Client {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := Serve(ctx, socket, New(c, slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
+		if err := rest.Serve(ctx, socket, New(c, slog.New(slog.DiscardHandler))); !errors.Is(err, context.Canceled) {
 			t.Errorf("Serve = %v", err)
 		}
 	})
@@ -257,7 +258,7 @@ func TestClient_ErrorsKeepTheirCode(t *testing.T) {
 		{&market.Error{Code: "never-heard-of", Kind: market.KindNotFound}, "never-heard-of", 404, 3},
 		{errors.New("secret 12345"), "internal", 500, 1},
 	} {
-		p := ProblemOf(want.err)
+		p := rest.ProblemOf(want.err)
 		if p.Code != want.code || p.Status != want.status || p.Exit() != want.exit || p.Title == "" || p.Fix == nil {
 			t.Errorf("ProblemOf(%v) = %+v, exit %d", want.err, p, p.Exit())
 		}
@@ -279,7 +280,7 @@ func TestClient_ErrorsKeepTheirCode(t *testing.T) {
 
 func TestServer_RefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	h := NewServer(&fake{}, slog.New(slog.DiscardHandler))
+	h := New(Config{Backend: &fake{}}, slog.New(slog.DiscardHandler))
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -323,7 +324,7 @@ func TestServe_SocketIsPrivateAndSingle(t *testing.T) {
 			t.Errorf("%s: mode %v, %v, want %o", path, info.Mode(), err, want)
 		}
 	}
-	err := Serve(t.Context(), socket, NewServer(&fake{}, slog.New(slog.DiscardHandler)))
+	err := rest.Serve(t.Context(), socket, New(Config{Backend: &fake{}}, slog.New(slog.DiscardHandler)))
 	if market.CodeOf(err) != "node-running" {
 		t.Errorf("a second node on one socket: %v", err)
 	}

@@ -19,27 +19,50 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
-// Client is a Backend over the socket. Errors of the node are *market.Error; node-unreachable if nothing answers.
+// Client is a Backend over the socket, in the parts that Backend has. Errors of the node are *market.Error;
+// node-unreachable if nothing answers.
 type Client struct {
-	socket string
-	http   *http.Client
+	*link
+	controlClient
+	ordersClient
+	filesClient
+	leasesClient
+	spendingClient
+	sellingClient
 }
 
 var _ Backend = (*Client)(nil)
 
-// Dial returns a client; it connects at the first call.
-func Dial(socket string) *Client {
-	c := &Client{socket: socket}
-	c.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
-		error) {
-		return c.dial(ctx)
-	}}}
-	return c
+// link is the way to the node, which the parts of a Client share.
+type link struct {
+	socket string
+	http   *http.Client
 }
 
-func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+type (
+	controlClient  struct{ *link }
+	ordersClient   struct{ *link }
+	filesClient    struct{ *link }
+	leasesClient   struct{ *link }
+	spendingClient struct{ *link }
+	sellingClient  struct{ *link }
+)
+
+// Dial returns a client; it connects at the first call.
+func Dial(socket string) *Client {
+	l := &link{socket: socket}
+	l.http = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return l.dial(ctx) },
+	}}
+	return &Client{
+		l, controlClient{l}, ordersClient{l}, filesClient{l}, leasesClient{l}, spendingClient{l}, sellingClient{l},
+	}
+}
+
+func (c *link) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.socket)
 	if err != nil {
@@ -49,7 +72,7 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-func (c *Client) do(ctx context.Context, method, path string, body io.Reader, header ...string) (*http.Response,
+func (c *link) do(ctx context.Context, method, path string, body io.Reader, header ...string) (*http.Response,
 	error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://node"+base+path, body)
 	if err != nil {
@@ -74,7 +97,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 }
 
 // cutOff is the error of a node that took a call and did not answer it, or not to the end: it stopped, or was stopped.
-func (c *Client) cutOff(ctx context.Context, err error) error {
+func (c *link) cutOff(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -86,7 +109,7 @@ func (c *Client) cutOff(ctx context.Context, err error) error {
 }
 
 func problemFrom(resp *http.Response) error {
-	var p Problem
+	var p rest.Problem
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p); err != nil || p.Code == "" {
 		return fmt.Errorf("node answered %s", resp.Status)
 	}
@@ -94,7 +117,7 @@ func problemFrom(resp *http.Response) error {
 }
 
 // call asks for a document. header: names and values in turn.
-func call[A any](ctx context.Context, c *Client, method, path string, body any, header ...string) (a A, err error) {
+func call[A any](ctx context.Context, c *link, method, path string, body any, header ...string) (a A, err error) {
 	var r io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -126,15 +149,15 @@ func isCut(err error) bool {
 }
 
 // create asks once for a key; a repeat of the call has another.
-func create[A any](ctx context.Context, c *Client, path string, body any) (A, error) {
+func create[A any](ctx context.Context, c *link, path string, body any) (A, error) {
 	return call[A](ctx, c, "POST", path, body, "Idempotency-Key", rand.Text())
 }
 
 // all collects the pages of a list.
-func all[L, T any](ctx context.Context, c *Client, path string, of func(L) (items []T, cursor string)) ([]T, error) {
+func all[L, T any](ctx context.Context, c *link, path string, of func(L) (items []T, cursor string)) ([]T, error) {
 	out, cursor := []T{}, ""
 	for {
-		l, err := call[L](ctx, c, "GET", path+"limit="+strconv.Itoa(maxLimit)+cursor, nil)
+		l, err := call[L](ctx, c, "GET", path+"limit="+strconv.Itoa(rest.MaxLimit)+cursor, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -151,14 +174,14 @@ func all[L, T any](ctx context.Context, c *Client, path string, of func(L) (item
 const operationPoll = 100 * time.Millisecond
 
 // wait follows an operation to its end and reads its result.
-func wait[A any](ctx context.Context, c *Client, op Operation, err error) (a A, _ error) {
+func wait[A any](ctx context.Context, c *link, op rest.Operation, err error) (a A, _ error) {
 	for err == nil && op.State == "running" {
 		select {
 		case <-ctx.Done():
 			return a, ctx.Err()
 		case <-time.After(operationPoll):
 		}
-		op, err = c.Operation(ctx, op.ID)
+		op, err = ordersClient{c}.Operation(ctx, op.ID)
 	}
 	if err != nil {
 		return a, err
@@ -173,36 +196,36 @@ func wait[A any](ctx context.Context, c *Client, op Operation, err error) (a A, 
 }
 
 // Operation is one by its id.
-func (c *Client) Operation(ctx context.Context, id string) (Operation, error) {
-	return call[Operation](ctx, c, "GET", "/operations/"+url.PathEscape(id), nil)
+func (c ordersClient) Operation(ctx context.Context, id string) (rest.Operation, error) {
+	return call[rest.Operation](ctx, c.link, "GET", "/operations/"+url.PathEscape(id), nil)
 }
 
 func lease(id, rest string) string { return "/leases/" + url.PathEscape(id) + rest }
 
 func order(id, rest string) string { return "/orders/" + url.PathEscape(id) + rest }
 
-// Status implements Backend.
-func (c *Client) Status(ctx context.Context) (Status, error) {
-	return call[Status](ctx, c, "GET", "/status", nil)
+// Status implements Control.
+func (c controlClient) Status(ctx context.Context) (Status, error) {
+	return call[Status](ctx, c.link, "GET", "/status", nil)
 }
 
-// Offers implements Backend.
-func (c *Client) Offers(ctx context.Context) ([]Offer, error) {
-	return all(ctx, c, "/offers?", func(l offerList) ([]Offer, string) { return l.Offers, l.Cursor })
+// Offers implements Orders.
+func (c ordersClient) Offers(ctx context.Context) ([]Offer, error) {
+	return all(ctx, c.link, "/offers?", func(l offerList) ([]Offer, string) { return l.Offers, l.Cursor })
 }
 
-// Plan implements Backend.
-func (c *Client) Plan(ctx context.Context, r OrderRequest) (Plan, error) {
-	return call[Plan](ctx, c, "POST", "/plans", r)
+// Plan implements Orders.
+func (c ordersClient) Plan(ctx context.Context, r OrderRequest) (Plan, error) {
+	return call[Plan](ctx, c.link, "POST", "/plans", r)
 }
 
-// CreateOrder implements Backend.
-func (c *Client) CreateOrder(ctx context.Context, r OrderRequest) (Order, error) {
-	return call[Order](ctx, c, "POST", "/orders", r, "Idempotency-Key", r.Key)
+// CreateOrder implements Orders.
+func (c ordersClient) CreateOrder(ctx context.Context, r OrderRequest) (Order, error) {
+	return call[Order](ctx, c.link, "POST", "/orders", r, "Idempotency-Key", r.Key)
 }
 
-// PutInputs implements Backend.
-func (c *Client) PutInputs(ctx context.Context, id string, r io.Reader) error {
+// PutInputs implements Files.
+func (c filesClient) PutInputs(ctx context.Context, id string, r io.Reader) error {
 	resp, err := c.do(ctx, "PUT", order(id, "/inputs/0"), r, "Content-Type", "application/x-tar")
 	if err != nil {
 		return err
@@ -210,31 +233,31 @@ func (c *Client) PutInputs(ctx context.Context, id string, r io.Reader) error {
 	return resp.Body.Close()
 }
 
-// Orders implements Backend.
-func (c *Client) Orders(ctx context.Context, over bool) ([]Order, error) {
+// Orders implements Orders.
+func (c ordersClient) Orders(ctx context.Context, over bool) ([]Order, error) {
 	return c.OrdersLabelled(ctx, over, nil)
 }
 
 // OrdersLabelled lists the orders that have all of these labels, each NAME=VALUE.
-func (c *Client) OrdersLabelled(ctx context.Context, over bool, labels []string) ([]Order, error) {
+func (c ordersClient) OrdersLabelled(ctx context.Context, over bool, labels []string) ([]Order, error) {
 	q := url.Values{"all": {strconv.FormatBool(over)}, "label": labels}
-	return all(ctx, c, "/orders?"+q.Encode()+"&",
+	return all(ctx, c.link, "/orders?"+q.Encode()+"&",
 		func(l orderList) ([]Order, string) { return l.Orders, l.Cursor })
 }
 
-// Order implements Backend.
-func (c *Client) Order(ctx context.Context, id string) (Order, error) {
-	return call[Order](ctx, c, "GET", order(id, ""), nil)
+// Order implements Orders.
+func (c ordersClient) Order(ctx context.Context, id string) (Order, error) {
+	return call[Order](ctx, c.link, "GET", order(id, ""), nil)
 }
 
 // RaiseCap implements Orders.
-func (c *Client) RaiseCap(ctx context.Context, id string, amount market.Amount) (Order, error) {
-	return call[Order](ctx, c, "PUT", order(id, "/cap"), capBody{Lamports(amount)})
+func (c ordersClient) RaiseCap(ctx context.Context, id string, amount market.Amount) (Order, error) {
+	return call[Order](ctx, c.link, "PUT", order(id, "/cap"), capBody{Lamports(amount)})
 }
 
-// StopOrder implements Backend.
-func (c *Client) StopOrder(ctx context.Context, id string, now bool) error {
-	_, err := call[done](ctx, c, "POST", order(id, "/stop?now="+strconv.FormatBool(now)), nil)
+// StopOrder implements Orders.
+func (c ordersClient) StopOrder(ctx context.Context, id string, now bool) error {
+	_, err := call[done](ctx, c.link, "POST", order(id, "/stop?now="+strconv.FormatBool(now)), nil)
 	return err
 }
 
@@ -251,7 +274,7 @@ func readStream(r io.Reader, f func(stream uint8, b []byte) error) (exit int, er
 		case stream == frameExit && len(b) == 4:
 			return int(int32(binary.BigEndian.Uint32(b))), nil
 		case stream == frameError:
-			var p Problem
+			var p rest.Problem
 			if err := json.Unmarshal(b, &p); err != nil {
 				return 0, fmt.Errorf("read problem: %w", err)
 			}
@@ -263,8 +286,8 @@ func readStream(r io.Reader, f func(stream uint8, b []byte) error) (exit int, er
 	}
 }
 
-// Exec implements Backend. A stdin that blocks forever keeps one goroutine until the process ends.
-func (c *Client) Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader,
+// Exec implements Leases. A stdin that blocks forever keeps one goroutine until the process ends.
+func (c leasesClient) Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader,
 	out func(stream uint8, b []byte) error) (int, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -337,8 +360,8 @@ func sendStdin(fw *frameWriter, stdin io.Reader) {
 	}
 }
 
-// GetOutputs implements Backend.
-func (c *Client) GetOutputs(ctx context.Context, id string, w io.Writer) error {
+// GetOutputs implements Files.
+func (c filesClient) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 	resp, err := c.do(ctx, "GET", order(id, "/outputs/0"), nil)
 	if err != nil {
 		return err
@@ -350,116 +373,116 @@ func (c *Client) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 	return err
 }
 
-// Receipt implements Backend.
-func (c *Client) Receipt(ctx context.Context, id string) (Receipt, error) {
-	return call[Receipt](ctx, c, "GET", order(id, "/receipt"), nil)
+// Receipt implements Leases.
+func (c leasesClient) Receipt(ctx context.Context, id string) (Receipt, error) {
+	return call[Receipt](ctx, c.link, "GET", order(id, "/receipt"), nil)
 }
 
-// Wallet implements Backend.
-func (c *Client) Wallet(ctx context.Context) (Wallet, error) {
-	return call[Wallet](ctx, c, "GET", "/wallet", nil)
+// Wallet implements Spending.
+func (c spendingClient) Wallet(ctx context.Context) (Wallet, error) {
+	return call[Wallet](ctx, c.link, "GET", "/wallet", nil)
 }
 
-// WalletNew implements Backend.
-func (c *Client) WalletNew(ctx context.Context) (Wallet, error) {
-	return create[Wallet](ctx, c, "/wallet", nil)
+// WalletNew implements Spending.
+func (c spendingClient) WalletNew(ctx context.Context) (Wallet, error) {
+	return create[Wallet](ctx, c.link, "/wallet", nil)
 }
 
-// Airdrop implements Backend.
-func (c *Client) Airdrop(ctx context.Context, amount market.Amount) (Wallet, error) {
-	op, err := create[Operation](ctx, c, "/wallet/airdrop", amountBody{Amount: Lamports(amount)})
-	return wait[Wallet](ctx, c, op, err)
+// Airdrop implements Spending.
+func (c spendingClient) Airdrop(ctx context.Context, amount market.Amount) (Wallet, error) {
+	op, err := create[rest.Operation](ctx, c.link, "/wallet/airdrop", amountBody{Amount: Lamports(amount)})
+	return wait[Wallet](ctx, c.link, op, err)
 }
 
-// Withdraw implements Backend.
-func (c *Client) Withdraw(ctx context.Context, w Withdrawal) (Transfer, error) {
-	op, err := call[Operation](ctx, c, "POST", "/wallet/withdraw",
+// Withdraw implements Spending.
+func (c spendingClient) Withdraw(ctx context.Context, w Withdrawal) (Transfer, error) {
+	op, err := call[rest.Operation](ctx, c.link, "POST", "/wallet/withdraw",
 		amountBody{To: w.To, Amount: Lamports(w.Amount), All: w.All}, "Idempotency-Key", w.Key)
-	return wait[Transfer](ctx, c, op, err)
+	return wait[Transfer](ctx, c.link, op, err)
 }
 
-// Channels implements Backend.
-func (c *Client) Channels(ctx context.Context) ([]Channel, error) {
-	return all(ctx, c, "/channels?", func(l channelList) ([]Channel, string) { return l.Channels, l.Cursor })
+// Channels implements Spending.
+func (c spendingClient) Channels(ctx context.Context) ([]Channel, error) {
+	return all(ctx, c.link, "/channels?", func(l channelList) ([]Channel, string) { return l.Channels, l.Cursor })
 }
 
-// CloseChannel implements Backend.
-func (c *Client) CloseChannel(ctx context.Context, addr string) (Channel, error) {
-	op, err := call[Operation](ctx, c, "POST", "/channels/"+url.PathEscape(addr)+"/close", nil)
-	return wait[Channel](ctx, c, op, err)
+// CloseChannel implements Spending.
+func (c spendingClient) CloseChannel(ctx context.Context, addr string) (Channel, error) {
+	op, err := call[rest.Operation](ctx, c.link, "POST", "/channels/"+url.PathEscape(addr)+"/close", nil)
+	return wait[Channel](ctx, c.link, op, err)
 }
 
-// Provider implements Backend.
-func (c *Client) Provider(ctx context.Context) (Provider, error) {
-	return call[Provider](ctx, c, "GET", "/provider", nil)
+// Provider implements Selling.
+func (c sellingClient) Provider(ctx context.Context) (Provider, error) {
+	return call[Provider](ctx, c.link, "GET", "/provider", nil)
 }
 
-// ProviderSell implements Backend.
-func (c *Client) ProviderSell(ctx context.Context, on bool) (Provider, error) {
+// ProviderSell implements Selling.
+func (c sellingClient) ProviderSell(ctx context.Context, on bool) (Provider, error) {
 	verb := "pause"
 	if on {
 		verb = "resume"
 	}
-	return call[Provider](ctx, c, "POST", "/provider/"+verb, nil)
+	return call[Provider](ctx, c.link, "POST", "/provider/"+verb, nil)
 }
 
-// ProviderLeases implements Backend.
-func (c *Client) ProviderLeases(ctx context.Context) ([]Lease, error) {
-	return all(ctx, c, "/provider/leases?", func(l leaseList) ([]Lease, string) { return l.Leases, l.Cursor })
+// ProviderLeases implements Selling.
+func (c sellingClient) ProviderLeases(ctx context.Context) ([]Lease, error) {
+	return all(ctx, c.link, "/provider/leases?", func(l leaseList) ([]Lease, string) { return l.Leases, l.Cursor })
 }
 
-// Shutdown implements Backend.
-func (c *Client) Shutdown(ctx context.Context, endLeases bool) error {
-	_, err := call[done](ctx, c, "POST", "/shutdown?end_leases="+strconv.FormatBool(endLeases), nil)
+// Shutdown implements Control.
+func (c controlClient) Shutdown(ctx context.Context, endLeases bool) error {
+	_, err := call[done](ctx, c.link, "POST", "/shutdown?end_leases="+strconv.FormatBool(endLeases), nil)
 	return err
 }
 
-// PatchProvider implements Backend.
-func (c *Client) PatchProvider(ctx context.Context, p ProviderPatch) error {
-	_, err := call[Provider](ctx, c, "PATCH", "/provider", p)
+// PatchProvider implements Selling.
+func (c sellingClient) PatchProvider(ctx context.Context, p ProviderPatch) error {
+	_, err := call[Provider](ctx, c.link, "PATCH", "/provider", p)
 	return err
 }
 
-// Leases implements Backend.
-func (c *Client) Leases(ctx context.Context) ([]Lease, error) {
-	return all(ctx, c, "/leases?", func(l leaseList) ([]Lease, string) { return l.Leases, l.Cursor })
+// Leases implements Leases.
+func (c leasesClient) Leases(ctx context.Context) ([]Lease, error) {
+	return all(ctx, c.link, "/leases?", func(l leaseList) ([]Lease, string) { return l.Leases, l.Cursor })
 }
 
-// Lease implements Backend.
-func (c *Client) Lease(ctx context.Context, id string) (Lease, error) {
-	return call[Lease](ctx, c, "GET", lease(id, ""), nil)
+// Lease implements Leases.
+func (c leasesClient) Lease(ctx context.Context, id string) (Lease, error) {
+	return call[Lease](ctx, c.link, "GET", lease(id, ""), nil)
 }
 
-// LeaseReceipts implements Backend.
-func (c *Client) LeaseReceipts(ctx context.Context, id string) ([]LeaseReceipt, error) {
-	return all(ctx, c, lease(id, "/receipts?"), func(l receiptList) ([]LeaseReceipt, string) {
+// LeaseReceipts implements Leases.
+func (c leasesClient) LeaseReceipts(ctx context.Context, id string) ([]LeaseReceipt, error) {
+	return all(ctx, c.link, lease(id, "/receipts?"), func(l receiptList) ([]LeaseReceipt, string) {
 		return l.Receipts,
 			l.Cursor
 	})
 }
 
-// LeaseOutcome implements Backend.
-func (c *Client) LeaseOutcome(ctx context.Context, id string) (LeaseOutcome, error) {
-	return call[LeaseOutcome](ctx, c, "GET", lease(id, "/outcome"), nil)
+// LeaseOutcome implements Leases.
+func (c leasesClient) LeaseOutcome(ctx context.Context, id string) (LeaseOutcome, error) {
+	return call[LeaseOutcome](ctx, c.link, "GET", lease(id, "/outcome"), nil)
 }
 
-// Health implements Backend.
-func (c *Client) Health(ctx context.Context) (Doctor, error) {
-	return call[Doctor](ctx, c, "GET", "/health", nil)
+// Health implements Control.
+func (c controlClient) Health(ctx context.Context) (Doctor, error) {
+	return call[Doctor](ctx, c.link, "GET", "/health", nil)
 }
 
-// Doctor implements Backend.
-func (c *Client) Doctor(ctx context.Context, r DoctorRequest) (Doctor, error) {
-	return call[Doctor](ctx, c, "POST", "/doctor", r)
+// Doctor implements Control.
+func (c controlClient) Doctor(ctx context.Context, r DoctorRequest) (Doctor, error) {
+	return call[Doctor](ctx, c.link, "POST", "/doctor", r)
 }
 
-// Config implements Backend.
-func (c *Client) Config(ctx context.Context) (Settings, error) {
-	return call[Settings](ctx, c, "GET", "/config", nil)
+// Config implements Control.
+func (c controlClient) Config(ctx context.Context) (Settings, error) {
+	return call[Settings](ctx, c.link, "GET", "/config", nil)
 }
 
-// PatchConfig implements Backend.
-func (c *Client) PatchConfig(ctx context.Context, p SettingsPatch) ([]string, error) {
-	got, err := call[Settings](ctx, c, "PATCH", "/config", p)
+// PatchConfig implements Control.
+func (c controlClient) PatchConfig(ctx context.Context, p SettingsPatch) ([]string, error) {
+	got, err := call[Settings](ctx, c.link, "PATCH", "/config", p)
 	return got.Restart, err
 }

@@ -14,12 +14,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // feed is rows in memory.
 type feed struct {
 	mu      sync.Mutex
-	rows    []Event
+	rows    []rest.Event
 	floor   uint64
 	changed chan struct{}
 }
@@ -31,7 +33,7 @@ func (f *feed) add(n int) {
 	defer f.mu.Unlock()
 	for range n {
 		seq := uint64(len(f.rows)) + 1
-		f.rows = append(f.rows, Event{Seq: seq, Topic: Topics[seq%2],
+		f.rows = append(f.rows, rest.Event{Seq: seq, Topic: Topics[seq%2],
 			Data: json.RawMessage(fmt.Sprintf(`{"n":%d}`, seq))})
 	}
 	close(f.changed)
@@ -44,7 +46,7 @@ func (f *feed) EventsChanged() <-chan struct{} {
 	return f.changed
 }
 
-func (f *feed) Events(_ context.Context, after uint64, limit int) ([]Event, uint64, uint64, error) {
+func (f *feed) Events(_ context.Context, after uint64, limit int) ([]rest.Event, uint64, uint64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := uint64(len(f.rows))
@@ -154,7 +156,7 @@ func TestEvents_Reset(t *testing.T) {
 func TestEvents_StreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	c := serveConfig(t, Config{Backend: &whole{}, Events: newFeed()})
-	for range maxStreams {
+	for range rest.MaxStreams {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", "http://node"+base+"/events", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -207,7 +209,7 @@ func TestEvents_SlowReaderIsDropped_IdleOneGetsHeartbeats(t *testing.T) {
 		w.gate = make(chan struct{})
 		f.add(1) // its write blocks
 		synctest.Wait()
-		f.add(maxBacklog + 1)
+		f.add(rest.MaxBacklog + 1)
 		close(w.gate)
 		wg.Wait() // it is ended by the server
 		cancel()

@@ -1,6 +1,10 @@
 package api
 
-import "context"
+import (
+	"context"
+
+	"github.com/gpuai/gpuai/node/rest"
+)
 
 // LeftOut is a file that did not travel. Direction is input or output; Path is the job's, for inputs that the sender
 // left out its own.
@@ -18,14 +22,14 @@ type Output struct {
 
 // OrderFiles is what became of an order's files; all of it is absent until it is known.
 type OrderFiles struct {
-	Outputs          []Output  `json:"outputs,omitempty"`         // declared
-	MissingOutputs   []string  `json:"missing_outputs,omitempty"` // declared, but not made by the job
-	LeftOut          []LeftOut `json:"left_out,omitempty"`
-	LeftOutMore      int       `json:"left_out_more,omitempty"` // others, not named
-	OutputsCode      string    `json:"outputs_code,omitempty"`  // why the outputs can never be here
-	OutputsDetail    string    `json:"outputs_detail,omitempty"`
-	OutputsFetchedAt *Time     `json:"outputs_fetched_at,omitempty"`
-	OutputsDroppedAt *Time     `json:"outputs_dropped_at,omitempty"` // given up by the spool
+	Outputs          []Output   `json:"outputs,omitempty"`         // declared
+	MissingOutputs   []string   `json:"missing_outputs,omitempty"` // declared, but not made by the job
+	LeftOut          []LeftOut  `json:"left_out,omitempty"`
+	LeftOutMore      int        `json:"left_out_more,omitempty"` // others, not named
+	OutputsCode      string     `json:"outputs_code,omitempty"`  // why the outputs can never be here
+	OutputsDetail    string     `json:"outputs_detail,omitempty"`
+	OutputsFetchedAt *rest.Time `json:"outputs_fetched_at,omitempty"`
+	OutputsDroppedAt *rest.Time `json:"outputs_dropped_at,omitempty"` // given up by the spool
 }
 
 // Spool is what the node keeps of orders' files. MaxBytes 0: no bound.
@@ -40,13 +44,13 @@ type Spool struct {
 
 // SpoolEntry is one order's folder, in bytes. Standing is empty for an order that this node does not know.
 type SpoolEntry struct {
-	Order     string `json:"order_id"`
-	Name      string `json:"name,omitempty"`
-	Standing  string `json:"standing,omitempty"`
-	Inputs    uint64 `json:"inputs_bytes"`
-	Outputs   uint64 `json:"outputs_bytes"`
-	Other     uint64 `json:"other_bytes"`
-	FetchedAt *Time  `json:"fetched_at,omitempty"`
+	Order     string     `json:"order_id"`
+	Name      string     `json:"name,omitempty"`
+	Standing  string     `json:"standing,omitempty"`
+	Inputs    uint64     `json:"inputs_bytes"`
+	Outputs   uint64     `json:"outputs_bytes"`
+	Other     uint64     `json:"other_bytes"`
+	FetchedAt *rest.Time `json:"fetched_at,omitempty"`
 }
 
 // SpoolPrune says what to free: the outputs of these orders, or of all that are over; Unfetched: also those that nobody
@@ -56,12 +60,12 @@ type SpoolPrune struct {
 	Unfetched bool     `json:"unfetched,omitempty"`
 }
 
-// Spool implements Backend.
-func (c *Client) Spool(ctx context.Context) (Spool, error) {
-	return call[Spool](ctx, c, "GET", "/spool", nil)
+// Spool implements Files.
+func (c filesClient) Spool(ctx context.Context) (Spool, error) {
+	return call[Spool](ctx, c.link, "GET", "/spool", nil)
 }
 
-// PruneSpool implements Backend.
-func (c *Client) PruneSpool(ctx context.Context, p SpoolPrune) (Spool, error) {
-	return call[Spool](ctx, c, "POST", "/spool/prune", p)
+// PruneSpool implements Files.
+func (c filesClient) PruneSpool(ctx context.Context, p SpoolPrune) (Spool, error) {
+	return call[Spool](ctx, c.link, "POST", "/spool/prune", p)
 }

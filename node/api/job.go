@@ -1,11 +1,16 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
-	"net/http"
+	"fmt"
+	"reflect"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -19,22 +24,36 @@ type OrderRequest struct {
 
 // orderBody is an OrderRequest on its way in: its job is read by the rules of a job file.
 type orderBody struct {
-	Job         json.RawMessage `json:"job"`
-	InputBytes  uint64          `json:"input_bytes"`
-	KeepChannel bool            `json:"keep_channel"`
+	Job         jobDoc `json:"job"`
+	InputBytes  uint64 `json:"input_bytes,omitempty"` // of all inputs together, as the sender has measured them
+	KeepChannel bool   `json:"keep_channel,omitempty"`
 }
 
-// orderRequest reads the body of an order. Errors: body's; spec-…, naming keys but no value: it may be a secret.
-func orderRequest(r *http.Request) (out OrderRequest, err error) {
-	b, err := body[orderBody](r, false)
-	if err != nil {
-		return out, err
+// jobDoc is a job file as JSON.
+type jobDoc struct{ json.RawMessage }
+
+// Schema implements huma.SchemaProvider: the one of job files, which the command line prints too.
+func (jobDoc) Schema(r huma.Registry) *huma.Schema {
+	var job map[string]any
+	if err := json.Unmarshal(spec.Schema(), &job); err != nil {
+		panic(fmt.Sprintf("the schema of job files is no JSON: %v", err)) // our own mistake, seen at the first start
 	}
-	if b.Job == nil {
-		return out, usage(http.StatusBadRequest, "the body is not the expected JSON: it has no job")
-	}
-	out = OrderRequest{Key: requestKey(r.Context()), InputBytes: b.InputBytes, KeepChannel: b.KeepChannel}
-	out.Job, err = readJob(b.Job)
+	delete(job, "$schema")
+	r.Map()["Job"] = &huma.Schema{Extensions: job}
+	return &huma.Schema{Ref: "#/components/schemas/Job"}
+}
+
+// Schema implements huma.SchemaProvider.
+func (OrderRequest) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[orderBody](), true, "OrderBody")
+}
+
+type orderIn struct{ Body orderBody }
+
+// request is the order that a body asks for. Errors: spec-…, naming keys but no value: it may be a secret.
+func (in *orderIn) request(ctx context.Context) (out OrderRequest, err error) {
+	out = OrderRequest{Key: rest.Key(ctx), InputBytes: in.Body.InputBytes, KeepChannel: in.Body.KeepChannel}
+	out.Job, err = readJob(in.Body.Job.RawMessage)
 	return out, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 func TestJob_PageSample(t *testing.T) {
@@ -40,7 +41,7 @@ func TestJob_FaultsNameNoValue(t *testing.T) {
 	} {
 		_, err := readJob([]byte(job))
 		if market.CodeOf(err) == "" || !strings.HasPrefix(market.CodeOf(err), "spec-") ||
-			strings.Contains(ProblemOf(err).Why, secret) {
+			strings.Contains(rest.ProblemOf(err).Why, secret) {
 			t.Errorf("%s: %v, want about %s", job, err, code)
 		}
 	}

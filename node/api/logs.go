@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // LogQuery is what to read of a job's log: from the byte From on, beginning with the first piece that is not before
@@ -47,29 +49,21 @@ const (
 	frameState uint8 = 7 // a LogState; the end frame follows
 )
 
-func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
-	since, _ := parseSince(r.URL.Query().Get("since")) // checked before, like from
-	from, _ := strconv.ParseUint(r.URL.Query().Get("from"), 10, 63)
-	places := flag(r, "places")
+func (s *leases) logs(w http.ResponseWriter, r *http.Request, in *logsIn) error {
 	rc := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "application/x-gpuai-frames")
-	c := &watched{ResponseWriter: w}
-	fw := &frameWriter{w: c, flush: func() { _ = rc.Flush() }}
-	state, err := s.b.Logs(r.Context(), r.PathValue("id"),
-		LogQuery{From: from, Since: since, Follow: flag(r, "follow")}, func(p LogPiece) error {
-			return writePiece(fw, p, places)
-		})
-	if err != nil && c.n == 0 {
-		s.refuse(w, r, err)
-		return
+	out := &typed{ResponseWriter: w, media: "application/x-gpuai-frames"}
+	fw := &frameWriter{w: out, flush: func() { _ = rc.Flush() }}
+	state, err := s.b.Logs(r.Context(), in.ID, LogQuery{From: in.From, Since: in.Since, Follow: in.Follow},
+		func(p LogPiece) error { return writePiece(fw, p, in.Places) })
+	if err != nil && !out.begun {
+		return err
 	}
-	if err != nil {
-		s.fail(r, err)
-	} else if places {
+	if err == nil && in.Places {
 		b, _ := json.Marshal(state) // numbers and words only
 		err = fw.write(frameState, b)
 	}
 	fw.end(0, err)
+	return rest.Told(err)
 }
 
 // writePiece writes a piece as frames. A caller that does not know places gets gaps as words of the node.
@@ -95,14 +89,15 @@ func writePiece(fw *frameWriter, p LogPiece, places bool) error {
 	return nil
 }
 
-// Logs implements Backend.
-func (c *Client) Logs(ctx context.Context, id string, q LogQuery, f func(LogPiece) error) (state LogState, err error) {
+// Logs implements Leases.
+func (c leasesClient) Logs(ctx context.Context, id string, q LogQuery, f func(LogPiece) error) (state LogState,
+	err error) {
 	query := "/logs?places=true&follow=" + strconv.FormatBool(q.Follow)
 	if q.From > 0 {
 		query += "&from=" + strconv.FormatUint(q.From, 10)
 	}
 	if !q.Since.IsZero() {
-		query += "&since=" + url.QueryEscape(q.Since.UTC().Format(timeForm))
+		query += "&since=" + url.QueryEscape(q.Since.UTC().Format(rest.TimeForm))
 	}
 	resp, err := c.do(ctx, "GET", lease(id, query), nil)
 	if err != nil {

@@ -2,9 +2,10 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // EarnedDay is what one device brought on one UTC day. A negative amount takes back what a close did not settle.
@@ -21,7 +22,7 @@ type EarnedDay struct {
 // Earnings are the rows since a day, and all that was ever earned.
 type Earnings struct {
 	Schema  string      `json:"schema"`
-	Since   *Time       `json:"since,omitempty"`
+	Since   *rest.Time  `json:"since,omitempty"`
 	Days    []EarnedDay `json:"days"`
 	Earned  Money       `json:"earned"` // all of it, whatever since says
 	Settled Money       `json:"settled"`
@@ -54,7 +55,7 @@ type Idle struct {
 	Schema    string       `json:"schema"`
 	Selling   bool         `json:"selling"`
 	Why       string       `json:"why,omitempty"` // it does not sell
-	Since     *Time        `json:"since,omitempty"`
+	Since     *rest.Time   `json:"since,omitempty"`
 	Asked     int          `json:"asked"` // orders
 	Customers int          `json:"customers"`
 	Quoted    int          `json:"quoted"`
@@ -70,42 +71,22 @@ type Kick struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-func (s *Server) earnings(r *http.Request) (any, error) {
-	var since time.Time
-	if t := r.URL.Query().Get("since"); t != "" {
-		parsed, err := time.Parse(time.RFC3339, t)
-		if err != nil {
-			return nil, usage(http.StatusBadRequest, "since is no time")
-		}
-		since = parsed
-	}
-	return s.b.ProviderEarnings(r.Context(), since)
-}
-
-func (s *Server) kick(r *http.Request) (any, error) {
-	k, err := body[Kick](r, true)
-	if err != nil {
-		return nil, err
-	}
-	return isDone, s.b.KickLease(r.Context(), r.PathValue("id"), k.Reason)
-}
-
-// ProviderEarnings implements Backend.
-func (c *Client) ProviderEarnings(ctx context.Context, since time.Time) (Earnings, error) {
+// ProviderEarnings implements Selling.
+func (c sellingClient) ProviderEarnings(ctx context.Context, since time.Time) (Earnings, error) {
 	path := "/provider/earnings"
 	if !since.IsZero() {
 		path += "?since=" + url.QueryEscape(since.UTC().Format(time.RFC3339))
 	}
-	return call[Earnings](ctx, c, "GET", path, nil)
+	return call[Earnings](ctx, c.link, "GET", path, nil)
 }
 
-// ProviderIdle implements Backend.
-func (c *Client) ProviderIdle(ctx context.Context) (Idle, error) {
-	return call[Idle](ctx, c, "GET", "/provider/idle", nil)
+// ProviderIdle implements Selling.
+func (c sellingClient) ProviderIdle(ctx context.Context) (Idle, error) {
+	return call[Idle](ctx, c.link, "GET", "/provider/idle", nil)
 }
 
-// KickLease implements Backend.
-func (c *Client) KickLease(ctx context.Context, id, reason string) error {
-	_, err := call[done](ctx, c, "POST", "/provider/leases/"+url.PathEscape(id)+"/kick", Kick{reason})
+// KickLease implements Selling.
+func (c sellingClient) KickLease(ctx context.Context, id, reason string) error {
+	_, err := call[done](ctx, c.link, "POST", "/provider/leases/"+url.PathEscape(id)+"/kick", Kick{reason})
 	return err
 }

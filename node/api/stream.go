@@ -8,39 +8,37 @@ import (
 	"io"
 	"net/http"
 	"sync"
+
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 func (f *frameWriter) end(exit int, err error) {
 	if err != nil {
-		b, _ := json.Marshal(ProblemOf(err)) // strings and numbers only
-		_ = f.write(frameError, b)           // the caller is gone if this fails
+		b, _ := json.Marshal(rest.ProblemOf(err)) // strings and numbers only
+		_ = f.write(frameError, b)                // the caller is gone if this fails
 		return
 	}
 	_ = f.write(frameExit, binary.BigEndian.AppendUint32(nil, uint32(exit)))
 }
 
-func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
-	argv := r.URL.Query()["arg"]
+func (s *leases) exec(w http.ResponseWriter, r *http.Request, in *execIn) error {
 	if r.Header.Get("Upgrade") != "gpuai-exec" {
 		w.Header().Set("Upgrade", "gpuai-exec")
-		s.refuse(w, r, usage(http.StatusUpgradeRequired, "exec needs Connection: Upgrade and Upgrade: gpuai-exec"))
-		return
+		return rest.Usage(http.StatusUpgradeRequired, "exec needs Connection: Upgrade and Upgrade: gpuai-exec")
 	}
-	if _, err := s.b.Order(r.Context(), r.PathValue("id")); err != nil { // an answer in HTTP, while there is one
-		s.refuse(w, r, err)
-		return
+	if _, err := s.orders.Order(r.Context(), in.ID); err != nil { // an answer in HTTP, while there is one
+		return err
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		s.refuse(w, r, err)
-		return
+		return err
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn,
 		"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: gpuai-exec\r\n\r\n"); err != nil {
-		return
+		return nil // the caller is gone
 	}
-	in, feed := io.Pipe()
+	stdin, feed := io.Pipe()
 	resized := make(chan [2]uint16, 1)
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(r.Context())
@@ -50,30 +48,13 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		cancel()                                                     // the caller hung up, or the command has ended
 	})
 	fw := &frameWriter{w: conn}
-	exit, err := s.b.Exec(ctx, r.PathValue("id"), argv, terminalOf(r, resized), in, fw.write)
-	if err != nil {
-		s.fail(r, err)
-	}
+	argv := r.URL.Query()["arg"] // huma drops a list that begins with an empty one
+	exit, err := s.b.Exec(ctx, in.ID, argv, in.terminal(resized), stdin, fw.write)
 	fw.end(exit, err)
-	_ = in.Close()
+	_ = stdin.Close()
 	_ = conn.Close() // wakes the reader
 	wg.Wait()
-}
-
-func (s *Server) outputs(w http.ResponseWriter, r *http.Request) {
-	if err := onlyFirst(r); err != nil {
-		s.refuse(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-tar")
-	c := &watched{ResponseWriter: w}
-	if err := s.b.GetOutputs(r.Context(), r.PathValue("id"), c); err != nil {
-		if c.n > 0 {
-			s.fail(r, err)
-			panic(http.ErrAbortHandler) // net/http's way to cut a started answer; it is not logged
-		}
-		s.refuse(w, r, err)
-	}
+	return rest.Told(err)
 }
 
 // feedStdin moves stdin frames to w until the caller hangs up: that must be seen also when stdin is at its end.

@@ -2,7 +2,7 @@ package api
 
 import (
 	"encoding/binary"
-	"net/http"
+	"math"
 	"net/url"
 	"strconv"
 )
@@ -31,16 +31,18 @@ func (t *Terminal) query(q url.Values) {
 	}
 }
 
-// terminalOf reads what query wrote; nil if none is asked for. resized gets the later sizes.
-func terminalOf(r *http.Request, resized <-chan [2]uint16) *Terminal {
-	if !flag(r, "tty") {
+// terminal is what query wrote; nil if none is asked for. An odd size is not known. resized gets the later sizes.
+func (in *execIn) terminal(resized <-chan [2]uint16) *Terminal {
+	if !in.TTY {
 		return nil
 	}
-	size := func(name string) uint16 {
-		n, _ := strconv.ParseUint(r.URL.Query().Get(name), 10, 16) // an odd one is not known
+	size := func(n uint64) uint16 {
+		if n > math.MaxUint16 {
+			return 0
+		}
 		return uint16(n)
 	}
-	return &Terminal{Cols: size("cols"), Rows: size("rows"), Term: r.URL.Query().Get("term"), Resized: resized}
+	return &Terminal{Cols: size(in.Cols), Rows: size(in.Rows), Term: in.Term, Resized: resized}
 }
 
 func encodeSize(s [2]uint16) []byte {

@@ -5,22 +5,12 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rest"
 )
-
-// timeForm is RFC 3339 in UTC with milliseconds.
-const timeForm = "2006-01-02T15:04:05.000Z"
-
-// Time is a moment in documents: RFC 3339, UTC, milliseconds.
-type Time struct{ time.Time }
-
-// At makes a Time.
-func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
-
-// MarshalJSON implements json.Marshaler.
-func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.UTC().Format(timeForm) + `"`), nil }
 
 // Lamports is an amount of SOL in a request: text, or the money document.
 type Lamports market.Amount
@@ -34,7 +24,7 @@ func (l Lamports) MarshalJSON() ([]byte, error) {
 func (l *Lamports) UnmarshalJSON(b []byte) error {
 	m := Money{Mint: solMint}
 	if len(b) > 0 && b[0] == '{' {
-		if err := strict(strings.NewReader(string(b)), &m); err != nil {
+		if err := rest.Strict(strings.NewReader(string(b)), &m); err != nil {
 			return errors.New("no money document")
 		}
 	} else if err := json.Unmarshal(b, &m.Amount); err != nil {
@@ -46,4 +36,24 @@ func (l *Lamports) UnmarshalJSON(b []byte) error {
 	}
 	*l = Lamports(n)
 	return nil
+}
+
+// Schema implements huma.SchemaProvider.
+func (Lamports) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "lamports as text, or the money document of an amount of SOL",
+		Examples:    []any{"1000000000"},
+		OneOf:       []*huma.Schema{{Type: huma.TypeString, Pattern: "^[0-9]+$"}, askedMoney()},
+	}
+}
+
+// askedMoney is Money in a request: its amount is enough.
+func askedMoney() *huma.Schema {
+	word := &huma.Schema{Type: huma.TypeString}
+	return &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"amount"},
+		Properties: map[string]*huma.Schema{
+			"amount": word, "mint": word, "decimals": {Type: huma.TypeInteger}, "symbol": word, "per": word,
+		},
+	}
 }

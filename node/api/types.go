@@ -5,7 +5,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // Money is an amount in smallest units, as text because u64 does not fit a JavaScript number. Per is "hour" for rates.
@@ -51,23 +54,23 @@ func (m Money) String() string {
 
 // Status describes the node.
 type Status struct {
-	Schema    string   `json:"schema"`
-	PeerID    string   `json:"peer_id"`
-	Name      string   `json:"name,omitempty"`
-	Version   string   `json:"version"`
-	Network   string   `json:"network"`
-	Genesis   string   `json:"genesis,omitempty"`
-	Roles     []string `json:"roles"`
-	Addresses []string `json:"addresses"`
-	Peers     int      `json:"peers"`
-	Offers    int      `json:"offers"`
-	Orders    int      `json:"orders"`
-	Leases    int      `json:"leases"`
-	StartedAt Time     `json:"started_at"`
-	Wallet    string   `json:"wallet,omitempty"`
-	Sells     *bool    `json:"sells,omitempty"`     // of a provider: it takes new leases
-	SellsWhy  string   `json:"sells_why,omitempty"` // why it does not
-	Notice    string   `json:"notice,omitempty"`    // what its owner should know, for people
+	Schema    string    `json:"schema"`
+	PeerID    string    `json:"peer_id"`
+	Name      string    `json:"name,omitempty"`
+	Version   string    `json:"version"`
+	Network   string    `json:"network"`
+	Genesis   string    `json:"genesis,omitempty"`
+	Roles     []string  `json:"roles"`
+	Addresses []string  `json:"addresses"`
+	Peers     int       `json:"peers"`
+	Offers    int       `json:"offers"`
+	Orders    int       `json:"orders"`
+	Leases    int       `json:"leases"`
+	StartedAt rest.Time `json:"started_at"`
+	Wallet    string    `json:"wallet,omitempty"`
+	Sells     *bool     `json:"sells,omitempty"`     // of a provider: it takes new leases
+	SellsWhy  string    `json:"sells_why,omitempty"` // why it does not
+	Notice    string    `json:"notice,omitempty"`    // what its owner should know, for people
 	// SpoolBytes are the inputs and outputs that this node keeps for its orders; SpoolWaiting counts the outputs that
 	// nobody has fetched.
 	SpoolBytes   uint64 `json:"spool_bytes"`
@@ -88,7 +91,7 @@ type Offer struct {
 	Egress    uint8             `json:"egress"`
 	Tick      int64             `json:"tick_ms"`
 	Facts     map[string]string `json:"facts,omitempty"`
-	Seen      Time              `json:"seen_at"`
+	Seen      rest.Time         `json:"seen_at"`
 }
 
 // Candidate is an offer that fits; Rejection one that does not.
@@ -151,9 +154,9 @@ type Plan struct {
 
 // Step is one line of progress.
 type Step struct {
-	At     Time   `json:"at"`
-	Phase  string `json:"phase"`
-	Detail string `json:"detail"`
+	At     rest.Time `json:"at"`
+	Phase  string    `json:"phase"`
+	Detail string    `json:"detail"`
 }
 
 // Progress is how far the current phase is; Total 0 = unknown.
@@ -201,29 +204,29 @@ type Order struct {
 	// paid, network_fees and claim_fee: what the wallet has less for good
 	Cost Money `json:"cost,omitzero"`
 	// held by the ledger for the channel's account, comes back
-	StorageDeposit      Money    `json:"storage_deposit,omitzero"`
-	OwnMS               int64    `json:"own_ms"`
-	BillableMS          int64    `json:"billable_ms"`
-	ReceiptSeq          uint64   `json:"receipt_seq"`
-	ExitCode            *int     `json:"exit_code,omitempty"`
-	CreatedAt           Time     `json:"created_at"`
-	ReadyAt             *Time    `json:"ready_at,omitempty"`
-	HeardAt             *Time    `json:"heard_at,omitempty"` // the provider was heard last, while the order goes on
-	Channel             string   `json:"channel,omitempty"`
-	Steps               []Step   `json:"steps"`
-	Progress            Progress `json:"progress"`
-	Deposit             Money    `json:"deposit"`
-	Returned            Money    `json:"returned"`
-	FinishTx            string   `json:"finish_tx,omitempty"`
-	Finished            bool     `json:"finished"`     // the channel is settled, or none was opened
-	RefundLater         bool     `json:"refund_later"` // the order is over, its channel goes on
-	OutputsRoot         string   `json:"outputs_root,omitempty"`
-	OutputsReady        bool     `json:"outputs_ready"`
-	OutcomeSignedByBoth bool     `json:"outcome_signed_by_both"`
+	StorageDeposit      Money      `json:"storage_deposit,omitzero"`
+	OwnMS               int64      `json:"own_ms"`
+	BillableMS          int64      `json:"billable_ms"`
+	ReceiptSeq          uint64     `json:"receipt_seq"`
+	ExitCode            *int       `json:"exit_code,omitempty"`
+	CreatedAt           rest.Time  `json:"created_at"`
+	ReadyAt             *rest.Time `json:"ready_at,omitempty"`
+	HeardAt             *rest.Time `json:"heard_at,omitempty"` // the provider was heard last, while the order goes on
+	Channel             string     `json:"channel,omitempty"`
+	Steps               []Step     `json:"steps"`
+	Progress            Progress   `json:"progress"`
+	Deposit             Money      `json:"deposit"`
+	Returned            Money      `json:"returned"`
+	FinishTx            string     `json:"finish_tx,omitempty"`
+	Finished            bool       `json:"finished"`     // the channel is settled, or none was opened
+	RefundLater         bool       `json:"refund_later"` // the order is over, its channel goes on
+	OutputsRoot         string     `json:"outputs_root,omitempty"`
+	OutputsReady        bool       `json:"outputs_ready"`
+	OutcomeSignedByBoth bool       `json:"outcome_signed_by_both"`
 	// of paid: settled, and not with the provider yet, whose account does not exist
 	PayeeWaits *Money `json:"payee_waits,omitempty"`
 	// what is not spent is back after this, without the provider
-	RefundDue *Time `json:"refund_due,omitempty"`
+	RefundDue *rest.Time `json:"refund_due,omitempty"`
 
 	Logs *LogState `json:"logs,omitempty"` // of the job; absent while there is none
 	OrderFiles
@@ -278,15 +281,15 @@ type Transfer struct {
 
 // Channel is an own payment channel.
 type Channel struct {
-	Schema   string `json:"schema"`
-	Address  string `json:"address"`
-	Provider string `json:"provider"`
-	State    string `json:"state"`
-	Deposit  Money  `json:"deposit"`
-	Paid     Money  `json:"paid"`
-	Returned Money  `json:"returned"`
-	OpenedAt Time   `json:"opened_at"`
-	ClosesAt *Time  `json:"closes_at,omitempty"`
+	Schema   string     `json:"schema"`
+	Address  string     `json:"address"`
+	Provider string     `json:"provider"`
+	State    string     `json:"state"`
+	Deposit  Money      `json:"deposit"`
+	Paid     Money      `json:"paid"`
+	Returned Money      `json:"returned"`
+	OpenedAt rest.Time  `json:"opened_at"`
+	ClosesAt *rest.Time `json:"closes_at,omitempty"`
 	// of paid: the provider's account cannot take it yet, and the storage deposit waits with it
 	Waits *Money `json:"payee_waits,omitempty"`
 	Tx    string `json:"tx,omitempty"`
@@ -315,7 +318,7 @@ type Provider struct {
 	Devices  []Device         `json:"devices"`
 	Waits    *Money           `json:"payout_waits,omitempty"` // settled, and the payout account cannot take it yet
 	Missing  *Money           `json:"payout_lacks,omitempty"` // until it can
-	Since    *Time            `json:"since,omitempty"`        // it sells, or does not
+	Since    *rest.Time       `json:"since,omitempty"`        // it sells, or does not
 	Leases   int              `json:"leases"`
 	// settled and claimable: of jobs that ended, and what is claimed of others
 	Earned  Money `json:"earned"`
@@ -332,31 +335,37 @@ type ProviderPatch struct {
 	Rates   map[string]Money `json:"rates,omitempty"`
 }
 
+// TransformSchema implements huma.SchemaTransformer.
+func (ProviderPatch) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Properties["rate"], s.Properties["rates"].AdditionalProperties = askedMoney(), askedMoney()
+	return s
+}
+
 // Lease is one lease of this node: role "provider" or "customer". Peer fields name the other side.
 type Lease struct {
-	Schema     string `json:"schema"`
-	ID         string `json:"id"`
-	Role       string `json:"role"`
-	Order      string `json:"order_id,omitempty"` // the customer's
-	Customer   string `json:"customer,omitempty"`
-	Provider   string `json:"provider,omitempty"`
-	State      string `json:"state"`
-	Cause      string `json:"cause,omitempty"`
-	Code       string `json:"code,omitempty"`
-	Devices    int    `json:"devices"`
-	Rate       Money  `json:"rate"`
-	Owed       Money  `json:"owed"`                  // by the meter
-	Paid       Money  `json:"paid"`                  // of it, covered by vouchers
-	Ahead      Money  `json:"signed_ahead,omitzero"` // beyond what is owed; not earned
-	BillableMS int64  `json:"billable_ms"`
-	CreatedAt  Time   `json:"created_at"`
-	Image      string `json:"image,omitempty"` // this and what follows: what was asked for
-	CPUMilli   uint32 `json:"cpu_milli,omitempty"`
-	RAM        uint64 `json:"ram_bytes,omitempty"`
-	Disk       uint64 `json:"disk_bytes,omitempty"`
-	Egress     string `json:"egress,omitempty"`      // none, web or any
-	UsedCPUMS  int64  `json:"used_cpu_ms,omitempty"` // by the job since its start; on the provider's list only
-	UsedRAM    uint64 `json:"used_ram_bytes,omitempty"`
+	Schema     string    `json:"schema"`
+	ID         string    `json:"id"`
+	Role       string    `json:"role"`
+	Order      string    `json:"order_id,omitempty"` // the customer's
+	Customer   string    `json:"customer,omitempty"`
+	Provider   string    `json:"provider,omitempty"`
+	State      string    `json:"state"`
+	Cause      string    `json:"cause,omitempty"`
+	Code       string    `json:"code,omitempty"`
+	Devices    int       `json:"devices"`
+	Rate       Money     `json:"rate"`
+	Owed       Money     `json:"owed"`                  // by the meter
+	Paid       Money     `json:"paid"`                  // of it, covered by vouchers
+	Ahead      Money     `json:"signed_ahead,omitzero"` // beyond what is owed; not earned
+	BillableMS int64     `json:"billable_ms"`
+	CreatedAt  rest.Time `json:"created_at"`
+	Image      string    `json:"image,omitempty"` // this and what follows: what was asked for
+	CPUMilli   uint32    `json:"cpu_milli,omitempty"`
+	RAM        uint64    `json:"ram_bytes,omitempty"`
+	Disk       uint64    `json:"disk_bytes,omitempty"`
+	Egress     string    `json:"egress,omitempty"`      // none, web or any
+	UsedCPUMS  int64     `json:"used_cpu_ms,omitempty"` // by the job since its start; on the provider's list only
+	UsedRAM    uint64    `json:"used_ram_bytes,omitempty"`
 }
 
 // LeaseReceipt is one Receipt of a lease: base64 of the signed bytes, and what they say.
@@ -410,24 +419,24 @@ type SettingsPatch struct {
 
 // Finding is one line of doctor. Level is ok, warn or fail; effect none, tier or no-sell.
 type Finding struct {
-	Group    string   `json:"group"`
-	Code     string   `json:"code,omitempty"`
-	Level    string   `json:"level"`
-	Effect   string   `json:"effect,omitempty"`
-	Actual   string   `json:"actual"`
-	Required *float64 `json:"required,omitempty"`
-	Op       string   `json:"op,omitempty"`
-	Unit     string   `json:"unit,omitempty"`
-	Why      string   `json:"why,omitempty"`
-	Fix      []Fix    `json:"fix"`
+	Group    string     `json:"group"`
+	Code     string     `json:"code,omitempty"`
+	Level    string     `json:"level"`
+	Effect   string     `json:"effect,omitempty"`
+	Actual   string     `json:"actual"`
+	Required *float64   `json:"required,omitempty"`
+	Op       string     `json:"op,omitempty"`
+	Unit     string     `json:"unit,omitempty"`
+	Why      string     `json:"why,omitempty"`
+	Fix      []rest.Fix `json:"fix"`
 }
 
 // Doctor is a report about this machine. Level is the worst finding's.
 type Doctor struct {
-	Schema    string    `json:"schema"`
-	Level     string    `json:"level"`
-	CheckedAt *Time     `json:"checked_at,omitempty"` // absent: not yet
-	Findings  []Finding `json:"findings"`
+	Schema    string     `json:"schema"`
+	Level     string     `json:"level"`
+	CheckedAt *rest.Time `json:"checked_at,omitempty"` // absent: not yet
+	Findings  []Finding  `json:"findings"`
 }
 
 // DoctorRequest asks for groups of checks, empty = all.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // secret is what a caller mistypes into anything: no answer may repeat it.
@@ -32,7 +33,7 @@ type whole struct {
 var _ Backend = (*whole)(nil)
 
 var (
-	someTime  = At(time.UnixMilli(1_700_000_000_120))
+	someTime  = rest.At(time.UnixMilli(1_700_000_000_120))
 	someOrder = Order{Schema: "gpuai.order/v1", ID: "order_1", Standing: "ended", CreatedAt: someTime,
 		ReadyAt: &someTime,
 		OrderFiles: OrderFiles{LeftOut: []LeftOut{{"output", "/workspace/out/p", "it is a named pipe"}},
@@ -42,7 +43,7 @@ var (
 	someProv = Provider{Schema: "gpuai.provider/v1", Rate: RateSOL(5), Rates: map[string]Money{},
 		Devices: []Device{{Schema: "gpuai.device/v1", ID: "d", Rate: RateSOL(1)}}, Earned: SOL(1)}
 	someDoc = Doctor{Schema: "gpuai.doctor/v1", Level: "ok", CheckedAt: &someTime,
-		Findings: []Finding{{Group: "rig", Level: "ok", Fix: []Fix{}}}}
+		Findings: []Finding{{Group: "rig", Level: "ok", Fix: []rest.Fix{}}}}
 	someChan = Channel{Schema: "gpuai.channel/v1", Address: solMint, OpenedAt: someTime, Deposit: SOL(1)}
 )
 
@@ -175,8 +176,8 @@ func ask(t *testing.T, c *Client, method, path, body string, headers ...string) 
 // isProblem checks an error document against its answer.
 func isProblem(t *testing.T, what string, want int, code string, status int, header http.Header, text string) {
 	t.Helper()
-	var p Problem
-	if err := strict(strings.NewReader(text), &p); err != nil {
+	var p rest.Problem
+	if err := rest.Strict(strings.NewReader(text), &p); err != nil {
 		t.Errorf("%s: %d %q is no problem document: %v", what, status, text, err)
 		return
 	}
@@ -286,22 +287,27 @@ func TestEndpoints_GoodRequests(t *testing.T) {
 // TestEndpoints_AllAreListed: a route that the list above lacks would not be tested.
 func TestEndpoints_AllAreListed(t *testing.T) {
 	t.Parallel()
-	s := NewServer(&whole{}, slog.New(slog.DiscardHandler))
+	s := New(Config{Backend: &whole{}}, slog.New(slog.DiscardHandler))
 	defer s.Close()
+	mux := http.NewServeMux()
+	for _, rt := range s.Routes() {
+		mux.HandleFunc(rt.Method+" "+base+rt.Path, func(http.ResponseWriter, *http.Request) {})
+	}
 	listed := map[string]bool{"GET /events": true, "POST /leases/{id}/exec": true} // tests of their own
 	for _, e := range endpoints {
 		r, err := http.NewRequestWithContext(t.Context(), e.method, base+e.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		listed[s.pattern(r)] = true
+		_, pattern := mux.Handler(r)
+		listed[strings.Replace(pattern, base, "", 1)] = true
 	}
 	doc, err := os.ReadFile("../../docs/reference/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rt := range s.routes() {
-		name := rt.method + " " + rt.path
+	for _, rt := range s.Routes() {
+		name := rt.Method + " " + rt.Path
 		if !listed[name] {
 			t.Errorf("%s is not in the list", name)
 		}
@@ -344,7 +350,7 @@ func TestEndpoints_BadRequests(t *testing.T) {
 		}
 		status, header, text = do(e.method, "", "x="+secret, key, "Content-Type: application/x-www-form-urlencoded")
 		isProblem(t, what+" as a form", 415, "bad-usage", status, header, text)
-		status, header, text = do(e.method, "", `{"a":"`+strings.Repeat("x", maxBody)+`"}`, key)
+		status, header, text = do(e.method, "", `{"a":"`+strings.Repeat("x", rest.MaxBody)+`"}`, key)
 		isProblem(t, what+" with 1 MiB", 413, "too-large", status, header, text)
 	}
 }
@@ -471,14 +477,14 @@ func TestServe_HeaderLimit(t *testing.T) {
 // TestOperation_RunsToItsEnd: 202 names an operation, which is told twice and holds the document at its end.
 func TestOperation_RunsToItsEnd(t *testing.T) {
 	t.Parallel()
-	told := make(chan Operation, 2)
-	c := serveConfig(t, Config{Backend: &whole{}, Told: func(op Operation) { told <- op }})
+	told := make(chan rest.Operation, 2)
+	c := serveConfig(t, Config{Backend: &whole{}, Told: func(op rest.Operation) { told <- op }})
 	tr, err := c.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5})
 	if err != nil || tr.To != solMint || tr.Amount.Lamports() != 5 {
 		t.Fatalf("%+v, %v", tr, err)
 	}
 	first, last := <-told, <-told
-	if first.State != "running" || last.State != "done" || first.ID != last.ID || first.ID != operationID("w") {
+	if first.State != "running" || last.State != "done" || first.ID != last.ID || first.ID != rest.OperationID("w") {
 		t.Errorf("told %+v, then %+v", first, last)
 	}
 	if again, err := c.Operation(t.Context(), last.ID); err != nil || again.State != "done" ||
@@ -498,9 +504,9 @@ func (m *many) Orders(context.Context, bool) ([]Order, error) { return m.list, n
 func TestPages_EachOnce(t *testing.T) {
 	t.Parallel()
 	m := &many{}
-	for i := range 2*maxLimit + 7 {
+	for i := range 2*rest.MaxLimit + 7 {
 		m.list = append(m.list, Order{ID: fmt.Sprintf("order_%03d", (i*37)%1000),
-			CreatedAt: At(time.UnixMilli(int64(i / 3)))})
+			CreatedAt: rest.At(time.UnixMilli(int64(i / 3)))})
 	}
 	c, _ := serve(t, m)
 	got, err := c.Orders(t.Context(), true)
@@ -516,7 +522,8 @@ func TestPages_EachOnce(t *testing.T) {
 	}
 	var first orderList
 	_, _, text := ask(t, c, "GET", base+"/orders", "")
-	if err := json.Unmarshal([]byte(text), &first); err != nil || len(first.Orders) != pageLimit || first.Cursor == "" {
+	if err := json.Unmarshal([]byte(text), &first); err != nil || len(first.Orders) != rest.PageLimit ||
+		first.Cursor == "" {
 		t.Errorf("%d orders on the first page, cursor %q, %v", len(first.Orders), first.Cursor, err)
 	}
 }
@@ -525,15 +532,15 @@ func TestPages_EachOnce(t *testing.T) {
 // again under the same key.
 func TestCreate_KeyOutlivesTheServer(t *testing.T) {
 	t.Parallel()
-	kept, b := &memory{m: map[string][]byte{}}, &whole{}
+	kept, b := rest.NewMemory(), &whole{}
 	const body, key = `{"job":{"image":"a","limits":{"max_total":"5"}}}`, "Idempotency-Key: k"
 	before := serveConfig(t, Config{Backend: b, Answers: kept})
 	_, _, want := ask(t, before, "POST", base+"/orders", body, key)
 	if _, err := before.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {
 		t.Fatal(err)
 	}
-	told := make(chan Operation, 2)
-	after := serveConfig(t, Config{Backend: b, Answers: kept, Told: func(op Operation) { told <- op }})
+	told := make(chan rest.Operation, 2)
+	after := serveConfig(t, Config{Backend: b, Answers: kept, Told: func(op rest.Operation) { told <- op }})
 	status, _, text := ask(t, after, "POST", base+"/orders", body, key)
 	if status != 201 || text != want || b.orders.Load() != 1 {
 		t.Errorf("order again: %d %s, %d orders", status, text, b.orders.Load())
@@ -544,7 +551,7 @@ func TestCreate_KeyOutlivesTheServer(t *testing.T) {
 	if _, err := after.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {
 		t.Error(err)
 	}
-	if op := <-told; op.ID != operationID("w") || op.State != "running" {
+	if op := <-told; op.ID != rest.OperationID("w") || op.State != "running" {
 		t.Errorf("begun again: %+v", op)
 	}
 }

@@ -1,4 +1,4 @@
-package api
+package rest
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -15,14 +16,11 @@ import (
 
 // Limits of event streams.
 const (
-	maxStreams  = 64
+	MaxStreams  = 64
 	heartbeat   = 15 * time.Second
-	maxBacklog  = 256              // rows that a reader may be behind once it has caught up
+	MaxBacklog  = 256              // rows that a reader may be behind once it has caught up
 	writeWithin = 30 * time.Second // one write to a reader
 )
-
-// Topics of events.
-var Topics = []string{"order", "lease", "channel", "offer", "health", "operation", "security"}
 
 // Event is one row of what happened: Seq counts up without a gap, Data is the document that GET returns, with the row's
 // cause, time and state.
@@ -41,29 +39,43 @@ type Feed interface {
 	EventsChanged() <-chan struct{}
 }
 
-// events streams rows as server-sent events. A reader that was up to date and falls behind by more than maxBacklog is
+// Events is a stream of rows. Dress may change a row before it is sent. At most 64 readers at a time.
+type Events struct {
+	Feed   Feed
+	Topics []string
+	Dress  func(Event) Event
+	Life   context.Context // its end ends the streams
+
+	mu      sync.Mutex
+	readers int
+}
+
+// EventsIn asks for a stream of events.
+type EventsIn struct {
+	Topics string `query:"topics" doc:"names with commas between, none: all"`
+	Last   string `header:"Last-Event-ID" doc:"the row to go on after; without it the stream begins now"`
+}
+
+// Serve streams rows as server-sent events. A reader that was up to date and falls behind by more than MaxBacklog is
 // told so and dropped; one that names a row older than what is kept gets reset and goes on from now.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	topics, after, resumes, err := eventQuery(r)
-	if err == nil && s.feed == nil {
-		err = noEndpoint()
+func (s *Events) Serve(w http.ResponseWriter, r *http.Request, in *EventsIn) error {
+	topics, after, resumes, err := s.asked(in)
+	if err == nil && s.Feed == nil {
+		err = NoEndpoint()
 	}
 	if err == nil {
-		err = s.enterStream()
+		err = s.enter()
 	}
 	if err != nil {
-		s.refuse(w, r, err)
-		return
+		return err
 	}
-	defer s.leaveStream()
-	changed := s.feed.EventsChanged() // first: no row between look and wait is missed
-	rows, floor, last, err := s.feed.Events(r.Context(), after, maxBacklog)
+	defer s.leave()
+	changed := s.Feed.EventsChanged() // first: no row between look and wait is missed
+	rows, floor, last, err := s.Feed.Events(r.Context(), after, MaxBacklog)
 	if err != nil {
-		s.refuse(w, r, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
 	e := &eventWriter{w: w, rc: http.NewResponseController(w), topics: topics}
 	e.text(": ready\n\n")
 	switch {
@@ -75,17 +87,18 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	e.target = last
 	s.follow(r.Context(), e, after, rows, changed)
+	return nil
 }
 
 // follow writes rows until the reader goes, or is too slow.
-func (s *Server) follow(ctx context.Context, e *eventWriter, after uint64, rows []Event, changed <-chan struct{}) {
+func (s *Events) follow(ctx context.Context, e *eventWriter, after uint64, rows []Event, changed <-chan struct{}) {
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	var last uint64
 	for e.err == nil {
 		for _, row := range rows {
-			if row.Topic == "operation" {
-				row.Data = s.withOperation(row)
+			if s.Dress != nil {
+				row = s.Dress(row)
 			}
 			e.event(row)
 			after = row.Seq
@@ -94,61 +107,61 @@ func (s *Server) follow(ctx context.Context, e *eventWriter, after uint64, rows 
 			select {
 			case <-ctx.Done():
 				return
-			case <-s.life.Done():
+			case <-s.Life.Done():
 				return
 			case <-tick.C:
 				e.text(": heartbeat\n\n")
 			case <-changed:
 			}
 		}
-		changed = s.feed.EventsChanged()
+		changed = s.Feed.EventsChanged()
 		var err error
-		if rows, _, last, err = s.feed.Events(ctx, after, maxBacklog); err != nil {
+		if rows, _, last, err = s.Feed.Events(ctx, after, MaxBacklog); err != nil {
 			return
 		}
-		if after >= e.target && last > after+maxBacklog {
+		if after >= e.target && last > after+MaxBacklog {
 			e.text("event: lagged\ndata: {}\n\n")
 			return
 		}
 	}
 }
 
-func eventQuery(r *http.Request) (topics []string, after uint64, resumes bool, err error) {
-	if t := r.URL.Query().Get("topics"); t != "" {
-		topics = strings.Split(t, ",")
+func (s *Events) asked(in *EventsIn) (topics []string, after uint64, resumes bool, err error) {
+	if in.Topics != "" {
+		topics = strings.Split(in.Topics, ",")
 		for _, t := range topics {
-			if !slices.Contains(Topics, t) {
-				return nil, 0, false, usage(http.StatusBadRequest, "topics are of "+strings.Join(Topics, ","))
+			if !slices.Contains(s.Topics, t) {
+				return nil, 0, false, Usage(http.StatusBadRequest, "topics are of "+strings.Join(s.Topics, ","))
 			}
 		}
 	}
-	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		if after, err = strconv.ParseUint(id, 10, 63); err != nil {
-			return nil, 0, false, usage(http.StatusBadRequest, "Last-Event-ID is no id of this stream")
+	if in.Last != "" {
+		if after, err = strconv.ParseUint(in.Last, 10, 63); err != nil {
+			return nil, 0, false, Usage(http.StatusBadRequest, "Last-Event-ID is no id of this stream")
 		}
 		resumes = true
 	}
 	return topics, after, resumes, nil
 }
 
-func (s *Server) enterStream() error {
+func (s *Events) enter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.streams >= maxStreams {
+	if s.readers >= MaxStreams {
 		return &withStatus{
 			cause: &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "open stream",
-				Detail: fmt.Sprintf("%d event streams are open", maxStreams), Hint: "close one"},
+				Detail: fmt.Sprintf("%d event streams are open", MaxStreams), Hint: "close one"},
 			status: http.StatusServiceUnavailable, after: 5,
 		}
 	}
-	s.streams++
+	s.readers++
 	return nil
 }
 
-func (s *Server) leaveStream() {
+func (s *Events) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.streams--
+	s.readers--
 }
 
 // eventWriter writes to one reader, each time with a deadline of its own: the server has none, it would cut streams.

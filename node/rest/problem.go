@@ -1,8 +1,9 @@
-package api
+package rest
 
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -36,6 +37,24 @@ const maxWhy = 400
 // Exit is the command line's exit code for this problem.
 func (p Problem) Exit() int { return rowOf(p.Code, p.Status).exit }
 
+// Error implements error, for huma.
+func (p *Problem) Error() string { return p.Code + ": " + p.Why }
+
+// GetStatus is what huma answers with.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType is the one of problems, RFC 9457.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders are those that go with it.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(p.RetryAfter, 10))
+	}
+	return h
+}
+
 // Err is the problem as the error that a caller of the node itself would have got.
 func (p Problem) Err() error {
 	e := &market.Error{Code: p.Code, Detail: p.Why, Kind: market.KindInternal, Op: p.Title}
@@ -63,18 +82,17 @@ type withStatus struct {
 func (e *withStatus) Error() string { return e.cause.Error() }
 func (e *withStatus) Unwrap() error { return e.cause }
 
-func usage(status int, detail string) error {
+// Usage is the error of a request that HTTP itself finds wrong.
+func Usage(status int, detail string) error {
 	return &withStatus{cause: &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read request",
 		Detail: detail, Hint: "see docs/reference/api.md"}, status: status}
 }
 
-func writeProblem(w http.ResponseWriter, err error) {
+// WriteProblem answers with the problem of an error.
+func WriteProblem(w http.ResponseWriter, err error) {
 	p := ProblemOf(err)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	if p.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(p.RetryAfter, 10))
-	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the caller is gone if this fails
 }

@@ -1,0 +1,171 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rest"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// orders are the routes of Orders.
+type orders struct {
+	b   Orders
+	ops *rest.Operations
+}
+
+// Lists are wrapped, never null; cursor asks for the next page.
+type (
+	offerList struct {
+		Schema string  `json:"schema"`
+		Offers []Offer `json:"offers"`
+		Cursor string  `json:"cursor,omitempty"`
+	}
+	orderList struct {
+		Schema string  `json:"schema"`
+		Orders []Order `json:"orders"`
+		Cursor string  `json:"cursor,omitempty"`
+	}
+)
+
+// codes of the customer's side beside those of every operation.
+var orderCodes = []string{"not-found", "chain-unreachable"}
+
+func (s *orders) routes() []rest.Route {
+	return []rest.Route{
+		rest.Get("/offers", "offers", "all that the node has heard, one row per device group", s.offers).
+			Fails("chain-unreachable"),
+		rest.Get("/orders", "orders", "live ones, `all=true` for all; `label=NAME=VALUE` (repeated: all of "+
+			"them) only those", s.list).Fails("chain-unreachable"),
+		rest.Get("/orders/{id}", "order",
+			"`{id}`: an order or lease id, a unique prefix, a name, `-` for the last", s.order).Fails(orderCodes...),
+		rest.Get("/job/schema", "jobSchema", "of a job file, draft 2020-12; `job` of an order",
+			s.schema).In(rest.ScopeNone),
+		rest.Call("POST", "/plans", "plan", "body of an order; ranks offers, signs nothing", s.plan).
+			Fails("chain-unreachable", "image-not-found", "image-denied", "spec-value"),
+		rest.Create("/orders", "createOrder", "see below", s.create).In(rest.ScopeJobs).
+			Fails("chain-unreachable", "funds-short", "spend-cap", "cap-too-small", "image-not-found", "image-denied",
+				"spec-value"),
+		rest.Call("PUT", "/orders/{id}/cap", "raiseCap", "`{\"cap\": \"LAMPORTS\"}`: a running order may cost up to "+
+			"it; not above the present cap: nothing changes. `conflict` once the job stops", s.raiseCap).
+			In(rest.ScopeJobs).Fails(orderCodes...).Fails("conflict", "funds-short", "spend-cap"),
+		rest.Call("POST", "/orders/{id}/stop", "stopOrder", "`now=true` skips the grace", s.stop).
+			In(rest.ScopeJobs).Fails(orderCodes...),
+		rest.Get("/operations/{id}", "operation", "`state`, `phase`, `done` of `total` `unit`s", s.operation).
+			Fails(orderCodes...),
+	}
+}
+
+func (s *orders) offers(ctx context.Context, in *rest.Paging) (out offerList, err error) {
+	l, err := s.b.Offers(ctx)
+	if err != nil {
+		return out, err
+	}
+	l, cursor, err := rest.Page(*in, l, func(o Offer) string { return o.Provider + " " + o.Class })
+	return offerList{"gpuai.offers/v1", l, cursor}, err
+}
+
+type ordersIn struct {
+	rest.Paging
+	All    bool     `query:"all" doc:"also those that are over"`
+	Labels []string `query:"label,explode" doc:"NAME=VALUE, only orders with this label; several: with each of them"`
+}
+
+func (s *orders) list(ctx context.Context, in *ordersIn) (out orderList, err error) {
+	l, err := s.b.Orders(ctx, in.All)
+	if err != nil {
+		return out, err
+	}
+	l = slices.DeleteFunc(slices.Clone(l), func(o Order) bool { return !o.labelled(in.Labels) })
+	l, cursor, err := rest.Page(in.Paging, l, func(o Order) string { return byAge(o.CreatedAt, o.ID) })
+	return orderList{"gpuai.orders/v1", l, cursor}, err
+}
+
+func (s *orders) order(ctx context.Context, in *ByID) (Order, error) { return s.b.Order(ctx, in.ID) }
+
+func (s *orders) schema(context.Context, *none) (json.RawMessage, error) { return spec.Schema(), nil }
+
+func (s *orders) plan(ctx context.Context, in *orderIn) (Plan, error) {
+	r, err := in.request(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	return s.b.Plan(ctx, r)
+}
+
+func (s *orders) create(ctx context.Context, in *orderIn) (o Order, at string, err error) {
+	r, err := in.request(ctx)
+	if err != nil {
+		return o, "", err
+	}
+	o, err = s.b.CreateOrder(ctx, r)
+	return o, "/orders/" + o.ID, err
+}
+
+// capBody is the most that an order may cost from now on, in lamports.
+type capBody struct {
+	Cap Lamports `json:"cap"`
+}
+
+type capIn struct {
+	ByID
+	Body capBody
+}
+
+func (s *orders) raiseCap(ctx context.Context, in *capIn) (Order, error) {
+	if in.Body.Cap == 0 {
+		return Order{}, rest.Usage(http.StatusBadRequest, "a cap is an amount of lamports")
+	}
+	return s.b.RaiseCap(ctx, in.ID, market.Amount(in.Body.Cap))
+}
+
+type stopIn struct {
+	ByID
+	Empty
+	Now bool `query:"now" doc:"skip the grace"`
+}
+
+func (s *orders) stop(ctx context.Context, in *stopIn) (done, error) {
+	return isDone, s.b.StopOrder(ctx, in.ID, in.Now)
+}
+
+// operation is one by its id, or the phase of an order.
+func (s *orders) operation(ctx context.Context, in *ByID) (rest.Operation, error) {
+	if !strings.HasPrefix(in.ID, "order_") {
+		return s.ops.Get(in.ID)
+	}
+	o, err := s.b.Order(ctx, in.ID)
+	if err != nil {
+		return rest.Operation{}, err
+	}
+	return orderOperation(o), nil
+}
+
+func orderOperation(o Order) rest.Operation {
+	op := rest.Operation{
+		Schema: "gpuai.operation/v1", ID: o.ID, State: "running", Phase: o.Progress.Phase, Done: o.Progress.Done,
+		Total: o.Progress.Total, Since: o.CreatedAt, LastProgress: o.CreatedAt,
+	}
+	if op.Phase == "" {
+		op.Phase = o.Standing
+	}
+	if op.Total > 0 {
+		op.Unit = "bytes"
+	}
+	if n := len(o.Steps); n > 0 {
+		op.Since, op.LastProgress = o.Steps[n-1].At, o.Steps[n-1].At
+	}
+	switch o.Standing {
+	case "ended":
+		op.State = "done"
+	case "failed":
+		op.State = "failed"
+		p := rest.ProblemOf(&market.Error{Code: o.Code, Kind: market.KindConflict, Detail: o.Detail, Hint: o.Hint})
+		op.Error = &p
+	}
+	return op
+}

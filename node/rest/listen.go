@@ -1,0 +1,83 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+// Serve listens on a unix socket of mode 0600 until ctx ends. Errors: *market.Error node-running; I/O.
+func Serve(ctx context.Context, socket string, h http.Handler) error {
+	return ServeGroup(ctx, socket, "", h)
+}
+
+// ServeGroup is Serve for the members of a group too, mode 0660; "" is no group. Errors: as Serve; config-invalid if
+// there is no such group or this user may not give it the socket.
+func ServeGroup(ctx context.Context, socket, group string, h http.Handler) error {
+	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
+		return errors.Join(&market.Error{Code: "node-running", Kind: market.KindUnavailable, Op: "listen",
+			Detail: "a node answers at " + socket, Hint: "gpuai node stop"}, c.Close())
+	}
+	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+		return fmt.Errorf("create socket folder: %w", err)
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove stale socket: %w", err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if err := protect(socket, group); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // streams end with ctx
+	defer stop()
+	err = srv.Serve(l)
+	if s, ok := h.(*Mux); ok {
+		s.Close()
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve api: %w", err)
+	}
+	return ctx.Err()
+}
+
+// protect gives a socket its mode: 0600, or of a group 0660. Errors: config-invalid; I/O.
+func protect(socket, group string) error {
+	if group == "" {
+		if err := os.Chmod(socket, 0o600); err != nil {
+			return fmt.Errorf("protect socket: %w", err)
+		}
+		return nil
+	}
+	g, err := user.LookupGroup(group)
+	if err == nil {
+		var gid int
+		if gid, err = strconv.Atoi(g.Gid); err == nil {
+			err = os.Chown(socket, -1, gid)
+		}
+	}
+	if err == nil {
+		err = os.Chmod(socket, 0o660) // after the group is right: before, it would be another's
+	}
+	if err != nil {
+		return &market.Error{
+			Code: "config-invalid", Kind: market.KindInvalid, Op: "protect socket", Err: err,
+			Detail: "api.group: " + group + " cannot be given the socket: " + err.Error(),
+			Hint:   "name a group that the node's user is in, or none",
+		}
+	}
+	return nil
+}
