@@ -98,7 +98,7 @@ var timed = map[string]string{
 	"runtime/docker Logs":         "an engine that is away",
 	"runtime/docker pullTries":    "a registry that asks to be left alone",
 	"runtime/docker untilRunning": "an engine that failed a step",
-	"runtime/spec get":            "a registry that asks to be left alone",
+	"runtime/image get":           "a registry that asks to be left alone",
 
 	// Whoever is waited for tells nobody.
 	"cmd/gpuai await":            "another process that starts",

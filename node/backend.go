@@ -17,8 +17,8 @@ import (
 	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/node/tunnel"
+	"github.com/gpuai/gpuai/runtime/image"
 	"github.com/gpuai/gpuai/runtime/job"
-	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // Version is this program's version, as Offers and the API state it.
@@ -35,7 +35,7 @@ type Backend struct {
 	n       *Node
 	stop    func()
 	started time.Time
-	images  *spec.Resolver
+	images  *image.Resolver
 
 	settings config.Options // where the settings came from
 	changing sync.Mutex     // one change of settings at a time, up to its effect
@@ -48,7 +48,7 @@ var _ api.Backend = (*Backend)(nil)
 // NewBackend returns the API's side of a node. Call it once the node's Serve is ready, then Serve; stop ends the node.
 // settings are those that its config was loaded with.
 func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error) {
-	r, err := spec.NewResolver("linux/amd64", nil)
+	r, err := image.NewResolver("linux/amd64", nil)
 	if err != nil {
 		return nil, err
 	}

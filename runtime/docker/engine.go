@@ -12,9 +12,9 @@ import (
 	"github.com/docker/docker/client"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/image"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/sandbox"
-	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 const closeTimeout = 5 * time.Second
@@ -72,7 +72,7 @@ func New(cfg Config, mem job.Memory, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
-	registries, err := spec.NewResolver("linux/amd64", nil)
+	registries, err := image.NewResolver("linux/amd64", nil)
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}

@@ -13,10 +13,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
 
 	"github.com/gpuai/gpuai/market"
+	registry "github.com/gpuai/gpuai/runtime/image"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -34,9 +34,9 @@ type images struct {
 	*life
 	*containers
 	log        *slog.Logger
-	registries *spec.Resolver // asks how long a registry wants to be left alone
-	rest       time.Duration  // after a first try
-	window     time.Duration  // of the floor rate
+	registries *registry.Resolver // asks how long a registry wants to be left alone
+	rest       time.Duration      // after a first try
+	window     time.Duration      // of the floor rate
 	pulls      slots
 
 	mu      sync.Mutex
@@ -107,15 +107,15 @@ func imageError(code, detail string, err error) *market.Error {
 
 // pullName is repository@digest; without a tag the engine keeps no name that another image could take over.
 func pullName(r spec.ImageRef) (string, error) {
-	n, err := reference.ParseNormalizedNamed(r.Ref)
+	n, err := spec.ParseReference(r.Ref)
 	if err != nil {
 		return "", fmt.Errorf("%q is no image reference", cut(r.Ref))
 	}
-	name := reference.TrimNamed(n).String() + "@" + r.Manifest
-	if _, err := reference.Parse(name); err != nil {
+	n, err = spec.ParseReference(n.Name() + "@" + r.Manifest)
+	if err != nil {
 		return "", fmt.Errorf("%q is no manifest digest", cut(r.Manifest))
 	}
-	return name, nil
+	return n.Name() + "@" + n.Digest, nil
 }
 
 // find returns nil, nil if the engine lacks the image. An image counts only if it came from this repository by

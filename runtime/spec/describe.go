@@ -65,11 +65,11 @@ func KeyTable() string {
 	f := blankFile()
 	var b strings.Builder
 	b.WriteString("| key | flag | value | default | about |\n|---|---|---|---|---|\n")
-	reference(&b, "", f.keys())
+	keyRows(&b, "", f.keys())
 	return b.String()
 }
 
-func reference(b *strings.Builder, at string, keys []key) {
+func keyRows(b *strings.Builder, at string, keys []key) {
 	for _, k := range keys {
 		flag, def := "", ""
 		switch x := k.flag; {
@@ -88,6 +88,6 @@ func reference(b *strings.Builder, at string, keys []key) {
 		if k.value.set != nil && k.value.expand == nil {
 			end = "[]."
 		}
-		reference(b, at+k.name+end, k.value.keys)
+		keyRows(b, at+k.name+end, k.value.keys)
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // hubAliases are hosts that serve what docker.io names: a rule about one is a rule about all.
-var hubAliases = map[string]bool{"index.docker.io": true, hubHost: true, "registry.hub.docker.com": true}
+var hubAliases = map[string]bool{"index.docker.io": true, "registry-1.docker.io": true, "registry.hub.docker.com": true}
 
 // ImageRule is a prefix of repositories, "docker.io/library", or one image by its digest. The zero value matches
 // nothing.
@@ -33,31 +33,20 @@ func ParseImageRule(s string) (ImageRule, error) {
 	if strings.LastIndexByte(name, ':') > strings.LastIndexByte(name, '/') {
 		return bad("a tag, or a registry without its final /")
 	}
-	first, rest, slash := strings.Cut(name, "/")
-	host, repo := hubName, strings.TrimSuffix(name, "/")
-	switch {
-	case isHost(first):
-		host, repo = first, strings.TrimSuffix(rest, "/")
-	case !slash:
-		repo = "library/" + name
+	first, _, slash := strings.Cut(name, "/")
+	if name = strings.TrimSuffix(name, "/"); !slash && !isHost(first) {
+		name = "library/" + name
 	}
-	if !hostPart.MatchString(host) {
-		return bad("bad registry host")
+	const inside = "/x/x" // what is below the prefix reads as engines read it
+	ref, err := ParseReference(name + inside)
+	if err != nil {
+		return bad("no name of a registry or of repositories: lower-case letters, digits and - _ . between them")
 	}
-	r := ImageRule{prefix: canonicalHost(host), digest: digest}
-	if repo == "" {
-		if pinned {
-			return bad("a digest of no repository")
-		}
-		return r, nil
+	repo := strings.TrimSuffix("/"+ref.Repo, inside)
+	if repo == "" && pinned {
+		return bad("a digest of no repository")
 	}
-	for p := range strings.SplitSeq(repo, "/") {
-		if !repoPart.MatchString(p) {
-			return bad("repository names are lower-case letters, digits and - _ . between them")
-		}
-	}
-	r.prefix += "/" + repo
-	return r, nil
+	return ImageRule{prefix: canonicalHost(ref.Host) + repo, digest: digest}, nil
 }
 
 func isHost(first string) bool { return strings.ContainsAny(first, ".:[") || first == "localhost" }

@@ -1,4 +1,10 @@
-package spec
+// Package image finds, makes and serves container images: the resolver pins names by asking registries, the server is a
+// registry on loopback.
+//
+// Invariants: what a registry answers is bounded, and counts only under the hash of its bytes; plain HTTP reaches
+// loopback only; no credentials are sent. Concurrency: all methods are safe to call from many goroutines. Persistence:
+// none, but the server's temporary folder. Next: Resolver, Server.
+package image
 
 import (
 	"context"
@@ -8,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -16,6 +23,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // Limits of what a registry may answer.
@@ -34,6 +42,11 @@ const (
 const acceptManifests = "application/vnd.oci.image.index.v1+json, " +
 	"application/vnd.docker.distribution.manifest.list.v2+json, " +
 	"application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+
+// hubHost answers for docker.io.
+const hubHost = "registry-1.docker.io"
+
+var digestPart = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 var challengePart = regexp.MustCompile(`([a-z]+)="([^"]*)"`)
 
@@ -94,10 +107,10 @@ type imageManifest struct {
 // Resolve asks the registry what ref is now. The manifest's bytes are hashed here, so the registry cannot say one
 // digest and mean another. UnpackedBytes stays 0: registries do not state it. Errors: *market.Error spec-image (bad
 // name), image-not-found, image-denied, image-refused (platform, layers, not an image), registry-unreachable.
-func (r *Resolver) Resolve(ctx context.Context, ref string) (ImageRef, error) {
-	name, err := ParseReference(ref)
+func (r *Resolver) Resolve(ctx context.Context, ref string) (spec.ImageRef, error) {
+	name, err := spec.ParseReference(ref)
 	if err != nil {
-		return ImageRef{}, err
+		return spec.ImageRef{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
@@ -108,7 +121,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (ImageRef, error) {
 	}
 	m, digest, err := q.manifest(ctx, want)
 	if err != nil {
-		return ImageRef{}, err
+		return spec.ImageRef{}, err
 	}
 	if m.Manifests != nil {
 		return q.index(ctx, m.Manifests)
@@ -118,8 +131,8 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (ImageRef, error) {
 
 // RetryAfter asks the registry of a pinned image how long it wants to be left alone: 0 if it answers, or does not say.
 // It never takes longer than a few seconds. The engine hears the same answer and does not pass it on.
-func (r *Resolver) RetryAfter(ctx context.Context, image ImageRef) time.Duration {
-	name, err := ParseReference(image.Ref)
+func (r *Resolver) RetryAfter(ctx context.Context, image spec.ImageRef) time.Duration {
+	name, err := spec.ParseReference(image.Ref)
 	if err != nil || !digestPart.MatchString(image.Manifest) {
 		return 0
 	}
@@ -131,7 +144,7 @@ func (r *Resolver) RetryAfter(ctx context.Context, image ImageRef) time.Duration
 }
 
 // index resolves the image of the wanted platform. An entry may leave its platform out; then its config says it.
-func (q *lookup) index(ctx context.Context, list []descriptor) (ImageRef, error) {
+func (q *lookup) index(ctx context.Context, list []descriptor) (spec.ImageRef, error) {
 	var have, unnamed []string
 	for _, d := range list {
 		switch {
@@ -141,7 +154,7 @@ func (q *lookup) index(ctx context.Context, list []descriptor) (ImageRef, error)
 		case d.Platform.OS == q.r.os && d.Platform.Arch == q.r.arch:
 			m, digest, err := q.manifest(ctx, d.Digest)
 			if err != nil {
-				return ImageRef{}, err
+				return spec.ImageRef{}, err
 			}
 			return q.image(ctx, m, digest)
 		default:
@@ -152,7 +165,7 @@ func (q *lookup) index(ctx context.Context, list []descriptor) (ImageRef, error)
 	for _, d := range unnamed[:min(len(unnamed), maxUnnamed)] {
 		m, digest, err := q.manifest(ctx, d)
 		if err != nil {
-			return ImageRef{}, err
+			return spec.ImageRef{}, err
 		}
 		img, err := q.image(ctx, m, digest)
 		if err == nil || market.CodeOf(err) != "image-refused" {
@@ -163,17 +176,17 @@ func (q *lookup) index(ctx context.Context, list []descriptor) (ImageRef, error)
 	why := fmt.Sprintf("no image for %s/%s", q.r.os, q.r.arch)
 	switch {
 	case len(have) > 0:
-		return ImageRef{}, refused(q.ref, why+", only for "+cut(strings.Join(have, " "), 120))
+		return spec.ImageRef{}, refused(q.ref, why+", only for "+cut(strings.Join(have, " "), 120))
 	case last != nil:
-		return ImageRef{}, last
+		return spec.ImageRef{}, last
 	}
-	return ImageRef{}, refused(q.ref, why+": its index names no image at all")
+	return spec.ImageRef{}, refused(q.ref, why+": its index names no image at all")
 }
 
 // lookup is one resolution; it keeps the token of the repository.
 type lookup struct {
 	r     *Resolver
-	name  Reference
+	name  spec.Reference
 	ref   string
 	token string
 
@@ -204,29 +217,29 @@ func (q *lookup) manifest(ctx context.Context, want string) (m imageManifest, di
 	return m, digest, nil
 }
 
-func (q *lookup) image(ctx context.Context, m imageManifest, digest string) (ImageRef, error) {
+func (q *lookup) image(ctx context.Context, m imageManifest, digest string) (spec.ImageRef, error) {
 	switch {
 	case !digestPart.MatchString(m.Config.Digest):
-		return ImageRef{}, refused(q.ref, "it is no image: the manifest names no config")
+		return spec.ImageRef{}, refused(q.ref, "it is no image: the manifest names no config")
 	case len(m.Layers) == 0 || len(m.Layers) > maxLayers:
-		return ImageRef{}, refused(q.ref, fmt.Sprintf("%d layers, 1 to %d are allowed", len(m.Layers), maxLayers))
+		return spec.ImageRef{}, refused(q.ref, fmt.Sprintf("%d layers, 1 to %d are allowed", len(m.Layers), maxLayers))
 	}
 	raw, err := q.get(ctx, "/blobs/"+m.Config.Digest, "*/*", maxConfig)
 	if err != nil {
-		return ImageRef{}, err
+		return spec.ImageRef{}, err
 	}
 	if sum := sha256.Sum256(raw); "sha256:"+hex.EncodeToString(sum[:]) != m.Config.Digest {
-		return ImageRef{}, refused(q.ref, "the registry sent another config than the manifest names")
+		return spec.ImageRef{}, refused(q.ref, "the registry sent another config than the manifest names")
 	}
 	var c struct{ OS, Architecture string }
 	if err := json.Unmarshal(raw, &c); err != nil || c.OS != q.r.os || c.Architecture != q.r.arch {
-		return ImageRef{}, refused(q.ref,
+		return spec.ImageRef{}, refused(q.ref,
 			fmt.Sprintf("it is for %s/%s, want %s/%s", cut(c.OS, 20), cut(c.Architecture, 20), q.r.os, q.r.arch))
 	}
-	out := ImageRef{Ref: q.ref, Manifest: digest, Config: m.Config.Digest, Platform: q.r.os + "/" + q.r.arch}
+	out := spec.ImageRef{Ref: q.ref, Manifest: digest, Config: m.Config.Digest, Platform: q.r.os + "/" + q.r.arch}
 	for _, l := range m.Layers {
 		if l.Size > 1<<42 {
-			return ImageRef{}, refused(q.ref, "a layer claims more than 4 TiB")
+			return spec.ImageRef{}, refused(q.ref, "a layer claims more than 4 TiB")
 		}
 		out.CompressedBytes += l.Size
 	}
@@ -234,7 +247,7 @@ func (q *lookup) image(ctx context.Context, m imageManifest, digest string) (Ima
 }
 
 func (q *lookup) get(ctx context.Context, path, accept string, limit int64) ([]byte, error) {
-	u := q.name.scheme() + "://" + q.name.apiHost() + "/v2/" + q.name.Repo + path
+	u := scheme(q.name.Host) + "://" + apiHost(q.name.Host) + "/v2/" + q.name.Repo + path
 	asked := false
 	for {
 		raw, status, challenge, err := q.once(ctx, u, accept, limit)
@@ -381,3 +394,28 @@ func words(raw []byte) string {
 	}, body.Errors[0].Message)
 	return ": " + cut(clean, 120)
 }
+
+func apiHost(host string) string {
+	if host == "docker.io" {
+		return hubHost
+	}
+	return host
+}
+
+// scheme is https but for loopback hosts, where engines accept plain HTTP too.
+func scheme(host string) string {
+	if loopback(host) {
+		return "http"
+	}
+	return "https"
+}
+
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func cut(s string, n int) string { return s[:min(len(s), n)] }

@@ -1,4 +1,4 @@
-package spec
+package image
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // busyRegistry answers the first times requests with 429 and a Retry-After, the rest as served.
@@ -55,7 +56,7 @@ func TestResolve_LongWait_IsSaid(t *testing.T) {
 		t.Errorf("%v, %d questions", err, asked.Load())
 	}
 	if d := resolver(t).RetryAfter(t.Context(),
-		ImageRef{Ref: host + "/a/b", Manifest: digestOf("x")}); d != time.Hour || asked.Load() != 2 {
+		spec.ImageRef{Ref: host + "/a/b", Manifest: digestOf("x")}); d != time.Hour || asked.Load() != 2 {
 		t.Errorf("%v, %d questions", d, asked.Load())
 	}
 }

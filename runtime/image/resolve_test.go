@@ -1,4 +1,4 @@
-package spec
+package image
 
 import (
 	"crypto/sha256"
@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 func digestOf(s string) string {
@@ -80,7 +81,8 @@ func TestResolve_IndexWithToken_PicksPlatformAndSums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := ImageRef{Ref: host + "/a/b:1.0", Manifest: digestOf(m), Config: digestOf(config), Platform: "linux/amd64",
+	want := spec.ImageRef{Ref: host + "/a/b:1.0", Manifest: digestOf(m), Config: digestOf(config),
+		Platform:        "linux/amd64",
 		CompressedBytes: 123}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -122,42 +124,12 @@ func TestResolve_Faults_HaveCodes(t *testing.T) {
 	}
 }
 
-func TestParseReference_Forms(t *testing.T) {
+func TestLoopback(t *testing.T) {
 	t.Parallel()
-	d := digestOf("x")
-	for s, want := range map[string]Reference{
-		"alpine":                    {"docker.io", "library/alpine", "latest", ""},
-		"pytorch/pytorch:2.6":       {"docker.io", "pytorch/pytorch", "2.6", ""},
-		"localhost/x":               {"localhost", "x", "latest", ""},
-		"127.0.0.1:5000/gpuai/s:v1": {"127.0.0.1:5000", "gpuai/s", "v1", ""},
-		"ghcr.io/a/b@" + d:          {"ghcr.io", "a/b", "", d},
-		"ghcr.io/a/b:t@" + d:        {"ghcr.io", "a/b", "t", d},
-	} {
-		got, err := ParseReference(s)
-		if err != nil || got != want {
-			t.Errorf("%s: %+v, %v", s, got, err)
-		}
-	}
-	for _, s := range []string{"", "A", "a//b", "a:", "a@sha256:00", "a/../b", "a b", "-a", "ex ample.com/a",
-		strings.Repeat("a", 513)} {
-		if _, err := ParseReference(s); market.CodeOf(err) != "spec-image" {
-			t.Errorf("%q: %v", s, err)
-		}
-	}
 	for host, want := range map[string]bool{"127.0.0.1:5000": true, "localhost": true, "[::1]:5000": true,
 		"127.evil.example": false, "10.0.0.1:5000": false} {
 		if loopback(host) != want {
 			t.Errorf("loopback(%s) is not %v", host, want)
 		}
 	}
-}
-
-func FuzzParseReference(f *testing.F) {
-	f.Add("ghcr.io/a/b:t@sha256:0000000000000000000000000000000000000000000000000000000000000000")
-	f.Fuzz(func(t *testing.T, s string) {
-		r, err := ParseReference(s)
-		if err == nil && (r.Repo == "" || r.Host == "" || strings.Contains(r.Name(), "..")) {
-			t.Fatalf("%q reads as %+v", s, r)
-		}
-	})
 }
