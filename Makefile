@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: help setup build dist demo test check itest race bench program pages
+.PHONY: help setup build dist demo test check itest race bench program docs
 
 VERSION := 0.1.0
 GO_FLAGS := -trimpath -buildvcs=false
@@ -59,8 +59,8 @@ itest: setup ## a paid job and the sandbox on real parts: dockerd (DOCKER_HOST, 
 program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)
 	escrow/program/build.sh
 
-pages: ## write docs/errors/CODE.md from the lists beside them
-	GPUAI_WRITE_PAGES=1 go test -count=1 -run TestCodes_PagePerCode ./docs
+docs: ## write what is made from the source: the lists in docs/errors
+	GPUAI_WRITE_DOCS=1 go test -count=1 -run TestCodes_Lists ./docs
 
 race: ## tests under the race detector
 	go test -race -short ./...

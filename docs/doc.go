@@ -1,13 +1,6 @@
-// Package docs holds what the documents promise as tests: layers, style, names in the flows. Its only code hands out
-// the list of codes.
+// Package docs holds what the documents promise as tests: layers, style, codes, names in the flows. It has no other
+// code.
 //
-// Invariants: a document names only what exists. Concurrency, persistence: none. Next: ARCHITECTURE.md, docs_test.go,
-// style_test.go.
+// Invariants: a document names only what exists; what is made from the source is as new as the source. Concurrency,
+// persistence: none. Next: ARCHITECTURE.md, docs_test.go, style_test.go, codes_test.go.
 package docs
-
-import "embed"
-
-// Errors holds the three lists of codes: errors/commands.md, errors/leases.md and errors/jobs.md.
-//
-//go:embed errors/commands.md errors/leases.md errors/jobs.md
-var Errors embed.FS

@@ -175,10 +175,10 @@ func (a Account) AddLease(id market.LeaseID, leaseCap, minHeadroom market.Amount
 		return a, nil
 	}
 	if a.Phase != PhaseSeen && a.Phase != PhaseOpen {
-		return a, market.Refuse("channel-unfit", market.KindConflict, "status: "+a.Phase.String())
+		return a, market.Refuse(market.CodeChannelUnfit, market.KindConflict, "status: "+a.Phase.String())
 	}
 	if a.Live() >= MaxLiveLeases {
-		return a, market.Refuse("channel-unfit", market.KindConflict, "live leases: 64 on one channel")
+		return a, market.Refuse(market.CodeChannelUnfit, market.KindConflict, "live leases: 64 on one channel")
 	}
 	a = a.clone()
 	a.Leases[id] = Share{Cap: leaseCap, MinHeadroom: minHeadroom, Live: true}

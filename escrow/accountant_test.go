@@ -129,18 +129,19 @@ func TestTakePayment_Refusals(t *testing.T) {
 	forged := pay(1, 30, 30)
 	forged.Sig[3] ^= 1
 	for _, c := range []struct {
-		name, code string
-		p          market.Payment
+		name string
+		code market.Code
+		p    market.Payment
 	}{
-		{"expires", "voucher-expires", expiring},
-		{"other channel", "voucher-unknown", foreign},
-		{"unknown lease", "voucher-unknown", pay(3, 30, 30)},
-		{"lower lease amount", "voucher-backwards", pay(1, 19, 30)},
-		{"lower total", "voucher-backwards", pay(1, 20, 19)},
-		{"over deposit", "voucher-over-deposit", pay(1, 30, 101)},
-		{"over cap", "voucher-allocation", pay(1, 61, 61)},
-		{"one voucher for two leases", "voucher-allocation", pay(2, 20, 20)},
-		{"signature", "voucher-signature", forged},
+		{"expires", market.CodeVoucherExpires, expiring},
+		{"other channel", market.CodeVoucherUnknown, foreign},
+		{"unknown lease", market.CodeVoucherUnknown, pay(3, 30, 30)},
+		{"lower lease amount", market.CodeVoucherBackwards, pay(1, 19, 30)},
+		{"lower total", market.CodeVoucherBackwards, pay(1, 20, 19)},
+		{"over deposit", market.CodeVoucherOverDeposit, pay(1, 30, 101)},
+		{"over cap", market.CodeVoucherAllocation, pay(1, 61, 61)},
+		{"one voucher for two leases", market.CodeVoucherAllocation, pay(2, 20, 20)},
+		{"signature", market.CodeVoucherSignature, forged},
 	} {
 		next, stored, err := payee.TakePayment(c.p)
 		if market.CodeOf(err) != c.code || stored != 20 {
@@ -188,7 +189,7 @@ func TestAllocation_SumIsTotal(t *testing.T) {
 			amount := payer.Leases[id].Paid + market.Amount(rapid.IntRange(0, 60).Draw(t, "more"))
 			next, p, err := payer.Sign(testKey(1), id, amount)
 			if err != nil {
-				if market.CodeOf(err) != "voucher-allocation" && market.CodeOf(err) != "funds-short" {
+				if market.CodeOf(err) != market.CodeVoucherAllocation && market.CodeOf(err) != market.CodeFundsShort {
 					t.Fatalf("sign: %v", err)
 				}
 				continue
@@ -278,7 +279,7 @@ func (r rapidTB) Fatal(args ...any) { r.T.Fatal(args...) }
 func TestRelease_Rules(t *testing.T) {
 	payer, payee := pair(t, 100, 60, 1)
 	now := time.Unix(1_000_000, 0)
-	if _, _, err := payee.MakeRelease(testKey(2), now); market.CodeOf(err) != "lease-live" {
+	if _, _, err := payee.MakeRelease(testKey(2), now); market.CodeOf(err) != market.CodeLeaseLive {
 		t.Fatalf("release with a live lease: %v", err)
 	}
 	payer, p, err := payer.Sign(testKey(1), lease(1), 40)
@@ -293,7 +294,7 @@ func TestRelease_Rules(t *testing.T) {
 	if err != nil || rel.Final != 30 || rel.Expires > now.Add(escrow.MaxReleaseTTL).Unix() {
 		t.Fatalf("release %+v, %v", rel, err)
 	}
-	if _, err := payee.AddLease(lease(2), 10, 5); market.CodeOf(err) != "channel-unfit" {
+	if _, err := payee.AddLease(lease(2), 10, 5); market.CodeOf(err) != market.CodeChannelUnfit {
 		t.Errorf("lease while releasing: %v", err)
 	}
 	relKey := escrow.PublicKey(testKey(2))
@@ -301,7 +302,7 @@ func TestRelease_Rules(t *testing.T) {
 	if err != nil {
 		t.Fatalf("honest release: %v", err)
 	}
-	if _, _, err := after.Sign(testKey(1), lease(1), 41); market.CodeOf(err) != "channel-closing" {
+	if _, _, err := after.Sign(testKey(1), lease(1), 41); market.CodeOf(err) != market.CodeChannelClosing {
 		t.Errorf("signing while releasing: %v", err)
 	}
 	greedy := escrow.Release{Channel: rel.Channel, Final: 41, Expires: rel.Expires}.Sign(testKey(2))
@@ -312,7 +313,7 @@ func TestRelease_Rules(t *testing.T) {
 		"no key":     second(payer.TakeRelease(rel, [32]byte{}, now)),
 		"live lease": second(must(payer.AddLease(lease(9), 10, 5)).TakeRelease(rel, relKey, now)),
 	} {
-		if market.CodeOf(err) != "release-unfit" {
+		if market.CodeOf(err) != market.CodeReleaseUnfit {
 			t.Errorf("%s: %v, want release-unfit", name, err)
 		}
 	}

@@ -35,13 +35,13 @@ const feePerLiveChannel = 20_000
 // of the claim fee passes.
 func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 	if cs.Status == StatusGone {
-		return market.Refuse("channel-unknown", market.KindNotFound, "no such account")
+		return market.Refuse(market.CodeChannelUnknown, market.KindNotFound, "no such account")
 	}
 	id, err := cs.Terms().Address(r.Program)
-	unfit := func(field string) error { return market.Refuse("channel-unfit", market.KindInvalid, field) }
+	unfit := func(field string) error { return market.Refuse(market.CodeChannelUnfit, market.KindInvalid, field) }
 	switch _, keyErr := ParseVoucherKey(cs.VoucherKey[:]); {
 	case err != nil || id != cs.ID:
-		return market.Refuse("channel-unknown", market.KindNotFound, "address does not match the terms")
+		return market.Refuse(market.CodeChannelUnknown, market.KindNotFound, "address does not match the terms")
 	case cs.ClusterTag != r.ClusterTag:
 		return unfit("cluster_tag")
 	case cs.Status != StatusOpen:
@@ -67,11 +67,12 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 		return unfit("deposit: limit of " + r.MaxDeposit.SOL() + " with one endpoint")
 	}
 	if h := a.Headroom(); !r.UncheckedFunds && h < r.MinHeadroom {
-		return market.Refuse("channel-too-small", market.KindConflict,
+		return market.Refuse(market.CodeChannelTooSmall, market.KindConflict,
 			fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), r.MinHeadroom.SOL()))
 	}
 	if need := r.RentMinimum + feePerLiveChannel*market.Amount(r.LiveChannels+1); r.FeePayer < need {
-		return market.Refuse("channel-unfit", market.KindUnavailable, // passes: the open may have sent it just now
+		return market.Refuse(market.CodeChannelUnfit,
+			market.KindUnavailable, // passes: the open may have sent it just now
 			"claim_fee: fee payer holds "+r.FeePayer.SOL()+" SOL, needs "+need.SOL()+" SOL")
 	}
 	return nil
@@ -86,37 +87,37 @@ func (a Account) TakePayment(p market.Payment) (Account, market.Amount, error) {
 	stored := a.Newest.Amount
 	v, err := DecodeVoucher(p.Voucher[:])
 	share, known := a.Leases[p.Lease]
-	refuse := func(code, detail string) (Account, market.Amount, error) {
+	refuse := func(code market.Code, detail string) (Account, market.Amount, error) {
 		return a, stored, market.Refuse(code, market.KindInvalid, detail)
 	}
 	switch {
 	case errors.Is(err, ErrExpires):
-		return refuse("voucher-expires", "expires_at must be 0")
+		return refuse(market.CodeVoucherExpires, "expires_at must be 0")
 	case err != nil:
-		return refuse("voucher-unknown", "not a voucher")
+		return refuse(market.CodeVoucherUnknown, "not a voucher")
 	case v.Channel != a.Channel:
-		return refuse("voucher-unknown", "another channel")
+		return refuse(market.CodeVoucherUnknown, "another channel")
 	case !known:
-		return refuse("voucher-unknown", "no such lease on this channel")
+		return refuse(market.CodeVoucherUnknown, "no such lease on this channel")
 	case a.Phase != PhaseSeen && a.Phase != PhaseOpen && a.Phase != PhaseClosing:
-		return a, stored, market.Refuse("channel-closing", market.KindConflict, a.Phase.String())
+		return a, stored, market.Refuse(market.CodeChannelClosing, market.KindConflict, a.Phase.String())
 	case v.Amount == stored && p.Sig == a.Newest.Sig && p.LeaseAmount == share.Paid:
 		return a, stored, nil // a repeat: repeat the acknowledgement
 	case p.LeaseAmount < share.Paid, v.Amount < stored && p.LeaseAmount == share.Paid:
-		return refuse("voucher-backwards", fmt.Sprintf("stored %d", stored))
+		return refuse(market.CodeVoucherBackwards, fmt.Sprintf("stored %d", stored))
 	case v.Amount > a.Seen:
-		return refuse("voucher-over-deposit", fmt.Sprintf("deposit %d", a.Seen))
+		return refuse(market.CodeVoucherOverDeposit, fmt.Sprintf("deposit %d", a.Seen))
 	case p.LeaseAmount > share.Cap:
-		return refuse("voucher-allocation", fmt.Sprintf("lease cap %d", share.Cap))
+		return refuse(market.CodeVoucherAllocation, fmt.Sprintf("lease cap %d", share.Cap))
 	}
 	// No sum can wrap: each share is at most the deposit, 64 bits hold far more of them than a store holds.
 	if sum := a.PaidSum() - share.Paid + p.LeaseAmount; sum > max(v.Amount, stored) {
-		return refuse("voucher-allocation",
+		return refuse(market.CodeVoucherAllocation,
 			fmt.Sprintf("leases sum to %d, voucher says %d", sum, max(v.Amount, stored)))
 	}
 	signed := Signed{Voucher: v, Sig: p.Sig}
 	if !signed.Verify(a.VoucherKey) {
-		return refuse("voucher-signature", "not signed by the channel's voucher key")
+		return refuse(market.CodeVoucherSignature, "not signed by the channel's voucher key")
 	}
 	a = a.clone()
 	share.Paid = p.LeaseAmount
@@ -203,9 +204,11 @@ func (a Account) makeRelease(key ed25519.PrivateKey, clock time.Time, final mark
 	error) {
 	switch {
 	case a.Live() > 0:
-		return a, SignedRelease{}, market.Refuse("lease-live", market.KindConflict, "the channel has live leases")
+		return a, SignedRelease{},
+			market.Refuse(market.CodeLeaseLive, market.KindConflict, "the channel has live leases")
 	case a.Phase < PhaseSeen || a.Phase > PhaseReleasing:
-		return a, SignedRelease{}, market.Refuse("channel-unfit", market.KindConflict, "status: "+a.Phase.String())
+		return a, SignedRelease{},
+			market.Refuse(market.CodeChannelUnfit, market.KindConflict, "status: "+a.Phase.String())
 	}
 	r := Release{Channel: a.Channel, Final: min(final, a.Seen), Expires: clock.Add(MaxReleaseTTL).Unix()}
 	a = a.clone()

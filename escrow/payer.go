@@ -18,26 +18,27 @@ const MaxCustomerCloseDelay = 24 * time.Hour
 func (a Account) Sign(key ed25519.PrivateKey, lease market.LeaseID, leaseAmount market.Amount) (Account, market.Payment,
 	error) {
 	share, ok := a.Leases[lease]
-	fail := func(code string, kind market.Kind, format string, args ...any) (Account, market.Payment, error) {
+	fail := func(code market.Code, kind market.Kind, format string, args ...any) (Account, market.Payment, error) {
 		return a, market.Payment{},
 			&market.Error{Code: code, Op: "signing a voucher", Kind: kind, Detail: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case !ok:
-		return fail("voucher-unknown", market.KindNotFound, "lease %s is not on channel %s", lease, a.Channel)
+		return fail(market.CodeVoucherUnknown, market.KindNotFound, "lease %s is not on channel %s", lease, a.Channel)
 	case a.Phase != PhaseSeen && a.Phase != PhaseOpen && a.Phase != PhaseClosing: // until the seal a voucher counts
-		return fail("channel-closing", market.KindConflict, "channel %s is %s", a.Channel, a.Phase)
+		return fail(market.CodeChannelClosing, market.KindConflict, "channel %s is %s", a.Channel, a.Phase)
 	case PublicKey(key) != a.VoucherKey:
-		return fail("voucher-signature", market.KindInternal, "key is not the channel's")
+		return fail(market.CodeVoucherSignature, market.KindInternal, "key is not the channel's")
 	case leaseAmount < share.Paid:
-		return fail("voucher-backwards", market.KindConflict, "already signed %d", share.Paid)
+		return fail(market.CodeVoucherBackwards, market.KindConflict, "already signed %d", share.Paid)
 	case leaseAmount > share.Cap:
-		return fail("voucher-allocation", market.KindInvalid, "%d is over the lease's cap of %d", leaseAmount,
+		return fail(market.CodeVoucherAllocation, market.KindInvalid, "%d is over the lease's cap of %d", leaseAmount,
 			share.Cap)
 	}
 	sum := a.PaidSum() - share.Paid + leaseAmount
 	if sum > a.Seen {
-		return fail("funds-short", market.KindConflict, "channel %s holds %s SOL; this lease needs %s", a.Channel,
+		return fail(market.CodeFundsShort, market.KindConflict, "channel %s holds %s SOL; this lease needs %s",
+			a.Channel,
 			a.Seen.SOL(), sum.SOL())
 	}
 	total := max(sum, a.Newest.Amount) // more: Recall knows of a share that was not told yet
@@ -74,7 +75,7 @@ func (a Account) Recall(s Signed, lease market.LeaseID, leaseAmount market.Amoun
 // final between settled and the highest of Σ signed and Σ owed. The returned state is Releasing: nothing is signed any
 // more. Errors: *market.Refusal release-unfit.
 func (a Account) TakeRelease(r SignedRelease, releaseKey [32]byte, clock time.Time) (Account, error) {
-	unfit := func(why string) error { return market.Refuse("release-unfit", market.KindInvalid, why) }
+	unfit := func(why string) error { return market.Refuse(market.CodeReleaseUnfit, market.KindInvalid, why) }
 	switch {
 	case r.Channel != a.Channel:
 		return a, unfit("another channel")

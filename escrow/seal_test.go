@@ -23,7 +23,7 @@ func TestMakeSeal_NamesWhatIsSettled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := a.MakeSeal(release, clock); market.CodeOf(err) != "lease-live" {
+	if _, _, err := a.MakeSeal(release, clock); market.CodeOf(err) != market.CodeLeaseLive {
 		t.Errorf("with a live lease: %v", err)
 	}
 	a = a.EndLease(lease, 500)
@@ -32,7 +32,7 @@ func TestMakeSeal_NamesWhatIsSettled(t *testing.T) {
 		rel.Expires != clock.Add(escrow.MaxReleaseTTL).Unix() {
 		t.Errorf("sealed by %+v, %v", rel, err)
 	}
-	if _, err := sealed.AddLease(market.LeaseID{8}, 100, 1); market.CodeOf(err) != "channel-unfit" {
+	if _, err := sealed.AddLease(market.LeaseID{8}, 100, 1); market.CodeOf(err) != market.CodeChannelUnfit {
 		t.Errorf("a lease on a channel that is being sealed: %v", err)
 	}
 	if _, rel, err := a.MakeRelease(release, clock); err != nil || rel.Final != 500 {

@@ -108,7 +108,7 @@ type Proposal struct {
 type Decision struct {
 	Lease      LeaseID
 	Accepted   bool
-	Code       string
+	Code       Code
 	Detail     string
 	RetryAfter time.Duration
 	At         time.Time
@@ -139,7 +139,7 @@ type Payment struct {
 // Stop asks for the end of a Lease.
 type Stop struct {
 	Lease     LeaseID
-	Code      string
+	Code      Code
 	StopGrace time.Duration
 	At        time.Time
 }
@@ -155,7 +155,7 @@ type Amend struct {
 type Outcome struct {
 	Lease                  LeaseID
 	Fault                  Fault
-	Code                   string
+	Code                   Code
 	Accepted, Ready, Ended time.Time // Ready is zero if the job never was
 	BillableMS             uint64
 	Amount                 Amount

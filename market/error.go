@@ -23,14 +23,15 @@ const (
 // done.
 // Hint: what the user does next, not in Error(). Detail: numbers or names for people, at most 256 bytes.
 type Error struct {
-	Code, Op, Detail, Hint string
-	Kind                   Kind
-	Err                    error
+	Code             Code
+	Op, Detail, Hint string
+	Kind             Kind
+	Err              error
 }
 
 func (e *Error) Error() string {
 	s := e.Op
-	for _, p := range []string{e.Code, e.Detail} {
+	for _, p := range []string{string(e.Code), e.Detail} {
 		if p != "" {
 			if s != "" {
 				s += ": "
@@ -47,7 +48,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // CodeOf returns the code of the first *Error or *Refusal in err's chain that has one, else "".
-func CodeOf(err error) string {
+func CodeOf(err error) Code {
 	var r *Refusal
 	if errors.As(err, &r) {
 		return r.Code
@@ -65,25 +66,26 @@ func CodeOf(err error) string {
 // Refusal is a typed "no" of a peer: Code is kebab-case, at most 32 bytes; Detail at most 256 bytes. An unknown Code
 // acts by its Kind.
 type Refusal struct {
-	Code, Detail string
-	Kind         Kind
-	RetryAfter   time.Duration
+	Code       Code
+	Detail     string
+	Kind       Kind
+	RetryAfter time.Duration
 }
 
 func (r *Refusal) Error() string {
 	if r.Detail == "" {
-		return r.Code
+		return string(r.Code)
 	}
-	return r.Code + ": " + r.Detail
+	return string(r.Code) + ": " + r.Detail
 }
 
 // Passes reports whether the same request may be taken later: the peer is busy, starting, or was asked too fast.
 func (r *Refusal) Passes() bool {
-	return r.Kind == KindUnavailable || r.Code == "busy" || r.Code == "rate-limited"
+	return r.Kind == KindUnavailable || r.Code == CodeBusy || r.Code == CodeRateLimited
 }
 
 // Refuse returns a *Refusal.
-func Refuse(code string, kind Kind, detail string) *Refusal {
+func Refuse(code Code, kind Kind, detail string) *Refusal {
 	if len(detail) > 256 {
 		detail = detail[:256]
 	}

@@ -68,7 +68,7 @@ type Lease struct {
 	Phase string     // step of the preparation
 	Words string     `json:",omitempty"` // provider: why the step is tried again
 
-	Code     string // end reason; "" while it goes on
+	Code     Code // end reason; "" while it goes on
 	Fault    Fault
 	Detail   string // ≤ 256 bytes
 	Evidence Evidence
@@ -123,7 +123,7 @@ type Lease struct {
 	// CapWanted, CapRefused, customer: a cap that its provider was asked to take and has not answered; with what code
 	// it refused the last one.
 	CapWanted  Amount `json:",omitempty"`
-	CapRefused string `json:",omitempty"`
+	CapRefused Code   `json:",omitempty"`
 	// CapWas, CapAt, provider: the limit before it was raised last, and when: the deposit for more takes its time to
 	// become final.
 	CapWas Amount    `json:",omitempty"`
@@ -182,7 +182,7 @@ func (s *step) to(st LeaseState) {
 }
 
 // ends notes the end reason; the first one stays.
-func (s *step) ends(code string, by Side, ev Evidence, detail string) {
+func (s *step) ends(code Code, by Side, ev Evidence, detail string) {
 	if s.Code != "" {
 		return
 	}
@@ -321,7 +321,7 @@ func (l Lease) Outcome() Outcome {
 		BillableMS: l.ClaimMS, Amount: l.Claim, ExitCode: l.Exit, OutputsRoot: l.OutputsRoot,
 		KeepChannel: l.KeepChannel,
 	}
-	if l.Side == ProviderSide || l.Code == "meter-dispute" {
+	if l.Side == ProviderSide || l.Code == CodeMeterDispute {
 		o.BillableMS, o.Amount = l.Meter.BillableMS, l.Owed()
 	}
 	return o

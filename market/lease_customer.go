@@ -89,7 +89,7 @@ func (s *step) cDecision(ev Event) error {
 	case s.State == Proposed:
 		s.refused(e.Code, e.Detail)
 	case s.State == Lapsed && e.Accepted:
-		s.emit(SendStop{Code: "never-used"})
+		s.emit(SendStop{Code: CodeNeverUsed})
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (s *step) accepted() {
 	s.emit(PushInputs{})
 }
 
-func (s *step) refused(code, detail string) {
+func (s *step) refused(code Code, detail string) {
 	s.ends(code, ProviderSide, EvidenceSigned, detail)
 	s.to(Refused)
 	s.emit(FreeBudget{})
@@ -112,14 +112,14 @@ func (s *step) cStatus(ev Event) error {
 	st := e.Status
 	switch {
 	case st.State == Refused && s.State == Proposed:
-		s.refused(st.Cause, st.Detail)
+		s.refused(Code(st.Cause), st.Detail)
 		return nil
 	case st.State < Preparing || st.State > Ended:
 		return nil // the provider does not know the lease (yet)
 	case s.State == Proposed:
 		s.accepted()
 	case s.State == Lapsed && st.State.Live():
-		s.emit(SendStop{Code: "never-used"})
+		s.emit(SendStop{Code: CodeNeverUsed})
 		return nil
 	}
 	s.heard(e.BootMS)
@@ -127,7 +127,7 @@ func (s *step) cStatus(ev Event) error {
 	s.remind(st.HighestVoucher)
 	if st.State >= Releasing {
 		s.Exit = st.ExitCode
-		s.overruled(st.Cause, st.Detail)
+		s.overruled(Code(st.Cause), st.Detail)
 	}
 	if s.State.Live() && st.Phase != "" {
 		s.Phase = st.Phase
@@ -137,11 +137,11 @@ func (s *step) cStatus(ev Event) error {
 	}
 	if e.WrongDevices && st.State >= Running && s.Code == "" {
 		s.ran()
-		s.cEnd("not-as-quoted", EvidenceSigned, 0, "devices differ from the quote")
+		s.cEnd(CodeNotAsQuoted, EvidenceSigned, 0, "devices differ from the quote")
 	}
 	s.follow(st.State, st.Cause, st.Detail, e.BootMS)
 	if s.State == Closing && st.State >= Closing && s.Code == "" && st.Cause != "" {
-		s.ends(st.Cause, ProviderSide, EvidenceSigned, st.Detail)
+		s.ends(Code(st.Cause), ProviderSide, EvidenceSigned, st.Detail)
 	}
 	return nil
 }
@@ -159,9 +159,9 @@ func (s *step) ran() {
 }
 
 // overruled: an own request that the job's end was faster than is not why it ended.
-func (s *step) overruled(cause, detail string) {
+func (s *step) overruled(cause Code, detail string) {
 	switch s.Code {
-	case "stopped", "max-duration", "start-timeout":
+	case CodeStopped, CodeMaxDuration, CodeStartTimeout:
 		if cause != "" && cause != s.Code {
 			s.Code = ""
 			s.ends(cause, ProviderSide, EvidenceSigned, detail)
@@ -204,11 +204,11 @@ func (s *step) follow(st LeaseState, cause, detail string, boot uint64) {
 			s.to(Stopping)
 		}
 		if cause != "" {
-			s.ends(cause, ProviderSide, EvidenceSigned, detail)
+			s.ends(Code(cause), ProviderSide, EvidenceSigned, detail)
 		}
 	case Closing, Ended:
 		if cause != "" {
-			s.ends(cause, ProviderSide, EvidenceSigned, detail)
+			s.ends(Code(cause), ProviderSide, EvidenceSigned, detail)
 		}
 		s.cClosing()
 	}
@@ -246,7 +246,7 @@ func (s *step) cReceipt(ev Event) error {
 		return nil // overtaken by a newer one
 	}
 	if r.Seq == s.ReceiptSeq && r.Amount > s.Claim && !later {
-		s.cEnd("equivocation", EvidenceSigned, -1, "two receipts with one number")
+		s.cEnd(CodeEquivocation, EvidenceSigned, -1, "two receipts with one number")
 		return nil
 	}
 	owed, err := s.Terms.Rate.For(s.Terms.Devices, ms(r.BillableMS))
@@ -292,12 +292,12 @@ func (s *step) bad(n *uint8) {
 		*n++
 	}
 	if *n >= disputeAt && (s.State.Live() || s.State == Silent) && s.State != Stopping {
-		s.cEnd("meter-dispute", EvidenceMeasured, 0, "")
+		s.cEnd(CodeMeterDispute, EvidenceMeasured, 0, "")
 	}
 }
 
 // cEnd: live, Silent → Stopping with a Stop. grace as in StopAsked.
-func (s *step) cEnd(code string, ev Evidence, grace time.Duration, detail string) {
+func (s *step) cEnd(code Code, ev Evidence, grace time.Duration, detail string) {
 	if !s.State.Live() && s.State != Silent {
 		return
 	}
@@ -337,7 +337,7 @@ func (s *step) cOutputs(ev Event) error {
 	e := ev.(OutputsVerified)
 	s.OutputsDone, s.OutputsRoot = true, e.Root
 	if e.Lost {
-		s.Code, s.Fault, s.Evidence = "output-lost", FaultProvider, EvidenceMeasured
+		s.Code, s.Fault, s.Evidence = CodeOutputLost, FaultProvider, EvidenceMeasured
 	}
 	return s.cMaybeEnd()
 }
@@ -392,7 +392,7 @@ func (s *step) cStop(ev Event) error {
 	case !s.State.Live() && s.State != Silent:
 	case e.By == ProviderSide:
 		if code == "" {
-			code = "provider-stop"
+			code = CodeProviderStop
 		}
 		s.ends(code, ProviderSide, EvidenceSigned, e.Detail)
 		if s.State != Stopping {
@@ -401,7 +401,7 @@ func (s *step) cStop(ev Event) error {
 		}
 	default:
 		if code == "" {
-			code = "stopped"
+			code = CodeStopped
 		}
 		s.cEnd(code, EvidenceOperator, e.Grace, e.Detail)
 	}
@@ -410,13 +410,13 @@ func (s *step) cStop(ev Event) error {
 
 // lapse: Proposed → Lapsed.
 func (s *step) lapse(ev Evidence) {
-	s.ends("never-used", CustomerSide, ev, "")
+	s.ends(CodeNeverUsed, CustomerSide, ev, "")
 	s.to(Lapsed)
-	s.emit(SendStop{Code: "never-used"}, FreeBudget{})
+	s.emit(SendStop{Code: CodeNeverUsed}, FreeBudget{})
 }
 
 func (s *step) cChainClosing(Event) error {
-	s.cEnd("channel-closing", EvidenceFinalised, 0, "")
+	s.cEnd(CodeChannelClosing, EvidenceFinalised, 0, "")
 	return nil
 }
 

@@ -49,7 +49,7 @@ type (
 	PushInputs struct{}
 	// SendStop: sign and send a Stop. Repeated until the provider has stopped.
 	SendStop struct {
-		Code  string
+		Code  Code
 		Grace time.Duration
 	}
 	// SignPayment: sign a voucher so that this lease's share is LeaseAmount, commit it, send it. LeaseAmount may equal

@@ -61,8 +61,9 @@ type (
 	JobReady struct{ BootMS uint64 }
 	// PrepFailed: preparation failed for good. Fault may be 0: then it follows from Code.
 	PrepFailed struct {
-		Code, Detail string
-		Fault        Fault
+		Code   Code
+		Detail string
+		Fault  Fault
 	}
 	// JobSeen is a proof that the job is alive (process, start time, not frozen). Send one each Lease.ProbeEvery while
 	// Running or Stopping.
@@ -70,10 +71,11 @@ type (
 	// JobExited: the process ended by itself or by a signal. BootMS 0: billed to the last proof. Code overrides the
 	// usual one if set. JobGone and DevicesClear follow when nothing of the job is left.
 	JobExited struct {
-		Exit         int32
-		OOM          bool
-		BootMS       uint64
-		Code, Detail string
+		Exit   int32
+		OOM    bool
+		BootMS uint64
+		Code   Code
+		Detail string
 	}
 	// JobGone: no process of the job exists. In Running and Paused this is container-lost.
 	JobGone struct{}
@@ -112,8 +114,9 @@ type (
 	Placed struct{}
 	// DecisionSeen: the provider's signed answer.
 	DecisionSeen struct {
-		Accepted     bool
-		Code, Detail string
+		Accepted bool
+		Code     Code
+		Detail   string
 	}
 	// StatusSeen: the provider's Status. WrongDevices: those at Ready are not those of the Quote. Ran: its signed
 	// Outcome says that the job was ready, whether or not this side heard it then.
@@ -152,7 +155,7 @@ type (
 	// CapAnswered: the provider has Cap on disk, or refuses it with Code.
 	CapAnswered struct {
 		Cap  Amount
-		Code string
+		Code Code
 	}
 	// CloseNow: the user does not wait any longer for a provider in Closing.
 	CloseNow struct{}
@@ -163,9 +166,10 @@ type (
 	// StopAsked: a person, a limit or the peer wants the end. By is who asks; Code "" is the side's usual one; Grace 0
 	// is the Terms' one, < 0 none.
 	StopAsked struct {
-		By           Side
-		Code, Detail string
-		Grace        time.Duration
+		By     Side
+		Code   Code
+		Detail string
+		Grace  time.Duration
 	}
 	// ChainClosing: the channel is closing (finalised, or seen by two endpoints).
 	ChainClosing struct{}

@@ -11,14 +11,14 @@ func TestLease_PreparationLate_EndsWithTheLastWords(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		step  PrepStep
-		code  string
+		code  Code
 		fault Fault
 	}{
-		{PrepStep{Phase: "pull"}, "image-stalled", FaultNone},
-		{PrepStep{Phase: "pull", Detail: "toomanyrequests: slow down"}, "registry-unreachable", FaultNone},
-		{PrepStep{Phase: "create", Detail: "the rig's engine does not answer"}, "engine-error", FaultProvider},
-		{PrepStep{Phase: "inputs", Detail: "no byte came"}, "input-stalled", FaultNone},
-		{PrepStep{Phase: "start", Detail: strings.Repeat("ü", 200)}, "start-timeout", FaultNone},
+		{PrepStep{Phase: "pull"}, CodeImageStalled, FaultNone},
+		{PrepStep{Phase: "pull", Detail: "toomanyrequests: slow down"}, CodeRegistryUnreachable, FaultNone},
+		{PrepStep{Phase: "create", Detail: "the rig's engine does not answer"}, CodeEngineError, FaultProvider},
+		{PrepStep{Phase: "inputs", Detail: "no byte came"}, CodeInputStalled, FaultNone},
+		{PrepStep{Phase: "start", Detail: strings.Repeat("ü", 200)}, CodeStartTimeout, FaultNone},
 	} {
 		b := newBench(t, ProviderSide, testTerms()).do(Accepted{}, PrepStep{Phase: "pull"}, c.step)
 		b.after(3 * time.Minute).do(Timer{})
@@ -33,5 +33,5 @@ func TestLease_OOMFlagOfAGoodEnd_IsCompleted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, ProviderSide, testTerms()).do(Accepted{}, JobReady{BootMS: 1000})
 	b.do(JobExited{OOM: true, Detail: "a process of the job was killed for memory"})
-	b.want(Releasing, "completed", FaultNone)
+	b.want(Releasing, CodeCompleted, FaultNone)
 }

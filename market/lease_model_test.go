@@ -38,7 +38,7 @@ func (w *world) send(toProvider bool, msg any) {
 }
 
 func (w *world) status() Status {
-	cause := w.p.Code
+	cause := string(w.p.Code)
 	if w.p.State == Paused {
 		cause = w.p.Cause
 	}
@@ -134,7 +134,8 @@ func (w *world) deliver() {
 			w.provider(msg)
 		case Outcome:
 			if w.p.State >= Closing {
-				if msg.Code != "meter-dispute" && (msg.Amount != w.p.Owed() || msg.BillableMS != w.p.Meter.BillableMS) {
+				if msg.Code != CodeMeterDispute &&
+					(msg.Amount != w.p.Owed() || msg.BillableMS != w.p.Meter.BillableMS) {
 					w.t.Fatalf("outcome %d of %d ms, %q; owed %d of %d ms\ncustomer %+v", msg.Amount, msg.BillableMS,
 						msg.Code, w.p.Owed(), w.p.Meter.BillableMS, w.c)
 				}
@@ -249,7 +250,7 @@ func TestLease_Model(t *testing.T) {
 		if w.p.State != Ended || w.c.State != Ended {
 			t.Fatalf("provider %s (%s), customer %s (%s)", w.p.State, w.p.Code, w.c.State, w.c.Code)
 		}
-		if w.c.Code == "meter-dispute" && calm {
+		if w.c.Code == CodeMeterDispute && calm {
 			t.Fatal("honest sides came to a dispute")
 		}
 		owed, tau := w.p.Owed(), w.c.price(w.c.Terms.Tick)
@@ -313,7 +314,7 @@ func fuzzEvent(b byte, boot, i uint64) Event {
 	case kHeadroom:
 		return HeadroomSeen{Left: amount}
 	case kDecision:
-		return DecisionSeen{Accepted: b < 128, Code: "busy"}
+		return DecisionSeen{Accepted: b < 128, Code: CodeBusy}
 	case kStatus:
 		return StatusSeen{Status: Status{State: st, Cause: "stopped"}, BootMS: boot, WrongDevices: b > 250}
 	case kReceipt:

@@ -155,7 +155,7 @@ func (l Lease) trusted() Amount {
 		return a
 	}
 	a = add(a, l.price(max(l.Terms.Tick/4, overshoot)))
-	if l.Code == "provider-silent" {
+	if l.Code == CodeProviderSilent {
 		a = add(a, l.tickPrice())
 	}
 	return a

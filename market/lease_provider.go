@@ -109,9 +109,9 @@ func (s *step) check() {
 	owed, limit := s.Owed(), s.Limit()
 	switch {
 	case s.State == Running && !s.now.Before(s.stopBy()):
-		s.stop("max-duration", CustomerSide, EvidenceDeadline, 0, "")
+		s.stop(CodeMaxDuration, CustomerSide, EvidenceDeadline, 0, "")
 	case s.State == Running && s.Terms.Rate > 0 && add(owed, min(s.price(s.stopGrace()), limit/2)) >= limit:
-		s.stop("cap-reached", CustomerSide, EvidenceDeadline, 0, "")
+		s.stop(CodeCapReached, CustomerSide, EvidenceDeadline, 0, "")
 	case s.State == Running && s.mustFreeze():
 		s.freeze(CauseUnpaid)
 	case s.State == Stopping && s.KillAt.IsZero() &&
@@ -138,7 +138,7 @@ func (s *step) freeze(cause string) {
 }
 
 // stop: Running, Paused → Stopping; Preparing, Paused(unpaid) → Releasing; a second one only shortens the grace.
-func (s *step) stop(code string, by Side, ev Evidence, grace time.Duration, detail string) {
+func (s *step) stop(code Code, by Side, ev Evidence, grace time.Duration, detail string) {
 	g := s.graceOf(grace)
 	switch {
 	case s.State == Stopping:
@@ -208,11 +208,11 @@ func (s *step) pExited(ev Event) error {
 	switch {
 	case code != "":
 	case e.OOM && e.Exit != 0:
-		code = "job-oom"
+		code = CodeJobOOM
 	case e.Exit == 0:
-		code = "completed"
+		code = CodeCompleted
 	default:
-		code = "job-failed"
+		code = CodeJobFailed
 	}
 	s.ends(code, ProviderSide, EvidenceMeasured, e.Detail)
 	s.release()
@@ -223,7 +223,7 @@ func (s *step) pExited(ev Event) error {
 func (s *step) pGone(Event) error {
 	s.Gone = true
 	if s.State != Releasing {
-		s.ends("container-lost", ProviderSide, EvidenceMeasured, "")
+		s.ends(CodeContainerLost, ProviderSide, EvidenceMeasured, "")
 		s.release()
 	}
 	return nil
@@ -241,7 +241,7 @@ func (s *step) pEngineSilent(Event) error {
 func (s *step) pDeviceLost(ev Event) error {
 	s.Quarantine = true
 	if s.State.Live() {
-		s.ends("device-lost", ProviderSide, EvidenceMeasured, ev.(DeviceLost).Detail)
+		s.ends(CodeDeviceLost, ProviderSide, EvidenceMeasured, ev.(DeviceLost).Detail)
 		s.release()
 	}
 	return nil
@@ -256,7 +256,7 @@ func (s *step) pDeviceBusy(Event) error {
 
 // overdue: Paused(unpaid) → Releasing without grace, which would be unpaid work.
 func (s *step) overdue() {
-	s.ends("payment-overdue", CustomerSide, EvidenceOverdue, "")
+	s.ends(CodePaymentOverdue, CustomerSide, EvidenceOverdue, "")
 	s.release()
 	s.debt()
 	s.emit(ClaimNow{})
@@ -316,7 +316,7 @@ func (s *step) pHeadroom(ev Event) error {
 	left := ev.(HeadroomSeen).Left
 	need := min(s.price(s.stopGrace()+s.Terms.Tick), sub(s.funded(), s.Owed()))
 	if (s.State == Running || s.State == Paused) && left < need {
-		s.stop("channel-low", CustomerSide, EvidenceFinalised, 0, "")
+		s.stop(CodeChannelLow, CustomerSide, EvidenceFinalised, 0, "")
 	}
 	return nil
 }

@@ -14,9 +14,9 @@ func (s *step) pStop(ev Event) error {
 		evidence = EvidenceOperator
 	}
 	if code == "" && e.By == ProviderSide {
-		code = "provider-stop"
+		code = CodeProviderStop
 	} else if code == "" {
-		code = "stopped"
+		code = CodeStopped
 	}
 	s.stop(code, e.By, evidence, e.Grace, e.Detail)
 	return nil
@@ -25,7 +25,7 @@ func (s *step) pStop(ev Event) error {
 // live → Releasing.
 func (s *step) pChainClosing(Event) error {
 	if s.State.Live() {
-		s.ends("channel-closing", CustomerSide, EvidenceFinalised, "")
+		s.ends(CodeChannelClosing, CustomerSide, EvidenceFinalised, "")
 		s.release()
 	}
 	s.emit(ClaimNow{})
@@ -35,7 +35,7 @@ func (s *step) pChainClosing(Event) error {
 // live, another boot → Releasing (rig-restarted); else all standing effects are repeated.
 func (s *step) pRestarted(ev Event) error {
 	if s.State.Live() && !ev.(Restarted).SameBoot {
-		s.ends("rig-restarted", ProviderSide, EvidenceMeasured, "")
+		s.ends(CodeRigRestarted, ProviderSide, EvidenceMeasured, "")
 		s.release()
 		return nil
 	}
@@ -110,18 +110,18 @@ func (s *step) pTimer(Event) error {
 }
 
 // lateCode is the end of a preparation whose time is up: by its step, and by whether somebody refused that step.
-func (l Lease) lateCode() string {
+func (l Lease) lateCode() Code {
 	switch {
 	case l.Phase == "inputs":
-		return "input-stalled"
+		return CodeInputStalled
 	case l.Phase == "start":
-		return "start-timeout"
+		return CodeStartTimeout
 	case l.Phase == "create":
-		return "engine-error"
+		return CodeEngineError
 	case l.Words != "":
-		return "registry-unreachable"
+		return CodeRegistryUnreachable
 	}
-	return "image-stalled"
+	return CodeImageStalled
 }
 
 func (s *step) pPausedTimer() {
@@ -129,7 +129,7 @@ func (s *step) pPausedTimer() {
 	case s.Cause == CauseUnpaid && !s.now.Before(s.holdEnds()):
 		s.overdue()
 	case !s.now.Before(s.stopBy()):
-		s.stop("max-duration", CustomerSide, EvidenceDeadline, 0, "")
+		s.stop(CodeMaxDuration, CustomerSide, EvidenceDeadline, 0, "")
 	case s.now.Sub(s.AskedAt) >= s.repeatEvery():
 		s.AskedAt = s.now
 		s.emit(SendReceipt{Receipt: s.LastReceipt()})

@@ -55,7 +55,7 @@ func (s *step) cUnknown(Event) error {
 	case s.UnknownAt.IsZero():
 		s.UnknownAt = s.now
 	case s.now.Sub(s.UnknownAt) >= unknownFor:
-		s.ends("provider-silent", ProviderSide, EvidenceSigned, "the provider does not know the lease any more")
+		s.ends(CodeProviderSilent, ProviderSide, EvidenceSigned, "the provider does not know the lease any more")
 		s.LetGo = true
 		s.cClosing()
 	}

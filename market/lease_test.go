@@ -54,7 +54,7 @@ func (b *bench) do(evs ...Event) *bench {
 	return b
 }
 
-func (b *bench) want(st LeaseState, code string, fault Fault) {
+func (b *bench) want(st LeaseState, code Code, fault Fault) {
 	b.t.Helper()
 	if b.l.State != st || b.l.Code != code || b.l.Fault != fault {
 		b.t.Fatalf("state %s, code %q, fault %s; want %s, %q, %s", b.l.State, b.l.Code, b.l.Fault, st, code, fault)
@@ -139,7 +139,7 @@ func TestLease_Unpaid_FreezesBeforeOneTick(t *testing.T) {
 func TestLease_HoldOver_EndsOverdueWithDebt(t *testing.T) {
 	t.Parallel()
 	b := running(t, testTerms()).run(10 * time.Second).after(2 * time.Minute).do(Timer{})
-	b.want(Releasing, "payment-overdue", FaultCustomer)
+	b.want(Releasing, CodePaymentOverdue, FaultCustomer)
 	if d := must[DebtRow](b); d.Sum != 9500 {
 		t.Fatalf("debt %d", d.Sum)
 	}
@@ -148,7 +148,7 @@ func TestLease_HoldOver_EndsOverdueWithDebt(t *testing.T) {
 		t.Fatal("last receipt is not final")
 	}
 	b.do(JobGone{}, DevicesClear{}, OutputsServed{}, OutcomeAgreed{})
-	b.want(Ended, "payment-overdue", FaultCustomer)
+	b.want(Ended, CodePaymentOverdue, FaultCustomer)
 	b.do(PaymentStored{LeaseAmount: 9500, ReceiptSeq: b.l.ReceiptSeq})
 	if d := must[DebtRow](b); d.Sum != 0 {
 		t.Fatalf("debt after payment %d", d.Sum)
@@ -165,7 +165,7 @@ func TestLease_ParkedPauses_EndAfterTenMinutesInAll(t *testing.T) {
 		}
 		b.after(119*time.Second).do(Timer{}, PaymentStored{LeaseAmount: b.l.Owed(), ReceiptSeq: b.l.ReceiptSeq})
 	}
-	b.want(Releasing, "payment-overdue", FaultCustomer)
+	b.want(Releasing, CodePaymentOverdue, FaultCustomer)
 }
 
 func TestLease_Prepay_WaitsForFirstTick(t *testing.T) {
@@ -197,7 +197,7 @@ func TestLease_Gap_BillsOneTick(t *testing.T) {
 func TestLease_DeviceLost_BillsToLastProof(t *testing.T) {
 	t.Parallel()
 	b := running(t, testTerms()).run(3 * time.Second).after(4 * time.Second).do(DeviceLost{Detail: "Xid 79"})
-	b.want(Releasing, "device-lost", FaultProvider)
+	b.want(Releasing, CodeDeviceLost, FaultProvider)
 	if b.l.Owed() != 3000 {
 		t.Fatalf("owed %d", b.l.Owed())
 	}
@@ -211,7 +211,7 @@ func TestLease_Stop_GraceThenKillThenQuarantine(t *testing.T) {
 	t.Parallel()
 	b := running(t, testTerms()).run(2*time.Second).do(PaymentStored{LeaseAmount: 100_000, ReceiptSeq: 1},
 		StopAsked{By: CustomerSide, Grace: 10 * time.Second})
-	b.want(Stopping, "stopped", FaultCustomer)
+	b.want(Stopping, CodeStopped, FaultCustomer)
 	if w := must[WantJob](b); w != (WantJob{Phase: WantGone, Grace: 10 * time.Second}) {
 		t.Fatalf("want %+v", w)
 	}
@@ -224,9 +224,9 @@ func TestLease_Stop_GraceThenKillThenQuarantine(t *testing.T) {
 		t.Fatalf("billed after the kill: %d", b.l.Owed())
 	}
 	b.after(time.Minute).do(Timer{})
-	b.want(Releasing, "stopped", FaultCustomer)
+	b.want(Releasing, CodeStopped, FaultCustomer)
 	b.after(time.Minute).do(Timer{})
-	b.want(Closing, "stopped", FaultCustomer)
+	b.want(Closing, CodeStopped, FaultCustomer)
 	if !must[FreeDevices](b).Quarantine {
 		t.Fatal("a stuck device was freed")
 	}
@@ -237,7 +237,7 @@ func TestLease_CapAndDuration_IncludeTheGrace(t *testing.T) {
 	terms := testTerms()
 	terms.Cap = 100_000 // 100 s, of which 30 s are grace
 	b := running(t, terms).do(PaymentStored{LeaseAmount: 100_000}).run(70 * time.Second)
-	b.want(Stopping, "cap-reached", FaultCustomer)
+	b.want(Stopping, CodeCapReached, FaultCustomer)
 	b.run(2 * time.Minute)
 	if b.l.Owed() > terms.Cap {
 		t.Fatalf("owed %d over the cap", b.l.Owed())
@@ -245,13 +245,13 @@ func TestLease_CapAndDuration_IncludeTheGrace(t *testing.T) {
 	terms = testTerms()
 	terms.MaxDuration = 100 * time.Second
 	b = running(t, terms).do(PaymentStored{LeaseAmount: 100_000}).run(70 * time.Second)
-	b.want(Stopping, "max-duration", FaultCustomer)
+	b.want(Stopping, CodeMaxDuration, FaultCustomer)
 }
 
 func TestLease_Preparing_StallsByStep(t *testing.T) {
 	t.Parallel()
-	for phase, code := range map[string]string{"": "image-stalled", "pull": "image-stalled", "inputs": "input-stalled",
-		"start": "start-timeout"} {
+	for phase, code := range map[string]Code{"": CodeImageStalled, "pull": CodeImageStalled, "inputs": CodeInputStalled,
+		"start": CodeStartTimeout} {
 		b := newBench(t, ProviderSide, testTerms()).do(Accepted{},
 			PrepStep{Phase: phase}).after(3 * time.Minute).do(Timer{})
 		b.want(Releasing, code, FaultNone)
@@ -272,7 +272,7 @@ func TestLease_Restarted_AdoptsOrEnds(t *testing.T) {
 	}
 	must[SendStatus](b)
 	other.do(Restarted{BootMS: 5})
-	other.want(Releasing, "rig-restarted", FaultProvider)
+	other.want(Releasing, CodeRigRestarted, FaultProvider)
 	if other.l.Owed() != 3000 {
 		t.Fatalf("owed %d", other.l.Owed())
 	}
@@ -291,7 +291,7 @@ func TestLease_EngineSilent_PausesAndReturns(t *testing.T) {
 		t.Fatalf("meter %+v", b.l.Meter)
 	}
 	b.do(EngineSilent{}, JobGone{})
-	b.want(Releasing, "container-lost", FaultProvider)
+	b.want(Releasing, CodeContainerLost, FaultProvider)
 }
 
 func TestLease_Customer_SignsOwnPlusTickOrClaim(t *testing.T) {
@@ -308,8 +308,8 @@ func TestLease_Customer_SignsOwnPlusTickOrClaim(t *testing.T) {
 	}
 	b.do(b.receipt(3, 41_000, Running))
 	b.do(b.receipt(4, 42_000, Running))
-	b.want(Stopping, "meter-dispute", FaultUnknown)
-	if s := must[SendStop](b); s.Code != "meter-dispute" {
+	b.want(Stopping, CodeMeterDispute, FaultUnknown)
+	if s := must[SendStop](b); s.Code != CodeMeterDispute {
 		t.Fatalf("stop %+v", s)
 	}
 	if o := b.l.Outcome(); o.Amount != 10_000 {
@@ -328,7 +328,7 @@ func TestLease_Customer_WrongAmountsAreNotSigned(t *testing.T) {
 	}
 	must[AskStatus](b)
 	b.do(r)
-	b.want(Stopping, "meter-dispute", FaultUnknown)
+	b.want(Stopping, CodeMeterDispute, FaultUnknown)
 }
 
 func TestLease_Away_FromTwoPaidMinutesAndCapped(t *testing.T) {
@@ -383,7 +383,7 @@ func TestLease_ProviderSilent_SettlesLastVoucher(t *testing.T) {
 	for b.now.Sub(b.l.Since) < 30*time.Minute {
 		b.after(5 * time.Second).do(Timer{BootMS: b.boot()})
 	}
-	b.want(Closing, "provider-silent", FaultProvider)
+	b.want(Closing, CodeProviderSilent, FaultProvider)
 	if b.l.Signed != 5000 {
 		t.Fatalf("signed %d while silent", b.l.Signed)
 	}
@@ -393,7 +393,7 @@ func TestLease_Customer_NotAsQuoted_OwesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, CustomerSide, testTerms()).do(Placed{}, DecisionSeen{Accepted: true})
 	b.do(StatusSeen{Status: Status{State: Running}, WrongDevices: true, BootMS: b.boot()})
-	b.want(Stopping, "not-as-quoted", FaultProvider)
+	b.want(Stopping, CodeNotAsQuoted, FaultProvider)
 	b.after(5 * time.Second)
 	b.do(StatusSeen{Status: Status{State: Running}, BootMS: b.boot()})
 	if b.l.Meter.BillableMS != 0 {
@@ -404,13 +404,13 @@ func TestLease_Customer_NotAsQuoted_OwesNothing(t *testing.T) {
 func TestLease_Proposed_LapsesAndStopsLateAccept(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, CustomerSide, testTerms()).do(Placed{}).after(20 * time.Second).do(Timer{})
-	b.want(Lapsed, "never-used", FaultNone)
+	b.want(Lapsed, CodeNeverUsed, FaultNone)
 	b.do(DecisionSeen{Accepted: true})
-	if s := must[SendStop](b); s.Code != "never-used" {
+	if s := must[SendStop](b); s.Code != CodeNeverUsed {
 		t.Fatalf("stop %+v", s)
 	}
-	r := newBench(t, CustomerSide, testTerms()).do(Placed{}, DecisionSeen{Code: "devices-taken"})
-	r.want(Refused, "devices-taken", FaultProvider)
+	r := newBench(t, CustomerSide, testTerms()).do(Placed{}, DecisionSeen{Code: CodeDevicesTaken})
+	r.want(Refused, CodeDevicesTaken, FaultProvider)
 	must[FreeBudget](r)
 }
 
@@ -492,7 +492,7 @@ func joinWords(w []string) (s string) {
 
 func everyEvent() []Event {
 	evs := []Event{
-		Accepted{}, PrepStep{Phase: "pull"}, JobReady{BootMS: 9}, PrepFailed{Code: "internal"}, JobSeen{BootMS: 9},
+		Accepted{}, PrepStep{Phase: "pull"}, JobReady{BootMS: 9}, PrepFailed{Code: CodeInternal}, JobSeen{BootMS: 9},
 		JobExited{}, JobGone{}, EngineSilent{}, DeviceLost{},
 		DeviceBusy{}, DevicesClear{}, PaymentStored{}, HeadroomSeen{}, ChainBlind{}, ChainSeen{}, OutputsHashed{},
 		OutputsServed{}, Placed{}, DecisionSeen{}, StatusSeen{},
@@ -519,7 +519,7 @@ func inState(t *testing.T, side Side, st LeaseState) Lease {
 		l.Ready = t0
 	}
 	if st >= Stopping && st <= Ended {
-		l.Code, l.Fault, l.StopAt = "stopped", FaultCustomer, t0
+		l.Code, l.Fault, l.StopAt = CodeStopped, FaultCustomer, t0
 	}
 	return l
 }

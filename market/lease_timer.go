@@ -78,7 +78,7 @@ func (l Lease) late() bool { return !l.SaidAt.Before(l.startBy()) }
 // letsGoAt is when the money in Closing waits no longer, whatever the provider still has to bring. One that fell silent
 // has the rest of silent_end: its Release is the faster way.
 func (l Lease) letsGoAt() time.Time {
-	if l.Code == "provider-silent" {
+	if l.Code == CodeProviderSilent {
 		return l.Since.Add(l.lastChance())
 	}
 	return l.Since.Add(l.Terms.SilentEnd + l.OfflineFor)
@@ -166,13 +166,13 @@ func (s *step) cTimer(Event) error {
 		}
 	case Preparing:
 		if !s.now.Before(s.startBy()) && s.late() {
-			s.cEnd("start-timeout", EvidenceDeadline, -1, "")
+			s.cEnd(CodeStartTimeout, EvidenceDeadline, -1, "")
 			break
 		}
 		s.maybeSilent()
 	case Running, Paused:
 		if !s.now.Before(s.Ready.Add(s.Terms.MaxDuration)) {
-			s.cEnd("max-duration", EvidenceDeadline, 0, "")
+			s.cEnd(CodeMaxDuration, EvidenceDeadline, 0, "")
 			break
 		}
 		s.maybeSilent()
@@ -229,7 +229,7 @@ func (s *step) maybeSilent() {
 
 // silent: Silent, Stopping → Closing without the provider; letGo: without a last minute for it.
 func (s *step) silent(ev Evidence, letGo bool) {
-	s.ends("provider-silent", CustomerSide, ev, "not heard since "+s.HeardAt.Format(time.DateTime)+" UTC")
+	s.ends(CodeProviderSilent, CustomerSide, ev, "not heard since "+s.HeardAt.Format(time.DateTime)+" UTC")
 	s.LetGo = letGo
 	s.cClosing()
 }

@@ -143,8 +143,9 @@ func (b *Backend) Exec(ctx context.Context, id string, argv []string, tty *api.T
 		return 0, err
 	}
 	if len(argv) == 0 {
-		return 0, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "exec", Detail: "a command is needed",
-			Hint: "gpuai exec - -- nvidia-smi"}
+		return 0, &market.Error{Code: market.CodeBadUsage, Kind: market.KindInvalid, Op: "exec",
+			Detail: "a command is needed",
+			Hint:   "gpuai exec - -- nvidia-smi"}
 	}
 	args := tunnel.ExecArgs{Argv: argv}
 	if tty == nil {

@@ -47,7 +47,7 @@ func (b *Backend) PatchConfig(ctx context.Context, p api.SettingsPatch) (restart
 		}
 	}
 	if _, err := config.Set(b.settings, p.Set); err != nil {
-		if market.CodeOf(err) != "config-invalid" {
+		if market.CodeOf(err) != market.CodeConfigInvalid {
 			return nil, err
 		}
 		return nil, invalidSetting("a value is not valid for " + strings.Join(names, ", "))
@@ -69,7 +69,7 @@ func (b *Backend) apply(names []string) error {
 }
 
 func invalidSetting(detail string) error {
-	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "change config", Detail: detail,
+	return &market.Error{Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "change config", Detail: detail,
 		Hint: "gpuai config show"}
 }
 

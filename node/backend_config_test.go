@@ -87,7 +87,7 @@ func TestPatchConfig_Refused_ChangesNothing(t *testing.T) {
 		"provider.deny_images": "s3cret:1", "limits.payer_starts": "s3cret"} {
 		_, err := b.PatchConfig(context.Background(),
 			api.SettingsPatch{Set: map[string]string{key: value, "limits.payer_devices": "3"}})
-		if market.CodeOf(err) != "config-invalid" || strings.Contains(err.Error(), "s3cret") {
+		if market.CodeOf(err) != market.CodeConfigInvalid || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", key, err)
 		}
 	}

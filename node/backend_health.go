@@ -32,7 +32,7 @@ func (b *Backend) Health(context.Context) (api.Doctor, error) {
 func (b *Backend) Doctor(ctx context.Context, r api.DoctorRequest) (api.Doctor, error) {
 	for _, g := range r.Only {
 		if !health.Group(g) {
-			return api.Doctor{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "run doctor",
+			return api.Doctor{}, &market.Error{Code: market.CodeBadUsage, Kind: market.KindInvalid, Op: "run doctor",
 				Detail: "there is no such group of checks", Hint: "gpuai doctor --list"}
 		}
 	}

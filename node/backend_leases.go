@@ -73,7 +73,7 @@ func (b *Backend) findLease(id string) (leaseSide, error) {
 	slices.Reverse(all) // the customer's first
 	i := slices.IndexFunc(all, func(s leaseSide) bool { return id != "" && (s.doc.ID == id || s.doc.Order == id) })
 	if i < 0 {
-		return leaseSide{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find lease",
+		return leaseSide{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find lease",
 			Detail: "this node has no such lease", Hint: "gpuai ps -a"}
 	}
 	return all[i], nil
@@ -135,7 +135,8 @@ func (b *Backend) LeaseOutcome(_ context.Context, id string) (api.LeaseOutcome, 
 		return api.LeaseOutcome{}, err
 	}
 	if s.byProvider == nil {
-		return api.LeaseOutcome{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outcome",
+		return api.LeaseOutcome{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound,
+			Op:     "read outcome",
 			Detail: "the lease has none yet", Hint: "gpuai ps -a"}
 	}
 	o, _, err := wire.OpenOutcome(s.byProvider, b.n.host.Network().Name)

@@ -88,7 +88,8 @@ func (b *Backend) count(ctx context.Context, e store.Event, seen map[string]bool
 	}
 	switch {
 	case e.Topic == "lease" && e.Money && e.State != "": // its end
-		b.metrics.LeaseEnded(e.Cause, market.FaultOf(e.Cause, side))
+		code := market.Code(e.Cause)
+		b.metrics.LeaseEnded(code, market.FaultOf(code, side))
 	case e.Topic == "lease" && side == market.CustomerSide:
 		o, err := b.Order(ctx, e.ID)
 		if err == nil && o.ReadyAt != nil && o.ReadyAt.After(b.started) && !seen[o.ID] {

@@ -27,7 +27,7 @@ func (b *Backend) spending() (Ledger, error) {
 	}
 	l := b.n.Spending()
 	if l == nil {
-		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open wallet",
+		return nil, &market.Error{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable, Op: "open wallet",
 			Detail: "this node has no ledger", Hint: "gpuai config set solana.rpc=URL"}
 	}
 	return l, nil
@@ -107,7 +107,7 @@ func (b *Backend) Airdrop(ctx context.Context, amount market.Amount) (api.Wallet
 		return api.Wallet{}, err
 	}
 	if n := b.n.host.Network(); !n.Local && n.Name != "devnet" {
-		return api.Wallet{}, &market.Error{Code: "not-allowed", Kind: market.KindDenied, Op: "airdrop",
+		return api.Wallet{}, &market.Error{Code: market.CodeNotAllowed, Kind: market.KindDenied, Op: "airdrop",
 			Detail: "there is no free money on " + n.Name, Hint: "send SOL from a wallet"}
 	}
 	before, err := l.Balance(ctx, l.Address())
@@ -115,7 +115,7 @@ func (b *Backend) Airdrop(ctx context.Context, amount market.Amount) (api.Wallet
 		return api.Wallet{}, err
 	}
 	if err := l.Airdrop(ctx, l.Address(), amount); err != nil {
-		return api.Wallet{}, &market.Error{Code: "airdrop-refused", Kind: market.KindUnavailable, Op: "airdrop",
+		return api.Wallet{}, &market.Error{Code: market.CodeAirdropRefused, Kind: market.KindUnavailable, Op: "airdrop",
 			Detail: "the faucet refused", Err: err, Hint: "try a smaller amount, or later"}
 	}
 	err = poll(ctx, "airdrop", func() (bool, error) {
@@ -135,7 +135,7 @@ func poll(ctx context.Context, op string, f func() (done bool, err error)) error
 			return err
 		}
 		if time.Now().After(end) {
-			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: op,
+			return &market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: op,
 				Detail: "the ledger has not confirmed it yet", Hint: "gpuai wallet show"}
 		}
 		select {
@@ -154,7 +154,7 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 	}
 	dest, err := market.ParseAddress(w.To)
 	if err != nil || (w.Amount == 0) != w.All || w.Key == "" {
-		return api.Transfer{}, &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "withdraw",
+		return api.Transfer{}, &market.Error{Code: market.CodeBadUsage, Kind: market.KindInvalid, Op: "withdraw",
 			Detail: "an address and an amount are needed", Err: err, Hint: "gpuai wallet withdraw --help"}
 	}
 	before, err := l.Balance(ctx, l.Address())
@@ -177,8 +177,9 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 		case err != nil || !ok:
 			return false, err
 		case res.State == escrow.Failed:
-			return false, &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "withdraw", Detail: res.Err,
-				Hint: "gpuai wallet show"}
+			return false, &market.Error{Code: market.CodeFundsShort, Kind: market.KindConflict, Op: "withdraw",
+				Detail: res.Err,
+				Hint:   "gpuai wallet show"}
 		case res.State == escrow.ConfirmedTx || res.State == escrow.Final:
 			out.Tx = res.Signature
 			if w.All {
@@ -195,7 +196,7 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 // network.
 func (b *Backend) withdrawFault(w api.Withdrawal, holds market.Amount, err error) error {
 	var e *market.Error
-	if !errors.As(err, &e) || e.Code != "funds-short" {
+	if !errors.As(err, &e) || e.Code != market.CodeFundsShort {
 		return err
 	}
 	own := *e
@@ -254,7 +255,7 @@ func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, e
 	}
 	a, err := market.ParseAddress(addr)
 	if err != nil {
-		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel",
+		return api.Channel{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "close channel",
 			Detail: "this is no address", Err: err, Hint: "gpuai channel list"}
 	}
 	id := market.ChannelID(a)
@@ -269,6 +270,6 @@ func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, e
 			return channelDoc(v), nil
 		}
 	}
-	return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel",
+	return api.Channel{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "close channel",
 		Detail: "no channel of this node has that address", Hint: "gpuai channel list"}
 }

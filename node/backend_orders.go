@@ -110,7 +110,7 @@ func (b *Backend) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error
 		p.Rejections = append(p.Rejections, api.Rejection{Code: rej.Reason, Detail: rej.Text})
 	}
 	if len(res.Candidates) == 0 {
-		p.Code, p.NearestHint = "no-offer-fits", res.Explanation.Hint()
+		p.Code, p.NearestHint = market.CodeNoOfferFits, res.Explanation.Hint()
 	}
 	return p, nil
 }
@@ -150,7 +150,7 @@ func (b *Backend) PutInputs(ctx context.Context, ref string, r io.Reader) error 
 	}
 	id, err := market.ParseOrderID(ref)
 	if err != nil {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "take inputs",
+		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "take inputs",
 			Detail: "this is no order id", Err: err, Hint: "use the id of the created order"}
 	}
 	req, waits, err := c.Waits(ctx, id)
@@ -249,7 +249,7 @@ func (b *Backend) GetOutputs(ctx context.Context, id string, w io.Writer) error 
 	}
 	f, err := os.Open(c.OutputsPath(v.ID))
 	if errors.Is(err, os.ErrNotExist) {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read outputs",
+		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "read outputs",
 			Detail: "the order has no outputs, or not yet", Hint: "gpuai show " + v.ID.String()}
 	}
 	if err != nil {
@@ -292,7 +292,7 @@ func (b *Backend) order(v customer.View) api.Order {
 		RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
 		OutcomeSignedByBoth: v.BothSigned, OrderFiles: filesOf(v),
 	}
-	if v.Code == "funds-short" && b.n != nil && b.n.Spending() != nil {
+	if v.Code == market.CodeFundsShort && b.n != nil && b.n.Spending() != nil {
 		o.Hint = b.fundHint(0)
 	}
 	if v.Provider != (market.NodeID{}) {
@@ -382,7 +382,7 @@ func riskOf(v customer.View) market.Amount {
 // told.
 func exitOf(m *market.Lease) *int {
 	exit := int(m.Exit)
-	if m.State.Live() || exit == 0 && m.Code != "completed" {
+	if m.State.Live() || exit == 0 && m.Code != market.CodeCompleted {
 		return nil
 	}
 	return &exit

@@ -44,7 +44,7 @@ func (b *Backend) estimate(ctx context.Context, c *customer.Customer, req *custo
 	p.Minimum, p.UnderWay, p.Needed, p.Available = api.SOL(n.Minimum), api.SOL(n.UnderWay), api.SOL(n.Total),
 		api.SOL(n.Balance)
 	if short := n.Short(); short > 0 && e.Deposit > 0 {
-		p.Feasible, p.Code, p.Missing = false, "funds-short", api.SOL(short)
+		p.Feasible, p.Code, p.Missing = false, market.CodeFundsShort, api.SOL(short)
 		p.Detail = fmt.Sprintf("the wallet holds %s SOL; this needs %s SOL, %s more", n.Balance.SOL(), n.Total.SOL(),
 			short.SOL())
 		p.NearestHint = b.fundHint(short)

@@ -92,7 +92,7 @@ func (b Buyer) End(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return errors.Join(append(errs,
-				&market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(),
+				&market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(),
 					Hint: "gpuai ps"})...)
 		case <-time.After(answerTime):
 		}

@@ -32,7 +32,7 @@ func openKeys(dir, spendingPath string) (k keys, err error) {
 		return k, fmt.Errorf("create key folder: %w", err)
 	}
 	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return k, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "open data folder",
+		return k, &market.Error{Code: market.CodeDataDirOpen, Kind: market.KindDenied, Op: "open data folder",
 			Detail: dir + " is readable by others", Hint: "chmod 700 " + dir}
 	}
 	seed, err := secret(filepath.Join(folder, "node.key"))
@@ -59,13 +59,13 @@ func secret(path string) (s [32]byte, err error) {
 	switch {
 	case err == nil && len(b) == len(s):
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
-			return s, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "read key",
+			return s, &market.Error{Code: market.CodeDataDirOpen, Kind: market.KindDenied, Op: "read key",
 				Detail: path + " is readable by others", Hint: "chmod 600 " + path}
 		}
 		return [32]byte(b), nil
 	case err == nil:
 		return s, &market.Error{
-			Code: "keypair-invalid", Kind: market.KindInvalid, Op: "read key",
+			Code: market.CodeKeypairInvalid, Kind: market.KindInvalid, Op: "read key",
 			Detail: fmt.Sprintf("key %s has %d bytes, want %d", path, len(b), len(s)),
 			Hint:   "restore a copy of it; without one, move the data folder away and begin anew",
 		}

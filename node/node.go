@@ -86,7 +86,8 @@ func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
 		case <-ctx.Done():
 			return nil
 		case <-n.db.Dead(): // only the disk has the truth now
-			return &market.Error{Code: "store-dead", Kind: market.KindInternal, Op: "write state", Err: store.ErrDead,
+			return &market.Error{Code: market.CodeStoreDead, Kind: market.KindInternal, Op: "write state",
+				Err:  store.ErrDead,
 				Hint: "check the disk, then gpuai node start"}
 		}
 	})

@@ -23,7 +23,7 @@ const (
 )
 
 func invalid(key, detail string) error {
-	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config",
+	return &market.Error{Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "read config",
 		Detail: key + ": " + detail, Hint: "gpuai provider setup"}
 }
 

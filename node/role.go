@@ -115,7 +115,7 @@ func each[T any](n *Node, f func(T)) {
 
 func roleOff(role string) error {
 	return &market.Error{
-		Code: "role-off", Kind: market.KindConflict, Op: "ask node", Detail: "this node has no role " + role,
+		Code: market.CodeRoleOff, Kind: market.KindConflict, Op: "ask node", Detail: "this node has no role " + role,
 		Hint: "gpuai config set node.roles=customer,provider",
 	}
 }
@@ -123,7 +123,7 @@ func roleOff(role string) error {
 // noLedgerYet: the ledger of a local network has never answered this node.
 func noLedgerYet(op string) error {
 	return &market.Error{
-		Code: "chain-unreachable", Kind: market.KindUnavailable, Op: op,
+		Code: market.CodeChainUnreachable, Kind: market.KindUnavailable, Op: op,
 		Detail: "the ledger of this network has not answered yet; the roles start when it does",
 		Hint:   "gpuai doctor --only chain",
 	}

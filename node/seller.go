@@ -32,7 +32,7 @@ func newSeller(ctx context.Context, s *Site) (Role, error) {
 	c := s.Config.Provider
 	local := s.Host.Network().Local
 	if !local && (len(c.Simulate) > 0 || c.AllowWeakRuntime || time.Duration(c.Tick) < 5*time.Second) {
-		return nil, &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "start provider",
+		return nil, &market.Error{Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "start provider",
 			Detail: "simulated GPUs, weak runtimes and ticks below 5 s are for localnet only",
 			Hint:   "gpuai config show"}
 	}

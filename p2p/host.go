@@ -69,8 +69,9 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 		return nil, err
 	}
 	if len(cfg.Key) != ed25519.PrivateKeySize {
-		return nil, &market.Error{Code: "bad-config", Op: "create host", Detail: "the node key is no Ed25519 key",
-			Kind: market.KindInvalid}
+		return nil, &market.Error{Code: market.CodeBadConfig, Op: "create host",
+			Detail: "the node key is no Ed25519 key",
+			Kind:   market.KindInvalid}
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -85,7 +86,8 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 		info, err := peer.AddrInfoFromString(s)
 		if err != nil {
 			return nil, &market.Error{
-				Code: "bad-config", Op: "create host", Detail: fmt.Sprintf("bootstrap %q", s), Kind: market.KindInvalid,
+				Code: market.CodeBadConfig, Op: "create host", Detail: fmt.Sprintf("bootstrap %q", s),
+				Kind: market.KindInvalid,
 				Err:  err,
 				Hint: "write a multiaddress that ends in /p2p/<node id>",
 			}
@@ -120,7 +122,7 @@ func (h *Host) Serve(ctx context.Context) error {
 	lp, err := libp2p.New(opts...)
 	if err != nil {
 		return &market.Error{
-			Code: "p2p-start", Op: "start libp2p host", Kind: market.KindUnavailable, Err: err,
+			Code: market.CodeP2PStart, Op: "start libp2p host", Kind: market.KindUnavailable, Err: err,
 			Hint: "another node may use the port: see p2p.listen",
 		}
 	}
@@ -318,8 +320,9 @@ func (h *Host) Connect(ctx context.Context, id market.NodeID, addrs []string) er
 		err = lp.Connect(ctx, peer.AddrInfo{ID: p, Addrs: parseAddrs(addrs, maxPeerAddrs)})
 	}
 	if err != nil {
-		return &market.Error{Code: "peer-unreachable", Op: "connect to " + id.String(), Kind: market.KindUnavailable,
-			Err: err}
+		return &market.Error{Code: market.CodePeerUnreachable, Op: "connect to " + id.String(),
+			Kind: market.KindUnavailable,
+			Err:  err}
 	}
 	return nil
 }

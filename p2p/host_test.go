@@ -136,7 +136,7 @@ func TestHost_BannedPeer_CannotReturn(t *testing.T) {
 	a := start(t, Config{Network: "localnet-a", Key: testKey(8)}, nil)
 	b := start(t, Config{Network: "localnet-a", Key: testKey(9)}, nil)
 	a.Ban(b.ID(), time.Now().Add(time.Hour), "test")
-	if err := a.Connect(t.Context(), b.ID(), b.Addrs()); market.CodeOf(err) != "peer-unreachable" {
+	if err := a.Connect(t.Context(), b.ID(), b.Addrs()); market.CodeOf(err) != market.CodePeerUnreachable {
 		t.Error(err)
 	}
 	_ = b.Connect(t.Context(), a.ID(), a.Addrs()) // the refusal may show only afterwards
@@ -212,10 +212,10 @@ func TestUpkeep_Restart_FindsPeersInTheBook(t *testing.T) {
 
 func TestNew_BadConfig_SaysWhat(t *testing.T) {
 	t.Parallel()
-	for code, cfg := range map[string]Config{
-		"unknown-network": {Network: "localnet-", Key: testKey(1)},
-		"network-off":     {Network: "mainnet", Key: testKey(1)},
-		"bad-config":      {Network: "devnet", Key: testKey(1), Bootstrap: []string{"/ip4/1.2.3.4/tcp/1"}},
+	for code, cfg := range map[market.Code]Config{
+		market.CodeUnknownNetwork: {Network: "localnet-", Key: testKey(1)},
+		market.CodeNetworkOff:     {Network: "mainnet", Key: testKey(1)},
+		market.CodeBadConfig:      {Network: "devnet", Key: testKey(1), Bootstrap: []string{"/ip4/1.2.3.4/tcp/1"}},
 	} {
 		if _, err := New(cfg, nil, nil); market.CodeOf(err) != code {
 			t.Errorf("%+v: %v, want %s", cfg, err, code)
@@ -250,7 +250,7 @@ func TestRelaxations_OnlyLocalnet(t *testing.T) {
 	}
 	for _, g := range publicGenesis {
 		var e *market.Error
-		if err := local.CheckGenesis(g); !errors.As(err, &e) || e.Code != "wrong-ledger" {
+		if err := local.CheckGenesis(g); !errors.As(err, &e) || e.Code != market.CodeWrongLedger {
 			t.Errorf("localnet on %s: %v", g, err)
 		}
 	}

@@ -57,7 +57,7 @@ func NetworkByName(name string) (Network, error) {
 		}
 		if name == "mainnet" && !mainnetEnabled {
 			return Network{}, &market.Error{
-				Code: "network-off", Op: "choose network", Kind: market.KindDenied,
+				Code: market.CodeNetworkOff, Op: "choose network", Kind: market.KindDenied,
 				Detail: "mainnet stays off until the payment program is audited",
 				Hint:   "gpuai config set node.network=localnet",
 			}
@@ -65,8 +65,9 @@ func NetworkByName(name string) (Network, error) {
 		return n, nil
 	}
 	return Network{}, &market.Error{
-		Code: "unknown-network", Op: "choose network", Kind: market.KindInvalid, Detail: fmt.Sprintf("%q", name),
-		Hint: "use devnet, localnet or localnet-<name>",
+		Code: market.CodeUnknownNetwork, Op: "choose network", Kind: market.KindInvalid,
+		Detail: fmt.Sprintf("%q", name),
+		Hint:   "use devnet, localnet or localnet-<name>",
 	}
 }
 
@@ -80,7 +81,7 @@ func (n Network) CheckGenesis(genesis string) error {
 	}
 	if bad {
 		return &market.Error{
-			Code: "wrong-ledger", Op: "check ledger of " + n.Name, Kind: market.KindInvalid,
+			Code: market.CodeWrongLedger, Op: "check ledger of " + n.Name, Kind: market.KindInvalid,
 			Detail: "its genesis hash is " + genesis,
 			Hint:   "gpuai config set solana.rpc=URL",
 		}

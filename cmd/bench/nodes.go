@@ -110,7 +110,7 @@ func (w *world) start(ctx context.Context, name string, sets ...string) (*proces
 		default:
 		}
 		p.status, err = p.client.Status(ctx)
-		if market.CodeOf(err) == "node-unreachable" {
+		if market.CodeOf(err) == market.CodeNodeUnreachable {
 			return false, nil
 		}
 		return err == nil, err

@@ -189,7 +189,7 @@ func (b *startBench) order(ctx context.Context, keep bool) (first, ready time.Du
 		o, err = c.Order(ctx, id)
 		return o.Ended() && (keep || o.Finished), err
 	})
-	if err == nil && o.Code != "completed" {
+	if err == nil && o.Code != market.CodeCompleted {
 		err = fmt.Errorf("the order ended: %s %s: %+v", o.Code, o.Detail, o.Steps)
 	}
 	b.steps = b.steps[:0]

@@ -128,8 +128,9 @@ func (a *App) confirm(question string) error {
 		answer = "n"
 	}
 	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
-		return &market.Error{Code: "not-confirmed", Kind: market.KindConflict, Op: "ask", Detail: "nothing was done",
-			Hint: "add --yes, or answer y"}
+		return &market.Error{Code: market.CodeNotConfirmed, Kind: market.KindConflict, Op: "ask",
+			Detail: "nothing was done",
+			Hint:   "add --yes, or answer y"}
 	}
 	return nil
 }
@@ -173,7 +174,7 @@ func withSchema(schema string, doc any) ([]byte, error) {
 }
 
 func usage(detail, hint string) error {
-	return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "read command line", Detail: detail,
+	return &market.Error{Code: market.CodeBadUsage, Kind: market.KindInvalid, Op: "read command line", Detail: detail,
 		Hint: hint}
 }
 
@@ -213,17 +214,18 @@ func (a *App) judge(err error) (*rest.Problem, int) {
 	inJob := errors.As(err, &at)
 	switch {
 	case errors.Is(err, context.Canceled):
-		err, inJob = &market.Error{Code: "interrupted", Kind: market.KindConflict, Err: err, Hint: "gpuai ps"}, false
+		err, inJob = &market.Error{Code: market.CodeInterrupted, Kind: market.KindConflict, Err: err, Hint: "gpuai ps"},
+			false
 	case errors.Is(err, context.DeadlineExceeded) && market.CodeOf(err) == "":
-		err = &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "wait",
+		err = &market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: "wait",
 			Detail: fmt.Sprintf("not done within --timeout %s; what the node had begun goes on", a.timeout),
 			Hint:   "gpuai ps"}
 	}
 	p := rest.ProblemOf(err)
-	if p.Code == "internal" { // the text that the API keeps to itself: here it is our own
+	if p.Code == market.CodeInternal { // the text that the API keeps to itself: here it is our own
 		p.Why, p.Fix = err.Error(), nil
 	} else if len(p.Fix) == 0 {
-		p.Fix = []rest.Fix{{Command: "gpuai help " + p.Code}}
+		p.Fix = []rest.Fix{{Command: "gpuai help " + string(p.Code)}}
 	}
 	if c, ok := errors.AsType[cut](err); ok {
 		return &p, c.code
@@ -244,7 +246,7 @@ func (a *App) exit(err error) int {
 		b, _ := json.Marshal(p) // strings and numbers only
 		fmt.Fprintln(a.err, string(b))
 	default:
-		fmt.Fprintf(a.err, "%s: %s\n", a.paint(a.err, red, "error["+p.Code+"]"), p.Title)
+		fmt.Fprintf(a.err, "%s: %s\n", a.paint(a.err, red, "error["+string(p.Code)+"]"), p.Title)
 		if p.Why != "" {
 			fmt.Fprintf(a.err, "  why: %s\n", strings.ReplaceAll(clean(p.Why), "\n", "\n       "))
 		}

@@ -108,7 +108,7 @@ func (f *fakeNode) PutInputs(ctx context.Context, _ string, r io.Reader) (err er
 
 func (f *fakeNode) Order(_ context.Context, id string) (api.Order, error) {
 	if id == "nobody" {
-		return api.Order{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order",
+		return api.Order{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find order",
 			Hint: "gpuai ps -a"}
 	}
 	f.mu.Lock()
@@ -139,7 +139,7 @@ func (f *fakeNode) StopOrder(_ context.Context, _ string, now bool) error {
 			killed := 143
 			o.ExitCode = &killed
 		}
-		o.Standing, o.State, o.Code, o.Finished = "ended", "ended", "stopped", true
+		o.Standing, o.State, o.Code, o.Finished = "ended", "ended", market.CodeStopped, true
 	}
 	return nil
 }
@@ -238,7 +238,7 @@ func (b *bed) run(in string, args ...string) (code int, out, errOut string) {
 	return code, o.String(), e.String()
 }
 
-func ended(code string, exit *int) api.Order {
+func ended(code market.Code, exit *int) api.Order {
 	o := api.Order{ID: "order_7", Standing: "ended", State: "ended", Code: code, ExitCode: exit, Finished: true,
 		Channel: "ch", LeaseID: "lease_1"}
 	now := time.Now()
@@ -255,7 +255,7 @@ func TestRun_JobCodePassesThrough(t *testing.T) {
 		if exit != 0 {
 			code = "job-failed"
 		}
-		b.node.order = ended(code, &exit)
+		b.node.order = ended(market.Code(code), &exit)
 		got, out, errOut := b.run("", "run", "-y", "--gpu", "rtx-4090", "--max-total", "0.02", "alpine:3", "--", "sh",
 			"-c", "exit 5")
 		if got != exit || out != "epoch 1\n" || !strings.Contains(errOut, "warning\n") ||
@@ -279,7 +279,7 @@ func TestRun_JobCodePassesThrough(t *testing.T) {
 func TestRun_OurFailureIs125(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
-	b.node.order = api.Order{ID: "order_7", Standing: "failed", Code: "image-stalled", Detail: "3 MB in 60 s",
+	b.node.order = api.Order{ID: "order_7", Standing: "failed", Code: market.CodeImageStalled, Detail: "3 MB in 60 s",
 		Hint: "gpuai show order_7", Finished: true}
 	status := filepath.Join(b.dir, "status.json")
 	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--status-file", status, "alpine:3")
@@ -318,7 +318,7 @@ func TestRun_FilesGoBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	zero := 0
-	b.node.order, b.node.outputs = ended("completed", &zero), tar.Bytes()
+	b.node.order, b.node.outputs = ended(market.CodeCompleted, &zero), tar.Bytes()
 	b.node.order.OutputsReady = true
 	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--in", src+":/workspace/src", "--out",
 		"/workspace/out:"+home, "--out", "/workspace/out/a.py:"+b.dir+"/one.py", "alpine:3")
@@ -415,7 +415,7 @@ func TestReads_TableAndJSON(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	zero := 0
-	b.node.order = ended("completed", &zero)
+	b.node.order = ended(market.CodeCompleted, &zero)
 	b.node.order.Name = "evil\x1b]52;c;AAAA\x07\u202ename"
 	code, out, _ := b.run("", "offers", "4090")
 	want := "cheapone\trtx-4090\t1 of 4\t0.0024 SOL/hour\t-\t-\t-\ndearprov\trtx-4090\t2 of 2\t0.003 " +
@@ -462,7 +462,7 @@ func TestExecAndStopAndWithdraw(t *testing.T) {
 		t.Errorf("stop: %d %v", code, b.node.stopped)
 	}
 	zero := 0
-	b.node.order = ended("stopped", &zero)
+	b.node.order = ended(market.CodeStopped, &zero)
 	b.node.settleIn = 2
 	code, _, errOut := b.run("", "stop", "--wait", "-")
 	if code != 0 || b.node.settleIn != 0 || !strings.Contains(errOut, "bill ") || strings.Contains(errOut, "stopping") {

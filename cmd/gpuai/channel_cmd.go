@@ -84,7 +84,7 @@ func pick(list []api.Channel, ref string) (api.Channel, error) {
 		}
 	}
 	if len(hits) != 1 || ref == "" {
-		return api.Channel{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find channel",
+		return api.Channel{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find channel",
 			Detail: "no one channel begins with " + ref, Hint: "gpuai channel list"}
 	}
 	return hits[0], nil

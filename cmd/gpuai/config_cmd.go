@@ -47,7 +47,7 @@ func newConfigCmd(a *App) *cobra.Command {
 						return a.print("setting", setting(k, &l), func(t *Table) { t.Row(k.Text(&l.Config)) })
 					}
 				}
-				return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read config",
+				return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "read config",
 					Detail: args[0] + " is no key" + config.DidYouMean(args[0]), Hint: "gpuai config show"}
 			}},
 		&cobra.Command{Use: "set KEY=VALUE...", Short: "Change settings in the file, and in a running node where " +
@@ -102,7 +102,8 @@ func (a *App) set(ctx context.Context, values map[string]string) error {
 		running, err = c.Config(ctx)
 	}
 	switch {
-	case market.CodeOf(err) == "node-unreachable" || market.CodeOf(err) == "not-allowed": // not there, or not ours
+	case market.CodeOf(err) == market.CodeNodeUnreachable ||
+		market.CodeOf(err) == market.CodeNotAllowed: // not there, or not ours
 		if path, err = config.Set(o, values); err == nil {
 			a.say("written to %s", path)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gpuai/gpuai/cmd/gpuai/demo"
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/health"
 )
 
@@ -42,7 +43,7 @@ func newDemoCmd(a *App) *cobra.Command {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			found := health.Check(ctx, health.Input{Only: []string{"engine"}})
-			o.Weak = slices.ContainsFunc(found, func(f health.Finding) bool { return f.Code == "runc-old" })
+			o.Weak = slices.ContainsFunc(found, func(f health.Finding) bool { return f.Code == market.CodeRuncOld })
 			return demo.Run(ctx, o)
 		},
 	}

@@ -32,7 +32,7 @@ func newDoctorCmd(a *App) *cobra.Command {
 			if o.list {
 				return a.print("problems", map[string]any{"problems": health.Problems()}, func(t *Table) {
 					for _, p := range health.Problems() {
-						t.Row(p.Code, p.Level, p.Effect, p.Title)
+						t.Row(string(p.Code), p.Level, p.Effect, p.Title)
 					}
 				})
 			}
@@ -54,7 +54,7 @@ func newDoctorCmd(a *App) *cobra.Command {
 
 func (a *App) doctor(ctx context.Context, o doctorOptions) error {
 	l, err := a.load()
-	if err != nil && market.CodeOf(err) != "config-invalid" {
+	if err != nil && market.CodeOf(err) != market.CodeConfigInvalid {
 		return err
 	}
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *App) mend(in health.Input, found []health.Finding) error {
 
 func findingsTable(t *Table, found []health.Finding) {
 	for _, f := range found {
-		t.Row(f.Level, f.Group, f.Actual, f.Code)
+		t.Row(f.Level, f.Group, f.Actual, string(f.Code))
 		for _, fix := range f.Fix {
 			t.Row("", "fix", fix, "")
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/rest"
 )
@@ -38,7 +39,7 @@ func TestDoctor_Fix(t *testing.T) {
 	}
 	open := func(d api.Doctor) (n int) {
 		for _, f := range d.Findings {
-			if f.Code == "data-dir-open" && f.Level == "fail" &&
+			if f.Code == market.CodeDataDirOpen && f.Level == "fail" &&
 				slices.ContainsFunc(f.Fix, func(x rest.Fix) bool { return strings.HasPrefix(x.Command, "chmod ") }) {
 				n++
 			}
@@ -61,20 +62,23 @@ func TestDoctor_Fix(t *testing.T) {
 	}
 }
 
-// TestDoctor_List: each code that doctor may find has a page.
+// TestDoctor_List: each code that doctor may find stands in the table of codes.
 func TestDoctor_List(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	code, out, _ := b.run("", "doctor", "--list", "--json")
 	var l struct {
-		Problems []struct{ Code, Fix string }
+		Problems []struct {
+			Code market.Code
+			Fix  string
+		}
 	}
 	if err := json.Unmarshal([]byte(out), &l); err != nil || code != 0 || len(l.Problems) < 20 {
 		t.Fatalf("exit %d, %v: %s", code, err, out)
 	}
 	for _, p := range l.Problems {
-		if _, err := os.Stat(filepath.Join("..", "..", "docs", "errors", p.Code+".md")); err != nil || p.Fix == "" {
-			t.Errorf("%s: fix %q, %v", p.Code, p.Fix, err)
+		if m, ok := p.Code.Meaning(); !ok || p.Fix == "" || p.Fix != m.Plain().Fix {
+			t.Errorf("%s: fix %q, in the table %q", p.Code, p.Fix, m.Fix)
 		}
 	}
 }

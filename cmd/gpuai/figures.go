@@ -95,12 +95,12 @@ func (a *App) sayCaps(list []api.Order) {
 // job's code stays, unless it is 0: the work was cut short all the same.
 func endedBy(o api.Order) error {
 	switch o.Code {
-	case "", "completed", "job-failed", "job-oom", "stopped":
+	case "", market.CodeCompleted, market.CodeJobFailed, market.CodeJobOOM, market.CodeStopped:
 		return nil
 	}
 	e := &market.Error{Code: o.Code, Kind: market.KindConflict, Op: "run job", Detail: o.Detail,
 		Hint: "gpuai show " + word(o)}
-	if o.Code == "cap-reached" {
+	if o.Code == market.CodeCapReached {
 		e.Detail = fmt.Sprintf("it ran %s and paid %s of at most %s, and was told to stop while the grace to end by "+
 			"itself was left", span(ms(o.BillableMS)), o.Paid, o.Cap)
 		e.Hint = "raise it: gpuai run --max-total " + (2 * o.Cap.Lamports()).SOL() +

@@ -62,7 +62,7 @@ func (a *App) fetch(ctx context.Context, c *api.Client, o *api.Order) (all error
 			a.say("left out  %s: %s", filepath.Join(out.To, clean(s.Path)), clean(s.Why))
 		}
 		if m.LeftOut() > 0 {
-			all = both(all, leftOutError("output-left-out", fmt.Sprintf("%d of %s", m.LeftOut(), out.Path), *o))
+			all = both(all, leftOutError(market.CodeOutputLeftOut, fmt.Sprintf("%d of %s", m.LeftOut(), out.Path), *o))
 		}
 	}
 	return all
@@ -95,7 +95,7 @@ func brought(m spec.Manifest) string {
 // bringAgain names the command that tries again.
 func bringAgain(err error, o api.Order) error {
 	var e *market.Error
-	if errors.As(err, &e) && e.Code == "disk-full" {
+	if errors.As(err, &e) && e.Code == market.CodeDiskFull {
 		e.Hint = "free some space, then: gpuai outputs " + word(o)
 	}
 	return err
@@ -127,7 +127,7 @@ func receive(ctx context.Context, c *api.Client, id, dir string, rename func(str
 	r, w := io.Pipe()
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = w.CloseWithError(c.GetOutputs(ctx, id, w)) })
-	got, err := spec.Receive(r, root, spec.Limits{Total: maxOutputs, Code: "output-too-big"}, rename)
+	got, err := spec.Receive(r, root, spec.Limits{Total: maxOutputs, Code: market.CodeOutputTooBig}, rename)
 	if err == nil {
 		_, err = io.Copy(io.Discard, r) // the sender's error comes after the archive's end
 		if err != nil {

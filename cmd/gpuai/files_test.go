@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 )
 
@@ -34,7 +35,7 @@ func outputsBed(t *testing.T, exit int) *bed {
 	if exit != 0 {
 		code = "job-failed"
 	}
-	o := ended(code, &exit)
+	o := ended(market.Code(code), &exit)
 	o.OutputsReady = true
 	o.Outputs = []api.Output{{Path: "/workspace/out", To: filepath.Join(bed.dir, "home", "o")}}
 	bed.node.order, bed.node.outputs = o, b.Bytes()
@@ -80,22 +81,22 @@ func TestRun_MissingOrLeftOut_IsNamedAndNotZero(t *testing.T) {
 		flags []string
 		set   func(*api.Order)
 		want  int
-		code  string
+		code  market.Code
 		words []string
 	}{
 		{"whole", 0, nil, func(*api.Order) {}, 0, "", []string{"1 file"}},
-		{"missing", 0, nil, missing, 125, "output-missing",
+		{"missing", 0, nil, missing, 125, market.CodeOutputMissing,
 			[]string{"output /workspace/none does not exist", "error[output-missing]", "--allow-missing-outputs"}},
 		{"missing, allowed", 0, []string{"--allow-missing-outputs"}, missing, 0, "",
 			[]string{"output /workspace/none does not exist"}},
 		{"missing, job failed", 3, nil, missing, 3, "", []string{"output /workspace/none does not exist"}},
-		{"left out", 0, nil, left, 125, "output-left-out",
+		{"left out", 0, nil, left, 125, market.CodeOutputLeftOut,
 			[]string{"output /workspace/out/pipe: it is a named pipe", "2 more", "error[output-left-out]"}},
 		{"left out, allowed", 0, []string{"--allow-missing-outputs"}, left, 0, "",
 			[]string{"/workspace/out/pipe: it is a named pipe"}},
 		{"too big", 0, nil, func(o *api.Order) {
-			o.OutputsReady, o.OutputsCode, o.OutputsDetail = false, "output-too-big", "more than 5 bytes"
-		}, 125, "output-too-big", []string{"more than 5 bytes"}},
+			o.OutputsReady, o.OutputsCode, o.OutputsDetail = false, market.CodeOutputTooBig, "more than 5 bytes"
+		}, 125, market.CodeOutputTooBig, []string{"more than 5 bytes"}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +119,7 @@ func TestRun_MissingOrLeftOut_IsNamedAndNotZero(t *testing.T) {
 	}
 }
 
-func problemCode(r runReport) string {
+func problemCode(r runReport) market.Code {
 	if r.Problem == nil {
 		return ""
 	}
@@ -147,7 +148,7 @@ func TestRun_InputThatCannotTravel_IsNamedFirst(t *testing.T) {
 	}
 	defer l.Close()
 	code, errOut, report := b.runJob("--in", src+":/workspace/src")
-	if code != 125 || problemCode(report) != "input-left-out" || len(report.LeftOut) != 1 ||
+	if code != 125 || problemCode(report) != market.CodeInputLeftOut || len(report.LeftOut) != 1 ||
 		report.LeftOut[0].Path != filepath.Join(src, "s") {
 		t.Errorf("exit %d, %+v", code, report)
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/gpuai/gpuai/docs"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/rest"
@@ -22,11 +20,12 @@ func newHelpCmd(a *App) *cobra.Command {
 			if err == nil && len(rest) == 0 {
 				return found.Help()
 			}
-			if rows := explain(args[0]); len(rows) > 0 && len(args) == 1 {
-				return a.print("code", map[string]any{"code": args[0], "meanings": rows},
-					func(t *Table) { codeTable(t, args[0], rows) })
+			code := market.Code(args[0])
+			if m, ok := explain(code); ok && len(args) == 1 {
+				return a.print("code", map[string]any{"code": code, "meanings": []meaning{m}},
+					func(t *Table) { codeTable(t, code, m) })
 			}
-			return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "help",
+			return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "help",
 				Detail: strings.Join(args, " ") + " is no command, topic or code", Hint: "gpuai --help"}
 		},
 	}
@@ -43,87 +42,49 @@ type meaning struct {
 	Page  string `json:"page"`
 }
 
-// whys say of the rows below each of these beginnings of a line, in the lists of docs/errors, where a code of theirs
-// occurs.
-var whys = []struct{ line, why string }{
-	{"# Codes of commands", "a command, the node's API, a setting or the log says it"},
-	{"Doctor's", "gpuai doctor finds it, and the node looks hourly"},
-	{"Refusals", "the other side said no: nothing was begun and nothing is owed"},
-	{"Ends", "it is why a job is over; what was metered is paid, whoever's fault it was"},
-	{"# Codes of job files",
-		"a job file, or a flag that stands for a key of it, is read before anything is asked or paid"},
+// whys say where a code occurs.
+var whys = map[market.Place]string{
+	market.AtCommand: "a command, the node's API, a setting or the log says it",
+	market.AtDoctor:  "gpuai doctor finds it, and the node looks hourly",
+	market.AtRefusal: "the other side said no: nothing was begun and nothing is owed",
+	market.AtEnd:     "it is why a job is over; what was metered is paid, whoever's fault it was",
+	market.AtJobFile: "a job file, or a flag that stands for a key of it, is read before anything is asked or paid",
 }
 
-// explain looks a code up in the lists of docs/errors: code, fault if it ends a lease, what it means, what to do.
-func explain(code string) (out []meaning) {
-	for _, name := range []string{"commands.md", "leases.md", "jobs.md"} {
-		raw, err := docs.Errors.ReadFile("errors/" + name)
-		if err != nil {
-			continue // tested: all three are there
-		}
-		why := "a job file is read before anything is asked or paid"
-		for line := range strings.Lines(string(raw)) {
-			for _, w := range whys {
-				if strings.HasPrefix(line, w.line) {
-					why = w.why
-				}
-			}
-			cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
-			n := len(cells)
-			if n < 3 || strings.TrimSpace(cells[0]) != "`"+code+"`" {
-				continue
-			}
-			m := meaning{Means: plain(cells[n-2]), Why: why, Fix: plain(cells[n-1]),
-				Page: "docs/errors/" + code + ".md"}
-			switch {
-			case n > 3:
-				m.Fault = plain(cells[1])
-			case why == whys[0].why:
-				m.Exit = exitOfCode(code, market.KindConflict)
-			case name == "jobs.md":
-				m.Exit = exitOfCode(code, market.KindInvalid)
-			}
-			out = append(out, m)
-		}
+// explain is the row of a code as people read it; false: there is no such code.
+func explain(code market.Code) (meaning, bool) {
+	m, ok := code.Meaning()
+	if !ok {
+		return meaning{}, false
 	}
-	return out
+	m = m.Plain()
+	out := meaning{Means: m.Means, Why: whys[m.Place], Fix: m.Fix, Page: m.Page()}
+	switch m.Place {
+	case market.AtEnd:
+		out.Fault = m.Fault.String()
+	case market.AtCommand, market.AtJobFile:
+		out.Exit = rest.ProblemOf(&market.Error{Code: code, Kind: m.Kind, Op: "look up"}).Exit()
+	}
+	return out, true
 }
 
-// exitOfCode is the exit code of a command that ends with this code.
-func exitOfCode(code string, kind market.Kind) int {
-	return rest.ProblemOf(&market.Error{Code: code, Kind: kind, Op: "look up"}).Exit()
-}
-
-// codeTable shows what is known of a code; of what doctor checks also its words, level and effect.
-func codeTable(t *Table, code string, rows []meaning) {
-	for _, r := range rows {
-		t.Row(code, r.Means)
-		t.Row("why", r.Why)
-		if r.Fault != "" {
-			t.Row("fault", r.Fault)
-		}
-		t.Row("what to do", r.Fix)
-		if r.Exit != 0 {
-			t.Row("exit code", fmt.Sprintf("%d of a command that fails with it", r.Exit))
-		}
+// codeTable shows what is known of a code; of what doctor checks also its level and effect.
+func codeTable(t *Table, code market.Code, m meaning) {
+	t.Row(string(code), m.Means)
+	t.Row("why", m.Why)
+	if m.Fault != "" {
+		t.Row("fault", m.Fault)
+	}
+	t.Row("what to do", m.Fix)
+	if m.Exit != 0 {
+		t.Row("exit code", fmt.Sprintf("%d of a command that fails with it", m.Exit))
 	}
 	for _, p := range health.Problems() {
 		if p.Code != code {
 			continue
 		}
-		t.Row("doctor says", p.Title)
 		t.Row("effect", p.Level+map[string]string{"no-sell": ": nothing is sold until it is mended",
 			"tier": ": this machine counts for less", "none": ": nothing stops for it"}[p.Effect])
-		if len(rows) == 0 || p.Fix != rows[len(rows)-1].Fix {
-			t.Row("fix", p.Fix)
-		}
 	}
-	t.Row("page", "docs/errors/"+code+".md")
-}
-
-var link = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
-
-// plain drops the marks of Markdown.
-func plain(s string) string {
-	return strings.ReplaceAll(link.ReplaceAllString(strings.TrimSpace(s), "$1"), "`", "")
+	t.Row("page", m.Page)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 )
 
@@ -15,7 +16,7 @@ func TestLabels_OfFileAndFlags_AreOrderedShownAndFound(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	exit := 0
-	b.node.order = ended("completed", &exit)
+	b.node.order = ended(market.CodeCompleted, &exit)
 	job := filepath.Join(b.dir, "job.yaml")
 	if err := os.WriteFile(job, []byte("image: alpine:3\nlabels: {project: demo, team: red}\n"), 0o600); err != nil {
 		t.Fatal(err)

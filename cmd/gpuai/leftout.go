@@ -40,7 +40,7 @@ func (a *App) leftOut(o api.Order, allow bool) (err error) {
 	}
 	a.sayLeftOut(o.LeftOut, o.LeftOutMore)
 	if o.OutputsDroppedAt != nil && !o.OutputsReady {
-		err = both(err, leftOutError("outputs-dropped",
+		err = both(err, leftOutError(market.CodeOutputsDropped,
 			"given up "+ago(o.OutputsDroppedAt.Time)+", to keep the data folder small", o))
 	}
 	if o.OutputsCode != "" {
@@ -50,10 +50,13 @@ func (a *App) leftOut(o api.Order, allow bool) (err error) {
 		return err
 	}
 	if len(o.MissingOutputs) > 0 {
-		err = both(err, leftOutError("output-missing",
+		err = both(err, leftOutError(market.CodeOutputMissing,
 			"the job did not make "+clean(strings.Join(o.MissingOutputs, ", ")), o))
 	}
-	for _, d := range []struct{ direction, code string }{{"input", "input-left-out"}, {"output", "output-left-out"}} {
+	for _, d := range []struct {
+		direction string
+		code      market.Code
+	}{{"input", market.CodeInputLeftOut}, {"output", market.CodeOutputLeftOut}} {
 		var names []string
 		for _, l := range o.LeftOut {
 			if l.Direction == d.direction {
@@ -75,14 +78,14 @@ func (a *App) leftOut(o api.Order, allow bool) (err error) {
 const namedHere = 3
 
 // leftOutError is one of the errors of files that did not travel.
-func leftOutError(code, detail string, o api.Order) error {
-	hint := map[string]string{
-		"output-missing": "look at what the job said: gpuai logs " + word(o) +
+func leftOutError(code market.Code, detail string, o api.Order) error {
+	hint := map[market.Code]string{
+		market.CodeOutputMissing: "look at what the job said: gpuai logs " + word(o) +
 			". If it may be missing: --allow-missing-outputs",
-		"output-left-out": "let the job write files and links inside its outputs. If they may be left out: " +
+		market.CodeOutputLeftOut: "let the job write files and links inside its outputs. If they may be left out: " +
 			"--allow-missing-outputs",
-		"input-left-out":  "leave them out by exclude in the job file, or: --allow-missing-outputs",
-		"outputs-dropped": "raise customer.spool_max, or fetch sooner",
+		market.CodeInputLeftOut:   "leave them out by exclude in the job file, or: --allow-missing-outputs",
+		market.CodeOutputsDropped: "raise customer.spool_max, or fetch sooner",
 	}[code]
 	return &market.Error{Code: code, Kind: market.KindConflict, Op: "bring files", Detail: detail,
 		Hint: or(hint, "gpuai show "+word(o))}
@@ -108,7 +111,7 @@ func filesTable(t *Table, o api.Order) {
 		t.Row("left out", fmt.Sprintf("%d more", o.LeftOutMore))
 	}
 	if o.OutputsCode != "" {
-		t.Row("outputs", o.OutputsCode+": "+clean(o.OutputsDetail))
+		t.Row("outputs", string(o.OutputsCode)+": "+clean(o.OutputsDetail))
 	}
 	switch {
 	case o.OutputsDroppedAt != nil && o.OutputsFetchedAt == nil:
@@ -122,7 +125,7 @@ func filesTable(t *Table, o api.Order) {
 func told(err error) string {
 	var e *market.Error
 	if errors.As(err, &e) && e.Detail != "" {
-		return e.Detail + " (" + e.Code + ")"
+		return e.Detail + " (" + string(e.Code) + ")"
 	}
 	return err.Error()
 }
@@ -159,7 +162,7 @@ func newOutputsCmd(a *App) *cobra.Command {
 			}
 			err = a.bring(cmd, c, &o, args[1:])
 			lost := a.leftOut(o, allow)
-			if market.CodeOf(err) == "not-found" && lost != nil {
+			if market.CodeOf(err) == market.CodeNotFound && lost != nil {
 				err = nil // why there are none
 			}
 			err = both(err, lost)
@@ -189,7 +192,7 @@ func (a *App) bring(cmd *cobra.Command, c *api.Client, o *api.Order, dir []strin
 	a.say("%s in %s", brought(m), dir[0])
 	if m.LeftOut() > 0 {
 		a.unsent(m)
-		return leftOutError("output-left-out", fmt.Sprintf("%d of them", m.LeftOut()), *o)
+		return leftOutError(market.CodeOutputLeftOut, fmt.Sprintf("%d of them", m.LeftOut()), *o)
 	}
 	return nil
 }

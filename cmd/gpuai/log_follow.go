@@ -26,7 +26,7 @@ func closed(err error) bool { return errors.Is(err, syscall.EPIPE) }
 // away reports whether the node did not answer, or was cut off while it did. What it says itself is no such error.
 func away(err error) bool {
 	code := market.CodeOf(err)
-	return err != nil && (code == "" || code == "node-unreachable")
+	return err != nil && (code == "" || code == market.CodeNodeUnreachable)
 }
 
 // outage waits for a node that went away.
@@ -65,7 +65,7 @@ func readLog(ctx context.Context, c *api.Client, id string, q api.LogQuery, f fu
 			return nil
 		})
 		// A node that has just started may not know its orders yet.
-		if own != nil || !q.Follow || !away(err) && (out.since.IsZero() || market.CodeOf(err) != "not-found") ||
+		if own != nil || !q.Follow || !away(err) && (out.since.IsZero() || market.CodeOf(err) != market.CodeNotFound) ||
 			!out.wait(ctx) {
 			return state, errors.Join(own, err)
 		}

@@ -123,5 +123,5 @@ func TestStopWait_LedgerAway_SaysSo(t *testing.T) {
 	}
 }
 
-var errNoLedger = &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "ask ledger",
+var errNoLedger = &market.Error{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable, Op: "ask ledger",
 	Detail: "no endpoint answers", Hint: "gpuai doctor --only chain"}

@@ -52,7 +52,7 @@ func newInstaller(a *App) *installer {
 			out, err := exec.Command(name, args...).CombinedOutput()
 			if err != nil {
 				return &market.Error{
-					Code: "install-failed", Kind: market.KindConflict, Op: "install", Err: err,
+					Code: market.CodeInstallFailed, Kind: market.KindConflict, Op: "install", Err: err,
 					Detail: name + " " + strings.Join(args, " ") + ": " + strings.TrimSpace(string(out)),
 					Hint:   "mend what it names, then run this again: it goes on",
 				}
@@ -116,7 +116,7 @@ func (in *installer) may() error {
 	}
 	if _, err := os.Stat(in.root + "/run/systemd/system"); err != nil {
 		return &market.Error{
-			Code: "needs-systemd", Kind: market.KindConflict, Op: "install",
+			Code: market.CodeNeedsSystemd, Kind: market.KindConflict, Op: "install",
 			Detail: "systemd does not run this machine, and a service of another kind is not made",
 			Hint: "let what starts your services run: " + serviceBin + " node --config " + serviceConfig +
 				" --socket " + installed.socket + " --set node.data_dir=" + serviceState + " --set api.group=" +
@@ -124,7 +124,7 @@ func (in *installer) may() error {
 		}
 	}
 	if in.root == "" && os.Geteuid() != 0 {
-		return &market.Error{Code: "not-allowed", Kind: market.KindDenied, Op: "install",
+		return &market.Error{Code: market.CodeNotAllowed, Kind: market.KindDenied, Op: "install",
 			Detail: "only root can add a user and a service", Hint: "put sudo before this command"}
 	}
 	return nil
@@ -217,7 +217,7 @@ func (in *installer) nextSteps() {
 // uninstall ends the service and removes what starts it.
 func (in *installer) uninstall() error {
 	if _, err := os.Stat(in.root + installed.unit); err != nil && !in.dry {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "uninstall",
+		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "uninstall",
 			Detail: "there is no " + installed.unit, Hint: "gpuai node stop ends a node that is no service"}
 	}
 	err := in.command("systemctl", "disable", "--now", "gpuai")

@@ -85,7 +85,7 @@ func TestInstall_WritesWhatTheServiceNeeds(t *testing.T) {
 	if _, err := os.Stat(config); err != nil || !strings.Contains(out.String(), "these stay: /var/lib/gpuai") {
 		t.Errorf("%v %s", err, out)
 	}
-	if err := in.uninstall(); market.CodeOf(err) != "not-found" {
+	if err := in.uninstall(); market.CodeOf(err) != market.CodeNotFound {
 		t.Error(err)
 	}
 }
@@ -94,7 +94,7 @@ func TestInstall_WritesWhatTheServiceNeeds(t *testing.T) {
 func TestInstall_WithoutSystemd_RefusesAndSaysWhatElse(t *testing.T) {
 	t.Parallel()
 	in, out, did := bench(t, false)
-	if err := in.may(); market.CodeOf(err) != "needs-systemd" {
+	if err := in.may(); market.CodeOf(err) != market.CodeNeedsSystemd {
 		t.Error(err)
 	}
 	in.dry = true
@@ -122,7 +122,7 @@ func TestInstall_StepFails_SaysWhich(t *testing.T) {
 	real := newInstaller(in.a)
 	in.run = func(string, ...string) error { return real.run("sh", "-c", "echo no room >&2; exit 3") }
 	err := in.install()
-	if market.CodeOf(err) != "install-failed" || !strings.Contains(err.Error(), "no room") {
+	if market.CodeOf(err) != market.CodeInstallFailed || !strings.Contains(err.Error(), "no room") {
 		t.Error(err)
 	}
 	if _, err := os.Stat(in.root + installed.unit); err == nil {

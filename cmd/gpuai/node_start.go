@@ -24,7 +24,7 @@ func newNodeStart(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if s, err := c.Status(cmd.Context()); market.CodeOf(err) != "node-unreachable" {
+			if s, err := c.Status(cmd.Context()); market.CodeOf(err) != market.CodeNodeUnreachable {
 				if err == nil {
 					a.say("a node runs already: %s on %s", s.PeerID, s.Network)
 					a.sayStanding(s)
@@ -147,7 +147,7 @@ func newNodeStop(a *App) *cobra.Command {
 				return err
 			}
 			for range 300 { // the answer comes before the end
-				if _, err := c.Status(cmd.Context()); market.CodeOf(err) == "node-unreachable" {
+				if _, err := c.Status(cmd.Context()); market.CodeOf(err) == market.CodeNodeUnreachable {
 					a.say("node stopped")
 					return nil
 				}
@@ -157,7 +157,7 @@ func newNodeStop(a *App) *cobra.Command {
 				case <-time.After(startPoll):
 				}
 			}
-			return &market.Error{Code: "timeout", Kind: market.KindUnavailable, Op: "stop node",
+			return &market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: "stop node",
 				Detail: "it still answers after 30 s", Hint: "gpuai status"}
 		},
 	}
@@ -168,19 +168,19 @@ func newNodeStop(a *App) *cobra.Command {
 // mayStop says what a stop leaves running and what becomes of it. It asks where somebody can answer; to end leases it
 // always asks.
 func (a *App) mayStop(ctx context.Context, c *api.Client, end bool) error {
-	if _, err := c.Status(ctx); market.CodeOf(err) == "node-unreachable" {
-		return &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "stop node",
+	if _, err := c.Status(ctx); market.CodeOf(err) == market.CodeNodeUnreachable {
+		return &market.Error{Code: market.CodeNodeUnreachable, Kind: market.KindUnavailable, Op: "stop node",
 			Detail: "no node runs here, so there is nothing to stop", Err: err, Hint: "gpuai node start"}
 	}
 	if end {
 		return a.confirm("end all leases of this node?")
 	}
 	orders, err := c.Orders(ctx, false)
-	if err != nil && market.CodeOf(err) != "role-off" {
+	if err != nil && market.CodeOf(err) != market.CodeRoleOff {
 		return err
 	}
 	leases, err := c.ProviderLeases(ctx)
-	if err != nil && market.CodeOf(err) != "role-off" {
+	if err != nil && market.CodeOf(err) != market.CodeRoleOff {
 		return err
 	}
 	words := leftBehind(orders, leases)

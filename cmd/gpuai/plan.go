@@ -91,7 +91,7 @@ func lasts(p api.Plan) string {
 
 // refused is why a plan cannot be done.
 func (a *App) refused(ctx context.Context, c *api.Client, p api.Plan) error {
-	if p.Code == "" || p.Code == "no-offer-fits" {
+	if p.Code == "" || p.Code == market.CodeNoOfferFits {
 		return a.noOffer(ctx, c, p)
 	}
 	return &market.Error{Code: p.Code, Kind: market.KindConflict, Op: "plan order", Detail: p.Detail,

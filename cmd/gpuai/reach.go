@@ -54,14 +54,14 @@ func (a *App) socketOf(c config.Loaded) (string, error) {
 		return system, nil
 	case errors.Is(err, fs.ErrPermission):
 		return "", &market.Error{
-			Code: "not-allowed", Kind: market.KindDenied, Op: "reach node", Err: err,
+			Code: market.CodeNotAllowed, Kind: market.KindDenied, Op: "reach node", Err: err,
 			Detail: "a node of this machine runs, and only members of group gpuai reach it at " + system,
 			Hint: "sudo usermod -aG gpuai $USER, then log in again; or sudo before this command; or a node of " +
 				"your own: --set node.data_dir=FOLDER",
 		}
 	case unit == nil:
 		return "", &market.Error{
-			Code: "node-unreachable", Kind: market.KindUnavailable, Op: "reach node", Err: err,
+			Code: market.CodeNodeUnreachable, Kind: market.KindUnavailable, Op: "reach node", Err: err,
 			Detail: "the node of this machine, a service, does not answer at " + system,
 			Hint:   "sudo systemctl start gpuai",
 		}
@@ -108,7 +108,7 @@ func (a *App) running(ctx context.Context) (*api.Client, error) {
 		return nil, err
 	}
 	s, err := c.Status(ctx)
-	if market.CodeOf(err) != "node-unreachable" {
+	if market.CodeOf(err) != market.CodeNodeUnreachable {
 		a.network = s.Network
 		return c, err
 	}
@@ -136,7 +136,7 @@ func (a *App) reached(ctx context.Context) (*api.Client, error) {
 
 // hinted names the next step of somebody whose network is not open: starting a node would only say so.
 func (a *App) hinted(err error) error {
-	if market.CodeOf(err) != "node-unreachable" || a.socket != "" {
+	if market.CodeOf(err) != market.CodeNodeUnreachable || a.socket != "" {
 		return err
 	}
 	c, e := a.load()
@@ -156,7 +156,7 @@ func (a *App) mayRun(c config.Loaded) error {
 		!named(c, "node.data_dir") {
 		if _, unit := os.Stat(a.system.unit); unit == nil || knock(a.system.socket) == nil {
 			return &market.Error{
-				Code: "node-running", Kind: market.KindConflict, Op: "start node",
+				Code: market.CodeNodeRunning, Kind: market.KindConflict, Op: "start node",
 				Detail: "this machine has a node, a service at " + a.system.socket,
 				Hint:   "use it: gpuai status; a node of your own beside it needs --set node.data_dir=FOLDER",
 			}

@@ -96,7 +96,7 @@ func (a *App) nodeIDs(ctx context.Context, words []string) ([]string, error) {
 		}
 		switch {
 		case len(hits) == 0:
-			return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find node",
+			return nil, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find node",
 				Detail: "no node that offers something ends with " + w, Hint: "gpuai offers --all"}
 		case len(hits) > 1:
 			return nil, usage(fmt.Sprintf("%d nodes end with %s: give more of it", len(hits), w),

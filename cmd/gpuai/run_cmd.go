@@ -300,7 +300,8 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 	}
 	err = a.overtime(a.follow(ctx, c, &order, f, o.allow, interrupts), &order)
 	if n := len(report.LeftOut) + report.LeftOutMore; err == nil && n > 0 && !o.allow {
-		return attached{leftOutError("input-left-out", count(n, "input was", "inputs were")+" left out, see above",
+		return attached{leftOutError(market.CodeInputLeftOut,
+			count(n, "input was", "inputs were")+" left out, see above",
 			order)}
 	}
 	return err
@@ -341,7 +342,7 @@ func (a *App) place(ctx context.Context, c *api.Client, r api.OrderRequest, f sp
 	stopping, end := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer end()
 	// without its inputs it is no order yet
-	if err := c.StopOrder(stopping, order.ID, false); err != nil && market.CodeOf(err) != "not-found" {
+	if err := c.StopOrder(stopping, order.ID, false); err != nil && market.CodeOf(err) != market.CodeNotFound {
 		return order, err
 	}
 	return order, sending.Err()

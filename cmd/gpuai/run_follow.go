@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -186,7 +187,7 @@ func (fl *follower) wait(ctx context.Context) error {
 	var out outage
 	for {
 		o, err := fl.c.Order(ctx, fl.order.ID)
-		if away(err) || err != nil && !out.since.IsZero() && market.CodeOf(err) == "not-found" {
+		if away(err) || err != nil && !out.since.IsZero() && market.CodeOf(err) == market.CodeNotFound {
 			if out.since.IsZero() {
 				fl.line.reset()
 				fl.a.say("%-9s the node does not answer; the job goes on without it, as long as it is paid", "waiting")
@@ -290,7 +291,8 @@ func jobExit(o api.Order) error {
 		return exitCode(*o.ExitCode)
 	}
 	if o.Standing == "failed" || o.Code != "" {
-		return attached{&market.Error{Code: or(o.Code, "internal"), Kind: market.KindConflict, Op: "run job",
+		return attached{&market.Error{Code: cmp.Or(o.Code, market.CodeInternal), Kind: market.KindConflict,
+			Op:     "run job",
 			Detail: o.Detail, Hint: or(o.Hint, "gpuai show "+word(o))}}
 	}
 	return nil

@@ -20,7 +20,7 @@ func (a *App) noOffer(ctx context.Context, c *api.Client, p api.Plan) error {
 		why = append(why, r.Detail)
 	}
 	e := &market.Error{
-		Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order",
+		Code: market.CodeNoOfferFits, Kind: market.KindConflict, Op: "match order",
 		Detail: or(strings.Join(why, "; "), a.nobody(ctx, c)),
 		Hint:   or(p.NearestHint, "gpuai offers"),
 	}
@@ -91,7 +91,7 @@ func (a *App) overtime(err error, o *api.Order) error {
 		costs = " and costs " + o.Rate.String()
 	}
 	e := &market.Error{
-		Code: "timeout", Kind: market.KindUnavailable, Op: "follow order", Hint: "gpuai stop " + word(*o),
+		Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: "follow order", Hint: "gpuai stop " + word(*o),
 		Detail: fmt.Sprintf("--timeout %s ended this command only: %s goes on%s; follow it: gpuai logs -f %s",
 			span(a.timeout), called(*o), costs, word(*o)),
 	}

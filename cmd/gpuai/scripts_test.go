@@ -127,7 +127,7 @@ func TestScripts_RealNode(t *testing.T) {
 // scriptOrder is the order that scripts see: it ran, failed with 5, and what was not spent is back.
 func scriptOrder() api.Order {
 	five := 5
-	o := ended("job-failed", &five)
+	o := ended(market.CodeJobFailed, &five)
 	o.Schema, o.ID, o.Name, o.Image, o.Provider, o.Devices = "gpuai.order/v1", "order_7", "train", "alpine:3",
 		"12D3KooWcheapone", 1
 	o.Rate, o.Cap, o.Deposit = api.RateSOL(2_400_000), api.SOL(20_000_000), api.SOL(2_400_000)
@@ -195,7 +195,7 @@ func (f *fakeNode) ProviderIdle(context.Context) (api.Idle, error) {
 	at := rest.At(time.Unix(0, 0))
 	return api.Idle{
 		Schema: "gpuai.idle/v1", Selling: true, Since: &at, Asked: 3, Customers: 2, Quoted: 1, Lost: 1,
-		Refused: []api.IdleReason{{Code: "does-not-fit", Detail: "ram: 9 of 4 MiB", Orders: 2}},
+		Refused: []api.IdleReason{{Code: market.CodeDoesNotFit, Detail: "ram: 9 of 4 MiB", Orders: 2}},
 		Prices: []api.PriceRank{{Class: "rtx-4090", Own: api.RateSOL(5), Rank: 2, Offers: 3, Cheaper: 1, FreeElse: 4,
 			Lowest: api.RateSOL(4), Middle: api.RateSOL(6)}},
 	}, nil
@@ -203,7 +203,7 @@ func (f *fakeNode) ProviderIdle(context.Context) (api.Idle, error) {
 
 func (f *fakeNode) KickLease(_ context.Context, id, reason string) error {
 	if id != "lease_1" || reason != "moves" {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "end lease",
+		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "end lease",
 			Hint: "gpuai provider leases"}
 	}
 	return nil

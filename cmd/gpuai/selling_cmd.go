@@ -140,7 +140,7 @@ func wins(i api.Idle) (out []string) {
 		}
 	}
 	for n, r := range i.Refused {
-		if r.Code == "does-not-fit" && n < 3 {
+		if r.Code == market.CodeDoesNotFit && n < 3 {
 			out = append(out, fmt.Sprintf("more for %d orders: %s", r.Orders, r.Detail))
 		}
 	}

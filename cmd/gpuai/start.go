@@ -71,7 +71,7 @@ func (a *App) start(ctx context.Context) (bool, error) {
 func (a *App) await(ctx context.Context, client *api.Client, pid int, logPath string, from int64) error {
 	deadline := time.Now().Add(startWait)
 	for {
-		if _, err := client.Status(ctx); market.CodeOf(err) != "node-unreachable" {
+		if _, err := client.Status(ctx); market.CodeOf(err) != market.CodeNodeUnreachable {
 			return err
 		}
 		select {
@@ -89,7 +89,8 @@ func (a *App) await(ctx context.Context, client *api.Client, pid int, logPath st
 func makeDataDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return &market.Error{
-			Code: "data-dir-unusable", Kind: market.KindDenied, Op: "make data folder", Detail: err.Error(), Err: err,
+			Code: market.CodeDataDirUnusable, Kind: market.KindDenied, Op: "make data folder", Detail: err.Error(),
+			Err:  err,
 			Hint: "gpuai config set node.data_dir=FOLDER",
 		}
 	}
@@ -99,7 +100,7 @@ func makeDataDir(dir string) error {
 // startFault is why a started node does not answer: its own last error if it said one, so that people read one error
 // and not an error in another.
 func startFault(words, logPath string) error {
-	e := &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "start node",
+	e := &market.Error{Code: market.CodeNodeUnreachable, Kind: market.KindUnavailable, Op: "start node",
 		Detail: or(words, "it said nothing"), Hint: "see " + logPath}
 	i := strings.LastIndex(words, "error[")
 	if i < 0 {
@@ -112,7 +113,7 @@ func startFault(words, logPath string) error {
 	title, rest, _ := strings.Cut(rest, "\n")
 	why, fix, _ := strings.Cut(rest, "\n  fix: ")
 	fix, _, _ = strings.Cut(fix, "\n")
-	e.Code, e.Hint = code, or(fix, e.Hint)
+	e.Code, e.Hint = market.Code(code), or(fix, e.Hint)
 	e.Detail = or(strings.TrimPrefix(strings.TrimPrefix(why, "\n"), "  why: "), title)
 	return e
 }

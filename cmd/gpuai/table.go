@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 )
 
@@ -142,10 +143,10 @@ func state(o api.Order) string {
 			return o.State + " (not heard for " + span(unheard) + ")"
 		}
 		return o.State
-	case o.Standing == "failed" && o.Code == "never-used":
+	case o.Standing == "failed" && o.Code == market.CodeNeverUsed:
 		return "given up before it began (never-used)"
 	case o.Code != "" && o.Ended():
-		return o.Standing + " (" + o.Code + ")"
+		return o.Standing + " (" + string(o.Code) + ")"
 	}
 	return o.Standing
 }

@@ -16,9 +16,10 @@ func TestRun_OutputThatCannotBeWritten_IsAnError(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		fail bool
-		code string
+		code market.Code
 	}{
-		{write(syscall.ENOSPC), true, "disk-full"}, {write(syscall.EIO), true, ""}, {write(syscall.EPIPE), false, ""},
+		{write(syscall.ENOSPC), true, market.CodeDiskFull}, {write(syscall.EIO), true, ""},
+		{write(syscall.EPIPE), false, ""},
 		{nil, false, ""},
 		{errors.New("the node went away"), false, ""},
 	} {

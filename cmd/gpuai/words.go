@@ -105,7 +105,7 @@ func (l *ledgerWatch) look(ctx context.Context, o api.Order) {
 		return
 	}
 	l.told = true
-	if _, err := l.c.Wallet(ctx); market.CodeOf(err) != "chain-unreachable" {
+	if _, err := l.c.Wallet(ctx); market.CodeOf(err) != market.CodeChainUnreachable {
 		return
 	}
 	what := "the job stops all the same"

@@ -10,8 +10,9 @@ import (
 
 // Shutdown of the tests' node is refused: it lives as long as its test.
 func (f *fakeNode) Shutdown(context.Context, bool) error {
-	return &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "stop node", Detail: "the test goes on",
-		Hint: "gpuai ps"}
+	return &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable, Op: "stop node",
+		Detail: "the test goes on",
+		Hint:   "gpuai ps"}
 }
 
 // TestNodeStop_UnderAPaidJob_SaysWhatGoesOn: what runs, by its name, how long it is paid for, what becomes of it, and
@@ -44,7 +45,7 @@ func TestNodeStop_UnderAPaidJob_SaysWhatGoesOn(t *testing.T) {
 	}
 	zero := 0
 	b.node.mu.Lock()
-	b.node.order = ended("completed", &zero)
+	b.node.order = ended(market.CodeCompleted, &zero)
 	b.node.mu.Unlock()
 	if _, _, errOut := b.run("", "node", "stop"); strings.Contains(errOut, "order_7") {
 		t.Errorf("an ended order goes on:\n%s", errOut)
@@ -57,12 +58,12 @@ func TestStartFault_OneError(t *testing.T) {
 	log := "time=x level=INFO msg=Listening\nerror[chain-unreachable]: the ledger does not answer\n  why: " +
 		"http://127.0.0.1:8899: connection refused\n  fix: gpuai localnet\n"
 	err := startFault(log, "/n/node.log")
-	if market.CodeOf(err) != "chain-unreachable" || strings.Contains(err.Error(), "error[") ||
+	if market.CodeOf(err) != market.CodeChainUnreachable || strings.Contains(err.Error(), "error[") ||
 		err.(*market.Error).Hint != "gpuai localnet" ||
 		err.(*market.Error).Detail != "http://127.0.0.1:8899: connection refused" {
 		t.Errorf("%+v", err)
 	}
-	if err := startFault("panic: no\n", "/n/node.log"); market.CodeOf(err) != "node-unreachable" ||
+	if err := startFault("panic: no\n", "/n/node.log"); market.CodeOf(err) != market.CodeNodeUnreachable ||
 		!strings.Contains(err.Error(), "panic: no") || err.(*market.Error).Hint != "see /n/node.log" {
 		t.Errorf("%+v", err)
 	}

@@ -128,7 +128,7 @@ func (c *Chain) Down(down bool) {
 	c.down = nil
 	if down {
 		c.down = &market.Error{
-			Code: "chain-unreachable", Op: "calling the chain", Kind: market.KindUnavailable,
+			Code: market.CodeChainUnreachable, Op: "calling the chain", Kind: market.KindUnavailable,
 			Err: errors.Join(escrow.ErrUnreachable, errors.New("the test took it down")),
 		}
 	}

@@ -62,7 +62,7 @@ func TestChain_DownIsUnknownNotAbsent(t *testing.T) {
 	l := c.Ledger(market.Address{1})
 	c.Down(true)
 	if _, err := l.Channels(t.Context(), []market.ChannelID{{1}}, escrow.Shown); !errors.Is(err,
-		escrow.ErrUnreachable) || market.CodeOf(err) != "chain-unreachable" {
+		escrow.ErrUnreachable) || market.CodeOf(err) != market.CodeChainUnreachable {
 		t.Fatalf("channels while down: %v", err)
 	}
 	c.Down(false)

@@ -147,7 +147,7 @@ func fees(in escrow.Intent) uint64 {
 
 func (l *Ledger) short(keep, need uint64, in escrow.Intent) error {
 	return &market.Error{
-		Code: "funds-short", Op: "submitting " + in.Op.String(), Kind: market.KindConflict,
+		Code: market.CodeFundsShort, Op: "submitting " + in.Op.String(), Kind: market.KindConflict,
 		Detail: fmt.Sprintf("account %s holds %s SOL; this needs %s", l.owner,
 			market.Amount(l.chain.st.lamports[l.owner]).SOL(), market.Amount(need+keep).SOL()),
 		Hint: "send SOL to " + l.owner.String(),
@@ -271,7 +271,7 @@ func (l *Ledger) Probe(_ context.Context, v escrow.Signed) error {
 		return nil
 	}
 	return &market.Error{
-		Code: "voucher-unredeemable", Op: "probing a voucher", Kind: market.KindInvalid,
+		Code: market.CodeVoucherUnredeemable, Op: "probing a voucher", Kind: market.KindInvalid,
 		Detail: "the chain would refuse this voucher (" + err.Error() + ")",
 	}
 }

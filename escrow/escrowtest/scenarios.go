@@ -199,7 +199,7 @@ func shortOfFunds(t *testing.T, w *World) {
 	terms, id := w.Terms(t, addr("payee of shortOfFunds"))
 	err := w.Payer.Submit(t.Context(), escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: 1_000_000_000_000,
 		Open: &terms})
-	if market.CodeOf(err) != "funds-short" || !strings.Contains(err.Error(), w.PayerKey.String()) ||
+	if market.CodeOf(err) != market.CodeFundsShort || !strings.Contains(err.Error(), w.PayerKey.String()) ||
 		!strings.Contains(err.Error(), "needs 1000.") {
 		t.Errorf("open beyond the balance: %v; want funds-short with account and sum", err)
 	}
@@ -222,7 +222,7 @@ func probe(t *testing.T, w *World) {
 		"over deposit": *voucher(id, deciSOL+1),
 		"no channel":   *voucher(market.ChannelID{5}, 9),
 	} {
-		if err := w.FeePayer.Probe(t.Context(), v); market.CodeOf(err) != "voucher-unredeemable" {
+		if err := w.FeePayer.Probe(t.Context(), v); market.CodeOf(err) != market.CodeVoucherUnredeemable {
 			t.Errorf("%s: %v, want voucher-unredeemable", name, err)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 func needsCheckout(t *testing.T, err error, word string) {
 	t.Helper()
 	var e *market.Error
-	if !errors.As(err, &e) || e.Code != "needs-checkout" || e.Hint == "" || !strings.Contains(e.Detail, word) {
+	if !errors.As(err, &e) || e.Code != market.CodeNeedsCheckout || e.Hint == "" || !strings.Contains(e.Detail, word) {
 		t.Errorf("got %v, want needs-checkout with a hint and %q", err, word)
 	}
 }

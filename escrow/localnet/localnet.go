@@ -54,8 +54,9 @@ type Server struct {
 const startWait = 60 * time.Second
 
 func needs(detail, hint string) error {
-	return &market.Error{Code: "needs-checkout", Kind: market.KindUnavailable, Op: "start local ledger", Detail: detail,
-		Hint: hint}
+	return &market.Error{Code: market.CodeNeedsCheckout, Kind: market.KindUnavailable, Op: "start local ledger",
+		Detail: detail,
+		Hint:   hint}
 }
 
 // Start starts a ledger and waits until it answers. It outlives ctx: Close

@@ -254,7 +254,7 @@ func (l *Ledger) Probe(ctx context.Context, s escrow.Signed) error {
 	}
 	refuse := func(detail string) error {
 		return &market.Error{
-			Code: "voucher-unredeemable", Op: "probing a voucher", Kind: market.KindInvalid,
+			Code: market.CodeVoucherUnredeemable, Op: "probing a voucher", Kind: market.KindInvalid,
 			Detail: "the chain would refuse this voucher (" + detail + ")",
 		}
 	}

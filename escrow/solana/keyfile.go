@@ -20,7 +20,7 @@ const maxKeyFile = 4 << 10
 
 func keyInvalid(path, why string) error {
 	return &market.Error{
-		Code: "keypair-invalid", Op: "reading keypair " + path, Kind: market.KindInvalid, Detail: why,
+		Code: market.CodeKeypairInvalid, Op: "reading keypair " + path, Kind: market.KindInvalid, Detail: why,
 		Hint: "the file must hold a Solana CLI keypair (64 numbers), readable by its owner only",
 	}
 }

@@ -32,7 +32,7 @@ func TestKeypair_SaveLoad(t *testing.T) {
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadKeypair(path); market.CodeOf(err) != "keypair-invalid" {
+	if _, err := LoadKeypair(path); market.CodeOf(err) != market.CodeKeypairInvalid {
 		t.Fatalf("group-readable file: %v, want keypair-invalid", err)
 	}
 }

@@ -246,7 +246,7 @@ func (l *Ledger) spendCap(in escrow.Intent) error {
 	}
 	if today > l.cfg.MaxPerDay || in.Amount > l.cfg.MaxPerDay-today {
 		return &market.Error{
-			Code: "spend-cap", Op: "submitting " + in.Op.String(), Kind: market.KindDenied,
+			Code: market.CodeSpendCap, Op: "submitting " + in.Op.String(), Kind: market.KindDenied,
 			Detail: fmt.Sprintf("%s SOL deposited in 24 h, %s more is over %s", today.SOL(), in.Amount.SOL(),
 				l.cfg.MaxPerDay.SOL()),
 			Hint: "raise wallet.max_per_day or wait",

@@ -53,7 +53,7 @@ func (l *Ledger) affordable(ctx context.Context, in escrow.Intent) error {
 		return err
 	}
 	return &market.Error{
-		Code: "funds-short", Op: "submitting " + in.Op.String(), Kind: market.KindConflict,
+		Code: market.CodeFundsShort, Op: "submitting " + in.Op.String(), Kind: market.KindConflict,
 		Detail: fmt.Sprintf("account %s holds %s SOL; this needs %s SOL, %s more", l.address, n.Balance.SOL(),
 			n.Total.SOL(), n.Short().SOL()),
 		Hint: "send SOL to " + l.address.String(),

@@ -61,7 +61,7 @@ func isBroke(f txFailure) bool {
 
 func (l *Ledger) broke(op string, f txFailure) error {
 	return &market.Error{
-		Code: "funds-short", Op: op, Kind: market.KindConflict,
+		Code: market.CodeFundsShort, Op: op, Kind: market.KindConflict,
 		Detail: "account " + l.address.String() + " cannot pay the fee: " + f.Text,
 		Hint:   "send SOL to " + l.address.String(),
 	}

@@ -224,7 +224,7 @@ func (l *Ledger) checkGenesis(ctx context.Context) error {
 	}
 	if got != l.cfg.Genesis {
 		return &market.Error{
-			Code: "chain-disagrees", Op: "comparing the genesis hash", Kind: market.KindConflict,
+			Code: market.CodeChainDisagrees, Op: "comparing the genesis hash", Kind: market.KindConflict,
 			Detail: "endpoint says " + got + ", network is " + l.cfg.Genesis,
 			Hint:   "solana.rpc points to another network",
 		}

@@ -44,7 +44,7 @@ func TestRPC_LedgerReplaced_IsNotTakenForTheOld(t *testing.T) {
 		t.Fatalf("%d, %v", n, err)
 	}
 	silent.Store(true)
-	if err := c.call(t.Context(), &n, "getSlot"); market.CodeOf(err) != "chain-unreachable" ||
+	if err := c.call(t.Context(), &n, "getSlot"); market.CodeOf(err) != market.CodeChainUnreachable ||
 		strings.Contains(err.Error(), "another ledger") {
 		t.Fatalf("silence: %v", err)
 	}
@@ -59,7 +59,7 @@ func TestRPC_LedgerReplaced_IsNotTakenForTheOld(t *testing.T) {
 	n = 0
 	err := c.call(t.Context(), &n, "getSlot")
 	e, ok := err.(*market.Error)
-	if !ok || e.Code != "chain-unreachable" || !strings.Contains(e.Detail, "another ledger") ||
+	if !ok || e.Code != market.CodeChainUnreachable || !strings.Contains(e.Detail, "another ledger") ||
 		!strings.Contains(e.Hint, "gpuai node stop") || n != 0 {
 		t.Errorf("%d from the new one: %+v", n, err)
 	}

@@ -69,7 +69,7 @@ func newRPC(urls []string) *rpcClient {
 // unreachable wraps the reasons why no endpoint answered.
 func unreachable(op string, err error) error {
 	e := &market.Error{
-		Code: "chain-unreachable", Op: op, Kind: market.KindUnavailable,
+		Code: market.CodeChainUnreachable, Op: op, Kind: market.KindUnavailable,
 		Hint: "check solana.rpc and the network; nothing was lost",
 		Err:  errors.Join(escrow.ErrUnreachable, err),
 	}

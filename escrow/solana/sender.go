@@ -93,7 +93,8 @@ func (l *Ledger) Serve(ctx context.Context) error {
 			return err
 		}
 		if err != nil && !failing && ctx.Err() == nil {
-			l.log.Warn("Transactions are not driven", "code", "chain-unreachable", "error", err) // once per outage
+			l.log.Warn("Transactions are not driven", "code", market.CodeChainUnreachable, "error",
+				err) // once per outage
 		}
 		failing = err != nil
 		select {

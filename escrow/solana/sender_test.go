@@ -286,7 +286,7 @@ func TestSender_Unreachable_KeepsIntent(t *testing.T) {
 	}
 	second := transfer
 	second.Nonce = 2
-	if err := r.l.Submit(t.Context(), second); market.CodeOf(err) != "chain-unreachable" {
+	if err := r.l.Submit(t.Context(), second); market.CodeOf(err) != market.CodeChainUnreachable {
 		t.Fatalf("submit while down: %v", err)
 	}
 	r.rpc.down = false
@@ -326,7 +326,7 @@ func TestLedger_ForeignGenesis_SignsNothing(t *testing.T) {
 	}
 	other := [32]byte{9}
 	r.rpc.genesis = market.Base58(other[:])
-	if err := r.l.step(t.Context()); market.CodeOf(err) != "chain-disagrees" {
+	if err := r.l.step(t.Context()); market.CodeOf(err) != market.CodeChainDisagrees {
 		t.Fatalf("step: %v, want chain-disagrees", err)
 	}
 	if len(r.rpc.sent) != 0 {
@@ -340,14 +340,14 @@ func TestSubmit_SpendCapAndFunds(t *testing.T) {
 	if err := r.l.Submit(t.Context(), open(1, 4_000_000)); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.l.Submit(t.Context(), open(2, 1_000_001)); market.CodeOf(err) != "spend-cap" {
+	if err := r.l.Submit(t.Context(), open(2, 1_000_001)); market.CodeOf(err) != market.CodeSpendCap {
 		t.Errorf("over max_per_day: %v, want spend-cap", err)
 	}
 	if err := r.l.Submit(t.Context(), open(2, 1_000_000)); err != nil {
 		t.Errorf("up to max_per_day: %v", err)
 	}
 	r.rpc.balance = 5_000_000
-	if err := r.l.Submit(t.Context(), open(3, 1)); market.CodeOf(err) != "funds-short" ||
+	if err := r.l.Submit(t.Context(), open(3, 1)); market.CodeOf(err) != market.CodeFundsShort ||
 		!strings.Contains(err.Error(), "holds 0.005 SOL") {
 		t.Errorf("empty account: %v, want funds-short with the balance", err)
 	}

@@ -244,19 +244,20 @@ func TestClient_ErrorsKeepTheirCode(t *testing.T) {
 	ctx := t.Context()
 	for _, want := range []struct {
 		err    error
-		code   string
+		code   market.Code
 		status int
 		exit   int
 	}{
-		{&market.Error{Code: "no-offer-fits", Kind: market.KindConflict, Detail: "41 rigs", Hint: "gpuai offers"},
-			"no-offer-fits", 409, 5},
+		{&market.Error{Code: market.CodeNoOfferFits, Kind: market.KindConflict, Detail: "41 rigs",
+			Hint: "gpuai offers"},
+			market.CodeNoOfferFits, 409, 5},
 		{fmt.Errorf("wrapped: %w",
-			&market.Error{Op: "outer", Err: &market.Error{Code: "funds-short", Kind: market.KindConflict}}),
-			"funds-short", 402, 6},
-		{market.Refuse("devices-taken", market.KindConflict, "by another"), "devices-taken", 409, 1},
-		{&market.Error{Code: "spec-unit", Kind: market.KindInvalid}, "spec-unit", 422, 2},
+			&market.Error{Op: "outer", Err: &market.Error{Code: market.CodeFundsShort, Kind: market.KindConflict}}),
+			market.CodeFundsShort, 402, 6},
+		{market.Refuse(market.CodeDevicesTaken, market.KindConflict, "by another"), market.CodeDevicesTaken, 409, 1},
+		{&market.Error{Code: market.CodeSpecUnit, Kind: market.KindInvalid}, market.CodeSpecUnit, 422, 2},
 		{&market.Error{Code: "never-heard-of", Kind: market.KindNotFound}, "never-heard-of", 404, 3},
-		{errors.New("secret 12345"), "internal", 500, 1},
+		{errors.New("secret 12345"), market.CodeInternal, 500, 1},
 	} {
 		p := rest.ProblemOf(want.err)
 		if p.Code != want.code || p.Status != want.status || p.Exit() != want.exit || p.Title == "" || p.Fix == nil {
@@ -325,11 +326,11 @@ func TestServe_SocketIsPrivateAndSingle(t *testing.T) {
 		}
 	}
 	err := rest.Serve(t.Context(), socket, New(Config{Backend: &fake{}}, slog.New(slog.DiscardHandler)))
-	if market.CodeOf(err) != "node-running" {
+	if market.CodeOf(err) != market.CodeNodeRunning {
 		t.Errorf("a second node on one socket: %v", err)
 	}
 	_, err = Dial(filepath.Join(t.TempDir(), "none")).Status(t.Context())
-	if market.CodeOf(err) != "node-unreachable" {
+	if market.CodeOf(err) != market.CodeNodeUnreachable {
 		t.Errorf("nobody listens: %v", err)
 	}
 }

@@ -66,7 +66,7 @@ func (c *link) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.socket)
 	if err != nil {
-		return nil, &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "reach node",
+		return nil, &market.Error{Code: market.CodeNodeUnreachable, Kind: market.KindUnavailable, Op: "reach node",
 			Detail: "no node answers at " + c.socket, Hint: "gpuai node start", Err: err}
 	}
 	return conn, nil
@@ -102,7 +102,7 @@ func (c *link) cutOff(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return &market.Error{
-		Code: "node-unreachable", Kind: market.KindUnavailable, Op: "ask node", Err: err,
+		Code: market.CodeNodeUnreachable, Kind: market.KindUnavailable, Op: "ask node", Err: err,
 		Detail: "the node at " + c.socket + " went away in the middle of an answer; what it had begun goes on when " +
 			"it runs again", Hint: "gpuai node start",
 	}

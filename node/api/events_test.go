@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/rest"
 )
 
@@ -168,7 +169,7 @@ func TestEvents_StreamsAreBounded(t *testing.T) {
 		defer resp.Body.Close()
 	}
 	status, header, text := ask(t, c, "GET", base+"/events", "")
-	isProblem(t, "one stream too many", 503, "busy", status, header, text)
+	isProblem(t, "one stream too many", 503, market.CodeBusy, status, header, text)
 	if header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/rest"
 )
 
@@ -22,14 +23,14 @@ type Output struct {
 
 // OrderFiles is what became of an order's files; all of it is absent until it is known.
 type OrderFiles struct {
-	Outputs          []Output   `json:"outputs,omitempty"`         // declared
-	MissingOutputs   []string   `json:"missing_outputs,omitempty"` // declared, but not made by the job
-	LeftOut          []LeftOut  `json:"left_out,omitempty"`
-	LeftOutMore      int        `json:"left_out_more,omitempty"` // others, not named
-	OutputsCode      string     `json:"outputs_code,omitempty"`  // why the outputs can never be here
-	OutputsDetail    string     `json:"outputs_detail,omitempty"`
-	OutputsFetchedAt *rest.Time `json:"outputs_fetched_at,omitempty"`
-	OutputsDroppedAt *rest.Time `json:"outputs_dropped_at,omitempty"` // given up by the spool
+	Outputs          []Output    `json:"outputs,omitempty"`         // declared
+	MissingOutputs   []string    `json:"missing_outputs,omitempty"` // declared, but not made by the job
+	LeftOut          []LeftOut   `json:"left_out,omitempty"`
+	LeftOutMore      int         `json:"left_out_more,omitempty"` // others, not named
+	OutputsCode      market.Code `json:"outputs_code,omitempty"`  // why the outputs can never be here
+	OutputsDetail    string      `json:"outputs_detail,omitempty"`
+	OutputsFetchedAt *rest.Time  `json:"outputs_fetched_at,omitempty"`
+	OutputsDroppedAt *rest.Time  `json:"outputs_dropped_at,omitempty"` // given up by the spool
 }
 
 // Spool is what the node keeps of orders' files. MaxBytes 0: no bound.

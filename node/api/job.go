@@ -65,12 +65,12 @@ func readJob(raw []byte) (spec.File, error) {
 	var lines []string
 	for _, x := range faults {
 		switch line := x.Path; {
-		case x.Code == "spec-unknown-key":
-			lines = append(lines, "an unknown key ["+x.Code+"]")
-		case x.Code == "spec-unit": // its text begins with the value
-			lines = append(lines, line+": a unit is missing ["+x.Code+"]")
+		case x.Code == market.CodeSpecUnknownKey:
+			lines = append(lines, "an unknown key ["+string(x.Code)+"]")
+		case x.Code == market.CodeSpecUnit: // its text begins with the value
+			lines = append(lines, line+": a unit is missing ["+string(x.Code)+"]")
 		default:
-			lines = append(lines, line+": want "+x.Want+" ["+x.Code+"]")
+			lines = append(lines, line+": want "+x.Want+" ["+string(x.Code)+"]")
 		}
 	}
 	return f, &market.Error{Code: faults[0].Code, Kind: market.KindInvalid, Op: "read job",

@@ -40,7 +40,7 @@ func TestJob_FaultsNameNoValue(t *testing.T) {
 		`{"image":"a","env":{"A":{"` + secret + `":1}}}`: "spec-type",
 	} {
 		_, err := readJob([]byte(job))
-		if market.CodeOf(err) == "" || !strings.HasPrefix(market.CodeOf(err), "spec-") ||
+		if market.CodeOf(err) == "" || !strings.HasPrefix(string(market.CodeOf(err)), "spec-") ||
 			strings.Contains(rest.ProblemOf(err).Why, secret) {
 			t.Errorf("%s: %v, want about %s", job, err, code)
 		}

@@ -17,11 +17,11 @@ func (s *files) routes() []rest.Route {
 			"once it is whole. It waits for them for 24 h, also over restarts of the node", s.put).
 			In(rest.ScopeJobs).Takes("application/x-tar", "all inputs, in one archive").
 			Gives(200, "application/json", "it is here").Fails(orderCodes...).
-			Fails("conflict", "quota-exceeded", "spec-archive"),
+			Fails(market.CodeConflict, market.CodeInputTooBig, market.CodeInputLost),
 		rest.Stream("GET", "/orders/{id}/outputs/{n}", "getOutputs",
 			"verified outputs, n is 0; read to their end they count as fetched", s.get).
 			In(rest.ScopeJobs).Gives(200, "application/x-tar", "the outputs, in one archive").
-			Fails(orderCodes...).Fails("outputs-dropped"),
+			Fails(orderCodes...).Fails(market.CodeOutputsDropped),
 		rest.Get("/spool", "spool", "what the node keeps of orders' files, in bytes, per order", s.spool),
 		rest.Call("POST", "/spool/prune", "pruneSpool", "`{\"orders\": [\"order_…\"], \"unfetched\": true}`, both "+
 			"optional: frees outputs that were fetched, of these orders or of all that are over; `unfetched`: the "+
@@ -37,7 +37,7 @@ type archiveIn struct {
 // only: one archive holds all inputs, and one all outputs.
 func (in *archiveIn) only() error {
 	if in.N != "0" {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find archive",
+		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find archive",
 			Detail: "an order has one archive, number 0", Hint: "see docs/reference/api.md"}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/rest"
 )
 
@@ -33,18 +34,18 @@ func (s *leases) routes() []rest.Route {
 		rest.Get("/orders/{id}/receipt", "receipt", "order, lease and signed documents in one", s.receipt).
 			Fails(orderCodes...),
 		rest.Get("/leases", "leases", "of both roles", s.list),
-		rest.Get("/leases/{id}", "lease", "a lease id, or its order's", s.lease).Fails("not-found"),
+		rest.Get("/leases/{id}", "lease", "a lease id, or its order's", s.lease).Fails(market.CodeNotFound),
 		rest.Get("/leases/{id}/receipts", "leaseReceipts",
-			"the newest one; each says all that the ones before it said", s.receipts).Fails("not-found"),
+			"the newest one; each says all that the ones before it said", s.receipts).Fails(market.CodeNotFound),
 		rest.Get("/leases/{id}/outcome", "leaseOutcome", "what each side signed about the end", s.outcome).
-			Fails("not-found"),
+			Fails(market.CodeNotFound),
 		rest.Stream("GET", "/leases/{id}/logs", "logs", "`follow=true`, `since=TIME`, `from=OFFSET`, `places=true`; "+
 			"out of the node's own copy, also after the end", s.logs).In(rest.ScopeJobs).
-			Gives(200, "application/x-gpuai-frames", framesAbout).Fails(orderCodes...).Fails("not-ready"),
+			Gives(200, "application/x-gpuai-frames", framesAbout).Fails(orderCodes...).Fails(market.CodeNotReady),
 		rest.Stream("POST", "/leases/{id}/exec", "exec", "`arg=…` repeated; `tty=true` with `cols`, `rows` and "+
 			"`term`; header `Upgrade: gpuai-exec`; frame 6 to the node is a new size: columns, rows, u16 each", s.exec).
 			In(rest.ScopeJobs).Gives(101, "", "the connection carries frames both ways. "+framesAbout).
-			Fails(orderCodes...).Answers(http.StatusUpgradeRequired, "bad-usage"),
+			Fails(orderCodes...).Answers(http.StatusUpgradeRequired, market.CodeBadUsage),
 	}
 }
 

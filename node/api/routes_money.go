@@ -20,13 +20,15 @@ type channelList struct {
 	Cursor   string    `json:"cursor,omitempty"`
 }
 
-var moneyCodes = []string{"chain-unreachable", "funds-short", "spend-cap", "not-allowed", "transaction-failed"}
+var moneyCodes = []market.Code{market.CodeChainUnreachable, market.CodeFundsShort, market.CodeSpendCap,
+	market.CodeNotAllowed, market.CodeTransactionFailed}
 
 func (s *spending) routes() []rest.Route {
 	return []rest.Route{
-		rest.Get("/channels", "channels", "own payment channels", s.channels).Fails("chain-unreachable"),
+		rest.Get("/channels", "channels", "own payment channels", s.channels).Fails(market.CodeChainUnreachable),
 		rest.Get("/channels/{addr}", "channel", "", s.channel).Fails(orderCodes...),
-		rest.Get("/wallet", "wallet", "the spending account", s.wallet).Fails("chain-unreachable", "not-found"),
+		rest.Get("/wallet", "wallet", "the spending account", s.wallet).Fails(market.CodeChainUnreachable,
+			market.CodeNotFound),
 		rest.Call("POST", "/wallet", "walletNew", "make the account, or show it", s.make).In(rest.ScopeMoney).Creates().
 			Fails(moneyCodes...),
 		rest.Begin("/wallet/airdrop", "airdrop", "`{\"amount\": \"1000000000\"}`, localnet and devnet", s.airdrop).
@@ -36,7 +38,7 @@ func (s *spending) routes() []rest.Route {
 			In(rest.ScopeMoney).Creates().Fails(moneyCodes...),
 		rest.Begin("/channels/{addr}/close", "closeChannel",
 			"at once with the provider's Release, else after `close_delay`", s.close).In(rest.ScopeMoney).
-			Fails(moneyCodes...).Fails("not-found", "lease-live"),
+			Fails(moneyCodes...).Fails(market.CodeNotFound, market.CodeLeaseLive),
 	}
 }
 

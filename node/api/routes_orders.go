@@ -33,26 +33,28 @@ type (
 )
 
 // codes of the customer's side beside those of every operation.
-var orderCodes = []string{"not-found", "chain-unreachable"}
+var orderCodes = []market.Code{market.CodeNotFound, market.CodeChainUnreachable}
 
 func (s *orders) routes() []rest.Route {
 	return []rest.Route{
 		rest.Get("/offers", "offers", "all that the node has heard, one row per device group", s.offers).
-			Fails("chain-unreachable"),
+			Fails(market.CodeChainUnreachable),
 		rest.Get("/orders", "orders", "live ones, `all=true` for all; `label=NAME=VALUE` (repeated: all of "+
-			"them) only those", s.list).Fails("chain-unreachable"),
+			"them) only those", s.list).Fails(market.CodeChainUnreachable),
 		rest.Get("/orders/{id}", "order",
 			"`{id}`: an order or lease id, a unique prefix, a name, `-` for the last", s.order).Fails(orderCodes...),
 		rest.Get("/job/schema", "jobSchema", "of a job file, draft 2020-12; `job` of an order",
 			s.schema).In(rest.ScopeNone),
 		rest.Call("POST", "/plans", "plan", "body of an order; ranks offers, signs nothing", s.plan).
-			Fails("chain-unreachable", "image-not-found", "image-denied", "spec-value"),
+			Fails(market.CodeChainUnreachable, market.CodeImageNotFound, market.CodeImageDenied,
+				market.CodeSpecUnknownKey, market.CodeSpecRange),
 		rest.Create("/orders", "createOrder", "see below", s.create).In(rest.ScopeJobs).
-			Fails("chain-unreachable", "funds-short", "spend-cap", "cap-too-small", "image-not-found", "image-denied",
-				"spec-value"),
+			Fails(market.CodeChainUnreachable, market.CodeFundsShort, market.CodeSpendCap, market.CodeCapTooSmall,
+				market.CodeImageNotFound, market.CodeImageDenied, market.CodeSpecUnknownKey, market.CodeSpecRange),
 		rest.Call("PUT", "/orders/{id}/cap", "raiseCap", "`{\"cap\": \"LAMPORTS\"}`: a running order may cost up to "+
 			"it; not above the present cap: nothing changes. `conflict` once the job stops", s.raiseCap).
-			In(rest.ScopeJobs).Fails(orderCodes...).Fails("conflict", "funds-short", "spend-cap"),
+			In(rest.ScopeJobs).Fails(orderCodes...).Fails(market.CodeConflict, market.CodeFundsShort,
+			market.CodeSpendCap),
 		rest.Call("POST", "/orders/{id}/stop", "stopOrder", "`now=true` skips the grace", s.stop).
 			In(rest.ScopeJobs).Fails(orderCodes...),
 		rest.Get("/operations/{id}", "operation", "`state`, `phase`, `done` of `total` `unit`s", s.operation).

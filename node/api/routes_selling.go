@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/rest"
 )
 
@@ -26,7 +27,7 @@ func (s *selling) routes() []rest.Route {
 		rest.Tagged("GET", "/provider", "provider", "the selling side", s.provider).In(rest.ScopeMarket),
 		rest.Tagged("PATCH", "/provider", "patchProvider",
 			"`{\"selling\": true, \"rate\": MONEY, \"rates\": {\"rtx-4090\": MONEY}}`, each optional", s.patch).
-			In(rest.ScopeMarket).Fails("config-invalid", "conflict"),
+			In(rest.ScopeMarket).Fails(market.CodeConfigInvalid, market.CodeConflict),
 		rest.Call("POST", "/provider/pause", "pauseProvider", "withdraw the rig; jobs go on", s.sell(false)).
 			In(rest.ScopeMarket),
 		rest.Call("POST", "/provider/resume", "resumeProvider", "list it again", s.sell(true)).In(rest.ScopeMarket),
@@ -37,7 +38,7 @@ func (s *selling) routes() []rest.Route {
 		rest.Get("/provider/idle", "providerIdle", "who asked in the last 24 h, what came of it, and the rank of the "+
 			"own prices", s.idle).In(rest.ScopeMarket),
 		rest.Call("POST", "/provider/leases/{id}/kick", "kickLease", "ends a lease as its provider, with "+
-			"`{\"reason\": \"…\"}` for the customer", s.kick).In(rest.ScopeMarket).Fails("not-found"),
+			"`{\"reason\": \"…\"}` for the customer", s.kick).In(rest.ScopeMarket).Fails(market.CodeNotFound),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/rest"
 )
 
@@ -32,9 +33,9 @@ type Earnings struct {
 
 // IdleReason counts orders that this rig refused alike.
 type IdleReason struct {
-	Code   string `json:"code"`
-	Detail string `json:"detail,omitempty"`
-	Orders int    `json:"orders"`
+	Code   market.Code `json:"code"`
+	Detail string      `json:"detail,omitempty"`
+	Orders int         `json:"orders"`
 }
 
 // PriceRank compares an own rate with the offers of others for the same model, as this node's book has them. Rank 1 is

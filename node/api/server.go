@@ -53,7 +53,7 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 		},
 	}
 	m.Add(rest.Stream("GET", "/events", "events", "what happens, as it happens", stream.Serve).
-		Gives(200, "text/event-stream", eventsAbout).Fails("busy", "not-found"))
+		Gives(200, "text/event-stream", eventsAbout).Fails(market.CodeBusy, market.CodeNotFound))
 	return m
 }
 
@@ -94,7 +94,7 @@ type (
 )
 
 func missingChannel() error {
-	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find channel",
+	return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find channel",
 		Detail: "no channel of this node has that address", Hint: "gpuai channel list"}
 }
 

@@ -142,10 +142,10 @@ type Plan struct {
 	Available Money `json:"available,omitzero"`      // what it holds
 	Missing   Money `json:"missing,omitzero"`        // what it lacks; absent: nothing
 	// why it is not feasible: no-offer-fits, funds-short, cap-too-small
-	Code     string `json:"code,omitempty"`
-	Detail   string `json:"detail,omitempty"`
-	AwayMS   int64  `json:"away_ms"`
-	Feasible bool   `json:"feasible"`
+	Code     market.Code `json:"code,omitempty"`
+	Detail   string      `json:"detail,omitempty"`
+	AwayMS   int64       `json:"away_ms"`
+	Feasible bool        `json:"feasible"`
 	// the candidates fit, but all are rented now: an order waits for one
 	Rented      bool         `json:"rented,omitempty"`
 	Request     OrderRequest `json:"request"`
@@ -176,7 +176,7 @@ type Order struct {
 	Standing    string            `json:"standing"` // searching, funding, leased, ended, failed
 	State       string            `json:"state,omitempty"`
 	Cause       string            `json:"cause,omitempty"`
-	Code        string            `json:"code,omitempty"`
+	Code        market.Code       `json:"code,omitempty"`
 	Detail      string            `json:"detail,omitempty"`
 	Hint        string            `json:"hint,omitempty"`
 	Fault       string            `json:"fault,omitempty"`
@@ -343,29 +343,29 @@ func (ProviderPatch) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Sche
 
 // Lease is one lease of this node: role "provider" or "customer". Peer fields name the other side.
 type Lease struct {
-	Schema     string    `json:"schema"`
-	ID         string    `json:"id"`
-	Role       string    `json:"role"`
-	Order      string    `json:"order_id,omitempty"` // the customer's
-	Customer   string    `json:"customer,omitempty"`
-	Provider   string    `json:"provider,omitempty"`
-	State      string    `json:"state"`
-	Cause      string    `json:"cause,omitempty"`
-	Code       string    `json:"code,omitempty"`
-	Devices    int       `json:"devices"`
-	Rate       Money     `json:"rate"`
-	Owed       Money     `json:"owed"`                  // by the meter
-	Paid       Money     `json:"paid"`                  // of it, covered by vouchers
-	Ahead      Money     `json:"signed_ahead,omitzero"` // beyond what is owed; not earned
-	BillableMS int64     `json:"billable_ms"`
-	CreatedAt  rest.Time `json:"created_at"`
-	Image      string    `json:"image,omitempty"` // this and what follows: what was asked for
-	CPUMilli   uint32    `json:"cpu_milli,omitempty"`
-	RAM        uint64    `json:"ram_bytes,omitempty"`
-	Disk       uint64    `json:"disk_bytes,omitempty"`
-	Egress     string    `json:"egress,omitempty"`      // none, web or any
-	UsedCPUMS  int64     `json:"used_cpu_ms,omitempty"` // by the job since its start; on the provider's list only
-	UsedRAM    uint64    `json:"used_ram_bytes,omitempty"`
+	Schema     string      `json:"schema"`
+	ID         string      `json:"id"`
+	Role       string      `json:"role"`
+	Order      string      `json:"order_id,omitempty"` // the customer's
+	Customer   string      `json:"customer,omitempty"`
+	Provider   string      `json:"provider,omitempty"`
+	State      string      `json:"state"`
+	Cause      string      `json:"cause,omitempty"`
+	Code       market.Code `json:"code,omitempty"`
+	Devices    int         `json:"devices"`
+	Rate       Money       `json:"rate"`
+	Owed       Money       `json:"owed"`                  // by the meter
+	Paid       Money       `json:"paid"`                  // of it, covered by vouchers
+	Ahead      Money       `json:"signed_ahead,omitzero"` // beyond what is owed; not earned
+	BillableMS int64       `json:"billable_ms"`
+	CreatedAt  rest.Time   `json:"created_at"`
+	Image      string      `json:"image,omitempty"` // this and what follows: what was asked for
+	CPUMilli   uint32      `json:"cpu_milli,omitempty"`
+	RAM        uint64      `json:"ram_bytes,omitempty"`
+	Disk       uint64      `json:"disk_bytes,omitempty"`
+	Egress     string      `json:"egress,omitempty"`      // none, web or any
+	UsedCPUMS  int64       `json:"used_cpu_ms,omitempty"` // by the job since its start; on the provider's list only
+	UsedRAM    uint64      `json:"used_ram_bytes,omitempty"`
 }
 
 // LeaseReceipt is one Receipt of a lease: base64 of the signed bytes, and what they say.
@@ -419,16 +419,16 @@ type SettingsPatch struct {
 
 // Finding is one line of doctor. Level is ok, warn or fail; effect none, tier or no-sell.
 type Finding struct {
-	Group    string     `json:"group"`
-	Code     string     `json:"code,omitempty"`
-	Level    string     `json:"level"`
-	Effect   string     `json:"effect,omitempty"`
-	Actual   string     `json:"actual"`
-	Required *float64   `json:"required,omitempty"`
-	Op       string     `json:"op,omitempty"`
-	Unit     string     `json:"unit,omitempty"`
-	Why      string     `json:"why,omitempty"`
-	Fix      []rest.Fix `json:"fix"`
+	Group    string      `json:"group"`
+	Code     market.Code `json:"code,omitempty"`
+	Level    string      `json:"level"`
+	Effect   string      `json:"effect,omitempty"`
+	Actual   string      `json:"actual"`
+	Required *float64    `json:"required,omitempty"`
+	Op       string      `json:"op,omitempty"`
+	Unit     string      `json:"unit,omitempty"`
+	Why      string      `json:"why,omitempty"`
+	Fix      []rest.Fix  `json:"fix"`
 }
 
 // Doctor is a report about this machine. Level is the worst finding's.

@@ -51,7 +51,8 @@ func missing(id string) error {
 	if id == "order_1" || id == "lease_1" {
 		return nil
 	}
-	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find", Detail: "none", Hint: "gpuai ps"}
+	return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find", Detail: "none",
+		Hint: "gpuai ps"}
 }
 
 func (w *whole) Status(context.Context) (Status, error) {
@@ -174,7 +175,7 @@ func ask(t *testing.T, c *Client, method, path, body string, headers ...string) 
 }
 
 // isProblem checks an error document against its answer.
-func isProblem(t *testing.T, what string, want int, code string, status int, header http.Header, text string) {
+func isProblem(t *testing.T, what string, want int, code market.Code, status int, header http.Header, text string) {
 	t.Helper()
 	var p rest.Problem
 	if err := rest.Strict(strings.NewReader(text), &p); err != nil {
@@ -183,7 +184,8 @@ func isProblem(t *testing.T, what string, want int, code string, status int, hea
 	}
 	if status != want || p.Status != want || p.Code != code ||
 		header.Get("Content-Type") != "application/problem+json" ||
-		p.Type != "urn:gpuai:error:"+code || p.Title == "" || p.Fix == nil || p.Fault == "" {
+		!strings.HasPrefix(p.Type, "/docs/errors/") || !strings.HasSuffix(p.Type, ".md#"+string(code)) ||
+		p.Title == "" || p.Fix == nil || p.Fault == "" {
 		t.Errorf("%s: %d %s, want %d %s", what, status, text, want, code)
 	}
 	if strings.Contains(text, secret) {
@@ -328,15 +330,15 @@ func TestEndpoints_BadRequests(t *testing.T) {
 			return ask(t, c, method, base+path+query, body, h...)
 		}
 		status, header, text := do("DELETE", "", "")
-		isProblem(t, "DELETE of "+path, 405, "bad-usage", status, header, text)
+		isProblem(t, "DELETE of "+path, 405, market.CodeBadUsage, status, header, text)
 		if !strings.Contains(header.Get("Allow"), e.method) {
 			t.Errorf("DELETE of %s: Allow %q lacks %s", path, header.Get("Allow"), e.method)
 		}
 		status, header, text = do(e.method, "?"+secret+"=1", e.body, key)
-		isProblem(t, what+" with an unknown parameter", 400, "bad-usage", status, header, text)
+		isProblem(t, what+" with an unknown parameter", 400, market.CodeBadUsage, status, header, text)
 		if e.keyed {
 			status, header, text = do(e.method, "", e.body)
-			isProblem(t, what+" without a key", 400, "bad-usage", status, header, text)
+			isProblem(t, what+" without a key", 400, market.CodeBadUsage, status, header, text)
 		}
 		if e.method == "GET" || e.method == "PUT" {
 			continue
@@ -346,12 +348,12 @@ func TestEndpoints_BadRequests(t *testing.T) {
 			"two values": `{} {"a":"` + secret + `"}`,
 		} {
 			status, header, text = do(e.method, "", body, key)
-			isProblem(t, what+" with "+name, 400, "bad-usage", status, header, text)
+			isProblem(t, what+" with "+name, 400, market.CodeBadUsage, status, header, text)
 		}
 		status, header, text = do(e.method, "", "x="+secret, key, "Content-Type: application/x-www-form-urlencoded")
-		isProblem(t, what+" as a form", 415, "bad-usage", status, header, text)
+		isProblem(t, what+" as a form", 415, market.CodeBadUsage, status, header, text)
 		status, header, text = do(e.method, "", `{"a":"`+strings.Repeat("x", rest.MaxBody)+`"}`, key)
-		isProblem(t, what+" with 1 MiB", 413, "too-large", status, header, text)
+		isProblem(t, what+" with 1 MiB", 413, market.CodeTooLarge, status, header, text)
 	}
 }
 
@@ -361,47 +363,49 @@ func TestEndpoints_WrongValues(t *testing.T) {
 	for _, e := range []struct {
 		method, path, body string
 		status             int
-		code               string
+		code               market.Code
 	}{
-		{"GET", "/", "", 404, "not-found"},
-		{"GET", "/api/v1/" + secret, "", 404, "not-found"},
-		{"GET", "/api/v1/status/", "", 404, "not-found"},
-		{"GET", "/api/v1//status", "", 404, "not-found"},
-		{"GET", "/api/v1/x/../status", "", 404, "not-found"},
-		{"GET", "/api/v2/status", "", 404, "not-found"},
-		{"GET", "/api/v1/orders/" + secret, "", 404, "not-found"},
-		{"POST", "/api/v1/orders/" + secret + "/stop", "", 404, "not-found"},
-		{"GET", "/api/v1/orders/" + secret + "/outputs/0", "", 404, "not-found"},
-		{"GET", "/api/v1/orders/order_1/outputs/1", "", 404, "not-found"},
-		{"PUT", "/api/v1/orders/order_1/inputs/x", "", 404, "not-found"},
-		{"GET", "/api/v1/leases/" + secret, "", 404, "not-found"},
-		{"GET", "/api/v1/leases/" + secret + "/logs", "", 404, "not-found"},
-		{"GET", "/api/v1/leases/" + secret + "/receipts", "", 404, "not-found"},
-		{"GET", "/api/v1/leases/" + secret + "/outcome", "", 404, "not-found"},
-		{"POST", "/api/v1/leases/order_1/exec?arg=ls", "", 426, "bad-usage"},
-		{"GET", "/api/v1/channels/" + secret, "", 404, "not-found"},
-		{"POST", "/api/v1/channels/" + secret + "/close", "", 404, "not-found"},
-		{"GET", "/api/v1/operations/" + secret, "", 404, "not-found"},
-		{"GET", "/api/v1/orders?limit=0", "", 400, "bad-usage"},
-		{"GET", "/api/v1/orders?limit=201", "", 400, "bad-usage"},
-		{"GET", "/api/v1/orders?limit=" + secret, "", 400, "bad-usage"},
-		{"GET", "/api/v1/orders?limit=1&limit=2", "", 400, "bad-usage"},
-		{"GET", "/api/v1/orders?cursor=" + secret, "", 400, "bad-usage"},
-		{"GET", "/api/v1/orders?all=" + secret, "", 400, "bad-usage"},
-		{"GET", "/api/v1/leases/lease_1/logs?since=" + secret, "", 400, "bad-usage"},
-		{"GET", "/api/v1/events?topics=" + secret, "", 400, "bad-usage"},
-		{"POST", "/api/v1/orders", `{"image":7}`, 400, "bad-usage"},
-		{"POST", "/api/v1/orders", `{"max_total":"` + secret + `"}`, 400, "bad-usage"},
-		{"POST", "/api/v1/orders", `{"terms":[{"field":"` + secret + `"}]}`, 400, "bad-usage"},
-		{"POST", "/api/v1/orders", "", 400, "bad-usage"},
-		{"POST", "/api/v1/orders", `{"input_bytes":5}`, 400, "bad-usage"},
-		{"POST", "/api/v1/plans", `{"job":{"image":"a"},"job2":{}}`, 400, "bad-usage"},
-		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + secret + `","amount":"1"}`, 400, "bad-usage"},
-		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + solMint + `","amount":"` + secret + `"}`, 400, "bad-usage"},
-		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + solMint + `","amount":1}`, 400, "bad-usage"},
-		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + solMint + `","amount":"1","all":true}`, 400, "bad-usage"},
-		{"POST", "/api/v1/wallet/airdrop", `{"amount":"0"}`, 400, "bad-usage"},
-		{"PATCH", "/api/v1/config", `{"set":{}}`, 400, "bad-usage"},
+		{"GET", "/", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/" + secret, "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/status/", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1//status", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/x/../status", "", 404, market.CodeNotFound},
+		{"GET", "/api/v2/status", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/orders/" + secret, "", 404, market.CodeNotFound},
+		{"POST", "/api/v1/orders/" + secret + "/stop", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/orders/" + secret + "/outputs/0", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/orders/order_1/outputs/1", "", 404, market.CodeNotFound},
+		{"PUT", "/api/v1/orders/order_1/inputs/x", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/leases/" + secret, "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/leases/" + secret + "/logs", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/leases/" + secret + "/receipts", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/leases/" + secret + "/outcome", "", 404, market.CodeNotFound},
+		{"POST", "/api/v1/leases/order_1/exec?arg=ls", "", 426, market.CodeBadUsage},
+		{"GET", "/api/v1/channels/" + secret, "", 404, market.CodeNotFound},
+		{"POST", "/api/v1/channels/" + secret + "/close", "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/operations/" + secret, "", 404, market.CodeNotFound},
+		{"GET", "/api/v1/orders?limit=0", "", 400, market.CodeBadUsage},
+		{"GET", "/api/v1/orders?limit=201", "", 400, market.CodeBadUsage},
+		{"GET", "/api/v1/orders?limit=" + secret, "", 400, market.CodeBadUsage},
+		{"GET", "/api/v1/orders?limit=1&limit=2", "", 400, market.CodeBadUsage},
+		{"GET", "/api/v1/orders?cursor=" + secret, "", 400, market.CodeBadUsage},
+		{"GET", "/api/v1/orders?all=" + secret, "", 400, market.CodeBadUsage},
+		{"GET", "/api/v1/leases/lease_1/logs?since=" + secret, "", 400, market.CodeBadUsage},
+		{"GET", "/api/v1/events?topics=" + secret, "", 400, market.CodeBadUsage},
+		{"POST", "/api/v1/orders", `{"image":7}`, 400, market.CodeBadUsage},
+		{"POST", "/api/v1/orders", `{"max_total":"` + secret + `"}`, 400, market.CodeBadUsage},
+		{"POST", "/api/v1/orders", `{"terms":[{"field":"` + secret + `"}]}`, 400, market.CodeBadUsage},
+		{"POST", "/api/v1/orders", "", 400, market.CodeBadUsage},
+		{"POST", "/api/v1/orders", `{"input_bytes":5}`, 400, market.CodeBadUsage},
+		{"POST", "/api/v1/plans", `{"job":{"image":"a"},"job2":{}}`, 400, market.CodeBadUsage},
+		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + secret + `","amount":"1"}`, 400, market.CodeBadUsage},
+		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + solMint + `","amount":"` + secret + `"}`, 400,
+			market.CodeBadUsage},
+		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + solMint + `","amount":1}`, 400, market.CodeBadUsage},
+		{"POST", "/api/v1/wallet/withdraw", `{"to":"` + solMint + `","amount":"1","all":true}`, 400,
+			market.CodeBadUsage},
+		{"POST", "/api/v1/wallet/airdrop", `{"amount":"0"}`, 400, market.CodeBadUsage},
+		{"PATCH", "/api/v1/config", `{"set":{}}`, 400, market.CodeBadUsage},
 	} {
 		status, header, text := ask(t, c, e.method, e.path, e.body, "Idempotency-Key: wrong")
 		isProblem(t, e.method+" "+e.path+" "+e.body, e.status, e.code, status, header, text)
@@ -422,7 +426,7 @@ func TestCreate_SameKeyIsSameAnswer(t *testing.T) {
 	})
 	<-b.gate // it is in work
 	status, header, text := ask(t, c, "POST", path, body, key)
-	isProblem(t, "in work", 409, "busy", status, header, text)
+	isProblem(t, "in work", 409, market.CodeBusy, status, header, text)
 	if header.Get("Retry-After") != "1" {
 		t.Errorf("in work: Retry-After is %q", header.Get("Retry-After"))
 	}
@@ -433,9 +437,9 @@ func TestCreate_SameKeyIsSameAnswer(t *testing.T) {
 		t.Errorf("repeat: %d %s, want %s; %d orders", status, text, want, b.orders.Load())
 	}
 	status, header, text = ask(t, c, "POST", path, `{"job":{"image":"b","limits":{"max_total":"5"}}}`, key)
-	isProblem(t, "another body", 409, "key-reused", status, header, text)
+	isProblem(t, "another body", 409, market.CodeKeyReused, status, header, text)
 	status, header, text = ask(t, c, "POST", base+"/wallet", "", key)
-	isProblem(t, "another path", 409, "key-reused", status, header, text)
+	isProblem(t, "another path", 409, market.CodeKeyReused, status, header, text)
 }
 
 func TestPatch_IfMatch(t *testing.T) {
@@ -449,7 +453,7 @@ func TestPatch_IfMatch(t *testing.T) {
 			t.Errorf("%s with its tag %q: %d %s", path, tag, status, text)
 		}
 		status, header, text := ask(t, c, "PATCH", base+path, body, `If-Match: "old"`)
-		isProblem(t, path+" with an old tag", 412, "conflict", status, header, text)
+		isProblem(t, path+" with an old tag", 412, market.CodeConflict, status, header, text)
 	}
 }
 
@@ -547,7 +551,7 @@ func TestCreate_KeyOutlivesTheServer(t *testing.T) {
 	}
 	status, header, text := ask(t, after, "POST", base+"/wallet/withdraw", `{"to":"`+solMint+`","amount":"6"}`,
 		"Idempotency-Key: w")
-	isProblem(t, "another amount", 409, "key-reused", status, header, text)
+	isProblem(t, "another amount", 409, market.CodeKeyReused, status, header, text)
 	if _, err := after.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {
 		t.Error(err)
 	}

@@ -9,8 +9,8 @@ import (
 // TestConfig_Away_AtMostADay: no lease can have more, so every order would be refused.
 func TestConfig_Away_AtMostADay(t *testing.T) {
 	t.Parallel()
-	for away, code := range map[string]string{"0s": "", "24h": "", "25h": "config-invalid",
-		"99999h": "config-invalid"} {
+	for away, code := range map[string]market.Code{"0s": "", "24h": "", "25h": market.CodeConfigInvalid,
+		"99999h": market.CodeConfigInvalid} {
 		o := Options{Path: file(t, "[customer]\naway = \""+away+"\"\n"), Env: []string{"HOME=/home/x"},
 			Flags: map[string]string{"node.network": "localnet"}}
 		if _, err := Load(o); market.CodeOf(err) != code {

@@ -56,7 +56,8 @@ func TestConfig_Ledger_ByNetwork(t *testing.T) {
 		}
 		l, err = Load(Options{Path: file(t, ""), Env: []string{"HOME=/home/x"},
 			Flags: map[string]string{"node.network": network}})
-		if d := cmp.Diff(want, l.Solana.RPC); d != "" || (want == nil) != (market.CodeOf(err) == "config-invalid") {
+		if d := cmp.Diff(want, l.Solana.RPC); d != "" ||
+			(want == nil) != (market.CodeOf(err) == market.CodeConfigInvalid) {
 			t.Errorf("%s: %s, %v", network, d, err)
 		}
 	}
@@ -92,12 +93,13 @@ func TestConfig_BadInput_NamesPlaceAndNearestKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := Load(Options{Path: file(t, c.text), Env: append(c.env, home), Flags: c.flags})
-			if market.CodeOf(err) != "config-invalid" || !strings.Contains(err.Error(), c.want) {
+			if market.CodeOf(err) != market.CodeConfigInvalid || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want config-invalid with %q", err, c.want)
 			}
 		})
 	}
-	if _, err := Load(Options{Path: "/nowhere/at/all", Env: []string{home}}); market.CodeOf(err) != "config-invalid" {
+	if _, err := Load(Options{Path: "/nowhere/at/all", Env: []string{home}}); market.CodeOf(
+		err) != market.CodeConfigInvalid {
 		t.Errorf("a named file that is missing: %v", err)
 	}
 	if _, err := Load(Options{Env: []string{"HOME=" + t.TempDir()}}); err != nil {
@@ -160,7 +162,7 @@ func TestSet_KeepsCommentsAndRefusesInvalid(t *testing.T) {
 	for key, text := range map[string]string{"node.log": "loud", "node.logs": "info", "provider.cores": "x",
 		"provider.tick": "5"} {
 		if _, err := Set(Options{Path: p, Env: env},
-			map[string]string{key: text}); market.CodeOf(err) != "config-invalid" {
+			map[string]string{key: text}); market.CodeOf(err) != market.CodeConfigInvalid {
 			t.Errorf("Set(%s=%s) = %v, want config-invalid", key, text, err)
 		}
 	}
@@ -221,7 +223,7 @@ func TestConfig_Metrics(t *testing.T) {
 		"metrics = \"0.0.0.0:7071\"\nmetrics_token_file = \"/t\"": true, "": true,
 	} {
 		_, err := Load(Options{Path: file(t, "[api]\n"+text+"\n"), Env: []string{"HOME=/home/x"}})
-		if ok != (err == nil) || !ok && market.CodeOf(err) != "config-invalid" {
+		if ok != (err == nil) || !ok && market.CodeOf(err) != market.CodeConfigInvalid {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -36,13 +36,13 @@ type Loaded struct {
 }
 
 func invalid(format string, a ...any) error {
-	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config",
+	return &market.Error{Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "read config",
 		Detail: fmt.Sprintf(format, a...), Hint: "gpuai config check"}
 }
 
 // unknownKey is invalid for a word that is no key: the list of keys helps, a check of the file does not.
 func unknownKey(format string, a ...any) error {
-	return &market.Error{Code: "config-invalid", Kind: market.KindInvalid, Op: "read config",
+	return &market.Error{Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "read config",
 		Detail: fmt.Sprintf(format, a...), Hint: "gpuai config show"}
 }
 

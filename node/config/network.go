@@ -20,6 +20,6 @@ func (c *Config) Open() error {
 	if c.Node.Network != "devnet" || own || len(c.P2P.Bootstrap) > 0 || c.P2P.Infra {
 		return nil
 	}
-	return &market.Error{Code: "network-off", Kind: market.KindDenied, Op: "reach network", Detail: NotOpen,
+	return &market.Error{Code: market.CodeNetworkOff, Kind: market.KindDenied, Op: "reach network", Detail: NotOpen,
 		Hint: OpenOne}
 }

@@ -35,7 +35,7 @@ func TestOpen_DevnetIsNot(t *testing.T) {
 			continue
 		}
 		e, ok := err.(*market.Error)
-		if !ok || e.Code != "network-off" || !strings.Contains(e.Hint, "gpuai localnet") ||
+		if !ok || e.Code != market.CodeNetworkOff || !strings.Contains(e.Hint, "gpuai localnet") ||
 			!strings.Contains(e.Hint, "gpuai config set node.network=localnet") {
 			t.Errorf("%s: %+v", name, err)
 		}

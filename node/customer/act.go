@@ -105,7 +105,7 @@ func (r *orderRun) pay(ctx context.Context, o orderRow, m market.Lease, e market
 	acc, p, err := ch.row.Account.Sign(ch.key, m.ID, e.LeaseAmount)
 	if err != nil {
 		ch.mu.Unlock()
-		if market.CodeOf(err) == "voucher-backwards" {
+		if market.CodeOf(err) == market.CodeVoucherBackwards {
 			return nil // a newer one is signed already
 		}
 		return err
@@ -119,7 +119,7 @@ func (r *orderRun) pay(ctx context.Context, o orderRow, m market.Lease, e market
 	p.ReceiptSeq, p.OwnMS = e.ReceiptSeq, e.OwnMS
 	if _, err := s.pay(ctx, p); err != nil {
 		var refusal *market.Refusal
-		if errors.As(err, &refusal) && refusal.Code == "voucher-backwards" {
+		if errors.As(err, &refusal) && refusal.Code == market.CodeVoucherBackwards {
 			return r.ask(ctx, o) // the provider holds a newer one of ours: its Status shows it
 		}
 		return err
@@ -213,7 +213,8 @@ func acknowledged(m market.Lease) market.Amount { return min(m.Claim, m.Signed) 
 func ownOutcome(m market.Lease, peer market.Outcome) market.Outcome {
 	own, ours := peer, m.Outcome()
 	switch m.Code {
-	case "not-as-quoted", "meter-dispute", "equivocation", "output-lost", "provider-silent":
+	case market.CodeNotAsQuoted, market.CodeMeterDispute, market.CodeEquivocation, market.CodeOutputLost,
+		market.CodeProviderSilent:
 		own.Code, own.Fault = ours.Code, ours.Fault
 	}
 	if owed := acknowledged(m); own.Amount > owed {

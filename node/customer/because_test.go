@@ -12,11 +12,12 @@ func TestBecause_OneLine(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
 		"it does not answer": &market.Error{
-			Code: "peer-unreachable", Op: "ask node abcd", Detail: "it does not answer",
+			Code: market.CodePeerUnreachable, Op: "ask node abcd", Detail: "it does not answer",
 			Err: errors.New("failed to dial:\n  * [/ip4/127.0.0.1/tcp/1] refused"),
 		},
-		"ask node abcd: busy: all rented": &market.Error{Code: "busy", Op: "ask node abcd", Detail: "all rented"},
-		"plain":                           errors.New("plain"),
+		"ask node abcd: busy: all rented": &market.Error{Code: market.CodeBusy, Op: "ask node abcd",
+			Detail: "all rented"},
+		"plain": errors.New("plain"),
 	} {
 		if got := because(err); got != want {
 			t.Errorf("%v: %q, not %q", err, got, want)

@@ -20,7 +20,7 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 	if err != nil {
 		return err
 	}
-	fail := func(code string, kind market.Kind, detail, hint string) error {
+	fail := func(code market.Code, kind market.Kind, detail, hint string) error {
 		return &market.Error{Code: code, Kind: kind, Op: "raise cap", Detail: detail, Hint: hint}
 	}
 	r.mu.Lock()
@@ -28,20 +28,20 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 	r.mu.Unlock()
 	show := "gpuai show " + o.ID.String()
 	if amount == 0 {
-		return fail("bad-usage", market.KindInvalid, "a cap is an amount of SOL", "gpuai cap --help")
+		return fail(market.CodeBadUsage, market.KindInvalid, "a cap is an amount of SOL", "gpuai cap --help")
 	}
 	if a == nil || o.Lease == nil {
-		return fail("conflict", market.KindConflict, "the order has no lease now", show)
+		return fail(market.CodeConflict, market.KindConflict, "the order has no lease now", show)
 	}
 	if s := a.Lease().State; !s.Live() && s != market.Silent {
-		return fail("conflict", market.KindConflict, "the job is "+s.String(), show)
+		return fail(market.CodeConflict, market.KindConflict, "the job is "+s.String(), show)
 	}
 	if amount <= a.Lease().Limit() {
 		return nil
 	}
 	if err := a.Do(ctx, market.CapAsked{Cap: amount}); err != nil {
-		if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == "busy" {
-			return fail("conflict", market.KindConflict, "the job is "+a.Lease().State.String(), show)
+		if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == market.CodeBusy {
+			return fail(market.CodeConflict, market.KindConflict, "the job is "+a.Lease().State.String(), show)
 		}
 		return err
 	}
@@ -50,13 +50,16 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 		switch {
 		case m.Limit() >= amount:
 			return nil
-		case m.CapRefused == "malformed":
-			return fail("version-mismatch", market.KindConflict, "the provider's node is older and takes no new cap",
+		case m.CapRefused == market.CodeMalformed:
+			return fail(market.CodeVersionMismatch, market.KindConflict,
+				"the provider's node is older and takes no new cap",
 				"stop the job before its cap, and run it again with a higher --max-total")
 		case m.CapRefused != "":
-			return fail("conflict", market.KindConflict, "the provider refused the cap: "+m.CapRefused, show)
+			return fail(market.CodeConflict, market.KindConflict, "the provider refused the cap: "+string(m.CapRefused),
+				show)
 		case time.Now().After(end):
-			return fail("timeout", market.KindUnavailable, "the provider has not answered yet; it is asked on", show)
+			return fail(market.CodeTimeout, market.KindUnavailable, "the provider has not answered yet; it is asked on",
+				show)
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
 			return err

@@ -21,7 +21,7 @@ func CapFits(rate market.Rate, r *Request, tick time.Duration) *market.Error {
 		price = r.File.Limits.MaxTotal
 	}
 	return &market.Error{
-		Code: "cap-too-small", Kind: market.KindConflict, Op: "check cap",
+		Code: market.CodeCapTooSmall, Kind: market.KindConflict, Op: "check cap",
 		Detail: fmt.Sprintf("a cap of %s SOL pays for %s before the job is told to stop, and %s of grace; a tick of "+
 			"this rig is %s",
 			r.File.Limits.MaxTotal.SOL(), runs, grace, tick),

@@ -237,11 +237,13 @@ func (c *Customer) grow(ctx context.Context, ch *channel, order market.OrderID, 
 		}
 		res, ok, err := c.ledger.Result(ctx, in.Key())
 		if err == nil && ok && res.State == escrow.Failed {
-			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "top up channel", Detail: res.Err,
-				Hint: "gpuai wallet show"}
+			return &market.Error{Code: market.CodeFundsShort, Kind: market.KindConflict, Op: "top up channel",
+				Detail: res.Err,
+				Hint:   "gpuai wallet show"}
 		}
 		if time.Now().After(deadline) {
-			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "top up channel",
+			return &market.Error{Code: market.CodeTransactionPending, Kind: market.KindUnavailable,
+				Op:     "top up channel",
 				Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
 		}
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
@@ -264,7 +266,8 @@ func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offe
 	error) {
 	head, err := c.ledger.Head(ctx)
 	if err != nil {
-		return nil, &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel", Err: err,
+		return nil, &market.Error{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable, Op: "open channel",
+			Err:  err,
 			Hint: "gpuai doctor --only chain"}
 	}
 	var salt [8]byte
@@ -318,16 +321,17 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 		}
 		res, ok, err := c.ledger.Result(ctx, ch.row.OpenKey)
 		if err == nil && ok && res.State == escrow.Failed && res.Code == escrow.CodeSlotWindow {
-			return &market.Error{Code: "chain-unreachable", Kind: market.KindUnavailable, Op: "open channel",
+			return &market.Error{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable, Op: "open channel",
 				Detail: "the ledger took too long to take it; nothing is locked", Hint: "gpuai doctor --only chain"}
 		}
 		// the row stays until the chain cannot have the channel: forgetUnopened
 		if err == nil && ok && res.State == escrow.Failed {
-			return &market.Error{Code: "funds-short", Kind: market.KindConflict, Op: "open channel", Detail: res.Err,
-				Hint: "gpuai wallet show"}
+			return &market.Error{Code: market.CodeFundsShort, Kind: market.KindConflict, Op: "open channel",
+				Detail: res.Err,
+				Hint:   "gpuai wallet show"}
 		}
 		if time.Now().After(deadline) {
-			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "open channel",
+			return &market.Error{Code: market.CodeTransactionPending, Kind: market.KindUnavailable, Op: "open channel",
 				Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
 		}
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {

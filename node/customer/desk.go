@@ -77,7 +77,7 @@ func (r *orderRun) funded(ctx context.Context, req *Request, off *offered) (*cha
 	others = c.spare(ctx, need, others)
 	say := func(phase, detail string) { r.say(ctx, phase, detail) }
 	ch, err := c.fund(ctx, req, off, need+others, say)
-	if code := market.CodeOf(err); others > 0 && (code == "funds-short" || code == "spend-cap") {
+	if code := market.CodeOf(err); others > 0 && (code == market.CodeFundsShort || code == market.CodeSpendCap) {
 		ch, err = c.fund(ctx, req, off, need, say) // for the others there is no money: they find out themselves
 	}
 	if err != nil {

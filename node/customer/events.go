@@ -12,7 +12,7 @@ import (
 // happened are the events that belong into the commit which takes an order's row from old to now.
 func happened(old *orderRow, now *orderRow, at time.Time) (out []store.Event) {
 	if old.Standing != now.Standing || old.Finished != now.Finished {
-		e := store.Event{At: at, Topic: "order", ID: now.ID.String(), State: now.Standing, Cause: now.Code}
+		e := store.Event{At: at, Topic: "order", ID: now.ID.String(), State: now.Standing, Cause: string(now.Code)}
 		if e.Cause == "" {
 			e.Cause = now.Standing
 		}

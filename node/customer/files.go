@@ -33,11 +33,11 @@ func (l *LeftOut) add(m spec.Manifest) {
 // Files is what became of an order's files; all fields are optional in a stored row.
 type Files struct {
 	Inputs, Outputs LeftOut
-	Missing         []string  `json:",omitempty"` // declared outputs that the job has not made
-	Failure         string    `json:",omitempty"` // code: why the outputs can never be here
-	FailureDetail   string    `json:",omitempty"`
-	Fetched         time.Time // when the outputs were last read from the spool
-	Dropped         time.Time // when the spool gave them up
+	Missing         []string    `json:",omitempty"` // declared outputs that the job has not made
+	Failure         market.Code `json:",omitempty"` // code: why the outputs can never be here
+	FailureDetail   string      `json:",omitempty"`
+	Fetched         time.Time   // when the outputs were last read from the spool
+	Dropped         time.Time   // when the spool gave them up
 }
 
 // sent counts the input bytes that have left; the order's progress shows them.
@@ -49,7 +49,8 @@ func (s *sent) Write(b []byte) (int, error) {
 }
 
 // neverTaken are answers to inputs that no repeat changes: the order ends with them.
-var neverTaken = map[string]bool{"input-too-big": true, "too-large": true, "input-hash": true, "input-lost": true}
+var neverTaken = map[market.Code]bool{market.CodeInputTooBig: true, market.CodeTooLarge: true,
+	market.CodeInputHash: true, market.CodeInputLost: true}
 
 // pushInputs sends the spooled tar through the lease's tunnel, and frees the spool once it is staged. What can never be
 // taken ends the lease; all else is tried again, and its reason is a step of the order.
@@ -60,7 +61,7 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 	man, err := r.sendInputs(ctx, o)
 	code := market.CodeOf(err)
 	switch {
-	case err == nil || code == tunnel.CodeStaged:
+	case err == nil || code == market.CodeInputsStaged:
 		err := r.update(ctx, func(o *orderRow) {
 			o.InputsSent = true
 			if man != nil {
@@ -84,7 +85,7 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 func (r *orderRun) sendInputs(ctx context.Context, o orderRow) (*spec.Manifest, error) {
 	f, err := os.Open(r.c.InputsPath(o.ID))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &market.Error{Code: "input-lost", Kind: market.KindNotFound, Op: "send inputs",
+		return nil, &market.Error{Code: market.CodeInputLost, Kind: market.KindNotFound, Op: "send inputs",
 			Detail: "this node has lost them", Hint: "order it again"}
 	}
 	if err != nil {
@@ -211,7 +212,7 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 		return nil
 	}
 	if out.OutputsRoot == ([32]byte{}) {
-		return r.noOutputs(ctx, "output-lost", "the provider has signed that it cannot give them")
+		return r.noOutputs(ctx, market.CodeOutputLost, "the provider has signed that it cannot give them")
 	}
 	if r.have(o, out.OutputsRoot) { // brought home before this store was put back
 		r.event(ctx, market.OutputsVerified{Root: out.OutputsRoot})
@@ -219,10 +220,10 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 	}
 	man, err := r.download(ctx, o)
 	switch code := market.CodeOf(err); {
-	case code == "output-lost" || code == "output-too-big":
+	case code == market.CodeOutputLost || code == market.CodeOutputTooBig:
 		return r.noOutputs(ctx, code, err.Error())
 	case errors.Is(err, spec.ErrArchive):
-		return r.noOutputs(ctx, "output-lost", err.Error())
+		return r.noOutputs(ctx, market.CodeOutputLost, err.Error())
 	case err != nil:
 		if code != "" && code != r.lastOutputs && ctx.Err() == nil {
 			r.lastOutputs = code
@@ -257,11 +258,11 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 
 // noOutputs ends the wait for outputs that can never come. Too large ones are the job's own doing, the rest the
 // provider's.
-func (r *orderRun) noOutputs(ctx context.Context, code, detail string) error {
+func (r *orderRun) noOutputs(ctx context.Context, code market.Code, detail string) error {
 	if err := r.update(ctx, func(o *orderRow) { o.Files.Failure, o.Files.FailureDetail = code, detail }); err != nil {
 		return err
 	}
-	r.event(ctx, market.OutputsVerified{Lost: code == "output-lost"})
+	r.event(ctx, market.OutputsVerified{Lost: code == market.CodeOutputLost})
 	return nil
 }
 
@@ -295,7 +296,7 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (man spec.Manifest,
 	defer f.Close()
 	limit := max(outputsRoom*o.Request.File.Disk, outputsLeast)
 	archive := &archiveReader{c: c}
-	man, err = spec.Filter(archive, f, spec.Limits{Total: limit, Code: "output-too-big"}, nil)
+	man, err = spec.Filter(archive, f, spec.Limits{Total: limit, Code: market.CodeOutputTooBig}, nil)
 	if err != nil {
 		return man, fmt.Errorf("fetch outputs: %w", spec.Full(err, "free some space: gpuai spool"))
 	}

@@ -15,22 +15,24 @@ import (
 // shortens it. An error that says something itself stays: a refusal, one of ours, or the end of ctx.
 func (r *orderRun) unheard(ctx context.Context, err error) error {
 	code := market.CodeOf(err)
-	if err == nil || ctx.Err() != nil || code != "" && code != "internal" && code != "peer-unreachable" {
+	if err == nil || ctx.Err() != nil || code != "" && code != market.CodeInternal &&
+		code != market.CodePeerUnreachable {
 		return err
 	}
 	o := r.snapshot()
-	if code == "internal" { // the other side's own fault, which it keeps to itself
+	if code == market.CodeInternal { // the other side's own fault, which it keeps to itself
 		return &market.Error{
-			Code: "peer-failed", Kind: market.KindUnavailable, Op: "ask provider",
+			Code: market.CodePeerFailed, Kind: market.KindUnavailable, Op: "ask provider",
 			Detail: "provider " + o.Provider.Short() + " answered that something failed in its own node; the job " +
 				"goes on as before", Hint: "gpuai show " + o.word(),
 		}
 	}
 	detail, hint := silence(o, time.Now())
-	e := &market.Error{Code: "peer-unreachable", Kind: market.KindUnavailable, Op: "reach provider", Detail: detail,
-		Hint: hint, Err: err}
+	e := &market.Error{Code: market.CodePeerUnreachable, Kind: market.KindUnavailable, Op: "reach provider",
+		Detail: detail,
+		Hint:   hint, Err: err}
 	if o.Lease != nil && o.Lease.State == market.Silent {
-		e.Code = "provider-silent"
+		e.Code = market.CodeProviderSilent
 	}
 	return e
 }
@@ -62,10 +64,11 @@ func silence(o orderRow, now time.Time) (detail, hint string) {
 // runs refuses what needs a running job while there is none. Errors: not-found, not-ready, job-ended.
 func (r *orderRun) runs(op string) error {
 	o := r.snapshot()
-	e := &market.Error{Code: "not-ready", Kind: market.KindConflict, Op: op, Hint: "gpuai show " + o.word()}
+	e := &market.Error{Code: market.CodeNotReady, Kind: market.KindConflict, Op: op, Hint: "gpuai show " + o.word()}
 	switch {
 	case o.Lease == nil && (o.Standing == StandingEnded || o.Standing == StandingFailed):
-		e.Code, e.Kind, e.Detail = "not-found", market.KindNotFound, "the order "+o.Standing+" before any job started"
+		e.Code, e.Kind, e.Detail = market.CodeNotFound, market.KindNotFound,
+			"the order "+o.Standing+" before any job started"
 	case o.Lease == nil:
 		e.Detail = "the order is " + o.Standing + ": no job runs yet"
 	case o.Lease.State == market.Proposed || o.Lease.State == market.Preparing:
@@ -73,8 +76,8 @@ func (r *orderRun) runs(op string) error {
 	case o.Lease.State.Live() || o.Lease.State == market.Silent:
 		return nil
 	default:
-		e.Code, e.Detail = "job-ended",
-			"nothing can run beside it; its end: "+cmp.Or(o.Lease.Code, o.Lease.State.String())
+		e.Code, e.Detail = market.CodeJobEnded,
+			"nothing can run beside it; its end: "+cmp.Or(string(o.Lease.Code), o.Lease.State.String())
 	}
 	return e
 }

@@ -22,8 +22,9 @@ func TestUnheard_SaysWhoSinceWhenAndWhatNext(t *testing.T) {
 				Terms: market.Terms{SilentEnd: 30 * time.Minute},
 			}}}
 	}
-	for state, want := range map[market.LeaseState]string{market.Running: "peer-unreachable",
-		market.Paused: "peer-unreachable", market.Silent: "provider-silent", market.Closing: "peer-unreachable"} {
+	for state, want := range map[market.LeaseState]market.Code{market.Running: market.CodePeerUnreachable,
+		market.Paused: market.CodePeerUnreachable, market.Silent: market.CodeProviderSilent,
+		market.Closing: market.CodePeerUnreachable} {
 		err := at(state).unheard(t.Context(), errors.New("stream reset"))
 		var e *market.Error
 		if !errors.As(err, &e) || e.Code != want || !strings.Contains(e.Detail, market.NodeID{1}.Short()) ||
@@ -35,14 +36,14 @@ func TestUnheard_SaysWhoSinceWhenAndWhatNext(t *testing.T) {
 			t.Errorf("%s: %v, %s", state, err, e.Hint)
 		}
 	}
-	for _, err := range []error{nil, market.Refuse("paused", market.KindUnavailable, ""),
-		&market.Error{Code: "not-found"}} {
+	for _, err := range []error{nil, market.Refuse(market.CodePaused, market.KindUnavailable, ""),
+		&market.Error{Code: market.CodeNotFound}} {
 		if got := at(market.Running).unheard(t.Context(), err); got != err {
 			t.Errorf("%v became %v", err, got)
 		}
 	}
 	if got := at(market.Running).unheard(t.Context(),
-		market.Refuse("internal", market.KindInternal, "")); market.CodeOf(got) != "peer-failed" {
+		market.Refuse(market.CodeInternal, market.KindInternal, "")); market.CodeOf(got) != market.CodePeerFailed {
 		t.Error(got)
 	}
 	gone, cancel := context.WithCancel(t.Context())
@@ -58,13 +59,14 @@ func TestRuns_ByState(t *testing.T) {
 	for _, c := range []struct {
 		standing string
 		state    market.LeaseState
-		want     string
+		want     market.Code
 	}{
-		{StandingSearching, 0, "not-ready"}, {StandingFunding, 0, "not-ready"}, {StandingFailed, 0, "not-found"},
-		{StandingLeased, market.Proposed, "not-ready"},
-		{StandingLeased, market.Preparing, "not-ready"}, {StandingLeased, market.Running, ""},
+		{StandingSearching, 0, market.CodeNotReady}, {StandingFunding, 0, market.CodeNotReady},
+		{StandingFailed, 0, market.CodeNotFound},
+		{StandingLeased, market.Proposed, market.CodeNotReady},
+		{StandingLeased, market.Preparing, market.CodeNotReady}, {StandingLeased, market.Running, ""},
 		{StandingLeased, market.Paused, ""}, {StandingLeased, market.Silent, ""},
-		{StandingLeased, market.Closing, "job-ended"}, {StandingEnded, market.Ended, "job-ended"},
+		{StandingLeased, market.Closing, market.CodeJobEnded}, {StandingEnded, market.Ended, market.CodeJobEnded},
 	} {
 		r := &orderRun{row: orderRow{Standing: c.standing}}
 		if c.state != 0 {

@@ -31,7 +31,8 @@ func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error)
 	}
 	if waiting := c.waiting(); len(waiting) >= maxWaiting {
 		if c.now().Sub(waiting[0].row.Created) < yieldInputs {
-			return market.OrderID{}, &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "create order",
+			return market.OrderID{}, &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable,
+				Op:     "create order",
 				Detail: "too many orders wait for their inputs", Hint: "send the inputs of the others first"}
 		}
 		waiting[0].fail(ctx, noInputs)
@@ -40,7 +41,7 @@ func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error)
 	return id, err
 }
 
-var noInputs = &market.Error{Code: "input-stalled", Kind: market.KindExpired, Op: "wait for inputs",
+var noInputs = &market.Error{Code: market.CodeInputStalled, Kind: market.KindExpired, Op: "wait for inputs",
 	Detail: "they did not come", Hint: "order it again, with another key"}
 
 // Supplied lets an order go on whose inputs are in the spool now. One that went on already is not changed. Errors:
@@ -83,8 +84,8 @@ func (c *Customer) Waits(ctx context.Context, id market.OrderID) (q Request, wai
 func (r *orderRun) mayRepeat() error {
 	o := r.snapshot()
 	if o.Standing == StandingFailed && o.Lease == nil && o.Provider == (market.NodeID{}) {
-		return &market.Error{Code: "conflict", Kind: market.KindConflict, Op: "take inputs",
-			Detail: "the order is over: " + o.Code, Hint: "order it again, with another key"}
+		return &market.Error{Code: market.CodeConflict, Kind: market.KindConflict, Op: "take inputs",
+			Detail: "the order is over: " + string(o.Code), Hint: "order it again, with another key"}
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func (t *logCopy) run(ctx context.Context) {
 // gone: the provider has nothing (more) of this job.
 func gone(err error) bool {
 	code := market.CodeOf(err)
-	return code == "not-found" || code == "unknown-lease"
+	return code == market.CodeNotFound || code == market.CodeUnknownLease
 }
 
 // started waits until there can be a log; false: this lease never comes to one.
@@ -405,6 +405,6 @@ func (r *orderRun) logged(ctx context.Context, wait bool) error {
 }
 
 func (r *orderRun) noLog(why string) error {
-	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs",
+	return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "read logs",
 		Detail: "there is no log: " + why, Hint: "gpuai show " + r.snapshot().ID.String()}
 }

@@ -23,7 +23,7 @@ type Request struct {
 // Validate joins the faults of a request. Errors: *market.Error bad-usage.
 func (r *Request) Validate() error {
 	bad := func(format string, a ...any) error {
-		return &market.Error{Code: "bad-usage", Kind: market.KindInvalid, Op: "check order",
+		return &market.Error{Code: market.CodeBadUsage, Kind: market.KindInvalid, Op: "check order",
 			Detail: fmt.Sprintf(format, a...), Hint: "gpuai run --help"}
 	}
 	l := r.File.Limits

@@ -123,24 +123,24 @@ func TestPaced_HangUp_SparesAConnectionThatIsServed(t *testing.T) {
 // TestWaitsFor: what may pass is waited for, what never will is not.
 func TestWaitsFor(t *testing.T) {
 	t.Parallel()
-	refuse := func(code string, kind market.Kind) error { return market.Refuse(code, kind, "") }
+	refuse := func(code market.Code, kind market.Kind) error { return market.Refuse(code, kind, "") }
 	for name, c := range map[string]struct {
 		err  error
 		want time.Duration
 	}{
-		"rented":         {refuse("busy", market.KindUnavailable), patience},
-		"taken":          {refuse("devices-taken", market.KindUnavailable), patience},
-		"too fast":       {refuse("rate-limited", market.KindUnavailable), patience},
+		"rented":         {refuse(market.CodeBusy, market.KindUnavailable), patience},
+		"taken":          {refuse(market.CodeDevicesTaken, market.KindUnavailable), patience},
+		"too fast":       {refuse(market.CodeRateLimited, market.KindUnavailable), patience},
 		"new word":       {refuse("some-new-word", market.KindUnavailable), patience},
-		"starting":       {refuse("quote-unknown", market.KindNotFound), restart},
-		"being mended":   {refuse("unhealthy", market.KindUnavailable), restart},
-		"ending":         {refuse("draining", market.KindUnavailable), restart},
+		"starting":       {refuse(market.CodeQuoteUnknown, market.KindNotFound), restart},
+		"being mended":   {refuse(market.CodeUnhealthy, market.KindUnavailable), restart},
+		"ending":         {refuse(market.CodeDraining, market.KindUnavailable), restart},
 		"no answer":      {errors.New("stream reset"), restart},
-		"no answer, too": {&market.Error{Code: "peer-unreachable", Kind: market.KindUnavailable}, restart},
-		"a rule":         {refuse("policy", market.KindDenied), 0},
-		"does not fit":   {refuse("does-not-fit", market.KindConflict), 0},
-		"wrong quote":    {&market.Error{Code: "quote-refused", Kind: market.KindDenied}, 0},
-		"no money":       {&market.Error{Code: "funds-short", Kind: market.KindConflict}, 0},
+		"no answer, too": {&market.Error{Code: market.CodePeerUnreachable, Kind: market.KindUnavailable}, restart},
+		"a rule":         {refuse(market.CodePolicy, market.KindDenied), 0},
+		"does not fit":   {refuse(market.CodeDoesNotFit, market.KindConflict), 0},
+		"wrong quote":    {&market.Error{Code: market.CodeQuoteRefused, Kind: market.KindDenied}, 0},
+		"no money":       {&market.Error{Code: market.CodeFundsShort, Kind: market.KindConflict}, 0},
 	} {
 		if got := waitsFor(c.err); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)

@@ -159,7 +159,7 @@ func (c *Customer) quote(ctx context.Context, off offered) (offered, error) {
 
 func checkQuote(q market.Quote, o market.Order, id market.DocID, signer, to market.NodeID, now time.Time) error {
 	bad := func(what string) error {
-		return &market.Error{Code: "quote-refused", Kind: market.KindDenied, Op: "check quote", Detail: what,
+		return &market.Error{Code: market.CodeQuoteRefused, Kind: market.KindDenied, Op: "check quote", Detail: what,
 			Hint: "another provider is tried"}
 	}
 	switch {
@@ -226,15 +226,15 @@ func (c *Customer) payable(ctx context.Context, o offered) error {
 		return nil
 	}
 	return &market.Error{
-		Code: "quote-refused", Kind: market.KindDenied, Op: "check payout",
+		Code: market.CodeQuoteRefused, Kind: market.KindDenied, Op: "check payout",
 		Detail: "pays out to " + o.quote.Payout.String() + ", which can never be paid: " + reason,
 		Hint:   "another provider is tried",
 	}
 }
 
 // advice is what to do about a refusal that the same provider repeats; "" for others.
-func advice(code string, provider market.NodeID) string {
-	if code != "policy" {
+func advice(code market.Code, provider market.NodeID) string {
+	if code != market.CodePolicy {
 		return ""
 	}
 	return "change what the rule names, wait if it says until when, or ask others: gpuai run --exclude " +

@@ -36,7 +36,7 @@ func TestCheckQuote_AccountsThatCannotBePaid_AreRefused(t *testing.T) {
 	} {
 		q := good
 		change(&q)
-		if err := checkQuote(q, order, id, to, to, now); market.CodeOf(err) != "quote-refused" {
+		if err := checkQuote(q, order, id, to, to, now); market.CodeOf(err) != market.CodeQuoteRefused {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

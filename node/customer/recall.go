@@ -57,7 +57,8 @@ func (r *orderRun) have(o orderRow, root [32]byte) bool {
 		return false
 	}
 	defer f.Close()
-	man, err := spec.Filter(f, io.Discard, spec.Limits{Total: max(o.Request.File.Disk, 1<<30), Code: "output-too-big"},
+	man, err := spec.Filter(f, io.Discard,
+		spec.Limits{Total: max(o.Request.File.Disk, 1<<30), Code: market.CodeOutputTooBig},
 		nil)
 	return err == nil && man.ID() == root
 }
@@ -65,7 +66,7 @@ func (r *orderRun) have(o orderRow, root [32]byte) bool {
 // unknown tells the machine that the provider does not know a lease that it accepted.
 func (r *orderRun) unknown(ctx context.Context, err error) {
 	var refusal *market.Refusal
-	if errors.As(err, &refusal) && refusal.Code == "unknown-lease" {
+	if errors.As(err, &refusal) && refusal.Code == market.CodeUnknownLease {
 		r.event(ctx, market.LeaseUnknown{})
 	}
 }

@@ -65,7 +65,7 @@ func (c *Customer) finishChannel(ctx context.Context, id market.ChannelID, r *or
 	err := c.CloseChannel(ctx, id)
 	switch {
 	case ctx.Err() != nil:
-	case market.CodeOf(err) == "lease-live":
+	case market.CodeOf(err) == market.CodeLeaseLive:
 		r.later(ctx, "another job uses the channel, its last one brings the refund")
 	case err != nil:
 		c.log.Warn("Channel was not closed", "channel", id, "error", err)
@@ -127,8 +127,9 @@ func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error 
 	ch := c.channels[id]
 	c.mu.Unlock()
 	if ch == nil {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "close channel", Detail: id.String(),
-			Hint: "gpuai channel list"}
+		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "close channel",
+			Detail: id.String(),
+			Hint:   "gpuai channel list"}
 	}
 	select {
 	case ch.closing <- struct{}{}: // a second one finds what the first one did
@@ -142,7 +143,7 @@ func (c *Customer) CloseChannel(ctx context.Context, id market.ChannelID) error 
 	rel, err := c.waitRelease(ctx, ch)
 	switch {
 	case err == nil:
-	case ctx.Err() != nil, market.CodeOf(err) == "lease-live" && ch.inUse():
+	case ctx.Err() != nil, market.CodeOf(err) == market.CodeLeaseLive && ch.inUse():
 		return err
 	default:
 		return c.closeAlone(ctx, ch)
@@ -174,12 +175,12 @@ func (c *Customer) closedBefore(ctx context.Context, ch *channel) (bool, error) 
 }
 
 func closingUntil(due time.Time) error {
-	return &market.Error{Code: "channel-closing", Kind: market.KindConflict, Op: "close channel",
+	return &market.Error{Code: market.CodeChannelClosing, Kind: market.KindConflict, Op: "close channel",
 		Detail: "no release; refund due after " + due.UTC().Format(time.TimeOnly) + " UTC", Hint: "gpuai channel list"}
 }
 
 func errLive() error {
-	return &market.Error{Code: "lease-live", Kind: market.KindConflict, Op: "close channel",
+	return &market.Error{Code: market.CodeLeaseLive, Kind: market.KindConflict, Op: "close channel",
 		Detail: "a job is paid from it", Hint: "gpuai ps"}
 }
 
@@ -274,12 +275,13 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 			return nil
 		case err == nil && ok && res.State == escrow.Failed:
 			return &market.Error{
-				Code: "transaction-failed", Kind: market.KindConflict, Op: "finish channel",
+				Code: market.CodeTransactionFailed, Kind: market.KindConflict, Op: "finish channel",
 				Detail: fmt.Sprintf("%s (code %d); the deposit is where it was", res.Err, res.Code),
 				Hint:   "gpuai channel list",
 			}
 		case time.Now().After(deadline):
-			return &market.Error{Code: "transaction-pending", Kind: market.KindUnavailable, Op: "finish channel",
+			return &market.Error{Code: market.CodeTransactionPending, Kind: market.KindUnavailable,
+				Op:   "finish channel",
 				Hint: "gpuai channel list"}
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {

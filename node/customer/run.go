@@ -30,7 +30,7 @@ type orderRow struct {
 	ID         market.OrderID
 	Created    time.Time
 	Standing   string
-	Code       string // why it failed
+	Code       market.Code // why it failed
 	Detail     string
 	Hint       string
 	Provider   market.NodeID
@@ -95,7 +95,7 @@ type orderRun struct {
 
 	shunned map[market.NodeID]shunned // under mu
 
-	lastInputs, lastOutputs string // codes of the last failures to move them; each owned by its effect
+	lastInputs, lastOutputs market.Code // codes of the last failures to move them; each owned by its effect
 	sent                    sent
 }
 
@@ -205,16 +205,16 @@ func (r *orderRun) fail(ctx context.Context, err error) {
 	if errors.As(err, &me) && me.Hint != "" {
 		hint = me.Hint
 	}
-	if me != nil && me.Code == "funds-short" && me.Detail != "" {
+	if me != nil && me.Code == market.CodeFundsShort && me.Detail != "" {
 		detail = me.Detail // what the sender was doing is no news to a person
 	}
 	code := market.CodeOf(err)
 	var refusal *market.Refusal
 	switch {
 	case code == "":
-		code = "internal"
-	case code == "internal" && errors.As(err, &refusal): // the other side's, which keeps to itself what it was
-		code = "peer-failed"
+		code = market.CodeInternal
+	case code == market.CodeInternal && errors.As(err, &refusal): // the other side's, which keeps to itself what it was
+		code = market.CodePeerFailed
 	}
 	r.c.log.Info("Order failed", "order", r.row.ID, "code", code, "error", err)
 	_ = r.update(ctx, func(o *orderRow) { o.Standing, o.Code, o.Detail, o.Hint = StandingFailed, code, detail, hint })
@@ -228,7 +228,7 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 	now := r.c.now()
 	sp, err := req.File.Spec().Encode()
 	if err != nil {
-		return &market.Error{Code: "spec-size", Kind: market.KindInvalid, Op: "encode job", Err: err,
+		return &market.Error{Code: market.CodeSpecSize, Kind: market.KindInvalid, Op: "encode job", Err: err,
 			Hint: "shorten command and env"}
 	}
 	p := market.Proposal{
@@ -257,7 +257,7 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 	ch.mu.Lock()
 	acc, err := ch.row.Account.AddLease(id, p.Cap, off.quote.MinHeadroom)
 	if err == nil && ch.avoid {
-		err = market.Refuse("channel-unfit", market.KindConflict, "its money is asked back")
+		err = market.Refuse(market.CodeChannelUnfit, market.KindConflict, "its money is asked back")
 	}
 	if err == nil {
 		ch.row.Account = acc
@@ -355,7 +355,7 @@ func (r *orderRun) follow(ctx context.Context) (again bool) {
 	m := r.actor.Lease()
 	r.c.endShare(ctx, o.Channel, m)
 	if r.again(ctx, m) {
-		r.say(ctx, "refused", m.Code+": "+m.Detail)
+		r.say(ctx, "refused", string(m.Code)+": "+m.Detail)
 		err := r.update(ctx, func(o *orderRow) {
 			o.Standing, o.Lease, o.Raw, o.Decision, o.Attempts = StandingSearching, nil, nil, nil, o.Attempts+1
 			// whatever came with the refusal is not of the next lease
@@ -374,7 +374,7 @@ func (r *orderRun) settle(ctx context.Context, o orderRow, m market.Lease) {
 	if m.State != market.Ended && !m.LetGo {
 		standing = StandingFailed
 	}
-	if (m.KeepChannel || o.Request.KeepChannel) && m.Code != "provider-silent" {
+	if (m.KeepChannel || o.Request.KeepChannel) && m.Code != market.CodeProviderSilent {
 		r.later(ctx, "the channel is kept: gpuai channel list")
 	} else {
 		r.c.finishChannel(ctx, o.Channel, r)
@@ -447,7 +447,7 @@ func (r *orderRun) Commit(ctx context.Context, m market.Lease, _ []market.Effect
 			o.ReadyAt = m.Ready
 		}
 		if o.Lease == nil || o.Lease.State != m.State {
-			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: m.State.String(), Detail: m.Code})
+			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: m.State.String(), Detail: string(m.Code)})
 		}
 		r.noteCap(o, m)
 		o.Lease = &m

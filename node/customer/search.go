@@ -47,8 +47,9 @@ func waitsFor(err error) time.Duration {
 	switch {
 	case errors.As(err, &refusal):
 		switch {
-		case slices.Contains([]string{"unhealthy", "draining", "chain-unreachable", "offer-gone", "quote-unknown",
-			"quote-expired", "too-late"}, refusal.Code):
+		case slices.Contains([]market.Code{market.CodeUnhealthy, market.CodeDraining, market.CodeChainUnreachable,
+			market.CodeQuoteUnknown,
+			market.CodeQuoteExpired, market.CodeTooLate}, refusal.Code):
 			return restart
 		case refusal.Passes():
 			return patience
@@ -109,7 +110,7 @@ func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, er
 	res, rented := r.c.match(req, maxAsked)
 	if len(res.Candidates) == 0 {
 		return offered{}, verdict{patience: r.fitPatience(), again: lookAgain}, &market.Error{
-			Code: "no-offer-fits", Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
+			Code: market.CodeNoOfferFits, Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
 			Hint: res.Explanation.Hint(),
 		}
 	}
@@ -148,7 +149,7 @@ func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, er
 	if v.again > 0 {
 		v.free = r.c.now().Add(v.again)
 	}
-	return offered{}, v, &market.Error{Code: "quote-refused", Kind: market.KindConflict, Op: "ask for quotes",
+	return offered{}, v, &market.Error{Code: market.CodeQuoteRefused, Kind: market.KindConflict, Op: "ask for quotes",
 		Detail: strings.Join(detail, "; "), Hint: hint}
 }
 
@@ -191,7 +192,7 @@ func busyError(v verdict, now time.Time, err error) error {
 		detail = " (" + cause.Detail + ")"
 	}
 	return &market.Error{
-		Code: "busy", Kind: market.KindUnavailable, Op: "place order",
+		Code: market.CodeBusy, Kind: market.KindUnavailable, Op: "place order",
 		Detail: "all that fits is rented" + when + detail,
 		Hint:   "place it again then, or see what else there is: gpuai offers --explain",
 	}
@@ -265,14 +266,14 @@ func (r *orderRun) pause(ctx context.Context, req *Request, wait time.Duration, 
 }
 
 func errStopped() error {
-	return &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
+	return &market.Error{Code: market.CodeStopped, Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
 }
 
 // because is why a provider gave no quote, for people: of one that does not answer not every address that was dialled,
 // which is many lines.
 func because(err error) string {
 	var e *market.Error
-	if errors.As(err, &e) && e.Code == "peer-unreachable" && e.Detail != "" {
+	if errors.As(err, &e) && e.Code == market.CodePeerUnreachable && e.Detail != "" {
 		return e.Detail
 	}
 	return err.Error()

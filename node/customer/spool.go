@@ -230,7 +230,7 @@ func (c *Customer) drop(ctx context.Context, e SpoolEntry) {
 			return
 		}
 		if e.Fetched.IsZero() {
-			c.log.Warn("Outputs that nobody fetched were given up", "code", "outputs-dropped", "order", e.Order,
+			c.log.Warn("Outputs that nobody fetched were given up", "code", market.CodeOutputsDropped, "order", e.Order,
 				"bytes", e.Outputs)
 		}
 	}

@@ -24,9 +24,9 @@ func (r *orderRun) place(ctx context.Context) error {
 		}
 		err = r.take(ctx, &req, off)
 		switch code := market.CodeOf(err); {
-		case err == nil || ctx.Err() != nil || code == "transaction-pending" || !r.c.now().Before(r.until):
+		case err == nil || ctx.Err() != nil || code == market.CodeTransactionPending || !r.c.now().Before(r.until):
 			return err
-		case code == "channel-unfit" && unfit < maxAttempts:
+		case code == market.CodeChannelUnfit && unfit < maxAttempts:
 			// our own word: it was released, or its close asked for, since it was chosen
 			unfit++
 		case waitsFor(err) == 0:
@@ -82,7 +82,7 @@ func (r *orderRun) meant(ctx context.Context, req *Request, off offered) (offere
 		return off, fmt.Errorf("ask for a fresh quote: %w", err)
 	}
 	if again.quote.Rate > off.quote.Rate || again.quote.Payout != off.quote.Payout {
-		return off, market.Refuse("quote-expired", market.KindExpired, "the provider asks for other terms now")
+		return off, market.Refuse(market.CodeQuoteExpired, market.KindExpired, "the provider asks for other terms now")
 	}
 	return again, nil
 }
@@ -91,11 +91,12 @@ func (r *orderRun) meant(ctx context.Context, req *Request, off offered) (offere
 const maxAttempts = 3
 
 // avoid gives up a reused channel that its provider does not take, so that the next attempt opens a new one.
-func (c *Customer) avoid(id market.ChannelID, code string) bool {
+func (c *Customer) avoid(id market.ChannelID, code market.Code) bool {
 	c.mu.Lock()
 	ch := c.channels[id]
 	c.mu.Unlock()
-	if ch == nil || (code != "channel-unfit" && code != "channel-too-small" && code != "channel-unknown") {
+	if ch == nil || (code != market.CodeChannelUnfit && code != market.CodeChannelTooSmall &&
+		code != market.CodeChannelUnknown) {
 		return false
 	}
 	ch.mu.Lock()
@@ -105,10 +106,11 @@ func (c *Customer) avoid(id market.ChannelID, code string) bool {
 }
 
 // nextQuote tells refusals that another provider may not share.
-func nextQuote(code string) bool {
+func nextQuote(code market.Code) bool {
 	switch code {
-	case "offer-gone", "quote-unknown", "quote-expired", "devices-taken", "draining", "unhealthy", "busy",
-		"chain-unreachable", "rate-limited", "too-late":
+	case market.CodeQuoteUnknown, market.CodeQuoteExpired, market.CodeDevicesTaken, market.CodeDraining,
+		market.CodeUnhealthy, market.CodeBusy,
+		market.CodeChainUnreachable, market.CodeRateLimited, market.CodeTooLate:
 		return true
 	}
 	return false
@@ -126,10 +128,10 @@ func (r *orderRun) again(ctx context.Context, m market.Lease) bool {
 		sctx, cancel := context.WithTimeout(ctx, quoteWait)
 		defer cancel()
 		// it may have accepted, and its answer be lost
-		if err := r.act(sctx, m, market.SendStop{Code: "never-used"}); err != nil {
+		if err := r.act(sctx, m, market.SendStop{Code: market.CodeNeverUsed}); err != nil {
 			r.c.log.Debug("Lease that lapsed was not stopped", "lease", m.ID, "error", err)
 		}
-		r.shun(o.Provider, market.Refuse("busy", market.KindUnavailable, "the lease was not answered"))
+		r.shun(o.Provider, market.Refuse(market.CodeBusy, market.KindUnavailable, "the lease was not answered"))
 		return true
 	case m.State != market.Refused:
 		return false

@@ -27,7 +27,7 @@ func TestRequest_TimesThatNoLeaseCanHave_AreRefusedAtOnce(t *testing.T) {
 	} {
 		r := good
 		change(&r)
-		if err := r.Validate(); market.CodeOf(err) != "bad-usage" {
+		if err := r.Validate(); market.CodeOf(err) != market.CodeBadUsage {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

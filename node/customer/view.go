@@ -25,7 +25,8 @@ type View struct {
 	Request                 Request
 	Created, ReadyAt        time.Time
 	Standing                string
-	Code, Detail, Hint      string
+	Code                    market.Code
+	Detail, Hint            string
 	Provider                market.NodeID
 	Rate                    market.Rate
 	Channel                 market.ChannelID
@@ -136,7 +137,7 @@ func (c *Customer) find(ref string) (*orderRun, error) {
 		hits = hits[len(hits)-1:]
 	}
 	if len(hits) != 1 || ref == "" {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find order",
+		return nil, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find order",
 			Detail: unfound(ref, len(hits)), Hint: "gpuai ps -a"}
 	}
 	return hits[0], nil
@@ -173,7 +174,8 @@ func (c *Customer) StopOrder(ctx context.Context, ref string, now bool) error {
 	waits := r.row.Standing == StandingInputs
 	r.mu.Unlock()
 	if waits { // nobody knows of it yet
-		r.fail(ctx, &market.Error{Code: "stopped", Kind: market.KindConflict, Op: "wait for inputs", Hint: "gpuai run"})
+		r.fail(ctx, &market.Error{Code: market.CodeStopped, Kind: market.KindConflict, Op: "wait for inputs",
+			Hint: "gpuai run"})
 		return nil
 	}
 	// an order without a lease would search on after a restart
@@ -190,7 +192,7 @@ func (r *orderRun) sendStop(ctx context.Context) {
 	if kill {
 		grace = -1
 	}
-	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: "stopped", Grace: grace})
+	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: market.CodeStopped, Grace: grace})
 }
 
 func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.TunnelKind, args any) (*streams.FrameConn,
@@ -201,7 +203,7 @@ func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.Tunnel
 	}
 	o := r.snapshot()
 	if o.Lease == nil {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "reach job",
+		return nil, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "reach job",
 			Detail: "the order has no lease", Hint: "gpuai show " + o.ID.String()}
 	}
 	b, err := json.Marshal(args)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
 )
 
@@ -31,11 +32,11 @@ const (
 
 // Finding is one line of the report. Effect says what a problem costs: "none", "tier" (listed, but worse), "no-sell".
 type Finding struct {
-	Group  string `json:"group"`
-	Code   string `json:"code,omitempty"`
-	Level  string `json:"level"`
-	Effect string `json:"effect,omitempty"`
-	Actual string `json:"actual"`
+	Group  string      `json:"group"`
+	Code   market.Code `json:"code,omitempty"`
+	Level  string      `json:"level"`
+	Effect string      `json:"effect,omitempty"`
+	Actual string      `json:"actual"`
 	// Required, Op and Unit say what a measured number should have been, as in "< 50 ms"; Op is empty where nothing was
 	// measured.
 	Required float64  `json:"required,omitempty"`
@@ -115,7 +116,7 @@ func (f Finding) needs(op string, n float64, unit string) Finding {
 }
 
 // found makes a finding of the table; fix replaces the table's if it is not empty.
-func found(code, actual, fix string) Finding {
+func found(code market.Code, actual, fix string) Finding {
 	f := Finding{Code: code, Level: Fail, Effect: "no-sell", Actual: actual}
 	if p, known := lookup(code); known {
 		f.Level, f.Effect, f.Why = p.Level, p.Effect, p.Title

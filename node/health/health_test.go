@@ -9,13 +9,14 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
 )
 
 func codes(found []Finding) (out []string) {
 	for _, f := range found {
 		if f.Code != "" {
-			out = append(out, f.Code)
+			out = append(out, string(f.Code))
 		}
 	}
 	return out
@@ -23,9 +24,9 @@ func codes(found []Finding) (out []string) {
 
 func TestProblems_TableIsComplete(t *testing.T) {
 	t.Parallel()
-	seen := map[string]bool{}
+	seen := map[market.Code]bool{}
 	for _, p := range Problems() {
-		if seen[p.Code] || !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(p.Code) {
+		if seen[p.Code] || !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(string(p.Code)) {
 			t.Errorf("code %q stands twice or is not kebab-case", p.Code)
 		}
 		seen[p.Code] = true
@@ -49,12 +50,12 @@ func TestDoctor_DataFolder(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]string{open: "data-dir-open", "": "data-dir-unusable",
-		file: "data-dir-unusable"} {
+	for dir, want := range map[string]market.Code{open: market.CodeDataDirOpen, "": market.CodeDataDirUnusable,
+		file: market.CodeDataDirUnusable} {
 		var c config.Config
 		c.Node.DataDir = dir
 		got := codes(Check(t.Context(), Input{Config: c, Only: []string{"rig"}}))
-		if !slices.Contains(got, want) {
+		if !slices.Contains(got, string(want)) {
 			t.Errorf("folder %q: found %v, want %s", dir, got, want)
 		}
 	}
@@ -78,21 +79,21 @@ func TestDoctor_Chain(t *testing.T) {
 	for name, c := range map[string]struct {
 		network string
 		rpc     []string
-		want    string
+		want    market.Code
 		offline bool
 	}{
-		"no endpoint":  {network: "devnet", want: "chain-unreachable"},
-		"nobody there": {network: "devnet", rpc: []string{"http://127.0.0.1:1"}, want: "chain-unreachable"},
+		"no endpoint":  {network: "devnet", want: market.CodeChainUnreachable},
+		"nobody there": {network: "devnet", rpc: []string{"http://127.0.0.1:1"}, want: market.CodeChainUnreachable},
 		"other ledger": {network: "devnet", rpc: []string{rpc("4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY")},
-			want: "wrong-ledger"},
-		"public ledger": {network: "localnet", rpc: []string{rpc(devnet)}, want: "wrong-ledger"},
-		"one endpoint":  {network: "devnet", rpc: []string{rpc(devnet)}, want: "one-endpoint"},
-		"only buys":     {network: "devnet", rpc: []string{rpc(devnet)}, want: "payout-unset"},
+			want: market.CodeWrongLedger},
+		"public ledger": {network: "localnet", rpc: []string{rpc(devnet)}, want: market.CodeWrongLedger},
+		"one endpoint":  {network: "devnet", rpc: []string{rpc(devnet)}, want: market.CodeOneEndpoint},
+		"only buys":     {network: "devnet", rpc: []string{rpc(devnet)}, want: market.CodePayoutUnset},
 	} {
 		var cfg config.Config
 		cfg.Node.Network, cfg.Solana.RPC = c.network, c.rpc
 		got := codes(Check(t.Context(), Input{Config: cfg, Only: []string{"chain"}}))
-		if !slices.Contains(got, c.want) {
+		if !slices.Contains(got, string(c.want)) {
 			t.Errorf("%s: found %v, want %s", name, got, c.want)
 		}
 		if off := Check(t.Context(), Input{Config: cfg, Only: []string{"chain"}, Offline: true}); len(off) != 0 {

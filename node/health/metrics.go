@@ -30,7 +30,7 @@ type Facts struct {
 	FeePayer   *market.Amount
 	Peers      int
 	BookOffers *int
-	Health     []string // codes of the last look at the machine
+	Health     []market.Code // codes of the last look at the machine
 }
 
 // Metrics are the node's series under the prefix gpuai_. No peer, lease or address is a label. Use NewMetrics; methods
@@ -44,7 +44,7 @@ type Metrics struct {
 	phases   *prometheus.HistogramVec
 
 	mu    sync.Mutex
-	codes map[string]bool
+	codes map[market.Code]bool
 }
 
 // collector asks for facts at each scrape.
@@ -60,7 +60,7 @@ func NewMetrics(version string, facts func() Facts) *Metrics {
 	}
 	waits := []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900}
 	m := &Metrics{
-		reg: prometheus.NewRegistry(), codes: map[string]bool{},
+		reg: prometheus.NewRegistry(), codes: map[market.Code]bool{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gpuai_api_requests_total",
 			Help: "Requests of the local API."}, []string{"op", "status"}),
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gpuai_lease_ends_total",
@@ -87,18 +87,18 @@ func (m *Metrics) Request(op string, status int) {
 }
 
 // LeaseEnded counts the end of a lease.
-func (m *Metrics) LeaseEnded(code string, fault market.Fault) {
+func (m *Metrics) LeaseEnded(code market.Code, fault market.Fault) {
 	m.ends.WithLabelValues(m.bounded(code), fault.String()).Inc()
 }
 
-func (m *Metrics) bounded(code string) string {
+func (m *Metrics) bounded(code market.Code) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.codes[code] && len(m.codes) >= maxCodes {
 		return "other"
 	}
 	m.codes[code] = true
-	return code
+	return string(code)
 }
 
 // Commit takes the duration of one commit of the store.
@@ -183,6 +183,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		put("book_offers", prometheus.GaugeValue, float64(*f.BookOffers))
 	}
 	for _, code := range f.Health {
-		put("health", prometheus.GaugeValue, 1, code)
+		put("health", prometheus.GaugeValue, 1, string(code))
 	}
 }

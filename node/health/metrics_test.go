@@ -17,14 +17,14 @@ func TestMetrics_EachSeries(t *testing.T) {
 	m := NewMetrics("v", func() Facts {
 		return Facts{
 			Leases: map[LeaseKey]int{{"running", "provider"}: 2}, Meter: &meter, Unsettled: &amount, FeePayer: &amount,
-			Peers: 4, BookOffers: &offers, Health: []string{"disk-full"},
+			Peers: 4, BookOffers: &offers, Health: []market.Code{market.CodeDiskFull},
 		}
 	})
 	m.Request("GET /status", 200)
 	m.Commit(time.Millisecond)
 	m.OrderReady(3*time.Second, map[string]time.Duration{"quote": time.Second})
 	for i := range 2 * maxCodes { // a peer may invent codes
-		m.LeaseEnded(fmt.Sprint("code-", i), market.FaultProvider)
+		m.LeaseEnded(market.Code(fmt.Sprint("code-", i)), market.FaultProvider)
 	}
 	w := httptest.NewRecorder()
 	m.Handler("").ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))

@@ -47,17 +47,17 @@ func meetings(list []string, via string) (out []meet) {
 func network(ctx context.Context, in Input) []Finding {
 	n, err := p2p.NetworkByName(in.Config.Node.Network)
 	if err != nil {
-		return []Finding{found("net-isolated", err.Error(), "gpuai config set node.network=localnet")}
+		return []Finding{found(market.CodeNetIsolated, err.Error(), "gpuai config set node.network=localnet")}
 	}
 	if in.Net != nil {
 		return running(in, n)
 	}
 	all := append(append([]string{}, n.Bootstrap...), in.Config.P2P.Bootstrap...)
 	if in.Config.Open() != nil {
-		return []Finding{found("net-isolated", config.NotOpen, config.OpenOne)}
+		return []Finding{found(market.CodeNetIsolated, config.NotOpen, config.OpenOne)}
 	}
 	if len(all) == 0 {
-		return []Finding{found("net-isolated", n.Name+" has no meeting point of its own and none is set",
+		return []Finding{found(market.CodeNetIsolated, n.Name+" has no meeting point of its own and none is set",
 			"gpuai config set p2p.bootstrap=MULTIADDRESS")}
 	}
 	var udp, tcp int
@@ -67,9 +67,10 @@ func network(ctx context.Context, in Input) []Finding {
 	wg.Wait()
 	switch {
 	case udp+tcp == 0:
-		return []Finding{found("net-isolated", fmt.Sprintf("none of %d meeting points answers", len(all)), "")}
+		return []Finding{found(market.CodeNetIsolated, fmt.Sprintf("none of %d meeting points answers", len(all)), "")}
 	case udp == 0 && len(meetings(all, "udp")) > 0:
-		return []Finding{found("udp-blocked", fmt.Sprintf("%d meeting points answer by TCP, none by UDP", tcp), "")}
+		return []Finding{found(market.CodeUDPBlocked, fmt.Sprintf("%d meeting points answer by TCP, none by UDP", tcp),
+			"")}
 	}
 	return []Finding{ok(fmt.Sprintf("%d meeting points answer by UDP, %d by TCP", udp, tcp))}
 }
@@ -77,7 +78,7 @@ func network(ctx context.Context, in Input) []Finding {
 // running judges what a node has seen.
 func running(in Input, n p2p.Network) []Finding {
 	if in.Net.Peers == 0 {
-		return []Finding{found("net-isolated", "the node is connected to nobody", "")}
+		return []Finding{found(market.CodeNetIsolated, "the node is connected to nobody", "")}
 	}
 	out := []Finding{ok(fmt.Sprintf("connected to %d nodes", in.Net.Peers))}
 	direct, relayed := 0, 0
@@ -93,9 +94,9 @@ func running(in Input, n p2p.Network) []Finding {
 	case direct > 0:
 		out = append(out, ok(fmt.Sprintf("%d direct addresses", direct)))
 	case relayed > 0:
-		out = append(out, found("relay-only", fmt.Sprintf("%d relayed addresses, no direct one", relayed), ""))
+		out = append(out, found(market.CodeRelayOnly, fmt.Sprintf("%d relayed addresses, no direct one", relayed), ""))
 	default:
-		out = append(out, found("unreachable", "no address that others could dial", ""))
+		out = append(out, found(market.CodeUnreachable, "no address that others could dial", ""))
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/p2p"
 )
@@ -42,14 +43,14 @@ func TestDoctor_MeetingPoints(t *testing.T) {
 	for name, c := range map[string]struct {
 		network   string
 		bootstrap []string
-		want      string
+		want      market.Code
 	}{
-		"no meeting point": {"localnet-doctor", nil, "net-isolated"},
-		"nobody there":     {"localnet-doctor", []string{nobody + id}, "net-isolated"},
+		"no meeting point": {"localnet-doctor", nil, market.CodeNetIsolated},
+		"nobody there":     {"localnet-doctor", []string{nobody + id}, market.CodeNetIsolated},
 		"udp answers":      {"localnet-doctor", []string{udp}, ""},
 		"both answer":      {"localnet-doctor", []string{udp, tcp}, ""},
-		"only tcp answers": {"localnet-doctor", []string{nobody + id, tcp}, "udp-blocked"},
-		"unknown network":  {"elsewhere", nil, "net-isolated"},
+		"only tcp answers": {"localnet-doctor", []string{nobody + id, tcp}, market.CodeUDPBlocked},
+		"unknown network":  {"elsewhere", nil, market.CodeNetIsolated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // a silent meeting point is waited for

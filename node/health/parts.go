@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gpuai/gpuai/escrow/solana"
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/runtime/docker"
@@ -19,7 +20,7 @@ func engine(ctx context.Context, in Input) []Finding {
 	e, err := docker.New(docker.Config{Peer8: "doctor", Host: p.DockerHost, AllowWeakRuntime: p.AllowWeakRuntime,
 		Resolvers: p.Resolvers}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return []Finding{found("engine-error", err.Error(), "")}
+		return []Finding{found(market.CodeEngineError, err.Error(), "")}
 	}
 	defer e.Close()
 	var out []Finding
@@ -27,11 +28,11 @@ func engine(ctx context.Context, in Input) []Finding {
 		f := ok(fact.Name + ": " + fact.Value)
 		if fact.Level != OK {
 			fix := fact.Fix
-			if _, known := lookup(fact.Code); known && fact.Code != "runc-old" {
+			if _, known := lookup(fact.Code); known && fact.Code != market.CodeRuncOld {
 				fix = "" // the table's
 			}
 			f = found(fact.Code, f.Actual, fix)
-			if fact.Code == "runc-old" { // by how this system's Docker was installed
+			if fact.Code == market.CodeRuncOld { // by how this system's Docker was installed
 				f.Fix = strings.Split(fact.Fix, "\n")
 			}
 			f.Level = fact.Level
@@ -51,18 +52,18 @@ func gpus(ctx context.Context, in Input) []Finding {
 
 func judgeGPUs(devices []gpu.Device, err error) (out []Finding) {
 	if err != nil {
-		out = append(out, found("driver-error", err.Error(), ""))
+		out = append(out, found(market.CodeDriverError, err.Error(), ""))
 	}
 	for _, d := range devices {
 		text := fmt.Sprintf("%s, %d GiB, driver %s", d.Model, d.VRAMMiB>>10, d.Driver)
 		if d.Unhealthy != "" {
-			out = append(out, found("gpu-unhealthy", text+": "+d.Unhealthy, ""))
+			out = append(out, found(market.CodeGPUUnhealthy, text+": "+d.Unhealthy, ""))
 			continue
 		}
 		out = append(out, ok(text))
 	}
 	if len(out) == 0 {
-		out = append(out, found("gpu-none", "no GPU with a driver", ""))
+		out = append(out, found(market.CodeGPUNone, "no GPU with a driver", ""))
 	}
 	return out
 }
@@ -71,28 +72,28 @@ func chain(ctx context.Context, in Input) []Finding {
 	c := in.Config
 	var out []Finding
 	if len(c.Solana.RPC) == 0 {
-		return []Finding{found("chain-unreachable", "no endpoint is set", "")}
+		return []Finding{found(market.CodeChainUnreachable, "no endpoint is set", "")}
 	}
 	genesis, err := solana.Genesis(ctx, c.Solana.RPC)
 	if err != nil {
-		return []Finding{found("chain-unreachable", err.Error(), "")}
+		return []Finding{found(market.CodeChainUnreachable, err.Error(), "")}
 	}
 	n, err := p2p.NetworkByName(c.Node.Network)
 	if err == nil {
 		err = n.CheckGenesis(genesis)
 	}
 	if err != nil {
-		return []Finding{found("wrong-ledger", err.Error(), "")}
+		return []Finding{found(market.CodeWrongLedger, err.Error(), "")}
 	}
 	out = append(out, ok(c.Node.Network+", genesis "+genesis))
 	if len(c.Solana.RPC) == 1 && !c.Local() {
-		out = append(out, found("one-endpoint", config.Shown(c.Solana.RPC), ""))
+		out = append(out, found(market.CodeOneEndpoint, config.Shown(c.Solana.RPC), ""))
 	}
 	if in.PayoutWaits != "" {
-		out = append(out, found("payout-empty", in.PayoutWaits, ""))
+		out = append(out, found(market.CodePayoutEmpty, in.PayoutWaits, ""))
 	}
 	if c.Provider.Payout == "" {
-		out = append(out, found("payout-unset", "provider.payout is not set", ""))
+		out = append(out, found(market.CodePayoutUnset, "provider.payout is not set", ""))
 	}
 	return out
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/gpuai/gpuai/market"
 )
 
 // Repair is a fix that can do no harm. Say is what it does, for people to read before Do.
@@ -23,7 +25,7 @@ func Repairs(in Input, findings []Finding) (safe []Repair, byHand []string) {
 		done := false
 		for path, mode := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, "state.db"): 0o600} {
 			say := fmt.Sprintf("chmod %o %s", mode, path)
-			if f.Code == "data-dir-open" && len(f.Fix) == 1 && f.Fix[0] == say {
+			if f.Code == market.CodeDataDirOpen && len(f.Fix) == 1 && f.Fix[0] == say {
 				safe, done = append(safe, Repair{say, func() error { return os.Chmod(path, mode) }}), true
 			}
 		}

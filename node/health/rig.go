@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/gpuai/gpuai/market"
 )
 
 // Limits of the rig's checks: the floor of free disk is the larger of both; slowSync is a bound for the slowest of
@@ -25,21 +27,21 @@ func rig(ctx context.Context, in Input) []Finding {
 		Shares(in.Config.Provider, runtime.NumCPU(), TotalRAM())...)
 	dir := in.Config.Node.DataDir
 	if dir == "" {
-		return append(out, found("data-dir-unusable", "no folder is set", ""))
+		return append(out, found(market.CodeDataDirUnusable, "no folder is set", ""))
 	}
 	info, err := os.Stat(dir)
 	if errors.Is(err, os.ErrNotExist) { // the node will make it: look at what is there
 		return append(out, disk(existing(dir))...)
 	}
 	if err != nil {
-		return append(out, found("data-dir-unusable", err.Error(), ""))
+		return append(out, found(market.CodeDataDirUnusable, err.Error(), ""))
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		out = append(out, found("data-dir-open", fmt.Sprintf("%s has mode %o", dir, mode), "chmod 700 "+dir))
+		out = append(out, found(market.CodeDataDirOpen, fmt.Sprintf("%s has mode %o", dir, mode), "chmod 700 "+dir))
 	}
 	state := filepath.Join(dir, "state.db")
 	if info, err := os.Stat(state); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		out = append(out, found("data-dir-open", fmt.Sprintf("%s has mode %o", state, info.Mode().Perm()),
+		out = append(out, found(market.CodeDataDirOpen, fmt.Sprintf("%s has mode %o", state, info.Mode().Perm()),
 			"chmod 600 "+state))
 	}
 	return append(append(out, disk(dir)...), syncs(ctx, dir))
@@ -47,7 +49,7 @@ func rig(ctx context.Context, in Input) []Finding {
 
 func system(name string, cores int) Finding {
 	if name != "linux/amd64" {
-		return found("system-unsupported", name, "")
+		return found(market.CodeSystemUnsupported, name, "")
 	}
 	return ok(fmt.Sprintf("%s, %d cores", name, cores))
 }
@@ -76,11 +78,11 @@ func disk(dir string) []Finding {
 
 func (v volume) judge(dir string) (out []Finding) {
 	if v.remote != "" {
-		out = append(out, found("data-dir-remote", fmt.Sprintf("%s is on %s", dir, v.remote), ""))
+		out = append(out, found(market.CodeDataDirRemote, fmt.Sprintf("%s is on %s", dir, v.remote), ""))
 	}
 	text := fmt.Sprintf("%d of %d GiB free at %s", v.free>>30, v.total>>30, dir)
 	if floor := max(diskFloor, v.total/100*diskFloorPercent); v.free < floor {
-		return append(out, found("disk-full", text, "").needs(">=", float64(floor), "bytes"))
+		return append(out, found(market.CodeDiskFull, text, "").needs(">=", float64(floor), "bytes"))
 	}
 	return append(out, ok(text))
 }
@@ -89,7 +91,7 @@ func (v volume) judge(dir string) (out []Finding) {
 func syncs(ctx context.Context, dir string) Finding {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
-		return found("data-dir-unusable", err.Error(), "")
+		return found(market.CodeDataDirUnusable, err.Error(), "")
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
@@ -100,7 +102,7 @@ func syncs(ctx context.Context, dir string) Finding {
 			err = f.Sync()
 		}
 		if err != nil {
-			return found("data-dir-unusable", err.Error(), "")
+			return found(market.CodeDataDirUnusable, err.Error(), "")
 		}
 		took = append(took, time.Since(start))
 		if ctx.Err() != nil {
@@ -112,7 +114,7 @@ func syncs(ctx context.Context, dir string) Finding {
 
 func syncTook(worst time.Duration) Finding {
 	if worst > slowSync {
-		return found("disk-slow", fmt.Sprintf("a write took up to %s", worst), "").needs("<=",
+		return found(market.CodeDiskSlow, fmt.Sprintf("a write took up to %s", worst), "").needs("<=",
 			float64(slowSync.Milliseconds()), "ms")
 	}
 	return ok(fmt.Sprintf("a write is safe within %s", worst))

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/runtime/gpu"
 )
@@ -69,21 +70,24 @@ func TestDoctor_EngineCodes(t *testing.T) {
 		return fmt.Sprintf(`{"Version":"28.3.0","ApiVersion":%q,"Components":[{"Name":"runc","Version":%q}]}`, api,
 			runc)
 	}
-	for name, c := range map[string]struct{ version, info, want string }{
+	for name, c := range map[string]struct {
+		version, info string
+		want          market.Code
+	}{
 		"good":       {version("1.47", "1.3.4"), goodInfo + "}", ""},
-		"old engine": {version("1.40", "1.3.4"), goodInfo + "}", "engine-unsupported"},
+		"old engine": {version("1.40", "1.3.4"), goodInfo + "}", market.CodeEngineUnsupported},
 		"rootless": {version("1.47", "1.3.4"), goodInfo + `,"SecurityOptions":["name=rootless"]}`,
-			"engine-unsupported"},
-		"old runc": {version("1.47", "1.1.5"), goodInfo + "}", "runc-old"},
+			market.CodeEngineUnsupported},
+		"old runc": {version("1.47", "1.1.5"), goodInfo + "}", market.CodeRuncOld},
 		"restarts": {version("1.47", "1.3.4"), strings.Replace(goodInfo, "true", "false", 1) + "}",
-			"no-live-restore"},
+			market.CodeNoLiveRestore},
 		"nvidia": {version("1.47", "1.3.4"), strings.Replace(goodInfo, `"runc"`, `"nvidia"`, 1) + "}",
-			"nvidia-default-runtime"},
+			market.CodeNvidiaDefaultRuntime},
 	} {
 		var cfg config.Config
 		cfg.Provider.DockerHost = engineAt(t, c.version, c.info)
 		got := codes(Check(t.Context(), Input{Config: cfg, Only: []string{"engine"}}))
-		if c.want == "" && len(got) > 0 || c.want != "" && !slices.Contains(got, c.want) {
+		if c.want == "" && len(got) > 0 || c.want != "" && !slices.Contains(got, string(c.want)) {
 			t.Errorf("%s: found %v, want %q", name, got, c.want)
 		}
 	}

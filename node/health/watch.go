@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/gpuai/gpuai/market"
 )
 
 // How often a running node looks at its machine: soon again while something fails, as right after the start nobody is
@@ -32,8 +34,8 @@ func (r Report) Level() string {
 }
 
 // Codes are those of the findings, sorted, each once.
-func (r Report) Codes() []string {
-	out := []string{}
+func (r Report) Codes() []market.Code {
+	out := []market.Code{}
 	for _, f := range r.Findings {
 		if f.Code != "" && !slices.Contains(out, f.Code) {
 			out = append(out, f.Code)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -36,7 +37,7 @@ func TestEmptyInputs_FileAndFolder_Arrive(t *testing.T) {
 	if err := c.api.PutInputs(t.Context(), o.ID, &b); err != nil {
 		t.Fatal(err)
 	}
-	if v := c.ended(t, o.ID); v.Code != "completed" {
+	if v := c.ended(t, o.ID); v.Code != market.CodeCompleted {
 		t.Fatalf("%s %s %s; %+v", v.Standing, v.Code, v.Detail, v.Steps)
 	}
 }

@@ -50,10 +50,11 @@ func TestFaults_BeforeTheJobRuns_CostNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for code, req := range map[string]customer.Request{"image-not-found": missing, "start-command": command,
-		"image-stalled": drip} {
+	for code, req := range map[market.Code]customer.Request{market.CodeImageNotFound: missing,
+		market.CodeStartCommand: command,
+		market.CodeImageStalled: drip} {
 		var v customer.View
-		wait(t, code+" does not end", 150*time.Second, func() bool {
+		wait(t, string(code)+" does not end", 150*time.Second, func() bool {
 			var err error
 			if v, err = n.Customer().Order(customer.OrderIDOf(n.Customer().ID(), req.Key).String()); err != nil {
 				t.Fatal(err)
@@ -118,7 +119,7 @@ func TestKill_Provider_AdoptsItsContainer(t *testing.T) {
 	}
 	wait(t, "the order is not over", 90*time.Second, func() bool { return over(view()) })
 	v := view()
-	if v.Code != "completed" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
+	if v.Code != market.CodeCompleted || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
 		t.Errorf("%s %s: claim %d, paid %d, returned %d of %d; %+v", v.Code, v.Detail, v.Lease.Claim, v.Paid,
 			v.Returned, v.Deposit, v.Steps)
 	}
@@ -171,7 +172,7 @@ func TestKill_Customer_GoesOnAndPays(t *testing.T) {
 	c.start(t)
 	var end api.Order
 	wait(t, "the order is not over", 90*time.Second, func() bool { end = show(); return end.Ended() && end.Finished })
-	if end.Code != "completed" || end.Owed != end.Paid ||
+	if end.Code != market.CodeCompleted || end.Owed != end.Paid ||
 		end.Paid.Lamports()+end.Returned.Lamports() != end.Deposit.Lamports() {
 		t.Errorf("%s %s: owed %s, paid %s, returned %s of %s; %+v", end.Code, end.Detail, end.Owed, end.Paid,
 			end.Returned, end.Deposit, end.Steps)

@@ -69,7 +69,7 @@ func TestFiles_OverARestart_AllNamesArriveAndTheRestIsNamed(t *testing.T) {
 		t.Fatalf("inputs after a restart: %v", err)
 	}
 	v := c.ended(t, o.ID)
-	if v.Code != "completed" {
+	if v.Code != market.CodeCompleted {
 		t.Fatalf("%s %s %s; %+v", v.Standing, v.Code, v.Detail, v.Steps)
 	}
 	if files := c.outputs(t, o.ID); files["out/x"] != "data" || !hasNames(files, "out/y", "out/latest") {
@@ -131,7 +131,7 @@ func (p *proc) small(t *testing.T, id string) {
 	if e := of(s, err); e.Outputs != 0 || s.Freed == 0 {
 		t.Errorf("after pruning: %+v, freed %d", e, s.Freed)
 	}
-	if err := p.api.GetOutputs(t.Context(), id, io.Discard); market.CodeOf(err) != "not-found" {
+	if err := p.api.GetOutputs(t.Context(), id, io.Discard); market.CodeOf(err) != market.CodeNotFound {
 		t.Errorf("pruned outputs: %v", err)
 	}
 	o, err := p.api.Order(t.Context(), id)

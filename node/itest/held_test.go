@@ -60,7 +60,7 @@ func TestHeld_OlderStore_LeaseGoesOn(t *testing.T) {
 		}
 		node.start(t)
 		o := c.ended(t, id)
-		if o.Code != "completed" || o.Paid.Lamports() == 0 ||
+		if o.Code != market.CodeCompleted || o.Paid.Lamports() == 0 ||
 			o.Paid.Lamports()+o.Returned.Lamports() != o.Deposit.Lamports() {
 			t.Errorf("%s put back: %s %s %s; paid %s, returned %s of %s; %+v", name, o.Standing, o.Code, o.Detail,
 				o.Paid, o.Returned, o.Deposit, o.Steps)
@@ -108,7 +108,7 @@ func TestHeld_EmptyPayout_IsPaidBySums(t *testing.T) {
 			v, err = n.Customer().Order(id.String())
 			return err == nil && over(v) && v.Finished
 		})
-		if v.Code != "completed" || v.Paid == 0 {
+		if v.Code != market.CodeCompleted || v.Paid == 0 {
 			t.Fatalf("%s: %s %s, paid %d", key, v.Code, v.Detail, v.Paid)
 		}
 		earned += v.Paid

@@ -101,7 +101,7 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 	if err != nil || !strings.Contains(log.String(), "ledger-away") {
 		t.Errorf("log %q (%v)", log.String(), err)
 	}
-	if w, err := c.api.Wallet(ctx); market.CodeOf(err) != "chain-unreachable" ||
+	if w, err := c.api.Wallet(ctx); market.CodeOf(err) != market.CodeChainUnreachable ||
 		strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("wallet without a ledger: %+v, %v", w, err)
 	}
@@ -114,7 +114,7 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 	var end api.Order
 	wait(t, "the money does not come back", 150*time.Second,
 		func() bool { end = show(); return end.Ended() && end.Finished })
-	if end.Code != "stopped" || end.Owed != end.Paid ||
+	if end.Code != market.CodeStopped || end.Owed != end.Paid ||
 		end.Paid.Lamports()+end.Returned.Lamports() != end.Deposit.Lamports() || end.Paid.Lamports() == 0 {
 		t.Errorf("%s %s: owed %s, paid %s, returned %s of %s; %+v", end.Code, end.Detail, end.Owed, end.Paid,
 			end.Returned, end.Deposit, end.Steps)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 )
 
@@ -155,7 +156,7 @@ func TestLogs_NodesKilled_NothingIsLost(t *testing.T) {
 	time.Sleep(time.Second) // the outage itself
 	l.provider.start(t)
 	o := l.until(t, id, "the order is not over", settled)
-	if o.Code != "completed" || o.Paid.Lamports()+o.Returned.Lamports() != o.Deposit.Lamports() {
+	if o.Code != market.CodeCompleted || o.Paid.Lamports()+o.Returned.Lamports() != o.Deposit.Lamports() {
 		t.Errorf("%s %s: %+v", o.Code, o.Detail, o.Steps)
 	}
 	l.whole(t, id, [3]string{1: seqLines(50_000) + noiseOf(t, 1_000_000) + seqLines(50_000) + "END", 2: "half\n"})

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 	"github.com/gpuai/gpuai/runtime/spec"
@@ -115,7 +116,7 @@ func TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := c.ended(t, first.ID); o.Code != "completed" {
+	if o := c.ended(t, first.ID); o.Code != market.CodeCompleted {
 		t.Fatalf("%s %s %s", o.Standing, o.Code, o.Detail)
 	}
 	slow := runtimetest.StartRegistry(t)
@@ -156,7 +157,7 @@ func TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs(t *testing.T) {
 		})
 		away.back(t)
 		v := c.ended(t, o.ID)
-		if v.Code != "job-failed" || v.ExitCode == nil || *v.ExitCode != 3 || v.ReadyAt == nil ||
+		if v.Code != market.CodeJobFailed || v.ExitCode == nil || *v.ExitCode != 3 || v.ReadyAt == nil ||
 			v.Paid.Lamports() == 0 {
 			t.Errorf("%s: %s %s %s, exit %v, ready %v, paid %s of %s; %+v", away.name, v.Standing, v.Code, v.Detail,
 				v.ExitCode, v.ReadyAt, v.Paid, v.Owed, v.Steps)

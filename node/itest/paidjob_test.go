@@ -155,7 +155,7 @@ func TestPaidJob_RealParts(t *testing.T) {
 		}
 		return v.Standing == customer.StandingEnded || v.Standing == customer.StandingFailed
 	})
-	if v.Code != "completed" || !v.BothSigned || !v.Finished {
+	if v.Code != market.CodeCompleted || !v.BothSigned || !v.Finished {
 		t.Fatalf("%s: %s %s; signed by both %v, finished %v; %+v", v.Standing, v.Code, v.Detail, v.BothSigned,
 			v.Finished, v.Steps)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 )
 
@@ -42,7 +43,7 @@ func (p *proc) completed(t *testing.T, id string) api.Order {
 		o, err = p.api.Order(context.Background(), id)
 		return err == nil && o.Ended()
 	})
-	if o.Code != "completed" {
+	if o.Code != market.CodeCompleted {
 		t.Errorf("order %s: %s %s %s; %+v", id, o.Standing, o.Code, o.Detail, o.Steps)
 	}
 	return o

@@ -163,7 +163,7 @@ func (a *Actor) post(ctx context.Context, m mail) error {
 }
 
 func busy(detail string) error {
-	return &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "send to lease", Detail: detail,
+	return &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable, Op: "send to lease", Detail: detail,
 		Hint: "try again in a second"}
 }
 
@@ -269,7 +269,7 @@ func (a *Actor) commit(ctx context.Context, l market.Lease, effects []market.Eff
 			return err
 		}
 		if !told {
-			a.log.Error("Lease waits for room on the disk", "code", "disk-full", "error", err)
+			a.log.Error("Lease waits for room on the disk", "code", market.CodeDiskFull, "error", err)
 		}
 		if sleep(ctx, diskAgain) != nil {
 			return err

@@ -172,7 +172,7 @@ func TestActor_CommitFails_StopsBeforeActing(t *testing.T) {
 		if m.count("act market.SendReceipt") != receipts || a.Lease().State != market.Preparing {
 			t.Fatal("acted without a commit")
 		}
-		if err := a.Send(t.Context(), market.JobGone{}); market.CodeOf(err) != "busy" {
+		if err := a.Send(t.Context(), market.JobGone{}); market.CodeOf(err) != market.CodeBusy {
 			t.Fatalf("send to an ended actor: %v", err)
 		}
 	})
@@ -208,7 +208,7 @@ func TestActor_Refusal_IsNotRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{refuse: func(e market.Effect, _ int) error {
 			if _, ok := e.(market.SendStatus); ok {
-				return market.Refuse("policy", market.KindDenied, "")
+				return market.Refuse(market.CodePolicy, market.KindDenied, "")
 			}
 			return nil
 		}}
@@ -233,7 +233,7 @@ func TestActor_Timer_EndsAStalledPreparation(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if l := a.Lease(); l.State != market.Releasing || l.Code != "image-stalled" {
+		if l := a.Lease(); l.State != market.Releasing || l.Code != market.CodeImageStalled {
 			t.Fatalf("%s %q", l.State, l.Code)
 		}
 		_ = stop()
@@ -273,7 +273,7 @@ func TestActor_FullInbox_IsBusy(t *testing.T) {
 			}
 		}
 		begin := time.Now()
-		if err := a.Send(t.Context(), market.JobSeen{}); market.CodeOf(err) != "busy" ||
+		if err := a.Send(t.Context(), market.JobSeen{}); market.CodeOf(err) != market.CodeBusy ||
 			time.Since(begin) != inboxWait {
 			t.Fatalf("got %v after %s", err, time.Since(begin))
 		}

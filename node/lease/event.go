@@ -19,7 +19,7 @@ func Events(was market.LeaseState, l market.Lease, left *int, at time.Time) []st
 	}
 	*left++
 	e := store.Event{At: at, Topic: "lease", ID: l.ID.String(), Role: l.Side.String(), State: l.State.String(),
-		Cause: l.Code, Money: l.Terminal()}
+		Cause: string(l.Code), Money: l.Terminal()}
 	if e.Cause == "" {
 		e.Cause = l.Cause
 	}

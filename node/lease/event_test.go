@@ -24,7 +24,7 @@ func TestEvents_StateChangesOnly_AtMostAThousandAndTheEnd(t *testing.T) {
 		t.Errorf("%d rows, counted %d", rows, left)
 	}
 	was := l.State
-	l.State, l.Code, l.Paid = market.Ended, "completed", 7
+	l.State, l.Code, l.Paid = market.Ended, market.CodeCompleted, 7
 	end := Events(was, l, &left, now)
 	if len(end) != 1 || end[0].Cause != "completed" || !end[0].Money || end[0].Amounts["paid"] != 7 ||
 		end[0].State != "ended" || end[0].Role != "provider" {

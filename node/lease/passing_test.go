@@ -19,12 +19,13 @@ func TestTry_RefusalThatPasses_IsRepeatedWhenItSays(t *testing.T) {
 		tries   int
 		atLeast time.Duration
 	}{
-		"busy": {market.Refusal{Code: "busy", Kind: market.KindUnavailable}, 3, 0},
-		"busy until": {market.Refusal{Code: "busy", Kind: market.KindUnavailable, RetryAfter: 7 * time.Second}, 3,
+		"busy": {market.Refusal{Code: market.CodeBusy, Kind: market.KindUnavailable}, 3, 0},
+		"busy until": {market.Refusal{Code: market.CodeBusy, Kind: market.KindUnavailable, RetryAfter: 7 * time.Second},
+			3,
 			14 * time.Second},
-		"rate-limited":    {market.Refusal{Code: "rate-limited", Kind: market.KindUnavailable}, 3, 0},
+		"rate-limited":    {market.Refusal{Code: market.CodeRateLimited, Kind: market.KindUnavailable}, 3, 0},
 		"unknown, passes": {market.Refusal{Code: "some-new-word", Kind: market.KindUnavailable}, 3, 0},
-		"policy":          {market.Refusal{Code: "policy", Kind: market.KindDenied}, 1, 0},
+		"policy":          {market.Refusal{Code: market.CodePolicy, Kind: market.KindDenied}, 1, 0},
 		"unknown, final":  {market.Refusal{Code: "some-new-word", Kind: market.KindConflict}, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -148,7 +148,8 @@ func (a *Actor) try(ctx context.Context, q *queue, e market.Effect) bool {
 			a.log.Warn("Effect was refused", "effect", kindOf(e), "error", err)
 			return true
 		case n == stuckFrom:
-			a.log.Warn("Effect is stuck", "code", "effect-stuck", "effect", kindOf(e), "failures", n, "error", err)
+			a.log.Warn("Effect is stuck", "code", market.CodeEffectStuck, "effect", kindOf(e), "failures", n, "error",
+				err)
 		default:
 			a.log.Debug("Effect failed", "effect", kindOf(e), "failures", n, "error", err)
 		}

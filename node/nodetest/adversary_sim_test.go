@@ -29,22 +29,23 @@ func TestAdversary_Order_RefusedByName(t *testing.T) {
 			h := w.newHand(t, 10)
 			for name, c := range map[string]struct {
 				change func(*market.Order)
-				code   string
+				code   market.Code
 			}{
-				"another ledger":   {func(o *market.Order) { o.ClusterTag++ }, "policy"},
-				"another customer": {func(o *market.Order) { o.Customer = w.ch.ID() }, "malformed"},
-				"from the future":  {func(o *market.Order) { o.Created = o.Created.Add(time.Minute) }, "clock-skew"},
+				"another ledger":   {func(o *market.Order) { o.ClusterTag++ }, market.CodePolicy},
+				"another customer": {func(o *market.Order) { o.Customer = w.ch.ID() }, market.CodeMalformed},
+				"from the future": {func(o *market.Order) { o.Created = o.Created.Add(time.Minute) },
+					market.CodeClockSkew},
 				"expired": {func(o *market.Order) { o.ValidUntil = o.Created.Add(-time.Second) },
-					"clock-skew"},
-				"another mint": {func(o *market.Order) { o.Mint = market.Address{1} }, "does-not-fit"},
-				"platform":     {func(o *market.Order) { o.Platform = "linux/riscv64" }, "does-not-fit"},
-				"too long":     {func(o *market.Order) { o.MaxDuration = 2 * time.Hour }, "does-not-fit"},
-				"egress":       {func(o *market.Order) { o.Egress = market.EgressAny }, "does-not-fit"},
-				"cores":        {func(o *market.Order) { o.CPUMilli = 64_000 }, "does-not-fit"},
-				"memory":       {func(o *market.Order) { o.RAM = 1 << 40 }, "does-not-fit"},
-				"memory wraps": {func(o *market.Order) { o.RAM = 1<<64 - 1 }, "does-not-fit"},
-				"disk":         {func(o *market.Order) { o.Disk = 1 << 50 }, "does-not-fit"},
-				"devices":      {func(o *market.Order) { o.Devices = 2 }, "does-not-fit"},
+					market.CodeClockSkew},
+				"another mint": {func(o *market.Order) { o.Mint = market.Address{1} }, market.CodeDoesNotFit},
+				"platform":     {func(o *market.Order) { o.Platform = "linux/riscv64" }, market.CodeDoesNotFit},
+				"too long":     {func(o *market.Order) { o.MaxDuration = 2 * time.Hour }, market.CodeDoesNotFit},
+				"egress":       {func(o *market.Order) { o.Egress = market.EgressAny }, market.CodeDoesNotFit},
+				"cores":        {func(o *market.Order) { o.CPUMilli = 64_000 }, market.CodeDoesNotFit},
+				"memory":       {func(o *market.Order) { o.RAM = 1 << 40 }, market.CodeDoesNotFit},
+				"memory wraps": {func(o *market.Order) { o.RAM = 1<<64 - 1 }, market.CodeDoesNotFit},
+				"disk":         {func(o *market.Order) { o.Disk = 1 << 50 }, market.CodeDoesNotFit},
+				"devices":      {func(o *market.Order) { o.Devices = 2 }, market.CodeDoesNotFit},
 			} {
 				if _, _, err := h.quote(h.order(c.change)); market.CodeOf(err) != c.code {
 					t.Errorf("%s: %v, want %s", name, err, c.code)
@@ -67,42 +68,45 @@ func TestAdversary_Lease_RefusedByName(t *testing.T) {
 		cases := map[string]struct {
 			ch     market.ChannelID
 			change func(*market.Proposal)
-			code   string
+			code   market.Code
 			detail string
 		}{
 			"foreign release key": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.ReleaseKey = foreign }),
-				code: "channel-unfit", detail: "release_key"},
+				code: market.CodeChannelUnfit, detail: "release_key"},
 			"short close delay": {ch: h.open(q, 500_000_000,
-				func(o *escrow.OpenTerms) { o.CloseDelay = 59 * time.Minute }), code: "channel-unfit",
+				func(o *escrow.OpenTerms) { o.CloseDelay = 59 * time.Minute }), code: market.CodeChannelUnfit,
 				detail: "close_delay"},
 			"another cluster": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.ClusterTag++ }),
-				code: "channel-unfit", detail: "cluster_tag"},
+				code: market.CodeChannelUnfit, detail: "cluster_tag"},
 			"another payee": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.Payee = addr("xy") }),
-				code: "channel-unfit", detail: "payee"},
+				code: market.CodeChannelUnfit, detail: "payee"},
 			"another mint": {ch: h.open(q, 500_000_000,
-				func(o *escrow.OpenTerms) { o.Mint = market.Address{1} }), code: "channel-unfit", detail: "mint"},
+				func(o *escrow.OpenTerms) { o.Mint = market.Address{1} }), code: market.CodeChannelUnfit,
+				detail: "mint"},
 			"another voucher key": {ch: h.open(q, 500_000_000, func(o *escrow.OpenTerms) { o.VoucherKey = foreign }),
-				code: "channel-unfit", detail: "voucher_key"},
-			"somebody's channel": {ch: other.open(q, 500_000_000, nil), code: "channel-unfit", detail: "payer"},
-			"too small":          {ch: h.open(q, 1_000_000, nil), code: "channel-too-small"},
+				code: market.CodeChannelUnfit, detail: "voucher_key"},
+			"somebody's channel": {ch: other.open(q, 500_000_000, nil), code: market.CodeChannelUnfit, detail: "payer"},
+			"too small":          {ch: h.open(q, 1_000_000, nil), code: market.CodeChannelTooSmall},
 			"no such channel": {ch: market.ChannelID{5},
 				change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(2 * time.Second) },
-				code:   "channel-unknown"},
+				code:   market.CodeChannelUnknown},
 			"bound to another": {ch: good,
 				change: func(p *market.Proposal) { p.BindSig = provider.SignBind(h.Voucher, other.ID, p.Channel) },
-				code:   "bad-signature"},
-			"over the budget": {ch: good, change: func(p *market.Proposal) { p.Cap++ }, code: "spec-mismatch"},
-			"cap of nothing":  {ch: good, change: func(p *market.Proposal) { p.Cap = 0 }, code: "spec-mismatch"},
+				code:   market.CodeBadSignature},
+			"over the budget": {ch: good, change: func(p *market.Proposal) { p.Cap++ }, code: market.CodeSpecMismatch},
+			"cap of nothing": {ch: good, change: func(p *market.Proposal) { p.Cap = 0 },
+				code: market.CodeSpecMismatch},
 			"another order": {ch: good, change: func(p *market.Proposal) { p.Order = h.order(nil) },
-				code: "spec-mismatch"},
+				code: market.CodeSpecMismatch},
 			"somebody's order": {ch: good, change: func(p *market.Proposal) { p.Order = other.order(nil) },
-				code: "spec-mismatch"},
+				code: market.CodeSpecMismatch},
 			"own quote": {ch: good, change: func(p *market.Proposal) { p.Quote = selfQuote(h, q) },
-				code: "quote-unknown"},
+				code: market.CodeQuoteUnknown},
 			"after accept_until": {ch: good,
-				change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(-time.Second) }, code: "too-late"},
+				change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(-time.Second) },
+				code:   market.CodeTooLate},
 			"no spec": {ch: good, change: func(p *market.Proposal) { p.Spec = []byte("{") },
-				code: "spec-refused"},
+				code: market.CodeSpecRefused},
 		}
 		time.Sleep(15 * time.Second) // until the deposits are final; the quote does not live much longer
 		order := h.order(nil)
@@ -115,7 +119,8 @@ func TestAdversary_Lease_RefusedByName(t *testing.T) {
 			}
 		}
 		_, raw := h.lease(order, quote, good, nil)
-		if err := other.svc.Propose(context.Background(), w.ph.ID(), raw); market.CodeOf(err) != "signer-not-peer" {
+		if err := other.svc.Propose(context.Background(), w.ph.ID(),
+			raw); market.CodeOf(err) != market.CodeSignerNotPeer {
 			t.Errorf("a lease that another node sends: %v", err)
 		}
 		if v := w.prov.View(); v.Live != 0 || v.Devices[0].State != "free" || v.Devices[1].State != "free" {
@@ -153,7 +158,7 @@ func TestAdversary_QuoteAndLeaseTwice_OneLease(t *testing.T) {
 			}
 		}
 		again, raw2 := h.lease(order, quote, ch, nil)
-		if code, _ := h.decided(again, raw2); code != "quote-unknown" {
+		if code, _ := h.decided(again, raw2); code != market.CodeQuoteUnknown {
 			t.Errorf("a second lease on one quote: %q", code)
 		}
 		if v := w.prov.View(); v.Live != 1 || len(w.prov.Leases()) != 1 {
@@ -176,32 +181,32 @@ func TestAdversary_Payment_RefusedByName(t *testing.T) {
 		for name, c := range map[string]struct {
 			share, total market.Amount
 			change       func(*market.Payment)
-			code         string
+			code         market.Code
 		}{
 			"expires": {4 * tickPrice, 4 * tickPrice,
-				func(p *market.Payment) { p.Voucher[45] = 1; h.sign(p) }, "voucher-expires"},
+				func(p *market.Payment) { p.Voucher[45] = 1; h.sign(p) }, market.CodeVoucherExpires},
 			"no voucher": {4 * tickPrice, 4 * tickPrice,
-				func(p *market.Payment) { p.Voucher[0]++; h.sign(p) }, "voucher-unknown"},
+				func(p *market.Payment) { p.Voucher[0]++; h.sign(p) }, market.CodeVoucherUnknown},
 			"a release": {4 * tickPrice, 4 * tickPrice,
-				func(p *market.Payment) { p.Voucher[0] = 0x52; h.sign(p) }, "voucher-unknown"},
+				func(p *market.Payment) { p.Voucher[0] = 0x52; h.sign(p) }, market.CodeVoucherUnknown},
 			"another channel": {4 * tickPrice, 4 * tickPrice,
-				func(p *market.Payment) { copy(p.Voucher[2:], foreignCh[:]); h.sign(p) }, "voucher-unknown"},
-			"backwards":             {2 * tickPrice, 2 * tickPrice, nil, "voucher-backwards"},
-			"share backwards":       {2 * tickPrice, 4 * tickPrice, nil, "voucher-backwards"},
-			"more than the deposit": {4 * tickPrice, 501_000_000, nil, "voucher-over-deposit"},
-			"over the cap":          {500_000_001, 500_000_000, nil, "voucher-allocation"},
-			"share over the total":  {5 * tickPrice, 4 * tickPrice, nil, "voucher-allocation"},
+				func(p *market.Payment) { copy(p.Voucher[2:], foreignCh[:]); h.sign(p) }, market.CodeVoucherUnknown},
+			"backwards":             {2 * tickPrice, 2 * tickPrice, nil, market.CodeVoucherBackwards},
+			"share backwards":       {2 * tickPrice, 4 * tickPrice, nil, market.CodeVoucherBackwards},
+			"more than the deposit": {4 * tickPrice, 501_000_000, nil, market.CodeVoucherOverDeposit},
+			"over the cap":          {500_000_001, 500_000_000, nil, market.CodeVoucherAllocation},
+			"share over the total":  {5 * tickPrice, 4 * tickPrice, nil, market.CodeVoucherAllocation},
 			"flipped bit": {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Sig[40] ^= 1 },
-				"voucher-signature"},
+				market.CodeVoucherSignature},
 			"another key": {4 * tickPrice, 4 * tickPrice,
 				func(p *market.Payment) { p.Sig = [64]byte(ed25519.Sign(other.Voucher, p.Voucher[:])) },
-				"voucher-signature"},
+				market.CodeVoucherSignature},
 			"identity R": {4 * tickPrice, 4 * tickPrice,
-				func(p *market.Payment) { p.Sig = identityR(t, h.Voucher, p.Voucher[:]) }, "voucher-signature"},
+				func(p *market.Payment) { p.Sig = identityR(t, h.Voucher, p.Voucher[:]) }, market.CodeVoucherSignature},
 			"somebody's lease": {4 * tickPrice, 4 * tickPrice, func(p *market.Payment) { p.Lease = foreign },
-				"unknown-lease"},
+				market.CodeUnknownLease},
 			"no lease": {4 * tickPrice, 4 * tickPrice,
-				func(p *market.Payment) { p.Lease = market.LeaseID{1} }, "unknown-lease"},
+				func(p *market.Payment) { p.Lease = market.LeaseID{1} }, market.CodeUnknownLease},
 		} {
 			if stored, err := h.pay(s, lease, ch, c.share, c.total, c.change); market.CodeOf(err) != c.code {
 				t.Errorf("%s: stored %d, %v, want %s", name, stored, err, c.code)
@@ -254,7 +259,7 @@ func TestAdversary_DrainedChannel_CarriesNoLease(t *testing.T) {
 		s := h.session()
 		_, err := h.pay(s, lease, ch, 8*tickPrice, 8*tickPrice, nil)
 		h.check(err)
-		try := func(want string) {
+		try := func(want market.Code) {
 			t.Helper()
 			order := h.order(nil)
 			_, quote, err := h.quote(order)
@@ -268,10 +273,10 @@ func TestAdversary_DrainedChannel_CarriesNoLease(t *testing.T) {
 				t.Errorf("it took %s to say so", took)
 			}
 		}
-		try("channel-too-small")
+		try(market.CodeChannelTooSmall)
 		until(t, "the first lease does not end",
 			func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
-		try("channel-too-small")
+		try(market.CodeChannelTooSmall)
 	})
 }
 
@@ -306,7 +311,7 @@ func TestAdversary_LeasesAtOnce_OneHeadroom(t *testing.T) {
 	simulate(t, twoClasses, func(t *testing.T, w *world) {
 		h := w.newHand(t, 10)
 		_, _, codes := h.both(10 * tickPrice)
-		if codes[0]+codes[1] != "channel-too-small" {
+		if codes[0]+codes[1] != market.CodeChannelTooSmall {
 			t.Errorf("decided %q", codes)
 		}
 	})
@@ -316,7 +321,7 @@ func TestAdversary_LeasesAtOnce_OneHeadroom(t *testing.T) {
 var twoClasses = setup{devices: 2, classes: true, work: time.Hour}
 
 // both proposes a lease on each device at once, on one new channel.
-func (h *hand) both(deposit market.Amount) (ch market.ChannelID, ids [2]market.LeaseID, codes [2]string) {
+func (h *hand) both(deposit market.Amount) (ch market.ChannelID, ids [2]market.LeaseID, codes [2]market.Code) {
 	h.t.Helper()
 	var orders, quotes [2][]byte
 	var q market.Quote
@@ -347,7 +352,8 @@ func TestAdversary_Release_OrALease_NotBoth(t *testing.T) {
 		q, quote, err := h.quote(order)
 		h.check(err)
 		ch := h.open(q, 500_000_000, nil)
-		if _, err := other.session().ReleaseRequest(context.Background(), ch); market.CodeOf(err) != "channel-unknown" {
+		if _, err := other.session().ReleaseRequest(context.Background(),
+			ch); market.CodeOf(err) != market.CodeChannelUnknown {
 			t.Errorf("another customer's channel: %v", err)
 		}
 		s := h.session()
@@ -362,7 +368,7 @@ func TestAdversary_Release_OrALease_NotBoth(t *testing.T) {
 			t.Fatalf("release at %d: %v", rel.Final, err)
 		}
 		id, raw := h.lease(order, quote, ch, nil)
-		if code, detail := h.decided(id, raw); code != "channel-unfit" {
+		if code, detail := h.decided(id, raw); code != market.CodeChannelUnfit {
 			t.Errorf("a lease beside a release: %q %s", code, detail)
 		}
 		before := w.chain.Balance(h.Payer)
@@ -373,7 +379,7 @@ func TestAdversary_Release_OrALease_NotBoth(t *testing.T) {
 		}
 		// And the other way round: with a live lease there is no release.
 		lease, ch2 := h.deal(500_000_000)
-		if _, err := s.ReleaseRequest(context.Background(), ch2); market.CodeOf(err) != "lease-live" {
+		if _, err := s.ReleaseRequest(context.Background(), ch2); market.CodeOf(err) != market.CodeLeaseLive {
 			t.Errorf("release beside lease %s: %v", lease, err)
 		}
 	})
@@ -387,16 +393,16 @@ func TestAdversary_Stop_CannotBlameTheRig(t *testing.T) {
 		id, _ := h.deal(500_000_000)
 		stop := func(by *hand) error {
 			raw, err := wire.SealStop(by.Key, h.Network,
-				market.Stop{Lease: id, Code: "device-lost", At: w.clock.Now().Truncate(time.Millisecond)})
+				market.Stop{Lease: id, Code: market.CodeDeviceLost, At: w.clock.Now().Truncate(time.Millisecond)})
 			h.check(err)
 			return by.svc.Stop(context.Background(), w.ph.ID(), raw)
 		}
-		if err := stop(other); market.CodeOf(err) != "unknown-lease" {
+		if err := stop(other); market.CodeOf(err) != market.CodeUnknownLease {
 			t.Errorf("another customer's stop: %v", err)
 		}
 		h.check(stop(h))
 		until(t, "the lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
-		if m := w.prov.Leases()[0].Lease; m.Code != "stopped" || m.Fault != market.FaultCustomer {
+		if m := w.prov.Leases()[0].Lease; m.Code != market.CodeStopped || m.Fault != market.FaultCustomer {
 			t.Errorf("ended as %s, fault %s", m.Code, m.Fault)
 		}
 	})

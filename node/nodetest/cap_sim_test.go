@@ -45,7 +45,7 @@ func TestCap_RaisedWhileItRuns_JobGoesOn(t *testing.T) {
 				}
 				restart(w, t)
 				v = w.await(t, id, over)
-				w.exact(t, v, "completed", before)
+				w.exact(t, v, market.CodeCompleted, before)
 				if v.Request.File.Limits.MaxTotal != 300*second || v.Paid < 149*second || v.Paid > 151*second {
 					t.Errorf("cap %d, paid %d for 150 s", v.Request.File.Limits.MaxTotal, v.Paid)
 				}
@@ -61,8 +61,8 @@ func TestCap_NotRaised_EndsAtTheOldOne(t *testing.T) {
 		before := w.chain.Balance(w.payout)
 		id := w.place(t, capped())
 		v := w.await(t, id, over)
-		w.exact(t, v, "cap-reached", before)
-		if err := w.cust.RaiseCap(t.Context(), id.String(), 300*second); market.CodeOf(err) != "conflict" {
+		w.exact(t, v, market.CodeCapReached, before)
+		if err := w.cust.RaiseCap(t.Context(), id.String(), 300*second); market.CodeOf(err) != market.CodeConflict {
 			t.Errorf("after the end: %v", err)
 		}
 	})
@@ -76,7 +76,7 @@ func TestCap_AskedWhileCutOff_IsAskedAgain(t *testing.T) {
 		id := w.place(t, capped())
 		v := w.await(t, id, running)
 		w.sw.noAmend.Store(true)
-		if err := w.cust.RaiseCap(t.Context(), id.String(), 300*second); market.CodeOf(err) != "timeout" {
+		if err := w.cust.RaiseCap(t.Context(), id.String(), 300*second); market.CodeOf(err) != market.CodeTimeout {
 			t.Errorf("unheard: %v", err)
 		}
 		if c, p := w.await(t, id, running).Lease.Limit(), w.sold(t, v).Limit(); c != 60*second || p != 60*second {
@@ -84,7 +84,7 @@ func TestCap_AskedWhileCutOff_IsAskedAgain(t *testing.T) {
 		}
 		w.sw.noAmend.Store(false)
 		w.await(t, id, func(v customer.View) bool { return v.Lease.Limit() == 300*second })
-		if v = w.await(t, id, over); v.Code != "completed" {
+		if v = w.await(t, id, over); v.Code != market.CodeCompleted {
 			t.Errorf("%s %s", v.Code, v.Detail)
 		}
 	})
@@ -100,10 +100,10 @@ func TestCap_ForeignSignature_IsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.prov.Amend(t.Context(), w.ch.ID(), raw); market.CodeOf(err) != "signer-not-peer" {
+		if err := w.prov.Amend(t.Context(), w.ch.ID(), raw); market.CodeOf(err) != market.CodeSignerNotPeer {
 			t.Errorf("signed by another: %v", err)
 		}
-		if err := w.prov.Amend(t.Context(), w.ph.ID(), raw); market.CodeOf(err) != "unknown-lease" {
+		if err := w.prov.Amend(t.Context(), w.ph.ID(), raw); market.CodeOf(err) != market.CodeUnknownLease {
 			t.Errorf("another's lease: %v", err)
 		}
 		if m := w.sold(t, v); m.Limit() != 60*second {

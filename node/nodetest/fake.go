@@ -102,7 +102,7 @@ func (e *Engine) Reconcile(_ context.Context, k job.Key, w job.Want) (job.Observ
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if w.Plan.Image.Ref == "missing" {
-		return job.Observed{State: job.FailedState, Code: "image-not-found", Detail: "no such image"}, nil
+		return job.Observed{State: job.FailedState, Code: market.CodeImageNotFound, Detail: "no such image"}, nil
 	}
 	j := e.jobs[k]
 	if j == nil {
@@ -189,7 +189,7 @@ func (e *Engine) Logs(ctx context.Context, k job.Key, from uint64, _ bool, f fun
 	logs, have := e.logs, e.jobs[k] != nil
 	e.mu.Unlock()
 	if logs != nil && !have {
-		return job.LogEnd{}, market.Refuse("not-found", market.KindNotFound, "the job has no container")
+		return job.LogEnd{}, market.Refuse(market.CodeNotFound, market.KindNotFound, "the job has no container")
 	}
 	if logs != nil {
 		return logs(ctx, from, f)
@@ -209,7 +209,7 @@ func (e *Engine) Files(context.Context, job.Key) (job.FileStore, error) { return
 func (e *Engine) PutInputs(_ context.Context, r io.Reader, limit uint64) (spec.Manifest, error) {
 	n, err := io.Copy(io.Discard, r)
 	if err == nil && uint64(n) > limit+1<<20 {
-		err = &market.Error{Code: "input-too-big", Kind: market.KindInvalid, Op: "stage inputs"}
+		err = &market.Error{Code: market.CodeInputTooBig, Kind: market.KindInvalid, Op: "stage inputs"}
 	}
 	return spec.Manifest{}, err
 }

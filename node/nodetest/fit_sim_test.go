@@ -14,7 +14,7 @@ func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
 		w.stopProv()
 		w.setup.fit = func(context.Context) (bool, error) {
-			return false, &market.Error{Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "check sandbox"}
+			return false, &market.Error{Code: market.CodeSandboxWeak, Kind: market.KindUnavailable, Op: "check sandbox"}
 		}
 		w.startProvider(t)
 		until(t, "the rig is still listed", func() bool {
@@ -35,7 +35,7 @@ func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
 		})
 		r := request("web")
 		r.File.Egress = market.EgressWeb
-		if v := w.await(t, w.place(t, r), over); v.Code != "no-offer-fits" {
+		if v := w.await(t, w.place(t, r), over); v.Code != market.CodeNoOfferFits {
 			t.Errorf("an order with egress web ended as %s: %s", v.Code, v.Detail)
 		}
 	})

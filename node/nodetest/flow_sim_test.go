@@ -27,7 +27,7 @@ func TestSim_FirstPaidJob(t *testing.T) {
 		id := w.place(t, long())
 		time.Sleep(5 * time.Minute)
 		v := w.await(t, id, over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 		if v.Paid != 300*second {
 			t.Errorf("paid %d for 5 minutes", v.Paid)
 		}
@@ -47,7 +47,7 @@ func TestFlow_ImageMissing_CostsNothing(t *testing.T) {
 		r.Image.Ref = "missing"
 		id := w.place(t, r)
 		v := w.await(t, id, over)
-		if v.Code != "image-not-found" || v.Paid != 0 || v.Returned != v.Deposit {
+		if v.Code != market.CodeImageNotFound || v.Paid != 0 || v.Returned != v.Deposit {
 			t.Fatalf("%s %s: paid %d, returned %d of %d; %+v", v.Standing, v.Code, v.Paid, v.Returned, v.Deposit,
 				v.Steps)
 		}
@@ -62,7 +62,7 @@ func TestFlow_OrderTooLarge_Refused(t *testing.T) {
 		r := request("large")
 		r.File.GPU = spec.GPU{AnyOf: []string{market.ClassCPU}, Count: 8}
 		id := w.place(t, r)
-		if v := w.await(t, id, over); v.Code != "no-offer-fits" || v.Deposit != 0 {
+		if v := w.await(t, id, over); v.Code != market.CodeNoOfferFits || v.Deposit != 0 {
 			t.Fatalf("%s %s %s", v.Standing, v.Code, v.Detail)
 		}
 	})
@@ -80,7 +80,7 @@ func TestFlow_Stop_PaysWhatRan(t *testing.T) {
 			t.Fatal(err)
 		}
 		v = w.await(t, id, over)
-		if v.Code != "stopped" || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
+		if v.Code != market.CodeStopped || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit {
 			t.Fatalf("%s %s: paid %d, claim %d, returned %d of %d", v.Standing, v.Code, v.Paid, v.Lease.Claim,
 				v.Returned, v.Deposit)
 		}
@@ -104,7 +104,7 @@ func TestFlow_ProviderRestarts_AdoptsAndBillsOnce(t *testing.T) {
 		time.Sleep(25 * time.Second) // the outage itself: 2.5 ticks
 		w.startProvider(t)
 		v := w.await(t, id, over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 		if v.Lease.ClaimMS != 55_000 {
 			t.Errorf("billed %d ms of 70 s with a 25 s outage at a tick of 10 s", v.Lease.ClaimMS)
 		}
@@ -138,7 +138,7 @@ func TestSim_CustomerCutOff_JobLivesAndIsPaid(t *testing.T) {
 				w.sim.Heal()
 				time.Sleep(5 * time.Minute)
 				v = w.await(t, id, over)
-				w.exact(t, v, "completed", before)
+				w.exact(t, v, market.CodeCompleted, before)
 				if v.Paid != 600*second {
 					t.Errorf("paid %d for 10 minutes", v.Paid)
 				}
@@ -168,13 +168,14 @@ func TestSim_CustomerGone_EndsWithinOneTick(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		m := w.sold(t, v)
-		if unpaid := m.Owed() - min(m.Paid, m.Owed()); m.State < market.Closing || m.Code != "payment-overdue" ||
+		if unpaid := m.Owed() - min(m.Paid, m.Owed()); m.State < market.Closing ||
+			m.Code != market.CodePaymentOverdue ||
 			unpaid >= 10*second {
 			t.Errorf("after 18 minutes the job is %s %s, %d unpaid", m.State, m.Code, unpaid)
 		}
 		w.sim.Heal()
 		v = w.await(t, id, over)
-		w.exact(t, v, "payment-overdue", before)
+		w.exact(t, v, market.CodePaymentOverdue, before)
 		if v.Paid != m.Owed() {
 			t.Errorf("paid %d of %d", v.Paid, m.Owed())
 		}
@@ -197,7 +198,7 @@ func TestSim_ProviderSilent_SettlesLastVoucher(t *testing.T) {
 		v = w.await(t, id, in(market.Silent))
 		time.Sleep(3 * time.Minute)
 		m := w.sold(t, v)
-		if m.Code != "payment-overdue" || m.Owed() > m.Paid {
+		if m.Code != market.CodePaymentOverdue || m.Owed() > m.Paid {
 			t.Errorf("after 3 minutes the job is %s %s, owed %d, paid %d", m.State, m.Code, m.Owed(), m.Paid)
 		}
 		time.Sleep(15 * time.Minute) // ten after the end it settles without a Release
@@ -205,12 +206,12 @@ func TestSim_ProviderSilent_SettlesLastVoucher(t *testing.T) {
 			t.Errorf("the chain paid %d of %d, vouchers are half a tick apart", got, m.Owed())
 		}
 		time.Sleep(8 * time.Minute) // given up, with five minutes left in which it may still end the job itself
-		if v = w.await(t, id, in(market.Closing)); v.Lease.Code != "provider-silent" {
+		if v = w.await(t, id, in(market.Closing)); v.Lease.Code != market.CodeProviderSilent {
 			t.Errorf("the customer ends the job as %s", v.Lease.Code)
 		}
 		w.sim.Heal()
 		v = w.await(t, id, over)
-		w.exact(t, v, "provider-silent", before)
+		w.exact(t, v, market.CodeProviderSilent, before)
 		if v.Paid != m.Owed() {
 			t.Errorf("paid %d of %d", v.Paid, m.Owed())
 		}

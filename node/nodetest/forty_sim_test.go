@@ -82,7 +82,7 @@ func TestSim_FortyOrders_TwentyDevices(t *testing.T) {
 			t.Errorf("twenty run only after %s", d)
 		}
 		for i, id := range ids {
-			if v := w.await(t, id, over); v.Code != "completed" {
+			if v := w.await(t, id, over); v.Code != market.CodeCompleted {
 				t.Errorf("order %d: %s %s %s; %+v", i, v.Standing, v.Code, v.Detail, v.Steps)
 			}
 		}
@@ -131,7 +131,8 @@ func TestSim_FortyOrders_DevicesStayRented(t *testing.T) {
 				t.Fatal(err)
 			case in(market.Running)(v):
 				ran++
-			case v.Standing == customer.StandingFailed && v.Code == "busy" && strings.Contains(v.Detail, "free at ") &&
+			case v.Standing == customer.StandingFailed && v.Code == market.CodeBusy &&
+				strings.Contains(v.Detail, "free at ") &&
 				v.Channel == (market.ChannelID{}):
 				busy++
 			default:

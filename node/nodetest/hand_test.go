@@ -76,7 +76,7 @@ func (h *hand) lease(order, quote []byte, ch market.ChannelID, change func(*mark
 }
 
 // decided proposes a Lease and waits for the answer. Code is the refusal's, "" if accepted.
-func (h *hand) decided(id market.LeaseID, raw []byte) (code, detail string) {
+func (h *hand) decided(id market.LeaseID, raw []byte) (code market.Code, detail string) {
 	h.t.Helper()
 	if err := h.svc.Propose(context.Background(), h.w.ph.ID(), raw); err != nil {
 		h.t.Error(err)
@@ -95,7 +95,7 @@ func (h *hand) decided(id market.LeaseID, raw []byte) (code, detail string) {
 		}
 	}
 	if s.State == market.Refused {
-		return s.Cause, s.Detail
+		return market.Code(s.Cause), s.Detail
 	}
 	return "", ""
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/gpu"
 )
 
@@ -73,11 +74,11 @@ func TestHandOver_ClearLate_DeviceWaitsForIt(t *testing.T) {
 			t.Error("the restart freed the device")
 		}
 		h.set("")
-		if v := w.await(t, id, over); v.Code != "completed" {
+		if v := w.await(t, id, over); v.Code != market.CodeCompleted {
 			t.Fatalf("%s: %s; %+v", v.Code, v.Detail, v.Steps)
 		}
 		until(t, "the device is not free again", func() bool { return w.prov.View().Devices[0].State == "free" })
-		if v := w.await(t, w.place(t, request("two")), over); v.Code != "completed" {
+		if v := w.await(t, w.place(t, request("two")), over); v.Code != market.CodeCompleted {
 			t.Errorf("the next lease ended as %s: %s", v.Code, v.Detail)
 		}
 	})
@@ -89,7 +90,7 @@ func TestHandOver_NeverClear_IsQuarantined(t *testing.T) {
 	t.Parallel()
 	simulateGPU(t, "1530 MiB of it are still used, 12 MiB were before", func(t *testing.T, w *world, _ *heldGPU) {
 		v := w.await(t, w.place(t, request("one")), over)
-		if v.Code != "completed" || v.Paid+v.Returned != v.Deposit || v.Paid != 10*second {
+		if v.Code != market.CodeCompleted || v.Paid+v.Returned != v.Deposit || v.Paid != 10*second {
 			t.Errorf("%s: %s; deposit %d, paid %d, returned %d, claimed %d", v.Code, v.Detail, v.Deposit, v.Paid,
 				v.Returned, v.Lease.Claim)
 		}
@@ -106,7 +107,7 @@ func TestHandOver_NeverClear_IsQuarantined(t *testing.T) {
 			w.startProvider(t)
 			until(t, "the rig does not sell", func() bool { return w.prov.View().Selling })
 		}
-		if v := w.await(t, w.place(t, request("two")), over); v.Code != "no-offer-fits" {
+		if v := w.await(t, w.place(t, request("two")), over); v.Code != market.CodeNoOfferFits {
 			t.Errorf("the next order ended as %s: %s", v.Code, v.Detail)
 		}
 	})

@@ -45,7 +45,8 @@ func TestHold_KeepsDevicesForTheOrderThatMeansIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		var no *market.Refusal
-		if err := w.stranger(111).ask(t, w, false); !errors.As(err, &no) || no.Code != "busy" || no.RetryAfter <= 0 ||
+		if err := w.stranger(111).ask(t, w, false); !errors.As(err, &no) || no.Code != market.CodeBusy ||
+			no.RetryAfter <= 0 ||
 			no.RetryAfter > 30*time.Second {
 			t.Fatalf("a held device is quoted: %v", err)
 		}
@@ -77,7 +78,7 @@ func TestHold_NobodyFreezesTheRigForFree(t *testing.T) {
 			t.Errorf("the device was held %d times", held)
 		}
 		v := w.await(t, w.place(t, request("honest")), over)
-		if v.Code != "completed" {
+		if v.Code != market.CodeCompleted {
 			t.Errorf("%s %s %s", v.Standing, v.Code, v.Detail)
 		}
 	})

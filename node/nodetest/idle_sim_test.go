@@ -42,7 +42,7 @@ func TestSim_LedgerGoneAtTheEnd_RefundComesLater(t *testing.T) {
 		w.chain.Down(false)
 		time.Sleep(5 * time.Minute)
 		w.back(t, "the refund does not come", 1)
-		w.exact(t, w.await(t, id, func(v customer.View) bool { return v.Finished }), "completed", before)
+		w.exact(t, w.await(t, id, func(v customer.View) bool { return v.Finished }), market.CodeCompleted, before)
 	})
 }
 
@@ -60,12 +60,12 @@ func TestSim_KeptChannel_IdleIsClosed(t *testing.T) {
 		id := w.place(t, r)
 		v := w.await(t, id, over)
 		time.Sleep(20 * time.Minute)
-		if c := w.cust.Channels(); v.Code != "completed" || len(c) != 1 || c[0].Returned != 0 {
+		if c := w.cust.Channels(); v.Code != market.CodeCompleted || len(c) != 1 || c[0].Returned != 0 {
 			t.Fatalf("%s %s: the channel is not kept: %+v", v.Code, v.Detail, c)
 		}
 		time.Sleep(15 * time.Minute)
 		w.back(t, "an idle channel stays open", 1)
-		w.exact(t, w.await(t, id, func(v customer.View) bool { return v.Finished }), "completed", before)
+		w.exact(t, w.await(t, id, func(v customer.View) bool { return v.Finished }), market.CodeCompleted, before)
 	})
 }
 
@@ -89,7 +89,8 @@ func TestSim_LeftForAnother_IsClosed(t *testing.T) {
 		r = long()
 		r.Key = "second"
 		second := w.await(t, w.place(t, r), over)
-		if first.Code != "completed" || second.Code != "completed" || first.Channel == second.Channel {
+		if first.Code != market.CodeCompleted || second.Code != market.CodeCompleted ||
+			first.Channel == second.Channel {
 			t.Fatalf("%s on %s, %s on %s: %+v", first.Code, first.Channel, second.Code, second.Channel, second.Steps)
 		}
 		time.Sleep(15 * time.Minute)
@@ -105,7 +106,7 @@ func TestSim_Refused_OneDepositForAll(t *testing.T) {
 		before := w.chain.Balance(w.payout)
 		w.sw.refuse.Store(2)
 		v := w.await(t, w.place(t, long()), over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 		w.back(t, "the refund does not come", 1)
 	})
 }
@@ -126,7 +127,7 @@ func TestSim_LeaseNeverKept_ChannelIsReturned(t *testing.T) {
 		w.startCustomer(t)
 		time.Sleep(time.Second)
 		v := w.await(t, id, over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 	})
 }
 

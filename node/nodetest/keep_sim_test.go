@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 )
 
@@ -19,7 +20,7 @@ func TestFlow_KeepChannel_SecondOrderUsesIt(t *testing.T) {
 			return w.await(t, w.place(t, r), over)
 		}
 		first := place("one")
-		if first.Code != "completed" || first.Lease.Claim != 20*second {
+		if first.Code != market.CodeCompleted || first.Lease.Claim != 20*second {
 			t.Fatalf("%s %s, claim %d: %+v", first.Code, first.Detail, first.Lease.Claim, first.Steps)
 		}
 		until(t, "the deposit does not become final", func() bool {
@@ -27,7 +28,7 @@ func TestFlow_KeepChannel_SecondOrderUsesIt(t *testing.T) {
 			return len(c) == 1 && c[0].Account.Phase == escrow.PhaseOpen && c[0].Account.Deposit == first.Deposit
 		})
 		again := place("two")
-		if again.Code != "completed" || again.Channel != first.Channel || len(w.cust.Channels()) != 1 {
+		if again.Code != market.CodeCompleted || again.Channel != first.Channel || len(w.cust.Channels()) != 1 {
 			t.Errorf("%s %s on %s, kept is %s, channels %d: %+v", again.Code, again.Detail, again.Channel,
 				first.Channel, len(w.cust.Channels()), again.Steps)
 		}

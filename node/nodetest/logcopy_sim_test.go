@@ -74,7 +74,7 @@ func (w *world) logged(t *testing.T, id market.OrderID) (text string, s joblog.S
 // signed Outcome. The container goes after that.
 func TestLogCopy_AgreesWhenTheLogIsHere(t *testing.T) {
 	t.Parallel()
-	cut := market.Refuse("engine-error", market.KindUnavailable, "cut")
+	cut := market.Refuse(market.CodeEngineError, market.KindUnavailable, "cut")
 	for name, c := range map[string]struct {
 		logs        LogFunc
 		least, most time.Duration // from the job's end to the order's

@@ -17,9 +17,10 @@ func TestLogs_Follow_WaitsForTheStart(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Second}, func(t *testing.T, w *world) {
 		for name, want := range map[string]struct {
-			devices         int
-			output, refused string
-		}{"good": {1, "hello\n", ""}, "bad": {8, "", "not-found"}} {
+			devices int
+			output  string
+			refused market.Code
+		}{"good": {1, "hello\n", ""}, "bad": {8, "", market.CodeNotFound}} {
 			req := request(name)
 			req.File.GPU = spec.GPU{AnyOf: []string{market.ClassCPU}, Count: want.devices}
 			id := w.place(t, req)

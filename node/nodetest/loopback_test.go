@@ -23,7 +23,7 @@ func (w *world) endsBilled(t *testing.T, v customer.View, placed time.Time, befo
 	t.Helper()
 	w.engine.SetWork(0)
 	v = w.await(t, v.ID, over)
-	w.exact(t, v, "completed", before)
+	w.exact(t, v, market.CodeCompleted, before)
 	passed := time.Since(placed)
 	price, err := v.Rate.For(1, time.Duration(v.Lease.ClaimMS)*time.Millisecond)
 	if err != nil || v.Paid != price || v.Paid == 0 || v.Lease.ClaimMS > uint64(passed.Milliseconds()) {

@@ -22,7 +22,7 @@ var absences = map[string]absence{
 // provider and longer has passed since.
 func missed(t *testing.T, w *world, a absence, r customer.Request, longer time.Duration) market.OrderID {
 	t.Helper()
-	if v := w.await(t, w.place(t, request("first")), over); v.Code != "completed" {
+	if v := w.await(t, w.place(t, request("first")), over); v.Code != market.CodeCompleted {
 		t.Fatalf("%s %s", v.Code, v.Detail) // after it the customer is no stranger, who would pay before the work
 	}
 	w.engine.Hold(true)
@@ -48,7 +48,7 @@ func TestMissed_JobOfLessThanATick_LosesNothing(t *testing.T) {
 				id := missed(t, w, a, request("missed"), 10*time.Second)
 				before := w.chain.Balance(w.payout)
 				v := w.await(t, id, over)
-				w.exact(t, v, "completed", before)
+				w.exact(t, v, market.CodeCompleted, before)
 				w.hasOutputs(t, v)
 				if v.ReadyAt.IsZero() || v.Paid != 6*second || !v.BothSigned {
 					t.Errorf("ready at %s, paid %d for 6 s, signed by both: %v", v.ReadyAt, v.Paid, v.BothSigned)
@@ -71,7 +71,7 @@ func TestMissed_LongerThanTheStartTimeout_IsNoTimeout(t *testing.T) {
 				id := missed(t, w, a, r, 4*time.Minute)
 				before := w.chain.Balance(w.payout)
 				v := w.await(t, id, over)
-				w.exact(t, v, "completed", before)
+				w.exact(t, v, market.CodeCompleted, before)
 				w.hasOutputs(t, v)
 			})
 		})
@@ -91,7 +91,7 @@ func TestMissed_StartTimeout_StillEnds(t *testing.T) {
 		w.stopCust()
 		time.Sleep(90 * time.Second)
 		w.startCustomer(t)
-		if v := w.await(t, id, over); v.Code != "start-timeout" || v.Paid != 0 || v.OutputsReady ||
+		if v := w.await(t, id, over); v.Code != market.CodeStartTimeout || v.Paid != 0 || v.OutputsReady ||
 			v.Returned != v.Deposit {
 			t.Errorf("%s %s: paid %d, returned %d of %d, outputs %v", v.Standing, v.Code, v.Paid, v.Returned, v.Deposit,
 				v.OutputsReady)
@@ -109,7 +109,7 @@ func TestMissed_StoppedTooLate_SaysHowItEnded(t *testing.T) {
 		until(t, "the order is not known again",
 			func() bool { return w.cust.StopOrder(context.Background(), id.String(), false) == nil })
 		v := w.await(t, id, over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 		w.hasOutputs(t, v)
 	})
 }
@@ -138,7 +138,7 @@ func TestMissed_StrangersJob_BringsWhatItMade(t *testing.T) {
 		w.startCustomer(t)
 		v = w.await(t, id, over)
 		w.hasOutputs(t, v)
-		if v.Code != "payment-overdue" || v.Paid != 0 {
+		if v.Code != market.CodePaymentOverdue || v.Paid != 0 {
 			t.Errorf("%s %s, paid %d", v.Standing, v.Code, v.Paid)
 		}
 	})

@@ -76,7 +76,7 @@ func TestSim_PlacedAgainAtTheStart_SameOrder(t *testing.T) {
 		}
 		time.Sleep(3 * time.Minute)
 		end := w.await(t, id, over)
-		w.exact(t, end, "completed", before)
+		w.exact(t, end, market.CodeCompleted, before)
 		if n := len(w.cust.Orders()); n != 1 || end.Lease.ID != v.Lease.ID || w.engine.Started() != 1 {
 			t.Errorf("%d orders, lease %s was %s, %d jobs started", n, end.Lease.ID, v.Lease.ID, w.engine.Started())
 		}
@@ -125,7 +125,8 @@ func TestSim_ClosedWhileAway_JobEnds(t *testing.T) {
 		}
 		w.startProvider(t)
 		time.Sleep(5 * time.Second)
-		if now := w.sold(t, v); now.State.Live() || now.Code != "channel-closing" || now.Owed() > m.Owed()+tickPrice {
+		if now := w.sold(t, v); now.State.Live() || now.Code != market.CodeChannelClosing ||
+			now.Owed() > m.Owed()+tickPrice {
 			t.Errorf("the job is %s %s, owes %d of %d before", now.State, now.Code, now.Owed(), m.Owed())
 		}
 	})
@@ -166,7 +167,7 @@ func TestSim_TopUps_CarryALongJob(t *testing.T) {
 		r.File.Limits.MaxDuration = 3 * time.Hour
 		id := w.place(t, r)
 		time.Sleep(2*time.Hour + time.Minute)
-		w.exact(t, w.await(t, id, over), "completed", before)
+		w.exact(t, w.await(t, id, over), market.CodeCompleted, before)
 	})
 }
 
@@ -185,7 +186,7 @@ func TestSim_AwayAllowance_OncePerChannel(t *testing.T) {
 			time.Sleep(5 * time.Minute)
 			first := w.await(t, id, over)
 			ahead := first.Signed - first.Lease.Claim
-			if first.Code != "completed" || ahead == 0 {
+			if first.Code != market.CodeCompleted || ahead == 0 {
 				t.Fatalf("%s %s: %d signed, %d owed", first.Code, first.Detail, first.Signed, first.Lease.Claim)
 			}
 			r.Key = "second"

@@ -224,7 +224,7 @@ func goesOn(t *testing.T, w *world, start time.Time, dir string) {
 		}
 	}
 	known, err := w.cust.Order(g.Known.String())
-	if err != nil || known.Code != "completed" || known.Lease == nil {
+	if err != nil || known.Code != market.CodeCompleted || known.Lease == nil {
 		t.Errorf("the order that was over is %+v, %v", known, err)
 	}
 	v := w.await(t, g.Running, running)
@@ -233,7 +233,7 @@ func goesOn(t *testing.T, w *world, start time.Time, dir string) {
 			g.Owed)
 	}
 	v = w.await(t, g.Running, over)
-	if v.Code != "completed" {
+	if v.Code != market.CodeCompleted {
 		t.Errorf("the job that ran ended as %s %s", v.Code, v.Detail)
 	}
 	w.await(t, g.Debtor, over)

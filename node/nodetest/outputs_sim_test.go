@@ -15,7 +15,7 @@ import (
 )
 
 // engineAway is what an engine says that is being restarted.
-var engineAway = &market.Error{Code: "engine-error", Kind: market.KindUnavailable, Op: "read outputs",
+var engineAway = &market.Error{Code: market.CodeEngineError, Kind: market.KindUnavailable, Op: "read outputs",
 	Err: errors.New("connection refused")}
 
 // TestOutputs_EngineAwayAtTheEnd_AreNotLost: whether the engine is away when the outputs are hashed or when they are
@@ -52,7 +52,7 @@ func TestOutputs_EngineAwayAtTheEnd_AreNotLost(t *testing.T) {
 				lose(w, t, id)
 				w.engine.LoseOutputs(nil)
 				v := w.await(t, id, over)
-				w.exact(t, v, "completed", before)
+				w.exact(t, v, market.CodeCompleted, before)
 				w.hasOutputs(t, v)
 			})
 		})
@@ -64,7 +64,7 @@ func TestOutputs_EngineAwayAtTheEnd_AreNotLost(t *testing.T) {
 func TestOutputs_ReallyLost_SaysSoAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
-		"gone": &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "move files",
+		"gone": &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "move files",
 			Detail: "the job has no container"}, "too many": spec.ErrArchive,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,8 +73,8 @@ func TestOutputs_ReallyLost_SaysSoAtOnce(t *testing.T) {
 				before := w.chain.Balance(w.payout)
 				w.engine.LoseOutputs(err)
 				v := w.await(t, w.place(t, request("lost")), over)
-				w.exact(t, v, "output-lost", before)
-				if v.OutputsReady || v.Files.Failure != "output-lost" || v.Files.FailureDetail == "" ||
+				w.exact(t, v, market.CodeOutputLost, before)
+				if v.OutputsReady || v.Files.Failure != market.CodeOutputLost || v.Files.FailureDetail == "" ||
 					v.Paid != 30*second {
 					t.Errorf("ready %v, %+v, paid %d", v.OutputsReady, v.Files, v.Paid)
 				}
@@ -155,7 +155,7 @@ func TestInputs_NeverSent_OrderWaitsAndEnds(t *testing.T) {
 			if err := w.cust.StopOrder(ctx, stopped.String(), false); err != nil {
 				t.Fatal(err)
 			}
-			if v := w.await(t, stopped, over); v.Code != "stopped" || v.Deposit != 0 {
+			if v := w.await(t, stopped, over); v.Code != market.CodeStopped || v.Deposit != 0 {
 				t.Errorf("%s %s, deposit %d", v.Standing, v.Code, v.Deposit)
 			}
 			if err := os.MkdirAll(w.cc.Spool+"/"+sent.String(), 0o700); err != nil {
@@ -167,17 +167,17 @@ func TestInputs_NeverSent_OrderWaitsAndEnds(t *testing.T) {
 			if err := w.cust.Supplied(ctx, sent, spec.Manifest{}); err != nil {
 				t.Fatal(err)
 			}
-			if v := w.await(t, sent, over); v.Code != "completed" {
+			if v := w.await(t, sent, over); v.Code != market.CodeCompleted {
 				t.Errorf("%s %s %s", v.Standing, v.Code, v.Detail)
 			}
 			if _, err := os.Stat(w.cust.InputsPath(sent)); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("staged inputs stay in the spool: %v", err)
 			}
 			time.Sleep(3 * time.Hour)
-			if v := w.await(t, late, over); v.Code != "input-stalled" || v.Deposit != 0 {
+			if v := w.await(t, late, over); v.Code != market.CodeInputStalled || v.Deposit != 0 {
 				t.Errorf("%s %s, deposit %d", v.Standing, v.Code, v.Deposit)
 			}
-			if err := w.cust.Supplied(ctx, late, spec.Manifest{}); market.CodeOf(err) != "conflict" {
+			if err := w.cust.Supplied(ctx, late, spec.Manifest{}); market.CodeOf(err) != market.CodeConflict {
 				t.Errorf("inputs after the end: %v", err)
 			}
 		})

@@ -38,7 +38,7 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 		keep := request("known")
 		keep.KeepChannel = true
 		known := w.await(t, w.place(t, keep), over)
-		if known.Code != "completed" || !known.RefundLater {
+		if known.Code != market.CodeCompleted || !known.RefundLater {
 			t.Fatalf("%s %s, refund later %v", known.Standing, known.Code, known.RefundLater)
 		}
 		w.engine.SetWork(time.Hour)
@@ -52,12 +52,14 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 			t.Errorf("%d were unpaid at the worst, a tick costs %d", worst, tickPrice)
 		}
 		m := w.sold(t, v)
-		if m.Code != "payment-overdue" || m.Fault != market.FaultCustomer || m.Debt == 0 || m.Debt != m.Owed()-m.Paid {
+		if m.Code != market.CodePaymentOverdue || m.Fault != market.FaultCustomer || m.Debt == 0 ||
+			m.Debt != m.Owed()-m.Paid {
 			t.Fatalf("ended as %s, fault %s, owed %d, paid %d, debt %d", m.Code, m.Fault, m.Owed(), m.Paid, m.Debt)
 		}
 		w.freeAgain(t, 1)
 		refused := w.await(t, w.place(t, request("refused")), over)
-		if refused.Code != "quote-refused" || !strings.Contains(refused.Detail, "debt-unpaid") || refused.Deposit != 0 {
+		if refused.Code != market.CodeQuoteRefused || !strings.Contains(refused.Detail, "debt-unpaid") ||
+			refused.Deposit != 0 {
 			t.Errorf("a debtor's order ended as %s %s, deposit %d", refused.Code, refused.Detail, refused.Deposit)
 		}
 		w.stopProv()
@@ -70,7 +72,7 @@ func TestPay_Stops_FrozenEndedRemembered(t *testing.T) {
 		v = w.await(t, id, over)
 		w.engine.SetWork(20 * time.Second)
 		again := w.await(t, w.place(t, request("again")), over)
-		if again.Code != "completed" {
+		if again.Code != market.CodeCompleted {
 			t.Errorf("after the late payment an order ended as %s %s", again.Code, again.Detail)
 		}
 		// The first two used one channel, which the second one finished.
@@ -97,7 +99,7 @@ func TestPay_StrangerNever_GetsNothing(t *testing.T) {
 			t.Errorf("%d of work before the first payment", worst)
 		}
 		v = w.await(t, id, over)
-		if v.Code != "payment-overdue" || v.Paid != 0 || v.Returned != v.Deposit || v.Deposit == 0 {
+		if v.Code != market.CodePaymentOverdue || v.Paid != 0 || v.Returned != v.Deposit || v.Deposit == 0 {
 			t.Errorf("%s %s: paid %d, returned %d of %d", v.Code, v.Detail, v.Paid, v.Returned, v.Deposit)
 		}
 		w.freeAgain(t, 1)
@@ -144,7 +146,7 @@ func away(t *testing.T, leave, back func(*testing.T, *world)) {
 		}
 		back(t, w)
 		v = w.await(t, id, over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 		if v.Paid != 300*second {
 			t.Errorf("paid %d for 5 minutes", v.Paid)
 		}
@@ -168,7 +170,7 @@ func TestPay_NoAway_CutOff_FreezesAndGoesOn(t *testing.T) {
 		}
 		w.sw.cutOff(false)
 		v = w.await(t, id, over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 		if v.Paid != 30*second {
 			t.Errorf("paid %d for 30 s", v.Paid)
 		}
@@ -188,7 +190,7 @@ func TestPay_TwoJobsOneChannel_EachItsShare(t *testing.T) {
 		w.await(t, b, running)
 		va := w.await(t, a, func(v customer.View) bool { return over(v) && v.Finished })
 		vb := w.await(t, b, func(v customer.View) bool { return over(v) && v.Finished })
-		if va.Code != "completed" || vb.Code != "completed" || va.Channel != vb.Channel {
+		if va.Code != market.CodeCompleted || vb.Code != market.CodeCompleted || va.Channel != vb.Channel {
 			t.Fatalf("%s %s on %s, %s %s on %s", va.Code, va.Detail, va.Channel, vb.Code, vb.Detail, vb.Channel)
 		}
 		if va.Paid != 40*second || vb.Paid != 40*second || va.Paid+vb.Paid != w.chain.Balance(w.payout)-before {
@@ -215,7 +217,7 @@ func TestPay_PlacedTogether_BothExact(t *testing.T) {
 		var paid market.Amount
 		for _, id := range ids {
 			v := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
-			if v.Code != "completed" || v.Paid != 20*second {
+			if v.Code != market.CodeCompleted || v.Paid != 20*second {
 				t.Errorf("%s %s: paid %d, claim %d; %+v", v.Code, v.Detail, v.Paid, v.Lease.Claim, v.Steps)
 			}
 			paid += v.Paid
@@ -240,7 +242,7 @@ func TestPay_DepositRunsOut_EndsInOrder(t *testing.T) {
 		until(t, "the lease does not end", func() bool { return w.prov.Leases()[0].Lease.State >= market.Closing })
 		m := w.prov.Leases()[0].Lease
 		// it carries 11 s at the end: the grace and a tick
-		if m.Code != "channel-low" || m.Fault != market.FaultCustomer || m.Debt != 0 || m.Owed() < 50*second ||
+		if m.Code != market.CodeChannelLow || m.Fault != market.FaultCustomer || m.Debt != 0 || m.Owed() < 50*second ||
 			m.Owed() > 52*second {
 			t.Errorf("ended as %s, fault %s, owed %d of %d, debt %d", m.Code, m.Fault, m.Owed(), deposit, m.Debt)
 		}

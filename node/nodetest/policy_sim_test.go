@@ -19,7 +19,7 @@ import (
 func limited(p *provider.Config, _ *customer.Config) { p.Policy.PayerStarts = 3 }
 
 // refusedBy fails unless err is a refusal of that code that names the rule.
-func refusedBy(t *testing.T, err error, code, rule string) *market.Refusal {
+func refusedBy(t *testing.T, err error, code market.Code, rule string) *market.Refusal {
 	t.Helper()
 	var r *market.Refusal
 	if !errors.As(err, &r) || r.Code != code || !strings.HasPrefix(r.Detail, rule) {
@@ -46,10 +46,10 @@ func TestStranger_FirstTickPrepaid_WorkWaitsForIt(t *testing.T) {
 		if m := w.sold(t, v); m.Paid != tickPrice {
 			t.Errorf("it runs with %d paid ahead, a tick is %d", m.Paid, tickPrice)
 		}
-		w.exact(t, w.await(t, id, over), "completed", before)
+		w.exact(t, w.await(t, id, over), market.CodeCompleted, before)
 		w.freeAgain(t, 1)
 		v = w.await(t, w.place(t, request("known")), over)
-		if m := w.sold(t, v); v.Code != "completed" || m.Terms.Prepay {
+		if m := w.sold(t, v); v.Code != market.CodeCompleted || m.Terms.Prepay {
 			t.Errorf("the second order ended %s, prepay %v", v.Code, m.Terms.Prepay)
 		}
 	})
@@ -69,17 +69,17 @@ func TestStranger_OneLeaseUntilItsFirstTickIsPaid(t *testing.T) {
 		ch := h.open(q, 500_000_000, nil)
 		first, ch1 := h.deal(500_000_000)
 		id, raw := h.lease(order, quote, ch, nil)
-		if code, detail := h.decided(id, raw); code != "busy" || !strings.HasPrefix(detail, rule) {
+		if code, detail := h.decided(id, raw); code != market.CodeBusy || !strings.HasPrefix(detail, rule) {
 			t.Errorf("a second lease, quoted before: %s %s", code, detail)
 		}
 		_, _, err = h.quote(h.order(nil))
-		if r := refusedBy(t, err, "busy", rule); r.RetryAfter <= 0 {
+		if r := refusedBy(t, err, market.CodeBusy, rule); r.RetryAfter <= 0 {
 			t.Error("it does not say when to ask again")
 		}
 		_, _, err = h.quote(h.order(func(o *market.Order) { o.Payer = other.Payer }))
-		refusedBy(t, err, "busy", rule) // the same node with another payer
+		refusedBy(t, err, market.CodeBusy, rule) // the same node with another payer
 		_, _, err = other.quote(other.order(func(o *market.Order) { o.Payer = h.Payer }))
-		refusedBy(t, err, "busy", rule) // the same payer from another node
+		refusedBy(t, err, market.CodeBusy, rule) // the same payer from another node
 		if _, _, err = other.quote(other.order(nil)); err != nil {
 			t.Errorf("another customer is refused: %v", err)
 		}
@@ -101,7 +101,7 @@ func TestStranger_TwoOrdersAtOnce_SecondWaits(t *testing.T) {
 		var sum market.Amount
 		for _, id := range ids {
 			v := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
-			if v.Code != "completed" || v.Paid != 20*second {
+			if v.Code != market.CodeCompleted || v.Paid != 20*second {
 				t.Errorf("%s %s %s: paid %d, claim %d; %+v", v.Standing, v.Code, v.Detail, v.Paid, v.Lease.Claim,
 					v.Steps)
 			}
@@ -122,7 +122,7 @@ func TestStranger_LeasesAtOnce_OneIsTaken(t *testing.T) {
 		pol.PayerStarts = 3
 		w.prov.SetPolicy(pol)
 		w.engine.Hold(true)
-		if _, _, codes := h.both(500_000_000); codes[0]+codes[1] != "busy" {
+		if _, _, codes := h.both(500_000_000); codes[0]+codes[1] != market.CodeBusy {
 			t.Errorf("decided %q", codes)
 		}
 	})
@@ -143,7 +143,8 @@ func TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused(t *testing.T) {
 	simulate(t, setup{work: time.Second, change: limited}, func(t *testing.T, w *world) {
 		for _, key := range []string{"a", "b", "c"} {
 			w.freeAgain(t, 1)
-			if v := w.await(t, w.place(t, missing(key)), over); v.Code != "image-not-found" || v.Returned != v.Deposit {
+			if v := w.await(t, w.place(t, missing(key)), over); v.Code != market.CodeImageNotFound ||
+				v.Returned != v.Deposit {
 				t.Fatalf("%s %s, returned %d of %d", v.Code, v.Detail, v.Returned, v.Deposit)
 			}
 		}
@@ -152,13 +153,14 @@ func TestStranger_ThreeUnpaidStartsAnHour_FourthIsRefused(t *testing.T) {
 		until(t, "the rig does not sell again", func() bool { return w.prov.View().Selling })
 		w.freeAgain(t, 1)
 		v := w.await(t, w.place(t, request("d")), over)
-		if v.Code != "quote-refused" || !strings.Contains(v.Detail, rule) || !strings.Contains(v.Detail, " UTC, in ") ||
+		if v.Code != market.CodeQuoteRefused || !strings.Contains(v.Detail, rule) ||
+			!strings.Contains(v.Detail, " UTC, in ") ||
 			!strings.Contains(v.Hint, "--exclude "+w.ph.ID().String()) || v.Deposit != 0 {
 			t.Errorf("%s: %s; %s; deposit %d", v.Code, v.Detail, v.Hint, v.Deposit)
 		}
 		h := w.newHand(t, 10)
 		_, _, err := h.quote(h.order(func(o *market.Order) { o.Payer = w.payer }))
-		if r := refusedBy(t, err, "policy", rule); r.RetryAfter <= 50*time.Minute || r.RetryAfter > time.Hour {
+		if r := refusedBy(t, err, market.CodePolicy, rule); r.RetryAfter <= 50*time.Minute || r.RetryAfter > time.Hour {
 			t.Errorf("ask again in %s", r.RetryAfter)
 		}
 		// Naming another's payer, the hand has failed nothing: its own orders are taken, up to its own three.
@@ -212,7 +214,7 @@ func TestStranger_PaidOnce_StartsAreNotLimited(t *testing.T) {
 // quoteFree asks until the device is free again, which it is right after a lease's end.
 func (h *hand) quoteFree(order []byte) (q market.Quote, raw []byte, err error) {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if q, raw, err = h.quote(order); market.CodeOf(err) != "does-not-fit" {
+		if q, raw, err = h.quote(order); market.CodeOf(err) != market.CodeDoesNotFit {
 			break
 		}
 	}
@@ -222,7 +224,7 @@ func (h *hand) quoteFree(order []byte) (q market.Quote, raw []byte, err error) {
 // end asks for the end of a lease.
 func (h *hand) end(id market.LeaseID) error {
 	raw, err := wire.SealStop(h.Key, h.Network,
-		market.Stop{Lease: id, Code: "stopped", At: h.Now().Truncate(time.Millisecond)})
+		market.Stop{Lease: id, Code: market.CodeStopped, At: h.Now().Truncate(time.Millisecond)})
 	if err != nil {
 		return err
 	}
@@ -239,19 +241,19 @@ func TestPayerDevices_HoldAtMostSoMany(t *testing.T) {
 		func(t *testing.T, w *world) {
 			h, other := w.newHand(t, 10), w.newHand(t, 11)
 			_, _, err := h.quote(h.order(func(o *market.Order) { o.Devices = 3 }))
-			refusedBy(t, err, "policy", rule)
+			refusedBy(t, err, market.CodePolicy, rule)
 			order := h.order(func(o *market.Order) { o.Devices = 2 })
 			q, quote, err := h.quote(order)
 			h.check(err)
 			ch := h.open(q, 500_000_000, nil)
 			h.deal(500_000_000)
 			id, raw := h.lease(order, quote, ch, nil)
-			if code, detail := h.decided(id, raw); code != "policy" || !strings.HasPrefix(detail, rule) {
+			if code, detail := h.decided(id, raw); code != market.CodePolicy || !strings.HasPrefix(detail, rule) {
 				t.Errorf("two more, quoted before: %s %s", code, detail)
 			}
 			second, _ := h.deal(500_000_000)
 			_, _, err = h.quote(h.order(nil))
-			refusedBy(t, err, "policy", rule)
+			refusedBy(t, err, market.CodePolicy, rule)
 			if _, _, err := other.quote(other.order(func(o *market.Order) { o.Devices = 2 })); err != nil {
 				t.Errorf("another payer: %v", err)
 			}
@@ -293,7 +295,7 @@ func TestImages_RuledAtTheQuoteAndAtTheLease(t *testing.T) {
 			"docker.io/librarian/x": "provider.allow_images", "No Name": "provider.allow_images",
 		} {
 			_, _, err := h.quote(pinned(image))
-			refusedBy(t, err, "policy", rule)
+			refusedBy(t, err, market.CodePolicy, rule)
 		}
 		order := pinned("debian:13")
 		q, quote, err := h.quote(order)
@@ -301,7 +303,7 @@ func TestImages_RuledAtTheQuoteAndAtTheLease(t *testing.T) {
 		pol.Deny = rules(t, "debian")
 		w.prov.SetPolicy(pol)
 		id, raw := h.lease(order, quote, h.open(q, 500_000_000, nil), nil)
-		if code, detail := h.decided(id, raw); code != "policy" ||
+		if code, detail := h.decided(id, raw); code != market.CodePolicy ||
 			detail != "provider.deny_images: this rig does not run docker.io/library/debian" {
 			t.Errorf("%s %s", code, detail)
 		}
@@ -353,7 +355,8 @@ func TestPolicy_RefusedLease_SignedDecision(t *testing.T) {
 		h.check(err)
 		d, env, err := wire.OpenDecision(s.Decision, h.Network)
 		h.check(err)
-		if env.Signer != w.ph.ID() || d.Accepted || d.Lease != id || d.Code != "busy" || d.RetryAfter != w.pc.Tick ||
+		if env.Signer != w.ph.ID() || d.Accepted || d.Lease != id || d.Code != market.CodeBusy ||
+			d.RetryAfter != w.pc.Tick ||
 			d.Detail != s.Detail {
 			t.Errorf("%+v", d)
 		}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/provider"
 )
@@ -17,7 +18,7 @@ func TestPrepTime_UsedUpByPreparationsThatLeadToNoJob(t *testing.T) {
 	simulate(t, setup{work: time.Second, change: budget}, func(t *testing.T, w *world) {
 		w.engine.Hold(true)
 		v := w.await(t, w.place(t, request("never")), over)
-		if v.Code != "start-timeout" || v.Paid != 0 || v.Returned != v.Deposit {
+		if v.Code != market.CodeStartTimeout || v.Paid != 0 || v.Returned != v.Deposit {
 			t.Errorf("%s %s %s, paid %d", v.Standing, v.Code, v.Detail, v.Paid)
 		}
 		w.engine.Hold(false)
@@ -27,11 +28,11 @@ func TestPrepTime_UsedUpByPreparationsThatLeadToNoJob(t *testing.T) {
 		until(t, "the rig does not sell again", func() bool { return w.prov.View().Selling })
 		w.freeAgain(t, 1)
 		v = w.await(t, w.place(t, request("again")), over)
-		if v.Code != "quote-refused" || !strings.Contains(v.Detail, "limits.prep_time") || v.Deposit != 0 {
+		if v.Code != market.CodeQuoteRefused || !strings.Contains(v.Detail, "limits.prep_time") || v.Deposit != 0 {
 			t.Errorf("%s: %s; deposit %d", v.Code, v.Detail, v.Deposit)
 		}
 		time.Sleep(time.Hour)
-		if v := w.await(t, w.place(t, request("later")), over); v.Code != "completed" {
+		if v := w.await(t, w.place(t, request("later")), over); v.Code != market.CodeCompleted {
 			t.Errorf("an hour later: %s %s", v.Code, v.Detail)
 		}
 	})

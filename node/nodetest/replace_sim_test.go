@@ -12,7 +12,7 @@ import (
 func (w *world) once(t *testing.T, id market.OrderID, before, wallet market.Amount) {
 	t.Helper()
 	v := w.await(t, id, over)
-	if v.Code != "completed" || v.Paid != v.Lease.Claim || w.engine.Started() != 1 {
+	if v.Code != market.CodeCompleted || v.Paid != v.Lease.Claim || w.engine.Started() != 1 {
 		t.Fatalf("%s %s %s: paid %d of %d, %d jobs were started; %+v", v.Standing, v.Code, v.Detail, v.Paid,
 			v.Lease.Claim, w.engine.Started(), v.Steps)
 	}

@@ -47,7 +47,7 @@ func TestRestart_EachState_EndsExactly(t *testing.T) {
 					w.await(t, id, in(st.at)) // still there, from the store
 					st.after(w)
 					v = w.await(t, id, over)
-					w.exact(t, v, "completed", before)
+					w.exact(t, v, market.CodeCompleted, before)
 					// the engine is asked so often, from the restart on
 					if late := v.Lease.ClaimMS - 20_000; late >= 250 {
 						t.Errorf("billed %d ms of 20 s of work", v.Lease.ClaimMS)
@@ -76,7 +76,7 @@ func TestRestart_Funding_OneDeposit(t *testing.T) {
 		w.await(t, id, func(v customer.View) bool { return v.Standing == customer.StandingFunding })
 		w.sw.noChannels.Store(false)
 		v := w.await(t, id, over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 		if n := len(w.cust.Channels()); n != 1 {
 			t.Errorf("%d channels for one order", n)
 		}
@@ -96,6 +96,6 @@ func TestRestart_HoldDoesNotRunWhileTheProviderIsAway(t *testing.T) {
 		w.sw.noPay.Store(false)
 		time.Sleep(3 * time.Minute) // the hold is two
 		w.startProvider(t)
-		w.exact(t, w.await(t, id, over), "completed", before)
+		w.exact(t, w.await(t, id, over), market.CodeCompleted, before)
 	})
 }

@@ -58,14 +58,14 @@ func (w *world) known(t *testing.T) {
 	t.Helper()
 	w.engine.SetWork(20 * time.Second)
 	if v := w.await(t, w.place(t, request("known")),
-		func(v customer.View) bool { return over(v) && v.Finished }); v.Code != "completed" {
+		func(v customer.View) bool { return over(v) && v.Finished }); v.Code != market.CodeCompleted {
 		t.Fatalf("%s %s", v.Code, v.Detail)
 	}
 }
 
 // settledCleanly fails unless the order ended as code and both sides agree: the money is home, nothing is owed, the
 // next order is taken.
-func (w *world) settledCleanly(t *testing.T, id market.OrderID, code string) {
+func (w *world) settledCleanly(t *testing.T, id market.OrderID, code market.Code) {
 	t.Helper()
 	v := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
 	if v.Code != code || v.Paid+v.Returned != v.Deposit {
@@ -78,7 +78,7 @@ func (w *world) settledCleanly(t *testing.T, id market.OrderID, code string) {
 	w.freeAgain(t, 1)
 	w.engine.SetWork(time.Second)
 	next := w.await(t, w.place(t, request("next")), over)
-	if next.Code != "completed" {
+	if next.Code != market.CodeCompleted {
 		t.Errorf("the next order: %s %s", next.Code, next.Detail)
 	}
 }
@@ -103,7 +103,7 @@ func TestRestore_LiveLease_GoesOn(t *testing.T) {
 						putBack := s.copyOf(t, w)
 						time.Sleep(age)
 						putBack()
-						w.settledCleanly(t, id, "completed")
+						w.settledCleanly(t, id, market.CodeCompleted)
 						v, err := w.cust.Order(id.String())
 						if err != nil {
 							t.Fatal(err)
@@ -152,14 +152,14 @@ func TestRestore_OtherStates_EndCleanly(t *testing.T) {
 					until(t, "the order is lost",
 						func() bool { _, err := w.cust.Order(id.String()); return err == nil })
 					end := w.await(t, id, func(v customer.View) bool { return over(v) && v.Finished })
-					if end.Paid+end.Returned != end.Deposit || end.Code == "meter-dispute" {
+					if end.Paid+end.Returned != end.Deposit || end.Code == market.CodeMeterDispute {
 						t.Errorf("%s %s: paid %d, returned %d of %d; %+v", end.Code, end.Detail, end.Paid, end.Returned,
 							end.Deposit, end.Steps)
 					}
 					w.engine.SetWork(time.Second)
 					until(t, "the customer is shut out", func() bool {
 						next := w.await(t, w.place(t, request("next "+time.Now().String())), over)
-						return next.Code == "completed"
+						return next.Code == market.CodeCompleted
 					})
 				})
 			})

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/provider"
 )
@@ -20,13 +21,13 @@ func TestRetry_OldChannelAfterUncleanStart_OpensANewOne(t *testing.T) {
 		r.KeepChannel = true
 		id := w.place(t, r)
 		first := w.await(t, id, over)
-		if first.Code != "completed" || first.Finished {
+		if first.Code != market.CodeCompleted || first.Finished {
 			t.Fatalf("%s %s, channel finished %v", first.Standing, first.Code, first.Finished)
 		}
 		w.stopProv()
 		w.startProvider(t)
 		again := w.await(t, w.place(t, request("second")), over)
-		if again.Code != "completed" || again.Channel == first.Channel || again.Paid != 15*second ||
+		if again.Code != market.CodeCompleted || again.Channel == first.Channel || again.Paid != 15*second ||
 			again.Paid+again.Returned != again.Deposit {
 			t.Fatalf("%s %s %s on channel %s (old %s): paid %d, returned %d of %d", again.Standing, again.Code,
 				again.Detail, again.Channel, first.Channel, again.Paid, again.Returned, again.Deposit)

@@ -16,14 +16,14 @@ func TestSim_Kick_EndsTyped(t *testing.T) {
 		id := w.place(t, long())
 		v := w.await(t, id, running)
 		time.Sleep(time.Minute)
-		if err := w.prov.Kick(t.Context(), "lease_none", "x"); market.CodeOf(err) != "not-found" {
+		if err := w.prov.Kick(t.Context(), "lease_none", "x"); market.CodeOf(err) != market.CodeNotFound {
 			t.Errorf("unknown lease: %v", err)
 		}
 		if err := w.prov.Kick(t.Context(), v.Lease.ID.String()[:12], "the rig moves house"); err != nil {
 			t.Fatal(err)
 		}
 		v = w.await(t, id, over)
-		w.exact(t, v, "provider-stop", before)
+		w.exact(t, v, market.CodeProviderStop, before)
 		if v.Lease.Fault != market.FaultProvider || v.Lease.Detail != "the rig moves house" {
 			t.Errorf("fault %s, %q", v.Lease.Fault, v.Lease.Detail)
 		}
@@ -36,7 +36,7 @@ func TestSim_WhyIdle_CountsWhoAsked(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		v := w.await(t, w.place(t, long()), over)
-		if v.Code != "completed" {
+		if v.Code != market.CodeCompleted {
 			t.Fatalf("%s %s", v.Code, v.Detail)
 		}
 		r := request("banned")
@@ -52,7 +52,7 @@ func TestSim_WhyIdle_CountsWhoAsked(t *testing.T) {
 			t.Helper()
 			i := w.prov.Idle()
 			if i.Asked != 2 || i.Customers != 1 || i.Leased != 1 || i.Quoted != 1 || len(i.Refused) != 1 ||
-				i.Refused[0].Code != "policy" || i.Refused[0].Orders != 1 {
+				i.Refused[0].Code != market.CodePolicy || i.Refused[0].Orders != 1 {
 				t.Errorf("%s: %+v", when, i)
 			}
 		}

@@ -100,7 +100,7 @@ func TestSilent_Stop_AsksTheMoneyBackAtOnce(t *testing.T) {
 			if err := w.cust.GiveUp(t.Context(), v.Channel); err != nil {
 				t.Error(err)
 			}
-			if err := w.cust.CloseChannel(t.Context(), v.Channel); market.CodeOf(err) != "channel-closing" {
+			if err := w.cust.CloseChannel(t.Context(), v.Channel); market.CodeOf(err) != market.CodeChannelClosing {
 				t.Errorf("close says %v", err)
 			}
 		},

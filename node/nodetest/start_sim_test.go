@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/gpuai/gpuai/market"
 )
 
 // TestStart_ProviderRestarts_OrdersWait: a rig that starts again keeps its last Offer while its engine is checked, and
@@ -30,6 +32,6 @@ func TestStart_ProviderRestarts_OrdersWait(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		v := w.await(t, id, over)
-		w.exact(t, v, "completed", before)
+		w.exact(t, v, market.CodeCompleted, before)
 	})
 }

@@ -250,7 +250,7 @@ func (w *world) sold(t *testing.T, v customer.View) market.Lease {
 }
 
 // exact fails unless the order ended with code, paid to the unit what was metered, and got the rest back.
-func (w *world) exact(t *testing.T, v customer.View, code string, payoutBefore market.Amount) {
+func (w *world) exact(t *testing.T, v customer.View, code market.Code, payoutBefore market.Amount) {
 	t.Helper()
 	if v.Code != code || v.Paid != v.Lease.Claim || v.Paid+v.Returned != v.Deposit ||
 		w.chain.Balance(w.payout)-payoutBefore != v.Paid {

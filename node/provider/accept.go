@@ -44,10 +44,10 @@ func (p *Provider) Propose(ctx context.Context, from market.NodeID, raw []byte) 
 	}
 	body, env, err := wire.OpenProposal(raw, p.cfg.Network)
 	if err != nil {
-		return market.Refuse("malformed", market.KindInvalid, err.Error())
+		return market.Refuse(market.CodeMalformed, market.KindInvalid, err.Error())
 	}
 	if env.Signer != from {
-		return market.Refuse("signer-not-peer", market.KindDenied, "the lease is signed by another node")
+		return market.Refuse(market.CodeSignerNotPeer, market.KindDenied, "the lease is signed by another node")
 	}
 	pr := proposal{id: market.LeaseID(env.ID), from: from, body: body, raw: raw}
 	p.mu.Lock()
@@ -58,9 +58,9 @@ func (p *Provider) Propose(ctx context.Context, from market.NodeID, raw []byte) 
 	case have || no || p.deciding[pr.id]:
 		return nil
 	case p.serving == nil || p.serving.Err() != nil:
-		return market.Refuse("draining", market.KindUnavailable, "this node is ending")
+		return market.Refuse(market.CodeDraining, market.KindUnavailable, "this node is ending")
 	case len(p.deciding) >= maxDeciding:
-		return market.Refuse("busy", market.KindUnavailable, "too many leases wait for their decision")
+		return market.Refuse(market.CodeBusy, market.KindUnavailable, "too many leases wait for their decision")
 	}
 	p.deciding[pr.id] = true
 	serving := p.serving // not the request's: the decision goes on without it
@@ -96,13 +96,13 @@ func (p *Provider) decide(ctx context.Context, pr proposal) {
 func (p *Provider) tryAccept(ctx context.Context, pr *proposal) error {
 	now := p.now()
 	if now.After(pr.body.AcceptUntil) {
-		return market.Refuse("too-late", market.KindExpired, "accept_until is over")
+		return market.Refuse(market.CodeTooLate, market.KindExpired, "accept_until is over")
 	}
 	if err := p.openParts(pr, now); err != nil {
 		return err
 	}
 	if !boundKey(pr) {
-		return market.Refuse("bad-signature", market.KindInvalid,
+		return market.Refuse(market.CodeBadSignature, market.KindInvalid,
 			"voucher key is not bound to this customer and channel")
 	}
 	if err := p.Admits(pr.order, pr.from, now); err != nil {
@@ -134,11 +134,11 @@ const acceptAgain = 250 * time.Millisecond
 // counts once it is final.
 func (p *Provider) mayPass(ctx context.Context, id market.ChannelID, err error) bool {
 	switch market.CodeOf(err) {
-	case "channel-unknown", "chain-unreachable":
+	case market.CodeChannelUnknown, market.CodeChainUnreachable:
 		return true
-	case "channel-too-small":
+	case market.CodeChannelTooSmall:
 		return p.growing(ctx, id)
-	case "channel-unfit": // the claim fee is on its way
+	case market.CodeChannelUnfit: // the claim fee is on its way
 		var r *market.Refusal
 		return errors.As(err, &r) && r.Passes()
 	}
@@ -150,14 +150,14 @@ func (p *Provider) mayPass(ctx context.Context, id market.ChannelID, err error) 
 func (p *Provider) openParts(pr *proposal, now time.Time) error {
 	order, oenv, err := wire.OpenOrder(pr.body.Order, p.cfg.Network)
 	if err != nil {
-		return market.Refuse("malformed", market.KindInvalid, "order: "+err.Error())
+		return market.Refuse(market.CodeMalformed, market.KindInvalid, "order: "+err.Error())
 	}
 	quote, qenv, err := wire.OpenQuote(pr.body.Quote, p.cfg.Network)
 	if err != nil {
-		return market.Refuse("malformed", market.KindInvalid, "quote: "+err.Error())
+		return market.Refuse(market.CodeMalformed, market.KindInvalid, "quote: "+err.Error())
 	}
 	if qenv.Signer != p.cfg.ID {
-		return market.Refuse("quote-unknown", market.KindNotFound, "this quote is not known here")
+		return market.Refuse(market.CodeQuoteUnknown, market.KindNotFound, "this quote is not known here")
 	}
 	if err := p.Usable(qenv.ID, pr.id); err != nil {
 		return err
@@ -165,16 +165,17 @@ func (p *Provider) openParts(pr *proposal, now time.Time) error {
 	whole, _ := quote.Rate.For(len(quote.Devices), order.MaxDuration)
 	switch {
 	case now.After(quote.Expires.Add(counter.MaxSkew)):
-		return market.Refuse("quote-expired", market.KindExpired, "")
+		return market.Refuse(market.CodeQuoteExpired, market.KindExpired, "")
 	case oenv.Signer != pr.from || quote.Order != oenv.ID:
-		return market.Refuse("spec-mismatch", market.KindInvalid, "order, quote and lease do not belong together")
+		return market.Refuse(market.CodeSpecMismatch, market.KindInvalid,
+			"order, quote and lease do not belong together")
 	case pr.body.Cap > order.Budget || pr.body.Cap > whole || pr.body.Cap == 0:
-		return market.Refuse("spec-mismatch", market.KindInvalid,
+		return market.Refuse(market.CodeSpecMismatch, market.KindInvalid,
 			"cap is above the budget or the price of the longest time")
 	}
 	sp, err := spec.ParseSpec(pr.body.Spec)
 	if err != nil {
-		return market.Refuse("spec-refused", market.KindInvalid, err.Error())
+		return market.Refuse(market.CodeSpecRefused, market.KindInvalid, err.Error())
 	}
 	pr.order, pr.quote, pr.spec = order, quote, sp
 	p.Prolong(pr.from, order.Nonce, pr.body.AcceptUntil, now)
@@ -204,20 +205,23 @@ func SignBind(key ed25519.PrivateKey, customer market.NodeID, ch market.ChannelI
 func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, error) {
 	states, err := p.ledger.Channels(ctx, []market.ChannelID{pr.body.Channel}, escrow.Finalised)
 	if err != nil {
-		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
+		return nil, &market.Refusal{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable,
+			Detail: err.Error()}
 	}
 	bal, err := p.ledger.Balance(ctx, p.cfg.FeePayer)
 	if err != nil {
-		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
+		return nil, &market.Refusal{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable,
+			Detail: err.Error()}
 	}
 	head, err := p.ledger.Head(ctx)
 	if err != nil {
-		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
+		return nil, &market.Refusal{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable,
+			Detail: err.Error()}
 	}
 	cs := states[0]
 	ch := p.channelOf(cs)
 	if ch.old && p.now().Before(p.cfg.OldChannels) {
-		return nil, market.Refuse("channel-unfit", market.KindConflict, "known from before an unclean start: "+
+		return nil, market.Refuse(market.CodeChannelUnfit, market.KindConflict, "known from before an unclean start: "+
 			"open a new one, or wait until "+p.cfg.OldChannels.UTC().Format(time.TimeOnly))
 	}
 	ch.mu.Lock()
@@ -262,7 +266,7 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	// Again under the lock that counts: leases of one channel may be decided at the same time.
 	need := min(pr.quote.MinHeadroom, pr.body.Cap)
 	if h := ch.row.Account.Headroom(); h < need {
-		return market.Refuse("channel-too-small", market.KindConflict,
+		return market.Refuse(market.CodeChannelTooSmall, market.KindConflict,
 			fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), need.SOL()))
 	}
 	account, err := ch.row.Account.AddLease(pr.id, pr.body.Cap, pr.quote.MinHeadroom)

@@ -20,10 +20,10 @@ func (p *Provider) Amend(ctx context.Context, from market.NodeID, raw []byte) er
 	}
 	a, env, err := wire.OpenAmend(raw, p.cfg.Network)
 	if err != nil {
-		return market.Refuse("malformed", market.KindInvalid, err.Error())
+		return market.Refuse(market.CodeMalformed, market.KindInvalid, err.Error())
 	}
 	if env.Signer != from {
-		return market.Refuse("signer-not-peer", market.KindDenied, "")
+		return market.Refuse(market.CodeSignerNotPeer, market.KindDenied, "")
 	}
 	l, err := p.ownLease(from, a.Lease)
 	if err != nil {
@@ -34,13 +34,13 @@ func (p *Provider) Amend(ctx context.Context, from market.NodeID, raw []byte) er
 		return nil
 	}
 	if !m.Legal(market.CapRaised{}) {
-		return market.Refuse("conflict", market.KindConflict, "the lease is "+m.State.String())
+		return market.Refuse(market.CodeConflict, market.KindConflict, "the lease is "+m.State.String())
 	}
 	if err := p.raiseShare(ctx, l, a.Cap); err != nil {
 		return err
 	}
 	if err := l.actor.Do(ctx, market.CapRaised{Cap: a.Cap}); errors.Is(err, market.ErrIllegal) {
-		return market.Refuse("conflict", market.KindConflict, "the lease is "+l.actor.Lease().State.String())
+		return market.Refuse(market.CodeConflict, market.KindConflict, "the lease is "+l.actor.Lease().State.String())
 	} else if err != nil {
 		return err
 	}

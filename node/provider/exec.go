@@ -19,15 +19,15 @@ import (
 func openExec(l *leaseRun, args []byte) (serveFunc, error) {
 	var a tunnel.ExecArgs
 	if err := json.Unmarshal(args, &a); err != nil || len(a.Argv) == 0 {
-		return nil, market.Refuse("malformed", market.KindInvalid, "exec arguments")
+		return nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "exec arguments")
 	}
 	switch s := l.actor.Lease().State; {
 	case s == market.Paused:
-		return nil, market.Refuse("paused", market.KindUnavailable, "the job is "+s.String())
+		return nil, market.Refuse(market.CodePaused, market.KindUnavailable, "the job is "+s.String())
 	case s < market.Running:
-		return nil, market.Refuse("not-ready", market.KindUnavailable, "the job is "+s.String())
+		return nil, market.Refuse(market.CodeNotReady, market.KindUnavailable, "the job is "+s.String())
 	case s != market.Running:
-		return nil, market.Refuse("job-ended", market.KindConflict, "the job is "+s.String())
+		return nil, market.Refuse(market.CodeJobEnded, market.KindConflict, "the job is "+s.String())
 	}
 	return func(ctx context.Context, c *streams.FrameConn) error {
 		st, err := l.p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows,

@@ -92,7 +92,7 @@ func (h *inputs) waitCreated(ctx context.Context) error {
 			return nil
 		}
 		if m := l.actor.Lease(); m.State != market.Preparing {
-			return market.Refuse("conflict", market.KindConflict, "the job is "+m.State.String())
+			return market.Refuse(market.CodeConflict, market.KindConflict, "the job is "+m.State.String())
 		}
 		if err := sleep(ctx, settleEvery); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (h *inputs) take(ctx context.Context, c *streams.FrameConn) error {
 	l.files.Lock()
 	defer l.files.Unlock()
 	if h.ready.Load() {
-		return refused(c, market.Refuse(tunnel.CodeStaged, market.KindConflict, "inputs are staged"))
+		return refused(c, market.Refuse(market.CodeInputsStaged, market.KindConflict, "inputs are staged"))
 	}
 	if err := h.waitCreated(ctx); err != nil {
 		return refused(c, err)

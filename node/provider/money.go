@@ -83,7 +83,8 @@ func (p *Provider) chainLoop(ctx context.Context) {
 			seen = p.now().Add(-age)
 		} else if !failing && ctx.Err() == nil {
 			// once per outage
-			p.log.Warn("Chain is not read", "code", cmp.Or(market.CodeOf(err), "chain-unreachable"), "error", err)
+			p.log.Warn("Chain is not read", "code", cmp.Or(market.CodeOf(err), market.CodeChainUnreachable), "error",
+				err)
 		}
 		failing = err != nil
 		p.tellBlind(ctx, p.now().Sub(seen) > p.blindAfter())

@@ -80,7 +80,7 @@ func (h outputs) hash(ctx context.Context) ([32]byte, error) {
 // lostForGood: what was asked of the engine's files can never succeed. All else may pass with the engine's next start.
 func lostForGood(err error) bool {
 	switch market.CodeOf(err) {
-	case "not-found", "output-too-big":
+	case market.CodeNotFound, market.CodeOutputTooBig:
 		return true
 	}
 	return errors.Is(err, spec.ErrArchive)
@@ -101,7 +101,7 @@ func (h outputs) send(ctx context.Context, c *streams.FrameConn) error {
 	defer l.files.Unlock()
 	if s := l.actor.Lease().State; s < market.Closing {
 		return c.Write(streams.ChanControl,
-			tunnel.Failed(market.Refuse("conflict", market.KindConflict, "the job is "+s.String())).Encode())
+			tunnel.Failed(market.Refuse(market.CodeConflict, market.KindConflict, "the job is "+s.String())).Encode())
 	}
 	fs, err := l.p.access.Files(ctx, l.key)
 	var m spec.Manifest
@@ -109,7 +109,7 @@ func (h outputs) send(ctx context.Context, c *streams.FrameConn) error {
 		m, err = fs.GetOutputs(ctx, h.paths(), c.Writer(streams.ChanOut))
 	}
 	if lostForGood(err) {
-		err = market.Refuse("output-lost", market.KindNotFound, public(err))
+		err = market.Refuse(market.CodeOutputLost, market.KindNotFound, public(err))
 	}
 	if err != nil {
 		l.p.log.Warn("Outputs were not sent", "lease", l.id, "error", err)

@@ -196,7 +196,8 @@ func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id ma
 	owner := ch.row.Customer
 	ch.mu.Unlock()
 	if owner != from {
-		return [114]byte{}, market.Refuse("channel-unknown", market.KindNotFound, "not a channel of this customer")
+		return [114]byte{}, market.Refuse(market.CodeChannelUnknown, market.KindNotFound,
+			"not a channel of this customer")
 	}
 	return p.release(ctx, ch)
 }
@@ -208,12 +209,13 @@ func (p *Provider) adoptUnused(ctx context.Context, from market.NodeID, id marke
 	// the customer asks again until it is
 	states, err := p.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Finalised)
 	if err != nil {
-		return nil, &market.Refusal{Code: "chain-unreachable", Kind: market.KindUnavailable, Detail: err.Error()}
+		return nil, &market.Refusal{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable,
+			Detail: err.Error()}
 	}
 	cs := states[0]
 	if cs.Status != escrow.StatusOpen || cs.Payee != p.cfg.Payout || cs.ReleaseKey == ([32]byte{}) ||
 		cs.ReleaseKey != p.ReleaseKey(from, cs.Mint) {
-		return nil, market.Refuse("channel-unknown", market.KindNotFound, id.String())
+		return nil, market.Refuse(market.CodeChannelUnknown, market.KindNotFound, id.String())
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -260,7 +262,7 @@ func (p *Provider) channelByID(id market.ChannelID) (*channel, error) {
 	defer p.mu.Unlock()
 	ch, ok := p.channels[id]
 	if !ok {
-		return nil, market.Refuse("channel-unknown", market.KindNotFound, id.String())
+		return nil, market.Refuse(market.CodeChannelUnknown, market.KindNotFound, id.String())
 	}
 	return ch, nil
 }
@@ -271,7 +273,7 @@ func (p *Provider) ownLease(from market.NodeID, id market.LeaseID) (*leaseRun, e
 	defer p.mu.Unlock()
 	l, ok := p.leases[id]
 	if !ok || l.customer != from {
-		return nil, market.Refuse("unknown-lease", market.KindNotFound, id.String())
+		return nil, market.Refuse(market.CodeUnknownLease, market.KindNotFound, id.String())
 	}
 	return l, nil
 }

@@ -42,7 +42,7 @@ func (h *preparation) note(ctx context.Context, l *leaseRun, m market.Lease, o j
 	if step.Phase != "inputs" {
 		l.inputs.marks = nil
 	} else if detail := l.inputs.stalled(time.Now(), l.quote.FloorRate/inputsShare); detail != "" {
-		if err := l.tell(ctx, market.PrepFailed{Code: "input-stalled", Detail: detail}); err != nil &&
+		if err := l.tell(ctx, market.PrepFailed{Code: market.CodeInputStalled, Detail: detail}); err != nil &&
 			ctx.Err() == nil {
 			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
 		}

@@ -224,7 +224,7 @@ func (p *Provider) started(ctx context.Context, steps ...<-chan struct{}) error 
 		case <-ctx.Done():
 		case <-t.C:
 		}
-		r := market.Refuse("busy", market.KindUnavailable, "this rig is starting")
+		r := market.Refuse(market.CodeBusy, market.KindUnavailable, "this rig is starting")
 		r.RetryAfter = startWait
 		return r
 	}

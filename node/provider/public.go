@@ -21,9 +21,9 @@ func public(err error) string {
 	case ofStore(err):
 		return ownError
 	case errors.As(err, &e) && e.Code != "" && e.Detail != "":
-		return e.Code + ": " + e.Detail
+		return string(e.Code) + ": " + e.Detail
 	case errors.As(err, &e) && e.Code != "":
-		return e.Code
+		return string(e.Code)
 	}
 	return ownError
 }
@@ -37,7 +37,7 @@ func ofStore(err error) bool {
 			return true
 		}
 	}
-	return market.CodeOf(err) == "store-damaged"
+	return market.CodeOf(err) == market.CodeStoreDamaged
 }
 
 // refusalOf is the Decision that an error makes. One without a code is this rig's own trouble: another rig can do what
@@ -48,8 +48,8 @@ func refusalOf(err error) market.Decision {
 	if errors.As(err, &r) {
 		d.Detail, d.RetryAfter = r.Detail, r.RetryAfter
 	}
-	if d.Code == "" || d.Code == "internal" || ofStore(err) {
-		d.Code = "unhealthy"
+	if d.Code == "" || d.Code == market.CodeInternal || ofStore(err) {
+		d.Code = market.CodeUnhealthy
 	}
 	return d
 }

@@ -20,19 +20,22 @@ func TestRefusalOf_OwnTrouble_HasNoPath(t *testing.T) {
 	t.Parallel()
 	full := &fs.PathError{Op: "write", Path: "/home/me/.local/state/gpuai/state.db", Err: syscall.ENOSPC}
 	for name, c := range map[string]struct {
-		err          error
-		code, detail string
+		err    error
+		code   market.Code
+		detail string
 	}{
-		"disk full": {fmt.Errorf("commit lease: %w", fmt.Errorf("%w: %w", store.ErrDiskFull, full)), "unhealthy",
+		"disk full": {fmt.Errorf("commit lease: %w", fmt.Errorf("%w: %w", store.ErrDiskFull, full)),
+			market.CodeUnhealthy,
 			"the rig's disk is full"},
-		"dead": {fmt.Errorf("commit lease: %w", fmt.Errorf("%w: %w", store.ErrDead, full)), "unhealthy",
+		"dead": {fmt.Errorf("commit lease: %w", fmt.Errorf("%w: %w", store.ErrDead, full)), market.CodeUnhealthy,
 			"an error of the rig's own; its log says which"},
-		"any":    {full, "unhealthy", "an error of the rig's own; its log says which"},
-		"engine": {&market.Error{Code: "engine-error", Op: "x", Err: full}, "engine-error", "engine-error"},
-		"said": {&market.Error{Code: "spec-refused", Detail: "no such key", Err: full}, "spec-refused",
+		"any": {full, market.CodeUnhealthy, "an error of the rig's own; its log says which"},
+		"engine": {&market.Error{Code: market.CodeEngineError, Op: "x", Err: full}, market.CodeEngineError,
+			"engine-error"},
+		"said": {&market.Error{Code: market.CodeSpecRefused, Detail: "no such key", Err: full}, market.CodeSpecRefused,
 			"spec-refused: no such key"},
-		"refusal": {market.Refuse("busy", market.KindUnavailable, "later"), "busy", "later"},
-		"unfinished": {&market.Error{Op: "open", Err: full}, "unhealthy",
+		"refusal": {market.Refuse(market.CodeBusy, market.KindUnavailable, "later"), market.CodeBusy, "later"},
+		"unfinished": {&market.Error{Op: "open", Err: full}, market.CodeUnhealthy,
 			"an error of the rig's own; its log says which"},
 	} {
 		d := refusalOf(c.err)
@@ -43,7 +46,7 @@ func TestRefusalOf_OwnTrouble_HasNoPath(t *testing.T) {
 			t.Errorf("%s: a path leaves the rig: %q, %+v", name, d.Detail, words)
 		}
 	}
-	r := market.Refuse("busy", market.KindUnavailable, "later")
+	r := market.Refuse(market.CodeBusy, market.KindUnavailable, "later")
 	r.RetryAfter = time.Second
 	if d := refusalOf(errors.Join(r)); d.RetryAfter != time.Second {
 		t.Errorf("got %+v", d)

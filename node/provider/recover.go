@@ -178,7 +178,7 @@ func (p *Provider) lookAt(ctx context.Context, f job.Found, since map[market.Lea
 	}
 	if since[f.Key.Lease].IsZero() {
 		since[f.Key.Lease] = p.now()
-		p.log.Warn("Container without a lease is paused", "code", "container-unknown", "lease", f.Key.Lease)
+		p.log.Warn("Container without a lease is paused", "code", market.CodeContainerUnknown, "lease", f.Key.Lease)
 	}
 	if err := p.removeOrphan(ctx, f, since[f.Key.Lease]); err != nil && ctx.Err() == nil {
 		p.log.Warn("Container without a lease", "lease", f.Key.Lease, "error", err)

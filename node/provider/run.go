@@ -77,7 +77,7 @@ func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error
 	}
 	m, err := market.NewLease(pr.id, market.ProviderSide, terms)
 	if err != nil {
-		return nil, market.Refuse("spec-mismatch", market.KindInvalid, err.Error())
+		return nil, market.Refuse(market.CodeSpecMismatch, market.KindInvalid, err.Error())
 	}
 	now := p.now()
 	m, _, err = m.Apply(market.Accepted{}, now)
@@ -177,7 +177,7 @@ func (l *leaseRun) tell(ctx context.Context, ev market.Event) error {
 		return nil
 	}
 	err := l.actor.Do(ctx, ev)
-	if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == "busy" && l.actor.Lease().Terminal() {
+	if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == market.CodeBusy && l.actor.Lease().Terminal() {
 		return nil
 	}
 	return err

@@ -21,7 +21,8 @@ func (l *leaseRun) status() market.Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := market.Status{
-		Lease: l.id, State: m.State, Cause: m.Code, Detail: m.Detail, HighestVoucher: m.Paid, Devices: l.row.Seen,
+		Lease: l.id, State: m.State, Cause: string(m.Code), Detail: m.Detail, HighestVoucher: m.Paid,
+		Devices:  l.row.Seen,
 		ExitCode: m.Exit,
 		Receipt:  l.row.Receipt, Decision: l.row.Decision, Outcome: l.row.Outcome,
 	}
@@ -84,7 +85,7 @@ func (p *Provider) Status(ctx context.Context, from market.NodeID, id market.Lea
 	switch {
 	case refused:
 		d.Detail, d.At = cut(d.Detail), d.At.Truncate(time.Millisecond)
-		s := market.Status{Lease: id, State: market.Refused, Cause: d.Code, Detail: d.Detail}
+		s := market.Status{Lease: id, State: market.Refused, Cause: string(d.Code), Detail: d.Detail}
 		if s.Decision, err = wire.SealDecision(p.cfg.Key, p.cfg.Network, d); err != nil {
 			return s, fmt.Errorf("seal decision: %w", err)
 		}
@@ -101,10 +102,10 @@ func cut(s string) string { return s[:min(len(s), 256)] }
 func (p *Provider) Stop(ctx context.Context, from market.NodeID, raw []byte) error {
 	s, env, err := wire.OpenStop(raw, p.cfg.Network)
 	if err != nil {
-		return market.Refuse("malformed", market.KindInvalid, err.Error())
+		return market.Refuse(market.CodeMalformed, market.KindInvalid, err.Error())
 	}
 	if env.Signer != from {
-		return market.Refuse("signer-not-peer", market.KindDenied, "")
+		return market.Refuse(market.CodeSignerNotPeer, market.KindDenied, "")
 	}
 	if err := p.started(ctx, p.loaded); err != nil {
 		return err
@@ -124,13 +125,14 @@ func (p *Provider) Stop(ctx context.Context, from market.NodeID, raw []byte) err
 
 // stopCode is the end reason that a customer's Stop may give. Any other word of a peer would let it choose whose fault
 // the end is.
-func stopCode(code string) string {
+func stopCode(code market.Code) market.Code {
 	switch code {
-	case "never-used", "start-timeout", "not-as-quoted", "meter-dispute", "equivocation", "max-duration",
-		"channel-closing":
+	case market.CodeNeverUsed, market.CodeStartTimeout, market.CodeNotAsQuoted, market.CodeMeterDispute,
+		market.CodeEquivocation, market.CodeMaxDuration,
+		market.CodeChannelClosing:
 		return code
 	}
-	return "stopped"
+	return market.CodeStopped
 }
 
 // Outcome takes the customer's signed Outcome and answers with the own one. Refusal: conflict while the job is not
@@ -138,10 +140,10 @@ func stopCode(code string) string {
 func (p *Provider) Outcome(ctx context.Context, from market.NodeID, raw []byte) ([]byte, error) {
 	o, env, err := wire.OpenOutcome(raw, p.cfg.Network)
 	if err != nil {
-		return nil, market.Refuse("malformed", market.KindInvalid, err.Error())
+		return nil, market.Refuse(market.CodeMalformed, market.KindInvalid, err.Error())
 	}
 	if env.Signer != from {
-		return nil, market.Refuse("signer-not-peer", market.KindDenied, "")
+		return nil, market.Refuse(market.CodeSignerNotPeer, market.KindDenied, "")
 	}
 	if err := p.started(ctx, p.loaded); err != nil {
 		return nil, err
@@ -155,7 +157,7 @@ func (p *Provider) Outcome(ctx context.Context, from market.NodeID, raw []byte) 
 	l.mu.Unlock()
 	m := l.actor.Lease()
 	if own == nil || m.State < market.Closing {
-		return nil, market.Refuse("conflict", market.KindConflict, "the lease is "+m.State.String())
+		return nil, market.Refuse(market.CodeConflict, market.KindConflict, "the lease is "+m.State.String())
 	}
 	if err := l.update(ctx, func(r *leaseRow) { r.PeerOutcome = raw }); err != nil {
 		return nil, err

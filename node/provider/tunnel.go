@@ -28,21 +28,21 @@ func (p *Provider) Open(ctx context.Context, from market.NodeID,
 	case streams.TunnelLogs:
 		var a tunnel.LogsArgs
 		if err := json.Unmarshal(o.Args, &a); err != nil {
-			return nil, market.Refuse("malformed", market.KindInvalid, "logs arguments")
+			return nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "logs arguments")
 		}
 		return func(ctx context.Context, c *streams.FrameConn) error { return sendLogs(ctx, l, a, c) }, nil
 	case streams.TunnelPut:
 		var a tunnel.PutArgs
 		if err := json.Unmarshal(o.Args, &a); err != nil {
-			return nil, market.Refuse("malformed", market.KindInvalid, "put arguments")
+			return nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "put arguments")
 		}
 		if a.Total > l.order.InputBytes {
-			return nil, market.Refuse("too-large", market.KindInvalid,
+			return nil, market.Refuse(market.CodeTooLarge, market.KindInvalid,
 				fmt.Sprintf("the order names %d input bytes", l.order.InputBytes))
 		}
 		return func(ctx context.Context, c *streams.FrameConn) error { return l.inputs.take(ctx, c) }, nil
 	case streams.TunnelGet:
 		return func(ctx context.Context, c *streams.FrameConn) error { return outputs{l}.send(ctx, c) }, nil
 	}
-	return nil, market.Refuse("malformed", market.KindInvalid, "unknown tunnel kind")
+	return nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "unknown tunnel kind")
 }

@@ -108,14 +108,14 @@ func (p *Provider) Kick(ctx context.Context, ref, reason string) error {
 	}
 	p.mu.Unlock()
 	if n != 1 {
-		return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "end lease",
+		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "end lease",
 			Detail: fmt.Sprintf("%d running leases begin with %q", n, ref), Hint: "gpuai provider leases"}
 	}
 	if len(reason) > 200 {
 		reason = reason[:200]
 	}
 	p.log.Info("Lease is ended by its owner", "lease", hit.id, "reason", reason)
-	err := hit.tell(ctx, market.StopAsked{By: market.ProviderSide, Code: "provider-stop", Detail: reason})
+	err := hit.tell(ctx, market.StopAsked{By: market.ProviderSide, Code: market.CodeProviderStop, Detail: reason})
 	hit.poke()
 	return err
 }
@@ -132,7 +132,8 @@ func (p *Provider) EndLeases(ctx context.Context) error {
 	var errs []error
 	for _, l := range runs {
 		if l.actor.Lease().State.Live() {
-			if err := l.actor.Do(ctx, market.StopAsked{By: market.ProviderSide, Code: "provider-stop"}); err != nil &&
+			if err := l.actor.Do(ctx,
+				market.StopAsked{By: market.ProviderSide, Code: market.CodeProviderStop}); err != nil &&
 				!errors.Is(err, market.ErrIllegal) {
 				errs = append(errs, err)
 			}

@@ -13,9 +13,10 @@ import (
 )
 
 // everywhere are codes that each operation may answer: about the request, the node, the machine below it.
-var everywhere = []string{
-	"bad-usage", "role-off", "file-error", "interrupted", "internal", "store-dead", "disk-full", "connection-cut",
-	"timeout",
+var everywhere = []market.Code{
+	market.CodeBadUsage, market.CodeRoleOff, market.CodeFileError, market.CodeInterrupted, market.CodeInternal,
+	market.CodeStoreDead, market.CodeDiskFull, market.CodeConnectionCut,
+	market.CodeTimeout,
 }
 
 // documented is the operation of a route in the document.
@@ -33,20 +34,20 @@ func describe(rt *Route, op *huma.Operation) {
 	delete(op.Responses, "default")
 	codes := slices.Concat(everywhere, rt.Codes)
 	if rt.Keyed {
-		codes = append(codes, "key-reused")
+		codes = append(codes, market.CodeKeyReused)
 	}
-	said := map[int][]string{}
+	said := map[int][]market.Code{}
 	for _, code := range codes {
 		status := ProblemOf(&market.Error{Code: code}).Status
 		said[status] = append(said[status], code)
 	}
 	if rt.Keyed {
-		said[http.StatusConflict] = append(said[http.StatusConflict], "busy")
+		said[http.StatusConflict] = append(said[http.StatusConflict], market.CodeBusy)
 	}
 	if op.RequestBody != nil {
-		said[http.StatusUnsupportedMediaType] = []string{"bad-usage"}
+		said[http.StatusUnsupportedMediaType] = []market.Code{market.CodeBadUsage}
 		if op.RequestBody.Content["application/json"] != nil {
-			said[http.StatusRequestEntityTooLarge] = []string{"too-large"}
+			said[http.StatusRequestEntityTooLarge] = []market.Code{market.CodeTooLarge}
 		}
 	}
 	for status, code := range rt.own {
@@ -54,7 +55,7 @@ func describe(rt *Route, op *huma.Operation) {
 	}
 	for status, codes := range said {
 		resp := &huma.Response{
-			Description: strings.Join(slices.Compact(slices.Sorted(slices.Values(codes))), ", "),
+			Description: strings.Join(words(codes), ", "),
 			Content: map[string]*huma.MediaType{"application/problem+json": {
 				Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
 		}
@@ -112,4 +113,12 @@ func openAnswers(doc *huma.OpenAPI) {
 func operationsOf(p *huma.PathItem) []*huma.Operation {
 	all := []*huma.Operation{p.Get, p.Put, p.Post, p.Patch, p.Delete}
 	return slices.DeleteFunc(all, func(op *huma.Operation) bool { return op == nil })
+}
+
+// words are codes in the order of the alphabet, each once.
+func words(codes []market.Code) (out []string) {
+	for _, c := range slices.Compact(slices.Sorted(slices.Values(codes))) {
+		out = append(out, string(c))
+	}
+	return out
 }

@@ -149,7 +149,7 @@ func (s *Events) enter() error {
 	defer s.mu.Unlock()
 	if s.readers >= MaxStreams {
 		return &withStatus{
-			cause: &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "open stream",
+			cause: &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable, Op: "open stream",
 				Detail: fmt.Sprintf("%d event streams are open", MaxStreams), Hint: "close one"},
 			status: http.StatusServiceUnavailable, after: 5,
 		}

@@ -22,17 +22,18 @@ func foreign(err error) error {
 	e := &market.Error{Op: "ask system", Err: err, Detail: err.Error()}
 	switch {
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		e.Code, e.Kind, e.Hint = "disk-full", market.KindUnavailable, "free some space, then try again"
+		e.Code, e.Kind, e.Hint = market.CodeDiskFull, market.KindUnavailable, "free some space, then try again"
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
-		e.Code, e.Kind, e.Hint = "timeout", market.KindUnavailable, "gpuai status"
+		e.Code, e.Kind, e.Hint = market.CodeTimeout, market.KindUnavailable, "gpuai status"
 	case errors.Is(err, context.Canceled):
-		e.Code, e.Kind, e.Hint = "interrupted", market.KindConflict, "gpuai ps"
+		e.Code, e.Kind, e.Hint = market.CodeInterrupted, market.KindConflict, "gpuai ps"
 	case errors.As(err, &conn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrClosedPipe):
-		e.Code, e.Kind, e.Hint = "connection-cut", market.KindUnavailable,
+		e.Code, e.Kind, e.Hint = market.CodeConnectionCut, market.KindUnavailable,
 			"try again; gpuai status says whether the node runs"
 	case errors.As(err, &path) || errors.As(err, &link) || errors.As(err, &call):
-		e.Code, e.Kind, e.Hint = "file-error", market.KindConflict, "check the path, its rights and the free space"
+		e.Code, e.Kind, e.Hint = market.CodeFileError, market.KindConflict,
+			"check the path, its rights and the free space"
 	default:
 		return err
 	}

@@ -19,17 +19,18 @@ func TestProblemOf_ErrorsOfTheSystemAreNotInternal(t *testing.T) {
 	t.Parallel()
 	_, missing := os.Open("/nowhere/at/all")
 	_, refused := net.Dial("tcp", "127.0.0.1:1")
-	for want, errs := range map[string][]error{
-		"disk-full": {&os.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC},
+	for want, errs := range map[market.Code][]error{
+		market.CodeDiskFull: {&os.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC},
 			fmt.Errorf("spool: %w", syscall.EDQUOT)},
-		"timeout":        {context.DeadlineExceeded, fmt.Errorf("read: %w", os.ErrDeadlineExceeded)},
-		"interrupted":    {fmt.Errorf("ask: %w", context.Canceled)},
-		"connection-cut": {io.ErrUnexpectedEOF, fmt.Errorf("frame: %w", io.EOF), refused},
-		"file-error": {missing, os.Rename("/nowhere/a", "/nowhere/b"),
+		market.CodeTimeout:       {context.DeadlineExceeded, fmt.Errorf("read: %w", os.ErrDeadlineExceeded)},
+		market.CodeInterrupted:   {fmt.Errorf("ask: %w", context.Canceled)},
+		market.CodeConnectionCut: {io.ErrUnexpectedEOF, fmt.Errorf("frame: %w", io.EOF), refused},
+		market.CodeFileError: {missing, os.Rename("/nowhere/a", "/nowhere/b"),
 			fmt.Errorf("x: %w", &os.PathError{Op: "open", Path: "/x", Err: syscall.EACCES})},
-		"peer-failed": {fmt.Errorf("ask: %w", market.Refuse("internal", market.KindInternal, ""))},
-		"internal":    {errors.New("a bug"), &market.Error{Op: "x"}},
-		"not-found":   {&market.Error{Code: "not-found", Kind: market.KindNotFound, Err: missing, Hint: "gpuai ps"}},
+		market.CodePeerFailed: {fmt.Errorf("ask: %w", market.Refuse(market.CodeInternal, market.KindInternal, ""))},
+		market.CodeInternal:   {errors.New("a bug"), &market.Error{Op: "x"}},
+		market.CodeNotFound: {&market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Err: missing,
+			Hint: "gpuai ps"}},
 	} {
 		for _, err := range errs {
 			p := ProblemOf(err)

@@ -160,7 +160,7 @@ func (k *keys) known(key, want string) (doc answerDoc, err error) {
 		return doc, fmt.Errorf("look for the key: %w", err)
 	}
 	if raw != nil && doc.Request != want {
-		return doc, &market.Error{Code: "key-reused", Kind: market.KindConflict, Op: "read request",
+		return doc, &market.Error{Code: market.CodeKeyReused, Kind: market.KindConflict, Op: "read request",
 			Detail: "this Idempotency-Key came with another request before", Hint: "use a new key for a new request"}
 	}
 	return doc, nil
@@ -224,7 +224,7 @@ func (k *keys) claim(key string) (release func(), err error) {
 	defer k.mu.Unlock()
 	if k.working[key] {
 		return nil, &withStatus{
-			cause: &market.Error{Code: "busy", Kind: market.KindUnavailable, Op: "read request",
+			cause: &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable, Op: "read request",
 				Detail: "the first request with this key is still in work", Hint: "ask again in a second"},
 			status: http.StatusConflict, after: 1,
 		}

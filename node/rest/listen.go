@@ -24,7 +24,7 @@ func Serve(ctx context.Context, socket string, h http.Handler) error {
 // there is no such group or this user may not give it the socket.
 func ServeGroup(ctx context.Context, socket, group string, h http.Handler) error {
 	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-		return errors.Join(&market.Error{Code: "node-running", Kind: market.KindUnavailable, Op: "listen",
+		return errors.Join(&market.Error{Code: market.CodeNodeRunning, Kind: market.KindUnavailable, Op: "listen",
 			Detail: "a node answers at " + socket, Hint: "gpuai node stop"}, c.Close())
 	}
 	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
@@ -74,7 +74,7 @@ func protect(socket, group string) error {
 	}
 	if err != nil {
 		return &market.Error{
-			Code: "config-invalid", Kind: market.KindInvalid, Op: "protect socket", Err: err,
+			Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "protect socket", Err: err,
 			Detail: "api.group: " + group + " cannot be given the socket: " + err.Error(),
 			Hint:   "name a group that the node's user is in, or none",
 		}

@@ -141,7 +141,7 @@ func (m *Mux) unknown(w http.ResponseWriter, r *http.Request) {
 
 // NoEndpoint is the error of a path that nothing serves.
 func NoEndpoint() error {
-	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find endpoint",
+	return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find endpoint",
 		Detail: "there is no such endpoint", Hint: "see docs/reference/api.md"}
 }
 

@@ -52,10 +52,10 @@ func sample(t *testing.T, o Options) (*Mux, *thingIn) {
 		Call("PUT", "/things/{id}", "put", "one", func(_ context.Context, in *thingIn) (thing, error) {
 			*got = *in
 			if in.ID == "gone" {
-				return thing{}, &market.Error{Code: "not-found", Kind: market.KindNotFound, Detail: "none"}
+				return thing{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Detail: "none"}
 			}
 			return in.Body, nil
-		}).In(ScopeJobs).Fails("not-found"),
+		}).In(ScopeJobs).Fails(market.CodeNotFound),
 		Create("/things", "create", "new", func(_ context.Context, in *struct{ Body thing }) (thing, string, error) {
 			*got = thingIn{Body: in.Body, Count: got.Count + 1}
 			return in.Body, "/things/" + in.Body.Name, nil
@@ -112,7 +112,8 @@ func TestTraps_NothingIsRepeated(t *testing.T) {
 		r := do(m, "PUT", c.path, c.body)
 		var p Problem
 		said := text(t, r)
-		if err := Strict(strings.NewReader(said), &p); err != nil || r.StatusCode != 400 || p.Code != "bad-usage" ||
+		if err := Strict(strings.NewReader(said), &p); err != nil || r.StatusCode != 400 ||
+			p.Code != market.CodeBadUsage ||
 			!strings.Contains(p.Why, c.why) || strings.Contains(said, secret) ||
 			r.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s: %d %s %v, want %q", c.path, c.body, r.StatusCode, said, err, c.why)

@@ -164,7 +164,7 @@ func (o *Operations) Get(id string) (Operation, error) {
 	defer o.mu.Unlock()
 	op, ok := o.byID[id]
 	if !ok {
-		return op, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "find operation",
+		return op, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find operation",
 			Detail: "none of this node's last start has this id",
 			Hint:   "send the request again with its Idempotency-Key"}
 	}

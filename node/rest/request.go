@@ -51,7 +51,7 @@ func where(err error) string {
 }
 
 func tooLarge() error {
-	return &market.Error{Code: "too-large", Kind: market.KindInvalid, Op: "read request",
+	return &market.Error{Code: market.CodeTooLarge, Kind: market.KindInvalid, Op: "read request",
 		Detail: fmt.Sprintf("the body is larger than %d bytes", MaxBody), Hint: "send less"}
 }
 
@@ -172,7 +172,7 @@ func Match(want string, now any) error {
 		}
 	}
 	return &withStatus{
-		cause: &market.Error{Code: "conflict", Kind: market.KindConflict, Op: "change document",
+		cause: &market.Error{Code: market.CodeConflict, Kind: market.KindConflict, Op: "change document",
 			Detail: "it has changed since it was read", Hint: "read it again, then change it"},
 		status: http.StatusPreconditionFailed,
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/gpuai/gpuai/market"
 )
 
 // Scope is what a caller must be allowed to: none, read, jobs, market, money or admin.
@@ -34,10 +36,10 @@ type Route struct {
 	Summary      string // one line
 	About        string // what the line does not say, "" = nothing
 	Scope        Scope
-	Codes        []string // of errors, beside those that every operation may answer
-	Keyed        bool     // it creates, so it needs an Idempotency-Key
+	Codes        []market.Code // of errors, beside those that every operation may answer
+	Keyed        bool          // it creates, so it needs an Idempotency-Key
 
-	own map[int]string // errors whose status is not the code's
+	own map[int]market.Code // errors whose status is not the code's
 	op  huma.Operation
 	add func(m *Mux, op huma.Operation)
 }
@@ -46,7 +48,7 @@ type Route struct {
 func (r Route) In(s Scope) Route { r.Scope = s; return r }
 
 // Fails adds codes that this operation may answer.
-func (r Route) Fails(codes ...string) Route {
+func (r Route) Fails(codes ...market.Code) Route {
 	r.Codes = append(slices.Clone(r.Codes), codes...)
 	return r
 }
@@ -69,8 +71,8 @@ func (r Route) Gives(status int, media, about string) Route {
 }
 
 // Answers adds an error with a status of its own.
-func (r Route) Answers(status int, code string) Route {
-	r.own = map[int]string{status: code}
+func (r Route) Answers(status int, code market.Code) Route {
+	r.own = map[int]market.Code{status: code}
 	return r
 }
 

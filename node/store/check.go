@@ -21,7 +21,7 @@ func damaged(path, what string) *market.Error {
 		what = what[:150]
 	}
 	return &market.Error{
-		Code: "store-damaged", Kind: market.KindInternal, Op: "open store",
+		Code: market.CodeStoreDamaged, Kind: market.KindInternal, Op: "open store",
 		Detail: filepath.Base(path) + " is damaged: " + what,
 		Hint:   "keep " + path + " aside, put the newest copy in its place; peers repeat their last vouchers to it",
 	}
@@ -101,7 +101,7 @@ func checkSchema(path string, tx *bolt.Tx) error {
 		return damaged(path, "schema number")
 	}
 	if got := binary.BigEndian.Uint32(v); got > schemaVersion {
-		return &market.Error{Code: "version-mismatch", Kind: market.KindConflict, Op: "open store",
+		return &market.Error{Code: market.CodeVersionMismatch, Kind: market.KindConflict, Op: "open store",
 			Detail: fmt.Sprintf("schema %d, this program knows %d", got, schemaVersion), Hint: "use the newer gpuai"}
 	}
 	return nil

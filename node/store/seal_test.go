@@ -127,7 +127,7 @@ func TestOpen_FlippedBytes_AreNamedOrHarmless(t *testing.T) {
 		}
 		again, err := Open(path)
 		if err != nil {
-			if named++; market.CodeOf(err) != "store-damaged" {
+			if named++; market.CodeOf(err) != market.CodeStoreDamaged {
 				t.Errorf("byte %d: %v", at, err)
 			}
 			continue
@@ -171,7 +171,7 @@ func TestGet_DamageBehindTheOpening_HasItsCode(t *testing.T) {
 	serr := s.Scan(BucketLeases, nil, func(_, _ []byte) error { return nil })
 	cerr := s.Commit(t.Context(), Change{Guards: []Guard{{BucketLeases, []byte("k"), []byte("value")}}})
 	for _, err := range []error{gerr, serr, cerr} {
-		if market.CodeOf(err) != "store-damaged" {
+		if market.CodeOf(err) != market.CodeStoreDamaged {
 			t.Errorf("got %v", err)
 		}
 	}

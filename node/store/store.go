@@ -28,12 +28,12 @@ var (
 	ErrTooLarge = errors.New("change is too large")
 
 	ErrDead error = &market.Error{
-		Code: "store-dead", Kind: market.KindInternal, Op: "store",
+		Code: market.CodeStoreDead, Kind: market.KindInternal, Op: "store",
 		Detail: "it is dead after a failed sync; restart the node", Hint: "check the disk, then gpuai node start",
 	}
-	ErrDiskFull error = &market.Error{Code: "disk-full", Kind: market.KindUnavailable, Op: "store",
+	ErrDiskFull error = &market.Error{Code: market.CodeDiskFull, Kind: market.KindUnavailable, Op: "store",
 		Detail: "disk is full", Hint: "free some space where node.data_dir is"}
-	ErrClosed error = &market.Error{Code: "node-unreachable", Kind: market.KindUnavailable, Op: "store",
+	ErrClosed error = &market.Error{Code: market.CodeNodeUnreachable, Kind: market.KindUnavailable, Op: "store",
 		Detail: "it is closed: the node stops", Hint: "gpuai node start"}
 )
 
@@ -107,8 +107,9 @@ func openBolt(path string, opt *bolt.Options) (db *bolt.DB, err error) {
 	db, err = bolt.Open(path, fs.FileMode(0o600), opt)
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, &market.Error{Code: "node-running", Kind: market.KindConflict, Op: "open store", Detail: path,
-			Hint: "another node uses this data folder: gpuai node stop"}
+		return nil, &market.Error{Code: market.CodeNodeRunning, Kind: market.KindConflict, Op: "open store",
+			Detail: path,
+			Hint:   "another node uses this data folder: gpuai node stop"}
 	case errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum):
 		return nil, damaged(path, err.Error())
 	case err != nil:
@@ -133,7 +134,7 @@ func prepareFolder(path string) (fresh bool, err error) {
 			return false, fmt.Errorf("open store: %w", err)
 		}
 		if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // its modes say nothing
-			return false, &market.Error{Code: "data-dir-open", Kind: market.KindDenied, Op: "open store",
+			return false, &market.Error{Code: market.CodeDataDirOpen, Kind: market.KindDenied, Op: "open store",
 				Detail: x.name + " is open to others", Hint: "chmod " + x.mode + " " + x.name}
 		}
 		fresh = x.name == path && info.Size() == 0

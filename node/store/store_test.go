@@ -128,7 +128,7 @@ func TestOpen_RefusesNewerSchemaAndSecondNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); market.CodeOf(err) != "node-running" {
+	if _, err := Open(path); market.CodeOf(err) != market.CodeNodeRunning {
 		t.Fatalf("a second process: %v", err)
 	}
 	newer := Put{BucketMeta, []byte("schema"), binary.BigEndian.AppendUint32(nil, schemaVersion+1)}
@@ -142,7 +142,7 @@ func TestOpen_RefusesNewerSchemaAndSecondNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); market.CodeOf(err) != "version-mismatch" {
+	if _, err := Open(path); market.CodeOf(err) != market.CodeVersionMismatch {
 		t.Fatalf("a newer schema: %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
@@ -178,7 +178,7 @@ func TestOpen_RefusesWhatOthersCanRead(t *testing.T) {
 		}
 		_, err := Open(path)
 		var e *market.Error
-		if !errors.As(err, &e) || e.Code != "data-dir-open" || !strings.HasSuffix(e.Hint, x.name) {
+		if !errors.As(err, &e) || e.Code != market.CodeDataDirOpen || !strings.HasSuffix(e.Hint, x.name) {
 			t.Errorf("%s with mode %o: %v", x.name, x.mode, err)
 		}
 	}
@@ -221,12 +221,12 @@ func TestOpen_DamageIsNamed(t *testing.T) {
 		name     string
 		raw      []byte
 		from, to int
-		code     string
+		code     market.Code
 	}{
 		{"intact", good, 0, 0, ""},
-		{"no bbolt file", []byte(strings.Repeat("hello", 10000)), 0, 0, "store-damaged"},
-		{"cut in the middle", good[:len(good)/2/page*page], 0, 0, "store-damaged"},
-		{"both metas", good, 0, 2 * page, "store-damaged"},
+		{"no bbolt file", []byte(strings.Repeat("hello", 10000)), 0, 0, market.CodeStoreDamaged},
+		{"cut in the middle", good[:len(good)/2/page*page], 0, 0, market.CodeStoreDamaged},
+		{"both metas", good, 0, 2 * page, market.CodeStoreDamaged},
 	} {
 		write(x.raw, x.from, x.to)
 		db, err := Open(path)
@@ -240,7 +240,7 @@ func TestOpen_DamageIsNamed(t *testing.T) {
 	refused := 0
 	for at := 2 * page; at < len(good); at += page { // a free page may be damaged unseen
 		write(good, at, at+page)
-		if err := checkFile(path); market.CodeOf(err) == "store-damaged" {
+		if err := checkFile(path); market.CodeOf(err) == market.CodeStoreDamaged {
 			refused++
 		} else if err != nil {
 			t.Errorf("page %d: %v", at/page, err)

@@ -42,14 +42,11 @@ type PutArgs struct {
 	Total uint64 `json:"total"`
 }
 
-// CodeStaged answers a second put: the inputs are there already, which is what the sender wants.
-const CodeStaged = "inputs-staged"
-
 // Control is a message on channel 0; exactly one field is set, but where a comment says what it belongs to.
 type Control struct {
 	Exit     *int           `json:"exit,omitempty"`     // exec: the end
 	Error    string         `json:"error,omitempty"`    // what went wrong, for people
-	Code     string         `json:"code,omitempty"`     // of Error, kebab-case; empty: internal
+	Code     market.Code    `json:"code,omitempty"`     // of Error, kebab-case; empty: internal
 	EOF      bool           `json:"eof,omitempty"`      // no more on channel 1
 	Resize   *[2]uint16     `json:"resize,omitempty"`   // cols, rows
 	Manifest *spec.Manifest `json:"manifest,omitempty"` // put, get: what was moved
@@ -70,7 +67,7 @@ type LogEnd struct {
 func Failed(err error) Control {
 	code := market.CodeOf(err)
 	if code == "" {
-		return Control{Error: "internal", Code: "internal"}
+		return Control{Error: "internal", Code: market.CodeInternal}
 	}
 	text := err.Error()
 	if e := (*market.Error)(nil); errors.As(err, &e) {
@@ -88,7 +85,7 @@ func (c Control) Err() error {
 	}
 	code := c.Code
 	if code == "" {
-		code = "internal"
+		code = market.CodeInternal
 	}
 	return market.Refuse(code, market.KindInternal, c.Error)
 }

@@ -327,7 +327,7 @@ func TestGossip_ThreeNodes_LateOneSyncs(t *testing.T) {
 	p2ptest.Serve(t, sc.Serve)
 	p2ptest.Eventually(t, "late node does not sync", func() bool { return sinks[2].seq(a.ID()) == o.Seq })
 	p2ptest.Eventually(t, "the reach of an offer is not used", func() bool { return c.Peers() == 2 })
-	if err := sa.Publish(ctx, raw[:20]); market.CodeOf(err) != "offer-invalid" {
+	if err := sa.Publish(ctx, raw[:20]); market.CodeOf(err) != market.CodeOfferInvalid {
 		t.Error(err)
 	}
 	p2ptest.Eventually(t, "no subscribers", func() bool { return sa.Stats().Subscribers > 0 && sc.Stats().Offers == 1 })

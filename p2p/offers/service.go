@@ -215,7 +215,7 @@ func (s *Service) Publish(ctx context.Context, raw []byte) error {
 	topic := s.topic
 	s.mu.Unlock()
 	if err := topic.Publish(ctx, raw); err != nil {
-		return &market.Error{Code: "offer-invalid", Op: "publish offer", Kind: market.KindInvalid, Err: err}
+		return &market.Error{Code: market.CodeOfferInvalid, Op: "publish offer", Kind: market.KindInvalid, Err: err}
 	}
 	return nil
 }

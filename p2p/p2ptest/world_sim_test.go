@@ -49,7 +49,7 @@ func connects(t *testing.T, w p2ptest.World, _ string) {
 		t.Errorf("announces %v", a.Addrs())
 	}
 	if err := a.Connect(t.Context(), p2ptest.NodeID(p2ptest.Key(3)),
-		b.Addrs()); market.CodeOf(err) != "peer-unreachable" {
+		b.Addrs()); market.CodeOf(err) != market.CodePeerUnreachable {
 		t.Errorf("connect to another node at that address: %v", err)
 	}
 	a.Ban(b.ID(), time.Now().Add(time.Hour), "test")
@@ -60,7 +60,7 @@ type quoter struct{}
 
 func (quoter) Quote(_ context.Context, _ market.NodeID, order []byte) ([]byte, error) {
 	if len(order) == 0 {
-		return nil, market.Refuse("does-not-fit", market.KindConflict, "empty")
+		return nil, market.Refuse(market.CodeDoesNotFit, market.KindConflict, "empty")
 	}
 	return bytes.ToUpper(order), nil
 }
@@ -77,7 +77,7 @@ func streamsAnswer(t *testing.T, w p2ptest.World, _ string) {
 		!bytes.Equal(got, bytes.ToUpper(order)) {
 		t.Errorf("quote: %d bytes, %v", len(got), err)
 	}
-	if _, err := s.Quote(t.Context(), a.ID(), a.Addrs(), nil); market.CodeOf(err) != "does-not-fit" {
+	if _, err := s.Quote(t.Context(), a.ID(), a.Addrs(), nil); market.CodeOf(err) != market.CodeDoesNotFit {
 		t.Errorf("refusal: %v", err)
 	}
 }
@@ -162,7 +162,7 @@ func hidesPrivate(t *testing.T, w p2ptest.World, private string) {
 			t.Errorf("%s: listens at %v, announces %v", network, at, got)
 		}
 		err := b.Connect(t.Context(), a.ID(), at)
-		if local && err != nil || !local && market.CodeOf(err) != "peer-unreachable" {
+		if local && err != nil || !local && market.CodeOf(err) != market.CodePeerUnreachable {
 			t.Errorf("%s: dial of %v: %v", network, at, err)
 		}
 	}

@@ -103,7 +103,8 @@ func resetFor(st network.Stream, err error) {
 // ofReset turns a peer's reset code into the Refusal that it stands for; other errors stay.
 func ofReset(err error) error {
 	if errors.Is(err, network.ErrResourceLimitExceeded) {
-		return market.Refuse("busy", market.KindUnavailable, "too much is asked at once") // by this node's own limits
+		return market.Refuse(market.CodeBusy, market.KindUnavailable,
+			"too much is asked at once") // by this node's own limits
 	}
 	var se *network.StreamError
 	if !errors.As(err, &se) || !se.Remote {
@@ -111,13 +112,13 @@ func ofReset(err error) error {
 	}
 	switch se.ErrorCode {
 	case network.StreamRateLimited:
-		return market.Refuse("rate-limited", market.KindUnavailable, "")
+		return market.Refuse(market.CodeRateLimited, market.KindUnavailable, "")
 	case network.StreamResourceLimitExceeded:
-		return market.Refuse("busy", market.KindUnavailable, "")
+		return market.Refuse(market.CodeBusy, market.KindUnavailable, "")
 	case resetTooLarge:
-		return market.Refuse("too-large", market.KindInvalid, "")
+		return market.Refuse(market.CodeTooLarge, market.KindInvalid, "")
 	case resetMalformed:
-		return market.Refuse("malformed", market.KindInvalid, "")
+		return market.Refuse(market.CodeMalformed, market.KindInvalid, "")
 	}
 	return err
 }

@@ -43,7 +43,7 @@ var errRefusal = errors.New("malformed refusal")
 func encodeRefusal(err error) []byte {
 	var r *market.Refusal
 	if !errors.As(err, &r) || !isCode(r.Code) {
-		r = &market.Refusal{Code: "internal", Kind: market.KindInternal}
+		r = &market.Refusal{Code: market.CodeInternal, Kind: market.KindInternal}
 	}
 	var b []byte
 	text := func(field uint64, s string) {
@@ -57,7 +57,7 @@ func encodeRefusal(err error) []byte {
 			b = binary.AppendUvarint(binary.AppendUvarint(b, field<<3|wireVarint), v)
 		}
 	}
-	text(refusalCode, r.Code)
+	text(refusalCode, string(r.Code))
 	number(refusalKind, uint64(r.Kind))
 	number(refusalRetryMS, uint64(max(r.RetryAfter, 0).Milliseconds()))
 	text(refusalDetail, clean(r.Detail))
@@ -76,7 +76,7 @@ func decodeRefusal(b []byte) error {
 		b = rest
 		switch tag {
 		case refusalCode<<3 | wireBytes:
-			r.Code = string(data)
+			r.Code = market.Code(data)
 		case refusalKind<<3 | wireVarint:
 			if v >= uint64(market.KindInternal) && v <= math.MaxUint8 {
 				r.Kind = market.Kind(v)
@@ -129,7 +129,7 @@ func nextField(b []byte) (tag, v uint64, data, rest []byte, err error) {
 	return tag, v, data, b, err
 }
 
-func isCode(s string) bool {
+func isCode(s market.Code) bool {
 	for _, c := range []byte(s) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
 			return false

@@ -16,7 +16,8 @@ import (
 
 func TestRefusal_GoldenBytes(t *testing.T) {
 	t.Parallel()
-	r := &market.Refusal{Code: "busy", Detail: "é", Kind: market.KindUnavailable, RetryAfter: 1500 * time.Millisecond}
+	r := &market.Refusal{Code: market.CodeBusy, Detail: "é", Kind: market.KindUnavailable,
+		RetryAfter: 1500 * time.Millisecond}
 	const golden = "0a0462757379" + "1005" + "18dc0b" + "2202c3a9"
 	if got := hex.EncodeToString(encodeRefusal(r)); got != golden {
 		t.Fatalf("%s, want %s", got, golden)
@@ -32,7 +33,7 @@ func TestRefusal_GoldenBytes(t *testing.T) {
 
 func TestRefusal_BoundsWhatPeersSay(t *testing.T) {
 	t.Parallel()
-	long := &market.Refusal{Code: "policy", Detail: strings.Repeat("é", 300) + "\x1b[31m\u202e",
+	long := &market.Refusal{Code: market.CodePolicy, Detail: strings.Repeat("é", 300) + "\x1b[31m\u202e",
 		Kind: market.KindDenied}
 	var got *market.Refusal
 	if err := decodeRefusal(encodeRefusal(long)); !errors.As(err, &got) || len(got.Detail) > maxDetail ||
@@ -40,10 +41,12 @@ func TestRefusal_BoundsWhatPeersSay(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	// A later version's fields are skipped: 5 (terms), 6 fixed64, 7 fixed32; a huge wait is cut.
-	raw := append(encodeRefusal(market.Refuse("does-not-fit", market.KindConflict, "")), 0x2a, 1, 0, 0x31, 1, 2, 3, 4,
+	raw := append(encodeRefusal(market.Refuse(market.CodeDoesNotFit, market.KindConflict, "")), 0x2a, 1, 0, 0x31, 1, 2,
+		3, 4,
 		5, 6, 7, 8, 0x3d, 1, 2, 3, 4)
 	raw = append(raw, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1)
-	if err := decodeRefusal(raw); !errors.As(err, &got) || got.Code != "does-not-fit" || got.RetryAfter != maxRetry {
+	if err := decodeRefusal(raw); !errors.As(err, &got) || got.Code != market.CodeDoesNotFit ||
+		got.RetryAfter != maxRetry {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	for name, bad := range map[string][]byte{
@@ -60,7 +63,7 @@ func TestRefusal_BoundsWhatPeersSay(t *testing.T) {
 		}
 	}
 	for _, err := range []error{errors.New("secret"), &market.Refusal{Code: "Not A Word", Detail: "secret"}} {
-		if b := encodeRefusal(err); market.CodeOf(decodeRefusal(b)) != "internal" ||
+		if b := encodeRefusal(err); market.CodeOf(decodeRefusal(b)) != market.CodeInternal ||
 			bytes.Contains(b, []byte("secret")) {
 			t.Errorf("%v travels as %q", err, b)
 		}
@@ -68,7 +71,7 @@ func TestRefusal_BoundsWhatPeersSay(t *testing.T) {
 }
 
 func FuzzRefusal(f *testing.F) {
-	f.Add(encodeRefusal(market.Refuse("does-not-fit", market.KindConflict, "vram")))
+	f.Add(encodeRefusal(market.Refuse(market.CodeDoesNotFit, market.KindConflict, "vram")))
 	f.Add([]byte{0x31, 1, 2, 3, 4, 5, 6, 7, 8})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var r *market.Refusal

@@ -20,7 +20,7 @@ func lost(to market.NodeID, err error) error {
 		return err
 	}
 	return &market.Error{
-		Code: "peer-unreachable", Kind: market.KindUnavailable, Op: "ask node " + to.Short(),
+		Code: market.CodePeerUnreachable, Kind: market.KindUnavailable, Op: "ask node " + to.Short(),
 		Detail: "it does not answer", Hint: "try later, or another provider", Err: err,
 	}
 }
@@ -77,7 +77,7 @@ func (q request) exchange(ctx context.Context, st network.Stream, body []byte) (
 // ask opens a stream, sends one message and returns the answer; a Refusal comes back as *market.Refusal.
 func (s *Service) ask(ctx context.Context, to market.NodeID, reach []string, q request, body []byte) ([]byte, error) {
 	if len(body) >= q.limit {
-		return nil, market.Refuse("too-large", market.KindInvalid,
+		return nil, market.Refuse(market.CodeTooLarge, market.KindInvalid,
 			fmt.Sprintf("message of %d bytes, limit %d", len(body), q.limit-1))
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
@@ -144,7 +144,7 @@ func (s *Service) Outcome(ctx context.Context, to market.NodeID, outcome []byte)
 // *market.Refusal; connection. The caller closes the FrameConn.
 func (s *Service) Tunnel(ctx context.Context, to market.NodeID, o TunnelOpen) (*FrameConn, error) {
 	if len(o.Args) > maxFrame {
-		return nil, market.Refuse("too-large", market.KindInvalid,
+		return nil, market.Refuse(market.CodeTooLarge, market.KindInvalid,
 			fmt.Sprintf("tunnel arguments of %d bytes, limit %d", len(o.Args), maxFrame))
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)

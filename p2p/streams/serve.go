@@ -51,7 +51,7 @@ func (s *Service) serveQuote(ctx context.Context, from market.NodeID, st network
 		return err
 	}
 	if t != msgOrder {
-		return answer(st, 0, nil, market.Refuse("malformed", market.KindInvalid, "unknown message"))
+		return answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "unknown message"))
 	}
 	q, err := s.hs.Quoter.Quote(ctx, from, body)
 	return answer(st, msgQuote, q, err)
@@ -79,7 +79,7 @@ func (s *Service) serveLease(ctx context.Context, from market.NodeID, st network
 	case msgStatusRequest:
 		var id market.LeaseID
 		if len(body) != len(id) {
-			return answer(st, 0, nil, market.Refuse("malformed", market.KindInvalid, "lease id"))
+			return answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "lease id"))
 		}
 		copy(id[:], body)
 		status, err := s.hs.Leaser.Status(ctx, from, id)
@@ -88,14 +88,14 @@ func (s *Service) serveLease(ctx context.Context, from market.NodeID, st network
 		}
 		return answer(st, msgStatus, wire.EncodeStatus(status), nil)
 	}
-	return answer(st, 0, nil, market.Refuse("malformed", market.KindInvalid, "unknown message"))
+	return answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "unknown message"))
 }
 
 // decodeOpen reads {lease 16 bytes, kind u8, args ≤ 64 KiB}.
 func decodeOpen(t uint8, body []byte) (o TunnelOpen, err error) {
 	head := len(o.Lease) + 1
 	if t != msgOpen || len(body) < head || len(body) > head+maxFrame {
-		return o, market.Refuse("malformed", market.KindInvalid, "tunnel open")
+		return o, market.Refuse(market.CodeMalformed, market.KindInvalid, "tunnel open")
 	}
 	copy(o.Lease[:], body)
 	o.Kind, o.Args = TunnelKind(body[head-1]), body[head:]

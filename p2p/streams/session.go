@@ -144,7 +144,7 @@ func (v *session) send(t uint8, body []byte, ch *market.ChannelID) (<-chan reply
 	}
 	v.mu.Unlock()
 	if full {
-		return nil, market.Refuse("busy", market.KindUnavailable, "too many requests wait for the provider")
+		return nil, market.Refuse(market.CodeBusy, market.KindUnavailable, "too many requests wait for the provider")
 	}
 	return w.answer, v.write(t, body)
 }

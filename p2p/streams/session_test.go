@@ -42,19 +42,20 @@ func TestStream_ViolationsAreAnsweredTyped(t *testing.T) {
 	t.Parallel()
 	c, p, _ := pair(t, &fakeProvider{})
 	for _, x := range []struct {
-		name, stream, want string
-		raw                []byte
+		name, stream string
+		want         market.Code
+		raw          []byte
 	}{
-		{"oversized order", "quote", "too-large", binary.AppendUvarint(nil, maxQuoteMsg+1)},
-		{"endless length", "lease", "too-large", binary.AppendUvarint(nil, 1<<62)},
-		{"empty message", "lease", "malformed", []byte{0}},
-		{"unknown message", "lease", "malformed", []byte{1, 200}},
-		{"short lease id", "lease", "malformed", []byte{2, msgStatusRequest, 1}},
-		{"no order", "quote", "malformed", []byte{1, msgPropose}},
-		{"short open", "tunnel", "malformed", []byte{2, msgOpen, 1}},
-		{"payment of junk", "voucher", "malformed", []byte{2, msgPayment, 0xff}},
-		{"foreign message", "voucher", "malformed", []byte{1, msgQuote}},
-		{"oversized voucher", "voucher", "too-large", binary.AppendUvarint(nil, maxVoucherMsg+1)},
+		{"oversized order", "quote", market.CodeTooLarge, binary.AppendUvarint(nil, maxQuoteMsg+1)},
+		{"endless length", "lease", market.CodeTooLarge, binary.AppendUvarint(nil, 1<<62)},
+		{"empty message", "lease", market.CodeMalformed, []byte{0}},
+		{"unknown message", "lease", market.CodeMalformed, []byte{1, 200}},
+		{"short lease id", "lease", market.CodeMalformed, []byte{2, msgStatusRequest, 1}},
+		{"no order", "quote", market.CodeMalformed, []byte{1, msgPropose}},
+		{"short open", "tunnel", market.CodeMalformed, []byte{2, msgOpen, 1}},
+		{"payment of junk", "voucher", market.CodeMalformed, []byte{2, msgPayment, 0xff}},
+		{"foreign message", "voucher", market.CodeMalformed, []byte{1, msgQuote}},
+		{"oversized voucher", "voucher", market.CodeTooLarge, binary.AppendUvarint(nil, maxVoucherMsg+1)},
 	} {
 		st := rawStreamTo(t, c, p, x.stream)
 		if _, err := st.Write(x.raw); err != nil {
@@ -75,7 +76,7 @@ func TestStream_ViolationsAreAnsweredTyped(t *testing.T) {
 		"lease":  c.Propose(ctx, p, make([]byte, maxLeaseMsg)),
 		"tunnel": second(c.Tunnel(ctx, p, TunnelOpen{Kind: TunnelPut, Args: make([]byte, maxFrame+1)})),
 	} {
-		if market.CodeOf(err) != "too-large" {
+		if market.CodeOf(err) != market.CodeTooLarge {
 			t.Errorf("own oversized %s: %v", name, err)
 		}
 	}
@@ -94,7 +95,7 @@ func TestStream_OverTheRateIsRefused(t *testing.T) {
 		}
 	}
 	var r *market.Refusal
-	if !errors.As(err, &r) || r.Code != "rate-limited" || r.Kind != market.KindUnavailable {
+	if !errors.As(err, &r) || r.Code != market.CodeRateLimited || r.Kind != market.KindUnavailable {
 		t.Fatalf("a flood of orders ended with %v", err)
 	}
 	if _, err := c.Status(ctx, p, market.LeaseID{1}); err != nil {

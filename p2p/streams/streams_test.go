@@ -35,7 +35,7 @@ func (f *fakeProvider) pusher() func(VoucherPush) error {
 
 func (f *fakeProvider) Quote(ctx context.Context, _ market.NodeID, order []byte) ([]byte, error) {
 	if string(order) == "no" {
-		return nil, market.Refuse("does-not-fit", market.KindConflict, "vram")
+		return nil, market.Refuse(market.CodeDoesNotFit, market.KindConflict, "vram")
 	}
 	if f.quote != nil {
 		return nil, f.quote(ctx)
@@ -68,7 +68,7 @@ func (f *fakeProvider) Payment(_ context.Context, _ market.NodeID, p market.Paym
 		return p.LeaseAmount, nil
 	}
 	if p.LeaseAmount < f.total {
-		return f.total, market.Refuse("voucher-backwards", market.KindInvalid, "")
+		return f.total, market.Refuse(market.CodeVoucherBackwards, market.KindInvalid, "")
 	}
 	f.total = p.LeaseAmount
 	return f.total, nil
@@ -86,7 +86,7 @@ func (f *fakeProvider) Open(_ context.Context, _ market.NodeID, o TunnelOpen) (f
 		return f.serve, nil
 	}
 	if o.Kind == TunnelGet {
-		return nil, market.Refuse("unknown-lease", market.KindNotFound, "")
+		return nil, market.Refuse(market.CodeUnknownLease, market.KindNotFound, "")
 	}
 	if o.Kind == TunnelLogs {
 		return func(ctx context.Context, _ *FrameConn) error {
@@ -125,10 +125,10 @@ func TestQuote_RoundTripAndTypedRefusal(t *testing.T) {
 	}
 	_, err = c.Quote(ctx, p, nil, []byte("no"))
 	var r *market.Refusal
-	if !errors.As(err, &r) || r.Code != "does-not-fit" || r.Detail != "vram" || r.Kind != market.KindConflict {
+	if !errors.As(err, &r) || r.Code != market.CodeDoesNotFit || r.Detail != "vram" || r.Kind != market.KindConflict {
 		t.Fatalf("refusal arrived as %v", err)
 	}
-	if _, err = c.Quote(ctx, p, nil, []byte("bug")); market.CodeOf(err) != "internal" ||
+	if _, err = c.Quote(ctx, p, nil, []byte("bug")); market.CodeOf(err) != market.CodeInternal ||
 		bytes.Contains([]byte(err.Error()), []byte("secret")) {
 		t.Fatalf("an internal error leaked: %v", err)
 	}
@@ -173,7 +173,7 @@ func TestVoucherStream_ResumesAfterCut(t *testing.T) {
 	if m, err := s.Recv(ctx); err != nil || string(m.Receipt) != "receipt" {
 		t.Fatalf("%+v, %v", m, err)
 	}
-	if _, err := s.Pay(ctx, market.Payment{LeaseAmount: 3}); market.CodeOf(err) != "voucher-backwards" {
+	if _, err := s.Pay(ctx, market.Payment{LeaseAmount: 3}); market.CodeOf(err) != market.CodeVoucherBackwards {
 		t.Fatalf("a voucher went backwards: %v", err)
 	}
 	ch := market.ChannelID{9}
@@ -200,7 +200,7 @@ func TestTunnel_CarriesBytesAndRefuses(t *testing.T) {
 	t.Parallel()
 	c, p, _ := pair(t, &fakeProvider{})
 	ctx := context.Background()
-	if _, err := c.Tunnel(ctx, p, TunnelOpen{Kind: TunnelGet}); market.CodeOf(err) != "unknown-lease" {
+	if _, err := c.Tunnel(ctx, p, TunnelOpen{Kind: TunnelGet}); market.CodeOf(err) != market.CodeUnknownLease {
 		t.Fatalf("foreign lease: %v", err)
 	}
 	fc, err := c.Tunnel(ctx, p, TunnelOpen{Kind: TunnelPut})

@@ -144,7 +144,8 @@ func (s *Service) voucherMsg(ctx context.Context, from market.NodeID, l *line, t
 	case msgPayment:
 		p, err := wire.DecodePayment(body)
 		if err != nil {
-			return l.write(msgRefusal, encodeRefusal(market.Refuse("malformed", market.KindInvalid, "payment")))
+			return l.write(msgRefusal,
+				encodeRefusal(market.Refuse(market.CodeMalformed, market.KindInvalid, "payment")))
 		}
 		stored, err := s.hs.Vouchers.Payment(ctx, from, p)
 		if err != nil {
@@ -155,7 +156,8 @@ func (s *Service) voucherMsg(ctx context.Context, from market.NodeID, l *line, t
 	case msgReleaseRequest:
 		var ch market.ChannelID
 		if len(body) != len(ch) {
-			return l.write(msgRefusal, encodeRefusal(market.Refuse("malformed", market.KindInvalid, "channel")))
+			return l.write(msgRefusal,
+				encodeRefusal(market.Refuse(market.CodeMalformed, market.KindInvalid, "channel")))
 		}
 		copy(ch[:], body)
 		rel, err := s.hs.Vouchers.ReleaseRequest(ctx, from, ch)

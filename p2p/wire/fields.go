@@ -92,7 +92,7 @@ func printable(s string) bool {
 	return true
 }
 
-func (r *reader) code(s, name string) string {
+func (r *reader) code(s, name string) market.Code {
 	if len(s) > maxCode {
 		r.fail("%s of %d bytes", name, len(s))
 	}
@@ -102,7 +102,7 @@ func (r *reader) code(s, name string) string {
 			break
 		}
 	}
-	return s
+	return market.Code(s)
 }
 
 func (r *reader) bytes(b []byte, limit int, name string) []byte {

@@ -29,7 +29,7 @@ func (r *reader) state(v uint32) market.LeaseState {
 
 // EncodeDecision writes the body of a Decision.
 func EncodeDecision(d market.Decision) []byte {
-	m := &PBDecision{Lease: d.Lease[:], Answer: answerRefused, Code: d.Code, Detail: clean(d.Detail, maxDetail),
+	m := &PBDecision{Lease: d.Lease[:], Answer: answerRefused, Code: string(d.Code), Detail: clean(d.Detail, maxDetail),
 		RetryAfter: durMS(d.RetryAfter), At: ms(d.At)}
 	if d.Accepted {
 		m.Answer = answerAccepted
@@ -112,7 +112,7 @@ func OpenReceipt(raw []byte, network string) (market.Receipt, Envelope, error) {
 
 // EncodeStop writes the body of a Stop.
 func EncodeStop(s market.Stop) []byte {
-	return marshal(&PBStop{Lease: s.Lease[:], Code: s.Code, StopGrace: durMS(s.StopGrace), At: ms(s.At)})
+	return marshal(&PBStop{Lease: s.Lease[:], Code: string(s.Code), StopGrace: durMS(s.StopGrace), At: ms(s.At)})
 }
 
 // DecodeStop reads and checks the body of a Stop. Errors: ErrMalformed, ErrTooLarge.
@@ -144,7 +144,7 @@ func OpenStop(raw []byte, network string) (market.Stop, Envelope, error) {
 // EncodeOutcome writes the body of an Outcome.
 func EncodeOutcome(o market.Outcome) []byte {
 	return marshal(&PBOutcome{
-		Lease: o.Lease[:], Fault: uint32(o.Fault), Code: o.Code, Accepted: ms(o.Accepted), Ready: ms(o.Ready),
+		Lease: o.Lease[:], Fault: uint32(o.Fault), Code: string(o.Code), Accepted: ms(o.Accepted), Ready: ms(o.Ready),
 		Ended:      ms(o.Ended),
 		BillableMs: o.BillableMS, Amount: uint64(o.Amount), ReceiptHash: absent(o.ReceiptHash[:]),
 		VoucherTotal: uint64(o.VoucherTotal),
@@ -241,7 +241,7 @@ func DecodeStatus(b []byte) (market.Status, error) {
 	}
 	r := &reader{}
 	s := market.Status{
-		State: r.state(m.State), Cause: r.code(m.Cause, "cause"), Detail: r.text(m.Detail, maxDetail, "detail"),
+		State: r.state(m.State), Cause: string(r.code(m.Cause, "cause")), Detail: r.text(m.Detail, maxDetail, "detail"),
 		Phase: r.text(m.Phase, maxPhase, "phase"), Done: m.Done, Total: m.Total,
 		HighestVoucher: market.Amount(m.HighestVoucher),
 		Devices:        r.devices(m.Devices, 0), ExitCode: m.ExitCode,

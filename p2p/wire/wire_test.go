@@ -97,8 +97,9 @@ func TestDocuments_SealAndOpen_KeepEveryField(t *testing.T) {
 		BindSig: [64]byte{3}, Cap: 4,
 		Spec: []byte("{}"), Nonce: [16]byte{5}, Created: at(6), AcceptUntil: at(7),
 	}, SealProposal, OpenProposal)
-	roundTrip(t, market.Decision{Lease: market.LeaseID{1}, Code: "busy", Detail: "2 jobs", RetryAfter: time.Second,
-		At: at(9)}, SealDecision, OpenDecision)
+	roundTrip(t, market.Decision{Lease: market.LeaseID{1}, Code: market.CodeBusy, Detail: "2 jobs",
+		RetryAfter: time.Second,
+		At:         at(9)}, SealDecision, OpenDecision)
 	roundTrip(t, market.Decision{Lease: market.LeaseID{1}, Accepted: true, At: at(9)}, SealDecision, OpenDecision)
 	roundTrip(t, market.Receipt{
 		Lease: market.LeaseID{1}, Seq: 2, BillableMS: 3, PausedMS: 4, UnobservedMS: 5, Amount: 6, State: market.Running,
@@ -107,7 +108,8 @@ func TestDocuments_SealAndOpen_KeepEveryField(t *testing.T) {
 	roundTrip(t, market.Stop{Lease: market.LeaseID{1}, Code: "user-stop", StopGrace: time.Second, At: at(4)}, SealStop,
 		OpenStop)
 	roundTrip(t, market.Outcome{
-		Lease: market.LeaseID{1}, Fault: market.FaultNone, Code: "completed", Accepted: at(1), Ready: time.Time{},
+		Lease: market.LeaseID{1}, Fault: market.FaultNone, Code: market.CodeCompleted, Accepted: at(1),
+		Ready: time.Time{},
 		Ended: at(3), BillableMS: 4, Amount: 5,
 		ReceiptHash: [32]byte{6}, VoucherTotal: 7, ExitCode: -1, OutputsRoot: [32]byte{8}, KeepChannel: true,
 	}, SealOutcome, OpenOutcome)

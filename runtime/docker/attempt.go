@@ -97,9 +97,9 @@ func (a *attempt) look(ctx context.Context) (job.Observed, error) {
 // itself, the rig's owner, or the rig for want of memory.
 func (a *attempt) seen(ctx context.Context) (job.Observed, error) {
 	if a.c != nil && !a.foreign() && a.row.unexplained(a.c) {
-		a.row.Killed = "job-killed"
+		a.row.Killed = market.CodeJobKilled
 		if a.killed(ctx, a.c) {
-			a.row.Killed = "provider-stop"
+			a.row.Killed = market.CodeProviderStop
 		}
 		if err := a.save(ctx); err != nil {
 			return silent(a.row), err
@@ -117,7 +117,7 @@ func (a *attempt) foreign() bool {
 // see turns the last inspection into what is seen.
 func (a *attempt) see() job.Observed {
 	if a.foreign() {
-		return job.Observed{State: job.Exited, Exit: -1, Code: "container-lost",
+		return job.Observed{State: job.Exited, Exit: -1, Code: market.CodeContainerLost,
 			Detail: "another container has its name"}
 	}
 	return see(a.row, a.c)
@@ -144,7 +144,7 @@ func (a *attempt) failed(ctx context.Context, me *market.Error) (job.Observed, e
 }
 
 // condemn ends a job that runs, for a cause that is saved first. One that ended meanwhile had its own.
-func (a *attempt) condemn(ctx context.Context, code, detail string) (job.Observed, error) {
+func (a *attempt) condemn(ctx context.Context, code market.Code, detail string) (job.Observed, error) {
 	if o, err := a.look(ctx); err != nil || !a.running() || a.foreign() {
 		return o, err
 	}

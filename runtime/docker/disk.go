@@ -120,7 +120,7 @@ func (d *disk) check(ctx context.Context) error {
 		return nil
 	}
 	return &market.Error{
-		Code: "disk-full", Kind: market.KindUnavailable, Op: "check disk", Hint: "free some space",
+		Code: market.CodeDiskFull, Kind: market.KindUnavailable, Op: "check disk", Hint: "free some space",
 		Detail: fmt.Sprintf("%s free at %s, at least %s must stay free", gib(d.free), d.root, gib(d.floor)),
 	}
 }
@@ -161,7 +161,8 @@ func (d *disk) measure(ctx context.Context) time.Duration {
 	defer d.mu.Unlock()
 	if err != nil {
 		if !d.broken && ctx.Err() == nil && !saysBusyDisk(err) {
-			d.log.Warn("Disk use of jobs is not measured", "code", "engine-error", "error", err) // once per outage
+			d.log.Warn("Disk use of jobs is not measured", "code", market.CodeEngineError, "error",
+				err) // once per outage
 			d.broken = true
 		}
 		return floorEvery
@@ -206,14 +207,14 @@ func (d *disk) sizes(du *types.DiskUsage) map[string]uint64 {
 
 // over says why a running job must end now: it holds more than its grant, or the disk of the rig is about to be
 // full. Empty code: it need not.
-func (d *disk) over(k job.Key, grant uint64) (code, detail string) {
+func (d *disk) over(k job.Key, grant uint64) (code market.Code, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if u := d.used[lease16(k.Lease)]; grant > 0 && u.now > grant {
-		return "disk-exceeded", fmt.Sprintf("disk %s granted, %s used at the peak", gib(grant), gib(u.peak))
+		return market.CodeDiskExceeded, fmt.Sprintf("disk %s granted, %s used at the peak", gib(grant), gib(u.peak))
 	}
 	if d.low(2) { // where the kernel limits nothing, only the end of all writers saves the rig
-		return "disk-full", fmt.Sprintf("%s free on the rig's disk, at least %s must stay free", gib(d.free),
+		return market.CodeDiskFull, fmt.Sprintf("%s free on the rig's disk, at least %s must stay free", gib(d.free),
 			gib(d.floor))
 	}
 	return "", ""

@@ -26,7 +26,8 @@ func TestDisk_AboveTheGrant_EndsThatJobOnly(t *testing.T) {
 	w := job.Want{Phase: job.WantRunning, Plan: p}
 	f.until(t, w, is(job.Running))
 	o := f.until(t, w, is(job.Exited))
-	if o.Code != "disk-exceeded" || o.OOM || o.Exit != 137 || !strings.HasPrefix(o.Detail, "disk 5.0 MiB granted, 6.") {
+	if o.Code != market.CodeDiskExceeded || o.OOM || o.Exit != 137 ||
+		!strings.HasPrefix(o.Detail, "disk 5.0 MiB granted, 6.") {
 		t.Errorf("got %+v", o)
 	}
 	good.until(t, gw, func(o job.Observed) bool { // it was measured with its file, and lives
@@ -55,7 +56,7 @@ func TestDisk_GraceIsNoTimeToFillIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer x.Close()
-	if o := f.until(t, w, is(job.Exited)); o.Code != "disk-exceeded" {
+	if o := f.until(t, w, is(job.Exited)); o.Code != market.CodeDiskExceeded {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -67,7 +68,7 @@ func TestDisk_BelowTheFloor_NothingIsSold(t *testing.T) {
 	w := job.Want{Phase: job.WantRunning, Plan: f.plan("forever")}
 	f.until(t, w, is(job.Running))
 	f.e.jobs.disk.least = 1 << 62
-	if _, err := f.e.Sellable(t.Context()); market.CodeOf(err) != "disk-full" {
+	if _, err := f.e.Sellable(t.Context()); market.CodeOf(err) != market.CodeDiskFull {
 		t.Errorf("sold on a full disk: %v", err)
 	}
 	select {
@@ -75,7 +76,7 @@ func TestDisk_BelowTheFloor_NothingIsSold(t *testing.T) {
 	case <-t.Context().Done():
 		t.Error("nobody was told")
 	}
-	if o := f.until(t, w, is(job.Exited)); o.Code != "disk-full" {
+	if o := f.until(t, w, is(job.Exited)); o.Code != market.CodeDiskFull {
 		t.Errorf("got %+v", o)
 	}
 }

@@ -10,11 +10,17 @@ import (
 
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
+
+	"github.com/gpuai/gpuai/market"
 )
 
 // Fact is one line of doctor's report. Level: "ok", "warn" or "fail"; Code and Fix, a command or an advice a line, are
 // set below ok.
-type Fact struct{ Name, Value, Level, Code, Fix string }
+type Fact struct {
+	Name, Value, Level string
+	Code               market.Code
+	Fix                string
+}
 
 // doctor reads what an engine says of itself.
 type doctor struct {
@@ -29,12 +35,12 @@ func (d *doctor) Doctor(ctx context.Context) []Fact {
 	defer cancel()
 	v, err := d.api.ServerVersion(ctx)
 	if err != nil {
-		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", "engine-error",
+		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", market.CodeEngineError,
 			"start Docker, or set provider.docker"}}
 	}
 	info, err := d.api.Info(ctx)
 	if err != nil {
-		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", "engine-error",
+		return []Fact{{"engine", "does not answer: " + cut(err.Error()), "fail", market.CodeEngineError,
 			"start Docker, or set provider.docker"}}
 	}
 	out := []Fact{engineFact(v.Version, v.APIVersion, info)}
@@ -47,13 +53,13 @@ func (d *doctor) Doctor(ctx context.Context) []Fact {
 	out = append(out, d.runcFact(runc))
 	live := Fact{"live-restore", "on", "ok", "", ""}
 	if !info.LiveRestoreEnabled {
-		live = Fact{"live-restore", "off: jobs end with the engine", "warn", "no-live-restore",
+		live = Fact{"live-restore", "off: jobs end with the engine", "warn", market.CodeNoLiveRestore,
 			`set "live-restore": true in /etc/docker/daemon.json`}
 	}
 	out = append(out, live, Fact{"storage", info.Driver + " on " + status(info, "Backing Filesystem"), "ok", "", ""},
 		Fact{"cgroup", "v" + info.CgroupVersion + ", " + info.CgroupDriver, "ok", "", ""})
 	if info.DefaultRuntime == "nvidia" {
-		out = append(out, Fact{"default runtime", "nvidia", "warn", "nvidia-default-runtime",
+		out = append(out, Fact{"default runtime", "nvidia", "warn", market.CodeNvidiaDefaultRuntime,
 			"set it to runc: jobs ask for devices by name"})
 	}
 	return out
@@ -78,7 +84,7 @@ func engineFact(version, api string, info system.Info) Fact {
 	}
 	if bad != "" {
 		f.Value += " (" + bad + ")"
-		f.Level, f.Code, f.Fix = "fail", "engine-unsupported",
+		f.Level, f.Code, f.Fix = "fail", market.CodeEngineUnsupported,
 			"install Docker Engine 20.10 or newer for Linux, run by root"
 	}
 	return f
@@ -111,7 +117,7 @@ func (d *doctor) runcFact(version string) Fact {
 	if runcFixed(version) || packageFixed(installed("runc")) {
 		return f
 	}
-	f.Level, f.Code, f.Fix = "fail", "runc-old", runcFix(thisDistro())
+	f.Level, f.Code, f.Fix = "fail", market.CodeRuncOld, runcFix(thisDistro())
 	if d.allowWeak {
 		f.Level, f.Value = "warn", f.Value+" (below the floor, allowed on this local network)"
 	}

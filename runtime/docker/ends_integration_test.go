@@ -38,7 +38,7 @@ func TestOOM_OfAChildThatTheJobNeeded_IsTheEnd(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	p := f.plan("child=memory=134217728", "exit=3")
 	p.RAM = 64 << 20
-	if o := f.ends(t, p); o.Code != "job-oom" || o.Exit != 3 {
+	if o := f.ends(t, p); o.Code != market.CodeJobOOM || o.Exit != 3 {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -50,20 +50,20 @@ func TestKilled_ByNobodyHere_IsNotTheCustomers(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps []string
 		do    func(t *testing.T, f *fixture, id string) error
-		code  string
+		code  market.Code
 		fault market.Fault
 	}{
 		"kill": {[]string{"forever"}, func(t *testing.T, f *fixture, id string) error {
 			return f.e.jobs.api.ContainerKill(t.Context(), id, "KILL")
-		}, "provider-stop", market.FaultProvider},
+		}, market.CodeProviderStop, market.FaultProvider},
 		"stop": {[]string{"forever"}, func(t *testing.T, f *fixture, id string) error {
 			zero := 0
 			return f.e.jobs.api.ContainerStop(t.Context(), id, container.StopOptions{Timeout: &zero})
-		}, "provider-stop", market.FaultProvider},
+		}, market.CodeProviderStop, market.FaultProvider},
 		"remove": {[]string{"forever"}, func(t *testing.T, f *fixture, id string) error {
 			return f.e.jobs.api.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true})
-		}, "container-lost", market.FaultProvider},
-		"itself": {[]string{"kill=9"}, func(*testing.T, *fixture, string) error { return nil }, "job-killed",
+		}, market.CodeContainerLost, market.FaultProvider},
+		"itself": {[]string{"kill=9"}, func(*testing.T, *fixture, string) error { return nil }, market.CodeJobKilled,
 			market.FaultUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -112,7 +112,8 @@ func engineError(op string, err error) error {
 	if err == nil || errors.As(err, &me) {
 		return err
 	}
-	return &market.Error{Code: "engine-error", Kind: market.KindUnavailable, Op: op, Err: err, Hint: "gpuai doctor"}
+	return &market.Error{Code: market.CodeEngineError, Kind: market.KindUnavailable, Op: op, Err: err,
+		Hint: "gpuai doctor"}
 }
 
 func helperArgv(verb string, args ...string) []string {

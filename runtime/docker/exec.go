@@ -31,7 +31,7 @@ func (ac *access) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.Exec
 		n += len(a) + 1
 	}
 	if len(s.Argv) == 0 || n > maxArgv {
-		return nil, &market.Error{Code: "spec-range", Kind: market.KindInvalid, Op: "exec",
+		return nil, &market.Error{Code: market.CodeSpecRange, Kind: market.KindInvalid, Op: "exec",
 			Detail: "a command of 1 byte to 64 KiB", Hint: "shorten it"}
 	}
 	o, err := ac.Observe(ctx, k)
@@ -39,12 +39,12 @@ func (ac *access) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.Exec
 	case err != nil:
 		return nil, err
 	case o.State == job.PausedState:
-		return nil, market.Refuse("paused", market.KindConflict, "the job is paused")
+		return nil, market.Refuse(market.CodePaused, market.KindConflict, "the job is paused")
 	case o.State != job.Running:
-		return nil, market.Refuse("conflict", market.KindConflict, "the job does not run")
+		return nil, market.Refuse(market.CodeConflict, market.KindConflict, "the job does not run")
 	}
 	if !ac.takeExec(k) {
-		return nil, market.Refuse("busy", market.KindUnavailable, fmt.Sprintf("at most %d at once", maxExecs))
+		return nil, market.Refuse(market.CodeBusy, market.KindUnavailable, fmt.Sprintf("at most %d at once", maxExecs))
 	}
 	cols, rows := uint16(0), uint16(0)
 	if s.TTY {

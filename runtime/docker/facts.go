@@ -28,7 +28,7 @@ func (t *tools) facts(ctx context.Context, devices []job.Device, prep *prepared)
 			f.cdi = true
 			if !cdiNames(info.CDISpecDirs, d.UUID) {
 				return f, &market.Error{
-					Code: "cdi-stale", Kind: market.KindUnavailable, Op: "select devices",
+					Code: market.CodeCDIStale, Kind: market.KindUnavailable, Op: "select devices",
 					Detail: "no CDI file names " + d.UUID,
 					Hint:   "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
 				}

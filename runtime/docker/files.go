@@ -43,11 +43,12 @@ func (f files) container(ctx context.Context, want job.State) (*container.Inspec
 		return nil, engineError("look at job", err)
 	}
 	if c == nil || r.Handle.JobID != c.ID {
-		return nil, &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "move files",
+		return nil, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "move files",
 			Detail: "the job has no container", Hint: "gpuai ps"}
 	}
 	if s := see(r, c).State; s != want && (s != job.FailedState || c.State.Running) {
-		return nil, market.Refuse("conflict", market.KindConflict, "files move before the start and after the end only")
+		return nil, market.Refuse(market.CodeConflict, market.KindConflict,
+			"files move before the start and after the end only")
 	}
 	return c, nil
 }
@@ -115,7 +116,7 @@ func (f files) GetOutputs(ctx context.Context, paths []string, w io.Writer) (spe
 	if err != nil {
 		return spec.Manifest{}, err
 	}
-	out := spec.NewWriter(w, spec.Limits{Total: maxOutputs, Code: "output-too-big"})
+	out := spec.NewWriter(w, spec.Limits{Total: maxOutputs, Code: market.CodeOutputTooBig})
 	paths = outermost(paths)
 	for _, p := range paths {
 		if err := f.output(ctx, c.ID, p, paths, out); err != nil {

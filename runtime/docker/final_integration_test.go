@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
@@ -37,7 +38,7 @@ func TestNever_Workdir_EndsWithWords(t *testing.T) {
 	for _, dir := range []string{"/etc/passwd", "/etc/passwd/x", "/bin/testjob", "/" + strings.Repeat("x", 300)} {
 		p := f.plan("echo=x")
 		p.Spec.Workdir = dir
-		if o := f.failure(t, p); o.Code != "start-command" {
+		if o := f.failure(t, p); o.Code != market.CodeStartCommand {
 			t.Errorf("workdir %s: %+v", dir, o)
 		}
 		remove(t, f.e, f.k)
@@ -49,20 +50,21 @@ func TestNever_Image_EndsWithWords(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	for name, c := range map[string]struct {
 		cfg  runtimetest.ImageConfig
-		code string
+		code market.Code
 	}{
-		"volume is a file": {runtimetest.ImageConfig{Volumes: []string{"/etc/passwd"}}, "image-refused"},
-		"volume is root":   {runtimetest.ImageConfig{Volumes: []string{"/"}}, "image-refused"},
-		"workdir":          {runtimetest.ImageConfig{WorkingDir: "/etc/passwd"}, "start-command"},
-		"unknown user":     {runtimetest.ImageConfig{User: "nobody-here"}, "start-command"},
-		"unknown group":    {runtimetest.ImageConfig{User: "root:nobody-here"}, "start-command"},
-		"both unknown":     {runtimetest.ImageConfig{User: "nobody-here:nobody-here"}, "start-command"},
-		"user too large":   {runtimetest.ImageConfig{User: "4294967296"}, "start-command"},
-		"entry is folder":  {runtimetest.ImageConfig{Entrypoint: []string{"/etc"}}, "start-command"},
-		"entry is missing": {runtimetest.ImageConfig{Entrypoint: []string{"/nope"}}, "start-command"},
-		"entry is empty":   {runtimetest.ImageConfig{Entrypoint: []string{""}, Cmd: []string{""}}, "start-command"},
+		"volume is a file": {runtimetest.ImageConfig{Volumes: []string{"/etc/passwd"}}, market.CodeImageRefused},
+		"volume is root":   {runtimetest.ImageConfig{Volumes: []string{"/"}}, market.CodeImageRefused},
+		"workdir":          {runtimetest.ImageConfig{WorkingDir: "/etc/passwd"}, market.CodeStartCommand},
+		"unknown user":     {runtimetest.ImageConfig{User: "nobody-here"}, market.CodeStartCommand},
+		"unknown group":    {runtimetest.ImageConfig{User: "root:nobody-here"}, market.CodeStartCommand},
+		"both unknown":     {runtimetest.ImageConfig{User: "nobody-here:nobody-here"}, market.CodeStartCommand},
+		"user too large":   {runtimetest.ImageConfig{User: "4294967296"}, market.CodeStartCommand},
+		"entry is folder":  {runtimetest.ImageConfig{Entrypoint: []string{"/etc"}}, market.CodeStartCommand},
+		"entry is missing": {runtimetest.ImageConfig{Entrypoint: []string{"/nope"}}, market.CodeStartCommand},
+		"entry is empty": {runtimetest.ImageConfig{Entrypoint: []string{""}, Cmd: []string{""}},
+			market.CodeStartCommand},
 		"env is too long": {runtimetest.ImageConfig{Env: []string{"A=" + strings.Repeat("x", 200_000)}},
-			"start-command"},
+			market.CodeStartCommand},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.k = newKey(t)
@@ -103,7 +105,7 @@ func TestNever_Layer_IsRefused(t *testing.T) {
 			p.Image = img
 			f.k = newKey(t)
 			defer remove(t, f.e, f.k)
-			if o := f.failure(t, p); o.Code != "image-refused" {
+			if o := f.failure(t, p); o.Code != market.CodeImageRefused {
 				t.Errorf("got %+v", o)
 			}
 		})
@@ -120,7 +122,7 @@ func TestNever_Digest_IsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.reg.SetFaults(runtimetest.Faults{Corrupt: true})
-	if o := f.failure(t, p); o.Code != "image-refused" {
+	if o := f.failure(t, p); o.Code != market.CodeImageRefused {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -128,9 +130,10 @@ func TestNever_Digest_IsRefused(t *testing.T) {
 func TestRegistry_Refuses_EndsWithItsWords(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	f.e.jobs.images.rest = 50 * time.Millisecond
-	for status, code := range map[int]string{
-		http.StatusUnauthorized: "image-not-found", http.StatusForbidden: "image-not-found",
-		http.StatusInternalServerError: "registry-unreachable", http.StatusTooManyRequests: "registry-unreachable",
+	for status, code := range map[int]market.Code{
+		http.StatusUnauthorized: market.CodeImageNotFound, http.StatusForbidden: market.CodeImageNotFound,
+		http.StatusInternalServerError: market.CodeRegistryUnreachable,
+		http.StatusTooManyRequests:     market.CodeRegistryUnreachable,
 	} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			f.k = newKey(t)
@@ -169,7 +172,7 @@ func TestRegistry_AsksForLong_EndsAtOnce(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	f.reg.SetFaults(runtimetest.Faults{Status: http.StatusTooManyRequests, RetryAfter: "3600"})
 	start := time.Now()
-	if o := f.failure(t, f.plan()); o.Code != "registry-unreachable" || time.Since(start) > 10*time.Second {
+	if o := f.failure(t, f.plan()); o.Code != market.CodeRegistryUnreachable || time.Since(start) > 10*time.Second {
 		t.Errorf("got %+v after %v", o, time.Since(start))
 	}
 }

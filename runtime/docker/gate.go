@@ -47,7 +47,7 @@ func (a *attempt) open(ctx context.Context) (job.Observed, error) {
 		return a.see(), err
 	}
 	if !res.Started {
-		return a.failed(ctx, &market.Error{Code: "start-command", Kind: market.KindInvalid, Op: "start job",
+		return a.failed(ctx, &market.Error{Code: market.CodeStartCommand, Kind: market.KindInvalid, Op: "start job",
 			Detail: res.Detail, Hint: "check command and image"})
 	}
 	return a.see(), nil // Running was true: that the job ran is said once, even if it is over by now
@@ -102,7 +102,7 @@ func checkGate(rep guard.GateReport, devices []job.Device) ([]string, error) {
 		// An image's own user has fewer capabilities, never others.
 		if !(rep.CapEff == "0000000000000000" && rep.Seccomp == 2 && rep.NoNewP == 1) {
 			return nil, &market.Error{
-				Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "open gate", Hint: "gpuai doctor",
+				Code: market.CodeSandboxWeak, Kind: market.KindUnavailable, Op: "open gate", Hint: "gpuai doctor",
 				Detail: fmt.Sprintf("capabilities %s, seccomp %d, no_new_privs %d", rep.CapEff, rep.Seccomp,
 					rep.NoNewP),
 			}
@@ -125,7 +125,7 @@ func checkGate(rep guard.GateReport, devices []job.Device) ([]string, error) {
 	slices.Sort(got)
 	if !slices.Equal(want, got) {
 		return nil, &market.Error{
-			Code: "gpu-missing", Kind: market.KindUnavailable, Op: "open gate",
+			Code: market.CodeGPUMissing, Kind: market.KindUnavailable, Op: "open gate",
 			Detail: fmt.Sprintf("expected %v, found %v", want, got),
 			Hint:   "gpuai doctor",
 		}

@@ -65,8 +65,9 @@ func (gs *guards) ensure(ctx context.Context, k job.Key, p job.Plan, word string
 }
 
 func guardLost(detail string) error {
-	return &market.Error{Code: "guard-lost", Kind: market.KindUnavailable, Op: "guard network", Detail: cut(detail),
-		Hint: "gpuai doctor"}
+	return &market.Error{Code: market.CodeGuardLost, Kind: market.KindUnavailable, Op: "guard network",
+		Detail: cut(detail),
+		Hint:   "gpuai doctor"}
 }
 
 func (gs *guards) make(ctx context.Context, name string, labels map[string]string, cfg guard.NetworkConfig,

@@ -71,10 +71,10 @@ func (f *flight) state() (g job.Progress, idle bool, last error) {
 func (im *images) ensure(ctx context.Context, p job.Plan, note func(job.Observed)) (*image.InspectResponse, error) {
 	name, err := pullName(p.Image)
 	if err != nil {
-		return nil, imageError("image-not-found", err.Error(), nil)
+		return nil, imageError(market.CodeImageNotFound, err.Error(), nil)
 	}
 	if p.Image.CompressedBytes > maxImageBytes {
-		return nil, imageError("image-too-big",
+		return nil, imageError(market.CodeImageTooBig,
 			fmt.Sprintf("%d bytes, at most %d", p.Image.CompressedBytes, uint64(maxImageBytes)), nil)
 	}
 	img, err := im.find(ctx, name, p.Image)
@@ -89,17 +89,17 @@ func (im *images) ensure(ctx context.Context, p job.Plan, note func(job.Observed
 			return nil, engineError("look at image", err)
 		}
 		if img == nil {
-			return nil, imageError("image-refused", "the pulled image is not the one of the order", nil)
+			return nil, imageError(market.CodeImageRefused, "the pulled image is not the one of the order", nil)
 		}
 	}
 	return img, checkImage(img)
 }
 
-func imageError(code, detail string, err error) *market.Error {
-	hint := map[string]string{
-		"image-not-found": "check the image's name; private images are not supported",
-		"image-stalled":   "try again or use a smaller image",
-		"image-too-big":   "use a smaller image", "image-refused": "rebuild the image",
+func imageError(code market.Code, detail string, err error) *market.Error {
+	hint := map[market.Code]string{
+		market.CodeImageNotFound: "check the image's name; private images are not supported",
+		market.CodeImageStalled:  "try again or use a smaller image",
+		market.CodeImageTooBig:   "use a smaller image", market.CodeImageRefused: "rebuild the image",
 	}[code]
 	return &market.Error{Code: code, Kind: market.KindInvalid, Op: "get image", Detail: cut(detail), Err: err,
 		Hint: hint}
@@ -140,21 +140,23 @@ func (im *images) find(ctx context.Context, name string, r spec.ImageRef) (*imag
 // checkImage refuses what no sandbox should hold.
 func checkImage(img *image.InspectResponse) error {
 	if img.Os != "linux" || img.Architecture != "amd64" {
-		return imageError("image-refused", fmt.Sprintf("platform %s/%s, want linux/amd64", img.Os, img.Architecture),
+		return imageError(market.CodeImageRefused,
+			fmt.Sprintf("platform %s/%s, want linux/amd64", img.Os, img.Architecture),
 			nil)
 	}
 	if img.Config == nil {
-		return imageError("image-refused", "no config", nil)
+		return imageError(market.CodeImageRefused, "no config", nil)
 	}
 	if len(img.Config.Volumes) > maxVolumes {
-		return imageError("image-refused", fmt.Sprintf("%d VOLUMEs, at most %d", len(img.Config.Volumes), maxVolumes),
+		return imageError(market.CodeImageRefused,
+			fmt.Sprintf("%d VOLUMEs, at most %d", len(img.Config.Volumes), maxVolumes),
 			nil)
 	}
 	for _, p := range append(slices.Collect(keys(img.Config.Volumes)), img.Config.WorkingDir) {
 		p = path.Clean("/" + p)
 		for _, bad := range []string{"/proc", "/sys", "/dev", "/.gpuai"} { // CVE-2024-21626 came through WORKDIR
 			if p == bad || strings.HasPrefix(p, bad+"/") {
-				return imageError("image-refused", fmt.Sprintf("%s as WORKDIR or VOLUME", p), nil)
+				return imageError(market.CodeImageRefused, fmt.Sprintf("%s as WORKDIR or VOLUME", p), nil)
 			}
 		}
 	}
@@ -235,12 +237,13 @@ func (im *images) watch(p job.Plan, f *flight) func(time.Time) error {
 	marks := []mark{{time.Now(), 0}}
 	return func(now time.Time) error {
 		g, idle, last := f.state()
-		if err := late(p, "image-stalled"); err != nil {
+		if err := late(p, market.CodeImageStalled); err != nil {
 			if last != nil && g.Done == 0 {
 				return unreachable(last)
 			}
-			return imageError("image-stalled", fmt.Sprintf("the preparation time is used up; %d of %d bytes", g.Done,
-				g.Total), last)
+			return imageError(market.CodeImageStalled,
+				fmt.Sprintf("the preparation time is used up; %d of %d bytes", g.Done,
+					g.Total), last)
 		}
 		if g.Phase != "pull" || idle {
 			marks = []mark{{now, g.Done}} // extraction is progress
@@ -255,8 +258,9 @@ func (im *images) watch(p job.Plan, f *flight) func(time.Time) error {
 			return nil
 		}
 		if rate := float64(g.Done-min(marks[0].done, g.Done)) / span.Seconds(); rate < float64(p.FloorRate) {
-			return imageError("image-stalled", fmt.Sprintf("%.0f bytes/s over %v, the floor is %d", rate, im.window,
-				p.FloorRate), nil)
+			return imageError(market.CodeImageStalled,
+				fmt.Sprintf("%.0f bytes/s over %v, the floor is %d", rate, im.window,
+					p.FloorRate), nil)
 		}
 		return nil
 	}
@@ -291,7 +295,7 @@ func (im *images) pullTries(ctx context.Context, name string, p job.Plan, f *fli
 }
 
 func unreachable(last error) error {
-	return &market.Error{Code: "registry-unreachable", Kind: market.KindUnavailable, Op: "get image",
+	return &market.Error{Code: market.CodeRegistryUnreachable, Kind: market.KindUnavailable, Op: "get image",
 		Detail: spoken(last), Err: last, Hint: "try again later"}
 }
 
@@ -331,7 +335,8 @@ func (im *images) pullOnce(ctx context.Context, name string, p job.Plan, f *flig
 		f.prog = g
 		f.mu.Unlock()
 		if claimed := p.Image.CompressedBytes; claimed > 0 && g.Total > claimed+claimed/10+64<<20 {
-			return imageError("image-too-big", fmt.Sprintf("%d bytes where %d were claimed", g.Total, claimed), nil)
+			return imageError(market.CodeImageTooBig, fmt.Sprintf("%d bytes where %d were claimed", g.Total, claimed),
+				nil)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 	"github.com/gpuai/gpuai/runtime/spec"
@@ -64,7 +65,7 @@ func TestPull_Stalls_FailsAtTheFloor(t *testing.T) {
 		pulling = pulling || o.State == job.Pulling && o.Progress.Total > 0
 		return o.State == job.FailedState
 	})
-	if o.Code != "image-stalled" || !pulling || time.Since(start) > 20*time.Second {
+	if o.Code != market.CodeImageStalled || !pulling || time.Since(start) > 20*time.Second {
 		t.Errorf("got %+v after %v, progress seen: %v", o, time.Since(start), pulling)
 	}
 }
@@ -74,7 +75,8 @@ func TestPull_Drips_FailsAtTheDeadline(t *testing.T) {
 	f.reg.SetFaults(runtimetest.Faults{Drip: 100_000})
 	p := f.plan()
 	p.Image, p.Deadline = f.push(t, 8<<20, runtimetest.ImageConfig{}), time.Now().Add(2*time.Second)
-	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, is(job.FailedState)); o.Code != "image-stalled" {
+	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p},
+		is(job.FailedState)); o.Code != market.CodeImageStalled {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -83,7 +85,8 @@ func TestPull_Unknown_IsNotFound(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	p := f.plan()
 	p.Image.Manifest = "sha256:" + strings.Repeat("1", 64)
-	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, is(job.FailedState)); o.Code != "image-not-found" {
+	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p},
+		is(job.FailedState)); o.Code != market.CodeImageNotFound {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -92,7 +95,8 @@ func TestPull_WrongConfig_IsRefused(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{})
 	p := f.plan()
 	p.Image.Config = "sha256:" + strings.Repeat("1", 64)
-	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p}, is(job.FailedState)); o.Code != "image-refused" {
+	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: p},
+		is(job.FailedState)); o.Code != market.CodeImageRefused {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -123,7 +127,7 @@ func TestPull_Gone_LeavesNoPull(t *testing.T) {
 func TestImage_WorkdirUnderProc_IsRefused(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{WorkingDir: "/proc/self/fd/8"})
 	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan()},
-		is(job.FailedState)); o.Code != "image-refused" {
+		is(job.FailedState)); o.Code != market.CodeImageRefused {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -165,7 +169,7 @@ func TestImage_OwnUser_CanWriteWorkspace(t *testing.T) {
 func TestImage_UnknownUser_IsStartCommand(t *testing.T) {
 	f := newFixture(t, runtimetest.ImageConfig{User: "nobody-here"})
 	if o := f.until(t, job.Want{Phase: job.WantRunning, Plan: f.plan("echo=x")},
-		is(job.FailedState)); o.Code != "start-command" {
+		is(job.FailedState)); o.Code != market.CodeStartCommand {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -176,7 +180,7 @@ func TestMemory_AboveTheGrant_IsOOM(t *testing.T) {
 	p.RAM = 64 << 20
 	w := job.Want{Phase: job.WantRunning, Plan: p}
 	f.until(t, w, is(job.Running))
-	if o := f.until(t, w, is(job.Exited)); !o.OOM || o.Exit != 137 || o.Code != "job-oom" {
+	if o := f.until(t, w, is(job.Exited)); !o.OOM || o.Exit != 137 || o.Code != market.CodeJobOOM {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -189,7 +193,7 @@ func TestContainer_RemovedByOthers_IsLost(t *testing.T) {
 		container.RemoveOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	if o := f.until(t, w, is(job.Exited)); o.Code != "container-lost" {
+	if o := f.until(t, w, is(job.Exited)); o.Code != market.CodeContainerLost {
 		t.Errorf("got %+v", o)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
@@ -132,7 +133,7 @@ var (
 // An end is said with its reason, by whichever call sees it first: one that only looks is no exception.
 func TestObserve_KilledByANeighbour_HasItsReason(t *testing.T) {
 	t.Parallel()
-	for told, code := range map[bool]string{true: "provider-stop", false: "job-killed"} {
+	for told, code := range map[bool]market.Code{true: market.CodeProviderStop, false: market.CodeJobKilled} {
 		s := &script{states: []container.State{killed}, told: told}
 		o, err := scripted(t, s, true).Observe(t.Context(), job.Key{})
 		if err != nil || o.State != job.Exited || o.Code != code {
@@ -161,7 +162,7 @@ func TestReconcile_BeingRemoved_IsLost(t *testing.T) {
 	for _, phase := range []job.Phase{job.WantRunning, job.WantPaused} {
 		e := scripted(t, &script{states: []container.State{removing}}, true)
 		if o, err := e.Reconcile(t.Context(), job.Key{}, job.Want{Phase: phase}); err != nil ||
-			o.Code != "container-lost" {
+			o.Code != market.CodeContainerLost {
 			t.Errorf("got %+v, %v", o, err)
 		}
 	}
@@ -235,12 +236,12 @@ func TestEndings_Table(t *testing.T) {
 		{nil, row{Start: true}, 0, "clear"},
 		{&container.State{Status: "created"}, row{}, 0, "clear"},
 		{&killed, row{}, time.Minute, "settle"},
-		{&killed, row{EndCode: "disk-full"}, 0, "settle"},
+		{&killed, row{EndCode: market.CodeDiskFull}, 0, "settle"},
 		{&runs, row{}, time.Minute, "ask"},
 		{&container.State{Status: "paused", Running: true, Paused: true}, row{}, time.Minute, "ask"},
 		{&runs, row{Stop: true}, time.Minute, "wait"},
 		{&runs, row{Stop: true}, 0, "kill"},
-		{&runs, row{EndCode: "disk-full"}, time.Minute, "kill"},
+		{&runs, row{EndCode: market.CodeDiskFull}, time.Minute, "kill"},
 		{&runs, row{LastKill: now.Add(-killEvery / 2)}, 0, "wait"},
 		{&runs, row{LastKill: now.Add(-killEvery)}, 0, "kill"},
 		{&runs, row{LastKill: now}, time.Minute, "ask"},

@@ -42,7 +42,7 @@ func (ac *access) Logs(ctx context.Context, k job.Key, from uint64, follow bool,
 		over := false
 		if err == nil {
 			if c == nil {
-				return rd.stand(), &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: "read logs",
+				return rd.stand(), &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "read logs",
 					Detail: "the job has no container", Hint: "gpuai ps"}
 			}
 			rd.framed = slices.Contains(c.Config.Entrypoint, modeCapture)

@@ -193,7 +193,7 @@ func TestGuard_Killed_EndsTheJob(t *testing.T) {
 	if err := f.e.jobs.kill(t.Context(), f.e.jobs.name(f.k, "guard"), "KILL"); err != nil {
 		t.Fatal(err)
 	}
-	if o := f.until(t, w, is(job.Exited)); o.Code != "guard-lost" {
+	if o := f.until(t, w, is(job.Exited)); o.Code != market.CodeGuardLost {
 		t.Errorf("got %+v", o)
 	}
 }

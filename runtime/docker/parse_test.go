@@ -21,7 +21,7 @@ import (
 
 func TestRow_Newer_IsLeftAlone(t *testing.T) {
 	var me *market.Error
-	if _, err := parseRow([]byte(`{"handle":{"v":2}}`)); !errors.As(err, &me) || me.Code != "handle-too-new" {
+	if _, err := parseRow([]byte(`{"handle":{"v":2}}`)); !errors.As(err, &me) || me.Code != market.CodeHandleTooNew {
 		t.Errorf("got %v", err)
 	}
 }
@@ -58,7 +58,7 @@ func TestSee_AfterAnotherBoot_IsRigRestarted(t *testing.T) {
 	c := &container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{State: &container.State{Status: "exited", ExitCode: 255}}}
 	for _, c := range []*container.InspectResponse{nil, c} {
-		if o := see(r, c); o.State != job.Exited || o.Code != "rig-restarted" || o.Exit != -1 {
+		if o := see(r, c); o.State != job.Exited || o.Code != market.CodeRigRestarted || o.Exit != -1 {
 			t.Errorf("got %+v", o)
 		}
 	}
@@ -78,13 +78,13 @@ func TestCheckGate(t *testing.T) {
 	for name, c := range map[string]struct {
 		rep  guard.GateReport
 		dev  []job.Device
-		code string
+		code market.Code
 	}{
 		"cpu": {good, []job.Device{{Kind: "cpu", UUID: "x"}}, ""}, "gpu": {gpu, one, ""},
 		"simulated": {good, []job.Device{{Kind: "sim", UUID: "SIM-1"}}, ""},
-		"missing":   {good, one, "gpu-missing"}, "extra": {gpu, nil, "gpu-missing"},
-		"no uuid": {hidden, nil, "gpu-missing"},
-		"caps":    {root, nil, "sandbox-weak"}, "seccomp": {open, nil, "sandbox-weak"},
+		"missing":   {good, one, market.CodeGPUMissing}, "extra": {gpu, nil, market.CodeGPUMissing},
+		"no uuid": {hidden, nil, market.CodeGPUMissing},
+		"caps":    {root, nil, market.CodeSandboxWeak}, "seccomp": {open, nil, market.CodeSandboxWeak},
 	} {
 		_, err := checkGate(c.rep, c.dev)
 		var me *market.Error
@@ -117,10 +117,10 @@ func TestTally_Stream_SumsLayers(t *testing.T) {
 }
 
 func TestSortPull_Words(t *testing.T) {
-	for words, code := range map[string]string{
-		"manifest for x@sha256:1 not found: manifest unknown":          "image-not-found",
-		"pull access denied for x":                                     "image-not-found",
-		"filesystem layer verification failed for digest sha256:1":     "image-refused",
+	for words, code := range map[string]market.Code{
+		"manifest for x@sha256:1 not found: manifest unknown":          market.CodeImageNotFound,
+		"pull access denied for x":                                     market.CodeImageNotFound,
+		"filesystem layer verification failed for digest sha256:1":     market.CodeImageRefused,
 		"toomanyrequests: slow down":                                   "",
 		"Get \"https://x/v2/\": dial tcp: connect: connection refused": "",
 		"unexpected EOF": "",

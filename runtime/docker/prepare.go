@@ -31,7 +31,7 @@ func (a *attempt) prepare(ctx context.Context) (job.Observed, error) {
 	switch o.State {
 	case job.Created:
 		if len(a.want.Plan.Spec.Inputs) > 0 {
-			if err := late(a.want.Plan, "input-stalled"); err != nil || !a.want.InputsReady {
+			if err := late(a.want.Plan, market.CodeInputStalled); err != nil || !a.want.InputsReady {
 				return o, err
 			}
 		}
@@ -56,7 +56,7 @@ func (a *attempt) prepare(ctx context.Context) (job.Observed, error) {
 // already.
 func (a *attempt) make(ctx context.Context) error {
 	p := a.want.Plan
-	if err := late(p, "image-stalled"); err != nil {
+	if err := late(p, market.CodeImageStalled); err != nil {
 		return err
 	}
 	a.note(job.Observed{State: job.Pulling, Progress: job.Progress{Phase: "pull", Total: p.Image.CompressedBytes}})
@@ -101,7 +101,7 @@ func (a *attempt) make(ctx context.Context) error {
 }
 
 // late is the end of the preparation's budget.
-func late(p job.Plan, code string) error {
+func late(p job.Plan, code market.Code) error {
 	if p.Deadline.IsZero() || time.Now().Before(p.Deadline) {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (a *attempt) begin(ctx context.Context) (job.Observed, error) {
 	if alive, err := a.guards.alive(ctx, a.row.Handle); err != nil {
 		return a.see(), err
 	} else if !alive {
-		return a.see(), &market.Error{Code: "guard-lost", Kind: market.KindUnavailable, Op: "start job",
+		return a.see(), &market.Error{Code: market.CodeGuardLost, Kind: market.KindUnavailable, Op: "start job",
 			Detail: "the network guard ended", Hint: "try again"}
 	}
 	a.row.Start, a.row.Handle.BootID = true, bootID()
@@ -137,11 +137,12 @@ func (a *attempt) begin(ctx context.Context) (job.Observed, error) {
 // startFailure is final: what the engine refused to start once, it would refuse again.
 func startFailure(err error) error {
 	var me *market.Error
-	if err = stepError(startWords, "start job", err); errors.As(err, &me) && me.Code != "engine-error" {
+	if err = stepError(startWords, "start job", err); errors.As(err, &me) && me.Code != market.CodeEngineError {
 		return err
 	}
-	return &market.Error{Code: "start-failed", Kind: market.KindUnavailable, Op: "start job", Detail: spoken(err),
-		Err: err, Hint: "try another provider"}
+	return &market.Error{Code: market.CodeStartFailed, Kind: market.KindUnavailable, Op: "start job",
+		Detail: spoken(err),
+		Err:    err, Hint: "try another provider"}
 }
 
 // guard ends a job that runs and must not: its guard is gone, or the disk is full.
@@ -154,7 +155,7 @@ func (a *attempt) guard(ctx context.Context, o job.Observed) (job.Observed, erro
 		return silent(a.row), err
 	}
 	if !alive {
-		return a.condemn(ctx, "guard-lost", "")
+		return a.condemn(ctx, market.CodeGuardLost, "")
 	}
 	return o, nil
 }
@@ -181,15 +182,15 @@ func (a *attempt) untilRunning(ctx context.Context) (job.Observed, error) {
 		if err == nil || ctx.Err() != nil || o.State == job.Unknown || !errors.As(err, &me) {
 			return o, err
 		}
-		if me.Code != "engine-error" {
+		if me.Code != market.CodeEngineError {
 			return a.failed(ctx, me)
 		}
 		if lerr := a.load(ctx); lerr != nil || a.row.Opened || !answered(err) {
 			return o, err
 		}
-		last := &market.Error{Code: "engine-error", Kind: market.KindUnavailable, Op: me.Op,
+		last := &market.Error{Code: market.CodeEngineError, Kind: market.KindUnavailable, Op: me.Op,
 			Detail: spoken(errors.Join(me.Err, detailOf(me))), Err: err, Hint: "try another provider"}
-		if n == maxTries || refusedFor(err) || late(a.want.Plan, "engine-error") != nil {
+		if n == maxTries || refusedFor(err) || late(a.want.Plan, market.CodeEngineError) != nil {
 			return a.failed(ctx, last)
 		}
 		a.log.Warn("A step of a job failed and is tried again", "lease", a.key.Lease, "step", me.Op, "try", n, "error",

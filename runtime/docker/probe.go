@@ -129,7 +129,7 @@ func (pb *prober) Sellable(ctx context.Context) (guard.ProbeReport, error) {
 	}
 	if len(rep.Weak) > 0 {
 		return rep, &market.Error{
-			Code: "sandbox-weak", Kind: market.KindUnavailable, Op: "check sandbox",
+			Code: market.CodeSandboxWeak, Kind: market.KindUnavailable, Op: "check sandbox",
 			Detail: cut(strings.Join(rep.Weak, "; ")), Hint: "gpuai doctor",
 		}
 	}

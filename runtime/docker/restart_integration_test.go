@@ -16,6 +16,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
@@ -68,7 +69,7 @@ func TestForeign_SameName_IsNeverTouched(t *testing.T) {
 	}()
 	for _, phase := range []job.Phase{job.WantRunning, job.WantGone} {
 		w.Phase = phase
-		if o := f.until(t, w, is(job.Exited)); o.Code != "container-lost" {
+		if o := f.until(t, w, is(job.Exited)); o.Code != market.CodeContainerLost {
 			t.Errorf("got %+v", o)
 		}
 	}

@@ -33,26 +33,27 @@ type handle struct {
 // row is all that is remembered of a key. Start and Stop are intents, saved before the call; Opened is saved after the
 // gate reported.
 type row struct {
-	Handle      handle    `json:"handle"`
-	Start       bool      `json:"start,omitempty"`
-	Opened      bool      `json:"opened,omitempty"`
-	StartFailed string    `json:"start_failed,omitempty"` // init's words
-	Devices     []string  `json:"devices,omitempty"`
-	Stop        bool      `json:"stop,omitempty"`
-	FirstKill   time.Time `json:"first_kill,omitzero"`
-	LastKill    time.Time `json:"last_kill,omitzero"`
-	Code        string    `json:"code,omitempty"` // preparation failed
-	Detail      string    `json:"detail,omitempty"`
-	EndCode     string    `json:"end_code,omitempty"` // why we ended a job that ran
-	Killed      string    `json:"killed,omitempty"`   // the code of an end by somebody else's signal
-	Removed     bool      `json:"removed,omitempty"`
+	Handle      handle      `json:"handle"`
+	Start       bool        `json:"start,omitempty"`
+	Opened      bool        `json:"opened,omitempty"`
+	StartFailed string      `json:"start_failed,omitempty"` // init's words
+	Devices     []string    `json:"devices,omitempty"`
+	Stop        bool        `json:"stop,omitempty"`
+	FirstKill   time.Time   `json:"first_kill,omitzero"`
+	LastKill    time.Time   `json:"last_kill,omitzero"`
+	Code        market.Code `json:"code,omitempty"` // preparation failed
+	Detail      string      `json:"detail,omitempty"`
+	EndCode     market.Code `json:"end_code,omitempty"` // why we ended a job that ran
+	Killed      market.Code `json:"killed,omitempty"`   // the code of an end by somebody else's signal
+	Removed     bool        `json:"removed,omitempty"`
 }
 
 // errTooNew: the row was written by a newer node; its container is left alone.
 func errTooNew(v int) error {
 	return &market.Error{
-		Code: "handle-too-new", Kind: market.KindInvalid, Op: "read job row", Detail: fmt.Sprintf("version %d", v),
-		Hint: "upgrade this node; the container is left running",
+		Code: market.CodeHandleTooNew, Kind: market.KindInvalid, Op: "read job row",
+		Detail: fmt.Sprintf("version %d", v),
+		Hint:   "upgrade this node; the container is left running",
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/sandbox/guard"
 )
@@ -19,9 +20,9 @@ func see(r row, c *container.InspectResponse) job.Observed {
 		case !r.Start || r.Removed:
 			o.State = job.Absent
 		case otherBoot(r):
-			o.State, o.Exit, o.Code = job.Exited, -1, "rig-restarted"
+			o.State, o.Exit, o.Code = job.Exited, -1, market.CodeRigRestarted
 		default:
-			o.State, o.Exit, o.Code, o.Detail = job.Exited, -1, "container-lost",
+			o.State, o.Exit, o.Code, o.Detail = job.Exited, -1, market.CodeContainerLost,
 				"the container was removed by someone else"
 		}
 		return o
@@ -47,7 +48,7 @@ func see(r row, c *container.InspectResponse) job.Observed {
 		o.State, o.Code, o.Detail = job.FailedState, r.Code, r.Detail
 	}
 	if !r.FirstKill.IsZero() && o.State == job.Running && time.Since(r.FirstKill) > stuckAfter {
-		o.Code, o.Detail = "device-stuck", "killed 60 s ago, still there"
+		o.Code, o.Detail = market.CodeDeviceStuck, "killed 60 s ago, still there"
 	}
 	return o
 }
@@ -60,17 +61,17 @@ func (r row) why(o *job.Observed) {
 	}
 	switch {
 	case otherBoot(r):
-		o.Exit, o.Code, o.OOM = -1, "rig-restarted", false // the engine's exit code is invented then
+		o.Exit, o.Code, o.OOM = -1, market.CodeRigRestarted, false // the engine's exit code is invented then
 	case r.EndCode != "":
 		o.Code = r.EndCode
 	case r.StartFailed != "":
-		o.Code, o.Detail = "start-command", r.StartFailed
+		o.Code, o.Detail = market.CodeStartCommand, r.StartFailed
 	case !r.Opened && o.Exit == guard.ExitNotOpened:
-		o.Code, o.Detail = "sandbox-weak", "the gate was not opened in time"
+		o.Code, o.Detail = market.CodeSandboxWeak, "the gate was not opened in time"
 	case !r.Opened && (o.Exit == guard.ExitNotExecutable || o.Exit == guard.ExitNotFound):
-		o.Code = "start-command"
+		o.Code = market.CodeStartCommand
 	case oom:
-		o.Code = "job-oom"
+		o.Code = market.CodeJobOOM
 		if o.Exit != exitKilled {
 			o.Detail = "a process of the job was killed for memory"
 		}

@@ -33,7 +33,7 @@ func TestTeardown_HoweverAJobEnds_NothingIsLeft(t *testing.T) {
 		"StartFailed": func(t *testing.T, f *fixture, p job.Plan) {
 			p.Spec.Command = []string{"/no/such/program"}
 			f.until(t, job.Want{Phase: job.WantRunning, Plan: p},
-				func(o job.Observed) bool { return o.Code == "start-command" })
+				func(o job.Observed) bool { return o.Code == market.CodeStartCommand })
 		},
 		"StoppedBeforeTheStart": func(t *testing.T, f *fixture, p job.Plan) {
 			if _, err := f.e.Reconcile(t.Context(), f.k, job.Want{Phase: job.WantRunning, Plan: p}); err != nil {

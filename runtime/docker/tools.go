@@ -140,7 +140,7 @@ func (t *tools) image(ctx context.Context, helper sandbox.Tools) (string, error)
 	id := find()
 	if id == "" {
 		return "", &market.Error{
-			Code: "engine-error", Kind: market.KindUnavailable, Op: "load sandbox image",
+			Code: market.CodeEngineError, Kind: market.KindUnavailable, Op: "load sandbox image",
 			Detail: "the engine made another image of it",
 			Hint:   "gpuai doctor",
 		}

@@ -30,32 +30,34 @@ func TestWords_Tables(t *testing.T) {
 func TestWords_Messages(t *testing.T) {
 	const root = "/var/lib/docker/overlay2/41c9ae2196d00e6cb82bbfb180b132760e32955593a0f6738ea95770e9d2977c/merged"
 	for _, c := range []struct {
-		table        []word
-		message      string
-		code, spoken string // code "": it may pass
+		table   []word
+		message string
+		code    market.Code
+		spoken  string // code "": it may pass
 	}{
-		{createWords, "Error response from daemon: Cannot mkdir: /etc/passwd is not a directory", "start-command",
+		{createWords, "Error response from daemon: Cannot mkdir: /etc/passwd is not a directory",
+			market.CodeStartCommand,
 			"Cannot mkdir: /etc/passwd is not a directory"},
-		{createWords, "evalSymlinksInScope: too many links in " + root + "/loop/x", "start-command",
+		{createWords, "evalSymlinksInScope: too many links in " + root + "/loop/x", market.CodeStartCommand,
 			"evalSymlinksInScope: too many links in /loop/x"},
-		{createWords, "lstat " + root + "/etc/passwd/x: not a directory", "start-command",
+		{createWords, "lstat " + root + "/etc/passwd/x: not a directory", market.CodeStartCommand,
 			"lstat /etc/passwd/x: not a directory"},
-		{createWords, "source " + root + "/etc/passwd is not directory", "image-refused",
+		{createWords, "source " + root + "/etc/passwd is not directory", market.CodeImageRefused,
 			"source /etc/passwd is not directory"},
-		{createWords, "mkdir /mnt/big/docker/overlay2/a1/merged/x: no space left on device", "disk-full",
+		{createWords, "mkdir /mnt/big/docker/overlay2/a1/merged/x: no space left on device", market.CodeDiskFull,
 			"mkdir /x: no space left on device"},
 		{createWords, "No such image: sha256:1", "", "No such image: sha256:1"},
 		{createWords, "driver failed", "", "driver failed"},
-		{startWords, "unable to find group nogroup: no matching entries in group file", "start-command",
+		{startWords, "unable to find group nogroup: no matching entries in group file", market.CodeStartCommand,
 			"unable to find group nogroup: no matching entries in group file"},
 		{
 			startWords, "failed to create shim task: OCI runtime create failed: runc create failed: unable to start " +
 				"container process: exec: \"/x\": permission denied: unknown", "",
 			"exec: \"/x\": permission denied",
 		},
-		{pullWords, "manifest for x@sha256:1 not found: manifest unknown", "image-not-found",
+		{pullWords, "manifest for x@sha256:1 not found: manifest unknown", market.CodeImageNotFound,
 			"manifest for x@sha256:1 not found: manifest unknown"},
-		{pullWords, "unauthorized: fault", "image-not-found", "unauthorized: fault"},
+		{pullWords, "unauthorized: fault", market.CodeImageNotFound, "unauthorized: fault"},
 		{pullWords, "received unexpected HTTP status: 500 Internal Server Error", "",
 			"received unexpected HTTP status: 500 Internal Server Error"},
 		{pullWords, "received unexpected HTTP status: 429 Too Many Requests", "",
@@ -63,11 +65,12 @@ func TestWords_Messages(t *testing.T) {
 		{pullWords, "toomanyrequests: You have reached your unauthenticated pull rate limit.", "",
 			"toomanyrequests: You have reached your unauthenticated pull rate limit."},
 		{pullWords, "failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid " +
-			"tar header", "image-refused",
+			"tar header", market.CodeImageRefused,
 			"failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid tar header"},
 		{pullWords, "failed to register layer: Error processing tar file(exit status 1): unexpected EOF",
-			"image-refused", "failed to register layer: Error processing tar file(exit status 1): unexpected EOF"},
-		{pullWords, "failed to register layer: write /usr/lib/x: no space left on device", "disk-full",
+			market.CodeImageRefused,
+			"failed to register layer: Error processing tar file(exit status 1): unexpected EOF"},
+		{pullWords, "failed to register layer: write /usr/lib/x: no space left on device", market.CodeDiskFull,
 			"failed to register layer: write /usr/lib/x: no space left on device"},
 		{pullWords, "unexpected EOF", "", "unexpected EOF"},
 		{pullWords, "Get \"https://x/v2/\": dial tcp 127.0.0.1:9: connect: connection refused", "",
@@ -75,7 +78,7 @@ func TestWords_Messages(t *testing.T) {
 		{pullWords, "open /var/lib/docker/tmp/GetImageBlob1: permission denied", "", "open : permission denied"},
 	} {
 		err := errors.New(c.message)
-		code := ""
+		code := market.Code("")
 		if w := said(c.table, err); w != nil {
 			code = w.Code
 		}
@@ -96,14 +99,15 @@ func TestStepError_Sorts(t *testing.T) {
 	own := market.Refuse("x", market.KindInvalid, "")
 	for _, c := range []struct {
 		err            error
-		code           string
+		code           market.Code
 		answered, for4 bool
 	}{
-		{cerrdefs.ErrInternal.WithMessage("Cannot mkdir: /x is not a directory"), "start-command", true, false},
-		{cerrdefs.ErrInternal.WithMessage("something new"), "engine-error", true, false},
-		{cerrdefs.ErrInvalidArgument.WithMessage("something new"), "engine-error", true, true},
-		{cerrdefs.ErrNotFound.WithMessage("something new"), "engine-error", true, false},
-		{errors.New("dial unix /var/run/docker.sock: connect: connection refused"), "engine-error", false, false},
+		{cerrdefs.ErrInternal.WithMessage("Cannot mkdir: /x is not a directory"), market.CodeStartCommand, true, false},
+		{cerrdefs.ErrInternal.WithMessage("something new"), market.CodeEngineError, true, false},
+		{cerrdefs.ErrInvalidArgument.WithMessage("something new"), market.CodeEngineError, true, true},
+		{cerrdefs.ErrNotFound.WithMessage("something new"), market.CodeEngineError, true, false},
+		{errors.New("dial unix /var/run/docker.sock: connect: connection refused"), market.CodeEngineError, false,
+			false},
 		{context.Canceled, "", false, false},
 		{nil, "", false, false},
 	} {

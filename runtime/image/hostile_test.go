@@ -32,7 +32,7 @@ func TestResolve_Redirects_AreCounted(t *testing.T) {
 	}
 	asked.Store(0)
 	_, err := resolver(t).Resolve(t.Context(), away+"/a/b:loop")
-	if market.CodeOf(err) != "registry-unreachable" || asked.Load() > maxRedirects+1 {
+	if market.CodeOf(err) != market.CodeRegistryUnreachable || asked.Load() > maxRedirects+1 {
 		t.Errorf("%v after %d redirects", err, asked.Load())
 	}
 }

@@ -168,7 +168,7 @@ func (q *lookup) index(ctx context.Context, list []descriptor) (spec.ImageRef, e
 			return spec.ImageRef{}, err
 		}
 		img, err := q.image(ctx, m, digest)
-		if err == nil || market.CodeOf(err) != "image-refused" {
+		if err == nil || market.CodeOf(err) != market.CodeImageRefused {
 			return img, err
 		}
 		last = err
@@ -196,7 +196,7 @@ type lookup struct {
 
 func refused(ref, why string) error {
 	return &market.Error{
-		Code: "image-refused", Kind: market.KindInvalid, Op: "resolve image " + ref, Detail: why,
+		Code: market.CodeImageRefused, Kind: market.KindInvalid, Op: "resolve image " + ref, Detail: why,
 		Hint: "use another tag or image",
 	}
 }
@@ -350,7 +350,7 @@ func (q *lookup) login(ctx context.Context, challenge string) error {
 
 func (q *lookup) unreachable(err error) error {
 	return &market.Error{
-		Code: "registry-unreachable", Kind: market.KindUnavailable, Op: "resolve image " + q.ref, Err: err,
+		Code: market.CodeRegistryUnreachable, Kind: market.KindUnavailable, Op: "resolve image " + q.ref, Err: err,
 		Hint: "check the name's host and your connection, then try again",
 	}
 }
@@ -361,13 +361,15 @@ func (q *lookup) status(status int, raw []byte) error {
 		Detail: fmt.Sprintf("HTTP %d%s", status, words(raw))}
 	switch status {
 	case http.StatusNotFound:
-		e.Code, e.Kind, e.Hint = "image-not-found", market.KindNotFound, "check name and tag"
+		e.Code, e.Kind, e.Hint = market.CodeImageNotFound, market.KindNotFound, "check name and tag"
 	case http.StatusUnauthorized, http.StatusForbidden:
-		e.Code, e.Kind, e.Hint = "image-denied", market.KindDenied, "check the name, many registries say this of "+
-			"one that is not there; private images are not there yet: use one that anybody can pull, and bring data "+
-			"and code by --in"
+		e.Code, e.Kind, e.Hint = market.CodeImageDenied, market.KindDenied,
+			"check the name, many registries say this of "+
+				"one that is not there; private images are not there yet: use one that anybody can pull, and "+
+				"bring data "+
+				"and code by --in"
 	default:
-		e.Code, e.Hint = "registry-unreachable", "try again later"
+		e.Code, e.Hint = market.CodeRegistryUnreachable, "try again later"
 		if q.wait > 0 {
 			e.Detail += "; it asks to be left alone for " + q.wait.Round(time.Second).String()
 			e.Hint = "try again in " + q.wait.Round(time.Second).String()

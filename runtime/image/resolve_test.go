@@ -103,16 +103,16 @@ func TestResolve_Faults_HaveCodes(t *testing.T) {
 		"manifests/big":                   strings.Repeat(" ", maxManifest+1),
 		"manifests/index":                 `{"manifests":[{"digest":"sha256:00","platform":{"os":"windows","architecture":"amd64"}}]}`,
 	})
-	for ref, code := range map[string]string{
-		"/a/b":                       "image-not-found",
-		"/a/b:none":                  "image-not-found",
-		"/a/b:arm":                   "image-refused",
-		"/a/b@" + digestOf("pinned"): "image-refused",
-		"/a/b:text":                  "image-refused",
-		"/a/b:lied":                  "image-refused",
-		"/a/b:big":                   "registry-unreachable",
-		"/a/b:index":                 "image-refused",
-		"/A/b":                       "spec-image",
+	for ref, code := range map[string]market.Code{
+		"/a/b":                       market.CodeImageNotFound,
+		"/a/b:none":                  market.CodeImageNotFound,
+		"/a/b:arm":                   market.CodeImageRefused,
+		"/a/b@" + digestOf("pinned"): market.CodeImageRefused,
+		"/a/b:text":                  market.CodeImageRefused,
+		"/a/b:lied":                  market.CodeImageRefused,
+		"/a/b:big":                   market.CodeRegistryUnreachable,
+		"/a/b:index":                 market.CodeImageRefused,
+		"/A/b":                       market.CodeSpecImage,
 	} {
 		_, err := resolver(t).Resolve(t.Context(), host+ref)
 		if market.CodeOf(err) != code {

@@ -51,7 +51,7 @@ func TestResolve_LongWait_IsSaid(t *testing.T) {
 	t.Parallel()
 	host, asked := busyRegistry(t, 100, "3600", nil)
 	_, err := resolver(t).Resolve(t.Context(), host+"/a/b")
-	if market.CodeOf(err) != "registry-unreachable" || !strings.Contains(err.Error(), "slow down") ||
+	if market.CodeOf(err) != market.CodeRegistryUnreachable || !strings.Contains(err.Error(), "slow down") ||
 		!strings.Contains(err.Error(), "1h0m0s") || asked.Load() != 1 {
 		t.Errorf("%v, %d questions", err, asked.Load())
 	}
@@ -99,7 +99,7 @@ func TestResolve_Index_WithoutPlatforms(t *testing.T) {
 		switch {
 		case words == "" && (err != nil || got.Manifest != digestOf(image(config))):
 			t.Errorf("%s: %+v, %v", tag, got, err)
-		case words != "" && (market.CodeOf(err) != "image-refused" || !strings.Contains(err.Error(), words)):
+		case words != "" && (market.CodeOf(err) != market.CodeImageRefused || !strings.Contains(err.Error(), words)):
 			t.Errorf("%s: %v, want %q", tag, err, words)
 		}
 	}

@@ -86,7 +86,8 @@ type Observed struct {
 	Handle            []byte // versioned JSON, opaque
 	Exit              int
 	OOM               bool
-	Code, Detail      string
+	Code              market.Code
+	Detail            string
 	Devices           []string // UUIDs seen by the gate
 	ContainerID       string
 	PID               int

@@ -207,7 +207,7 @@ func notFound(t *testing.T, b *bench) {
 			t.Fatal(err)
 		}
 		if o.State == job.FailedState {
-			if o.Code != "start-command" || !strings.Contains(o.Detail, "trian.py") {
+			if o.Code != market.CodeStartCommand || !strings.Contains(o.Detail, "trian.py") {
 				t.Errorf("got %q, %q", o.Code, o.Detail)
 			}
 			return
@@ -257,7 +257,7 @@ func paused(t *testing.T, b *bench) {
 	before := b.text()
 	var no *market.Refusal
 	if _, err := b.r.Exec(b.ctx, b.k, job.ExecSpec{Argv: []string{TestJob}}); !errors.As(err, &no) ||
-		no.Code != "paused" {
+		no.Code != market.CodePaused {
 		t.Errorf("exec while paused: %v", err)
 	}
 	time.Sleep(100 * time.Millisecond) // nothing must happen in this time
@@ -300,7 +300,7 @@ func inputs(t *testing.T, b *bench) {
 	w := job.Want{Phase: job.WantRunning, Plan: p}
 	b.until(w, job.Created)
 	var big *market.Error
-	if _, err := b.stage("in/a.txt", "too long", 3); !errors.As(err, &big) || big.Code != "input-too-big" {
+	if _, err := b.stage("in/a.txt", "too long", 3); !errors.As(err, &big) || big.Code != market.CodeInputTooBig {
 		t.Errorf("above the limit: %v", err)
 	}
 	if o := b.until(w, job.Created); o.State != job.Created {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
@@ -18,7 +19,7 @@ func deadline(t *testing.T, b *bench) {
 			t.Fatal(err)
 		}
 		if o.State == job.FailedState {
-			if o.Code != "image-stalled" {
+			if o.Code != market.CodeImageStalled {
 				t.Errorf("code %q", o.Code)
 			}
 			return
@@ -31,7 +32,7 @@ func diskExceeded(t *testing.T, b *bench) {
 	p := b.plan("fill=/workspace/x:3145728", "fill=/workspace/y:3145728", "forever")
 	p.Disk = 4 << 20
 	o := b.finish(p)
-	if o.Code != "disk-exceeded" || o.OOM || !strings.Contains(o.Detail, "granted") ||
+	if o.Code != market.CodeDiskExceeded || o.OOM || !strings.Contains(o.Detail, "granted") ||
 		!strings.Contains(o.Detail, "at the peak") {
 		t.Errorf("got %+v", o)
 	}

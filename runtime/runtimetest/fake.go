@@ -151,7 +151,8 @@ type fakeJob struct {
 	created, started, over, removed                 bool
 	frozen, termed, killed, deaf, terms, shown, oom bool
 	exit                                            int
-	code, detail, endCode                           string
+	code, endCode                                   market.Code
+	detail                                          string
 	begun, ended                                    time.Time
 	files                                           map[string]*fakeFile
 	logs                                            []job.LogRecord
@@ -176,7 +177,7 @@ func (j *fakeJob) see() job.Observed {
 	case j.over:
 		o.State, o.Code = job.Exited, j.endCode
 		if j.oom {
-			o.Code = "job-oom"
+			o.Code = market.CodeJobOOM
 		}
 	case !j.started:
 		o.State = job.Created
@@ -201,10 +202,10 @@ func (j *fakeJob) wantRunning(w job.Want) {
 	needs := len(w.Plan.Spec.Inputs) > 0
 	switch {
 	case late && !j.created:
-		j.code, j.detail = "image-stalled", "the preparation time is used up"
+		j.code, j.detail = market.CodeImageStalled, "the preparation time is used up"
 		return
 	case late && needs:
-		j.code, j.detail = "input-stalled", "the preparation time is used up"
+		j.code, j.detail = market.CodeInputStalled, "the preparation time is used up"
 		return
 	}
 	if !j.created {
@@ -220,7 +221,7 @@ func (j *fakeJob) wantRunning(w job.Want) {
 		argv = []string{TestJob}
 	}
 	if argv[0] != TestJob {
-		j.code, j.detail = "start-command", "command not found: "+argv[0]
+		j.code, j.detail = market.CodeStartCommand, "command not found: "+argv[0]
 		return
 	}
 	j.started, j.begun = true, time.Now()
@@ -257,7 +258,7 @@ func (j *fakeJob) checkDisk() {
 		used += uint64(len(f.data))
 	}
 	if grant := j.plan.Disk; grant > 0 && used > grant {
-		j.killed, j.endCode, j.detail = true, "disk-exceeded",
+		j.killed, j.endCode, j.detail = true, market.CodeDiskExceeded,
 			fmt.Sprintf("disk %d bytes granted, %d used at the peak", grant, used)
 	}
 }
@@ -274,6 +275,7 @@ func (f *Fake) now() time.Time {
 
 // refuseNotFound is the answer for a key without container.
 func refuseNotFound(op string) error {
-	return &market.Error{Code: "not-found", Kind: market.KindNotFound, Op: op, Detail: "the job has no container",
-		Hint: "gpuai ps"}
+	return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: op,
+		Detail: "the job has no container",
+		Hint:   "gpuai ps"}
 }

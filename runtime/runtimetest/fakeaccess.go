@@ -70,12 +70,13 @@ func (f *Fake) Exec(ctx context.Context, k job.Key, s job.ExecSpec) (job.ExecStr
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case j == nil || !j.started || j.over:
-		return nil, market.Refuse("conflict", market.KindConflict, "the job does not run")
+		return nil, market.Refuse(market.CodeConflict, market.KindConflict, "the job does not run")
 	case j.frozen:
-		return nil, market.Refuse("paused", market.KindConflict, "the job is paused")
+		return nil, market.Refuse(market.CodePaused, market.KindConflict, "the job is paused")
 	case len(s.Argv) == 0:
-		return nil, &market.Error{Code: "spec-range", Kind: market.KindInvalid, Op: "exec", Detail: "no command",
-			Hint: "name a command"}
+		return nil, &market.Error{Code: market.CodeSpecRange, Kind: market.KindInvalid, Op: "exec",
+			Detail: "no command",
+			Hint:   "name a command"}
 	}
 	x := &fakeExec{f: f, out: make(chan job.LogRecord, 256), done: make(chan struct{})}
 	x.inR, x.inW = io.Pipe()
@@ -170,7 +171,8 @@ func (s fakeFiles) job(want job.State) (*fakeJob, error) {
 		return nil, refuseNotFound("move files")
 	}
 	if j.see().State != want {
-		return nil, market.Refuse("conflict", market.KindConflict, "files move before the start and after the end only")
+		return nil, market.Refuse(market.CodeConflict, market.KindConflict,
+			"files move before the start and after the end only")
 	}
 	return j, nil
 }
@@ -257,11 +259,12 @@ func (s fakeFiles) GetOutputs(ctx context.Context, paths []string, w io.Writer) 
 	if err := errors.Join(tw.Close(), ctx.Err()); err != nil {
 		return spec.Manifest{}, err
 	}
-	return spec.Filter(&raw, w, spec.Limits{Total: 1 << 40, Code: "output-too-big"}, func(name string) (string, bool) {
-		full := spec.Workspace + "/" + name
-		return name, slices.ContainsFunc(paths, func(p string) bool {
-			return full == p ||
-				strings.HasPrefix(full, p+"/")
+	return spec.Filter(&raw, w, spec.Limits{Total: 1 << 40, Code: market.CodeOutputTooBig},
+		func(name string) (string, bool) {
+			full := spec.Workspace + "/" + name
+			return name, slices.ContainsFunc(paths, func(p string) bool {
+				return full == p ||
+					strings.HasPrefix(full, p+"/")
+			})
 		})
-	})
 }

@@ -54,7 +54,7 @@ func Binary() ([]byte, error) {
 	zipped, err := bin.ReadFile("bin/sandbox.gz")
 	if err != nil {
 		return nil, &market.Error{
-			Code: "sandbox-missing", Kind: market.KindUnavailable, Op: "read sandbox binary",
+			Code: market.CodeSandboxMissing, Kind: market.KindUnavailable, Op: "read sandbox binary",
 			Detail: "sandbox binary missing", Hint: "run make build",
 		}
 	}

@@ -17,7 +17,7 @@ import (
 func TestToolsImage_Twice_SameBytes(t *testing.T) {
 	a, err := ToolsImage()
 	var me *market.Error
-	if errors.As(err, &me) && me.Code == "sandbox-missing" {
+	if errors.As(err, &me) && me.Code == market.CodeSandboxMissing {
 		t.Skip("built without the helper: run runtime/sandbox/build.sh")
 	}
 	if err != nil {

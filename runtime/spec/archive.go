@@ -31,13 +31,13 @@ var ErrArchive = errors.New("bad archive")
 // input-too-big.
 type Limits struct {
 	Total uint64
-	Code  string
+	Code  market.Code
 }
 
 func (l Limits) tooBig() error {
 	code := l.Code
 	if code == "" {
-		code = "input-too-big"
+		code = market.CodeInputTooBig
 	}
 	return &market.Error{
 		Code: code, Kind: market.KindInvalid, Op: "receive files", Detail: fmt.Sprintf("more than %d bytes", l.Total),

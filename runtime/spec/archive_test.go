@@ -184,7 +184,8 @@ func TestReceive_TooBigOrTwice_LeavesNoPart(t *testing.T) {
 		switch {
 		case err == nil:
 			t.Errorf("%s: accepted", name)
-		case name == "big" && market.CodeOf(err) != "input-too-big", name == "twice" && !errors.Is(err, ErrArchive):
+		case name == "big" && market.CodeOf(err) != market.CodeInputTooBig, name == "twice" &&
+			!errors.Is(err, ErrArchive):
 			t.Errorf("%s: %v", name, err)
 		}
 		if left, _ := os.ReadDir(dir); len(left) != 0 {
@@ -204,7 +205,7 @@ func TestCommit_WrongHash_ReplacesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.Commit([32]byte{1}); market.CodeOf(err) != "input-hash" {
+	if err := u.Commit([32]byte{1}); market.CodeOf(err) != market.CodeInputHash {
 		t.Errorf("commit: %v", err)
 	}
 	left, err := os.ReadDir(dir)
@@ -230,7 +231,7 @@ func TestPack_TwoInputsForOnePath_IsRefused(t *testing.T) {
 	if !errors.Is(err, ErrArchive) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := Pack(io.Discard, []Source{{From: dir, To: "/etc"}}); market.CodeOf(err) != "spec-path" {
+	if _, err := Pack(io.Discard, []Source{{From: dir, To: "/etc"}}); market.CodeOf(err) != market.CodeSpecPath {
 		t.Errorf("outside /workspace: %v", err)
 	}
 }

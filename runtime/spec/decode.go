@@ -41,19 +41,19 @@ func decodeFile(n *node) (File, []Fault) {
 	d, f := &decoder{}, blankFile()
 	d.object(n, "", f.keys())
 	if f.Image == "" && !d.has("image") {
-		d.add(n, "image", &Fault{Code: "spec-required",
+		d.add(n, "image", &Fault{Code: market.CodeSpecRequired,
 			Want: "an image, as in image: pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime"})
 	}
 	if f.Shm > f.Memory/2 {
-		d.add(n, "shm", &Fault{Code: "spec-conflict", Want: "shm of at most half of memory"})
+		d.add(n, "shm", &Fault{Code: market.CodeSpecConflict, Want: "shm of at most half of memory"})
 	}
 	if f.Limits.IdleStop > f.Limits.MaxDuration {
-		d.add(n, "limits.idle_stop", &Fault{Code: "spec-conflict", Want: "idle_stop below max_duration"})
+		d.add(n, "limits.idle_stop", &Fault{Code: market.CodeSpecConflict, Want: "idle_stop below max_duration"})
 	}
 	f.complete()
 	if len(d.faults) == 0 {
 		if raw, err := f.Spec().Encode(); err != nil {
-			d.add(n, "", &Fault{Code: "spec-size", Got: fmt.Sprintf("%d bytes", len(raw)),
+			d.add(n, "", &Fault{Code: market.CodeSpecSize, Got: fmt.Sprintf("%d bytes", len(raw)),
 				Want: "command, env, inputs and outputs of at most 32 KiB together"})
 		}
 	}
@@ -75,7 +75,7 @@ func (d *decoder) add(n *node, at string, f *Fault) {
 // object reads a mapping strictly: each key once, no unknown ones.
 func (d *decoder) object(n *node, at string, keys []key) {
 	if n.kind != nodeMap {
-		d.add(n, at, &Fault{Code: "spec-type", Got: kindWord(n), Want: "a mapping of keys and values"})
+		d.add(n, at, &Fault{Code: market.CodeSpecType, Got: kindWord(n), Want: "a mapping of keys and values"})
 		return
 	}
 	seen := map[string]bool{}
@@ -86,7 +86,7 @@ func (d *decoder) object(n *node, at string, keys []key) {
 		case i < 0:
 			d.add(p.key, path, unknownKey(p.key.text, keys))
 		case seen[p.key.text]:
-			d.add(p.key, path, &Fault{Code: "spec-conflict", Want: "this key only once"})
+			d.add(p.key, path, &Fault{Code: market.CodeSpecConflict, Want: "this key only once"})
 		case p.value.kind != nodeNull: // an empty value keeps the default
 			seen[p.key.text] = true
 			keys[i].value.read(d, p.value, path)
@@ -95,7 +95,7 @@ func (d *decoder) object(n *node, at string, keys []key) {
 }
 
 func unknownKey(name string, keys []key) *Fault {
-	f := &Fault{Code: "spec-unknown-key", Got: cut(name, 40), Want: "a known key"}
+	f := &Fault{Code: market.CodeSpecUnknownKey, Got: cut(name, 40), Want: "a known key"}
 	names := make([]string, len(keys))
 	for i, k := range keys {
 		names[i] = k.name
@@ -123,11 +123,11 @@ func (d *decoder) list(n *node, at string, limit int, one bool, read func(*decod
 	case n.kind != nodeList && one:
 		items = []*node{n}
 	case n.kind != nodeList:
-		d.add(n, at, &Fault{Code: "spec-type", Got: kindWord(n), Want: "a list"})
+		d.add(n, at, &Fault{Code: market.CodeSpecType, Got: kindWord(n), Want: "a list"})
 		return
 	}
 	if len(items) > limit {
-		d.add(n, at, &Fault{Code: "spec-range", Got: fmt.Sprint(len(items)),
+		d.add(n, at, &Fault{Code: market.CodeSpecRange, Got: fmt.Sprint(len(items)),
 			Want: fmt.Sprintf("at most %d items", limit)})
 		return
 	}
@@ -139,7 +139,7 @@ func (d *decoder) list(n *node, at string, limit int, one bool, read func(*decod
 // pairs reads a mapping of free names.
 func (d *decoder) pairs(n *node, at string, to *map[string]string, limit int, check func(k, v string) *Fault) {
 	if n.kind != nodeMap || len(n.keys) > limit {
-		d.add(n, at, &Fault{Code: "spec-type", Got: kindWord(n),
+		d.add(n, at, &Fault{Code: market.CodeSpecType, Got: kindWord(n),
 			Want: fmt.Sprintf("a mapping of at most %d names and values", limit)})
 		return
 	}
@@ -149,9 +149,9 @@ func (d *decoder) pairs(n *node, at string, to *map[string]string, limit int, ch
 		_, twice := (*to)[p.key.text]
 		switch {
 		case p.value.kind != nodeScalar && p.value.kind != nodeNull:
-			d.add(p.value, path, &Fault{Code: "spec-type", Got: kindWord(p.value), Want: "a single value"})
+			d.add(p.value, path, &Fault{Code: market.CodeSpecType, Got: kindWord(p.value), Want: "a single value"})
 		case twice:
-			d.add(p.key, path, &Fault{Code: "spec-conflict", Want: "this name only once"})
+			d.add(p.key, path, &Fault{Code: market.CodeSpecConflict, Want: "this name only once"})
 		default:
 			(*to)[p.key.text] = p.value.text
 			d.add(p.key, path, check(p.key.text, p.value.text))

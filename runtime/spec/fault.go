@@ -14,7 +14,8 @@ const maxFaults = 20
 // -required, -path, -env-reserved, -conflict, -image. Line and Column count from 1; 0: the value came from a flag, or
 // is missing.
 type Fault struct {
-	Code, Path     string
+	Code           market.Code
+	Path           string
 	Line, Column   int
 	Got, Want, Fix string
 }
@@ -22,7 +23,7 @@ type Fault struct {
 func (f Fault) text() string {
 	s := f.Want
 	switch {
-	case f.Got != "" && f.Code == "spec-unit":
+	case f.Got != "" && f.Code == market.CodeSpecUnit:
 		s = f.Want
 	case f.Got != "":
 		s = fmt.Sprintf("%q is not allowed; want %s", f.Got, f.Want)
@@ -49,7 +50,7 @@ func (f Fault) In(file string) string {
 	if f.Path != "" {
 		s += f.Path + ": "
 	}
-	return s + f.text() + " [" + f.Code + "]"
+	return s + f.text() + " [" + string(f.Code) + "]"
 }
 
 // AsError joins faults into one *market.Error with the first fault's code, or nil. name is the file's name, "" for

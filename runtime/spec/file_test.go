@@ -220,7 +220,7 @@ func TestParseSpec_Hostile_IsRefused(t *testing.T) {
 		`{"inputs":[{"to":"/etc"}]}`, `{"outputs":[{"path":"/workspace/../x"}]}`, `{"inputs":[{"to":"relative"}]}`,
 		`{"args":["a\u0000"]}`, `{"args":["` + strings.Repeat("x", MaxSpecBytes) + `"]}`, `{} {}`, `[]`,
 	} {
-		if _, err := ParseSpec([]byte(raw)); market.CodeOf(err) != "spec-refused" {
+		if _, err := ParseSpec([]byte(raw)); market.CodeOf(err) != market.CodeSpecRefused {
 			t.Errorf("%.40q: %v", raw, err)
 		}
 	}

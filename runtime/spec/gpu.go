@@ -101,7 +101,7 @@ func parseGPU(s string) (GPU, *Fault) {
 	if counted {
 		count, ok := parseCount(n, 1, market.MaxDevices)
 		if !ok {
-			return g, &Fault{Code: "spec-range", Got: cut(n, 20), Want: "1 to 64 GPUs",
+			return g, &Fault{Code: market.CodeSpecRange, Got: cut(n, 20), Want: "1 to 64 GPUs",
 				Fix: "write it as in rtx-4090:2"}
 		}
 		g.Count = count
@@ -109,13 +109,13 @@ func parseGPU(s string) (GPU, *Fault) {
 	switch model {
 	case "none":
 		if counted {
-			return g, &Fault{Code: "spec-conflict", Got: s, Want: "none without a count"}
+			return g, &Fault{Code: market.CodeSpecConflict, Got: s, Want: "none without a count"}
 		}
 		return GPU{None: true}, nil
 	case "any":
 		return g, nil
 	case "":
-		return g, &Fault{Code: "spec-format", Got: s, Want: "none, any, or a model as in rtx-4090:2"}
+		return g, &Fault{Code: market.CodeSpecFormat, Got: s, Want: "none, any, or a model as in rtx-4090:2"}
 	}
 	g.AnyOf = []string{market.Slug(model)}
 	return g, nil
@@ -140,10 +140,10 @@ var shortUnit = regexp.MustCompile(`^([0-9]{1,9})([kKmMgGtT])(?:i|b)?$`)
 
 func unitFault(text string) *Fault {
 	if strings.Trim(text, "0123456789.") == "" && text != "" {
-		return &Fault{Code: "spec-unit", Got: text, Want: fmt.Sprintf("%q has no unit", cut(text, 20)),
+		return &Fault{Code: market.CodeSpecUnit, Got: text, Want: fmt.Sprintf("%q has no unit", cut(text, 20)),
 			Fix: fmt.Sprintf("write %sGB or %sGiB", cut(text, 20), cut(text, 20))}
 	}
-	f := &Fault{Code: "spec-format", Got: cut(text, 40), Want: "a size as in 24GiB"}
+	f := &Fault{Code: market.CodeSpecFormat, Got: cut(text, 40), Want: "a size as in 24GiB"}
 	if m := shortUnit.FindStringSubmatch(text); m != nil {
 		f.Fix = "write " + m[1] + strings.ToUpper(m[2]) + "iB"
 	}

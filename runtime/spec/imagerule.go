@@ -21,7 +21,7 @@ type ImageRule struct{ prefix, digest string }
 func ParseImageRule(s string) (ImageRule, error) {
 	bad := func(why string) (ImageRule, error) {
 		return ImageRule{}, &market.Error{
-			Code: "spec-image", Kind: market.KindInvalid, Op: "read image rule",
+			Code: market.CodeSpecImage, Kind: market.KindInvalid, Op: "read image rule",
 			Detail: fmt.Sprintf("%q: %s", cut(s, 80), why),
 			Hint:   "write it as in docker.io/library, ghcr.io/me or python",
 		}

@@ -71,7 +71,7 @@ func TestImageRule_Refused(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", " ", "python:3.12", "ghcr.io/a/b:1", "127.0.0.1:5000", "python@sha256:12",
 		"ghcr.io@sha256:" + strings.Repeat("a", 64), "a//b", "Python", "a b", "-.x/y", strings.Repeat("a", 600)} {
-		if r, err := ParseImageRule(s); market.CodeOf(err) != "spec-image" {
+		if r, err := ParseImageRule(s); market.CodeOf(err) != market.CodeSpecImage {
 			t.Errorf("%q is taken as %s (%v)", s, r, err)
 		}
 	}

@@ -149,7 +149,7 @@ func splitInput(s string) (*node, *Fault) {
 		i = strings.LastIndexByte(s, ':')
 	}
 	if i < 0 {
-		return nil, &Fault{Code: "spec-format", Got: cut(s, 80), Want: "SRC:/workspace/…",
+		return nil, &Fault{Code: market.CodeSpecFormat, Got: cut(s, 80), Want: "SRC:/workspace/…",
 			Fix: "write " + cut(s, 80) + ":" + Workspace + "/…"}
 	}
 	return object("from", word(s[:i]), "to", word(s[i+1:])), nil
@@ -178,28 +178,28 @@ func (f *File) shm() value {
 
 func checkName(s string) *Fault {
 	if !jobName.MatchString(s) {
-		return &Fault{Code: "spec-format", Got: cut(s, 64), Want: wantName}
+		return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 64), Want: wantName}
 	}
 	return nil
 }
 
 func checkImage(s string) *Fault {
 	if _, err := ParseReference(s); err != nil {
-		return &Fault{Code: "spec-image", Got: cut(s, 80), Want: wantImage}
+		return &Fault{Code: market.CodeSpecImage, Got: cut(s, 80), Want: wantImage}
 	}
 	return nil
 }
 
 func checkSHA256(s string) *Fault {
 	if !sha256Hex.MatchString(s) {
-		return &Fault{Code: "spec-format", Got: cut(s, 64), Want: "64 hex digits"}
+		return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 64), Want: "64 hex digits"}
 	}
 	return nil
 }
 
 func checkLabel(k, v string) *Fault {
 	if k == "" || len(k) > 32 || len(v) > 64 || strings.Contains(k, "=") {
-		return &Fault{Code: "spec-range", Got: cut(k, 40),
+		return &Fault{Code: market.CodeSpecRange, Got: cut(k, 40),
 			Want: "a name of at most 32 bytes without = and a value of at most 64 bytes"}
 	}
 	return nil

@@ -67,7 +67,7 @@ func Pack(w io.Writer, sources []Source) (Manifest, error) {
 		}
 		if sum := want[name]; sum != "" && sum != e.SHA256 {
 			return &market.Error{
-				Code: "input-hash", Kind: market.KindInvalid, Op: "pack input",
+				Code: market.CodeInputHash, Kind: market.KindInvalid, Op: "pack input",
 				Detail: name + " is not the file that sha256 names",
 				Hint:   "correct sha256 in the job file, or the file",
 			}
@@ -181,7 +181,7 @@ func (s Source) fault(err error) error {
 	if pe := new(fs.PathError); errors.As(err, &pe) {
 		err = pe.Err
 	}
-	e := &market.Error{Code: "spec-path", Kind: market.KindInvalid, Op: "pack " + s.From,
+	e := &market.Error{Code: market.CodeSpecPath, Kind: market.KindInvalid, Op: "pack " + s.From,
 		Detail: s.From + ": " + err.Error(), Hint: "check the path before the colon of --in"}
 	if s.Key != "" {
 		e.Hint = "check " + s.Key + " in the job file: a relative path begins in the folder of that file"

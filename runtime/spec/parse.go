@@ -41,7 +41,7 @@ var (
 func ParseSpec(raw []byte) (Spec, error) {
 	refuse := func(detail string, err error) (Spec, error) {
 		return Spec{}, &market.Error{
-			Code: "spec-refused", Kind: market.KindInvalid, Op: "read spec", Detail: detail, Err: err,
+			Code: market.CodeSpecRefused, Kind: market.KindInvalid, Op: "read spec", Detail: detail, Err: err,
 			Hint: "check the job with gpuai run --dry-run",
 		}
 	}
@@ -111,13 +111,13 @@ func (s Spec) check() (f []Fault) {
 	add(checkOneOf(s.Init, "", "supervise", "exec"), "init")
 	add(checkOneOf(s.StopSignal, append([]string{""}, signals...)...), "stop.signal")
 	if len(s.Env) > maxEnv {
-		add(&Fault{Code: "spec-range", Got: fmt.Sprint(len(s.Env)), Want: "at most 256 variables"}, "env")
+		add(&Fault{Code: market.CodeSpecRange, Got: fmt.Sprint(len(s.Env)), Want: "at most 256 variables"}, "env")
 	}
 	for k, v := range s.Env {
 		add(checkEnv(k, v), "env."+cut(k, 64))
 	}
 	if len(s.Inputs) > maxPaths || len(s.Outputs) > maxPaths {
-		add(&Fault{Code: "spec-range", Want: "at most 64 inputs and 64 outputs"}, "inputs")
+		add(&Fault{Code: market.CodeSpecRange, Want: "at most 64 inputs and 64 outputs"}, "inputs")
 	}
 	for i, in := range s.Inputs {
 		add(checkWorkspace(in.To), fmt.Sprintf("inputs[%d].to", i))
@@ -131,11 +131,11 @@ func (s Spec) check() (f []Fault) {
 
 func checkWords(words []string) *Fault {
 	if len(words) > maxWords {
-		return &Fault{Code: "spec-range", Got: fmt.Sprint(len(words)), Want: "at most 256 items"}
+		return &Fault{Code: market.CodeSpecRange, Got: fmt.Sprint(len(words)), Want: "at most 256 items"}
 	}
 	for _, w := range words {
 		if len(w) > maxWordBytes || strings.ContainsRune(w, 0) {
-			return &Fault{Code: "spec-range", Got: cut(w, 40), Want: "at most 8 KiB per item, no NUL byte"}
+			return &Fault{Code: market.CodeSpecRange, Got: cut(w, 40), Want: "at most 8 KiB per item, no NUL byte"}
 		}
 	}
 	return nil
@@ -148,7 +148,7 @@ func checkOneOf(v string, want ...string) *Fault {
 		}
 	}
 	words := strings.Trim(strings.Join(want, ", "), ", ")
-	return &Fault{Code: "spec-range", Got: cut(v, 64), Want: "one of " + words}
+	return &Fault{Code: market.CodeSpecRange, Got: cut(v, 64), Want: "one of " + words}
 }
 
 // checkWorkdir refuses what CVE-2024-21626 used: a working directory that reaches a leaked descriptor below /proc.
@@ -161,7 +161,8 @@ func checkWorkdir(p string) *Fault {
 	}
 	for _, bad := range []string{"/proc", "/sys", "/dev"} {
 		if p == bad || strings.HasPrefix(p, bad+"/") {
-			return &Fault{Code: "spec-path", Got: cut(p, 64), Want: "a directory that is not under /proc, /sys or /dev"}
+			return &Fault{Code: market.CodeSpecPath, Got: cut(p, 64),
+				Want: "a directory that is not under /proc, /sys or /dev"}
 		}
 	}
 	return nil
@@ -169,7 +170,7 @@ func checkWorkdir(p string) *Fault {
 
 func checkPath(p string) *Fault {
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || len(p) > maxPathBytes || strings.ContainsRune(p, 0) {
-		return &Fault{Code: "spec-path", Got: cut(p, 64),
+		return &Fault{Code: market.CodeSpecPath, Got: cut(p, 64),
 			Want: "an absolute path without .. or double slashes, at most 1024 bytes"}
 	}
 	return nil
@@ -180,7 +181,7 @@ func checkWorkspace(p string) *Fault {
 		return f
 	}
 	if p != Workspace && !strings.HasPrefix(p, Workspace+"/") {
-		return &Fault{Code: "spec-path", Got: cut(p, 64), Want: "a path under /workspace",
+		return &Fault{Code: market.CodeSpecPath, Got: cut(p, 64), Want: "a path under /workspace",
 			Fix: "write " + cut(Workspace+p, 64)}
 	}
 	return nil
@@ -188,16 +189,18 @@ func checkWorkspace(p string) *Fault {
 
 func checkEnv(k, v string) *Fault {
 	if !envName.MatchString(k) {
-		return &Fault{Code: "spec-format", Got: cut(k, 64),
+		return &Fault{Code: market.CodeSpecFormat, Got: cut(k, 64),
 			Want: "a name of letters, digits and _, not beginning with a digit"}
 	}
 	for _, r := range reservedEnv {
 		if k == r || strings.HasSuffix(r, "_") && strings.HasPrefix(k, r) {
-			return &Fault{Code: "spec-env-reserved", Got: k, Want: "another name: this one is set by the provider"}
+			return &Fault{Code: market.CodeSpecEnvReserved, Got: k,
+				Want: "another name: this one is set by the provider"}
 		}
 	}
 	if len(v) > maxEnvValue || strings.ContainsRune(v, 0) {
-		return &Fault{Code: "spec-range", Got: fmt.Sprintf("%d bytes", len(v)), Want: "at most 8 KiB, no NUL byte"}
+		return &Fault{Code: market.CodeSpecRange, Got: fmt.Sprintf("%d bytes", len(v)),
+			Want: "at most 8 KiB, no NUL byte"}
 	}
 	return nil
 }

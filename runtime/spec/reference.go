@@ -26,7 +26,7 @@ type Reference struct {
 func ParseReference(s string) (r Reference, err error) {
 	bad := func(why string) (Reference, error) {
 		return Reference{}, &market.Error{
-			Code: "spec-image", Kind: market.KindInvalid, Op: "read image name",
+			Code: market.CodeSpecImage, Kind: market.KindInvalid, Op: "read image name",
 			Detail: fmt.Sprintf("%q: %s", cut(s, 80), why),
 			Hint:   "write it as in pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime",
 		}

@@ -25,7 +25,7 @@ func TestParseReference_Forms(t *testing.T) {
 	}
 	for _, s := range []string{"", "A", "a//b", "a:", "a@sha256:00", "a/../b", "a b", "-a", "ex ample.com/a",
 		strings.Repeat("a", 513)} {
-		if _, err := ParseReference(s); market.CodeOf(err) != "spec-image" {
+		if _, err := ParseReference(s); market.CodeOf(err) != market.CodeSpecImage {
 			t.Errorf("%q: %v", s, err)
 		}
 	}

@@ -118,7 +118,7 @@ func (u *Received) Commit(want [32]byte) error {
 	if u.Manifest.ID() != want {
 		u.Discard()
 		return &market.Error{
-			Code: "input-hash", Kind: market.KindInvalid, Op: "receive files",
+			Code: market.CodeInputHash, Kind: market.KindInvalid, Op: "receive files",
 			Detail: "the files are not those of the manifest",
 			Hint:   "try again; if it happens twice, use another provider",
 		}
@@ -170,7 +170,7 @@ func (u *Received) second(e Entry) error {
 		return u.dest.Rename(temp, e.Path)
 	}
 	if e.Size > u.room {
-		return Limits{Code: "output-too-big"}.tooBig()
+		return Limits{Code: market.CodeOutputTooBig}.tooBig()
 	}
 	u.room -= e.Size
 	f, err := u.dest.Open(e.Link)
@@ -218,7 +218,8 @@ func Full(err error, hint string) error {
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, diskQuota) {
 		return err
 	}
-	return &market.Error{Code: "disk-full", Kind: market.KindUnavailable, Op: "write files", Err: err, Hint: hint}
+	return &market.Error{Code: market.CodeDiskFull, Kind: market.KindUnavailable, Op: "write files", Err: err,
+		Hint: hint}
 }
 
 const bringAgain = "free some space, then bring them again: gpuai outputs ID DIR"

@@ -35,7 +35,7 @@ func scalar(want string, s schema, write func() *node, parse func(string) *Fault
 func each(parse func(string) *Fault) func(*decoder, *node, string) {
 	return func(d *decoder, n *node, at string) {
 		if n.kind != nodeScalar {
-			d.add(n, at, &Fault{Code: "spec-type", Got: kindWord(n), Want: "a single value"})
+			d.add(n, at, &Fault{Code: market.CodeSpecType, Got: kindWord(n), Want: "a single value"})
 			return
 		}
 		d.add(n, at, parse(n.text))
@@ -55,7 +55,9 @@ func oneOf(to *string, list ...string) value {
 		func(s string) *Fault { *to = s; return checkOneOf(s, list...) })
 }
 
-func outOf(got, want string) *Fault { return &Fault{Code: "spec-range", Got: cut(got, 40), Want: want} }
+func outOf(got, want string) *Fault {
+	return &Fault{Code: market.CodeSpecRange, Got: cut(got, 40), Want: want}
+}
 
 func size(to *uint64, lo, hi uint64, want string) value {
 	s := schema{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)?(KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB|B)$`}
@@ -101,10 +103,10 @@ func duration(to *time.Duration, lo, hi time.Duration, want string) value {
 		ms, err := market.ParseMillis(s)
 		switch {
 		case errors.Is(err, market.ErrUnit) && strings.Trim(s, "0123456789.") == "":
-			return &Fault{Code: "spec-unit", Got: s, Want: fmt.Sprintf("%q has no unit", cut(s, 20)),
+			return &Fault{Code: market.CodeSpecUnit, Got: s, Want: fmt.Sprintf("%q has no unit", cut(s, 20)),
 				Fix: fmt.Sprintf("write %ss or %sm", cut(s, 20), cut(s, 20))}
 		case err != nil:
-			return &Fault{Code: "spec-format", Got: cut(s, 40), Want: "a duration as in 90s, 2h or 7d"}
+			return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 40), Want: "a duration as in 90s, 2h or 7d"}
 		case ms > maxMillis:
 			return outOf(s, want)
 		}
@@ -183,7 +185,7 @@ func rate(to *market.Rate) value {
 	return scalar(want, money(`^[0-9]*(\.[0-9]*)?(/h)?$`), write, func(s string) *Fault {
 		v, err := market.ParseRateSOL(s)
 		if *to = v; err != nil || v == 0 {
-			return &Fault{Code: "spec-format", Got: cut(s, 40), Want: want}
+			return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 40), Want: want}
 		}
 		return nil
 	})
@@ -200,7 +202,7 @@ func amount(to *market.Amount) value {
 	return scalar(want, money(`^[0-9]*(\.[0-9]*)?$`), write, func(s string) *Fault {
 		v, err := market.ParseSOL(s)
 		if *to = v; err != nil || v == 0 {
-			return &Fault{Code: "spec-format", Got: cut(s, 40), Want: want}
+			return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 40), Want: want}
 		}
 		return nil
 	})
@@ -211,7 +213,7 @@ func localPath(to *string) value {
 	s := schema{"type": "string", "minLength": 1, "maxLength": maxPathBytes}
 	return scalar(want, s, func() *node { return wordOf(*to) }, func(v string) *Fault {
 		if *to = v; v == "" || len(v) > maxPathBytes {
-			return &Fault{Code: "spec-path", Got: cut(v, 64), Want: want}
+			return &Fault{Code: market.CodeSpecPath, Got: cut(v, 64), Want: want}
 		}
 		return nil
 	})
@@ -232,7 +234,7 @@ func terms(to *[]market.Term) value {
 	return scalar("terms as in vram >= 24GiB", schema{"type": "string"}, write, func(s string) *Fault {
 		list, err := market.ParseTerms(s)
 		if err != nil {
-			return &Fault{Code: "spec-format",
+			return &Fault{Code: market.CodeSpecFormat,
 				Want: fmt.Sprintf("terms as in vram >= 24GiB (%s)", cut(err.Error(), 160))}
 		}
 		*to = list
@@ -260,7 +262,7 @@ func minimum(to *[]market.Term, field market.FieldID) value {
 			if field == market.FieldVRAM {
 				return unitFault(s)
 			}
-			return &Fault{Code: "spec-format", Got: cut(s, 40), Want: want}
+			return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 40), Want: want}
 		}
 		*to = append(slices.DeleteFunc(*to, is), list[0])
 		return nil
@@ -301,7 +303,7 @@ func models(to *[]string) value {
 	item := scalar(want, schema{"type": "string"}, nil, func(s string) *Fault {
 		one, fault := parseGPU(s)
 		if fault == nil && (one.None || one.Count != 1) {
-			fault = &Fault{Code: "spec-format", Got: cut(s, 40), Want: want}
+			fault = &Fault{Code: market.CodeSpecFormat, Got: cut(s, 40), Want: want}
 		}
 		*to = append(*to, one.AnyOf...)
 		return fault
@@ -314,7 +316,7 @@ func nodes(to *[]market.NodeID, limit int) value {
 	item := scalar(want, schema{"type": "string"}, nil, func(s string) *Fault {
 		id, err := market.ParseNodeID(s)
 		if err != nil {
-			return &Fault{Code: "spec-format", Got: cut(s, 64), Want: want}
+			return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 64), Want: want}
 		}
 		*to = append(*to, id)
 		return nil
@@ -350,7 +352,7 @@ func pairs(to *map[string]string, limit int, check func(k, v string) *Fault) val
 			for _, s := range flags {
 				k, v, ok := strings.Cut(s, "=")
 				if !ok {
-					return &Fault{Code: "spec-format", Got: cut(s, 40), Want: "NAME=VALUE",
+					return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 40), Want: "NAME=VALUE",
 						Fix: "write " + cut(s, 40) + "=… with its value"}
 				}
 				in.child(name, nil).set(k, word(v))
@@ -389,7 +391,7 @@ func items[T any](to *[]T, limit int, blank T, keys func(*T) []key, split func(s
 				if slices.ContainsFunc(table, func(k key) bool {
 					return slices.Contains(need, k.name) && k.value.write() == nil && !d.has(at+"."+k.name)
 				}) {
-					d.add(n, at, &Fault{Code: "spec-required", Want: strings.Join(need, " and ")})
+					d.add(n, at, &Fault{Code: market.CodeSpecRequired, Want: strings.Join(need, " and ")})
 				}
 				*to = append(*to, x)
 			})

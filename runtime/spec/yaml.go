@@ -10,6 +10,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/gpuai/gpuai/market"
 )
 
 const maxNesting = 16
@@ -43,7 +45,7 @@ type pair struct {
 // nesting before anything recurses.
 func parseTree(raw []byte) (*node, *Fault) {
 	if len(raw) > MaxFileBytes {
-		return nil, &Fault{Code: "spec-size", Got: fmt.Sprintf("%d bytes", len(raw)), Want: "at most 256 KiB"}
+		return nil, &Fault{Code: market.CodeSpecSize, Got: fmt.Sprintf("%d bytes", len(raw)), Want: "at most 256 KiB"}
 	}
 	tokens := lexer.Tokenize(string(raw))
 	if f := checkTokens(tokens); f != nil {
@@ -54,7 +56,7 @@ func parseTree(raw []byte) (*node, *Fault) {
 		return nil, syntaxFault(err)
 	}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, &Fault{Code: "spec-syntax", Want: "one document with the job's keys"}
+		return nil, &Fault{Code: market.CodeSpecSyntax, Want: "one document with the job's keys"}
 	}
 	return convert(file.Docs[0].Body, 0)
 }
@@ -65,15 +67,15 @@ func checkTokens(tokens token.Tokens) *Fault {
 		if t.Position == nil {
 			continue
 		}
-		at := func(code, want string) *Fault {
+		at := func(code market.Code, want string) *Fault {
 			return &Fault{Code: code, Line: t.Position.Line, Column: t.Position.Column, Got: cut(t.Value, 40),
 				Want: want}
 		}
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType:
-			return at("spec-alias", "the value itself: anchors, aliases and merge keys are not read")
+			return at(market.CodeSpecAlias, "the value itself: anchors, aliases and merge keys are not read")
 		case token.TagType, token.DirectiveType:
-			return at("spec-syntax", "plain YAML without tags and directives")
+			return at(market.CodeSpecSyntax, "plain YAML without tags and directives")
 		case token.SequenceStartType, token.MappingStartType:
 			flow++
 		case token.SequenceEndType, token.MappingEndType:
@@ -85,14 +87,14 @@ func checkTokens(tokens token.Tokens) *Fault {
 			dashes++
 		}
 		if flow > maxNesting || dashes > maxNesting {
-			return at("spec-size", "at most 16 levels")
+			return at(market.CodeSpecSize, "at most 16 levels")
 		}
 	}
 	return nil
 }
 
 func syntaxFault(err error) *Fault {
-	f := &Fault{Code: "spec-syntax", Want: cut(strings.ToValidUTF8(firstLine(err.Error()), "?"), 200)}
+	f := &Fault{Code: market.CodeSpecSyntax, Want: cut(strings.ToValidUTF8(firstLine(err.Error()), "?"), 200)}
 	var e yaml.Error
 	if errors.As(err, &e) {
 		f.Want = cut(e.GetMessage(), 200)
@@ -111,7 +113,7 @@ func convert(n ast.Node, depth int) (*node, *Fault) {
 		out.line, out.column = t.Position.Line, t.Position.Column
 	}
 	if depth > maxNesting {
-		return nil, &Fault{Code: "spec-size", Line: out.line, Column: out.column, Want: "at most 16 levels"}
+		return nil, &Fault{Code: market.CodeSpecSize, Line: out.line, Column: out.column, Want: "at most 16 levels"}
 	}
 	switch v := n.(type) {
 	case *ast.MappingNode:
@@ -145,7 +147,8 @@ func convert(n ast.Node, depth int) (*node, *Fault) {
 		out.kind, out.text = nodeScalar, n.GetToken().Value // as written: 2.60 stays 2.60
 		return out, nil
 	}
-	return nil, &Fault{Code: "spec-syntax", Line: out.line, Column: out.column, Want: "a plain value, list or mapping"}
+	return nil, &Fault{Code: market.CodeSpecSyntax, Line: out.line, Column: out.column,
+		Want: "a plain value, list or mapping"}
 }
 
 func (out *node) mapping(values []*ast.MappingValueNode, depth int) (*node, *Fault) {
@@ -156,7 +159,7 @@ func (out *node) mapping(values []*ast.MappingValueNode, depth int) (*node, *Fau
 			return nil, f
 		}
 		if k.kind != nodeScalar {
-			return nil, &Fault{Code: "spec-syntax", Line: k.line, Column: k.column, Want: "a plain key"}
+			return nil, &Fault{Code: market.CodeSpecSyntax, Line: k.line, Column: k.column, Want: "a plain key"}
 		}
 		v := &node{kind: nodeNull, line: k.line, column: k.column}
 		if mv.Value != nil {

@@ -150,7 +150,7 @@ func (p *process) ready(ctx context.Context, log string) error {
 			p.status = s
 			return nil
 		}
-		if market.CodeOf(err) != "node-unreachable" {
+		if market.CodeOf(err) != market.CodeNodeUnreachable {
 			return fmt.Errorf("ask %s: %w", p.name, err)
 		}
 		select {

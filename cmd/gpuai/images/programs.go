@@ -47,8 +47,9 @@ func Shell() (Image, error) {
 
 func needsBuild(err error) error {
 	return &market.Error{
-		Code: "needs-build", Kind: market.KindUnavailable, Op: "open image", Detail: "this binary was built without it",
-		Err: err, Hint: "make build",
+		Code: market.CodeNeedsBuild, Kind: market.KindUnavailable, Op: "open image",
+		Detail: "this binary was built without it",
+		Err:    err, Hint: "make build",
 	}
 }
 

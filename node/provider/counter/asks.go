@@ -32,7 +32,7 @@ type Ask struct {
 	Devices  int         `json:",omitempty"`
 	MaxRate  market.Rate `json:",omitempty"`
 	Rate     market.Rate `json:",omitempty"` // quoted
-	Code     string      `json:",omitempty"`
+	Code     market.Code `json:",omitempty"`
 	Detail   string      `json:",omitempty"`
 	Leased   bool        `json:",omitempty"`
 }
@@ -81,7 +81,7 @@ func (a *asks) forget(now time.Time) {
 }
 
 // became notes what came of an order that was quoted: its lease, or a refusal of that.
-func (a *asks) became(order market.OrderID, code, detail string) {
+func (a *asks) became(order market.OrderID, code market.Code, detail string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.list {
@@ -178,8 +178,9 @@ type Idle struct {
 
 // Reason counts orders that were refused alike.
 type Reason struct {
-	Code, Detail string
-	Orders       int
+	Code   market.Code
+	Detail string
+	Orders int
 }
 
 // lostAfter is when a Quote without a lease counts as lost.
@@ -187,7 +188,7 @@ const lostAfter = time.Minute
 
 // Idle sums up who asked.
 func (c *Counter) Idle() (out Idle) {
-	now, who, why := c.deps.Now(), map[market.NodeID]bool{}, map[[2]string]int{}
+	now, who, why := c.deps.Now(), map[market.NodeID]bool{}, map[Reason]int{}
 	for _, a := range c.Asks() {
 		if out.Since.IsZero() || a.At.Before(out.Since) {
 			out.Since = a.At
@@ -198,7 +199,7 @@ func (c *Counter) Idle() (out Idle) {
 		case a.Leased:
 			out.Quoted, out.Leased = out.Quoted+1, out.Leased+1
 		case a.Code != "":
-			why[[2]string{a.Code, a.Detail}]++
+			why[Reason{Code: a.Code, Detail: a.Detail}]++
 		case now.Sub(a.At) < lostAfter:
 			out.Quoted, out.Waits = out.Quoted+1, out.Waits+1
 		default:
@@ -206,8 +207,9 @@ func (c *Counter) Idle() (out Idle) {
 		}
 	}
 	out.Customers = len(who)
-	for k, n := range why {
-		out.Refused = append(out.Refused, Reason{k[0], k[1], n})
+	for r, n := range why {
+		r.Orders = n
+		out.Refused = append(out.Refused, r)
 	}
 	slices.SortFunc(out.Refused, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(b.Orders, a.Orders), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Detail, b.Detail))

@@ -15,7 +15,8 @@ func TestAsks_Bounded(t *testing.T) {
 	a.note(Ask{At: now, Order: market.OrderID{1}, Customer: market.NodeID{1}})
 	a.became(market.OrderID{1}, "", "")
 	for i := range 5000 {
-		a.note(Ask{At: now, Order: market.OrderID{2, byte(i >> 8), byte(i)}, Customer: market.NodeID{2}, Code: "busy"})
+		a.note(Ask{At: now, Order: market.OrderID{2, byte(i >> 8), byte(i)}, Customer: market.NodeID{2},
+			Code: market.CodeBusy})
 	}
 	a.note(Ask{At: now, Order: market.OrderID{1}, Customer: market.NodeID{1}})
 	if len(a.list) != 1+maxAsksEach || !a.list[len(a.list)-1].Leased {

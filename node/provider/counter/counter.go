@@ -136,7 +136,7 @@ func (c *Counter) Enter(v Visit, o market.Order, order market.DocID) (done func(
 }
 
 // Refused notes that the lease of an order was refused.
-func (c *Counter) Refused(order market.OrderID, code, detail string) {
+func (c *Counter) Refused(order market.OrderID, code market.Code, detail string) {
 	if order != (market.OrderID{}) {
 		c.asks.became(order, code, detail)
 	}

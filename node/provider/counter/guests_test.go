@@ -49,30 +49,30 @@ func TestAdmits_TableOfRules(t *testing.T) {
 		visits []market.Lease
 		known  bool
 		debt   market.Amount
-		want   string
+		want   market.Code
 	}{
 		"nothing": {policy: Policy{PayerStarts: 1, PrepTime: time.Minute, PayerDevices: 1}, of: me},
-		"a debt":  {of: me, debt: 5, want: "debt-unpaid"},
+		"a debt":  {of: me, debt: 5, want: market.CodeDebtUnpaid},
 		"a stranger's first tick": {policy: Policy{PayerStarts: 3}, of: me, visits: []market.Lease{live},
-			want: "busy"},
+			want: market.CodeBusy},
 		"the same by node": {policy: Policy{PayerStarts: 3}, of: sameNode, visits: []market.Lease{live},
-			want: "busy"},
+			want: market.CodeBusy},
 		"the same by payer": {policy: Policy{PayerStarts: 3}, of: samePayer, visits: []market.Lease{live},
-			want: "busy"},
+			want: market.CodeBusy},
 		"somebody else's": {policy: Policy{PayerStarts: 3}, of: other, visits: []market.Lease{live}},
 		"of who has paid before": {policy: Policy{PayerStarts: 3}, of: me, visits: []market.Lease{live},
 			known: true},
 		"starts that were not paid": {policy: Policy{PayerStarts: 2}, of: me, visits: []market.Lease{failed, failed},
-			want: "policy"},
+			want: market.CodePolicy},
 		"one less": {policy: Policy{PayerStarts: 3}, of: me, visits: []market.Lease{failed, failed}},
 		"preparations without a job": {policy: Policy{PrepTime: 10 * time.Minute}, of: me,
-			visits: []market.Lease{failed}, want: "policy"},
+			visits: []market.Lease{failed}, want: market.CodePolicy},
 		"a longer allowance": {policy: Policy{PrepTime: 11 * time.Minute}, of: me,
 			visits: []market.Lease{failed}},
 		"also of who has paid": {policy: Policy{PrepTime: 10 * time.Minute}, of: me,
-			visits: []market.Lease{failed}, known: true, want: "policy"},
+			visits: []market.Lease{failed}, known: true, want: market.CodePolicy},
 		"devices of a payer": {policy: Policy{PayerDevices: 1}, of: samePayer, visits: []market.Lease{live},
-			known: true, want: "policy"},
+			known: true, want: market.CodePolicy},
 		"devices of the node only": {policy: Policy{PayerDevices: 1}, of: sameNode, visits: []market.Lease{live},
 			known: true},
 		"devices that are free": {policy: Policy{PayerDevices: 1}, of: samePayer, visits: []market.Lease{failed},
@@ -107,7 +107,7 @@ func TestEnter_AtOnce_StrangerGetsOneLease(t *testing.T) {
 			o.Nonce = market.OrderID{n}
 			if done, err := c.Enter(visit(n, o, m), o, market.DocID{n}); err == nil {
 				won <- done
-			} else if market.CodeOf(err) != "busy" {
+			} else if market.CodeOf(err) != market.CodeBusy {
 				t.Error(err)
 			}
 		})
@@ -143,11 +143,11 @@ func TestEnter_QuoteIsUsedOnce(t *testing.T) {
 		}
 		return err
 	}
-	if err := second(); market.CodeOf(err) != "quote-unknown" {
+	if err := second(); market.CodeOf(err) != market.CodeQuoteUnknown {
 		t.Errorf("used twice: %v", err)
 	}
 	for n := range byte(2) {
-		if err := c.Usable(market.DocID{100 + n}, market.LeaseID{2}); market.CodeOf(err) != "quote-unknown" {
+		if err := c.Usable(market.DocID{100 + n}, market.LeaseID{2}); market.CodeOf(err) != market.CodeQuoteUnknown {
 			t.Errorf("quote %d is open: %v", n, err)
 		}
 	}
@@ -158,7 +158,7 @@ func TestEnter_QuoteIsUsedOnce(t *testing.T) {
 	if err := c.Usable(market.DocID{100}, market.LeaseID{2}); err != nil {
 		t.Errorf("its own lease asks again: %v", err)
 	}
-	if err := c.Usable(market.DocID{99}, market.LeaseID{2}); market.CodeOf(err) != "quote-unknown" {
+	if err := c.Usable(market.DocID{99}, market.LeaseID{2}); market.CodeOf(err) != market.CodeQuoteUnknown {
 		t.Errorf("never given: %v", err)
 	}
 }

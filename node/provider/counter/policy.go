@@ -38,7 +38,7 @@ func (r *Policy) prices() rig.Prices {
 func (c *Counter) Admits(o market.Order, from market.NodeID, now time.Time) error {
 	r, visits := c.policy.Load(), c.guests.of(from, o.Payer)
 	if sum := c.deps.Books.DebtOf(from, o.Payer, now); sum > 0 {
-		return market.Refuse("debt-unpaid", market.KindDenied,
+		return market.Refuse(market.CodeDebtUnpaid, market.KindDenied,
 			fmt.Sprintf("%s SOL of an old lease are unpaid", sum.SOL()))
 	}
 	if err := r.admitsImage(o.Image); err != nil {
@@ -62,11 +62,12 @@ func (r *Policy) admitsImage(image string) error {
 	}
 	ref, err := spec.ParseReference(image)
 	if err != nil {
-		return market.Refuse("policy", market.KindDenied, "provider.allow_images: the image's name cannot be read")
+		return market.Refuse(market.CodePolicy, market.KindDenied,
+			"provider.allow_images: the image's name cannot be read")
 	}
 	matches := func(rule spec.ImageRule) bool { return rule.Matches(ref) }
 	if i := slices.IndexFunc(r.Deny, matches); i >= 0 {
-		return market.Refuse("policy", market.KindDenied,
+		return market.Refuse(market.CodePolicy, market.KindDenied,
 			"provider.deny_images: this rig does not run "+r.Deny[i].String())
 	}
 	if len(r.Allow) > 0 && !slices.ContainsFunc(r.Allow, matches) {
@@ -74,7 +75,7 @@ func (r *Policy) admitsImage(image string) error {
 		for i, a := range r.Allow {
 			names[i] = a.String()
 		}
-		return market.Refuse("policy", market.KindDenied,
+		return market.Refuse(market.CodePolicy, market.KindDenied,
 			"provider.allow_images: this rig runs only "+strings.Join(names, ", "))
 	}
 	return nil
@@ -92,8 +93,9 @@ func (r *Policy) admitsDevices(o market.Order, visits []*Visit) error {
 		}
 	}
 	if held+o.Devices > limit {
-		return market.Refuse("policy", market.KindDenied, fmt.Sprintf("limits.payer_devices: a payer has at most %d "+
-			"at a time here; %d held, %d asked for", limit, held, o.Devices))
+		return market.Refuse(market.CodePolicy, market.KindDenied,
+			fmt.Sprintf("limits.payer_devices: a payer has at most %d "+
+				"at a time here; %d held, %d asked for", limit, held, o.Devices))
 	}
 	return nil
 }
@@ -117,9 +119,10 @@ func (r *Policy) admitsPreparation(visits []*Visit, now time.Time) error {
 		return nil
 	}
 	wait := max(oldest.Add(startsWindow).Sub(now), time.Second)
-	return refuseUntil("policy", market.KindDenied, fmt.Sprintf("limits.prep_time: devices waited %s within an hour "+
-		"for preparations that led to no job; again at %s UTC, in %s",
-		sum.Round(time.Second), now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
+	return refuseUntil(market.CodePolicy, market.KindDenied,
+		fmt.Sprintf("limits.prep_time: devices waited %s within an hour "+
+			"for preparations that led to no job; again at %s UTC, in %s",
+			sum.Round(time.Second), now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
 }
 
 // freePreparation is how long a lease held its devices within the last hour without a job, and when that ended.
@@ -160,7 +163,7 @@ func (r *Policy) admitsStranger(o market.Order, from market.NodeID, visits []*Vi
 	if wait == 0 {
 		return nil
 	}
-	return refuseUntil("policy", market.KindDenied,
+	return refuseUntil(market.CodePolicy, market.KindDenied,
 		fmt.Sprintf("limits.payer_starts: %d starts within an hour were not paid; again at %s UTC, in %s",
 			r.PayerStarts, now.Add(wait).UTC().Format(time.TimeOnly), wait.Round(time.Second)), wait)
 }
@@ -175,11 +178,11 @@ func (r *Policy) startsWait(starts []time.Time, now time.Time) time.Duration {
 }
 
 func oneAtATime(tick time.Duration) error {
-	return refuseUntil("busy", market.KindUnavailable,
+	return refuseUntil(market.CodeBusy, market.KindUnavailable,
 		"limits.payer_starts: one lease at a time until its first tick is paid", tick)
 }
 
-func refuseUntil(code string, kind market.Kind, detail string, wait time.Duration) error {
+func refuseUntil(code market.Code, kind market.Kind, detail string, wait time.Duration) error {
 	r := market.Refuse(code, kind, detail)
 	r.RetryAfter = wait
 	return r

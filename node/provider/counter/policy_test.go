@@ -91,7 +91,7 @@ func TestAdmitsImage_ManyRules_FitIntoARefusal(t *testing.T) {
 	}
 	var refusal *market.Refusal
 	err := pol.admitsImage("python@sha256:" + strings.Repeat("a", 64))
-	if !errors.As(err, &refusal) || refusal.Code != "policy" || len(refusal.Detail) > 256 ||
+	if !errors.As(err, &refusal) || refusal.Code != market.CodePolicy || len(refusal.Detail) > 256 ||
 		!strings.HasPrefix(refusal.Detail, "provider.allow_images: this rig runs only ghcr.io/some/repository, ") {
 		t.Errorf("%v", err)
 	}

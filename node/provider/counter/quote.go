@@ -36,7 +36,7 @@ type quoted struct {
 }
 
 // errTaken: a Quote is used once.
-var errTaken = market.Refuse("quote-unknown", market.KindConflict, "this quote was taken by another lease")
+var errTaken = market.Refuse(market.CodeQuoteUnknown, market.KindConflict, "this quote was taken by another lease")
 
 // quote answers an Order with a signed Quote; the first one reserves nothing, a further one for the same order holds
 // its devices. Refusals: malformed, signer-not-peer, policy, clock-skew, debt-unpaid, does-not-fit (names the term),
@@ -47,10 +47,10 @@ func (c *Counter) quote(ctx context.Context, from market.NodeID, raw []byte) ([]
 	}
 	order, env, err := wire.OpenOrder(raw, c.cfg.Network)
 	if err != nil {
-		return nil, market.Refuse("malformed", market.KindInvalid, err.Error())
+		return nil, market.Refuse(market.CodeMalformed, market.KindInvalid, err.Error())
 	}
 	if env.Signer != from {
-		return nil, market.Refuse("signer-not-peer", market.KindDenied, "the order is signed by another node")
+		return nil, market.Refuse(market.CodeSignerNotPeer, market.KindDenied, "the order is signed by another node")
 	}
 	c.deps.Heard(from)
 	now := c.deps.Now()
@@ -61,7 +61,7 @@ func (c *Counter) quote(ctx context.Context, from market.NodeID, raw []byte) ([]
 	defer c.mu.Unlock()
 	c.expire(now)
 	if len(c.quotes) >= maxQuotes {
-		return nil, market.Refuse("busy", market.KindUnavailable, "too many open quotes")
+		return nil, market.Refuse(market.CodeBusy, market.KindUnavailable, "too many open quotes")
 	}
 	ask := c.Ask(order, from)
 	ask.Named = c.named(order, now)
@@ -98,7 +98,7 @@ func (c *Counter) Usable(quote market.DocID, by market.LeaseID) error {
 	defer c.mu.Unlock()
 	switch q := c.quotes[quote]; {
 	case q == nil:
-		return market.Refuse("quote-unknown", market.KindNotFound, "this quote is not known here")
+		return market.Refuse(market.CodeQuoteUnknown, market.KindNotFound, "this quote is not known here")
 	case q.used != market.LeaseID{} && q.used != by:
 		return errTaken
 	}
@@ -108,19 +108,20 @@ func (c *Counter) Usable(quote market.DocID, by market.LeaseID) error {
 func (c *Counter) fits(o market.Order, from market.NodeID, now time.Time) error {
 	switch limit := c.policy.Load().MaxTime; {
 	case o.Customer != from:
-		return market.Refuse("signer-not-peer", market.KindDenied, "the order names another customer")
+		return market.Refuse(market.CodeSignerNotPeer, market.KindDenied, "the order names another customer")
 	case o.ClusterTag != c.cfg.ClusterTag:
-		return market.Refuse("policy", market.KindDenied, "the order is for another ledger")
+		return market.Refuse(market.CodePolicy, market.KindDenied, "the order is for another ledger")
 	case o.Created.After(now.Add(MaxSkew)) || o.ValidUntil.Before(now):
-		return market.Refuse("clock-skew", market.KindInvalid, fmt.Sprintf("order created %s, valid until %s, here "+
-			"it is %s", o.Created.UTC().Format(time.TimeOnly), o.ValidUntil.UTC().Format(time.TimeOnly),
-			now.UTC().Format(time.TimeOnly)))
+		return market.Refuse(market.CodeClockSkew, market.KindInvalid,
+			fmt.Sprintf("order created %s, valid until %s, here "+
+				"it is %s", o.Created.UTC().Format(time.TimeOnly), o.ValidUntil.UTC().Format(time.TimeOnly),
+				now.UTC().Format(time.TimeOnly)))
 	case o.Mint != (market.Address{}):
-		return market.Refuse("does-not-fit", market.KindConflict, "only SOL is taken")
+		return market.Refuse(market.CodeDoesNotFit, market.KindConflict, "only SOL is taken")
 	case o.Platform != "" && o.Platform != "linux/amd64":
-		return market.Refuse("does-not-fit", market.KindConflict, "platform "+o.Platform)
+		return market.Refuse(market.CodeDoesNotFit, market.KindConflict, "platform "+o.Platform)
 	case limit > 0 && o.MaxDuration > limit:
-		return market.Refuse("does-not-fit", market.KindConflict, fmt.Sprintf("longest lease is %s", limit))
+		return market.Refuse(market.CodeDoesNotFit, market.KindConflict, fmt.Sprintf("longest lease is %s", limit))
 	}
 	if err := c.deps.Rig.Fits(c.Ask(o, from), now); err != nil {
 		return err

@@ -21,7 +21,7 @@ type Fitness func(ctx context.Context) (egress bool, err error)
 type health struct {
 	checked bool // at least once since the start
 	fit     bool
-	code    string
+	code    market.Code
 	detail  string
 	egress  uint8 // widest class offered
 }
@@ -68,7 +68,7 @@ func (r *Rig) checkFit(ctx context.Context) bool {
 			r.deps.Log.Warn("Nothing is sold", "code", h.code, "error", err)
 		} else if !egress && h.egress > market.EgressNone {
 			h.egress = market.EgressNone
-			r.deps.Log.Warn("Jobs get no network", "code", "guard-fails")
+			r.deps.Log.Warn("Jobs get no network", "code", market.CodeGuardFails)
 		}
 	}
 	r.mu.Lock()

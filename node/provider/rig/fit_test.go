@@ -23,7 +23,8 @@ func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 			Log: slog.New(slog.DiscardHandler), Recheck: recheck,
 			Fit: func(context.Context) (bool, error) {
 				if full.Load() {
-					return false, &market.Error{Code: "disk-full", Kind: market.KindUnavailable, Op: "check disk"}
+					return false, &market.Error{Code: market.CodeDiskFull, Kind: market.KindUnavailable,
+						Op: "check disk"}
 				}
 				return true, nil
 			},
@@ -43,7 +44,7 @@ func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 		full.Store(true)
 		recheck <- struct{}{}
 		synctest.Wait()
-		if sells() || r.health.code != "disk-full" {
+		if sells() || r.health.code != market.CodeDiskFull {
 			t.Errorf("sold on a full disk: %+v", r.health)
 		}
 		select {

@@ -91,7 +91,7 @@ func (r *Rig) Clear(ctx context.Context, lease market.LeaseID) bool {
 	cl.lookAgain, cl.left = time.Now().Add(clearEvery), why
 	r.mu.Unlock()
 	if why != "" && news && ctx.Err() == nil {
-		r.deps.Log.Warn("Devices are not clear", "code", "device-stuck", "lease", lease, "detail", why)
+		r.deps.Log.Warn("Devices are not clear", "code", market.CodeDeviceStuck, "lease", lease, "detail", why)
 	}
 	return why == ""
 }

@@ -65,7 +65,7 @@ func TestHold_TwoLeasesAtOnce_OneGetsTheDevice(t *testing.T) {
 			var c store.Change
 			done, err := r.Hold(&c, claim(n, id), ask(n, 1), time.Now())
 			if err != nil {
-				if market.CodeOf(err) != "devices-taken" {
+				if market.CodeOf(err) != market.CodeDevicesTaken {
 					t.Error(err)
 				}
 				return
@@ -105,7 +105,7 @@ func TestHold_CommitFails_NothingStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Pick(ask(2, 1), time.Now()); market.CodeOf(err) != "busy" {
+	if _, err := r.Pick(ask(2, 1), time.Now()); market.CodeOf(err) != market.CodeBusy {
 		t.Errorf("the device is offered while it is committed: %v", err)
 	}
 	done(false)
@@ -146,10 +146,10 @@ func TestHold_MemoryIsShared(t *testing.T) {
 	}
 	other := ask(2, 1)
 	other.Order.RAM = 1 << 30
-	if err := r.Fits(other, now); market.CodeOf(err) != "busy" {
+	if err := r.Fits(other, now); market.CodeOf(err) != market.CodeBusy {
 		t.Errorf("memory twice: %v", err)
 	}
-	if _, err := r.Hold(&c, claim(2, r.table.ids[1]), other, now); market.CodeOf(err) != "devices-taken" {
+	if _, err := r.Hold(&c, claim(2, r.table.ids[1]), other, now); market.CodeOf(err) != market.CodeDevicesTaken {
 		t.Errorf("memory twice: %v", err)
 	}
 	m.State = market.Closing
@@ -162,7 +162,7 @@ func TestHold_MemoryIsShared(t *testing.T) {
 	}
 	third := ask(3, 1)
 	third.Order.RAM = 3 << 29
-	if err := r.Fits(third, now); market.CodeOf(err) != "busy" {
+	if err := r.Fits(third, now); market.CodeOf(err) != market.CodeBusy {
 		t.Errorf("a hold's memory: %v", err)
 	}
 	if err := r.Fits(third, now.Add(2*time.Minute)); err != nil {
@@ -184,7 +184,7 @@ func TestPick_Holds(t *testing.T) {
 	}
 	another := ask(3, 1)
 	another.Known = false
-	if _, err := r.Pick(another, now); market.CodeOf(err) != "busy" {
+	if _, err := r.Pick(another, now); market.CodeOf(err) != market.CodeBusy {
 		t.Errorf("two strangers: %v", err)
 	}
 	if _, err := r.Pick(known, now); err != nil {
@@ -202,7 +202,7 @@ func TestPick_Holds(t *testing.T) {
 	if _, err := r.Pick(known, later); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Pick(another, later); market.CodeOf(err) != "busy" {
+	if _, err := r.Pick(another, later); market.CodeOf(err) != market.CodeBusy {
 		t.Errorf("a known customer's hold binds strangers: %v", err)
 	}
 	r.Unhold(known.From, known.Order.Nonce)

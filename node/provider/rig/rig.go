@@ -207,11 +207,11 @@ func (r *Rig) Fits(a Ask, now time.Time) error {
 	r.table.holds.expire(now)
 	switch {
 	case !r.health.fit:
-		return market.Refuse("unhealthy", market.KindUnavailable, r.health.code)
+		return market.Refuse(market.CodeUnhealthy, market.KindUnavailable, string(r.health.code))
 	case a.Order.Egress > r.health.egress:
-		return market.Refuse("does-not-fit", market.KindConflict, "egress is not offered")
+		return market.Refuse(market.CodeDoesNotFit, market.KindConflict, "egress is not offered")
 	case !r.selling:
-		return market.Refuse("draining", market.KindUnavailable, "this rig does not sell now")
+		return market.Refuse(market.CodeDraining, market.KindUnavailable, "this rig does not sell now")
 	}
 	return r.table.room(a, now)
 }
@@ -249,7 +249,7 @@ func (r *Rig) Pick(a Ask, now time.Time) (Picked, error) {
 				a.Order.Devices)
 			return Picked{}, r.table.rented(what, g.Devices, a.Order.Devices, holds, now)
 		}
-		return Picked{}, market.Refuse("does-not-fit", market.KindConflict, res.Explanation.Text())
+		return Picked{}, market.Refuse(market.CodeDoesNotFit, market.KindConflict, res.Explanation.Text())
 	}
 	g := offer.Groups[res.Candidates[0].Group]
 	devices := leastNamed(g, a.Named)[:a.Order.Devices]

@@ -97,13 +97,13 @@ func (t *table) room(a Ask, now time.Time) error {
 	}
 	switch {
 	case o.CPUMilli > t.cfg.CPUMilli:
-		return market.Refuse("does-not-fit", market.KindConflict,
+		return market.Refuse(market.CodeDoesNotFit, market.KindConflict,
 			fmt.Sprintf("cpu: %d of %d milli-cores", o.CPUMilli, t.cfg.CPUMilli))
 	case o.RAM > t.cfg.RAM:
-		return market.Refuse("does-not-fit", market.KindConflict,
+		return market.Refuse(market.CodeDoesNotFit, market.KindConflict,
 			fmt.Sprintf("ram: %d of %d MiB", o.RAM>>20, t.cfg.RAM>>20))
 	case o.Disk > t.cfg.Disk:
-		return market.Refuse("does-not-fit", market.KindConflict,
+		return market.Refuse(market.CodeDoesNotFit, market.KindConflict,
 			fmt.Sprintf("disk: %d of %d MiB", o.Disk>>20, t.cfg.Disk>>20))
 	case ram > t.cfg.RAM:
 		return t.rented(fmt.Sprintf("ram: %d MiB with other jobs, of %d", ram>>20, t.cfg.RAM>>20), t.ids, len(t.ids),
@@ -148,7 +148,7 @@ func (t *table) freeAt(devices []market.DeviceID, n int, holds []*hold, now time
 
 // rented is the refusal of an order that would fit if more were free.
 func (t *table) rented(what string, devices []market.DeviceID, n int, holds []*hold, now time.Time) error {
-	r := market.Refuse("busy", market.KindUnavailable, what)
+	r := market.Refuse(market.CodeBusy, market.KindUnavailable, what)
 	if at := t.freeAt(devices, n, holds, now); !at.IsZero() {
 		r.RetryAfter = max(at.Sub(now), time.Second)
 		r.Detail = fmt.Sprintf("%s, free at %s UTC at the latest", what, at.UTC().Format(time.DateTime))
@@ -189,13 +189,13 @@ func (r *Rig) Hold(c *store.Change, cl Claim, a Ask, now time.Time) (done func(c
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.table.room(a, now); err != nil {
-		return nil, market.Refuse("devices-taken", market.KindUnavailable, "leased meanwhile: "+err.Error())
+		return nil, market.Refuse(market.CodeDevicesTaken, market.KindUnavailable, "leased meanwhile: "+err.Error())
 	}
 	was := map[market.DeviceID]Row{}
 	for _, id := range cl.Devices {
 		row, ok := r.table.rows[id]
 		if !ok || row.State != Free {
-			return nil, market.Refuse("devices-taken", market.KindUnavailable, "a device was leased meanwhile")
+			return nil, market.Refuse(market.CodeDevicesTaken, market.KindUnavailable, "a device was leased meanwhile")
 		}
 		was[id] = row
 	}

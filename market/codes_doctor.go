@@ -1,0 +1,101 @@
+package market
+
+// Codes that doctor finds, beside some of those above.
+const (
+	CodeSystemUnsupported    Code = "system-unsupported"
+	CodeNetIsolated          Code = "net-isolated"
+	CodeUDPBlocked           Code = "udp-blocked"
+	CodeRelayOnly            Code = "relay-only"
+	CodeUnreachable          Code = "unreachable"
+	CodeDiskSlow             Code = "disk-slow"
+	CodeShareTooLarge        Code = "share-too-large"
+	CodeEngineError          Code = "engine-error"
+	CodeEngineUnsupported    Code = "engine-unsupported"
+	CodeRuncOld              Code = "runc-old"
+	CodeNoLiveRestore        Code = "no-live-restore"
+	CodeNvidiaDefaultRuntime Code = "nvidia-default-runtime"
+	CodeGPUNone              Code = "gpu-none"
+	CodeGPUUnhealthy         Code = "gpu-unhealthy"
+	CodeDriverError          Code = "driver-error"
+	CodeOneEndpoint          Code = "one-endpoint"
+	CodePayoutEmpty          Code = "payout-empty"
+	CodePayoutUnset          Code = "payout-unset"
+)
+
+var doctorCodes = []Meaning{
+	{Code: CodeSystemUnsupported, Kind: KindConflict,
+		Title: "system unsupported",
+		Means: "only Linux on x86-64 can sell; other systems can buy",
+		Fix:   "sell from a Linux machine"},
+	{Code: CodeNetIsolated, Kind: KindConflict,
+		Title: "net isolated",
+		Means: "nobody can be found: no meeting point of the network answers",
+		Fix:   "look at the firewall and at `p2p.bootstrap`"},
+	{Code: CodeUDPBlocked, Kind: KindConflict,
+		Title: "udp blocked",
+		Means: "UDP does not get out: connections take longer, and routers are harder to pass",
+		Fix:   "let UDP out in the firewall"},
+	{Code: CodeRelayOnly, Kind: KindConflict,
+		Title: "relay only",
+		Means: "others reach this node through a relay only, which limits its speed",
+		Fix:   "forward port 4801, UDP and TCP, to this machine in your router"},
+	{Code: CodeUnreachable, Kind: KindConflict,
+		Title: "unreachable",
+		Means: "nobody can reach this node, not even through a relay",
+		Fix:   "forward port 4801, UDP and TCP, to this machine in your router"},
+	{Code: CodeDiskSlow, Kind: KindConflict,
+		Title: "disk slow",
+		Means: "writes take long to reach the disk; each payment waits for one",
+		Fix:   "put `node.data_dir` on another disk"},
+	{Code: CodeShareTooLarge, Kind: KindConflict,
+		Title: "share too large",
+		Means: "more is lent out than this machine has: jobs get less than they pay for",
+		Fix:   "lend less: `provider.cores`, `provider.memory`"},
+	{Code: CodeEngineError, Kind: KindUnavailable, Fault: FaultProvider,
+		Title: "engine error",
+		Means: "no container engine answers, or it failed; as the end of a lease: the rig's engine refused a step " +
+			"several times",
+		Fix: "start Docker, or set `provider.docker_host`"},
+	{Code: CodeEngineUnsupported, Kind: KindConflict,
+		Title: "engine unsupported",
+		Means: "this container engine cannot isolate strangers' jobs",
+		Fix:   "install Docker Engine 20.10 or newer for Linux, run by root"},
+	{Code: CodeRuncOld, Kind: KindConflict,
+		Title: "runc old",
+		Means: "this runc lets a job out of its container (CVE-2025-31133, -52565, -52881)",
+		Fix: "upgrade runc, or take Docker's own docker-ce and containerd.io: gpuai doctor prints the commands " +
+			"for this system"},
+	{Code: CodeNoLiveRestore, Kind: KindConflict,
+		Title: "no live restore",
+		Means: "jobs end when the engine restarts",
+		Fix:   `set "live-restore": true in /etc/docker/daemon.json`},
+	{Code: CodeNvidiaDefaultRuntime, Kind: KindConflict,
+		Title: "nvidia default runtime",
+		Means: "an image could take GPUs that its lease does not have",
+		Fix:   "set the engine's default runtime to runc"},
+	{Code: CodeGPUNone, Kind: KindConflict,
+		Title: "gpu none",
+		Means: "no GPU was found: only the CPU slot can be sold",
+		Fix:   "install the GPU's driver, then look again"},
+	{Code: CodeGPUUnhealthy, Kind: KindConflict,
+		Title: "gpu unhealthy",
+		Means: "a GPU must not run jobs now",
+		Fix:   "reset the GPU or restart the machine"},
+	{Code: CodeDriverError, Kind: KindConflict,
+		Title: "driver error",
+		Means: "the GPU driver did not answer",
+		Fix:   "restart the machine; then look at its log"},
+	{Code: CodeOneEndpoint, Kind: KindConflict,
+		Title: "one endpoint",
+		Means: "the node trusts a single endpoint",
+		Fix:   "`gpuai config set solana.rpc=URL,URL`"},
+	{Code: CodePayoutEmpty, Kind: KindConflict,
+		Title: "payout empty",
+		Means: "the payout account does not exist yet, and what waits for it is below the ledger's minimum " +
+			"(0.00089088 SOL)",
+		Fix: "sell on: it is paid with the sum that reaches the minimum; or send the account what it lacks"},
+	{Code: CodePayoutUnset, Kind: KindConflict,
+		Title: "payout unset",
+		Means: "no address to be paid at: this machine only buys",
+		Fix:   "`gpuai provider setup`"},
+}
