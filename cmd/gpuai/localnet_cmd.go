@@ -21,6 +21,7 @@ import (
 	"github.com/gpuai/gpuai/node"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/runtime/image"
 )
 
 // imagesPort is where docker push reaches the local registry.
@@ -91,22 +92,22 @@ func (a *App) localnet(ctx context.Context, o localnet.Options, asked bool) (err
 	return errors.Join(err, g.Wait())
 }
 
-func (a *App) serveImages() (*images.Server, error) {
+func (a *App) serveImages() (*image.Server, error) {
 	port := imagesPort
 	if !free("tcp", port) {
 		port = 0
 	}
-	s, err := images.Serve(port)
+	s, err := image.Serve(port)
 	if err != nil {
 		return nil, err
 	}
 	for _, i := range []struct {
 		name, tag string
-		open      func() (images.Image, error)
+		open      func() (image.Image, error)
 	}{{images.ShellName, images.ShellTag, images.Shell}, {images.SampleName, images.SampleTag, images.Sample}} {
-		image, err := i.open()
+		made, err := i.open()
 		if err == nil {
-			_, _, err = s.Add(i.name, i.tag, image)
+			_, err = s.Add(i.name, i.tag, made)
 		}
 		if err != nil {
 			a.say("no image %s: %v", i.name, err) // pushed ones work all the same

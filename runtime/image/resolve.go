@@ -8,8 +8,6 @@ package image
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,9 +89,12 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
+// imageKinds are what an entry of an index may say about itself and be an image: nothing, or its config's type.
+var imageKinds = map[string]bool{"": true, configType: true, "application/vnd.docker.container.image.v1+json": true}
+
 // isImage is false for what lies beside images in an index: attestations, signatures.
 func (d descriptor) isImage() bool {
-	return d.Artifact == "" && d.Annotations["vnd.docker.reference.type"] == "" &&
+	return imageKinds[d.Artifact] && d.Annotations["vnd.docker.reference.type"] == "" &&
 		(d.Platform == nil || d.Platform.OS != "unknown") && digestPart.MatchString(d.Digest)
 }
 
@@ -206,8 +207,7 @@ func (q *lookup) manifest(ctx context.Context, want string) (m imageManifest, di
 	if err != nil {
 		return m, "", err
 	}
-	sum := sha256.Sum256(raw)
-	digest = "sha256:" + hex.EncodeToString(sum[:])
+	digest = sum(raw)
 	if digestPart.MatchString(want) && want != digest {
 		return m, "", refused(q.ref, "the registry sent another manifest than "+want)
 	}
@@ -228,7 +228,7 @@ func (q *lookup) image(ctx context.Context, m imageManifest, digest string) (spe
 	if err != nil {
 		return spec.ImageRef{}, err
 	}
-	if sum := sha256.Sum256(raw); "sha256:"+hex.EncodeToString(sum[:]) != m.Config.Digest {
+	if sum(raw) != m.Config.Digest {
 		return spec.ImageRef{}, refused(q.ref, "the registry sent another config than the manifest names")
 	}
 	var c struct{ OS, Architecture string }

@@ -19,6 +19,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/runtime/docker"
+	"github.com/gpuai/gpuai/runtime/image"
 )
 
 // How long a node may take to answer, and how often it is asked.
@@ -34,7 +35,7 @@ type world struct {
 	o       Options
 	network string
 	ledger  *localnet.Server
-	images  *images.Server
+	images  *image.Server
 	image   string // of the sample job
 	digest  string // of its manifest
 	nodes   []*process
@@ -80,14 +81,15 @@ func (w *world) sweep(ctx context.Context, ended bool) error {
 
 // serveImage serves the sample job: digest and pull are real.
 func (w *world) serveImage() error {
-	image, err := images.Sample()
+	sample, err := images.Sample()
 	if err != nil {
 		return err
 	}
-	if w.images, err = images.Serve(0); err != nil {
+	if w.images, err = image.Serve(0); err != nil {
 		return err
 	}
-	w.image, w.digest, err = w.images.Add(images.SampleName, images.SampleTag, image)
+	ref, err := w.images.Add(images.SampleName, images.SampleTag, sample)
+	w.image, w.digest = ref.Ref, ref.Manifest
 	return err
 }
 

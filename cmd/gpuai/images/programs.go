@@ -1,3 +1,6 @@
+// Package images holds the images that come with the binary: the demo's sample job, and a shell for gpuai localnet.
+//
+// Invariants: none. Concurrency: functions without state. Persistence: none. Next: runtime/image, which serves them.
 package images
 
 import (
@@ -9,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/runtime/image"
 )
 
 //go:embed bin
@@ -23,24 +27,26 @@ const (
 )
 
 // Sample is the demo's job. Errors: *market.Error needs-build.
-func Sample() (Image, error) {
+func Sample() (image.Image, error) {
 	program, err := embedded("sample.gz")
-	return Image{Program: program, Path: "sample", Entrypoint: []string{"/sample"}}, err
+	return image.Image{Files: map[string][]byte{"sample": program, "tmp/": nil},
+		Config: image.Config{Entrypoint: []string{"/sample"}}}, err
 }
 
 // Shell is a shell with a small userland, each command a link to one static program. Errors: *market.Error needs-build.
-func Shell() (Image, error) {
+func Shell() (image.Image, error) {
 	program, err := embedded("shell.gz")
 	if err != nil {
-		return Image{}, err
+		return image.Image{}, err
 	}
 	names, err := bin.ReadFile("bin/shell.names")
 	if err != nil {
-		return Image{}, needsBuild(err)
+		return image.Image{}, needsBuild(err)
 	}
-	i := Image{Program: program, Path: "bin/shell", Cmd: []string{"sh"}, Env: []string{"PATH=/bin"}}
+	i := image.Image{Files: map[string][]byte{"bin/shell": program, "tmp/": nil}, Links: map[string]string{},
+		Config: image.Config{Cmd: []string{"sh"}, Env: []string{"PATH=/bin"}}}
 	for _, name := range strings.Fields(string(names)) {
-		i.Links = append(i.Links, "bin/"+name)
+		i.Links["bin/"+name] = "/bin/shell"
 	}
 	return i, nil
 }

@@ -1,4 +1,4 @@
-package images
+package image
 
 import (
 	"crypto/rand"
@@ -26,13 +26,13 @@ func (s *Server) upload(w http.ResponseWriter, q *http.Request, name, id string)
 	known := s.uploads[id]
 	s.mu.Unlock()
 	if !known || q.Method != http.MethodPatch && q.Method != http.MethodPut {
-		http.NotFound(w, q)
+		notFound(w, q)
 		return
 	}
 	waiting := filepath.Join(s.dir, "upload-"+id)
 	size, err := appendTo(waiting, q.Body)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		Refuse(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 		return
 	}
 	if q.Method == http.MethodPatch {
@@ -43,7 +43,7 @@ func (s *Server) upload(w http.ResponseWriter, q *http.Request, name, id string)
 	}
 	digest := q.URL.Query().Get("digest")
 	if err := s.keep(waiting, digest); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		Refuse(w, http.StatusBadRequest, "DIGEST_INVALID", err.Error())
 		return
 	}
 	s.mu.Lock()
@@ -90,7 +90,7 @@ func (s *Server) takeManifest(w http.ResponseWriter, q *http.Request, name, ref 
 		err = s.putManifest(name, ref, q.Header.Get("Content-Type"), b)
 	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		Refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error())
 		return
 	}
 	w.Header().Set("Location", "/v2/"+name+"/manifests/"+ref)
@@ -101,7 +101,7 @@ func (s *Server) takeManifest(w http.ResponseWriter, q *http.Request, name, ref 
 // putManifest keeps a manifest under its digest and, unless ref is that digest, under name:ref.
 func (s *Server) putManifest(name, ref, kind string, b []byte) error {
 	digest := sum(b)
-	if kind == "" || !digestForm.MatchString(ref) && !tagForm.MatchString(ref) || digestForm.MatchString(ref) &&
+	if kind == "" || !digestPart.MatchString(ref) && !tagForm.MatchString(ref) || digestPart.MatchString(ref) &&
 		ref != digest {
 		return fmt.Errorf("manifest %s:%s of type %q is not one", name, ref, kind)
 	}

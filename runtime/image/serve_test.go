@@ -1,4 +1,4 @@
-package images
+package image
 
 import (
 	"archive/tar"
@@ -68,12 +68,15 @@ func TestServer_ServesWhatItSays(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	program := []byte("#!program")
-	image := Image{Program: program, Path: "bin/tool", Links: []string{"bin/sh"}, Cmd: []string{"sh"}}
-	ref, digest, err := s.Add("gpuai/sample", "demo", image)
-	if err != nil || ref != s.Host+"/gpuai/sample:demo" {
+	image := Image{Files: map[string][]byte{"bin/tool": program, "tmp/": nil},
+		Links: map[string]string{"bin/sh": "/bin/tool"}, Config: Config{Cmd: []string{"sh"}}}
+	ref, err := s.Add("gpuai/sample", "demo", image)
+	if err != nil || ref.Ref != s.Host+"/gpuai/sample:demo" {
 		t.Fatal(ref, err)
 	}
-	if _, again, err := s.Add("gpuai/other", "demo", image); err != nil || again != digest {
+	digest := ref.Manifest
+	if other, err := s.Add("gpuai/other", "demo", image); err != nil || other.Manifest != digest {
+		again := other.Manifest
 		t.Errorf("the same program gave %s, then %s, %v", digest, again, err)
 	}
 	code, byTag := get(t, s, "/v2/gpuai/sample/manifests/demo")
