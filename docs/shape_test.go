@@ -17,7 +17,7 @@ const (
 
 // tooLarge are structs that are larger still, each with what will make it smaller. The list only shrinks.
 var tooLarge = map[string]string{
-	"node/provider/Provider": "owners", "node/provider/leaseRun": "owners", "node/provider/Config": "owners",
+	"node/provider/Provider": "owners", "node/provider/Config": "owners",
 	"node/provider/rig/Rig":  "owners",
 	"node/customer/Customer": "machines", "node/customer/orderRun": "machines", "node/customer/orderRow": "machines",
 	"node/customer/View": "machines", "node/customer/Request": "job",

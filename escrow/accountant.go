@@ -28,7 +28,8 @@ const MaxKept = 512
 // MaxLiveLeases is the number of live Leases of one Channel; more need a new salt.
 const MaxLiveLeases = 64
 
-// Share is one Lease's part of a Channel, for ever: ended Leases count as well. All amounts are cumulative base units.
+// Share is one Lease's part of a Channel: ended Leases count as well, until they are folded into Past. All amounts are
+// cumulative base units.
 type Share struct {
 	Paid        market.Amount `json:"paid"` // lease_amount: signed for this Lease
 	Owed        market.Amount `json:"owed"` // metered
@@ -47,6 +48,15 @@ func (s Share) reserve() market.Amount {
 	return min(s.Cap-s.used(), s.MinHeadroom)
 }
 
+// Past sums the shares of Leases that are over and of which nothing is left to count one by one. Used is Σ max(paid,
+// owed).
+type Past struct {
+	Leases int           `json:"leases,omitempty"`
+	Paid   market.Amount `json:"paid,omitempty"`
+	Owed   market.Amount `json:"owed,omitempty"`
+	Used   market.Amount `json:"used,omitempty"`
+}
+
 // Account is what both sides keep of one Channel. Methods never mutate the receiver: they return a new state to store
 // before anything leaves.
 type Account struct {
@@ -59,6 +69,7 @@ type Account struct {
 	SentToPay  market.Amount            `json:"sent"` // the chain's "paid"
 	Deadline   int64                    `json:"deadline,omitempty"`
 	Leases     map[market.LeaseID]Share `json:"leases"`
+	Past       Past                     `json:"past,omitzero"`
 	Newest     Signed                   `json:"newest"`
 	Kept       []Signed                 `json:"kept,omitempty"` // payee: ascending, from earned up
 	ReleaseTo  int64                    `json:"release_to,omitempty"`
@@ -134,6 +145,7 @@ func (a Account) openPhase(t Trust, clock int64) Phase {
 
 // OwedSum is Σ owed of all Leases so far.
 func (a Account) OwedSum() (sum market.Amount) {
+	sum = a.Past.Owed
 	for _, s := range a.Leases {
 		sum += s.Owed
 	}
@@ -142,6 +154,7 @@ func (a Account) OwedSum() (sum market.Amount) {
 
 // PaidSum is Σ lease_amount of all Leases so far.
 func (a Account) PaidSum() (sum market.Amount) {
+	sum = a.Past.Paid
 	for _, s := range a.Leases {
 		sum += s.Paid
 	}
@@ -161,7 +174,7 @@ func (a Account) Live() (n int) {
 // Headroom is what a new Lease may count on: the finalised deposit less what all Leases so far used, ended ones too,
 // and what the live ones reserve. Never negative.
 func (a Account) Headroom() market.Amount {
-	var taken market.Amount
+	taken := a.Past.Used
 	for _, s := range a.Leases {
 		taken += s.used() + s.reserve()
 	}
@@ -183,6 +196,13 @@ func (a Account) AddLease(id market.LeaseID, leaseCap, minHeadroom market.Amount
 	a = a.clone()
 	a.Leases[id] = Share{Cap: leaseCap, MinHeadroom: minHeadroom, Live: true}
 	return a, nil
+}
+
+// Without forgets a Lease that was entered and never came to be: nothing was signed for it.
+func (a Account) Without(id market.LeaseID) Account {
+	a = a.clone()
+	delete(a.Leases, id)
+	return a
 }
 
 // Owe sets a Lease's metered amount, at most its cap and never less than before, and drops vouchers below the new
@@ -210,7 +230,7 @@ func (a Account) RaiseCap(id market.LeaseID, leaseCap market.Amount) Account {
 	return a
 }
 
-// EndLease ends a Lease at its final owed amount; its share stays for ever. Final may be lower than metered: a gift.
+// EndLease ends a Lease at its final owed amount; its share counts for ever. Final may be lower than metered: a gift.
 func (a Account) EndLease(id market.LeaseID, owed market.Amount) Account {
 	s, ok := a.Leases[id]
 	if !ok {
@@ -220,6 +240,47 @@ func (a Account) EndLease(id market.LeaseID, owed market.Amount) Account {
 	s.Owed, s.Live = min(owed, s.Cap), false
 	a.Leases[id] = s
 	return a.prune()
+}
+
+// Fold adds the share of a Lease that has ended to Past and forgets it; no Payment is taken for it any more.
+func (a Account) Fold(id market.LeaseID) Account {
+	s, ok := a.Leases[id]
+	if !ok || s.Live {
+		return a
+	}
+	a = a.clone()
+	delete(a.Leases, id)
+	a.Past.Leases++
+	a.Past.Paid, a.Past.Owed, a.Past.Used = a.Past.Paid+s.Paid, a.Past.Owed+s.Owed, a.Past.Used+s.used()
+	return a
+}
+
+// Fresh reports that no Lease was ever entered.
+func (a Account) Fresh() bool { return len(a.Leases) == 0 && a.Past.Leases == 0 }
+
+// Left is what the deposit leaves to one Lease beyond what it owes: all others keep what they used.
+func (a Account) Left(id market.LeaseID) market.Amount {
+	taken := a.Past.Used
+	for other, s := range a.Leases {
+		if other == id {
+			taken += s.Owed
+		} else {
+			taken += s.used()
+		}
+	}
+	return a.Deposit - min(taken, a.Deposit)
+}
+
+// Ahead is what Leases that are over have signed beyond what they owe. Until the Channel is released its payee could
+// take it.
+func (a Account) Ahead() market.Amount {
+	sum := a.Past.Used - a.Past.Owed
+	for _, s := range a.Leases {
+		if !s.Live {
+			sum += s.used() - s.Owed
+		}
+	}
+	return sum
 }
 
 // Covered is how much of a Lease's lease_amount finalised money backs, older vouchers first: work beyond it is

@@ -46,7 +46,7 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 		return unfit("cluster_tag")
 	case cs.Status != StatusOpen:
 		return unfit("status")
-	case cs.Settled > 0 && len(a.Leases) == 0:
+	case cs.Settled > 0 && a.Fresh():
 		// our books were lost: its next vouchers could be below what is settled, and pay nothing
 		return unfit("settled: by leases that are not known here")
 	case cs.Payer != r.Payer:
@@ -78,18 +78,35 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 	return nil
 }
 
+// Checked is a Payment that was taken once by a copy of the Account: its signature is right, whatever else changes.
+type Checked struct{ p market.Payment }
+
+// Check is TakePayment without its result: for who looks at a copy of the Account first, away from its lock, because
+// the signature takes time. Errors: as TakePayment.
+func (a Account) Check(p market.Payment) (Checked, market.Amount, error) {
+	_, stored, err := a.take(p, true)
+	return Checked{p}, stored, err
+}
+
+// TakeChecked is TakePayment of what Check has passed: all but the signature is tested again. Errors: as TakePayment.
+func (a Account) TakeChecked(c Checked) (Account, market.Amount, error) { return a.take(c.p, false) }
+
 // TakePayment checks a Payment, cheapest test first, and returns the new state and the stored voucher total. Store the
 // state before the acknowledgement leaves. On refusal the state is unchanged and the error is a *market.Refusal:
 // voucher-expires, voucher-unknown, voucher-backwards (Detail: stored total), voucher-over-deposit, voucher-allocation,
 // voucher-signature, channel-closing. Payments of several Leases may arrive in any order: the shares may never exceed
 // the highest voucher, and each Lease is covered by its own share only.
 func (a Account) TakePayment(p market.Payment) (Account, market.Amount, error) {
+	return a.take(p, true)
+}
+
+func (a Account) take(p market.Payment, verify bool) (Account, market.Amount, error) {
 	stored := a.Newest.Amount
-	v, err := DecodeVoucher(p.Voucher[:])
-	share, known := a.Leases[p.Lease]
 	refuse := func(code market.Code, detail string) (Account, market.Amount, error) {
 		return a, stored, market.Refuse(code, market.KindInvalid, detail)
 	}
+	v, err := DecodeVoucher(p.Voucher[:])
+	share, known := a.Leases[p.Lease]
 	switch {
 	case errors.Is(err, ErrExpires):
 		return refuse(market.CodeVoucherExpires, "expires_at must be 0")
@@ -116,7 +133,7 @@ func (a Account) TakePayment(p market.Payment) (Account, market.Amount, error) {
 			fmt.Sprintf("leases sum to %d, voucher says %d", sum, max(v.Amount, stored)))
 	}
 	signed := Signed{Voucher: v, Sig: p.Sig}
-	if !signed.Verify(a.VoucherKey) {
+	if verify && !signed.verify(a.VoucherKey) {
 		return refuse(market.CodeVoucherSignature, "not signed by the channel's voucher key")
 	}
 	a = a.clone()

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"filippo.io/edwards25519"
 )
@@ -33,6 +34,30 @@ func strictPoint(b [32]byte) bool {
 	return new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) != 1
 }
 
+// smallOrder are the canonical encodings of the eight points of small order. A signature whose R is another encoding of
+// such a point never verifies, since R is compared as bytes with a canonical encoding.
+var smallOrder = [][32]byte{
+	{0x01}, // the identity
+	{},     // order 4, both signs
+	{31: 0x80},
+	{0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, // order 2
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+	order8a, order8b, negative(order8a), negative(order8b),
+}
+
+var (
+	order8a = [32]byte{0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+		0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05}
+	order8b = [32]byte{0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+		0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a}
+)
+
+// negative is the encoding of the point with the other x.
+func negative(b [32]byte) [32]byte {
+	b[31] |= 0x80
+	return b
+}
+
 // below compares little-endian numbers; its inputs are public, so timing does not matter.
 func below(a, b [32]byte) bool {
 	for i := 31; i >= 0; i-- {
@@ -60,7 +85,13 @@ func ParseVoucherKey(b []byte) (key [32]byte, err error) {
 // canonical and not of small order, S < L, and the equation holds without cofactor. Never batch-verify vouchers:
 // batches are cofactored, so laxer.
 func Verify(key [32]byte, msg []byte, sig [64]byte) bool {
-	return strictPoint(key) && strictPoint([32]byte(sig[:32])) && ed25519.Verify(key[:], msg, sig[:])
+	return strictPoint(key) && verifyBy(key, msg, sig)
+}
+
+// verifyBy is Verify with a key that has passed ParseVoucherKey. The library compares R with the encoding of s·B − k·A,
+// so an R that it takes is canonical and on the curve.
+func verifyBy(key [32]byte, msg []byte, sig [64]byte) bool {
+	return !slices.Contains(smallOrder, [32]byte(sig[:32])) && ed25519.Verify(key[:], msg, sig[:])
 }
 
 // OnCurve reports whether b decompresses to a curve point as the Solana runtime sees it (non-canonical y included). A

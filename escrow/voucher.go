@@ -98,6 +98,12 @@ func (s Signed) Verify(key [32]byte) bool {
 	return Verify(key, m[:], s.Sig)
 }
 
+// verify is Verify with the key of a Channel that AcceptChannel or a wallet's own open has let pass as strict.
+func (s Signed) verify(key [32]byte) bool {
+	m := s.Encode()
+	return verifyBy(key, m[:], s.Sig)
+}
+
 // Encode returns the 50 signed bytes: 52 01, channel, final, expires_at.
 func (r Release) Encode() [MessageLen]byte {
 	return encodeMessage(releaseMagic0, releaseMagic1, r.Channel, uint64(r.Final), r.Expires)

@@ -81,9 +81,15 @@ type Actor struct {
 	ended sync.Once
 }
 
-// mail is an event; answer, if not nil, gets the result of Apply and commit.
+// Turn books something beside the lease's own step, in one Change with it. It is called in the actor's turn with what
+// applies an event to the lease as it is then, and returns once all is on disk; the lease that apply returned last is
+// what was stored. It need not apply anything.
+type Turn func(ctx context.Context, apply func(market.Event) (market.Lease, []market.Effect, error)) error
+
+// mail is an event, or a turn; answer, if not nil, gets the result of Apply and commit.
 type mail struct {
 	ev     market.Event
+	turn   Turn
 	answer chan error
 }
 
@@ -117,8 +123,13 @@ func (a *Actor) Send(ctx context.Context, ev market.Event) error { return a.post
 
 // Do sends an event and waits until it is applied and committed. Errors: Send's, market.ErrIllegal,
 // market.ErrInvariant, the Store's. Not to be called from Changed; from Act it is safe.
-func (a *Actor) Do(ctx context.Context, ev market.Event) error {
-	m := mail{ev: ev, answer: make(chan error, 1)}
+func (a *Actor) Do(ctx context.Context, ev market.Event) error { return a.ask(ctx, mail{ev: ev}) }
+
+// DoWith gives the actor's turn to t and waits for it. Errors: Send's, t's.
+func (a *Actor) DoWith(ctx context.Context, t Turn) error { return a.ask(ctx, mail{turn: t}) }
+
+func (a *Actor) ask(ctx context.Context, m mail) error {
+	m.answer = make(chan error, 1)
 	if err := a.post(ctx, m); err != nil {
 		return err
 	}
@@ -220,18 +231,52 @@ func (a *Actor) wait() time.Duration {
 	return min(max(at.Sub(now), 10*time.Millisecond), timerAtMost)
 }
 
-// apply is one event: Apply, commit if something durable changed, then queue the effects. An error is the Store's.
-func (a *Actor) apply(ctx context.Context, m mail) error {
+// step is Apply of the lease as it is; what is not applied is logged.
+func (a *Actor) step(ctx context.Context, ev market.Event) (market.Lease, []market.Effect, error) {
 	was := a.Lease()
 	now, _ := a.cfg.Clock()
-	l, effects, err := was.Apply(m.ev, now)
+	l, effects, err := was.Apply(ev, now)
 	if err != nil {
 		level := slog.LevelDebug
 		if !errors.Is(err, market.ErrIllegal) {
 			level = slog.LevelError
 		}
-		a.log.Log(ctx, level, "Lease event was not applied", "event", fmt.Sprintf("%T", m.ev), "state",
+		a.log.Log(ctx, level, "Lease event was not applied", "event", fmt.Sprintf("%T", ev), "state",
 			was.State.String(), "error", err)
+	}
+	return l, effects, err
+}
+
+// take gives a turn away. An error is the Store's, which is dead: the disk has the truth.
+func (a *Actor) take(ctx context.Context, m mail) error {
+	l, effects := a.Lease(), []market.Effect(nil)
+	err := m.turn(ctx, func(ev market.Event) (market.Lease, []market.Effect, error) {
+		next, due, err := a.step(ctx, ev)
+		if err == nil {
+			l, effects = next, due
+		}
+		return next, due, err
+	})
+	if err != nil {
+		m.reply(err)
+		if errors.Is(err, store.ErrDead) || errors.Is(err, store.ErrClosed) {
+			return fmt.Errorf("commit lease %s: %w", l.ID, err)
+		}
+		return nil
+	}
+	a.became(ctx, l, effects)
+	m.reply(nil)
+	return nil
+}
+
+// apply is one event: Apply, commit if something durable changed, then queue the effects. An error is the Store's.
+func (a *Actor) apply(ctx context.Context, m mail) error {
+	if m.turn != nil {
+		return a.take(ctx, m)
+	}
+	was := a.Lease()
+	l, effects, err := a.step(ctx, m.ev)
+	if err != nil {
 		m.reply(err)
 		return nil
 	}
@@ -242,6 +287,14 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 			return err
 		}
 	}
+	a.became(ctx, l, effects)
+	m.reply(nil)
+	return nil
+}
+
+// became makes a committed step known and its effects due.
+func (a *Actor) became(ctx context.Context, l market.Lease, effects []market.Effect) {
+	was := a.Lease()
 	a.now.Store(&l)
 	if l.State != was.State {
 		level := slog.LevelInfo
@@ -255,8 +308,6 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 	if a.cfg.Changed != nil {
 		a.cfg.Changed(l)
 	}
-	m.reply(nil)
-	return nil
 }
 
 // commit makes the step durable. A full disk is waited for: an actor that ended would leave its job to run without a

@@ -32,6 +32,8 @@ type switches struct {
 	// lie makes the provider's documents another's: a receipt is changed and signed anew with the provider's key, a
 	// release replaced
 	lie atomic.Pointer[lies]
+	// paying is called before a payment leaves, heard when a receipt has come
+	paying, heard atomic.Pointer[func()]
 
 	mu      sync.Mutex
 	open    map[*vouchers]struct{}
@@ -219,11 +221,17 @@ func (v *vouchers) Pay(ctx context.Context, p market.Payment) (market.Amount, er
 	if v.sw.noPay.Load() || v.sw.cut.Load() {
 		return 0, errCut
 	}
+	if f := v.sw.paying.Load(); f != nil {
+		(*f)()
+	}
 	return v.VoucherSession.Pay(ctx, p)
 }
 
 func (v *vouchers) Recv(ctx context.Context) (streams.VoucherPush, error) {
 	m, err := v.VoucherSession.Recv(ctx)
+	if f := v.sw.heard.Load(); f != nil && m.Receipt != nil {
+		(*f)()
+	}
 	if l := v.sw.lie.Load(); l != nil && err == nil {
 		m.Receipt = l.receipt(m.Receipt)
 		if m.Status != nil {

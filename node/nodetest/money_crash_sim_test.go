@@ -1,11 +1,14 @@
 package nodetest
 
 import (
+	"os"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/rows"
 	"github.com/gpuai/gpuai/node/store"
 )
 
@@ -29,10 +32,12 @@ func TestSim_KilledBeforeDevicesAreFree_TheyAre(t *testing.T) {
 		w.stopProv()
 		rewrite(t, w.pstore, store.BucketDevices,
 			func(row map[string]any) { row["State"], row["Lease"] = 2, v.Lease.ID })
-		rewrite(t, w.pstore, store.BucketChannels, func(row map[string]any) {
-			shares := row["Account"].(map[string]any)["leases"].(map[string]any)
-			shares[v.Lease.ID.String()].(map[string]any)["live"] = true
-		})
+		share := escrow.Share{Paid: v.Lease.Paid, Owed: v.Lease.Claim, Cap: v.Lease.Terms.Cap, Live: true}
+		err := w.pstore.Commit(t.Context(), store.Change{Puts: []store.Put{{Bucket: store.BucketShares,
+			Key: rows.ShareKey(v.Channel, v.Lease.ID), Value: rows.EncodeShare(share)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
 		w.startProvider(t)
 		until(t, "the device stays leased", func() bool { return w.prov.View().Devices[0].State == "free" })
 		if err := w.cust.CloseChannel(t.Context(), v.Channel); err != nil {
@@ -42,47 +47,107 @@ func TestSim_KilledBeforeDevicesAreFree_TheyAre(t *testing.T) {
 	})
 }
 
-// TestSim_KilledAfterVoucher_ItCounts: a voucher that was stored when the node died is paid, though its customer does
-// not come back to repeat it.
-func TestSim_KilledAfterVoucher_ItCounts(t *testing.T) {
-	t.Parallel()
-	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
-		v := w.await(t, w.place(t, long()), running)
-		time.Sleep(time.Minute)
-		w.stopCust()
-		paid := w.sold(t, v).Paid
-		w.stopProv()
-		rewrite(t, w.pstore, store.BucketLeases, func(row map[string]any) { row["Lease"].(map[string]any)["Paid"] = 0 })
-		w.startProvider(t)
-		until(t, "what is stored is not counted", func() bool {
-			l := w.prov.Leases()
-			return len(l) == 1 && l[0].Lease.Paid >= paid && paid > 0 // one more may have been on its way
-		})
-	})
+// crash is a store whose node can be ended at a commit: before it, or after it and before anything that follows from
+// it.
+type crash struct {
+	mu            sync.Mutex
+	before, after []byte // the file as of the last two commits
+	armed         bool
+	hit, free     chan struct{}
 }
 
-// TestSim_KilledBeforeADebtIsForgotten_ItIs: the row of a debt that was paid does not refuse its customer for months.
-func TestSim_KilledBeforeADebtIsForgotten_ItIs(t *testing.T) {
-	t.Parallel()
-	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
-		v := w.doneAndKept(t)
-		w.stopProv()
-		lease := v.Lease.ID
-		row := map[string]any{"Sum": 5, "Lease": lease, "Customer": w.ch.ID(), "Payer": w.payer,
-			"Until": w.clock.Now().Add(time.Hour)}
-		err := w.pstore.Commit(t.Context(),
-			store.Change{Puts: []store.Put{{Bucket: store.BucketDebts, Key: lease[:], Value: store.Row(row)}}})
+func (w *world) crashing(s *store.Store, side string) *crash {
+	c := &crash{hit: make(chan struct{}), free: make(chan struct{})}
+	file := w.files[side]
+	s.OnCommit(func(time.Duration) {
+		b, err := os.ReadFile(file)
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
-		w.startProvider(t)
-		r := long()
-		r.Key = "again"
-		if v = w.await(t, w.place(t, r), func(v customer.View) bool {
-			return over(v) ||
-				in(market.Running)(v)
-		}); v.Code != "" || v.Lease == nil {
-			t.Errorf("%s %s", v.Code, v.Detail)
+		c.mu.Lock()
+		c.before, c.after = c.after, b
+		now := c.armed && c.before != nil
+		c.armed = c.armed && !now
+		c.mu.Unlock()
+		if now { // nobody hears of the commit before the node is down
+			close(c.hit)
+			<-c.free
 		}
 	})
+	return c
+}
+
+func (c *crash) arm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.armed = true
+}
+
+// TestCrash_Payment: a node that dies at a payment, on either side, before the commit, after it, or after what follows
+// from it, goes on at its next start: what was acknowledged is there, and the job is paid to the unit.
+func TestCrash_Payment(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"before commit", "after commit", "after effect"} {
+		for name, side := range restoreSides {
+			t.Run(name+" "+at, func(t *testing.T) {
+				t.Parallel()
+				simulate(t, setup{work: 50 * time.Second}, func(t *testing.T, w *world) { dies(t, w, side, at) })
+			})
+		}
+	}
+}
+
+func dies(t *testing.T, w *world, side restoreSide, at string) {
+	t.Helper()
+	before := w.chain.Balance(w.payout)
+	id := w.place(t, long())
+	v := w.await(t, id, running)
+	time.Sleep(15 * time.Second)
+	db := side.store(w)
+	c := w.crashing(*db, side.name)
+	time.Sleep(6 * time.Second) // until two commits are seen
+	trigger := &w.sw.paying
+	if side.name == "c" {
+		trigger = &w.sw.heard
+	}
+	if at == "after effect" {
+		paid := w.await(t, id, running).Lease.Paid
+		w.await(t, id, func(v customer.View) bool { return v.Lease.Paid > paid })
+	} else {
+		once := sync.OnceFunc(c.arm)
+		trigger.Store(&once)
+		<-c.hit
+		w.sw.cutOff(true)
+		time.AfterFunc(time.Second, func() { close(c.free) })
+	}
+	side.stop(w, t)
+	if err := (*db).Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := map[string][]byte{"before commit": c.before, "after commit": c.after}[at]
+	if file != nil {
+		if err := os.WriteFile(w.files[side.name], file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	} else if at != "after effect" {
+		t.Fatal("no commit was seen")
+	}
+	*db = w.openStore(t, side.name)
+	trigger.Store(nil)
+	acked, err := w.cust.Order(id.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	side.start(w, t)
+	<-w.prov.Loaded()
+	if have := w.sold(t, v).Paid; side.name == "p" && have < acked.Lease.Paid {
+		t.Errorf("%d were acknowledged, %d are known after the restart", acked.Lease.Paid, have)
+	}
+	w.sw.cutOff(false)
+	v = w.await(t, id, over)
+	w.exact(t, v, "completed", before)
+	if v.Paid < 50*second || v.Paid > 51*second { // a provider that is down may see the end a little later
+		t.Errorf("paid %d for 50 seconds", v.Paid)
+	}
+	w.freeAgain(t, 1)
 }

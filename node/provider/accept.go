@@ -224,10 +224,9 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 		return nil, market.Refuse(market.CodeChannelUnfit, market.KindConflict, "known from before an unclean start: "+
 			"open a new one, or wait until "+p.cfg.OldChannels.UTC().Format(time.TimeOnly))
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
 	// the chain's clock judges a Release, not ours
-	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs))
+	ch.Note(func(e *entry) { e.Account = e.Account.Observe(cs, escrow.Finalised, finalClock(head, cs)) })
+	account, _ := ch.See()
 	p.mu.Lock()
 	rules := escrow.AcceptRules{
 
@@ -239,7 +238,7 @@ func (p *Provider) fitChannel(ctx context.Context, pr *proposal) (*channel, erro
 		LiveChannels: p.liveChannels(ch.id),
 	}
 	p.mu.Unlock()
-	if err := escrow.AcceptChannel(cs, rules, ch.row.Account); err != nil {
+	if err := escrow.AcceptChannel(cs, rules, account); err != nil {
 		return nil, err
 	}
 	return ch, nil
@@ -261,23 +260,6 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	if err != nil {
 		return err
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	// Again under the lock that counts: leases of one channel may be decided at the same time.
-	need := min(pr.quote.MinHeadroom, pr.body.Cap)
-	if h := ch.row.Account.Headroom(); h < need {
-		return market.Refuse(market.CodeChannelTooSmall, market.KindConflict,
-			fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), need.SOL()))
-	}
-	account, err := ch.row.Account.AddLease(pr.id, pr.body.Cap, pr.quote.MinHeadroom)
-	if err != nil {
-		return err
-	}
-	crow := ch.row
-	crow.Account, crow.Customer, crow.Payer, crow.ReleaseCustomer = account, pr.from, pr.order.Payer, pr.from
-	// a rate and a count that were quoted cannot overflow
-	crow.Hourly, _ = pr.quote.Rate.For(len(pr.quote.Devices), time.Hour)
-	crow.TickPrice, _ = pr.quote.Rate.For(len(pr.quote.Devices), pr.quote.Tick)
 	if !p.enterChannel(ch) {
 		return errStale
 	}
@@ -291,17 +273,13 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 		entered(false)
 		return err
 	}
-	change.Puts = append(change.Puts,
-		store.Put{Bucket: bucketLeases, Key: pr.id[:], Value: row(l.saved())},
-		store.Put{Bucket: bucketChannels, Key: ch.id[:], Value: row(crow)})
-	change.Events = l.accepted()
-	err = p.db.Commit(ctx, change)
+	change.Puts = append(change.Puts, l.document())
+	err = p.bookLease(ctx, pr, ch, l, change)
 	entered(err == nil)
 	held(err == nil)
 	if err != nil {
-		return fmt.Errorf("commit lease: %w", err)
+		return err
 	}
-	ch.row = crow
 	p.mu.Lock()
 	p.leases[pr.id] = l
 	p.mu.Unlock()
@@ -309,4 +287,40 @@ func (p *Provider) reserve(ctx context.Context, pr *proposal, ch *channel) error
 	p.log.Info("Lease accepted", "lease", pr.id, "customer", pr.from, "sol_per_hour",
 		market.Amount(pr.quote.Rate).SOL(), "cap_sol", pr.body.Cap.SOL())
 	return nil
+}
+
+// bookLease enters the lease's share and commits it with all that the lease is.
+func (p *Provider) bookLease(ctx context.Context, pr *proposal, ch *channel, l *leaseRun, change store.Change) error {
+	entered := false
+	err := ch.Write(ctx, false, func(e *entry) error {
+		// Again under the lock that counts: leases of one channel may be decided at the same time.
+		need := min(pr.quote.MinHeadroom, pr.body.Cap)
+		if h := e.Account.Headroom(); h < need {
+			return market.Refuse(market.CodeChannelTooSmall, market.KindConflict,
+				fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), need.SOL()))
+		}
+		account, err := e.Account.AddLease(pr.id, pr.body.Cap, pr.quote.MinHeadroom)
+		if err != nil {
+			return err
+		}
+		add, err := l.stage(l.actor.Lease(), nil)
+		if err != nil {
+			return err
+		}
+		e.Account, e.Own.Customer, e.Own.Payer = account, pr.from, pr.order.Payer
+		// a rate and a count that were quoted cannot overflow
+		e.Own.Hourly, _ = pr.quote.Rate.For(len(pr.quote.Devices), time.Hour)
+		e.Own.TickPrice, _ = pr.quote.Rate.For(len(pr.quote.Devices), pr.quote.Tick)
+		e.Add(add)
+		e.Add(func(c *store.Change) {
+			c.Guards, c.Puts = append(c.Guards, change.Guards...), append(c.Puts, change.Puts...)
+		})
+		entered = true
+		return nil
+	})
+	if err != nil && entered {
+		ch.Note(func(e *entry) { e.Account = e.Account.Without(pr.id) }) // it never came to be
+		return fmt.Errorf("commit lease: %w", err)
+	}
+	return err
 }

@@ -36,27 +36,31 @@ func (p *Provider) Amend(ctx context.Context, from market.NodeID, raw []byte) er
 	if !m.Legal(market.CapRaised{}) {
 		return market.Refuse(market.CodeConflict, market.KindConflict, "the lease is "+m.State.String())
 	}
-	if err := p.raiseShare(ctx, l, a.Cap); err != nil {
+	ch, err := p.channelByID(l.channel)
+	if err != nil {
 		return err
 	}
-	if err := l.actor.Do(ctx, market.CapRaised{Cap: a.Cap}); errors.Is(err, market.ErrIllegal) {
+	// vouchers of the lease may go up to the new cap from the commit on with which it works for it
+	err = l.actor.DoWith(ctx, func(ctx context.Context, apply applyFunc) error {
+		return p.keep(ctx, ch, func(e *entry) error {
+			m, effects, err := apply(market.CapRaised{Cap: a.Cap})
+			if err != nil {
+				return err
+			}
+			add, err := l.stage(m, effects)
+			if err != nil {
+				return err
+			}
+			e.Account = e.Account.RaiseCap(l.id, a.Cap)
+			e.Add(add)
+			return nil
+		})
+	})
+	if errors.Is(err, market.ErrIllegal) {
 		return market.Refuse(market.CodeConflict, market.KindConflict, "the lease is "+l.actor.Lease().State.String())
 	} else if err != nil {
 		return err
 	}
 	p.log.Info("Lease's cap was raised", "lease", l.id, "cap", a.Cap)
 	return nil
-}
-
-// raiseShare lets vouchers of the lease go up to the new cap; before the lease itself, which works for it then.
-func (p *Provider) raiseShare(ctx context.Context, l *leaseRun, to market.Amount) error {
-	ch, err := p.channelByID(l.channel)
-	if err != nil {
-		return err
-	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	crow := ch.row
-	crow.Account = crow.Account.RaiseCap(l.id, to)
-	return p.keepRow(ctx, ch, crow)
 }

@@ -17,10 +17,26 @@ import (
 // booked is what of one lease is in the sums already. It lies in the channel's row, so that the fact and the sum are
 // one commit.
 type booked struct {
-	Earned, Settled market.Amount
-	MS              uint64 `json:",omitempty"`
-	Over            bool   `json:",omitempty"` // the lease has ended and counts as a job
-	Told            bool   `json:",omitempty"` // all that it owes is here, or nothing more comes
+	Earned  market.Amount `json:"Earned"`
+	Settled market.Amount `json:"Settled"`
+	MS      uint64        `json:"MS,omitempty"`
+	Over    bool          `json:"Over,omitempty"` // the lease has ended and counts as a job
+	Told    bool          `json:"Told,omitempty"` // all that it owes is here, or nothing more comes
+}
+
+// bookings are those of a channel, never changed. Past is what the chain has settled for leases whose shares are
+// folded: nothing of them is booked any more.
+type bookings struct {
+	Leases map[market.LeaseID]booked `json:"leases,omitempty"`
+	Past   market.Amount             `json:"past,omitempty"`
+}
+
+// booked returns the channel's bookings.
+func (r *channelRow) booked() bookings {
+	if r.Booked == nil {
+		return bookings{}
+	}
+	return *r.Booked
 }
 
 // sumKey names one row of the sums: a UTC day, counted from 1970, and a device.
@@ -37,10 +53,11 @@ func (k sumKey) bytes() []byte {
 // chain has settled; Settled the latter alone. A day may be negative: a close without the provider's consent settles up
 // to half a tick less than was owed.
 type sumRow struct {
-	Class           string
-	Jobs            int
-	MS              uint64
-	Earned, Settled int64
+	Class   string `json:"Class"`
+	Jobs    int    `json:"Jobs"`
+	MS      uint64 `json:"MS"`
+	Earned  int64  `json:"Earned"`
+	Settled int64  `json:"Settled"`
 }
 
 func (r sumRow) plus(o sumRow) sumRow {
@@ -52,9 +69,8 @@ func dayOf(t time.Time) uint32 { return uint32(max(t.Unix(), 0) / 86400) }
 
 // settledOf is what the chain has settled on a channel. One that is gone before its seal was seen was closed by the
 // Release, at all that is owed.
-func settledOf(r *channelRow) market.Amount {
-	a := &r.Account
-	if a.Phase == escrow.PhaseGone && r.Release != [114]byte{} {
+func settledOf(a *escrow.Account, r *channelRow) market.Amount {
+	if a.Phase == escrow.PhaseGone && r.Release != (wireRelease{}) {
 		return max(a.Settled, min(a.OwedSum(), a.Seen))
 	}
 	return a.Settled
@@ -62,16 +78,17 @@ func settledOf(r *channelRow) market.Amount {
 
 // earnings returns what is to be booked of each lease of a channel, in the order given: settled money goes to the
 // leases up to what each owes, what is beyond to the last. Nothing that was booked as settled moves to another lease.
-func earnings(r *channelRow, order []market.LeaseID) map[market.LeaseID]booked {
-	a := &r.Account
+func earnings(a *escrow.Account, r *channelRow, order []market.LeaseID) map[market.LeaseID]booked {
 	sealed := a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone
-	left := settledOf(r)
-	for _, b := range r.Booked {
+	had := r.booked()
+	left := settledOf(a, r)
+	left -= min(had.Past, left)
+	for _, b := range had.Leases {
 		left -= min(b.Settled, left)
 	}
 	out := make(map[market.LeaseID]booked, len(order))
 	for i, id := range order {
-		b, s := r.Booked[id], a.Leases[id]
+		b, s := had.Leases[id], a.Leases[id]
 		add := min(left, s.Owed-min(b.Settled, s.Owed))
 		if i == len(order)-1 {
 			add = left
@@ -126,22 +143,45 @@ type soldJob struct {
 	ms     uint64
 }
 
-// booking returns the row with all that is earned on the channel booked, what that adds to the sums, and the jobs that
-// are paid with it.
-func (p *Provider) booking(r channelRow) (channelRow, map[sumKey]sumRow, []soldJob) {
-	order, facts := p.factsOf(&r.Account)
-	adds, next, jobs := map[sumKey]sumRow{}, maps.Clone(r.Booked), []soldJob(nil)
-	if next == nil {
-		next = map[market.LeaseID]booked{}
+// book books all that is earned on the channel, in the same Change, and returns the jobs that are paid with it. A
+// repeat adds nothing. Called in a channel's entry, once.
+func (p *Provider) book(e *entry) (jobs []soldJob) {
+	adds, jobs := p.booking(e)
+	if len(adds) == 0 {
+		return jobs
 	}
-	for id, b := range earnings(&r, order) {
-		was, f := r.Booked[id], facts[id]
+	p.sumsMu.Lock()
+	for k, add := range adds {
+		p.sums[k] = p.sums[k].plus(add)
+	}
+	p.sumsMu.Unlock()
+	e.Add(func(c *store.Change) {
+		p.sumsMu.Lock()
+		defer p.sumsMu.Unlock()
+		for k := range adds {
+			c.Puts = append(c.Puts, store.Put{Bucket: bucketEarned, Key: k.bytes(), Value: row(p.sums[k])})
+		}
+	})
+	return jobs
+}
+
+// booking brings the entry's bookings up to date, and returns what that adds to the sums and the jobs that are paid.
+func (p *Provider) booking(e *entry) (adds map[sumKey]sumRow, jobs []soldJob) {
+	order, facts := p.factsOf(&e.Account)
+	had := e.Own.booked()
+	next := maps.Clone(had.Leases)
+	adds = map[sumKey]sumRow{}
+	for id, b := range earnings(&e.Account, &e.Own, order) {
+		was, f := had.Leases[id], facts[id]
 		b.MS = was.MS
 		if b.Over || b.Earned != was.Earned {
 			b.MS = max(f.ms, was.MS)
 		}
 		if b == was {
 			continue
+		}
+		if next == nil {
+			next = map[market.LeaseID]booked{}
 		}
 		next[id] = b
 		day := dayOf(p.now())
@@ -158,8 +198,10 @@ func (p *Provider) booking(r channelRow) (channelRow, map[sumKey]sumRow, []soldJ
 		}
 		p.spread(adds, day, f.devices, add)
 	}
-	r.Booked = next
-	return r, adds, jobs
+	if !maps.Equal(next, had.Leases) {
+		e.Own.Booked = &bookings{Leases: next, Past: had.Past}
+	}
+	return adds, jobs
 }
 
 // spread shares an addition among devices: time counts for each of them, money in equal parts, the rest of the division
@@ -177,39 +219,35 @@ func (p *Provider) spread(adds map[sumKey]sumRow, day uint32, devices []market.D
 	}
 }
 
-// keepRow stores a channel's row and what it adds to the sums in one commit, and makes the row current. A repeat adds
-// nothing. Caller holds ch.mu.
-func (p *Provider) keepRow(ctx context.Context, ch *channel, crow channelRow, events ...store.Event) error {
-	p.sumsMu.Lock()
-	defer p.sumsMu.Unlock()
-	crow, adds, jobs := p.booking(crow)
-	c := store.Change{Puts: []store.Put{{Bucket: bucketChannels, Key: ch.id[:], Value: row(crow)}}, Events: events}
-	next := make(map[sumKey]sumRow, len(adds))
-	for k, add := range adds {
-		next[k] = p.sums[k].plus(add)
-		c.Puts = append(c.Puts, store.Put{Bucket: bucketEarned, Key: k.bytes(), Value: row(next[k])})
+// keep changes a channel's books, books what is earned with them and stores all that. Errors: f's, the store's.
+func (p *Provider) keep(ctx context.Context, ch *channel, f func(*entry) error) error {
+	var jobs []soldJob
+	err := ch.Write(ctx, false, func(e *entry) error {
+		if err := f(e); err != nil {
+			return err
+		}
+		jobs = p.book(e)
+		return nil
+	})
+	if err == nil {
+		p.tellEarned(jobs)
 	}
-	if err := p.db.Commit(ctx, c); err != nil {
-		return err
-	}
-	maps.Copy(p.sums, next)
-	ch.row = crow
-	for _, j := range jobs {
-		p.tellEarned(j)
-	}
-	return nil
+	return err
 }
 
-// tellEarned writes the log line of a job that is paid. Caller holds sumsMu.
-func (p *Provider) tellEarned(j soldJob) {
-	p.soldJobs++
-	p.sold += j.amount
-	if j.run == nil || p.quietly {
-		return
+// tellEarned writes the log lines of jobs that are paid.
+func (p *Provider) tellEarned(jobs []soldJob) {
+	p.sumsMu.Lock()
+	defer p.sumsMu.Unlock()
+	for _, j := range jobs {
+		p.soldJobs++
+		p.sold += j.amount
+		if j.run == nil || p.quietly {
+			continue
+		}
+		p.log.Info("Job earned", "lease", j.run.id, "order", j.run.order.Nonce, "customer", j.run.customer, "sol",
+			j.amount.SOL(), "ran", time.Duration(j.ms)*time.Millisecond, "devices", len(j.run.quote.Devices))
 	}
-	p.log.Info("Job earned", "lease", j.run.id, "order", j.run.order.Nonce, "customer", j.run.customer, "sol",
-		j.amount.SOL(),
-		"ran", time.Duration(j.ms)*time.Millisecond, "devices", len(j.run.quote.Devices))
 }
 
 // tellSold says at the end what was earned since the start.
@@ -244,10 +282,7 @@ func (p *Provider) loadSums(ctx context.Context) error {
 	list := slices.Collect(maps.Values(p.channels))
 	p.mu.Unlock()
 	for _, ch := range list {
-		ch.mu.Lock()
-		err := p.rebook(ctx, ch)
-		ch.mu.Unlock()
-		if err != nil {
+		if err := p.keep(ctx, ch, func(*entry) error { return nil }); err != nil {
 			return fmt.Errorf("book earnings: %w", err)
 		}
 	}
@@ -255,14 +290,6 @@ func (p *Provider) loadSums(ctx context.Context) error {
 	p.quietly, p.sold, p.soldJobs = false, 0, 0
 	p.sumsMu.Unlock()
 	return nil
-}
-
-// rebook stores the channel's row if anything of it is not in the sums yet. Caller holds ch.mu.
-func (p *Provider) rebook(ctx context.Context, ch *channel) error {
-	if next, _, _ := p.booking(ch.row); maps.Equal(next.Booked, ch.row.Booked) {
-		return nil
-	}
-	return p.keepRow(ctx, ch, ch.row)
 }
 
 // Earned is what the rig has brought. Settled is on the chain, Claimable is owed by leases that ended and covered by
@@ -284,15 +311,13 @@ func (p *Provider) Earned() (e Earned) {
 	p.mu.Lock()
 	list := slices.Collect(maps.Values(p.channels))
 	p.mu.Unlock()
-	for _, ch := range list { // a channel's lock is never taken under mu
-		ch.mu.Lock()
-		a := ch.row.Account
+	for _, ch := range list { // the till's lock is never taken under mu
+		a, r := ch.See()
 		for id, s := range a.Leases {
 			if have := min(s.Owed, a.Covered(id)); s.Live && a.Phase < escrow.PhaseSealed {
-				e.Now += have - min(have, ch.row.Booked[id].Settled)
+				e.Now += have - min(have, r.booked().Leases[id].Settled)
 			}
 		}
-		ch.mu.Unlock()
 	}
 	return e
 }

@@ -15,15 +15,12 @@ const settleFee = 2 * market.Amount(escrow.FeePerSignature)
 
 // owe keeps the channel's account at what this lease has metered; it is stored with the next payment or end, the lease
 // row has it too.
-func (p *Provider) owe(_ context.Context, l *leaseRun, owed market.Amount) error {
+func (p *Provider) owe(l *leaseRun, owed market.Amount) {
 	ch, err := p.channelByID(l.channel)
 	if err != nil {
-		return nil // at accept the channel is entered right after
+		return // at accept the channel is entered right after
 	}
-	ch.mu.Lock()
-	ch.row.Account = ch.row.Account.Owe(l.id, owed)
-	ch.mu.Unlock()
-	return nil
+	ch.Note(func(e *entry) { e.Account = e.Account.Owe(l.id, owed) })
 }
 
 // endShare makes the lease's share final and, with no other live lease, signs and pushes the Release.
@@ -35,10 +32,7 @@ func (p *Provider) endShare(ctx context.Context, l *leaseRun) error {
 	if err != nil {
 		return err
 	}
-	ch.mu.Lock()
-	live := ch.row.Account.Live()
-	ch.mu.Unlock()
-	if live > 0 {
+	if a, _ := ch.See(); a.Live() > 0 {
 		return nil
 	}
 	rel, err := p.release(ctx, ch)
@@ -56,11 +50,13 @@ func (p *Provider) finalShare(ctx context.Context, l *leaseRun) error {
 		return err
 	}
 	m := l.actor.Lease()
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	crow := ch.row
-	crow.Account, crow.LastEnd = crow.Account.EndLease(l.id, m.Owed()), p.now()
-	if err := p.keepRow(ctx, ch, crow); err != nil {
+	err = p.keep(ctx, ch, func(e *entry) error {
+		if share, ok := e.Account.Leases[l.id]; ok && (share.Live || share.Owed != min(m.Owed(), share.Cap)) {
+			e.Account, e.Own.LastEnd = e.Account.EndLease(l.id, m.Owed()), p.now()
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	p.Learn(l.customer, l.order.Payer, m)
@@ -145,31 +141,9 @@ func finalClock(head escrow.Head, cs escrow.ChannelState) int64 {
 
 func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head,
 	payout escrow.Payout) {
-	ch.mu.Lock()
-	before, had := ch.row.Account.Phase, ch.row.Account.Settled
-	ch.row.Account = ch.row.Account.Observe(cs, escrow.Finalised, finalClock(head, cs))
-	account := ch.row.Account
-	after := account.Phase
-	if after != before || account.Settled != had {
-		p.chainChanged(ctx, ch, after != before)
-	}
-	if account.Settled >= account.Newest.Amount {
-		ch.row.OldestUnclaimed = time.Time{}
-	}
-	if res, ok, err := p.ledger.Result(ctx, ch.askedKey); err == nil && (!ok || res.State == escrow.Failed) {
-		ch.asked = 0 // it brings nothing
-	}
-	books := ch.row.Account
-	// the final view shows it half a minute later, and each claim costs its fee
-	books.Settled = max(books.Settled, ch.asked)
-	due, _ := books.Redeemable(ch.row.TickPrice)
-	dec := escrow.Decide(&books, escrow.Settle{
-		Now: head.Clock, Cost: settleFee, Hourly: ch.row.Hourly, Tick: ch.row.TickPrice,
-		MaxUnclaimed:    escrow.DefaultMaxUnclaimed,
-		PayeeReceives:   payout.Receives(max(due.Amount, books.Settled) - books.SentToPay),
-		OldestUnclaimed: ch.row.OldestUnclaimed, LastEnded: ch.row.lastEnded(),
-	})
-	ch.mu.Unlock()
+	before, after := p.observe(ctx, ch, cs, head)
+	dec := p.dueOf(ctx, ch, head, payout)
+	account, _ := ch.See()
 	if after == escrow.PhaseSealed && account.Settled >= account.OwedSum() {
 		p.paidOnChain(ctx, ch.id)
 	}
@@ -183,7 +157,7 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 			continue
 		}
 		if live {
-			_ = l.actor.Send(ctx, market.HeadroomSeen{Left: left(account, l.id)}) // the next read says it again
+			_ = l.actor.Send(ctx, market.HeadroomSeen{Left: account.Left(l.id)}) // the next read says it again
 		}
 	}
 	if after != before {
@@ -191,6 +165,54 @@ func (p *Provider) chainSaw(ctx context.Context, ch *channel, cs escrow.ChannelS
 	}
 	p.settleBy(ctx, ch, dec)
 	p.sealAlone(ctx, ch, cs, head)
+}
+
+// observe takes what the chain shows of a channel into its books, and stores what is new. What is not stored now is
+// seen again at the next start.
+func (p *Provider) observe(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) (before,
+	after escrow.Phase) {
+	news := false
+	ch.Note(func(e *entry) {
+		was := e.Account
+		e.Account = was.Observe(cs, escrow.Finalised, finalClock(head, cs))
+		if e.Account.Settled >= e.Account.Newest.Amount {
+			e.Own.OldestUnclaimed = time.Time{}
+		}
+		before, after = was.Phase, e.Account.Phase
+		news = before != after || was.Settled != e.Account.Settled
+	})
+	if !news {
+		return before, after
+	}
+	err := p.keep(context.WithoutCancel(ctx), ch, func(e *entry) error {
+		if before != after {
+			e.Event(p.phaseEvent(ch.id, e.Account))
+		}
+		return nil
+	})
+	if err != nil {
+		p.log.Warn("Change of a channel was not stored", "channel", ch.id, "error", err)
+	}
+	return before, after
+}
+
+// dueOf decides what to settle of a channel.
+func (p *Provider) dueOf(ctx context.Context, ch *channel, head escrow.Head, payout escrow.Payout) escrow.Decision {
+	books, row := ch.See()
+	ch.mu.Lock()
+	if res, ok, err := p.ledger.Result(ctx, ch.askedKey); err == nil && (!ok || res.State == escrow.Failed) {
+		ch.asked = 0 // it brings nothing
+	}
+	// the final view shows it half a minute later, and each claim costs its fee
+	books.Settled = max(books.Settled, ch.asked)
+	ch.mu.Unlock()
+	due, _ := books.Redeemable(row.TickPrice)
+	return escrow.Decide(&books, escrow.Settle{
+		Now: head.Clock, Cost: settleFee, Hourly: row.Hourly, Tick: row.TickPrice,
+		MaxUnclaimed:    escrow.DefaultMaxUnclaimed,
+		PayeeReceives:   payout.Receives(max(due.Amount, books.Settled) - books.SentToPay),
+		OldestUnclaimed: row.OldestUnclaimed, LastEnded: lastEnded(books, row),
+	})
 }
 
 // paidOnChain clears what leases of a finished channel left unpaid: it was closed at all that they owe.
@@ -206,26 +228,10 @@ func (p *Provider) paidOnChain(ctx context.Context, id market.ChannelID) {
 	for _, l := range debtors {
 		m := l.actor.Lease()
 		err := l.tell(ctx, market.PaymentStored{LeaseAmount: m.Owed(), ReceiptSeq: m.ReceiptSeq})
-		if err == nil {
-			err = p.settleDebt(ctx, l)
-		}
 		if err != nil && ctx.Err() == nil {
 			p.log.Warn("Debt was not cleared", "lease", l.id, "error", err) // the next read tries again
 		}
 	}
-}
-
-// left is what the deposit leaves to one lease beyond what it owes: the others keep what they used.
-func left(a escrow.Account, id market.LeaseID) market.Amount {
-	var taken market.Amount
-	for other, s := range a.Leases {
-		if other == id {
-			taken += s.Owed
-		} else {
-			taken += max(s.Owed, s.Paid)
-		}
-	}
-	return a.Deposit - min(taken, a.Deposit)
 }
 
 // leasesOf lists the channel's leases that are not over.

@@ -2,59 +2,89 @@ package provider
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/node/till"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
 
-// channelRow is what the store keeps of a customer's Channel.
+// channelRow is what the books of a customer's Channel hold beside its account.
 type channelRow struct {
-	Account         escrow.Account
-	Customer        market.NodeID
-	ReleaseCustomer market.NodeID
-	Payer           market.Address
-	Release         [114]byte
-	Hourly          market.Amount // price of an hour of the newest lease
-	TickPrice       market.Amount
-	OldestUnclaimed time.Time
-	LastEnd         time.Time
-	Booked          map[market.LeaseID]booked `json:",omitempty"` // in the sums already
+	Customer        market.NodeID  `json:"customer"`
+	Payer           market.Address `json:"payer"`
+	Release         wireRelease    `json:"release,omitzero"`
+	Hourly          market.Amount  `json:"hourly,omitempty"` // price of an hour of the newest lease
+	TickPrice       market.Amount  `json:"tick_price,omitempty"`
+	OldestUnclaimed time.Time      `json:"oldest_unclaimed,omitzero"`
+	LastEnd         time.Time      `json:"last_end,omitzero"`
+	Booked          *bookings      `json:"booked,omitempty"` // what is in the sums already, by lease
+}
+
+// wireRelease is a signed Release as it travels.
+type wireRelease [escrow.SignedLen]byte
+
+// MarshalText writes it in base64.
+func (r wireRelease) MarshalText() ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, r[:]), nil
+}
+
+// UnmarshalText is the inverse of MarshalText.
+func (r *wireRelease) UnmarshalText(b []byte) error {
+	raw, err := base64.StdEncoding.AppendDecode(nil, b)
+	if err == nil && len(raw) != len(r) {
+		err = fmt.Errorf("a release of %d bytes", len(raw))
+	}
+	copy(r[:], raw)
+	return err
+}
+
+// entry is a channel's books while they are written.
+type entry = till.Entry[channelRow]
+
+// channel is the books of a customer's Channel.
+type channel struct {
+	*till.Book[channelRow]
+	id  market.ChannelID
+	old bool // of before this start
+
+	// asked is what the newest settlement under way brings, askedKey its intent; none: 0. mu guards both.
+	mu       sync.Mutex
+	asked    market.Amount
+	askedKey string
 }
 
 // lastEnded is zero while a lease is live.
-func (r *channelRow) lastEnded() time.Time {
-	if r.Account.Live() > 0 {
+func lastEnded(a escrow.Account, r channelRow) time.Time {
+	if a.Live() > 0 {
 		return time.Time{}
 	}
 	return r.LastEnd
 }
 
-// channel is a channelRow with its lock: one Payment at a time.
-type channel struct {
-	mu  sync.Mutex
-	id  market.ChannelID
-	old bool // of before this start
-	row channelRow
-	// asked is what the newest settlement under way brings, askedKey its intent; none: 0
-	asked    market.Amount
-	askedKey string
-}
-
-// debt is what one lease left unpaid; its node key and its payer answer for it.
+// debt is what one lease left unpaid; its node key and its payer answer for it. Its row is written with the lease's
+// own.
 type debt struct {
-	Sum      market.Amount
-	Lease    market.LeaseID
-	Customer market.NodeID
-	Payer    market.Address
-	Until    time.Time
+	Sum      market.Amount  `json:"Sum"`
+	Lease    market.LeaseID `json:"Lease"`
+	Customer market.NodeID  `json:"Customer"`
+	Payer    market.Address `json:"Payer"`
+	Until    time.Time      `json:"Until"`
 }
 
 // debtLife is how long a debt is remembered.
 const debtLife = 90 * 24 * time.Hour
+
+// newChannel has its books in memory only.
+func (p *Provider) newChannel(cs escrow.ChannelState, row channelRow) *channel {
+	return &channel{Book: p.till.Open(escrow.NewAccount(cs, escrow.Finalised), row), id: cs.ID}
+}
 
 // channelOf returns the known channel, or a new one in memory.
 func (p *Provider) channelOf(cs escrow.ChannelState) *channel {
@@ -63,7 +93,7 @@ func (p *Provider) channelOf(cs escrow.ChannelState) *channel {
 	if ch, ok := p.channels[cs.ID]; ok {
 		return ch
 	}
-	return &channel{id: cs.ID, row: channelRow{Account: escrow.NewAccount(cs, escrow.Finalised)}}
+	return p.newChannel(cs, channelRow{})
 }
 
 // enterChannel makes a channel known before its first lease is committed, so that another lease of it waits for this
@@ -103,39 +133,70 @@ func (p *Provider) Payment(ctx context.Context, from market.NodeID, pay market.P
 	if err != nil {
 		return 0, err
 	}
-	ch.mu.Lock()
-	account, stored, err := ch.row.Account.TakePayment(pay)
+	account, _ := ch.See()
+	checked, stored, err := account.Check(pay)
 	if err != nil {
-		ch.mu.Unlock()
 		return stored, err
 	}
-	same := account.Newest == ch.row.Account.Newest && account.Leases[pay.Lease] == ch.row.Account.Leases[pay.Lease]
-	crow := ch.row
-	crow.Account = account
-	if crow.OldestUnclaimed.IsZero() {
-		crow.OldestUnclaimed = p.now()
+	take := func(ctx context.Context, apply applyFunc) (err error) {
+		stored, err = p.take(ctx, l, ch, checked, pay, apply)
+		return err
 	}
-	if same {
-		ch.row = crow // a repeat: it is on disk
-	} else if account.Leases[pay.Lease].Live {
-		err = p.put(ctx, bucketChannels, ch.id[:], row(crow))
-		if err == nil {
-			ch.row = crow
-		}
-	} else { // an old debt is paid: that is earned
-		err = p.keepRow(ctx, ch, crow)
+	if !l.over() {
+		err = l.actor.DoWith(ctx, take)
 	}
-	if err != nil {
-		ch.mu.Unlock()
+	if l.over() && (err == nil || market.CodeOf(err) == market.CodeBusy) { // what it left unpaid counts all the same
+		err = take(ctx, nil)
+	}
+	var refusal *market.Refusal
+	if err != nil && !errors.As(err, &refusal) {
 		return 0, fmt.Errorf("store voucher: %w", err)
 	}
-	covered := account.Covered(pay.Lease)
-	ch.mu.Unlock()
-	if err := l.paid(ctx, covered, pay.ReceiptSeq); err != nil {
-		return 0, err
-	}
 	p.Learn(l.customer, l.order.Payer, l.actor.Lease())
-	return stored, p.settleDebt(ctx, l)
+	return stored, err
+}
+
+type applyFunc = func(market.Event) (market.Lease, []market.Effect, error)
+
+// take books a checked Payment and what it does to its lease in one Change. Refusals: as TakePayment.
+func (p *Provider) take(ctx context.Context, l *leaseRun, ch *channel, checked escrow.Checked, pay market.Payment,
+	apply applyFunc) (stored market.Amount, err error) {
+	var paid []soldJob
+	err = ch.Write(ctx, true, func(e *entry) error {
+		was := e.Account
+		var err error
+		if e.Account, stored, err = was.TakeChecked(checked); err != nil {
+			return err
+		}
+		share := e.Account.Leases[pay.Lease]
+		if same := e.Account.Newest == was.Newest && share == was.Leases[pay.Lease]; !same {
+			if e.Own.OldestUnclaimed.IsZero() {
+				e.Own.OldestUnclaimed = p.now()
+			}
+			if !share.Live { // an old debt is paid: that is earned
+				paid = p.book(e)
+			}
+		}
+		if apply == nil {
+			return nil
+		}
+		before := l.actor.Lease()
+		m, effects, err := apply(market.PaymentStored{LeaseAmount: e.Account.Covered(l.id), ReceiptSeq: pay.ReceiptSeq})
+		if err != nil || len(effects) == 0 && m.Durable() == before.Durable() {
+			return nil // the state has no use for it: it is stored all the same
+		}
+		add, err := l.stage(m, effects)
+		if err != nil {
+			return err
+		}
+		e.Account = e.Account.Owe(l.id, m.Owed())
+		e.Add(add)
+		return nil
+	})
+	if err == nil {
+		p.tellEarned(paid)
+	}
+	return stored, err
 }
 
 // Session keeps the push of a customer's live stream and repeats what it may have missed.
@@ -192,10 +253,7 @@ func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id ma
 	if err != nil {
 		return [114]byte{}, err
 	}
-	ch.mu.Lock()
-	owner := ch.row.Customer
-	ch.mu.Unlock()
-	if owner != from {
+	if _, row := ch.See(); row.Customer != from {
 		return [114]byte{}, market.Refuse(market.CodeChannelUnknown, market.KindNotFound,
 			"not a channel of this customer")
 	}
@@ -222,8 +280,7 @@ func (p *Provider) adoptUnused(ctx context.Context, from market.NodeID, id marke
 	if ch, ok := p.channels[id]; ok {
 		return ch, nil // accepted meanwhile: its leases count
 	}
-	ch := &channel{id: id, row: channelRow{Account: escrow.NewAccount(cs, escrow.Finalised), Customer: from,
-		ReleaseCustomer: from, Payer: cs.Payer}}
+	ch := p.newChannel(cs, channelRow{Customer: from, Payer: cs.Payer})
 	p.channels[id] = ch
 	return ch, nil
 }
@@ -234,27 +291,31 @@ func (p *Provider) release(ctx context.Context, ch *channel) ([114]byte, error) 
 	if err != nil {
 		return [114]byte{}, err
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	if ch.row.Account.Releases(ch.row.Release, head.Clock) {
-		return ch.row.Release, nil // asked again: the same answer, without a commit
+	var rel wireRelease
+	err = ch.Write(ctx, false, func(e *entry) error {
+		if e.Account.Releases(e.Own.Release, head.Clock) {
+			rel = e.Own.Release // asked again: the same answer, without a commit if it is on disk
+			return nil
+		}
+		key, err := p.keys.Release(p.cfg.ClusterTag, e.Own.Customer, p.cfg.Payout, market.Address{})
+		if err != nil {
+			return err
+		}
+		account, signed, err := e.Account.MakeRelease(key, head.Clock)
+		if err != nil {
+			return err
+		}
+		rel = signed.Wire()
+		e.Account, e.Own.Release = account, rel
+		e.Event(p.released(ch.id, account))
+		p.log.Info("Release signed", "channel", ch.id, "final_sol", market.Amount(signed.Final).SOL())
+		return nil
+	})
+	var refusal *market.Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		err = fmt.Errorf("store release: %w", err)
 	}
-	key, err := p.keys.Release(p.cfg.ClusterTag, ch.row.Customer, p.cfg.Payout, market.Address{})
-	if err != nil {
-		return [114]byte{}, err
-	}
-	account, rel, err := ch.row.Account.MakeRelease(key, head.Clock)
-	if err != nil {
-		return [114]byte{}, err
-	}
-	crow := ch.row
-	crow.Account, crow.Release = account, rel.Wire()
-	if err := p.put(ctx, bucketChannels, ch.id[:], row(crow), p.released(ch.id, account)); err != nil {
-		return [114]byte{}, fmt.Errorf("store release: %w", err)
-	}
-	ch.row = crow
-	p.log.Info("Release signed", "channel", ch.id, "final_sol", market.Amount(rel.Final).SOL())
-	return crow.Release, nil
+	return rel, err
 }
 
 func (p *Provider) channelByID(id market.ChannelID) (*channel, error) {
@@ -290,41 +351,23 @@ func (p *Provider) DebtOf(node market.NodeID, payer market.Address, now time.Tim
 	return sum
 }
 
-// remember writes what a lease that ended leaves unpaid; 0 forgets it.
-func (p *Provider) remember(ctx context.Context, l *leaseRun, sum market.Amount) error {
+// owes enters what a lease leaves unpaid, 0: nothing, and returns what puts it into the lease's own Change.
+func (p *Provider) owes(l *leaseRun, sum market.Amount) func(*store.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d, known := p.debts[l.id]
 	if sum == 0 {
-		if !known {
-			return nil
-		}
-		if err := p.del(ctx, bucketDebts, l.id[:]); err != nil {
-			return fmt.Errorf("forget debt: %w", err)
-		}
 		delete(p.debts, l.id)
-		return nil
+		return func(c *store.Change) { c.Deletes = append(c.Deletes, store.Ref{Bucket: bucketDebts, Key: l.id[:]}) }
 	}
 	if !known {
 		d = debt{Lease: l.id, Customer: l.customer, Payer: l.order.Payer, Until: p.now().Add(debtLife)}
 	}
 	d.Sum = sum
-	if err := p.put(ctx, bucketDebts, l.id[:], row(d), p.unpaid(l.id, sum)); err != nil {
-		return fmt.Errorf("store debt: %w", err)
-	}
 	p.debts[l.id] = d
-	return nil
-}
-
-// settleDebt brings a remembered debt to what the lease still owes before its payment is acknowledged: the customer may
-// order at once.
-func (p *Provider) settleDebt(ctx context.Context, l *leaseRun) error {
-	p.mu.Lock()
-	_, known := p.debts[l.id]
-	p.mu.Unlock()
-	if !known {
-		return nil
+	told := p.unpaid(l.id, sum)
+	return func(c *store.Change) {
+		c.Puts = append(c.Puts, store.Put{Bucket: bucketDebts, Key: l.id[:], Value: row(d)})
+		c.Events = append(c.Events, told)
 	}
-	m := l.actor.Lease()
-	return p.remember(ctx, l, m.Owed()-min(m.Paid, m.Owed()))
 }

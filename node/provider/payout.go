@@ -17,8 +17,9 @@ func (p *Provider) payDue(ctx context.Context, list []*channel, payout escrow.Pa
 	var waits market.Amount
 	settled := map[market.ChannelID]market.Amount{}
 	for _, ch := range list {
+		a, _ := ch.See()
 		ch.mu.Lock()
-		a, asked := ch.row.Account, ch.asked
+		asked := ch.asked
 		ch.mu.Unlock()
 		if a.Phase >= escrow.PhaseGone || a.SentToPay >= a.Settled || asked > a.Settled { // a claim under way pays it
 			continue

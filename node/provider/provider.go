@@ -4,8 +4,8 @@
 // Invariants: a Decision and its device rows are one commit; a voucher is on disk before its acknowledgement; one live
 // lease per device.
 // Concurrency: Provider's methods are safe for any goroutine; one leaseRun (goroutine and lease actor) per lease; mu
-// guards the tables, a channel's own lock its account, and no lock is held across I/O but the store's commit.
-// Persistence: buckets leases, channels, devices, debts, offers, jobs. Next: quote.go, accept.go, run.go, pay.go,
+// guards the tables, the till its books, and no lock is held across I/O. Persistence: buckets leases, ticks, channels,
+// shares, vouchers, devices, debts, offers, jobs. Next: quote.go, accept.go, run.go, pay.go,
 // docs/flows/order.md.
 package provider
 
@@ -22,6 +22,7 @@ import (
 	"github.com/gpuai/gpuai/node/provider/counter"
 	"github.com/gpuai/gpuai/node/provider/rig"
 	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/node/till"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/gpu"
 	"github.com/gpuai/gpuai/runtime/job"
@@ -104,6 +105,7 @@ type Provider struct {
 	clock  *lease.Clock
 	log    *slog.Logger
 	keys   escrow.Keys
+	till   *till.Till[channelRow]
 
 	mu       sync.Mutex
 	deciding map[market.LeaseID]bool
@@ -117,7 +119,7 @@ type Provider struct {
 	rentMin  market.Amount
 	feeBal   market.Amount
 	waits    Waits
-	sumsMu   sync.Mutex // taken under a channel's lock; p.mu may be taken under it
+	sumsMu   sync.Mutex // taken under the till's lock; p.mu may be taken under it
 	sums     map[sumKey]sumRow
 	sold     market.Amount // since this start
 	soldJobs int
@@ -138,9 +140,10 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 	}
 	p := &Provider{
 		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, net: d.Reach, clock: d.Clock,
-		log: d.Log, keys: escrow.NewKeys(cfg.Seed), deciding: map[market.LeaseID]bool{},
-		leases:  map[market.LeaseID]*leaseRun{},
-		refused: map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{},
+		log: d.Log, keys: escrow.NewKeys(cfg.Seed), till: till.New[channelRow](d.Store, till.Selling),
+		deciding: map[market.LeaseID]bool{},
+		leases:   map[market.LeaseID]*leaseRun{},
+		refused:  map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{},
 		pushes: map[market.NodeID]*pusher{}, heard: map[market.NodeID]time.Time{},
 		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{},
 		loaded: make(chan struct{}), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),

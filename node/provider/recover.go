@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rows"
+	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
 	"github.com/gpuai/gpuai/runtime/job"
 	"github.com/gpuai/gpuai/runtime/spec"
@@ -35,51 +37,22 @@ func (p *Provider) recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load debts: %w", err)
 	}
-	err = p.db.Scan(bucketChannels, nil, func(k, v []byte) error {
-		ch := &channel{id: market.ChannelID(k), old: true}
-		if err := unrow(v, &ch.row); err != nil {
-			return err
-		}
-		if ch.row.Customer == (market.NodeID{}) {
-			return nil // an own channel of the customer's role
-		}
-		p.mu.Lock()
-		p.channels[ch.id] = ch
-		p.mu.Unlock()
-		return nil
-	})
+	books, err := p.till.Load()
 	if err != nil {
 		return fmt.Errorf("load channels: %w", err)
 	}
+	p.mu.Lock()
+	for id, b := range books {
+		p.channels[id] = &channel{Book: b, id: id, old: true}
+	}
+	p.mu.Unlock()
 	if err := p.loadLeases(ctx); err != nil {
 		return err
 	}
 	if err := p.Counter.Load(); err != nil {
 		return err
 	}
-	if err := p.loadSums(ctx); err != nil {
-		return err
-	}
-	return p.dropDebts(ctx)
-}
-
-// dropDebts forgets what leases do not owe any more: the node ended after the payment was stored and before the row
-// was.
-func (p *Provider) dropDebts(ctx context.Context) error {
-	var paid []*leaseRun
-	p.mu.Lock()
-	for id := range p.debts {
-		if l := p.leases[id]; l != nil && l.actor.Lease().Debt == 0 {
-			paid = append(paid, l)
-		}
-	}
-	p.mu.Unlock()
-	for _, l := range paid {
-		if err := p.remember(ctx, l, 0); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.loadSums(ctx)
 }
 
 // holds reports whether a lease still has a device or a live share of its channel.
@@ -93,9 +66,8 @@ func (p *Provider) holds(l *leaseRun) bool {
 	if ch == nil {
 		return false
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	return ch.row.Account.Leases[l.id].Live
+	a, _ := ch.See()
+	return a.Leases[l.id].Live
 }
 
 func (p *Provider) loadLeases(context.Context) error {
@@ -104,19 +76,25 @@ func (p *Provider) loadLeases(context.Context) error {
 		if err := unrow(v, &r); err != nil {
 			return fmt.Errorf("lease row %x: %w", k, err)
 		}
-		if r.Lease.Side != market.ProviderSide {
-			return nil
-		}
-		l, err := p.reopen(r)
+		b, err := p.db.Get(store.BucketTicks, k)
 		if err != nil {
-			return fmt.Errorf("lease %s: %w", r.Lease.ID, err)
+			return err
+		}
+		t, err := rows.DecodeTick(market.LeaseID(k), market.ProviderSide, b)
+		if err != nil {
+			return fmt.Errorf("tick of lease %x: %w", k, err)
+		}
+		l, err := p.reopen(r, t)
+		if err != nil {
+			return fmt.Errorf("lease %s: %w", t.Lease.ID, err)
 		}
 		p.mu.Lock()
 		p.leases[l.id] = l
 		p.mu.Unlock()
 		p.Rig.Adopt(l.claim())
 		p.Counter.Adopt(l.visit())
-		if !r.Lease.Terminal() || r.Lease.Debt > 0 || p.holds(l) { // an old debt may be paid at any time
+		p.owe(l, t.Lease.Owed())
+		if !t.Lease.Terminal() || t.Lease.Debt > 0 || p.holds(l) { // an old debt may be paid at any time
 			p.wg.Go(func() { p.start <- l })
 		}
 		return nil
@@ -124,7 +102,7 @@ func (p *Provider) loadLeases(context.Context) error {
 }
 
 // reopen reads a lease's documents again from the bytes as received.
-func (p *Provider) reopen(r leaseRow) (*leaseRun, error) {
+func (p *Provider) reopen(r leaseRow, t rows.Tick) (*leaseRun, error) {
 	body, _, err := wire.OpenProposal(r.Raw, p.cfg.Network)
 	if err != nil {
 		return nil, err
@@ -141,7 +119,7 @@ func (p *Provider) reopen(r leaseRow) (*leaseRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.runOf(r, &proposal{id: r.Lease.ID, from: r.From, body: body, order: order, quote: quote, spec: sp,
+	return p.runOf(r, t, &proposal{id: t.Lease.ID, from: r.From, body: body, order: order, quote: quote, spec: sp,
 		raw: r.Raw})
 }
 

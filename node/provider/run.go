@@ -9,6 +9,8 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/rows"
+	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
 	"github.com/gpuai/gpuai/runtime/gpu"
@@ -24,22 +26,20 @@ const (
 	reportEvery = 2 * time.Second
 )
 
-// leaseRow is what the store keeps of a lease.
+// leaseRow is what the store keeps of a lease beside its tick: documents, as they were received or signed, and what
+// changes once or twice.
 type leaseRow struct {
-	Lease       market.Lease
-	From        market.NodeID
-	Raw         []byte // the Lease envelope as received
-	Channel     market.ChannelID
-	Decision    []byte
-	Receipt     []byte // the newest is the message to repeat
-	Outcome     []byte // own
-	PeerOutcome []byte
-	Root        *[32]byte
-	InputsReady bool
-	BootID      string
-	Seen        []market.DeviceID // devices at Ready
-	Events      int               // that the lease has left in the store
-	Idle        []gpu.Idle        `json:",omitempty"` // of leases of older nodes; now it lies with the device
+	From        market.NodeID     `json:"From"`
+	Raw         []byte            `json:"Raw"` // the Lease envelope as received
+	Channel     market.ChannelID  `json:"Channel"`
+	Decision    []byte            `json:"Decision"`
+	Outcome     []byte            `json:"Outcome"` // own
+	PeerOutcome []byte            `json:"PeerOutcome"`
+	Root        *[32]byte         `json:"Root"`
+	InputsReady bool              `json:"InputsReady"`
+	BootID      string            `json:"BootID"`
+	Seen        []market.DeviceID `json:"Seen"`           // devices at Ready
+	Idle        []gpu.Idle        `json:"Idle,omitempty"` // how the GPUs looked before the lease
 }
 
 // leaseRun drives one lease: its actor, its job, its messages.
@@ -57,10 +57,10 @@ type leaseRun struct {
 
 	kick chan struct{}
 
-	saving sync.Mutex // held from a look at row until that is on disk: an older row must not overwrite a newer one
-	mu     sync.Mutex
-	row    leaseRow
-	seen   job.Observed
+	mu   sync.Mutex // rows are queued under it, so that an older one does not overwrite a newer one
+	row  leaseRow
+	tick rows.Tick // as of the newest Change that was queued
+	seen job.Observed
 
 	files  sync.Mutex // put, get and hashing of outputs exclude each other
 	inputs inputs
@@ -89,20 +89,24 @@ func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error
 	if err != nil {
 		return nil, fmt.Errorf("seal decision: %w", err)
 	}
-	row := leaseRow{Lease: m, From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID()}
-	return p.runOf(row, pr)
+	row := leaseRow{From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID()}
+	l, err := p.runOf(row, rows.Tick{Lease: m}, pr)
+	if err == nil {
+		l.tick = rows.Tick{} // nothing is stored yet
+	}
+	return l, err
 }
 
-func (p *Provider) runOf(r leaseRow, pr *proposal) (*leaseRun, error) {
+func (p *Provider) runOf(r leaseRow, t rows.Tick, pr *proposal) (*leaseRun, error) {
 	l := &leaseRun{
 		p: p, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, body: pr.body, spec: pr.spec,
 		customer: r.From,
-		channel:  r.Channel, kick: make(chan struct{}, 1), row: r,
+		channel:  r.Channel, kick: make(chan struct{}, 1), row: r, tick: t,
 	}
 	l.inputs.l = l
 	l.inputs.ready.Store(r.InputsReady || len(pr.spec.Inputs) == 0)
 	var err error
-	l.actor, err = lease.New(lease.Config{Lease: r.Lease, Clock: p.clock.Read, SameBoot: r.BootID == p.clock.BootID()},
+	l.actor, err = lease.New(lease.Config{Lease: t.Lease, Clock: p.clock.Read, SameBoot: r.BootID == p.clock.BootID()},
 		l, l.act, p.log)
 	if err != nil {
 		return nil, fmt.Errorf("start lease actor: %w", err)
@@ -110,49 +114,75 @@ func (p *Provider) runOf(r leaseRow, pr *proposal) (*leaseRun, error) {
 	return l, nil
 }
 
-// saved is the row as of now. Caller may hold any lock but l.mu.
-func (l *leaseRun) saved() leaseRow {
+var _ lease.Store = (*leaseRun)(nil)
+
+// Commit implements lease.Store.
+func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.Effect) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.row.InputsReady = l.inputs.ready.Load()
-	return l.row
+	was := l.tick
+	l.mu.Unlock()
+	add, err := l.stage(m, effects)
+	if err != nil {
+		return err
+	}
+	l.p.owe(l, m.Owed())
+	var c store.Change
+	add(&c)
+	if err := l.p.db.Commit(ctx, c); err != nil {
+		l.mu.Lock()
+		l.tick = was // the actor tries again
+		l.mu.Unlock()
+		return err
+	}
+	return nil
 }
 
-// Commit implements lease.Store. A Receipt that leaves with the state is sealed and stored with it.
-func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.Effect) error {
-	l.saving.Lock()
-	defer l.saving.Unlock()
+// stage makes a step of the lease known and returns what stores it: the tick with the Receipt that leaves with the
+// state, what it leaves unpaid, its event. Called in the actor's turn, or before the lease is served.
+func (l *leaseRun) stage(m market.Lease, effects []market.Effect) (func(*store.Change), error) {
 	l.mu.Lock()
-	events := lease.Events(l.row.Lease.State, m, &l.row.Events, l.p.now())
-	l.row.Lease, l.row.InputsReady = m, l.inputs.ready.Load()
+	defer l.mu.Unlock()
+	t := l.tick
+	events := lease.Events(t.Lease.State, m, &t.Events, l.p.now())
 	for _, e := range effects {
 		if r, ok := e.(market.SendReceipt); ok {
 			raw, err := wire.SealReceipt(l.p.cfg.Key, l.p.cfg.Network, r.Receipt)
 			if err != nil {
-				l.mu.Unlock()
-				return fmt.Errorf("seal receipt: %w", err)
+				return nil, fmt.Errorf("seal receipt: %w", err)
 			}
-			l.row.Receipt = raw
+			t.Receipt = raw
 		}
 	}
-	r := l.row
-	l.mu.Unlock()
-	if err := l.p.owe(ctx, l, m.Owed()); err != nil {
-		return err
+	owes := func(*store.Change) {}
+	if m.Debt != t.Lease.Debt {
+		owes = l.p.owes(l, m.Debt)
 	}
-	return l.p.put(ctx, bucketLeases, l.id[:], row(r), events...)
+	t.Lease = m
+	l.tick = t
+	put := store.Put{Bucket: store.BucketTicks, Key: l.id[:], Value: t.Encode()}
+	return func(c *store.Change) {
+		c.Puts, c.Events = append(c.Puts, put), append(c.Events, events...)
+		owes(c)
+	}, nil
 }
 
-// update changes the row under its lock and stores it.
+// document puts the lease's documents.
+func (l *leaseRun) document() store.Put {
+	return store.Put{Bucket: bucketLeases, Key: l.id[:], Value: row(l.row)}
+}
+
+// update changes the row and stores it.
 func (l *leaseRun) update(ctx context.Context, f func(*leaseRow)) error {
-	l.saving.Lock()
-	defer l.saving.Unlock()
+	done := make(chan error, 1)
 	l.mu.Lock()
 	f(&l.row)
 	l.row.InputsReady = l.inputs.ready.Load()
-	r := l.row
+	err := l.p.db.Queue(store.Change{Puts: []store.Put{l.document()}}, func(err error) { done <- err })
 	l.mu.Unlock()
-	return l.p.put(ctx, bucketLeases, l.id[:], row(r))
+	if err != nil {
+		return err
+	}
+	return <-done
 }
 
 func (l *leaseRun) poke() {
@@ -163,12 +193,6 @@ func (l *leaseRun) poke() {
 }
 
 func (l *leaseRun) owed() market.Amount { return l.actor.Lease().Owed() }
-
-// paid tells the machine that a voucher is on disk.
-func (l *leaseRun) paid(ctx context.Context, amount market.Amount, seq uint64) error {
-	// stored all the same if the state has no use for it
-	return l.tell(ctx, market.PaymentStored{LeaseAmount: amount, ReceiptSeq: seq})
-}
 
 // tell applies an event and waits for its commit. What the state does not take, or a lease that is over, is no error:
 // peers repeat themselves.
@@ -212,31 +236,12 @@ func (l *leaseRun) serve(ctx context.Context) {
 			l.p.log.Error("Lease is not served", "lease", l.id, "error", err)
 		}
 	})
-	wg.Go(func() { l.catchUp(ctx) })
 	l.p.net.KeepConnected(l.customer, nil)
 	l.loop(ctx)
 	l.p.leave(l)
 	for (!l.over() || l.p.holds(l)) && sleep(ctx, time.Second) == nil { // what is left unpaid may still be paid
 	}
 	cancel()
-}
-
-// catchUp tells the machine what a stored voucher covers: this node may have ended between storing it and saying so,
-// and its customer may not be there to repeat it.
-func (l *leaseRun) catchUp(ctx context.Context) {
-	ch, err := l.p.channelByID(l.channel)
-	if err != nil {
-		return // a new lease, which nobody has paid yet
-	}
-	ch.mu.Lock()
-	covered := ch.row.Account.Covered(l.id)
-	ch.mu.Unlock()
-	if covered <= l.actor.Lease().Paid {
-		return
-	}
-	if err := l.paid(ctx, covered, 0); err != nil && ctx.Err() == nil {
-		l.p.log.Warn("Stored voucher was not counted", "lease", l.id, "error", err)
-	}
 }
 
 // loop makes the job what the state wants, and feeds back what is seen.
@@ -291,7 +296,7 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 		l.poke()
 	case market.SendReceipt:
 		l.mu.Lock()
-		raw := l.row.Receipt
+		raw := l.tick.Receipt
 		l.mu.Unlock()
 		l.p.pushTo(l.customer, streams.VoucherPush{Receipt: raw})
 	case market.SendStatus:
@@ -303,8 +308,6 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 		return l.p.Free(ctx, l.id, e.Quarantine)
 	case market.SignOutcome:
 		return outputs{l}.sign(ctx)
-	case market.DebtRow:
-		return l.p.remember(ctx, l, e.Sum)
 	case market.ClaimNow:
 		l.p.settleSoon()
 	case market.SignRelease:

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -51,11 +52,10 @@ func later(a, b time.Time) time.Time {
 // vouchers prove is recorded, then the channel is sealed and both are paid, much later the storage deposit goes home.
 // Every step is repeatable.
 func (p *Provider) sealAlone(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) {
-	ch.mu.Lock()
-	r := ch.row
-	ch.mu.Unlock()
-	quiet := p.now().Sub(later(r.lastEnded(), p.quietSince(r.Customer)))
-	if p.cfg.SealAfter <= 0 || r.lastEnded().IsZero() || quiet < p.cfg.SealAfter || len(p.leasesOf(ch.id)) > 0 ||
+	a, r := ch.See()
+	ended := lastEnded(a, r)
+	quiet := p.now().Sub(later(ended, p.quietSince(r.Customer)))
+	if p.cfg.SealAfter <= 0 || ended.IsZero() || quiet < p.cfg.SealAfter || len(p.leasesOf(ch.id)) > 0 ||
 		!p.canPay() {
 		return
 	}
@@ -98,31 +98,30 @@ func (p *Provider) canPay() bool {
 // settled first, one is out that has not expired, or the channel takes none.
 func (p *Provider) sealRelease(ctx context.Context, ch *channel, cs escrow.ChannelState,
 	head escrow.Head) *escrow.SignedRelease {
-	ch.mu.Lock()
-	r := ch.row
-	ch.mu.Unlock()
-	v, ok := r.Account.Redeemable(r.TickPrice)
+	a, r := ch.See()
+	v, ok := a.Redeemable(r.TickPrice)
 	if ok && v.Amount > cs.Settled && v.Amount-cs.Settled > settleFee {
 		p.settleBy(ctx, ch, escrow.Decision{Act: escrow.ActRecord, Voucher: v, Why: "the customer is gone"})
 		return nil
 	}
 	key, err := p.keys.Release(p.cfg.ClusterTag, r.Customer, p.cfg.Payout, cs.Mint)
-	if err != nil || escrow.PublicKey(key) != cs.ReleaseKey || r.Account.ReleaseTo > head.Clock.Unix() {
+	if err != nil || escrow.PublicKey(key) != cs.ReleaseKey || a.ReleaseTo > head.Clock.Unix() {
 		return nil
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	account, rel, err := ch.row.Account.MakeSeal(key, head.Clock) // a lease that began meanwhile is live: refused
+	var rel escrow.SignedRelease
+	err = ch.Write(ctx, false, func(e *entry) (err error) {
+		e.Account, rel, err = e.Account.MakeSeal(key, head.Clock) // a lease that began meanwhile is live: refused
+		e.Own.Release = rel.Wire()
+		e.Event(p.released(ch.id, e.Account))
+		return err
+	})
+	var refusal *market.Refusal
 	if err != nil {
+		if !errors.As(err, &refusal) {
+			p.log.Warn("Release was not stored", "channel", ch.id, "error", err)
+		}
 		return nil
 	}
-	next := ch.row
-	next.Account, next.Release = account, rel.Wire()
-	if err := p.put(ctx, bucketChannels, ch.id[:], row(next), p.released(ch.id, account)); err != nil {
-		p.log.Warn("Release was not stored", "channel", ch.id, "error", err)
-		return nil
-	}
-	ch.row = next
 	p.log.Info("Channel of a customer who is gone is ended", "channel", ch.id, "settled", cs.Settled, "returns",
 		cs.Deposit-cs.Settled)
 	return &rel

@@ -24,7 +24,7 @@ func (l *leaseRun) status() market.Status {
 		Lease: l.id, State: m.State, Cause: string(m.Code), Detail: m.Detail, HighestVoucher: m.Paid,
 		Devices:  l.row.Seen,
 		ExitCode: m.Exit,
-		Receipt:  l.row.Receipt, Decision: l.row.Decision, Outcome: l.row.Outcome,
+		Receipt:  l.tick.Receipt, Decision: l.row.Decision, Outcome: l.row.Outcome,
 	}
 	if held.Amount > 0 {
 		s.Voucher, s.VoucherSig, s.LeaseAmount = held.Encode(), held.Sig, share
@@ -48,9 +48,8 @@ func (l *leaseRun) held() (escrow.Signed, market.Amount) {
 	if err != nil {
 		return escrow.Signed{}, 0 // a new lease, which nobody has paid yet
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	return ch.row.Account.Newest, ch.row.Account.Leases[l.id].Paid
+	a, _ := ch.See()
+	return a.Newest, a.Leases[l.id].Paid
 }
 
 func (l *leaseRun) pushStatus() {
@@ -62,7 +61,7 @@ func (l *leaseRun) pushStatus() {
 func (l *leaseRun) resend() {
 	l.pushStatus()
 	l.mu.Lock()
-	raw := l.row.Receipt
+	raw := l.tick.Receipt
 	l.mu.Unlock()
 	if raw != nil {
 		l.p.pushTo(l.customer, streams.VoucherPush{Receipt: raw})

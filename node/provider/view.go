@@ -58,9 +58,9 @@ func (p *Provider) Leases() []LeaseView {
 	out := make([]LeaseView, len(runs))
 	for i, l := range runs {
 		l.mu.Lock()
-		r := l.row
+		r, receipt := l.row, l.tick.Receipt
 		l.mu.Unlock()
-		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Order: l.order, Receipt: r.Receipt,
+		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Order: l.order, Receipt: receipt,
 			Outcome: r.Outcome, PeerOutcome: r.PeerOutcome}
 	}
 	slices.SortFunc(out, func(a, b LeaseView) int { return a.Lease.Accepted.Compare(b.Lease.Accepted) })

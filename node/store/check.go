@@ -69,6 +69,16 @@ func checkFile(path string) (err error) {
 	return err
 }
 
+// schemaOf is the file's; one that is new has this version's.
+func schemaOf(tx *bolt.Tx) uint32 {
+	if meta := tx.Bucket([]byte(BucketMeta)); meta != nil {
+		if v := meta.Get([]byte(keySchema)); len(v) == 4 {
+			return binary.BigEndian.Uint32(v)
+		}
+	}
+	return schemaVersion
+}
+
 // checkTree reads the pages themselves, below bbolt.
 func checkTree(path string, size int, tx *bolt.Tx) error {
 	f, err := os.Open(path)

@@ -13,11 +13,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Limits of group commit: what one transaction takes, and how many callers may queue before they block.
+// Limits of group commit: what one transaction takes.
 const (
 	maxGroup      = 1024
 	maxGroupBytes = 1 << 20
-	queueSize     = 4096
 )
 
 // Limits of one Change.
@@ -111,6 +110,15 @@ type request struct {
 	c    Change
 	size int
 	done chan error
+	then func(error)
+}
+
+func (r request) answer(err error) {
+	if r.then != nil {
+		r.then(err)
+		return
+	}
+	r.done <- err
 }
 
 // Commit applies c; nil means on disk. A cancelled ctx does not take a queued Change back. Errors: ErrGuard,
@@ -127,61 +135,60 @@ func (s *Store) Commit(ctx context.Context, c Change) error {
 	return <-r.done
 }
 
-// enqueue holds the lock while it waits for a place, so that Close cannot close the queue below it; the committer goes
-// on meanwhile.
-func (s *Store) enqueue(ctx context.Context, r request) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return ErrClosed
+// Queue lets c follow all Changes that were queued before it, and returns at once, so that it may be called under a
+// lock which makes that order. then hears what Commit would return, in the order of the queue; it must not block. c
+// must not be changed until then. Errors: as Commit's before anything is queued; then is not called.
+func (s *Store) Queue(c Change, then func(error)) error {
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("commit: %w", err)
 	}
+	return s.enqueue(context.Background(), request{c: c, size: c.size(), then: then})
+}
+
+// enqueue never waits: who commits waits for its answer, so the queue is as long as there are callers.
+func (s *Store) enqueue(ctx context.Context, r request) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	select {
-	case s.queue <- r:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
 	}
+	s.queue = append(s.queue, r)
+	s.queued.Signal()
+	return nil
 }
 
 // commitLoop takes what queued during the last commit, at most one group, and commits it at once: self-clocked, no
 // timer.
 func (s *Store) commitLoop() {
-	var left *request
 	for {
-		var group []request
-		if left != nil {
-			group, left = []request{*left}, nil
-		} else if r, ok := <-s.queue; ok {
-			group = []request{r}
-		} else {
+		group := s.group()
+		if len(group) == 0 {
 			return
 		}
-		group, left = s.fill(group)
 		s.commit(group)
 	}
 }
 
-// fill adds what waits to the group; left is the first one that does not fit.
-func (s *Store) fill(group []request) (full []request, left *request) {
-	size := group[0].size
-	for len(group) < maxGroup {
-		select {
-		case r, ok := <-s.queue:
-			if !ok {
-				return group, nil
-			}
-			if size += r.size; size > maxGroupBytes {
-				return group, &r
-			}
-			group = append(group, r)
-		default:
-			return group, nil
-		}
+// group waits for Changes and takes as many as one transaction may have; none once the store is closed.
+func (s *Store) group() []request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) == 0 && !s.closed {
+		s.queued.Wait()
 	}
-	return group, nil
+	n, size := 0, 0
+	for n < min(len(s.queue), maxGroup) && (n == 0 || size+s.queue[n].size <= maxGroupBytes) {
+		size += s.queue[n].size
+		n++
+	}
+	group := s.queue[:n:n]
+	if s.queue = s.queue[n:]; len(s.queue) == 0 {
+		s.queue = nil
+	}
+	return group
 }
 
 // commit writes one group and answers its callers.
@@ -214,7 +221,7 @@ func (s *Store) commit(group []request) {
 			results[i] = err
 		}
 		tells = tells || results[i] == nil && len(r.c.Events) > 0
-		r.done <- results[i]
+		r.answer(results[i])
 	}
 	if tells {
 		s.told()

@@ -41,18 +41,26 @@ const (
 	BucketEvents      = "events"
 	BucketAnswers     = "answers"
 	BucketEarned      = "earned"
+	BucketTicks       = "ticks"
+	BucketShares      = "shares"
+	BucketVouchers    = "vouchers"
+	BucketOwnTicks    = "own_ticks"
+	BucketOwnShares   = "own_shares"
+	BucketOwnVouchers = "own_vouchers"
 )
 
 var buckets = []string{
 	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketOwnChannels, BucketDevices, BucketDebts, BucketChain,
 	BucketJobs, BucketOffers, BucketPeers, BucketEvents,
 	BucketAnswers, BucketEarned,
+	BucketTicks, BucketShares, BucketVouchers, BucketOwnTicks, BucketOwnShares, BucketOwnVouchers,
 }
 
 func isBucket(name string) bool { return slices.Contains(buckets, name) }
 
-// schemaVersion is written at each opening; a newer file is refused. 2: rows are sealed.
-const schemaVersion = 2
+// schemaVersion is written at each opening; a newer file is refused. 2: rows are sealed. 3: what a payment writes has
+// rows of its own.
+const schemaVersion = 3
 
 // Keys of the bucket meta.
 const (

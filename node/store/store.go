@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -44,11 +45,12 @@ type updater func(func(*bolt.Tx) error) error
 type Store struct {
 	db      *bolt.DB
 	update  updater
-	queue   chan request
 	unclean bool
 	wg      sync.WaitGroup
 
-	mu     sync.RWMutex // closed against senders: the committer never takes it
+	mu     sync.Mutex // never held over I/O
+	queued sync.Cond
+	queue  []request
 	closed bool
 
 	took     atomic.Pointer[func(time.Duration)] // hears how long each commit took
@@ -83,8 +85,11 @@ func openWith(path string, wrap func(updater) updater) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, update: wrap(db.Update), queue: make(chan request, queueSize), dead: make(chan struct{}),
-		changed: make(chan struct{})}
+	if err := backUp(db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s := &Store{db: db, update: wrap(db.Update), dead: make(chan struct{}), changed: make(chan struct{})}
+	s.queued.L = &s.mu
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -142,6 +147,39 @@ func prepareFolder(path string) (fresh bool, err error) {
 	return fresh, nil
 }
 
+// backUp keeps a file of an older schema as it is beside itself, whole or not at all.
+func backUp(db *bolt.DB) error {
+	path, schema := db.Path(), uint32(schemaVersion)
+	if err := db.View(func(tx *bolt.Tx) error { schema = schemaOf(tx); return nil }); err != nil {
+		return fmt.Errorf("read schema: %w", err)
+	}
+	if schema >= schemaVersion {
+		return nil
+	}
+	fail := func(err error) error {
+		return &market.Error{Code: market.CodeDiskFull, Kind: market.KindUnavailable, Op: "back up store", Err: err,
+			Detail: "the copy of before this version was not written", Hint: "free some space where node.data_dir is"}
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return fail(err)
+	}
+	defer in.Close()
+	to := fmt.Sprintf("%s.schema%d", path, schema)
+	out, err := os.OpenFile(to+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return fail(err)
+	}
+	if err := os.Rename(to+".part", to); err != nil {
+		return fail(err)
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
 // syncFolder makes the new file's name survive a power cut.
 func syncFolder(dir string) error {
 	if runtime.GOOS == "windows" {
@@ -170,9 +208,13 @@ func (s *Store) prepare() error {
 		if v == nil {
 			return meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion))
 		}
-		// old rows are read, new ones are sealed
-		if err := meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion)); err != nil {
-			return err
+		if binary.BigEndian.Uint32(v) < schemaVersion {
+			if err := migrate3(tx); err != nil {
+				return damaged(s.db.Path(), err.Error())
+			}
+			if err := meta.Put([]byte(keySchema), binary.BigEndian.AppendUint32(nil, schemaVersion)); err != nil {
+				return err
+			}
 		}
 		s.unclean = meta.Get([]byte(keyClean)) == nil
 		return meta.Delete([]byte(keyClean))
@@ -261,7 +303,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	close(s.queue)
+	s.queued.Signal()
 	s.mu.Unlock()
 	s.wg.Wait()
 	if s.alive() != nil {

@@ -438,7 +438,7 @@ func TestCommit_CancelledWhileTheQueueIsFull(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { first = s.Commit(context.Background(), Change{}) })
 	<-x.held
-	for range queueSize {
+	for range 4096 {
 		if err := s.enqueue(context.Background(), request{done: make(chan error, 1)}); err != nil {
 			t.Fatal(err)
 		}
