@@ -21,7 +21,6 @@ var tooLarge = map[string]string{
 	"node/provider/rig/Rig":  "owners",
 	"node/customer/Customer": "machines", "node/customer/orderRun": "machines", "node/customer/orderRow": "machines",
 	"node/customer/View": "machines", "node/customer/Request": "job",
-	"node/Backend":   "roles",
 	"node/api/Order": "api", "node/api/Plan": "api", "node/api/Lease": "api", "node/store/Store": "till",
 }
 

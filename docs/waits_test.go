@@ -108,7 +108,7 @@ var timed = map[string]string{
 	"runtime/docker pull":        "an engine's download: its rate must not fall below the floor",
 	"runtime/sandbox killRest":   "processes that the kernel ends",
 	"runtime/sandbox openGate":   "init's socket, which comes with its start",
-	"node poll":                  "the chain",
+	"node/backend poll":          "the chain",
 	"node/customer chainLoop":    "the chain",
 	"node/customer grow":         "the chain",
 	"node/customer topUp":        "the chain",

@@ -15,11 +15,13 @@ import (
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/p2ptest"
 	"github.com/gpuai/gpuai/runtime/gpu"
 )
 
-// selling is the API's side of a node whose provider has the settings of a file.
-func selling(t *testing.T, text string) *Backend {
+// sellingNode is the API's side of a node whose provider has the settings of a file.
+func sellingNode(t *testing.T, text string) *Backend {
 	t.Helper()
 	o := config.Options{Path: filepath.Join(t.TempDir(), "config.toml"), Env: []string{"HOME=" + t.TempDir()}}
 	if err := os.WriteFile(o.Path, []byte(text), 0o600); err != nil {
@@ -45,17 +47,25 @@ func selling(t *testing.T, text string) *Backend {
 	t.Cleanup(func() { _ = db.Close() })
 	prov := provider.New(provider.Config{Policy: pol, Selling: true}, []gpu.Device{gpu.CPUSlot("rig")},
 		provider.Deps{Store: db, Clock: clock, Log: log})
-	n := &Node{log: log, db: db}
+	host, err := p2p.New(p2p.Config{Network: "localnet", Key: p2ptest.Key(1)}, nil, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &Node{log: log, db: db, host: host}
 	n.site.Config = l.Config
 	n.roles.Store(&[]Role{Seller{Provider: prov}})
-	return &Backend{n: n, settings: o}
+	b, err := NewBackend(n, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // TestPatchConfig_Hot_AtOnce: prices, limits and rules reach the provider with the call, and the file; other keys are
 // named as waiting.
 func TestPatchConfig_Hot_AtOnce(t *testing.T) {
 	t.Parallel()
-	b := selling(t, "[provider]\nrate = \"0.002/h\" # mine\nhold = \"2m\"\n")
+	b := sellingNode(t, "[provider]\nrate = \"0.002/h\" # mine\nhold = \"2m\"\n")
 	restart, err := b.PatchConfig(context.Background(), api.SettingsPatch{Set: map[string]string{
 		"provider.rate": "0.003/h", "provider.rates": "cpu=0.001/h", "provider.deny_images": "evil/x",
 		"provider.allow_images": "docker.io", "provider.max_time": "2h",
@@ -73,7 +83,7 @@ func TestPatchConfig_Hot_AtOnce(t *testing.T) {
 	if v := b.n.Provider().View().Devices[0]; v.Rate != 1_000_000 {
 		t.Errorf("the device costs %d", v.Rate)
 	}
-	if text, err := os.ReadFile(b.settings.Path); err != nil ||
+	if text, err := os.ReadFile(b.Panel.Settings.Path); err != nil ||
 		!strings.Contains(string(text), "rate = \"0.003/h\" # mine\n") {
 		t.Errorf("%s %v", text, err)
 	}
@@ -82,7 +92,7 @@ func TestPatchConfig_Hot_AtOnce(t *testing.T) {
 // TestPatchConfig_Refused_ChangesNothing: neither the file nor the provider, and the value is not repeated.
 func TestPatchConfig_Refused_ChangesNothing(t *testing.T) {
 	t.Parallel()
-	b := selling(t, "[provider]\nrate = \"0.002/h\"\n")
+	b := sellingNode(t, "[provider]\nrate = \"0.002/h\"\n")
 	for key, value := range map[string]string{"provider.rate": "s3cret", "provider.rat": "1",
 		"provider.deny_images": "s3cret:1", "limits.payer_starts": "s3cret"} {
 		_, err := b.PatchConfig(context.Background(),
@@ -94,7 +104,8 @@ func TestPatchConfig_Refused_ChangesNothing(t *testing.T) {
 	if got := b.n.Provider().View().Policy; got.Rate != 2_000_000 || got.PayerDevices != 0 {
 		t.Errorf("%+v", got)
 	}
-	if text, err := os.ReadFile(b.settings.Path); err != nil || string(text) != "[provider]\nrate = \"0.002/h\"\n" {
+	if text, err := os.ReadFile(b.Panel.Settings.Path); err != nil ||
+		string(text) != "[provider]\nrate = \"0.002/h\"\n" {
 		t.Errorf("%s %v", text, err)
 	}
 }
@@ -103,8 +114,8 @@ func TestPatchConfig_Refused_ChangesNothing(t *testing.T) {
 // changes.
 func TestPatchConfig_StartedByFlag_FlagGoesBefore(t *testing.T) {
 	t.Parallel()
-	b := selling(t, "[provider]\nrate = \"0.002/h\"\n")
-	b.settings.Flags = map[string]string{"provider.rate": "0.009/h"}
+	b := sellingNode(t, "[provider]\nrate = \"0.002/h\"\n")
+	b.Panel.Settings.Flags = map[string]string{"provider.rate": "0.009/h"}
 	if _, err := b.PatchConfig(context.Background(),
 		api.SettingsPatch{Set: map[string]string{"provider.rate": "0.003/h"}}); err != nil {
 		t.Fatal(err)

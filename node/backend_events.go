@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/backend/money"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
@@ -68,19 +69,19 @@ func (b *Backend) eventDoc(ctx context.Context, row store.Event) any {
 			return o
 		}
 	case "lease":
-		for _, s := range b.leaseSides() {
-			if s.doc.ID == row.ID && s.doc.Role == row.Role {
-				return s.doc
+		for _, s := range b.sides() {
+			if s.Doc.ID == row.ID && s.Doc.Role == row.Role {
+				return s.Doc
 			}
 		}
 	case "channel":
-		c, err := b.customer()
-		if err != nil {
+		c := b.n.Customer()
+		if c == nil {
 			return nil
 		}
 		for _, v := range c.Channels() {
 			if v.ID.String() == row.ID {
-				return channelDoc(v)
+				return money.Channel(v)
 			}
 		}
 	case "offer":
@@ -104,11 +105,6 @@ func (b *Backend) tell(ctx context.Context, e store.Event) {
 	if err := b.n.db.Commit(context.WithoutCancel(ctx), store.Change{Events: []store.Event{e}}); err != nil {
 		b.n.log.Warn("Event was not stored", "topic", e.Topic, "cause", e.Cause, "error", err)
 	}
-}
-
-// security tells what an owner must be able to look up later.
-func (b *Backend) security(ctx context.Context, id, cause string) {
-	b.tell(ctx, store.Event{Topic: "security", ID: id, Cause: cause, Money: true})
 }
 
 // operation tells that one has begun or ended; the API's server, which runs it, adds the document.

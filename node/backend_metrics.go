@@ -18,9 +18,9 @@ import (
 
 // facts are what a scrape of /metrics tells.
 func (b *Backend) facts() health.Facts {
-	f := health.Facts{Leases: map[health.LeaseKey]int{}, Peers: b.n.host.Peers(), Health: b.watch.Last().Codes()}
-	for _, s := range b.leaseSides() {
-		f.Leases[health.LeaseKey{State: s.doc.State, Role: s.doc.Role}]++
+	f := health.Facts{Leases: map[health.LeaseKey]int{}, Peers: b.n.host.Peers(), Health: b.Watch.Last().Codes()}
+	for _, s := range b.sides() {
+		f.Leases[health.LeaseKey{State: s.Doc.State, Role: s.Doc.Role}]++
 	}
 	each(b.n, func(g gauge) { g.Facts(&f) })
 	return f

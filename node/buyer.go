@@ -9,11 +9,16 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/backend/leases"
+	"github.com/gpuai/gpuai/node/backend/orders"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
+
+// endPoll is how often End looks.
+const endPoll = 200 * time.Millisecond
 
 // wired joins requests and upkeep for the customer.
 type wired struct {
@@ -52,7 +57,7 @@ func (n *Node) Customer() *customer.Customer {
 func (b Buyer) State(s *api.Status) {
 	s.Offers = len(b.Offers())
 	for _, v := range b.Orders() {
-		if !over(v) {
+		if !orders.Over(v) {
 			s.Orders++
 		}
 	}
@@ -65,9 +70,9 @@ func (b Buyer) State(s *api.Status) {
 }
 
 // Sides implements lessor.
-func (b Buyer) Sides() (out []leaseSide) {
+func (b Buyer) Sides() (out []leases.Side) {
 	for _, v := range b.Orders() {
-		if s, ok := boughtLease(v); ok {
+		if s, ok := leases.Bought(v); ok {
 			out = append(out, s)
 		}
 	}
@@ -84,17 +89,17 @@ func (b Buyer) Facts(f *health.Facts) {
 func (b Buyer) End(ctx context.Context) error {
 	var errs []error
 	for _, v := range b.Orders() {
-		if !over(v) {
+		if !orders.Over(v) {
 			errs = append(errs, b.StopOrder(ctx, v.ID.String(), false))
 		}
 	}
-	for slices.ContainsFunc(b.Orders(), func(v customer.View) bool { return !over(v) }) {
+	for slices.ContainsFunc(b.Orders(), func(v customer.View) bool { return !orders.Over(v) }) {
 		select {
 		case <-ctx.Done():
 			return errors.Join(append(errs,
 				&market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(),
 					Hint: "gpuai ps"})...)
-		case <-time.After(answerTime):
+		case <-time.After(endPoll):
 		}
 	}
 	return errors.Join(errs...)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/backend/leases"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/lease"
@@ -68,7 +69,7 @@ type (
 	// stater adds its part to the node's status.
 	stater interface{ State(*api.Status) }
 	// lessor has leases.
-	lessor interface{ Sides() []leaseSide }
+	lessor interface{ Sides() []leases.Side }
 	// gauge adds what it knows to a scrape of /metrics.
 	gauge interface{ Facts(*health.Facts) }
 	// patient is looked at by the doctor.

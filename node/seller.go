@@ -8,6 +8,8 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/backend/leases"
+	"github.com/gpuai/gpuai/node/backend/selling"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/provider"
@@ -83,22 +85,14 @@ func (s Seller) State(out *api.Status) {
 	v := s.View()
 	out.Leases, out.Sells = v.Live, &v.Selling
 	if !v.Selling {
-		out.SellsWhy = whyNot(v)
+		out.SellsWhy = selling.WhyNot(v)
 	}
-}
-
-// whyNot is why a provider takes no new leases.
-func whyNot(v provider.View) string {
-	if v.Why == "" {
-		return "paused"
-	}
-	return v.Why
 }
 
 // Sides implements lessor.
-func (s Seller) Sides() (out []leaseSide) {
+func (s Seller) Sides() (out []leases.Side) {
 	for _, v := range s.Leases() {
-		out = append(out, soldLease(v))
+		out = append(out, leases.Sold(v))
 	}
 	return out
 }

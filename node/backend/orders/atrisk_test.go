@@ -1,4 +1,4 @@
-package node
+package orders
 
 import (
 	"testing"
@@ -34,13 +34,13 @@ func TestRun_AtRiskIsTrue(t *testing.T) {
 		if c.change != nil {
 			c.change(&lease.Terms)
 		}
-		doc := (&Backend{}).order(customer.View{Lease: &lease})
+		doc := (&Desk{}).Doc(customer.View{Lease: &lease})
 		if got := doc.AtRisk.Lamports(); got != c.want || got != lease.AtRisk() {
 			t.Errorf("%s: at risk %d, want %d; the lease may sign %d ahead", name, got, c.want, lease.AtRisk())
 		}
 	}
 	ended := market.Lease{State: market.Ended, Terms: terms, Signed: 5 * minute, Claim: 5 * minute}
-	if got := (&Backend{}).order(customer.View{Lease: &ended}).AtRisk.Lamports(); got != 0 {
+	if got := (&Desk{}).Doc(customer.View{Lease: &ended}).AtRisk.Lamports(); got != 0 {
 		t.Errorf("an ended lease has %d at risk", got)
 	}
 }

@@ -1,4 +1,8 @@
-package node
+// Package money is the API's side of the spending account and its channels.
+//
+// Invariants: it keeps nothing; the same key of a withdrawal is the same transfer. Concurrency: all methods are safe
+// for any goroutine. Persistence: none. Next: Purse.
+package money
 
 import (
 	"context"
@@ -10,10 +14,32 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/backend/orders"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p"
 )
+
+// Account is what the wallet's commands need of the spending account.
+type Account interface {
+	Address() market.Address
+	Balance(ctx context.Context, a market.Address) (market.Amount, error)
+	Airdrop(ctx context.Context, to market.Address, amount market.Amount) error
+	Submit(ctx context.Context, in escrow.Intent) error
+	Result(ctx context.Context, key string) (r escrow.Result, ok bool, err error)
+}
+
+// Purse is api.Spending.
+type Purse struct {
+	Network p2p.Network
+	Account func() (Account, error)
+	Role    func() (*customer.Customer, error)
+	Hint    func(missing market.Amount) string // how the account gets money
+	Tell    func(context.Context, store.Event)
+}
+
+var _ api.Spending = (*Purse)(nil)
 
 // chainWait bounds how long a request waits for its transaction; chainPoll is how often it looks.
 const (
@@ -21,21 +47,9 @@ const (
 	chainPoll = 200 * time.Millisecond
 )
 
-func (b *Backend) spending() (Ledger, error) {
-	if b.n.early() {
-		return nil, noLedgerYet("open wallet")
-	}
-	l := b.n.Spending()
-	if l == nil {
-		return nil, &market.Error{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable, Op: "open wallet",
-			Detail: "this node has no ledger", Hint: "gpuai config set solana.rpc=URL"}
-	}
-	return l, nil
-}
-
-// Wallet implements api.Backend.
-func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
-	l, err := b.spending()
+// Wallet implements api.Spending.
+func (p *Purse) Wallet(ctx context.Context) (api.Wallet, error) {
+	l, err := p.Account()
 	if err != nil {
 		return api.Wallet{}, err
 	}
@@ -43,10 +57,10 @@ func (b *Backend) Wallet(ctx context.Context) (api.Wallet, error) {
 	if err != nil {
 		return api.Wallet{}, err
 	}
-	w := api.Wallet{Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: b.n.host.Network().Name,
+	w := api.Wallet{Schema: "gpuai.wallet/v1", Address: l.Address().String(), Network: p.Network.Name,
 		Available: api.SOL(balance)}
 	var f walletFigures
-	if c, err := b.customer(); err == nil {
+	if c, err := p.Role(); err == nil {
 		f = figures(c.Orders(), c.Channels())
 	}
 	w.InChannels, w.AtRisk, w.Returning, w.Storage = api.SOL(f.locked), api.SOL(f.risk), api.SOL(f.returning),
@@ -64,17 +78,17 @@ type walletFigures struct {
 
 // figures sums over orders and channels: what is due on a channel is paid, the rest of its deposit is locked, or on its
 // way back.
-func figures(orders []customer.View, channels []customer.ChannelView) (f walletFigures) {
+func figures(list []customer.View, channels []customer.ChannelView) (f walletFigures) {
 	due := map[market.ChannelID]market.Amount{}
-	for _, v := range orders {
-		paid := paidOf(v)
+	for _, v := range list {
+		paid := orders.Paid(v)
 		f.paid += paid
 		f.costs.Network, f.costs.ClaimFee, f.costs.Storage = f.costs.Network+v.Costs.Network,
 			f.costs.ClaimFee+v.Costs.ClaimFee, f.costs.Storage+v.Costs.Storage
 		if !v.Finished {
 			due[v.Channel] += paid
 		}
-		f.risk += riskOf(v)
+		f.risk += orders.Risk(v)
 	}
 	for _, ch := range channels {
 		a := ch.Account
@@ -97,16 +111,16 @@ func channelRent(ctx context.Context, l escrow.Ledger) (market.Amount, error) {
 	return market.Amount((escrow.AccountOverhead + escrow.ChannelLen) * head.RentPerByte), err
 }
 
-// WalletNew implements api.Backend: the account was made with the node's keys, so it is there.
-func (b *Backend) WalletNew(ctx context.Context) (api.Wallet, error) { return b.Wallet(ctx) }
+// WalletNew implements api.Spending: the account was made with the node's keys, so it is there.
+func (p *Purse) WalletNew(ctx context.Context) (api.Wallet, error) { return p.Wallet(ctx) }
 
-// Airdrop implements api.Backend. Errors: not-allowed on mainnet; timeout.
-func (b *Backend) Airdrop(ctx context.Context, amount market.Amount) (api.Wallet, error) {
-	l, err := b.spending()
+// Airdrop implements api.Spending. Errors: not-allowed on mainnet; timeout.
+func (p *Purse) Airdrop(ctx context.Context, amount market.Amount) (api.Wallet, error) {
+	l, err := p.Account()
 	if err != nil {
 		return api.Wallet{}, err
 	}
-	if n := b.n.host.Network(); !n.Local && n.Name != "devnet" {
+	if n := p.Network; !n.Local && n.Name != "devnet" {
 		return api.Wallet{}, &market.Error{Code: market.CodeNotAllowed, Kind: market.KindDenied, Op: "airdrop",
 			Detail: "there is no free money on " + n.Name, Hint: "send SOL from a wallet"}
 	}
@@ -125,7 +139,7 @@ func (b *Backend) Airdrop(ctx context.Context, amount market.Amount) (api.Wallet
 	if err != nil {
 		return api.Wallet{}, err
 	}
-	return b.Wallet(ctx)
+	return p.Wallet(ctx)
 }
 
 // poll asks until done. Errors: f's; timeout after chainWait; ctx's.
@@ -146,9 +160,9 @@ func poll(ctx context.Context, op string, f func() (done bool, err error)) error
 	}
 }
 
-// Withdraw implements api.Backend. Errors: bad-usage, funds-short, spend-cap, transaction-pending.
-func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer, error) {
-	l, err := b.spending()
+// Withdraw implements api.Spending. Errors: bad-usage, funds-short, spend-cap, transaction-pending.
+func (p *Purse) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer, error) {
+	l, err := p.Account()
 	if err != nil {
 		return api.Transfer{}, err
 	}
@@ -166,9 +180,9 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 	in := escrow.Intent{Op: escrow.OpTransfer, Nonce: binary.LittleEndian.Uint64(h[:]), Amount: w.Amount, To: dest,
 		All: w.All}
 	if err := l.Submit(ctx, in); err != nil {
-		return api.Transfer{}, b.withdrawFault(w, before, err)
+		return api.Transfer{}, p.withdrawFault(w, before, err)
 	}
-	b.tell(ctx, store.Event{Topic: "security", ID: dest.String(), Cause: "withdrawal-sent", Money: true,
+	p.Tell(ctx, store.Event{Topic: "security", ID: dest.String(), Cause: "withdrawal-sent", Money: true,
 		Amounts: map[string]market.Amount{"amount": w.Amount}})
 	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String(), Amount: api.SOL(w.Amount)}
 	err = poll(ctx, "withdraw", func() (bool, error) {
@@ -194,28 +208,28 @@ func (b *Backend) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer,
 
 // withdrawFault says of an account that holds too little for a withdrawal what it holds, and how it gets more on this
 // network.
-func (b *Backend) withdrawFault(w api.Withdrawal, holds market.Amount, err error) error {
+func (p *Purse) withdrawFault(w api.Withdrawal, holds market.Amount, err error) error {
 	var e *market.Error
 	if !errors.As(err, &e) || e.Code != market.CodeFundsShort {
 		return err
 	}
 	own := *e
-	own.Hint = b.fundHint(w.Amount - min(holds, w.Amount))
+	own.Hint = p.Hint(w.Amount - min(holds, w.Amount))
 	if w.All {
 		own.Detail = "the wallet holds " + holds.SOL() + " SOL: there is nothing to send beside the network's fee"
 	}
 	return &own
 }
 
-// Channels implements api.Backend.
-func (b *Backend) Channels(context.Context) ([]api.Channel, error) {
-	c, err := b.customer()
+// Channels implements api.Spending.
+func (p *Purse) Channels(context.Context) ([]api.Channel, error) {
+	c, err := p.Role()
 	if err != nil {
 		return nil, err
 	}
 	out := []api.Channel{}
 	for _, v := range c.Channels() {
-		out = append(out, channelDoc(v))
+		out = append(out, Channel(v))
 	}
 	return out, nil
 }
@@ -226,7 +240,8 @@ var phases = map[escrow.Phase]string{
 	escrow.PhaseSealed:    "paid-out", escrow.PhaseGone: "gone", escrow.PhaseLost: "lost",
 }
 
-func channelDoc(v customer.ChannelView) api.Channel {
+// Channel is a channel's document.
+func Channel(v customer.ChannelView) api.Channel {
 	a := v.Account
 	ch := api.Channel{
 		Schema: "gpuai.channel/v1", Address: v.ID.String(), Provider: v.Provider.String(), State: phases[a.Phase],
@@ -247,9 +262,9 @@ func channelDoc(v customer.ChannelView) api.Channel {
 	return ch
 }
 
-// CloseChannel implements api.Backend. A close that the provider does not consent to has begun, and says when it ends.
-func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, error) {
-	c, err := b.customer()
+// CloseChannel implements api.Spending. A close that the provider does not consent to has begun, and says when it ends.
+func (p *Purse) CloseChannel(ctx context.Context, addr string) (api.Channel, error) {
+	c, err := p.Role()
 	if err != nil {
 		return api.Channel{}, err
 	}
@@ -267,7 +282,7 @@ func (b *Backend) CloseChannel(ctx context.Context, addr string) (api.Channel, e
 	}
 	for _, v := range c.Channels() {
 		if v.ID == id {
-			return channelDoc(v), nil
+			return Channel(v), nil
 		}
 	}
 	return api.Channel{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "close channel",

@@ -1,0 +1,166 @@
+package orders
+
+import (
+	"cmp"
+	"encoding/hex"
+	"path"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/joblog"
+	"github.com/gpuai/gpuai/node/rest"
+	"github.com/gpuai/gpuai/runtime/spec"
+)
+
+// Doc is the document of an order.
+func (d *Desk) Doc(v customer.View) api.Order {
+	o := api.Order{
+		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.File.Name, Labels: v.Request.File.Labels,
+		Standing: v.Standing, Code: v.Code,
+		Detail: v.Detail, Hint: v.Hint,
+		Image: v.Request.Image.Ref, Devices: v.Request.File.Devices(), Rate: api.RateSOL(v.Rate),
+		Cap: api.SOL(v.Request.File.Limits.MaxTotal), Owed: api.SOL(0),
+		Paid: api.SOL(Paid(v)), SignedAhead: api.SOL(Ahead(v)), AtRisk: api.SOL(0),
+		NetworkFees: api.SOL(v.Costs.Network), ClaimFee: api.SOL(v.Costs.ClaimFee),
+		Cost: api.SOL(Paid(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage),
+		CreatedAt: rest.At(v.Created), Steps: []api.Step{},
+		Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
+		Deposit:  api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished,
+		RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
+		OutcomeSignedByBoth: v.BothSigned, OrderFiles: filesOf(v),
+	}
+	if v.Code == market.CodeFundsShort {
+		o.Hint = cmp.Or(d.Hint(0), o.Hint)
+	}
+	if v.Provider != (market.NodeID{}) {
+		o.Provider = v.Provider.String()
+	}
+	if v.Channel != (market.ChannelID{}) {
+		o.Channel = v.Channel.String()
+	}
+	if !v.ReadyAt.IsZero() {
+		at := rest.At(v.ReadyAt)
+		o.ReadyAt = &at
+	}
+	if v.PayeeWaits > 0 {
+		w := api.SOL(v.PayeeWaits)
+		o.PayeeWaits = &w
+	}
+	if !v.RefundDue.IsZero() {
+		at := rest.At(v.RefundDue)
+		o.RefundDue = &at
+	}
+	if v.Log != nil && (v.Log.Total > 0 || v.Log.Over && o.ReadyAt != nil) {
+		s := LogState(*v.Log)
+		o.Logs = &s
+	}
+	if v.OutputsRoot != ([32]byte{}) {
+		o.OutputsRoot = hex.EncodeToString(v.OutputsRoot[:])
+	}
+	for _, s := range v.Steps {
+		o.Steps = append(o.Steps, api.Step{At: rest.At(s.At), Phase: s.Phase, Detail: s.Detail})
+	}
+	if m := v.Lease; m != nil {
+		o.LeaseID, o.State, o.Cause = m.ID.String(), m.State.String(), m.Cause
+		o.Owed, o.OwnMS, o.BillableMS, o.ReceiptSeq = api.SOL(m.Claim), int64(m.Meter.BillableMS), int64(m.ClaimMS),
+			m.ReceiptSeq
+		o.ExitCode = exitOf(m)
+		if m.Fault != 0 {
+			o.Fault = m.Fault.String()
+		}
+		o.AtRisk = api.SOL(Risk(v))
+		if m.State.Live() || m.State == market.Silent {
+			left, money := m.Left()
+			_, grace := market.CapTime(m.Terms.Rate, m.Terms.Devices, m.Limit(), m.Terms.MaxDuration, m.Terms.StopGrace)
+			_, runs := m.Asleep()
+			o.AsleepMS, o.HoldMS = runs.Milliseconds(), m.Terms.Hold.Milliseconds()
+			o.StopsInMS, o.CapLeft, o.GraceMS = left.Milliseconds(), api.SOL(money), grace.Milliseconds()
+		}
+		if !m.HeardAt.IsZero() && !o.Ended() {
+			at := rest.At(m.HeardAt)
+			o.HeardAt = &at
+		}
+		if why, hint := v.Silence(); why != "" && !o.Ended() {
+			o.Detail, o.Hint = why, hint
+		}
+	}
+	return o
+}
+
+// Paid is what the order's job has cost: due by the meter while the channel lives, then what the ledger has settled.
+func Paid(v customer.View) market.Amount {
+	switch {
+	case v.Finished:
+		return v.Paid
+	case v.Lease == nil:
+		return 0
+	}
+	return v.Lease.Due()
+}
+
+// Ahead is what is signed beyond it. Until the channel is finished its provider could take it, also after the lease.
+func Ahead(v customer.View) market.Amount {
+	if v.Finished || v.Lease == nil {
+		return 0
+	}
+	return v.Lease.Ahead()
+}
+
+// Risk is the most that the order may lose while this computer sleeps from now on.
+func Risk(v customer.View) market.Amount {
+	if v.Lease == nil || v.Finished {
+		return 0
+	}
+	risk, _ := v.Lease.Asleep()
+	return max(risk, v.Lease.Ahead())
+}
+
+// exitOf is the job's exit code as the provider told it; nil while the job has not ended by itself and no code was
+// told.
+func exitOf(m *market.Lease) *int {
+	exit := int(m.Exit)
+	if m.State.Live() || exit == 0 && m.Code != market.CodeCompleted {
+		return nil
+	}
+	return &exit
+}
+
+// Over reports whether an order has come to its end.
+func Over(v customer.View) bool {
+	return v.Standing == customer.StandingEnded || v.Standing == customer.StandingFailed
+}
+
+// LogState is how the kept copy of a log stands.
+func LogState(s joblog.State) api.LogState {
+	return api.LogState{Bytes: s.Total, Missing: s.Missing, Over: s.Over, Complete: s.Complete(), Why: s.Why}
+}
+
+// filesOf is what became of an order's files.
+func filesOf(v customer.View) (f api.OrderFiles) {
+	for _, o := range v.Request.File.Outputs {
+		f.Outputs = append(f.Outputs, api.Output{Path: o.Path, To: o.To})
+	}
+	f.MissingOutputs, f.OutputsCode, f.OutputsDetail = v.Files.Missing, v.Files.Failure, v.Files.FailureDetail
+	for _, side := range []struct {
+		direction string
+		left      customer.LeftOut
+	}{{"input", v.Files.Inputs}, {"output", v.Files.Outputs}} {
+		for _, s := range side.left.Skipped {
+			f.LeftOut = append(f.LeftOut,
+				api.LeftOut{Direction: side.direction, Path: path.Join(spec.Workspace, s.Path), Reason: s.Why})
+		}
+		f.LeftOutMore += side.left.More
+	}
+	f.OutputsFetchedAt, f.OutputsDroppedAt = timeOf(v.Files.Fetched), timeOf(v.Files.Dropped)
+	return f
+}
+
+func timeOf(t time.Time) *rest.Time {
+	if t.IsZero() {
+		return nil
+	}
+	at := rest.At(t)
+	return &at
+}

@@ -1,0 +1,152 @@
+// Package orders is the API's side of what a customer places: offers, plans, orders and their files.
+//
+// Invariants: it keeps nothing; what is shown is what the role says. Concurrency: all methods are safe for any
+// goroutine. Persistence: the spool's inputs, whole or not at all. Next: doc.go, plan.go.
+package orders
+
+import (
+	"context"
+	"math/bits"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/rest"
+	"github.com/gpuai/gpuai/runtime/image"
+)
+
+// Desk is api.Orders. Early tells whether the roles are not there yet. Needs says what an intent would take from the
+// wallet, ok is false without one; Hint is how a wallet gets what it lacks on this network, "" without one.
+type Desk struct {
+	Role   func() (*customer.Customer, error)
+	Early  func() bool
+	Images *image.Resolver
+	Needs  func(context.Context, escrow.Intent) (n escrow.Needs, ok bool)
+	Hint   func(missing market.Amount) string
+}
+
+var _ api.Orders = (*Desk)(nil)
+
+// Offers implements api.Orders: one row per device group.
+func (d *Desk) Offers(ctx context.Context) ([]api.Offer, error) {
+	c, err := d.Role()
+	if err != nil {
+		return nil, err
+	}
+	c.AwaitOffers(ctx)
+	out := []api.Offer{}
+	for _, o := range c.Offers() {
+		for _, g := range o.Groups {
+			row := api.Offer{
+				Schema: "gpuai.offer/v1", Provider: o.Provider.String(), Class: g.Class, Devices: len(g.Devices),
+				Free:     bits.OnesCount64(g.Free),
+				CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)),
+				RAMBytes: mebibytes(o.Fields[market.FieldRAM]), DiskBytes: mebibytes(o.Fields[market.FieldDisk]),
+				Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]),
+				Facts: map[string]string{}, Seen: rest.At(time.UnixMilli(int64(o.Seq))),
+			}
+			if len(g.Rates) > 0 && len(o.Mints) > 0 && o.Mints[0] == (market.Address{}) {
+				row.Rate = api.RateSOL(g.Rates[0])
+			}
+			for _, fields := range []market.Fields{o.Fields, g.Fields} {
+				for id, v := range fields {
+					row.Facts[id.String()] = market.FormatValue(id, v)
+				}
+			}
+			out = append(out, row)
+		}
+	}
+	return out, nil
+}
+
+// mebibytes as bytes, at most what a JavaScript number holds: peers may state anything.
+func mebibytes(n uint64) uint64 { return min(n, 1<<33-1) << 20 }
+
+// CreateOrder implements api.Orders.
+func (d *Desk) CreateOrder(ctx context.Context, r api.OrderRequest) (api.Order, error) {
+	c, err := d.Role()
+	if err != nil {
+		return api.Order{}, err
+	}
+	id := customer.OrderIDOf(c.ID(), r.Key)
+	if v, err := c.Order(id.String()); err == nil {
+		return d.Doc(v), nil // the same key is the same order
+	}
+	req, err := d.request(ctx, r)
+	if err != nil {
+		return api.Order{}, err
+	}
+	if req.HasInputs() {
+		if _, err := c.Await(ctx, req); err != nil {
+			return api.Order{}, err
+		}
+		return d.Order(ctx, id.String())
+	}
+	if _, err := c.Place(ctx, req); err != nil {
+		return api.Order{}, err
+	}
+	return d.Order(ctx, id.String())
+}
+
+// Orders implements api.Orders.
+func (d *Desk) Orders(_ context.Context, all bool) ([]api.Order, error) {
+	if d.Early() {
+		return []api.Order{}, nil // none was ever placed
+	}
+	c, err := d.Role()
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Order{}
+	for _, v := range c.Orders() {
+		if all || !Over(v) {
+			out = append(out, d.Doc(v))
+		}
+	}
+	return out, nil
+}
+
+// Order implements api.Orders.
+func (d *Desk) Order(_ context.Context, id string) (api.Order, error) {
+	c, err := d.Role()
+	if err != nil {
+		return api.Order{}, err
+	}
+	v, err := c.Order(id)
+	if err != nil {
+		return api.Order{}, err
+	}
+	return d.Doc(v), nil
+}
+
+// RaiseCap implements api.Orders.
+func (d *Desk) RaiseCap(ctx context.Context, id string, amount market.Amount) (api.Order, error) {
+	c, err := d.Role()
+	if err != nil {
+		return api.Order{}, err
+	}
+	if err := c.RaiseCap(ctx, id, amount); err != nil {
+		return api.Order{}, err
+	}
+	return d.Order(ctx, id)
+}
+
+// StopOrder implements api.Orders.
+func (d *Desk) StopOrder(ctx context.Context, id string, now bool) error {
+	c, err := d.Role()
+	if err != nil {
+		return err
+	}
+	return c.StopOrder(ctx, id, now)
+}
+
+// request is the API's document as the role takes it, its image pinned by the registry. Errors: bad-usage, image-….
+func (d *Desk) request(ctx context.Context, r api.OrderRequest) (req customer.Request, err error) {
+	req = customer.Request{Key: r.Key, File: r.Job, InputBytes: r.InputBytes, KeepChannel: r.KeepChannel}
+	if req.Image, err = d.Images.Resolve(ctx, r.Job.Image); err != nil {
+		return req, err
+	}
+	return req, req.Validate()
+}
