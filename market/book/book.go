@@ -2,14 +2,17 @@
 // rejection.
 //
 // Invariants: one offer per provider, the newest; a withdrawn offer stays as a tombstone until it expires, so an older
-// copy cannot bring it back; a Match never changes the book; each rig counts once in an Explanation, so its counts add
-// up.
+// copy cannot bring it back; a Match never changes the book, and finds through the index what a look at every offer
+// finds; each rig counts once in an Explanation, so its counts add up.
 // Concurrency: none inside; the caller holds its lock, shared for Match and Offers, exclusive for the rest.
-// Persistence: none; offers are heard again after a restart. Next: Match in match.go, Explanation in explain.go.
+// Persistence: none; offers are heard again after a restart. Next: Match in match.go, the index in index.go and
+// pick.go, Explanation in explain.go.
 package book
 
 import (
+	"container/heap"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -57,6 +60,13 @@ type entry struct {
 	failed    time.Time // last failed contact
 	hidden    time.Time // until
 	index     int       // in Book.entries
+	due       int       // in Book.expiry
+	at        []row     // in Book.index
+}
+
+// tooNew: it has a critical field that this version does not know.
+func (e *entry) tooNew() bool {
+	return slices.ContainsFunc(e.offer.Critical, func(id market.FieldID) bool { _, known := id.Info(); return !known })
 }
 
 // a tombstone takes a row too, else withdrawals grow without bound
@@ -67,11 +77,52 @@ type Book struct {
 	limit, rows int
 	byProvider  map[market.NodeID]*entry
 	entries     []*entry
+	expiry      expiry
+	hidden      map[*entry]bool
+	index       index
+	enough      int // enoughRows; tests make it small
+}
+
+// expiry is a heap of all entries, the first that expires on top.
+type expiry []*entry
+
+func (x expiry) Len() int           { return len(x) }
+func (x expiry) Less(i, j int) bool { return x[i].expires.Before(x[j].expires) }
+func (x expiry) Swap(i, j int) {
+	x[i], x[j] = x[j], x[i]
+	x[i].due, x[j].due = i, j
+}
+
+// Push implements heap.Interface.
+func (x *expiry) Push(e any) {
+	e.(*entry).due = len(*x)
+	*x = append(*x, e.(*entry))
+}
+
+// Pop implements heap.Interface.
+func (x *expiry) Pop() any {
+	last := (*x)[len(*x)-1]
+	*x = (*x)[:len(*x)-1]
+	return last
+}
+
+// each calls f for what has expired.
+func (x expiry) each(now time.Time, f func(*entry)) {
+	var below func(i int)
+	below = func(i int) {
+		if i < len(x) && !x[i].expires.After(now) {
+			f(x[i])
+			below(2*i + 1)
+			below(2*i + 2)
+		}
+	}
+	below(0)
 }
 
 // New returns an empty book of at most limit rows (one row is one device group).
 func New(limit int) *Book {
-	return &Book{limit: limit, byProvider: map[market.NodeID]*entry{}}
+	return &Book{limit: limit, byProvider: map[market.NodeID]*entry{}, hidden: map[*entry]bool{},
+		enough: enoughRows}
 }
 
 // Put takes a verified offer with its document id and envelope. Errors: ErrOld, ErrFull, market.ErrRange for a shape
@@ -91,7 +142,7 @@ func (b *Book) Put(o market.Offer, id market.DocID, raw []byte, now time.Time) (
 	if !expires.After(now) {
 		return Change{}, ErrOld
 	}
-	e := &entry{offer: o, id: id, raw: raw, expires: expires, firstSeen: now, local: market.Fields{}}
+	e := &entry{offer: o, id: id, raw: raw, expires: expires, firstSeen: now}
 	if old == nil {
 		if b.rows+e.rows() > b.limit {
 			b.Expire(now)
@@ -103,11 +154,15 @@ func (b *Book) Put(o market.Offer, id market.DocID, raw []byte, now time.Time) (
 		b.entries = append(b.entries, e)
 		b.byProvider[o.Provider] = e
 		b.rows += e.rows()
+		heap.Push(&b.expiry, e)
+		b.index.change(e, func() {})
+		b.expire(now, 1) // as many leave as come
 		return Change{Added: len(o.Groups) > 0}, nil
 	}
 	wasEmpty := len(old.offer.Groups) == 0
 	b.rows += e.rows() - old.rows()
-	old.offer, old.id, old.raw, old.expires = o, id, raw, expires
+	b.index.change(old, func() { old.offer, old.id, old.raw, old.expires = o, id, raw, expires })
+	heap.Fix(&b.expiry, old.due)
 	return Change{Added: wasEmpty && len(o.Groups) > 0, Changed: !wasEmpty && len(o.Groups) > 0, Removed: !wasEmpty &&
 		len(o.Groups) == 0}, nil
 }
@@ -118,7 +173,8 @@ func check(o market.Offer) error {
 	}
 	for _, g := range o.Groups {
 		if len(g.Devices) == 0 || len(g.Devices) > market.MaxDevices || len(g.Rates) > len(o.Mints) ||
-			!market.ValidClass(g.Class) {
+			!market.ValidClass(g.Class) ||
+			slices.ContainsFunc(g.Rates, func(r market.Rate) bool { return r > maxValue }) {
 			return market.ErrRange
 		}
 	}
@@ -136,15 +192,18 @@ func (b *Book) Remove(p market.NodeID) {
 	b.entries = b.entries[:len(b.entries)-1]
 	b.rows -= e.rows()
 	delete(b.byProvider, p)
+	delete(b.hidden, e)
+	heap.Remove(&b.expiry, e.due)
+	b.index.change(e, func() { e.offer.Groups = nil })
 }
 
 // Expire forgets what has expired and returns how many offers went.
-func (b *Book) Expire(now time.Time) (gone int) {
-	for i := len(b.entries) - 1; i >= 0; i-- { // Remove swaps in the last entry, which this direction has already seen
-		if e := b.entries[i]; !e.expires.After(now) {
-			b.Remove(e.offer.Provider)
-			gone++
-		}
+func (b *Book) Expire(now time.Time) (gone int) { return b.expire(now, len(b.entries)) }
+
+func (b *Book) expire(now time.Time, most int) (gone int) {
+	for gone < most && len(b.expiry) > 0 && !b.expiry[0].expires.After(now) {
+		b.Remove(b.expiry[0].offer.Provider)
+		gone++
 	}
 	return gone
 }
@@ -182,17 +241,25 @@ func (b *Book) Mark(p market.NodeID, o Observation) {
 	if o.Failed {
 		if !e.failed.IsZero() && o.At.Sub(e.failed) <= hideWindow {
 			e.hidden = o.At.Add(hideFor)
+			b.hidden[e] = true
 		}
 		e.failed = o.At
 		return
 	}
 	e.failed, e.hidden = time.Time{}, time.Time{}
-	for id, v := range map[market.FieldID]uint64{
-		market.FieldRTT: uint64(max(o.RTT, 0).Milliseconds()), market.FieldReady: uint64(max(o.Ready, 0) / time.Second),
-		market.FieldScore: o.Score, market.FieldUptime: o.Uptime,
-	} {
-		if v > 0 {
-			e.local[id] = v
+	delete(b.hidden, e)
+	b.index.change(e, func() {
+		if e.local == nil {
+			e.local = market.Fields{}
 		}
-	}
+		for id, v := range map[market.FieldID]uint64{
+			market.FieldRTT:   uint64(max(o.RTT, 0).Milliseconds()),
+			market.FieldReady: uint64(max(o.Ready, 0) / time.Second),
+			market.FieldScore: o.Score, market.FieldUptime: o.Uptime,
+		} {
+			if v > 0 {
+				e.local[id] = v
+			}
+		}
+	})
 }

@@ -113,7 +113,7 @@ func TestMatch_Price_RanksAndExplains(t *testing.T) {
 		offer(3, "rtx-4090", 24564, 9_000_000, 1),
 		offer(4, "rtx-3060", 12<<10, 500_000, 1),
 		offer(5, "cpu", 0, 100_000, 1))
-	r := b.Match(Query{Terms: terms(t, "vram >= 24GB"), MaxRate: 3_000_000}, t0)
+	r := b.Match(Query{Explain: true, Terms: terms(t, "vram >= 24GB"), MaxRate: 3_000_000}, t0)
 	if len(r.Candidates) != 2 || r.Candidates[0].Provider != node(2) || r.Candidates[1].Rate != 2_400_000 {
 		t.Fatalf("candidates: %+v", r.Candidates)
 	}
@@ -134,7 +134,7 @@ func TestMatch_Price_RanksAndExplains(t *testing.T) {
 func TestMatch_Devices_RelaxesToFewer(t *testing.T) {
 	t.Parallel()
 	b := filled(t, offer(1, "h100", 80<<10, 1000, 4), offer(2, "h100", 80<<10, 1200, 2))
-	r := b.Match(Query{Classes: []string{"h100"}, Devices: 8}, t0)
+	r := b.Match(Query{Explain: true, Classes: []string{"h100"}, Devices: 8}, t0)
 	if len(r.Candidates) != 0 || r.Explanation.Hint() != "--gpu h100:4 (1 rig)" {
 		t.Errorf("hint %q, %+v", r.Explanation.Hint(), r.Explanation)
 	}
@@ -144,7 +144,7 @@ func TestMatch_UnknownCriticalField_NeedsNewerVersion(t *testing.T) {
 	t.Parallel()
 	o := offer(1, "t4", 1, 1, 1)
 	o.Critical = []market.FieldID{230}
-	r := filled(t, o).Match(Query{}, t0)
+	r := filled(t, o).Match(Query{Explain: true}, t0)
 	if len(r.Candidates) != 0 || r.Explanation.TooNew != 1 || !strings.Contains(r.Explanation.Text(), "newer version") {
 		t.Errorf("%+v", r.Explanation)
 	}
@@ -154,19 +154,20 @@ func TestMark_TwoFailures_HideForTenMinutes(t *testing.T) {
 	t.Parallel()
 	b := filled(t, offer(1, "t4", 1, 1, 1))
 	b.Mark(node(1), Observation{At: t0, Failed: true})
-	if r := b.Match(Query{}, t0); len(r.Candidates) != 1 {
+	if r := b.Match(Query{Explain: true}, t0); len(r.Candidates) != 1 {
 		t.Error("hidden after one failure")
 	}
 	b.Mark(node(1), Observation{At: t0.Add(time.Minute), Failed: true})
-	if r := b.Match(Query{}, t0.Add(2*time.Minute)); len(r.Candidates) != 0 ||
+	if r := b.Match(Query{Explain: true}, t0.Add(2*time.Minute)); len(r.Candidates) != 0 ||
 		r.Explanation.Rejected[0].Reason != "unreachable" {
 		t.Errorf("%+v", r)
 	}
-	if r := b.Match(Query{}, t0.Add(12*time.Minute)); len(r.Candidates) != 1 {
+	if r := b.Match(Query{Explain: true}, t0.Add(12*time.Minute)); len(r.Candidates) != 1 {
 		t.Error("still hidden after 10 min")
 	}
 	b.Mark(node(1), Observation{At: t0, RTT: 30 * time.Millisecond})
-	if r := b.Match(Query{Terms: terms(t, "rtt <= 20ms")}, t0.Add(12*time.Minute)); len(r.Candidates) != 0 {
+	if r := b.Match(Query{Explain: true, Terms: terms(t, "rtt <= 20ms")},
+		t0.Add(12*time.Minute)); len(r.Candidates) != 0 {
 		t.Error("rtt 30 ms passes 20 ms")
 	}
 }
@@ -176,7 +177,7 @@ func TestMatch_Score_DoublesUnreliableRate(t *testing.T) {
 	b := filled(t, offer(1, "t4", 1, 1000, 1), offer(2, "t4", 1, 1500, 1))
 	b.Mark(node(1), Observation{At: t0, Score: 100_000})
 	b.Mark(node(2), Observation{At: t0, Score: 1_000_000})
-	if r := b.Match(Query{}, t0); r.Candidates[0].Provider != node(2) {
+	if r := b.Match(Query{Explain: true}, t0); r.Candidates[0].Provider != node(2) {
 		t.Errorf("first is %v", r.Candidates[0].Provider)
 	}
 }
@@ -197,7 +198,7 @@ func TestMatch_EqualsNaive(t *testing.T) {
 			}
 			naive[o.Provider] = o
 		}
-		q := Query{Devices: rapid.IntRange(1, 3).Draw(rt, "devices"),
+		q := Query{Explain: true, Devices: rapid.IntRange(1, 3).Draw(rt, "devices"),
 			MaxRate: market.Rate(rapid.Uint64Range(0, 9).Draw(rt, "max"))}
 		lo := rapid.Uint64Range(0, 5).Draw(rt, "lo")
 		q.Terms = []market.Term{{Field: market.FieldVRAM, Lo: lo}, {Classes: []string{"t4", "cpu"}}}
@@ -262,7 +263,7 @@ func TestMatch_OrderSizes_AgainstTheWholeRig(t *testing.T) {
 	huge.Fields = market.Fields{market.FieldCPU: 1 << 63, market.FieldRAM: 1 << 63} // a lie must not wrap around
 	b := filled(t, o, huge)
 	want := func(cpu, ram uint64) Query {
-		return Query{Providers: []market.NodeID{node(1)}, Terms: []market.Term{
+		return Query{Explain: true, Providers: []market.NodeID{node(1)}, Terms: []market.Term{
 			{Field: market.FieldRigCPU, Lo: cpu}, {Field: market.FieldRigRAM, Lo: ram},
 		}}
 	}

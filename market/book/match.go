@@ -3,8 +3,6 @@ package book
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
 	"math"
 	"math/bits"
 	"slices"
@@ -29,6 +27,7 @@ type Query struct {
 	Order              market.OrderID // spreads equal offers over orders
 	Providers, Exclude []market.NodeID
 	Rented             bool // devices that are rented now fit, too
+	Explain            bool // the Result says why the rest did not fit
 }
 
 // QueryOf is what an Order needs, for the book. Of a rig's cores, memory and disk an Offer says what is lent out in
@@ -86,14 +85,58 @@ func (r *ranked) candidate() Candidate {
 	}
 }
 
-// Result is a ranked list, at most one candidate per provider, and why the rest did not fit.
+// Result is a ranked list, at most one candidate per provider, and, where the Query asks for it, why the rest did not
+// fit.
 type Result struct {
 	Candidates  []Candidate
 	Explanation Explanation
 }
 
-// Match ranks the offers that fit a query. It reads the book only.
-func (b *Book) Match(q Query, now time.Time) Result {
+// Match ranks the offers that fit a query. It reads the book only. An explanation looks at every offer, one by one.
+func (b *Book) Match(q Query, now time.Time) (res Result) {
+	q = q.complete()
+	s := &scan{q: q, conds: conditions(q)}
+	if len(q.Providers) > 0 {
+		s = b.scan(q, now)
+	} else {
+		b.best(s, now)
+	}
+	slices.SortFunc(s.found, func(a, b ranked) int {
+		return cmp.Or(slices.Compare(a.key[:], b.key[:]), bytes.Compare(a.e.offer.Provider[:], b.e.offer.Provider[:]),
+			cmp.Compare(a.group, b.group))
+	})
+	seen := map[*entry]bool{}
+	for i := range s.found {
+		if c := &s.found[i]; len(res.Candidates) < q.Limit && !seen[c.e] {
+			seen[c.e] = true
+			res.Candidates = append(res.Candidates, c.candidate())
+		}
+	}
+	if q.Explain {
+		res.Explanation = b.explain(q, now)
+	}
+	return res
+}
+
+// best finds at least the best rows of as many providers as the query wants, by the index.
+func (b *Book) best(s *scan, now time.Time) {
+	for n, all := 2*s.q.Limit, false; !all; n *= 4 { // rows of one provider count once
+		var rows []row
+		rows, all = b.pick(s, n, now)
+		s.found = s.found[:0]
+		providers := map[*entry]bool{}
+		for _, r := range rows {
+			e := r.c.entries[r.slot]
+			v, _ := viewOf(e, r.group, s.q.Mint, now)
+			s.found = append(s.found, s.rank(&v))
+			providers[e] = true
+		}
+		all = all || len(providers) >= s.q.Limit
+	}
+}
+
+// complete puts the defaults in.
+func (q Query) complete() Query {
 	if q.Devices < 1 {
 		q.Devices = 1
 	}
@@ -101,18 +144,17 @@ func (b *Book) Match(q Query, now time.Time) Result {
 		q.Limit = MaxLimit
 	}
 	q.Terms = market.MergeTerms(q.Terms)
+	return q
+}
+
+// explain says why offers did not fit, and what would let more of them.
+func (b *Book) explain(q Query, now time.Time) Explanation {
 	s := b.scan(q, now)
-	res := Result{Explanation: s.explanation()}
-	if len(s.found) < q.Limit {
-		res.Explanation.Relax = b.relax(q, s, now)
+	x := s.explanation()
+	if s.matched < q.Limit {
+		x.Relax = b.relax(q, s, now)
 	}
-	slices.SortFunc(s.found, func(a, b ranked) int {
-		return cmp.Or(slices.Compare(a.key[:], b.key[:]), bytes.Compare(a.e.offer.Provider[:], b.e.offer.Provider[:]))
-	})
-	for i := range s.found[:min(len(s.found), q.Limit)] {
-		res.Candidates = append(res.Candidates, s.found[i].candidate())
-	}
-	return res
+	return x
 }
 
 // condition is one test of a group; conds are in the order in which an Explanation counts.
@@ -177,6 +219,11 @@ type view struct {
 }
 
 func (v *view) value(f market.FieldID) (uint64, bool) {
+	x, ok := v.stated(f)
+	return min(x, maxValue), ok
+}
+
+func (v *view) stated(f market.FieldID) (uint64, bool) {
 	switch f {
 	case market.FieldRate:
 		return uint64(v.rate), v.rate > 0
@@ -187,7 +234,7 @@ func (v *view) value(f market.FieldID) (uint64, bool) {
 	case market.FieldRigRAM:
 		return v.wholeRig(f, market.FieldRAM)
 	case market.FieldKnown:
-		return uint64(max(v.now.Sub(v.e.firstSeen), 0) / time.Second), true
+		return max(sinceCode(v.now), sinceCode(v.e.firstSeen)) - sinceCode(v.e.firstSeen), true
 	}
 	if f >= market.FieldScore {
 		x, ok := v.e.local[f]
@@ -237,15 +284,23 @@ func (v *view) fits(c *condition, q *Query) bool {
 	return false
 }
 
+// scan looks at every offer, or at those of the query's providers.
 func (b *Book) scan(q Query, now time.Time) *scan {
 	s := &scan{q: q, conds: conditions(q)}
 	s.tally = make([]tally, len(s.conds))
-	for _, e := range b.entries {
-		if len(e.offer.Groups) == 0 || !e.expires.After(now) || len(q.Providers) > 0 &&
-			!slices.Contains(q.Providers, e.offer.Provider) {
-			continue
+	entries := b.entries
+	if len(q.Providers) > 0 {
+		entries = nil
+		for i, id := range q.Providers {
+			if e := b.byProvider[id]; e != nil && slices.Index(q.Providers, id) == i {
+				entries = append(entries, e)
+			}
 		}
-		s.offer(e, now)
+	}
+	for _, e := range entries {
+		if len(e.offer.Groups) > 0 && e.expires.After(now) {
+			s.offer(e, now)
+		}
 	}
 	return s
 }
@@ -266,22 +321,15 @@ type scan struct {
 // group that got furthest.
 func (s *scan) offer(e *entry, now time.Time) {
 	s.considered++
-	for _, id := range e.offer.Critical {
-		if _, known := id.Info(); !known {
-			s.tooNew++
-			return
-		}
+	if e.tooNew() {
+		s.tooNew++
+		return
 	}
-	mint := slices.Index(e.offer.Mints, s.q.Mint)
 	best := ranked{}
 	furthest, sole := -1, false
 	var at view
 	for gi := range e.offer.Groups {
-		g := &e.offer.Groups[gi]
-		v := view{e: e, group: gi, free: freeOf(g), now: now}
-		if mint >= 0 && mint < len(g.Rates) {
-			v.rate = g.Rates[mint]
-		}
+		v, _ := viewOf(e, gi, s.q.Mint, now)
 		first, only := s.test(&v)
 		if first < 0 {
 			if c := s.rank(&v); best.e == nil || slices.Compare(c.key[:], best.key[:]) < 0 {
@@ -295,10 +343,6 @@ func (s *scan) offer(e *entry, now time.Time) {
 	}
 	if best.e != nil {
 		s.matched++
-		var seed [48]byte
-		copy(seed[copy(seed[:], s.q.Order[:]):], e.offer.Provider[:])
-		tie := sha256.Sum256(seed[:])
-		best.key[4] = binary.BigEndian.Uint64(tie[:8])
 		s.found = append(s.found, best)
 		return
 	}
@@ -337,56 +381,56 @@ func (s *scan) rank(v *view) ranked {
 		}
 	}
 	proof, _ := v.value(market.FieldProof)
-	rtt, seen := v.value(market.FieldRTT)
-	if !seen {
-		rtt = 1 << 20
-	}
-	c.key = [5]uint64{s.sortKey(v), uint64(c.soft), ^proof, rtt / 25}
+	c.key = [5]uint64{s.sortKey(v), uint64(c.soft), maxValue - proof, nearStep(v),
+		tieOf(seedOf(v.e.offer.Provider[:]), seedOf(s.q.Order[:]))}
 	return c
 }
 
 // sortKey is smaller for better; unknown values come last.
 func (s *scan) sortKey(v *view) uint64 {
 	const last = 1<<64 - 1
-	name, perUnit := strings.CutPrefix(s.q.Sort, "value:")
-	if name == "" || name == "price" {
+	f, each := sortField(s.q.Sort)
+	if f == market.FieldClass {
 		return expected(v)
 	}
-	f, ok := market.FieldByName(name)
-	if !ok {
-		return expected(v)
-	}
-	x, stated := v.value(f.ID)
+	x, stated := v.value(f)
 	switch {
 	case !stated:
 		return last
-	case perUnit && x == 0:
-		return last
-	case perUnit:
-		hi, lo := bits.Mul64(uint64(v.rate), 1_000_000) // six decimal places of the rate per unit
-		if hi >= x {
-			return last
+	case each:
+		if q, ok := rateFor(v.rate, x); ok {
+			return q
 		}
-		q, _ := bits.Div64(hi, lo, x)
-		return q
-	case f.ID == market.FieldRTT || f.ID == market.FieldReady || f.ID == market.FieldRate:
+		return last
+	case cheapIsBest(f):
 		return x
 	}
-	return ^x
+	return maxValue - x
 }
 
-// expected is the rate that a rig costs once failures are repeated: rate / clamp(score, 0.5, 1), unknown 0.8, rounded
-// up to 4 digits.
+// sortField is the field of a Query's Sort, FieldClass for the price. each: by the rate per unit of it; nothing costs
+// more because it is known for longer.
+func sortField(words string) (f market.FieldID, each bool) {
+	name, each := strings.CutPrefix(words, "value:")
+	info, ok := market.FieldByName(name)
+	if !ok || each && info.ID == market.FieldKnown {
+		return market.FieldClass, false
+	}
+	return info.ID, each
+}
+
+// cheapIsBest reports whether less of a field is better.
+func cheapIsBest(f market.FieldID) bool {
+	return f == market.FieldRTT || f == market.FieldReady || f == market.FieldRate
+}
+
+// expected is the rank of the rate that a rig costs once failures are repeated: rate / clamp(score, 0.5, 1), unknown
+// 0.8.
 func expected(v *view) uint64 {
 	score, ok := v.e.local[market.FieldScore]
 	if !ok {
 		score = 800_000
 	}
 	score = min(max(score, 500_000), 1_000_000)
-	r := (uint64(v.rate)*1_000_000 + score - 1) / score // rate ≤ 10^12, so this stays below 2^63
-	step := uint64(1)
-	for r/step >= 10_000 {
-		step *= 10
-	}
-	return (r + step - 1) / step * step
+	return rank4((uint64(v.rate)*1_000_000 + score - 1) / score) // rate ≤ 2^44, so this stays below 2^64
 }

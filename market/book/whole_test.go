@@ -36,7 +36,7 @@ func TestMatch_WholeRig_IsWhatIsStated(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := func(milli, mib uint64) Result {
-		return b.Match(Query{Devices: 1, Limit: 5,
+		return b.Match(Query{Explain: true, Devices: 1, Limit: 5,
 			Terms: []market.Term{{Field: market.FieldRigCPU, Lo: milli}, {Field: market.FieldRigRAM, Lo: mib}}}, now)
 	}
 	if r := ask(1000, 4000); len(r.Candidates) != 1 {
@@ -65,7 +65,7 @@ func TestExplain_NamesWhatElseFails(t *testing.T) {
 	if _, err := b.Put(shared(1, 1000, 4096), market.DocID{}, nil, now); err != nil {
 		t.Fatal(err)
 	}
-	r := b.Match(Query{Devices: 1, Limit: 5,
+	r := b.Match(Query{Explain: true, Devices: 1, Limit: 5,
 		Terms: []market.Term{{Field: market.FieldRigCPU, Lo: 2000}, {Field: market.FieldRigRAM, Lo: 100 << 10}}}, now)
 	text := r.Explanation.Text()
 	for _, want := range []string{"rig_cpu >= 2 (nearest 1", "also rig_ram >= 100GiB (nearest 4GiB"} {

@@ -140,7 +140,7 @@ func (c *Customer) AwaitOffers(ctx context.Context) {
 // AwaitFit returns once something fits a request, or settleIn after the start: the first Offer heard may be of another
 // kind of rig.
 func (c *Customer) AwaitFit(ctx context.Context, r *Request) {
-	c.awaitBook(ctx, func() bool { res, _ := c.Match(r); return len(res.Candidates) > 0 })
+	c.awaitBook(ctx, func() bool { res, _ := c.match(r, 1, false); return len(res.Candidates) > 0 })
 }
 
 func (c *Customer) awaitBook(ctx context.Context, enough func() bool) {

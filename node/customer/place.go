@@ -41,17 +41,20 @@ type offered struct {
 
 // Match ranks the book for a request and explains every rejection. rented: the candidates fit but for a free device,
 // and no other does.
-func (c *Customer) Match(r *Request) (res book.Result, rented bool) { return c.match(r, topQuotes) }
+func (c *Customer) Match(r *Request) (res book.Result, rented bool) {
+	return c.match(r, topQuotes, true)
+}
 
-func (c *Customer) match(r *Request, limit int) (res book.Result, rented bool) {
+func (c *Customer) match(r *Request, limit int, explain bool) (res book.Result, rented bool) {
 	c.bookMu.RLock()
 	defer c.bookMu.RUnlock()
 	q := book.QueryOf(c.makeOrder(r, c.now()))
-	q.Limit, q.Providers, q.Exclude = limit, r.File.Placement.Providers, r.File.Placement.Exclude
+	q.Limit, q.Explain = limit, explain
+	q.Providers, q.Exclude = r.File.Placement.Providers, r.File.Placement.Exclude
 	if res = c.book.Match(q, c.now()); len(res.Candidates) > 0 {
 		return res, false
 	}
-	q.Rented = true
+	q.Rented, q.Explain = true, false
 	if all := c.book.Match(q, c.now()); len(all.Candidates) > 0 {
 		res.Candidates = all.Candidates
 		return res, true

@@ -107,8 +107,9 @@ func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, er
 	if o, ok := r.first(ctx, req); ok {
 		return o, verdict{}, nil
 	}
-	res, rented := r.c.match(req, maxAsked)
+	res, rented := r.c.match(req, maxAsked, false)
 	if len(res.Candidates) == 0 {
+		res, _ = r.c.match(req, maxAsked, true)
 		return offered{}, verdict{patience: r.fitPatience(), again: lookAgain}, &market.Error{
 			Code: market.CodeNoOfferFits, Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
 			Hint: res.Explanation.Hint(),
@@ -256,7 +257,7 @@ func (r *orderRun) pause(ctx context.Context, req *Request, wait time.Duration, 
 		}
 		if now := r.c.bookSeq.Load(); now != seen {
 			seen = now
-			if res, rented := r.c.match(req, maxAsked); !rented &&
+			if res, rented := r.c.match(req, maxAsked, false); !rented &&
 				slices.ContainsFunc(res.Candidates, func(c book.Candidate) bool { return !r.shuns(c) }) {
 				return nil
 			}

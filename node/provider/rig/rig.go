@@ -249,7 +249,8 @@ func (r *Rig) Pick(a Ask, now time.Time) (Picked, error) {
 				a.Order.Devices)
 			return Picked{}, r.table.rented(what, g.Devices, a.Order.Devices, holds, now)
 		}
-		return Picked{}, market.Refuse(market.CodeDoesNotFit, market.KindConflict, res.Explanation.Text())
+		q.Rented, q.Explain = false, true
+		return Picked{}, market.Refuse(market.CodeDoesNotFit, market.KindConflict, b.Match(q, now).Explanation.Text())
 	}
 	g := offer.Groups[res.Candidates[0].Group]
 	devices := leastNamed(g, a.Named)[:a.Order.Devices]
