@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: help setup build dist demo test check itest race bench program docs
+.PHONY: drawings help setup build dist demo test check itest race bench program docs
 
 VERSION := 0.1.0
 GO_FLAGS := -trimpath -buildvcs=false
@@ -61,6 +61,10 @@ program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)
 
 docs: ## write what is made from the source: the lists in docs/errors
 	GPUAI_WRITE_DOCS=1 go test -count=1 -run TestCodes_Lists ./docs
+
+drawings: ## write docs/**/*.svg from the .d2 beside them (fetches d2)
+	@cd docs && for f in flows/*.d2 market.d2; do go run oss.terrastruct.com/d2@v0.7.1 --theme 0 --pad 10 $$f $${f%.d2}.svg && chmod 644 $${f%.d2}.svg; done
+	@cd docs && for f in flows/crash flows/offer flows/order flows/payment market; do sha256sum $$f.d2 $$f.svg; done >drawings.sum
 
 race: ## tests under the race detector
 	go test -race -short ./...
