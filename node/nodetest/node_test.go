@@ -35,6 +35,9 @@ type side struct {
 	set  map[string]string // settings
 	deps node.Deps
 	log  *slog.Logger
+
+	roles []string   // beside those of the settings
+	node  *node.Node // that of the last start
 }
 
 // sides prepares the folders of both nodes with fixed keys, and their settings.
@@ -152,9 +155,11 @@ func (w *world) node(t *testing.T, s *side) (n *node.Node, serve func(context.Co
 	}
 	d := s.deps
 	d.P2P = func(c *p2p.Config) { ended = w.net.Prepare(t, c) }
+	l.Node.Roles = append(l.Node.Roles, s.roles...)
 	if n, err = node.New(l.Config, d, s.log); err != nil {
 		t.Fatal(err)
 	}
+	s.node = n
 	return n, n.Serve, ended
 }
 
@@ -223,8 +228,12 @@ func (c cluster) Program() market.Address                 { return c.w.chain.Pro
 
 func (c cluster) Open(_ string, signer ed25519.PrivateKey, _ market.Amount, _ solana.Journal,
 	_ *slog.Logger) (node.Ledger, error) {
-	if a := market.Address(escrow.PublicKey(signer)); a != c.w.payer {
-		return c.w.chain.Ledger(a), nil
+	a := market.Address(escrow.PublicKey(signer))
+	if a == c.w.payer {
+		return c.w.wallet, nil
 	}
-	return c.w.wallet, nil
+	if l := c.w.accounts[a]; l != nil {
+		return l, nil
+	}
+	return c.w.chain.Ledger(a), nil
 }

@@ -68,6 +68,8 @@ type world struct {
 	wallet   ledger
 	stopCust func() // the same for the customer's node
 	files    map[string]string
+
+	accounts map[market.Address]*escrowtest.Ledger // others that outlive their node
 }
 
 // startProvider runs the provider's node on its folder, engine and ledger, anew each time.
