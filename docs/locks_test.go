@@ -492,12 +492,6 @@ var heldOver = map[string]string{
 	"node/customer c.mu fsync":                  "to come: machines",
 	"node/customer ch.mu fsync":                 "to come: till",
 	"node/customer r.saving fsync":              "to come: machines",
-	"node/provider ch.mu fsync":                 "to come: till",
-	"node/provider p.mu fsync":                  "to come: owners",
-	"node/provider p.sumsMu fsync":              "to come: till",
-	"node/provider l.saving fsync":              "to come: owners",
-	"node/provider l.files fsync":               "to come: owners",
-	"node/provider l.files engine":              "to come: owners",
 }
 
 // allowed is the key of heldOver that a finding falls under, "" for none.

@@ -17,8 +17,6 @@ const (
 
 // tooLarge are structs that are larger still, each with what will make it smaller. The list only shrinks.
 var tooLarge = map[string]string{
-	"node/provider/Provider": "owners", "node/provider/Config": "owners",
-	"node/provider/rig/Rig":  "owners",
 	"node/customer/Customer": "machines", "node/customer/orderRun": "machines", "node/customer/orderRow": "machines",
 	"node/customer/View": "machines", "node/customer/Request": "job",
 	"node/api/Order": "api", "node/api/Plan": "api", "node/api/Lease": "api", "node/store/Store": "till",

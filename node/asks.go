@@ -11,6 +11,7 @@ import (
 	"github.com/gpuai/gpuai/node/backend/money"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/health"
+	"github.com/gpuai/gpuai/node/provider"
 )
 
 // What the API asks of a node and its guests.
@@ -19,6 +20,21 @@ import (
 func (b *Backend) sides() (out []leases.Side) {
 	each(b.n, func(g lessor) { out = append(out, g.Sides()...) })
 	return out
+}
+
+// sold finds a lease of the provider's role by its id, with its documents, however old it is. Errors: the store's.
+func (b *Backend) sold(id string) (side leases.Side, found bool, err error) {
+	lease, bad := market.ParseLeaseID(id)
+	if bad != nil {
+		return side, false, nil // the id of an order
+	}
+	each(b.n, func(g archive) {
+		var v provider.LeaseView
+		if v, found, err = g.Lease(lease); found {
+			side = leases.Sold(v)
+		}
+	})
+	return side, found, err
 }
 
 // end ends the leases of all guests.

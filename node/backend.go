@@ -63,7 +63,8 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 	}
 	b.Desk = &orders.Desk{Role: buyer, Early: n.early, Images: images, Needs: b.needs, Hint: b.fundHint}
 	b.Shelf = orders.Shelf{Role: buyer}
-	b.Book = &leases.Book{Network: n.host.Network().Name, Role: buyer, Sides: b.sides, Show: b.Desk.Doc}
+	b.Book = &leases.Book{Network: n.host.Network().Name, Role: buyer, Sides: b.sides, Sold: b.sold,
+		Show: b.Desk.Doc}
 	b.Purse = &money.Purse{Network: n.host.Network(), Account: b.account, Role: buyer, Hint: b.fundHint, Tell: b.tell}
 	b.Counter = &selling.Counter{Self: n.host.ID(), Role: seller, Early: n.early, Known: b.offersKnown,
 		Set: b.PatchConfig, Tell: b.tell}

@@ -69,6 +69,12 @@ func (b *Backend) eventDoc(ctx context.Context, row store.Event) any {
 			return o
 		}
 	case "lease":
+		if row.Role == "provider" {
+			if s, found, err := b.sold(row.ID); found && err == nil {
+				return s.Doc
+			}
+			return nil
+		}
 		for _, s := range b.sides() {
 			if s.Doc.ID == row.ID && s.Doc.Role == row.Role {
 				return s.Doc

@@ -40,35 +40,36 @@ func providerConfig(s *Site) (provider.Config, error) {
 		ID:       s.Host.ID(),
 		Payout:   payout,
 		FeePayer: s.Fees.Address(), Seed: s.keys.seed, Tick: time.Duration(c.Tick), Hold: time.Duration(c.Hold),
-		MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee), CPUMilli: uint32(c.Cores) * 1000,
-		RAM: uint64(c.Memory), Disk: uint64(c.Disk),
-		Resolvers: c.Resolvers, Version: Version, Selling: c.Sell, ChainEvery: s.ChainEvery(),
-		SealAfter: time.Duration(c.SealAfter),
+		Lent: provider.Lent{CPUMilli: uint32(c.Cores) * 1000, RAM: uint64(c.Memory), Disk: uint64(c.Disk),
+			Resolvers: c.Resolvers},
+		Dues: provider.Dues{MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee),
+			ChainEvery: s.ChainEvery(), SealAfter: time.Duration(c.SealAfter)},
+		Version: Version, Selling: c.Sell,
 	}
 	if s.Store.Unclean() {
-		pc.OldChannels = s.Clock.Now().Add(escrow.MaxReleaseTTL)
+		pc.Dues.OldChannels = s.Clock.Now().Add(escrow.MaxReleaseTTL)
 	}
 	if pc.Policy, err = policyOf(s.Config); err != nil {
 		return pc, err
 	}
 	switch c.Egress {
 	case "none":
-		pc.Egress = market.EgressNone
+		pc.Lent.Egress = market.EgressNone
 	case "web", "":
-		pc.Egress = market.EgressWeb
+		pc.Lent.Egress = market.EgressWeb
 	case "any":
-		pc.Egress = market.EgressAny
+		pc.Lent.Egress = market.EgressAny
 	default:
 		return pc, invalid("provider.egress", strconv.Quote(c.Egress)+" is none of none, web, any")
 	}
 	if c.Cores == 0 {
-		pc.CPUMilli = uint32(max(runtime.NumCPU()-keepCores, 1)) * 1000
+		pc.Lent.CPUMilli = uint32(max(runtime.NumCPU()-keepCores, 1)) * 1000
 	}
-	if pc.RAM == 0 {
-		pc.RAM = max(health.TotalRAM(), keepRAM+1<<30) - keepRAM
+	if pc.Lent.RAM == 0 {
+		pc.Lent.RAM = max(health.TotalRAM(), keepRAM+1<<30) - keepRAM
 	}
-	if pc.Disk == 0 {
-		pc.Disk = lentDisk(s.Config.Node.DataDir, s.Host.Network().Local)
+	if pc.Lent.Disk == 0 {
+		pc.Lent.Disk = lentDisk(s.Config.Node.DataDir, s.Host.Network().Local)
 	}
 	return pc, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/offers"
@@ -70,6 +71,10 @@ type (
 	stater interface{ State(*api.Status) }
 	// lessor has leases.
 	lessor interface{ Sides() []leases.Side }
+	// archive finds leases that are no longer among those of lessor.
+	archive interface {
+		Lease(market.LeaseID) (provider.LeaseView, bool, error)
+	}
 	// gauge adds what it knows to a scrape of /metrics.
 	gauge interface{ Facts(*health.Facts) }
 	// patient is looked at by the doctor.

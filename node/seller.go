@@ -99,10 +99,7 @@ func (s Seller) Sides() (out []leases.Side) {
 
 // Facts implements gauge.
 func (s Seller) Facts(f *health.Facts) {
-	v, meter := s.View(), time.Duration(0)
-	for _, l := range s.Leases() {
-		meter += time.Duration(l.Lease.Meter.BillableMS) * time.Millisecond
-	}
+	v, meter := s.View(), s.Metered()
 	owed, earned := v.Earned.Claimable+v.Earned.Now, v.Earned.Total()
 	f.FeePayer, f.Unsettled, f.Earned, f.Meter = &v.FeeBalance, &owed, &earned, &meter
 }

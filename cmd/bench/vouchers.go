@@ -149,10 +149,9 @@ func newVoucherRig(ctx context.Context, dir string) (_ *voucherRig, err error) {
 	rig.prov = provider.New(provider.Config{
 		Network: "localnet-bench", ClusterTag: rig.chain.ClusterTag(), Program: rig.chain.Program(), Key: key, ID: id,
 		Payout: payout, FeePayer: feePayer,
-		Policy: provider.Policy{Rate: voucherRate}, Tick: voucherTick, Hold: 2 * time.Minute, MinCloseDelay: time.Hour,
-		ClaimFee: 50_000,
-		CPUMilli: voucherJobs * 1000, RAM: 1 << 40, Disk: 1 << 42, Egress: market.EgressNone, Version: "bench",
-		Selling: true,
+		Policy: provider.Policy{Rate: voucherRate}, Tick: voucherTick, Hold: 2 * time.Minute,
+		Lent: provider.Lent{CPUMilli: voucherJobs * 1000, RAM: 1 << 40, Disk: 1 << 42, Egress: market.EgressNone},
+		Dues: provider.Dues{MinCloseDelay: time.Hour, ClaimFee: 50_000}, Version: "bench", Selling: true,
 	}, devices, provider.Deps{
 		Store: rig.db, Ledger: rig.chain.Ledger(feePayer), Runner: engine, Access: engine, Pub: nobody{},
 		Reach: nobody{}, Clock: rig.clock, Log: slog.New(slog.DiscardHandler),

@@ -15,7 +15,7 @@ import (
 func twenty(work time.Duration) setup {
 	return setup{work: work, devices: 20, change: func(p *provider.Config, _ *customer.Config) {
 		// at a high rate its claims use the fee account up
-		p.CPUMilli, p.RAM, p.Disk, p.Policy.Rate = 20_000, 40<<30, 80<<30, 36_000_000
+		p.Lent.CPUMilli, p.Lent.RAM, p.Lent.Disk, p.Policy.Rate = 20_000, 40<<30, 80<<30, 36_000_000
 	}}
 }
 

@@ -75,7 +75,7 @@ func TestSim_LeftForAnother_IsClosed(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
 		w.stopProv()
-		w.pc.OldChannels = w.clock.Now().Add(time.Hour)
+		w.pc.Dues.OldChannels = w.clock.Now().Add(time.Hour)
 		w.startProvider(t)
 		w.stopCust()
 		w.cc.KeepIdle = 10 * time.Minute

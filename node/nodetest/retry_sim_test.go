@@ -15,7 +15,7 @@ import (
 func TestRetry_OldChannelAfterUncleanStart_OpensANewOne(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: 15 * time.Second, change: func(p *provider.Config, _ *customer.Config) {
-		p.OldChannels = time.Now().Add(time.Hour)
+		p.Dues.OldChannels = time.Now().Add(time.Hour)
 	}}, func(t *testing.T, w *world) {
 		r := request("first")
 		r.KeepChannel = true

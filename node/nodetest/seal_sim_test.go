@@ -15,7 +15,7 @@ import (
 func sealing(t *testing.T, f func(t *testing.T, w *world)) {
 	manyMinutes(t)
 	simulate(t, setup{work: time.Minute, change: func(p *provider.Config, _ *customer.Config) {
-		p.SealAfter, p.RentAfter, p.ChainEvery = 40*time.Minute, 10*time.Minute, 20*time.Second
+		p.Dues.SealAfter, p.Dues.RentAfter, p.Dues.ChainEvery = 40*time.Minute, 10*time.Minute, 20*time.Second
 	}}, f)
 }
 

@@ -14,13 +14,13 @@ func (l *leaseRun) released(ctx context.Context, m market.Lease, send func(marke
 	if !m.Gone {
 		send(market.JobGone{})
 	}
-	if l.p.Clear(ctx, l.id) {
+	if l.d.rig.Clear(ctx, l.id) {
 		send(market.DevicesClear{})
 	}
 }
 
-// claim is what the lease takes of the rig.
-func (l *leaseRun) claim() rig.Claim {
+// claimed is what the lease takes of the rig.
+func (l *leaseRun) claimed() rig.Claim {
 	return rig.Claim{Lease: l.id, Devices: l.quote.Devices, RAM: l.order.RAM, Disk: l.order.Disk, Now: l.actor.Lease,
 		Idle: l.row.Idle}
 }
@@ -29,4 +29,9 @@ func (l *leaseRun) claim() rig.Claim {
 func (l *leaseRun) visit() counter.Visit {
 	return counter.Visit{Lease: l.id, Node: l.customer, Payer: l.order.Payer, Devices: len(l.quote.Devices),
 		Now: l.actor.Lease}
+}
+
+// sale is what the sums count of the lease.
+func (l *leaseRun) sale() sale {
+	return sale{lease: l.id, order: l.order.Nonce, customer: l.customer, devices: l.quote.Devices, now: l.actor.Lease}
 }

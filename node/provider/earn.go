@@ -2,17 +2,36 @@ package provider
 
 import (
 	"cmp"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/store"
 )
+
+// sums are what devices brought, by day.
+//
+// mu is taken under the till's lock, never the other way round.
+type sums struct {
+	*common
+	classOf func(market.DeviceID) string
+
+	mu      sync.Mutex
+	rows    map[sumKey]sumRow
+	sales   map[market.LeaseID]sale // leases with a share in some channel's books
+	sold    market.Amount           // since this start
+	jobs    int
+	quietly bool // while the store is read: no log lines of old jobs
+}
+
+func newSums(c *common, classOf func(market.DeviceID) string) *sums {
+	return &sums{common: c, classOf: classOf, rows: map[sumKey]sumRow{}, sales: map[market.LeaseID]sale{}}
+}
 
 // booked is what of one lease is in the sums already. It lies in the channel's row, so that the fact and the sum are
 // one commit.
@@ -106,76 +125,103 @@ func earnings(a *escrow.Account, r *channelRow, order []market.LeaseID) map[mark
 	return out
 }
 
-// leaseFacts are what the sums need of a lease beside its share.
-type leaseFacts struct {
-	run     *leaseRun
-	began   time.Time
-	ended   time.Time
-	ms      uint64
-	devices []market.DeviceID
-	ran     bool
+// sale is what the sums need of a lease beside its share. now is the lease as it stands.
+type sale struct {
+	lease    market.LeaseID
+	order    market.OrderID
+	customer market.NodeID
+	devices  []market.DeviceID
+	now      func() market.Lease
+	left     bool // it has left memory: its share may be folded
 }
 
-// factsOf reads the leases of a channel, oldest first. One whose row is gone is booked on no device.
-func (p *Provider) factsOf(a *escrow.Account) ([]market.LeaseID, map[market.LeaseID]leaseFacts) {
-	facts := make(map[market.LeaseID]leaseFacts, len(a.Leases))
-	p.mu.Lock()
+// frozen is a lease that does not change any more, as far as it is counted.
+func frozen(m market.Lease) func() market.Lease {
+	m = market.Lease{Accepted: m.Accepted, Ready: m.Ready, Ended: m.Ended, Meter: m.Meter}
+	return func() market.Lease { return m }
+}
+
+// knows reports whether a lease was entered.
+func (s *sums) knows(id market.LeaseID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.sales[id]
+	return ok
+}
+
+// enter makes a lease known whose share is in a channel's books.
+func (s *sums) enter(x sale) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sales[x.lease] = x
+}
+
+// drop forgets a lease whose share is in no books any more.
+func (s *sums) drop(id market.LeaseID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sales, id)
+}
+
+// salesOf are the leases of a channel, oldest first, with what each is now. One that is not known is booked on no
+// device.
+func (s *sums) salesOf(a *escrow.Account) ([]market.LeaseID, map[market.LeaseID]sale, map[market.LeaseID]market.Lease) {
+	sales, now := make(map[market.LeaseID]sale, len(a.Leases)), make(map[market.LeaseID]market.Lease, len(a.Leases))
+	s.mu.Lock()
 	for id := range a.Leases {
-		f := leaseFacts{devices: []market.DeviceID{{}}}
-		if l := p.leases[id]; l != nil {
-			m := l.actor.Lease()
-			f = leaseFacts{run: l, began: m.Accepted, ended: m.Ended, ms: m.Meter.BillableMS, devices: l.quote.Devices,
-				ran: !m.Ready.IsZero()}
+		x, known := s.sales[id]
+		if !known {
+			x = sale{lease: id, devices: []market.DeviceID{{}}, now: frozen(market.Lease{}), left: true}
 		}
-		facts[id] = f
+		sales[id], now[id] = x, x.now()
 	}
-	p.mu.Unlock()
-	order := slices.SortedFunc(maps.Keys(facts), func(x, y market.LeaseID) int {
-		return cmp.Or(facts[x].began.Compare(facts[y].began), slices.Compare(x[:], y[:]))
+	s.mu.Unlock()
+	order := slices.SortedFunc(maps.Keys(sales), func(x, y market.LeaseID) int {
+		return cmp.Or(now[x].Accepted.Compare(now[y].Accepted), slices.Compare(x[:], y[:]))
 	})
-	return order, facts
+	return order, sales, now
 }
 
 // soldJob is one lease that was booked as over and paid just now.
 type soldJob struct {
-	run    *leaseRun
+	sale
 	amount market.Amount
 	ms     uint64
 }
 
 // book books all that is earned on the channel, in the same Change, and returns the jobs that are paid with it. A
 // repeat adds nothing. Called in a channel's entry, once.
-func (p *Provider) book(e *entry) (jobs []soldJob) {
-	adds, jobs := p.booking(e)
+func (s *sums) book(e *entry) (jobs []soldJob) {
+	adds, jobs := s.booking(e)
 	if len(adds) == 0 {
 		return jobs
 	}
-	p.sumsMu.Lock()
+	s.mu.Lock()
 	for k, add := range adds {
-		p.sums[k] = p.sums[k].plus(add)
+		s.rows[k] = s.rows[k].plus(add)
 	}
-	p.sumsMu.Unlock()
+	s.mu.Unlock()
 	e.Add(func(c *store.Change) {
-		p.sumsMu.Lock()
-		defer p.sumsMu.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		for k := range adds {
-			c.Puts = append(c.Puts, store.Put{Bucket: bucketEarned, Key: k.bytes(), Value: row(p.sums[k])})
+			c.Puts = append(c.Puts, store.Put{Bucket: bucketEarned, Key: k.bytes(), Value: row(s.rows[k])})
 		}
 	})
 	return jobs
 }
 
 // booking brings the entry's bookings up to date, and returns what that adds to the sums and the jobs that are paid.
-func (p *Provider) booking(e *entry) (adds map[sumKey]sumRow, jobs []soldJob) {
-	order, facts := p.factsOf(&e.Account)
+func (s *sums) booking(e *entry) (adds map[sumKey]sumRow, jobs []soldJob) {
+	order, sales, leases := s.salesOf(&e.Account)
 	had := e.Own.booked()
 	next := maps.Clone(had.Leases)
 	adds = map[sumKey]sumRow{}
 	for id, b := range earnings(&e.Account, &e.Own, order) {
-		was, f := had.Leases[id], facts[id]
+		was, m := had.Leases[id], leases[id]
 		b.MS = was.MS
 		if b.Over || b.Earned != was.Earned {
-			b.MS = max(f.ms, was.MS)
+			b.MS = max(m.Meter.BillableMS, was.MS)
 		}
 		if b == was {
 			continue
@@ -184,32 +230,49 @@ func (p *Provider) booking(e *entry) (adds map[sumKey]sumRow, jobs []soldJob) {
 			next = map[market.LeaseID]booked{}
 		}
 		next[id] = b
-		day := dayOf(p.now())
-		if was == (booked{}) && !f.ended.IsZero() {
-			day = dayOf(f.ended) // of before this node kept sums
+		day := dayOf(s.now())
+		if was == (booked{}) && !m.Ended.IsZero() {
+			day = dayOf(m.Ended) // of before this node kept sums
 		}
 		add := sumRow{MS: b.MS - was.MS, Earned: int64(b.Earned) - int64(was.Earned),
 			Settled: int64(b.Settled) - int64(was.Settled)}
-		if b.Over && !was.Over && f.ran {
+		if b.Over && !was.Over && !m.Ready.IsZero() {
 			add.Jobs = 1
 		}
-		if b.Told && !was.Told && f.ran {
-			jobs = append(jobs, soldJob{f.run, b.Earned, b.MS})
+		if b.Told && !was.Told && !m.Ready.IsZero() {
+			jobs = append(jobs, soldJob{sales[id], b.Earned, b.MS})
 		}
-		p.spread(adds, day, f.devices, add)
+		s.spread(adds, day, sales[id].devices, add)
 	}
-	if !maps.Equal(next, had.Leases) {
-		e.Own.Booked = &bookings{Leases: next, Past: had.Past}
+	folded := s.fold(e, next, sales)
+	if folded > 0 || !maps.Equal(next, had.Leases) {
+		e.Own.Booked = &bookings{Leases: next, Past: had.Past + folded}
 	}
 	return adds, jobs
 }
 
+// fold takes the shares of leases out of the books that have left memory and of which the chain settles nothing more,
+// and returns what it has settled of them. next are the channel's bookings.
+func (s *sums) fold(e *entry, next map[market.LeaseID]booked, sales map[market.LeaseID]sale) (settled market.Amount) {
+	over := e.Account.Phase == escrow.PhaseSealed || e.Account.Phase == escrow.PhaseGone
+	for id, b := range next {
+		share := e.Account.Leases[id]
+		if sales[id].left && b.Told && !share.Live && (over || b.Settled >= share.Owed) {
+			e.Account = e.Account.Fold(id)
+			settled += b.Settled
+			delete(next, id)
+			s.drop(id)
+		}
+	}
+	return settled
+}
+
 // spread shares an addition among devices: time counts for each of them, money in equal parts, the rest of the division
 // for the first.
-func (p *Provider) spread(adds map[sumKey]sumRow, day uint32, devices []market.DeviceID, add sumRow) {
+func (s *sums) spread(adds map[sumKey]sumRow, day uint32, devices []market.DeviceID, add sumRow) {
 	n := int64(len(devices))
 	for i, id := range devices {
-		part := sumRow{Class: p.ClassOf(id), Jobs: add.Jobs, MS: add.MS, Earned: add.Earned / n,
+		part := sumRow{Class: s.classOf(id), Jobs: add.Jobs, MS: add.MS, Earned: add.Earned / n,
 			Settled: add.Settled / n}
 		if i == 0 {
 			part.Earned, part.Settled = part.Earned+add.Earned%n, part.Settled+add.Settled%n
@@ -219,48 +282,34 @@ func (p *Provider) spread(adds map[sumKey]sumRow, day uint32, devices []market.D
 	}
 }
 
-// keep changes a channel's books, books what is earned with them and stores all that. Errors: f's, the store's.
-func (p *Provider) keep(ctx context.Context, ch *channel, f func(*entry) error) error {
-	var jobs []soldJob
-	err := ch.Write(ctx, false, func(e *entry) error {
-		if err := f(e); err != nil {
-			return err
-		}
-		jobs = p.book(e)
-		return nil
-	})
-	if err == nil {
-		p.tellEarned(jobs)
-	}
-	return err
-}
-
-// tellEarned writes the log lines of jobs that are paid.
-func (p *Provider) tellEarned(jobs []soldJob) {
-	p.sumsMu.Lock()
-	defer p.sumsMu.Unlock()
+// tell writes the log lines of jobs that are paid.
+func (s *sums) tell(jobs []soldJob) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, j := range jobs {
-		p.soldJobs++
-		p.sold += j.amount
-		if j.run == nil || p.quietly {
+		s.jobs++
+		s.sold += j.amount
+		if s.quietly {
 			continue
 		}
-		p.log.Info("Job earned", "lease", j.run.id, "order", j.run.order.Nonce, "customer", j.run.customer, "sol",
-			j.amount.SOL(), "ran", time.Duration(j.ms)*time.Millisecond, "devices", len(j.run.quote.Devices))
+		s.log.Info("Job earned", "lease", j.lease, "order", j.order, "customer", j.customer, "sol",
+			j.amount.SOL(), "ran", time.Duration(j.ms)*time.Millisecond, "devices", len(j.devices))
 	}
 }
 
 // tellSold says at the end what was earned since the start.
-func (p *Provider) tellSold() {
-	p.sumsMu.Lock()
-	defer p.sumsMu.Unlock()
-	p.log.Info("Earned since the start", "sol", p.sold.SOL(), "jobs", p.soldJobs)
+func (s *sums) tellSold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log.Info("Earned since the start", "sol", s.sold.SOL(), "jobs", s.jobs)
 }
 
-// loadSums reads the sums, and books what this node earned before it kept them, or before its last end could.
-func (p *Provider) loadSums(ctx context.Context) error {
-	p.sumsMu.Lock()
-	err := p.db.Scan(bucketEarned, nil, func(k, v []byte) error {
+// load reads the sums. Until begin they are quiet. Errors: the store's.
+func (s *sums) load() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quietly = true
+	return s.db.Scan(bucketEarned, nil, func(k, v []byte) error {
 		key, r := sumKey{}, sumRow{}
 		if len(k) != 4+len(key.device) {
 			return fmt.Errorf("sum row %x is of no device", k)
@@ -270,26 +319,28 @@ func (p *Provider) loadSums(ctx context.Context) error {
 		if err := unrow(v, &r); err != nil {
 			return err
 		}
-		p.sums[key] = r
+		s.rows[key] = r
 		return nil
 	})
-	p.quietly = true
-	p.sumsMu.Unlock()
-	if err != nil {
-		return fmt.Errorf("load sums: %w", err)
+}
+
+// begin counts what is sold from now on.
+func (s *sums) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quietly, s.sold, s.jobs = false, 0, 0
+}
+
+// total is all that was earned, but for leases that run.
+func (s *sums) total() (e Earned) {
+	var earned, settled int64
+	s.mu.Lock()
+	for _, r := range s.rows {
+		earned, settled = earned+r.Earned, settled+r.Settled
 	}
-	p.mu.Lock()
-	list := slices.Collect(maps.Values(p.channels))
-	p.mu.Unlock()
-	for _, ch := range list {
-		if err := p.keep(ctx, ch, func(*entry) error { return nil }); err != nil {
-			return fmt.Errorf("book earnings: %w", err)
-		}
-	}
-	p.sumsMu.Lock()
-	p.quietly, p.sold, p.soldJobs = false, 0, 0
-	p.sumsMu.Unlock()
-	return nil
+	s.mu.Unlock()
+	e.Settled, e.Claimable = market.Amount(max(settled, 0)), market.Amount(max(earned-settled, 0))
+	return e
 }
 
 // Earned is what the rig has brought. Settled is on the chain, Claimable is owed by leases that ended and covered by
@@ -298,29 +349,6 @@ type Earned struct{ Settled, Claimable, Now market.Amount }
 
 // Total is what is the owner's for good: all but what leases earn now.
 func (e Earned) Total() market.Amount { return e.Settled + e.Claimable }
-
-// Earned sums over all that this node ever sold, also where the rows of the leases are gone.
-func (p *Provider) Earned() (e Earned) {
-	var earned, settled int64
-	p.sumsMu.Lock()
-	for _, r := range p.sums {
-		earned, settled = earned+r.Earned, settled+r.Settled
-	}
-	p.sumsMu.Unlock()
-	e.Settled, e.Claimable = market.Amount(max(settled, 0)), market.Amount(max(earned-settled, 0))
-	p.mu.Lock()
-	list := slices.Collect(maps.Values(p.channels))
-	p.mu.Unlock()
-	for _, ch := range list { // the till's lock is never taken under mu
-		a, r := ch.See()
-		for id, s := range a.Leases {
-			if have := min(s.Owed, a.Covered(id)); s.Live && a.Phase < escrow.PhaseSealed {
-				e.Now += have - min(have, r.booked().Leases[id].Settled)
-			}
-		}
-	}
-	return e
-}
 
 // DayEarned is one row of the sums. Device is zero where the lease's row was gone.
 type DayEarned struct {
@@ -333,15 +361,15 @@ type DayEarned struct {
 }
 
 // Days lists the sums since a day, oldest first.
-func (p *Provider) Days(since time.Time) []DayEarned {
+func (s *sums) Days(since time.Time) []DayEarned {
 	from := dayOf(since)
 	if since.IsZero() {
 		from = 0
 	}
-	p.sumsMu.Lock()
-	defer p.sumsMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	out := []DayEarned{}
-	for k, r := range p.sums {
+	for k, r := range s.rows {
 		if k.day >= from {
 			out = append(out, DayEarned{time.Unix(int64(k.day)*86400, 0).UTC(), k.device, r.Class, r.Jobs, r.MS,
 				r.Earned, r.Settled})

@@ -30,7 +30,7 @@ func openExec(l *leaseRun, args []byte) (serveFunc, error) {
 		return nil, market.Refuse(market.CodeJobEnded, market.KindConflict, "the job is "+s.String())
 	}
 	return func(ctx context.Context, c *streams.FrameConn) error {
-		st, err := l.p.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows,
+		st, err := l.d.access.Exec(ctx, l.key, job.ExecSpec{Argv: a.Argv, TTY: a.TTY, Cols: a.Cols, Rows: a.Rows,
 			Term: a.Term})
 		if err != nil {
 			err = c.Write(streams.ChanControl, tunnel.Failed(err).Encode())

@@ -103,15 +103,18 @@ func (h *inputs) waitCreated(ctx context.Context) error {
 // take unpacks the inputs that a customer sends, once its container exists.
 func (h *inputs) take(ctx context.Context, c *streams.FrameConn) error {
 	l := h.l
-	l.files.Lock()
-	defer l.files.Unlock()
+	done, err := l.withFiles(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if h.ready.Load() {
 		return refused(c, market.Refuse(market.CodeInputsStaged, market.KindConflict, "inputs are staged"))
 	}
 	if err := h.waitCreated(ctx); err != nil {
 		return refused(c, err)
 	}
-	fs, err := l.p.access.Files(ctx, l.key)
+	fs, err := l.d.access.Files(ctx, l.key)
 	if err != nil {
 		return refused(c, err)
 	}

@@ -22,7 +22,7 @@ func sendLogs(ctx context.Context, l *leaseRun, a tunnel.LogsArgs, c *streams.Fr
 		}
 		send = func(r job.LogRecord) error { return c.Write(streams.ChanOut, tunnel.EncodeRecord(r)) }
 	}
-	end, err := l.p.access.Logs(ctx, l.key, a.From, a.Follow, send)
+	end, err := l.d.access.Logs(ctx, l.key, a.From, a.Follow, send)
 	if err != nil {
 		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}

@@ -38,7 +38,7 @@ func (h outputs) sign(ctx context.Context) error {
 	m := l.actor.Lease()
 	o := m.Outcome()
 	o.OutputsRoot = root
-	raw, err := wire.SealOutcome(l.p.cfg.Key, l.p.cfg.Network, o)
+	raw, err := wire.SealOutcome(l.d.cfg.Key, l.d.cfg.Network, o)
 	if err != nil {
 		return fmt.Errorf("seal outcome: %w", err)
 	}
@@ -61,19 +61,22 @@ func (h outputs) hash(ctx context.Context) ([32]byte, error) {
 	if len(paths) == 0 || m.Ready.IsZero() {
 		return [32]byte{}, nil
 	}
-	l.files.Lock()
-	defer l.files.Unlock()
-	fs, err := l.p.access.Files(ctx, l.key)
+	done, err := l.withFiles(ctx)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	defer done()
+	fs, err := l.d.access.Files(ctx, l.key)
 	if err == nil {
 		var man spec.Manifest
 		if man, err = fs.GetOutputs(ctx, paths, io.Discard); err == nil {
 			return man.ID(), nil
 		}
 	}
-	if !lostForGood(err) && l.p.now().Sub(m.Ended) < outputsWithin {
+	if !lostForGood(err) && l.d.now().Sub(m.Ended) < outputsWithin {
 		return [32]byte{}, fmt.Errorf("hash outputs: %w", err)
 	}
-	l.p.log.Warn("Outputs are lost", "lease", l.id, "error", err)
+	l.d.log.Warn("Outputs are lost", "lease", l.id, "error", err)
 	return [32]byte{}, nil
 }
 
@@ -97,13 +100,16 @@ func (h outputs) paths() (paths []string) {
 // customer tries again.
 func (h outputs) send(ctx context.Context, c *streams.FrameConn) error {
 	l := h.l
-	l.files.Lock()
-	defer l.files.Unlock()
+	done, err := l.withFiles(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if s := l.actor.Lease().State; s < market.Closing {
 		return c.Write(streams.ChanControl,
 			tunnel.Failed(market.Refuse(market.CodeConflict, market.KindConflict, "the job is "+s.String())).Encode())
 	}
-	fs, err := l.p.access.Files(ctx, l.key)
+	fs, err := l.d.access.Files(ctx, l.key)
 	var m spec.Manifest
 	if err == nil {
 		m, err = fs.GetOutputs(ctx, h.paths(), c.Writer(streams.ChanOut))
@@ -112,7 +118,7 @@ func (h outputs) send(ctx context.Context, c *streams.FrameConn) error {
 		err = market.Refuse(market.CodeOutputLost, market.KindNotFound, public(err))
 	}
 	if err != nil {
-		l.p.log.Warn("Outputs were not sent", "lease", l.id, "error", err)
+		l.d.log.Warn("Outputs were not sent", "lease", l.id, "error", err)
 		return c.Write(streams.ChanControl, tunnel.Failed(err).Encode())
 	}
 	if err := c.Write(streams.ChanOut, nil); err != nil { // the end of the tar

@@ -12,7 +12,7 @@ const payFee = market.Amount(escrow.FeePerSignature)
 
 // payDue pays out what channels have settled and not paid: their payout account did not exist when they were recorded
 // or sealed. It does now, or they create it together. What still waits is kept for people.
-func (p *Provider) payDue(ctx context.Context, list []*channel, payout escrow.Payout) {
+func (s *settler) payDue(ctx context.Context, list []*channel, payout escrow.Payout) {
 	var due []escrow.Due
 	var waits market.Amount
 	settled := map[market.ChannelID]market.Amount{}
@@ -29,18 +29,18 @@ func (p *Provider) payDue(ctx context.Context, list []*channel, payout escrow.Pa
 		waits += a.Settled - a.SentToPay
 	}
 	pick := payout.Pay(due, payFee)
-	p.mu.Lock()
-	p.waits = Waits{}
+	s.mu.Lock()
+	s.waits = Waits{}
 	if len(pick) == 0 && waits > 0 {
-		p.waits = Waits{Sum: waits, Missing: payout.Missing(waits)}
+		s.waits = Waits{Sum: waits, Missing: payout.Missing(waits)}
 	}
-	p.mu.Unlock()
+	s.mu.Unlock()
 	if len(pick) == 0 {
 		return
 	}
 	in, _ := escrow.PayIntent(pick, settled[pick[0]])
-	if err := p.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
-		p.log.Warn("Payout was not submitted", "channels", len(pick), "error", err)
+	if err := s.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
+		s.log.Warn("Payout was not submitted", "channels", len(pick), "error", err)
 	}
 }
 
@@ -49,8 +49,8 @@ func (p *Provider) payDue(ctx context.Context, list []*channel, payout escrow.Pa
 type Waits struct{ Sum, Missing market.Amount }
 
 // Waits returns what waits for the payout account, as of the last look at the ledger.
-func (p *Provider) Waits() Waits {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.waits
+func (s *settler) Waits() Waits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waits
 }

@@ -44,24 +44,13 @@ func (h *preparation) note(ctx context.Context, l *leaseRun, m market.Lease, o j
 	} else if detail := l.inputs.stalled(time.Now(), l.quote.FloorRate/inputsShare); detail != "" {
 		if err := l.tell(ctx, market.PrepFailed{Code: market.CodeInputStalled, Detail: detail}); err != nil &&
 			ctx.Err() == nil {
-			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
+			l.d.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
 		}
 		return
 	}
 	if (step.Phase != m.Phase || step.Detail != m.Words) && time.Since(h.since) >= stepLasts {
 		if err := l.tell(ctx, step); err != nil && ctx.Err() == nil {
-			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
+			l.d.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }

@@ -22,34 +22,42 @@ import (
 	"github.com/gpuai/gpuai/node/provider/counter"
 	"github.com/gpuai/gpuai/node/provider/rig"
 	"github.com/gpuai/gpuai/node/store"
-	"github.com/gpuai/gpuai/node/till"
-	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/gpu"
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// Config is what the role needs to know; Policy is how it begins. CPUMilli, RAM and Disk are what is lent out in all.
+// Config is what the role needs to know; Policy is how it begins.
 type Config struct {
-	Network       string
-	ClusterTag    uint64
-	Program       market.Address
-	Key           ed25519.PrivateKey
-	ID            market.NodeID
-	Payout        market.Address
-	FeePayer      market.Address
-	Seed          [32]byte
-	Policy        Policy
-	Tick, Hold    time.Duration
+	Network    string
+	ClusterTag uint64
+	Program    market.Address
+	Key        ed25519.PrivateKey
+	ID         market.NodeID
+	Payout     market.Address
+	FeePayer   market.Address
+	Seed       [32]byte
+	Policy     Policy
+	Tick, Hold time.Duration
+	Lent       Lent
+	Dues       Dues
+	Version    string
+	Note       string // what the owner should know about the devices
+	Selling    bool
+}
+
+// Lent is what is lent out of the machine in all, beside its devices.
+type Lent struct {
+	CPUMilli   uint32
+	RAM, Disk  uint64
+	Egress     uint8 // widest class offered
+	Resolvers  []string
+	UplinkMbit uint32
+}
+
+// Dues are the rules of channels.
+type Dues struct {
 	MinCloseDelay time.Duration
 	ClaimFee      market.Amount
-	CPUMilli      uint32
-	RAM, Disk     uint64
-	Egress        uint8 // widest class offered
-	Resolvers     []string
-	UplinkMbit    uint32
-	Version       string
-	Note          string // what the owner should know about the devices
-	Selling       bool
 	ChainEvery    time.Duration // how often live channels are read; 0 = 1 s
 	// a channel without a lease, whose customer was not heard for so long, is ended by this node; 0 = never
 	SealAfter time.Duration
@@ -91,171 +99,99 @@ type Deps struct {
 	HandOver HandOver
 }
 
-// Provider is the role. Use New, then Serve.
+// Provider is the role, joined out of its owners. Use New, then Serve.
 type Provider struct {
+	*common
 	*counter.Counter
 	*rig.Rig
-
-	cfg    Config
-	db     *store.Store
-	ledger escrow.Ledger
-	runner job.Runner
-	access job.Access
-	net    Reach
-	clock  *lease.Clock
-	log    *slog.Logger
-	keys   escrow.Keys
-	till   *till.Till[channelRow]
-
-	mu       sync.Mutex
-	deciding map[market.LeaseID]bool
-	leases   map[market.LeaseID]*leaseRun
-	refused  map[market.LeaseID]market.Decision // last 4,096, memory only
-	channels map[market.ChannelID]*channel
-	pushes   map[market.NodeID]*pusher
-	heard    map[market.NodeID]time.Time // customers, when their node asked for something last
-	began    time.Time
-	debts    map[market.LeaseID]debt
-	rentMin  market.Amount
-	feeBal   market.Amount
-	waits    Waits
-	sumsMu   sync.Mutex // taken under the till's lock; p.mu may be taken under it
-	sums     map[sumKey]sumRow
-	sold     market.Amount // since this start
-	soldJobs int
-	quietly  bool // while the store is read: no log lines of old jobs
-
-	serving context.Context // Serve's; nil before and after: nothing new is decided
-
-	loaded chan struct{} // closed once the store is read: until then no lease is known
-	settle chan struct{}
-	start  chan *leaseRun
-	wg     sync.WaitGroup
+	*window
+	*clerk
+	books    *books
+	desk     *desk
+	settler  *settler
+	sessions *sessions
 }
 
 // New returns a provider that does nothing yet. devices: as measured, at least one.
 func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
-	if cfg.ChainEvery <= 0 {
-		cfg.ChainEvery = time.Second
+	if cfg.Dues.ChainEvery <= 0 {
+		cfg.Dues.ChainEvery = time.Second
 	}
-	p := &Provider{
-		cfg: cfg, db: d.Store, ledger: d.Ledger, runner: d.Runner, access: d.Access, net: d.Reach, clock: d.Clock,
-		log: d.Log, keys: escrow.NewKeys(cfg.Seed), till: till.New[channelRow](d.Store, till.Selling),
-		deciding: map[market.LeaseID]bool{},
-		leases:   map[market.LeaseID]*leaseRun{},
-		refused:  map[market.LeaseID]market.Decision{}, channels: map[market.ChannelID]*channel{},
-		pushes: map[market.NodeID]*pusher{}, heard: map[market.NodeID]time.Time{},
-		sums: map[sumKey]sumRow{}, debts: map[market.LeaseID]debt{},
-		loaded: make(chan struct{}), settle: make(chan struct{}, 1), start: make(chan *leaseRun, 64),
-	}
+	c := &common{cfg: cfg, db: d.Store, clock: d.Clock, log: d.Log, loaded: make(chan struct{})}
+	p := &Provider{common: c, sessions: newSessions(c.now, d.Log)}
 	p.Rig = rig.New(rig.Config{
 		Network: cfg.Network, Key: cfg.Key, ID: cfg.ID, Payout: cfg.Payout, Version: cfg.Version, Tick: cfg.Tick,
-		MinCloseDelay: cfg.MinCloseDelay, CPUMilli: cfg.CPUMilli, RAM: cfg.RAM, Disk: cfg.Disk, Egress: cfg.Egress,
+		MinCloseDelay: cfg.Dues.MinCloseDelay, CPUMilli: cfg.Lent.CPUMilli, RAM: cfg.Lent.RAM, Disk: cfg.Lent.Disk,
+		Egress:  cfg.Lent.Egress,
 		Selling: cfg.Selling,
 	}, devices, rig.Deps{
-		Store: d.Store, Runner: d.Runner, Pub: d.Pub, Reach: d.Reach, Now: p.now, Log: d.Log,
+		Store: d.Store, Runner: d.Runner, Pub: d.Pub, Reach: d.Reach, Now: c.now, Log: d.Log,
 		Prices: func() rig.Prices { return p.Prices() }, Fit: d.Fit, Recheck: d.Recheck, Moved: d.Moved,
 		HandOver: d.HandOver,
 	})
+	p.books = newBooks(c, d.Ledger, newSums(c, p.ClassOf), p.sessions.push)
 	p.Counter = counter.New(counter.Config{
 		Network: cfg.Network, ClusterTag: cfg.ClusterTag, Key: cfg.Key, Payout: cfg.Payout, FeePayer: cfg.FeePayer,
-		Tick: cfg.Tick, Hold: cfg.Hold, MinCloseDelay: cfg.MinCloseDelay, Policy: cfg.Policy,
+		Tick: cfg.Tick, Hold: cfg.Hold, MinCloseDelay: cfg.Dues.MinCloseDelay, Policy: cfg.Policy,
 	}, counter.Deps{
-		Store: d.Store, Rig: p.Rig, Books: p, Now: p.now, Log: d.Log, Heard: p.hear,
-		Started: func(ctx context.Context) error { return p.started(ctx, p.loaded, p.Checked()) },
+		Store: d.Store, Rig: p.Rig, Books: p.books, Now: c.now, Log: d.Log, Heard: p.sessions.hear,
+		Started: func(ctx context.Context) error { return c.started(ctx, p.Checked()) },
 	})
+	p.desk = newDesk(c, d, p.Rig, p.Counter, p.books, p.sessions)
+	p.settler = newSettler(c, d.Ledger, p.books, p.desk, p.sessions)
+	p.clerk = newClerk(c, d.Ledger, p.Rig, p.Counter, p.books, p.desk)
+	p.window = &window{common: c, desk: p.desk, books: p.books, sessions: p.sessions, clerk: p.clerk}
+	p.desk.claim = p.settler.soon
 	return p
 }
 
-func (p *Provider) now() time.Time { return p.clock.Now() }
 func (p *Provider) String() string { return "provider" }
 
 // Serve recovers what the store and the engine hold, then sells until ctx ends. Jobs run on when it returns.
 func (p *Provider) Serve(ctx context.Context) error {
-	if err := p.recover(ctx); err != nil {
+	if err := p.load(ctx); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	p.began = p.now()
-	p.mu.Unlock()
+	p.sessions.begin()
+	var wg sync.WaitGroup
+	for _, serve := range []func(context.Context){
+		p.clerk.serve, p.desk.serve, p.Rig.Serve, p.Counter.Serve, p.settler.serve, (&orphans{p.common, p.desk}).serve,
+	} {
+		wg.Go(func() { serve(ctx) })
+	}
 	close(p.loaded)
-	p.mu.Lock()
-	p.serving = ctx
-	p.mu.Unlock()
-	defer p.tellSold()
-	defer p.wg.Wait()
-	defer func() {
-		p.mu.Lock()
-		p.serving = nil // no goroutine joins a group that is waited for
-		p.mu.Unlock()
-	}()
-	p.wg.Go(func() { p.Rig.Serve(ctx) })
-	p.wg.Go(func() { p.Counter.Serve(ctx) })
-	p.wg.Go(func() { p.chainLoop(ctx) })
-	p.wg.Go(func() { p.orphanLoop(ctx) })
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case l := <-p.start:
-			p.wg.Go(func() { l.serve(ctx) })
+	wg.Wait()
+	p.books.sums.tellSold()
+	return ctx.Err()
+}
+
+// load reads the store, owner by owner.
+func (p *Provider) load(ctx context.Context) error {
+	for _, step := range []func() error{
+		func() error { return p.Rig.Load(ctx) }, p.books.load, p.books.sums.load,
+		func() error { return p.desk.load(ctx) }, p.Counter.Load, func() error { return p.books.rebook(ctx) },
+	} {
+		if err := step(); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // Loaded is closed once Serve has read the store.
 func (p *Provider) Loaded() <-chan struct{} { return p.loaded }
 
-// startWait is how long a request waits for a start that is under way: a customer asks anew on another connection after
-// 1.5 s.
-const startWait = time.Second
+// Earned is what the rig has brought, Days lists it by day since one, oldest first.
+func (p *Provider) Earned() Earned { return p.books.Earned() }
 
-// started waits until all steps are done, for startWait. A peer that asks in a rig's first moments must not hear a "no"
-// that holds only then: of a lease that is not read yet, of an engine that is not checked yet. Refusal: busy.
-func (p *Provider) started(ctx context.Context, steps ...<-chan struct{}) error {
-	t := time.NewTimer(startWait)
-	defer t.Stop()
-	for _, step := range steps {
-		select {
-		case <-step:
-			continue
-		default:
-		}
-		select {
-		case <-step:
-			continue
-		case <-ctx.Done():
-		case <-t.C:
-		}
-		r := market.Refuse(market.CodeBusy, market.KindUnavailable, "this rig is starting")
-		r.RetryAfter = startWait
-		return r
-	}
-	return nil
-}
+// Days lists what devices brought since a day, oldest first.
+func (p *Provider) Days(since time.Time) []DayEarned { return p.books.sums.Days(since) }
 
-// ClaimFee is what a customer's open sends to the fee payer: 50,000 lamports by default, on a poor rig also what lacks
-// to the rent minimum.
-func (p *Provider) ClaimFee() market.Amount {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fee := p.cfg.ClaimFee
-	if want := p.rentMin + p.cfg.ClaimFee; p.feeBal < want {
-		fee = max(fee, want-p.feeBal)
-	}
-	return fee
-}
+// Waits returns what waits for the payout account, as of the last look at the ledger.
+func (p *Provider) Waits() Waits { return p.settler.Waits() }
 
-// ReleaseKey is the public half of the key derived for this customer, our payout and the mint.
-func (p *Provider) ReleaseKey(customer market.NodeID, mint market.Address) [32]byte {
-	k, err := p.keys.Release(p.cfg.ClusterTag, customer, p.cfg.Payout, mint)
-	if err != nil {
-		return [32]byte{} // no release: the customer waits for the close delay
-	}
-	return escrow.PublicKey(k)
-}
-
-// pusher is the live voucher session of one customer.
-type pusher struct {
-	push func(streams.VoucherPush) error
+// ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live,
+// chain-unreachable.
+func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
+	return p.books.ReleaseRequest(ctx, from, id)
 }

@@ -44,7 +44,7 @@ type leaseRow struct {
 
 // leaseRun drives one lease: its actor, its job, its messages.
 type leaseRun struct {
-	p        *Provider
+	d        *desk
 	id       market.LeaseID
 	key      job.Key
 	order    market.Order
@@ -62,13 +62,13 @@ type leaseRun struct {
 	tick rows.Tick // as of the newest Change that was queued
 	seen job.Observed
 
-	files  sync.Mutex // put, get and hashing of outputs exclude each other
+	files  chan struct{} // full while inputs are put, or outputs got or hashed: they exclude each other
 	inputs inputs
 	prep   preparation
 	watch  watch
 }
 
-func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error) {
+func (d *desk) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error) {
 	terms := market.Terms{
 		Rate: pr.quote.Rate, Devices: len(pr.quote.Devices), Tick: pr.quote.Tick, Hold: pr.quote.Hold,
 		Prepay:  pr.quote.Prepay > 0,
@@ -79,35 +79,41 @@ func (p *Provider) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error
 	if err != nil {
 		return nil, market.Refuse(market.CodeSpecMismatch, market.KindInvalid, err.Error())
 	}
-	now := p.now()
+	now := d.now()
 	m, _, err = m.Apply(market.Accepted{}, now)
 	if err != nil {
 		return nil, fmt.Errorf("accept lease: %w", err)
 	}
-	d, err := wire.SealDecision(p.cfg.Key, p.cfg.Network,
+	decision, err := wire.SealDecision(d.cfg.Key, d.cfg.Network,
 		market.Decision{Lease: pr.id, Accepted: true, At: now.Truncate(time.Millisecond)})
 	if err != nil {
 		return nil, fmt.Errorf("seal decision: %w", err)
 	}
-	row := leaseRow{From: pr.from, Raw: pr.raw, Channel: ch, Decision: d, BootID: p.clock.BootID()}
-	l, err := p.runOf(row, rows.Tick{Lease: m}, pr)
+	row := leaseRow{From: pr.from, Raw: pr.raw, Channel: ch, Decision: decision, BootID: d.clock.BootID()}
+	l, err := d.runOf(row, rows.Tick{Lease: m}, pr)
 	if err == nil {
 		l.tick = rows.Tick{} // nothing is stored yet
 	}
 	return l, err
 }
 
-func (p *Provider) runOf(r leaseRow, t rows.Tick, pr *proposal) (*leaseRun, error) {
+func (d *desk) runOf(r leaseRow, t rows.Tick, pr *proposal) (*leaseRun, error) {
 	l := &leaseRun{
-		p: p, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, body: pr.body, spec: pr.spec,
+		d: d, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, body: pr.body, spec: pr.spec,
 		customer: r.From,
-		channel:  r.Channel, kick: make(chan struct{}, 1), row: r, tick: t,
+		channel:  r.Channel, kick: make(chan struct{}, 1), files: make(chan struct{}, 1),
+		row: r, tick: t,
 	}
 	l.inputs.l = l
 	l.inputs.ready.Store(r.InputsReady || len(pr.spec.Inputs) == 0)
 	var err error
-	l.actor, err = lease.New(lease.Config{Lease: t.Lease, Clock: p.clock.Read, SameBoot: r.BootID == p.clock.BootID()},
-		l, l.act, p.log)
+	l.actor, err = lease.New(lease.Config{Lease: t.Lease, Clock: d.clock.Read, SameBoot: r.BootID == d.clock.BootID(),
+		Changed: func(m market.Lease) {
+			if m.Terminal() {
+				l.poke() // serve waits for it
+			}
+		}},
+		l, l.act, d.log)
 	if err != nil {
 		return nil, fmt.Errorf("start lease actor: %w", err)
 	}
@@ -125,10 +131,10 @@ func (l *leaseRun) Commit(ctx context.Context, m market.Lease, effects []market.
 	if err != nil {
 		return err
 	}
-	l.p.owe(l, m.Owed())
+	l.d.books.owe(l, m.Owed())
 	var c store.Change
 	add(&c)
-	if err := l.p.db.Commit(ctx, c); err != nil {
+	if err := l.d.db.Commit(ctx, c); err != nil {
 		l.mu.Lock()
 		l.tick = was // the actor tries again
 		l.mu.Unlock()
@@ -143,10 +149,10 @@ func (l *leaseRun) stage(m market.Lease, effects []market.Effect) (func(*store.C
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.tick
-	events := lease.Events(t.Lease.State, m, &t.Events, l.p.now())
+	events := lease.Events(t.Lease.State, m, &t.Events, l.d.now())
 	for _, e := range effects {
 		if r, ok := e.(market.SendReceipt); ok {
-			raw, err := wire.SealReceipt(l.p.cfg.Key, l.p.cfg.Network, r.Receipt)
+			raw, err := wire.SealReceipt(l.d.cfg.Key, l.d.cfg.Network, r.Receipt)
 			if err != nil {
 				return nil, fmt.Errorf("seal receipt: %w", err)
 			}
@@ -155,7 +161,7 @@ func (l *leaseRun) stage(m market.Lease, effects []market.Effect) (func(*store.C
 	}
 	owes := func(*store.Change) {}
 	if m.Debt != t.Lease.Debt {
-		owes = l.p.owes(l, m.Debt)
+		owes = l.d.books.debts.enter(l, m.Debt, l.d.now())
 	}
 	t.Lease = m
 	l.tick = t
@@ -164,6 +170,16 @@ func (l *leaseRun) stage(m market.Lease, effects []market.Effect) (func(*store.C
 		c.Puts, c.Events = append(c.Puts, put), append(c.Events, events...)
 		owes(c)
 	}, nil
+}
+
+// withFiles waits until nobody else is at the job's files, and keeps them until done is called. Error: ctx's.
+func (l *leaseRun) withFiles(ctx context.Context) (done func(), err error) {
+	select {
+	case l.files <- struct{}{}:
+		return func() { <-l.files }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // document puts the lease's documents.
@@ -177,7 +193,7 @@ func (l *leaseRun) update(ctx context.Context, f func(*leaseRow)) error {
 	l.mu.Lock()
 	f(&l.row)
 	l.row.InputsReady = l.inputs.ready.Load()
-	err := l.p.db.Queue(store.Change{Puts: []store.Put{l.document()}}, func(err error) { done <- err })
+	err := l.d.db.Queue(store.Change{Puts: []store.Put{l.document()}}, func(err error) { done <- err })
 	l.mu.Unlock()
 	if err != nil {
 		return err
@@ -213,18 +229,6 @@ func (l *leaseRun) over() bool {
 	return m.Terminal() && m.Debt == 0
 }
 
-// leave lets the connection to a lease's customer go, unless another lease of the same one needs it.
-func (p *Provider) leave(l *leaseRun) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, o := range p.leases {
-		if o != l && o.customer == l.customer && !o.over() {
-			return
-		}
-	}
-	p.net.Forget(l.customer)
-}
-
 // serve runs the actor and the job's loop until the lease is over or ctx ends.
 func (l *leaseRun) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -233,15 +237,24 @@ func (l *leaseRun) serve(ctx context.Context) {
 	defer wg.Wait()
 	wg.Go(func() {
 		if err := l.actor.Serve(ctx); err != nil && ctx.Err() == nil { // the store is dead, and with it this node
-			l.p.log.Error("Lease is not served", "lease", l.id, "error", err)
+			l.d.log.Error("Lease is not served", "lease", l.id, "error", err)
 		}
 	})
-	l.p.net.KeepConnected(l.customer, nil)
+	l.d.net.KeepConnected(l.customer, nil)
 	l.loop(ctx)
-	l.p.leave(l)
-	for (!l.over() || l.p.holds(l)) && sleep(ctx, time.Second) == nil { // what is left unpaid may still be paid
+	l.d.leave(l)
+	for !l.over() || l.d.holds(l) { // what is left unpaid may still be paid
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.kick:
+		}
 	}
 	cancel()
+	wg.Wait()
+	if err := l.d.close(ctx, l); err != nil {
+		l.d.log.Warn("Lease stays in memory", "lease", l.id, "error", err)
+	}
 }
 
 // loop makes the job what the state wants, and feeds back what is seen.
@@ -254,9 +267,9 @@ func (l *leaseRun) loop(ctx context.Context) {
 		}
 		wait := m.ProbeEvery()
 		if phase, grace := m.Want(); phase != 0 && m.State <= market.Releasing {
-			obs, err := l.p.runner.Reconcile(ctx, l.key, l.want(phase, grace))
+			obs, err := l.d.runner.Reconcile(ctx, l.key, l.want(phase, grace))
 			if err != nil && ctx.Err() == nil {
-				l.p.log.Warn("Engine did not follow", "lease", l.id, "error", err)
+				l.d.log.Warn("Engine did not follow", "lease", l.id, "error", err)
 				obs.State = job.Unknown
 			}
 			l.prep.note(ctx, l, m, obs, err)
@@ -291,6 +304,11 @@ func (l *leaseRun) want(phase market.JobPhase, grace time.Duration) job.Want {
 
 // act performs a committed effect; each may be repeated.
 func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) error {
+	defer func() {
+		if l.over() {
+			l.poke() // serve waits until the last effect is done
+		}
+	}()
 	switch e := e.(type) {
 	case market.WantJob:
 		l.poke()
@@ -298,30 +316,30 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 		l.mu.Lock()
 		raw := l.tick.Receipt
 		l.mu.Unlock()
-		l.p.pushTo(l.customer, streams.VoucherPush{Receipt: raw})
+		l.d.sessions.push(l.customer, streams.VoucherPush{Receipt: raw})
 	case market.SendStatus:
 		l.pushStatus()
 	case market.FreeDevices:
-		if err := l.p.finalShare(ctx, l); err != nil {
+		if err := l.d.books.end(ctx, l); err != nil {
 			return err
 		}
-		return l.p.Free(ctx, l.id, e.Quarantine)
+		return l.d.rig.Free(ctx, l.id, e.Quarantine)
 	case market.SignOutcome:
 		return outputs{l}.sign(ctx)
 	case market.ClaimNow:
-		l.p.settleSoon()
+		l.d.claim()
 	case market.SignRelease:
-		return l.p.endShare(ctx, l)
+		return l.d.books.endWithRelease(ctx, l)
 	case market.RemoveFiles:
-		return l.p.runner.Remove(ctx, l.key)
+		return l.d.runner.Remove(ctx, l.key)
 	}
 	return nil
 }
 
 // cleaned removes the container of a lease that is over.
 func (l *leaseRun) cleaned(ctx context.Context) bool {
-	if err := l.p.runner.Remove(ctx, l.key); err != nil && ctx.Err() == nil {
-		l.p.log.Warn("Container was not removed", "lease", l.id, "error", err)
+	if err := l.d.runner.Remove(ctx, l.key); err != nil && ctx.Err() == nil {
+		l.d.log.Warn("Container was not removed", "lease", l.id, "error", err)
 		return false
 	}
 	return true

@@ -17,94 +17,63 @@ import (
 // and what came back.
 const rentAfter = 7 * 24 * time.Hour
 
-// maxHeard bounds the customers of whom it is remembered when they were heard.
-const maxHeard = 10_000
-
-// hear notes that a customer's node is there.
-func (p *Provider) hear(id market.NodeID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.heard) >= maxHeard {
-		clear(p.heard)
-		p.began = p.now() // all count as heard now
-	}
-	p.heard[id] = p.now()
-}
-
-// quietSince is when a customer's node was heard last, not before this node's start.
-func (p *Provider) quietSince(id market.NodeID) time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.pushes[id] != nil {
-		return p.now()
-	}
-	return later(p.began, p.heard[id])
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // sealAlone ends a channel that carries no lease any more and whose customer is gone, one step at each look: what
 // vouchers prove is recorded, then the channel is sealed and both are paid, much later the storage deposit goes home.
 // Every step is repeatable.
-func (p *Provider) sealAlone(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) {
+func (s *settler) sealAlone(ctx context.Context, ch *channel, cs escrow.ChannelState, head escrow.Head) {
 	a, r := ch.See()
 	ended := lastEnded(a, r)
-	quiet := p.now().Sub(later(ended, p.quietSince(r.Customer)))
-	if p.cfg.SealAfter <= 0 || ended.IsZero() || quiet < p.cfg.SealAfter || len(p.leasesOf(ch.id)) > 0 ||
-		!p.canPay() {
+	quiet := s.now().Sub(later(ended, s.sessions.quietSince(r.Customer)))
+	if s.cfg.Dues.SealAfter <= 0 || ended.IsZero() || quiet < s.cfg.Dues.SealAfter ||
+		len(s.desk.ofChannel(ch.id)) > 0 ||
+		!s.canPay() {
 		return
 	}
 	in := escrow.Intent{Op: escrow.OpFinish, Channel: ch.id}
 	switch {
 	case cs.Status == escrow.StatusOpen || cs.Status == escrow.StatusClosing:
-		rel := p.sealRelease(ctx, ch, cs, head)
+		rel := s.sealRelease(ctx, ch, cs, head)
 		if rel == nil {
 			return
 		}
 		in.Nonce, in.Release = uint64(rel.Expires), rel
 	case cs.Status == escrow.StatusSealed && (cs.Paid != cs.Settled || cs.Refunded != cs.Deposit-cs.Settled):
 		in.Nonce = 1
-	case cs.Status == escrow.StatusSealed && quiet >= p.cfg.SealAfter+p.rentAfter() &&
+	case cs.Status == escrow.StatusSealed && quiet >= s.cfg.Dues.SealAfter+s.rentAfter() &&
 		cs.Slot > cs.OpenSlot+escrow.ReopenWindow:
 		in.Op = escrow.OpReclaim
 	default:
 		return
 	}
-	if err := p.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
-		p.log.Warn("Channel of a customer who is gone was not ended", "channel", ch.id, "op", in.Op, "error", err)
+	if err := s.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
+		s.log.Warn("Channel of a customer who is gone was not ended", "channel", ch.id, "op", in.Op, "error", err)
 	}
 }
 
-func (p *Provider) rentAfter() time.Duration {
-	if p.cfg.RentAfter > 0 {
-		return p.cfg.RentAfter
+func (s *settler) rentAfter() time.Duration {
+	if s.cfg.Dues.RentAfter > 0 {
+		return s.cfg.Dues.RentAfter
 	}
 	return rentAfter
 }
 
 // canPay reports whether the fee payer has what a finish and a settlement cost beyond its rent minimum.
-func (p *Provider) canPay() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.feeBal >= p.rentMin+3*settleFee
+func (s *settler) canPay() bool {
+	rentMin, balance := s.books.fees()
+	return balance >= rentMin+3*settleFee
 }
 
 // sealRelease makes and stores the Release that ends a channel at what is settled; nil: not now, because more can be
 // settled first, one is out that has not expired, or the channel takes none.
-func (p *Provider) sealRelease(ctx context.Context, ch *channel, cs escrow.ChannelState,
+func (s *settler) sealRelease(ctx context.Context, ch *channel, cs escrow.ChannelState,
 	head escrow.Head) *escrow.SignedRelease {
 	a, r := ch.See()
 	v, ok := a.Redeemable(r.TickPrice)
 	if ok && v.Amount > cs.Settled && v.Amount-cs.Settled > settleFee {
-		p.settleBy(ctx, ch, escrow.Decision{Act: escrow.ActRecord, Voucher: v, Why: "the customer is gone"})
+		s.settleBy(ctx, ch, escrow.Decision{Act: escrow.ActRecord, Voucher: v, Why: "the customer is gone"})
 		return nil
 	}
-	key, err := p.keys.Release(p.cfg.ClusterTag, r.Customer, p.cfg.Payout, cs.Mint)
+	key, err := s.books.keys.Release(s.cfg.ClusterTag, r.Customer, s.cfg.Payout, cs.Mint)
 	if err != nil || escrow.PublicKey(key) != cs.ReleaseKey || a.ReleaseTo > head.Clock.Unix() {
 		return nil
 	}
@@ -112,17 +81,17 @@ func (p *Provider) sealRelease(ctx context.Context, ch *channel, cs escrow.Chann
 	err = ch.Write(ctx, false, func(e *entry) (err error) {
 		e.Account, rel, err = e.Account.MakeSeal(key, head.Clock) // a lease that began meanwhile is live: refused
 		e.Own.Release = rel.Wire()
-		e.Event(p.released(ch.id, e.Account))
+		e.Event(s.books.released(ch.id, e.Account))
 		return err
 	})
 	var refusal *market.Refusal
 	if err != nil {
 		if !errors.As(err, &refusal) {
-			p.log.Warn("Release was not stored", "channel", ch.id, "error", err)
+			s.log.Warn("Release was not stored", "channel", ch.id, "error", err)
 		}
 		return nil
 	}
-	p.log.Info("Channel of a customer who is gone is ended", "channel", ch.id, "settled", cs.Settled, "returns",
+	s.log.Info("Channel of a customer who is gone is ended", "channel", ch.id, "settled", cs.Settled, "returns",
 		cs.Deposit-cs.Settled)
 	return &rel
 }

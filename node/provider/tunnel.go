@@ -13,12 +13,12 @@ import (
 type serveFunc func(ctx context.Context, c *streams.FrameConn) error
 
 // Open admits a tunnel of the lease's own customer. Refusals: unknown-lease, malformed, paused, policy.
-func (p *Provider) Open(ctx context.Context, from market.NodeID,
+func (w *window) Open(ctx context.Context, from market.NodeID,
 	o streams.TunnelOpen) (func(context.Context, *streams.FrameConn) error, error) {
-	if err := p.started(ctx, p.loaded); err != nil {
+	if err := w.started(ctx); err != nil {
 		return nil, err
 	}
-	l, err := p.ownLease(from, o.Lease)
+	l, err := w.desk.own(from, o.Lease)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/provider/past"
 	"github.com/gpuai/gpuai/node/provider/rig"
 	"github.com/gpuai/gpuai/runtime/job"
 )
@@ -34,37 +36,65 @@ type LeaseView struct {
 
 // View returns the role's state now.
 func (p *Provider) View() View {
-	v := View{View: p.Rig.View(), Note: p.cfg.Note, Policy: p.Policy(), Payout: p.cfg.Payout, FeePayer: p.cfg.FeePayer,
-		Earned: p.Earned()}
-	for _, l := range p.Leases() {
-		if l.Lease.State.Live() {
-			v.Live++
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	v.FeeBalance = p.feeBal
-	return v
+	_, balance := p.books.fees()
+	return View{View: p.Rig.View(), Note: p.cfg.Note, Policy: p.Policy(), Payout: p.cfg.Payout,
+		FeePayer: p.cfg.FeePayer, Live: len(p.desk.live()), FeeBalance: balance, Earned: p.Earned()}
 }
 
-// Leases lists what the node holds, oldest first.
+// LeasesKept is how many leases that have left memory are listed.
+const LeasesKept = 1000
+
+// Leases lists the leases that are not done with and the newest of the others, oldest first. Those have no Outcome
+// here: see Lease.
 func (p *Provider) Leases() []LeaseView {
-	p.mu.Lock()
-	runs := make([]*leaseRun, 0, len(p.leases))
-	for _, l := range p.leases {
-		runs = append(runs, l)
+	var out []LeaseView
+	for _, l := range p.desk.all() {
+		out = append(out, l.view())
 	}
-	p.mu.Unlock()
-	out := make([]LeaseView, len(runs))
-	for i, l := range runs {
-		l.mu.Lock()
-		r, receipt := l.row, l.tick.Receipt
-		l.mu.Unlock()
-		out[i] = LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Order: l.order, Receipt: receipt,
-			Outcome: r.Outcome, PeerOutcome: r.PeerOutcome}
+	for next, more := []byte(nil), true; more && len(out) < LeasesKept; more = next != nil {
+		var list []past.Lease
+		var err error
+		if list, next, err = past.Page(p.db, next, pastPage); err != nil {
+			p.log.Warn("Past leases were not read", "error", err) // the node ends, or its store is damaged
+			break
+		}
+		for _, x := range list {
+			out = append(out, LeaseView{Lease: x.Tick.Lease, Customer: x.Customer, Order: x.Order.Order(),
+				Receipt: x.Tick.Receipt})
+		}
 	}
-	slices.SortFunc(out, func(a, b LeaseView) int { return a.Lease.Accepted.Compare(b.Lease.Accepted) })
-	return out
+	slices.SortFunc(out, func(a, b LeaseView) int {
+		return cmp.Or(a.Lease.Accepted.Compare(b.Lease.Accepted), slices.Compare(a.Lease.ID[:], b.Lease.ID[:]))
+	})
+	return slices.CompactFunc(out, func(a, b LeaseView) bool { return a.Lease.ID == b.Lease.ID }) // it left just now
+}
+
+// Lease is one lease with all its documents, also one that has left memory; false: there is none. Errors: the store's.
+func (p *Provider) Lease(id market.LeaseID) (LeaseView, bool, error) {
+	l := p.desk.find(id)
+	if l == nil {
+		var err error
+		if l, err = p.desk.recall(id); l == nil {
+			return LeaseView{}, false, err
+		}
+	}
+	return l.view(), true, nil
+}
+
+func (l *leaseRun) view() LeaseView {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return LeaseView{Lease: l.actor.Lease(), Customer: l.customer, Order: l.order, Receipt: l.tick.Receipt,
+		Outcome: l.row.Outcome, PeerOutcome: l.row.PeerOutcome}
+}
+
+// Metered is the billable time of the leases in memory and of those that have left it since this start.
+func (p *Provider) Metered() time.Duration {
+	sum := time.Duration(p.desk.metered.Load()) * time.Millisecond
+	for _, l := range p.desk.all() {
+		sum += time.Duration(l.actor.Lease().Meter.BillableMS) * time.Millisecond
+	}
+	return sum
 }
 
 // usageWithin is how long a look at what jobs take may last, all together.
@@ -78,18 +108,18 @@ type metered interface {
 // Usage is what the running jobs take of the rig. A job that cannot be looked at has no entry.
 func (p *Provider) Usage(ctx context.Context) map[market.LeaseID]job.Usage {
 	out := map[market.LeaseID]job.Usage{}
-	m, ok := p.runner.(metered)
+	m, ok := p.desk.runner.(metered)
 	if !ok {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(ctx, usageWithin)
 	defer cancel()
-	for _, v := range p.Leases() {
-		if v.Lease.State != market.Running && v.Lease.State != market.Paused && v.Lease.State != market.Stopping {
+	for _, l := range p.desk.live() {
+		if l.actor.Lease().State == market.Preparing {
 			continue
 		}
-		if u, err := m.Usage(ctx, job.Key{Lease: v.Lease.ID}); err == nil {
-			out[v.Lease.ID] = u
+		if u, err := m.Usage(ctx, l.key); err == nil {
+			out[l.id] = u
 		}
 	}
 	return out
@@ -100,13 +130,11 @@ func (p *Provider) Usage(ctx context.Context) map[market.LeaseID]job.Usage {
 func (p *Provider) Kick(ctx context.Context, ref, reason string) error {
 	var hit *leaseRun
 	n := 0
-	p.mu.Lock()
-	for id, l := range p.leases {
-		if ref != "" && strings.HasPrefix(id.String(), ref) && l.actor.Lease().State.Live() {
+	for _, l := range p.desk.live() {
+		if ref != "" && strings.HasPrefix(l.id.String(), ref) {
 			hit, n = l, n+1
 		}
 	}
-	p.mu.Unlock()
 	if n != 1 {
 		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "end lease",
 			Detail: fmt.Sprintf("%d running leases begin with %q", n, ref), Hint: "gpuai provider leases"}
@@ -123,29 +151,19 @@ func (p *Provider) Kick(ctx context.Context, ref, reason string) error {
 // EndLeases stops the sale, ends each live lease as the provider and waits until none is live. Errors: ctx's.
 func (p *Provider) EndLeases(ctx context.Context) error {
 	p.SetSelling(false)
-	p.mu.Lock()
-	runs := make([]*leaseRun, 0, len(p.leases))
-	for _, l := range p.leases {
-		runs = append(runs, l)
-	}
-	p.mu.Unlock()
 	var errs []error
+	runs := p.desk.live()
 	for _, l := range runs {
-		if l.actor.Lease().State.Live() {
-			if err := l.actor.Do(ctx,
-				market.StopAsked{By: market.ProviderSide, Code: market.CodeProviderStop}); err != nil &&
-				!errors.Is(err, market.ErrIllegal) {
-				errs = append(errs, err)
-			}
-			l.poke()
+		err := l.actor.Do(ctx, market.StopAsked{By: market.ProviderSide, Code: market.CodeProviderStop})
+		if err != nil && !errors.Is(err, market.ErrIllegal) {
+			errs = append(errs, err)
 		}
+		l.poke()
 	}
 	for _, l := range runs {
 		for l.actor.Lease().State.Live() {
-			select {
-			case <-ctx.Done():
-				return errors.Join(append(errs, ctx.Err())...)
-			case <-time.After(settleEvery):
+			if err := sleep(ctx, settleEvery); err != nil {
+				return errors.Join(append(errs, err)...)
 			}
 		}
 	}

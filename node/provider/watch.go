@@ -26,10 +26,10 @@ func (h *watch) saw(ctx context.Context, l *leaseRun, m market.Lease, o job.Obse
 	l.mu.Lock()
 	l.seen = o
 	l.mu.Unlock()
-	boot := l.p.clock.BootMS()
+	boot := l.d.clock.BootMS()
 	send := func(ev market.Event) {
 		if err := l.tell(ctx, ev); err != nil && ctx.Err() == nil {
-			l.p.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
+			l.d.log.Warn("Lease event was not taken", "lease", l.id, "error", err)
 		}
 	}
 	if o.State != job.Unknown {
@@ -38,7 +38,7 @@ func (h *watch) saw(ctx context.Context, l *leaseRun, m market.Lease, o job.Obse
 	switch o.State {
 	case job.Unknown:
 		// Unknown is never gone. The process seen alive is proof enough; without either, the work is not billed.
-		if a, ok := l.p.runner.(aliver); ok && (m.State == market.Running || m.State == market.Stopping) &&
+		if a, ok := l.d.runner.(aliver); ok && (m.State == market.Running || m.State == market.Stopping) &&
 			a.Alive(ctx, l.key) {
 			h.silentSince = time.Time{}
 			send(market.JobSeen{BootMS: boot})

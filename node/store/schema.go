@@ -20,6 +20,9 @@
 //	peers     NodeID                      -> peer record
 //	events    sequence u64                -> what happened (state, money, security); meta "events_floor" -> newest pruned sequence u64
 //	earned    day u32 ‖ DeviceID          -> what a device brought on a day
+//	past      LeaseID                     -> sold lease that is over: its last tick, who, on what
+//	past_ends ended ms u64 ‖ LeaseID      -> 1
+//	known     node key or payer           -> since when it has paid for a lease here, ms u64
 //	answers   idempotency key (text)      -> answer of a creating request, 24 h
 package store
 
@@ -47,13 +50,17 @@ const (
 	BucketOwnTicks    = "own_ticks"
 	BucketOwnShares   = "own_shares"
 	BucketOwnVouchers = "own_vouchers"
+	BucketKnown       = "known"
+	BucketPast        = "past"
+	BucketPastEnds    = "past_ends"
 )
 
 var buckets = []string{
 	BucketMeta, BucketOrders, BucketLeases, BucketChannels, BucketOwnChannels, BucketDevices, BucketDebts, BucketChain,
 	BucketJobs, BucketOffers, BucketPeers, BucketEvents,
 	BucketAnswers, BucketEarned,
-	BucketTicks, BucketShares, BucketVouchers, BucketOwnTicks, BucketOwnShares, BucketOwnVouchers,
+	BucketTicks, BucketShares, BucketVouchers, BucketOwnTicks, BucketOwnShares, BucketOwnVouchers, BucketKnown,
+	BucketPast, BucketPastEnds,
 }
 
 func isBucket(name string) bool { return slices.Contains(buckets, name) }

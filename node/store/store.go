@@ -277,6 +277,40 @@ func (s *Store) Scan(bucket string, prefix []byte, f func(key, value []byte) err
 	return err
 }
 
+// Entry is a key with its value.
+type Entry struct{ Key, Value []byte }
+
+// Page returns copies of at most n entries in key order, after a key, nil: from the first; backwards those before it,
+// nil: from the last. Errors: as Get.
+func (s *Store) Page(bucket string, after []byte, n int, backwards bool) (out []Entry, err error) {
+	err = s.view(bucket, func(b *bolt.Bucket) error {
+		c := b.Cursor()
+		k, v := c.Seek(after)
+		next := c.Next
+		switch {
+		case backwards && (after == nil || k == nil): // no key is at or above it
+			k, v = c.Last()
+			next = c.Prev
+		case backwards:
+			k, v = c.Prev()
+			next = c.Prev
+		case after == nil:
+			k, v = c.First()
+		case bytes.Equal(k, after):
+			k, v = c.Next()
+		}
+		for ; k != nil && len(out) < n; k, v = next() {
+			value, err := s.value(bucket, k, v)
+			if err != nil {
+				return err
+			}
+			out = append(out, Entry{bytes.Clone(k), value})
+		}
+		return nil
+	})
+	return out, err
+}
+
 // view reads one bucket. A dead store is not read: what it shows may not be on disk.
 func (s *Store) view(bucket string, f func(*bolt.Bucket) error) error {
 	if err := s.alive(); err != nil {

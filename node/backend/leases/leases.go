@@ -20,11 +20,13 @@ import (
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
-// Book is api.Leases. Sides are the leases of all roles; Show makes the document of an order.
+// Book is api.Leases. Sides are the leases of all roles; Sold finds one of the provider's with its documents, also one
+// that is not among them any more; Show makes the document of an order.
 type Book struct {
 	Network string
 	Role    func() (*customer.Customer, error)
 	Sides   func() []Side
+	Sold    func(id string) (s Side, found bool, err error)
 	Show    func(customer.View) api.Order
 }
 
@@ -85,6 +87,11 @@ func (b *Book) findLease(id string) (Side, error) {
 	all := b.Sides()
 	slices.Reverse(all) // the customer's first
 	i := slices.IndexFunc(all, func(s Side) bool { return id != "" && (s.Doc.ID == id || s.Doc.Order == id) })
+	if i < 0 || all[i].Doc.Role == "provider" {
+		if s, found, err := b.Sold(id); found || err != nil {
+			return s, err
+		}
+	}
 	if i < 0 {
 		return Side{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find lease",
 			Detail: "this node has no such lease", Hint: "gpuai ps -a"}

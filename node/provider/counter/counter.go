@@ -4,12 +4,14 @@
 // Invariants: a Quote is used by one lease; a customer's leases that are decided at the same time see each other.
 // Concurrency: Counter's methods are safe for any goroutine. mu guards the quotes, guests have their own lock; nothing
 // waits under either.
-// Persistence: bucket offers ("asks"); Quotes live in memory. Next: quote.go, policy.go, guests.go, asks.go.
+// Persistence: buckets known and offers ("asks"); Quotes live in memory. Next: quote.go, policy.go, guests.go, asks.go.
 package counter
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/binary"
 	"log/slog"
 	"maps"
 	"sync"
@@ -69,7 +71,7 @@ type Counter struct {
 
 // New returns a counter that does nothing yet.
 func New(cfg Config, d Deps) *Counter {
-	c := &Counter{cfg: cfg, deps: d, guests: newGuests(), quotes: map[market.DocID]*quoted{}}
+	c := &Counter{cfg: cfg, deps: d, guests: newGuests(d.Store), quotes: map[market.DocID]*quoted{}}
 	c.policy.Store(&cfg.Policy)
 	return c
 }
@@ -148,8 +150,32 @@ func (c *Counter) Adopt(v Visit) {
 	c.Learn(v.Node, v.Payer, v.Now())
 }
 
-// Over says that a lease is done with: of a visit that led to nothing is remembered for startsWindow what it cost.
-func (c *Counter) Over(id market.LeaseID) { c.guests.over(id, c.deps.Now()) }
+// Recall enters a lease that has left memory before this start; false: it ended too long ago to count.
+func (c *Counter) Recall(v Visit) bool {
+	ended := v.Now().Ended
+	if c.deps.Now().Sub(ended).Abs() >= startsWindow {
+		return false
+	}
+	c.guests.add(&v)
+	c.guests.over(v.Lease, ended)
+	return true
+}
+
+// Leave puts into c what stays of a visit whose lease leaves memory: that its customer has paid. done says whether c
+// was committed; from then on the visit counts for startsWindow at what its lease came to.
+func (c *Counter) Leave(ch *store.Change, v Visit) (done func(committed bool)) {
+	if wasPaid(v.Now()) {
+		at := binary.BigEndian.AppendUint64(nil, uint64(c.deps.Now().UnixMilli()))
+		for _, k := range v.keys() {
+			ch.Puts = append(ch.Puts, store.Put{Bucket: store.BucketKnown, Key: bytes.Clone(k[:]), Value: at})
+		}
+	}
+	return func(committed bool) {
+		if committed {
+			c.guests.over(v.Lease, c.deps.Now())
+		}
+	}
+}
 
 // Learn remembers the keys of a lease that was paid.
 func (c *Counter) Learn(node market.NodeID, payer market.Address, m market.Lease) {

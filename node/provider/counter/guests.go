@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
 )
 
 // guests are the customers: who has paid here, and the leases that admission counts, by node key and by payer.
 type guests struct {
+	db     *store.Store
 	mu     sync.Mutex
-	known  map[[32]byte]bool // node keys and payers with a paid lease
+	known  map[[32]byte]bool // node keys and payers with a paid lease that is not over; the others are in the store
 	all    map[market.LeaseID]*Visit
 	visits map[[32]byte]map[market.LeaseID]*Visit // the same by key
 	past   []past                                 // visits that are over, the oldest first
@@ -21,8 +23,8 @@ type past struct {
 	at    time.Time
 }
 
-func newGuests() *guests {
-	return &guests{known: map[[32]byte]bool{}, all: map[market.LeaseID]*Visit{},
+func newGuests(db *store.Store) *guests {
+	return &guests{db: db, known: map[[32]byte]bool{}, all: map[market.LeaseID]*Visit{},
 		visits: map[[32]byte]map[market.LeaseID]*Visit{}}
 }
 
@@ -77,6 +79,9 @@ func (g *guests) over(id market.LeaseID, now time.Time) {
 		m, frozen := v.Now(), *v
 		frozen.Now = func() market.Lease { return m }
 		g.enter(&frozen)
+		for _, k := range v.keys() {
+			delete(g.known, k) // on disk, if it was
+		}
 		g.past = append(g.past, past{id, now})
 	}
 }
@@ -98,15 +103,23 @@ func (g *guests) of(node market.NodeID, payer market.Address) (out []*Visit) {
 	return out
 }
 
-func (g *guests) learn(node market.NodeID, payer market.Address) {
+func (g *guests) learn(node, payer [32]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.known[node], g.known[payer] = true, true
 }
 
-// knows tells whether this node key or payer has paid for a lease here.
-func (g *guests) knows(node market.NodeID, payer market.Address) bool {
+// knows tells whether this node key or payer has paid for a lease here. A store that cannot be read knows nobody.
+func (g *guests) knows(node, payer [32]byte) bool {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.known[node] || g.known[payer]
+	known := g.known[node] || g.known[payer]
+	g.mu.Unlock()
+	for _, k := range [][32]byte{node, payer} {
+		if known {
+			break
+		}
+		b, err := g.db.Get(store.BucketKnown, k[:])
+		known = err == nil && b != nil
+	}
+	return known
 }

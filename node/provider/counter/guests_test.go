@@ -1,11 +1,14 @@
 package counter
 
 import (
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/market/meter"
+	"github.com/gpuai/gpuai/node/store"
 )
 
 // books are those of a rig that nobody owes anything, but for debts.
@@ -29,8 +32,24 @@ func visit(id byte, o market.Order, m market.Lease) Visit {
 		Now: func() market.Lease { return m }}
 }
 
-func at(now time.Time, p Policy, b books) *Counter {
-	return New(Config{Tick: 10 * time.Second, Policy: p}, Deps{Books: b, Now: func() time.Time { return now }})
+func at(t *testing.T, now time.Time, p Policy, b books) *Counter {
+	t.Helper()
+	return New(Config{Tick: 10 * time.Second, Policy: p}, Deps{Store: open(t), Books: b,
+		Now: func() time.Time { return now }})
+}
+
+func open(t *testing.T) *store.Store {
+	t.Helper()
+	db, err := store.Open(filepath.Join(t.TempDir(), "d", "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
 }
 
 // TestAdmits_TableOfRules: each rule of the owner's refuses by its own name, and only whom it is about.
@@ -78,7 +97,7 @@ func TestAdmits_TableOfRules(t *testing.T) {
 		"devices that are free": {policy: Policy{PayerDevices: 1}, of: samePayer, visits: []market.Lease{failed},
 			known: true},
 	} {
-		counter := at(now, c.policy, books{map[market.NodeID]market.Amount{me.Customer: c.debt}})
+		counter := at(t, now, c.policy, books{map[market.NodeID]market.Amount{me.Customer: c.debt}})
 		for i, m := range c.visits {
 			v := visit(byte(i+1), c.of, m)
 			counter.Adopt(v)
@@ -97,7 +116,7 @@ func TestAdmits_TableOfRules(t *testing.T) {
 func TestEnter_AtOnce_StrangerGetsOneLease(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)
-	c := at(now, Policy{PayerStarts: 1}, books{})
+	c := at(t, now, Policy{PayerStarts: 1}, books{})
 	m := market.Lease{State: market.Preparing, Accepted: now}
 	var wg sync.WaitGroup
 	won := make(chan func(bool), 8)
@@ -128,7 +147,7 @@ func TestEnter_AtOnce_StrangerGetsOneLease(t *testing.T) {
 // TestEnter_QuoteIsUsedOnce also where two Quotes were given for one Order, and again after a commit that failed.
 func TestEnter_QuoteIsUsedOnce(t *testing.T) {
 	t.Parallel()
-	c := at(time.Unix(1_000_000, 0), Policy{}, books{})
+	c := at(t, time.Unix(1_000_000, 0), Policy{}, books{})
 	for n := range byte(2) {
 		c.quotes[market.DocID{100 + n}] = &quoted{order: order(1), quote: market.Quote{Order: market.DocID{7}}}
 	}
@@ -166,7 +185,7 @@ func TestEnter_QuoteIsUsedOnce(t *testing.T) {
 // TestGuests_OverLeavesAnHourLater: what is counted of leases is bounded by the last hour's.
 func TestGuests_OverLeavesAnHourLater(t *testing.T) {
 	t.Parallel()
-	g, now := newGuests(), time.Unix(1_000_000, 0)
+	g, now := newGuests(open(t)), time.Unix(1_000_000, 0)
 	for i := range 1000 {
 		o := order(byte(i % 7))
 		m := market.Lease{State: market.Ended, Accepted: now}
@@ -181,5 +200,33 @@ func TestGuests_OverLeavesAnHourLater(t *testing.T) {
 	}
 	if got := len(g.of(market.NodeID{3}, market.Address{3})); got < 8 || got > 9 {
 		t.Errorf("%d visits of one customer within an hour", got)
+	}
+}
+
+// TestLeave_WhoHasPaidStaysKnown: on disk, once the lease leaves memory; who has not paid is a stranger again.
+func TestLeave_WhoHasPaidStaysKnown(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000_000, 0)
+	c := at(t, now, Policy{}, books{})
+	terms := market.Terms{Rate: 3_600_000, Devices: 1, Tick: time.Second, Cap: 1_000_000, Budget: 1_000_000}
+	m := market.Lease{State: market.Ended, Terms: terms, Ended: now, Meter: meter.Meter{BillableMS: 5000}}
+	for n, paid := range map[byte]market.Amount{1: 5000, 2: 0} {
+		m.Paid = paid
+		v := visit(n, order(n), m)
+		c.Adopt(v)
+		var change store.Change
+		done := c.Leave(&change, v)
+		if err := c.deps.Store.Commit(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+		done(true)
+		if len(c.guests.known) != 0 {
+			t.Errorf("%d keys stay in memory", len(c.guests.known))
+		}
+		for _, o := range []market.Order{order(n), {Customer: order(n).Customer}, {Payer: order(n).Payer}} {
+			if got := c.Ask(o, o.Customer).Known; got != (paid > 0) {
+				t.Errorf("paid %d: known %v", paid, got)
+			}
+		}
 	}
 }

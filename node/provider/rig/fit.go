@@ -39,11 +39,14 @@ func (s *standing) note(sells bool, why string, now time.Time) {
 	}
 }
 
-// fitLoop checks the engine; a rig that fails withdraws its Offer, its live leases are not touched.
-func (r *Rig) fitLoop(ctx context.Context) {
+// checker asks whether the engine is fit.
+type checker struct{ *Rig }
+
+// loop checks the engine; a rig that fails withdraws its Offer, its live leases are not touched.
+func (r checker) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := fitEvery
-		if !r.checkFit(ctx) {
+		if !r.check(ctx) {
 			wait = fitRetry
 		}
 		t := time.NewTimer(wait)
@@ -56,7 +59,7 @@ func (r *Rig) fitLoop(ctx context.Context) {
 	}
 }
 
-func (r *Rig) checkFit(ctx context.Context) bool {
+func (r checker) check(ctx context.Context) bool {
 	h := health{checked: true, fit: true, egress: r.cfg.Egress}
 	if r.deps.Fit != nil {
 		egress, err := r.deps.Fit(ctx)

@@ -36,7 +36,7 @@ func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { r.fitLoop(ctx) })
+		wg.Go(func() { checker{r}.loop(ctx) })
 		synctest.Wait()
 		if !sells() {
 			t.Fatal("a fit engine is not sold")

@@ -29,9 +29,9 @@ type HandOver interface {
 
 // uuidsOf are the devices among ids that can hold something of a lease; the CPU slot holds nothing once no process
 // lives.
-func (r *Rig) uuidsOf(ids []market.DeviceID) (out []string) {
-	for i, d := range r.table.devices {
-		if d.Kind != gpu.KindCPU && slices.Contains(ids, r.table.ids[i]) {
+func (t *table) uuidsOf(ids []market.DeviceID) (out []string) {
+	for i, d := range t.devices {
+		if d.Kind != gpu.KindCPU && slices.Contains(ids, t.ids[i]) {
 			out = append(out, d.UUID)
 		}
 	}
@@ -40,15 +40,18 @@ func (r *Rig) uuidsOf(ids []market.DeviceID) (out []string) {
 
 // idleOf is the measure for the hand-over of a lease's devices, nil where nothing is to be measured.
 func (r *Rig) idleOf(ids []market.DeviceID) []gpu.Idle {
-	uuids := r.uuidsOf(ids)
+	uuids := r.table.uuidsOf(ids)
 	if r.deps.HandOver == nil || len(uuids) == 0 {
 		return nil
 	}
 	return r.deps.HandOver.Idle(uuids)
 }
 
-// learnIdle looks at the devices that nobody has, before anything is sold.
-func (r *Rig) learnIdle(ctx context.Context) {
+// cleaner looks at devices that nobody has: before anything is sold, and while they are in quarantine.
+type cleaner struct{ *Rig }
+
+// learn looks at the devices that nobody has, before anything is sold.
+func (r cleaner) learn(ctx context.Context) {
 	if r.deps.HandOver == nil {
 		return
 	}
@@ -60,7 +63,7 @@ func (r *Rig) learnIdle(ctx context.Context) {
 		}
 	}
 	r.mu.Unlock()
-	if err := r.deps.HandOver.Learn(ctx, r.uuidsOf(free)); err != nil && ctx.Err() == nil {
+	if err := r.deps.HandOver.Learn(ctx, r.table.uuidsOf(free)); err != nil && ctx.Err() == nil {
 		r.deps.Log.Warn("Idle GPUs were not measured: only processes will show what a lease leaves", "error", err)
 	}
 }
@@ -112,8 +115,8 @@ type again struct {
 	wait time.Duration
 }
 
-// quarantineLoop gives back devices that became clear after all.
-func (r *Rig) quarantineLoop(ctx context.Context) {
+// loop gives back devices that became clear after all.
+func (r cleaner) loop(ctx context.Context) {
 	due := map[market.DeviceID]again{}
 	tick := time.NewTicker(quarantineEvery)
 	defer tick.Stop()
@@ -137,7 +140,7 @@ func (r *Rig) quarantineLoop(ctx context.Context) {
 			case now.Before(a.at):
 			case r.clearNow(ctx, id, row):
 				delete(due, id)
-				if err := r.endQuarantine(ctx, id, row); err != nil && ctx.Err() == nil {
+				if err := r.end(ctx, id, row); err != nil && ctx.Err() == nil {
 					r.deps.Log.Warn("Device stays in quarantine", "device", id, "error", err)
 				}
 			default:
@@ -149,7 +152,7 @@ func (r *Rig) quarantineLoop(ctx context.Context) {
 }
 
 // clearNow reports whether neither a process of the device's last lease nor anything on the device is left.
-func (r *Rig) clearNow(ctx context.Context, id market.DeviceID, row Row) bool {
+func (r cleaner) clearNow(ctx context.Context, id market.DeviceID, row Row) bool {
 	if row.Lease != (market.LeaseID{}) {
 		o, err := r.deps.Runner.Observe(ctx, job.Key{Lease: row.Lease})
 		if err != nil || o.State != job.Exited && o.State != job.Absent && o.State != job.FailedState {
@@ -169,7 +172,7 @@ func (r *Rig) clearNow(ctx context.Context, id market.DeviceID, row Row) bool {
 	return err == nil && why == ""
 }
 
-func (r *Rig) endQuarantine(ctx context.Context, id market.DeviceID, old Row) error {
+func (r cleaner) end(ctx context.Context, id market.DeviceID, old Row) error {
 	next := Row{State: Free, Generation: old.Generation}
 	err := r.deps.Store.Commit(ctx, store.Change{Guards: []store.Guard{guardRow(id, old)},
 		Puts: []store.Put{putRow(id, next)}})

@@ -76,7 +76,7 @@ func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { r.quarantineLoop(ctx) })
+		wg.Go(func() { cleaner{r}.loop(ctx) })
 		start := time.Now()
 		time.Sleep(35 * time.Minute)
 		synctest.Wait()

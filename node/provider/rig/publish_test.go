@@ -103,7 +103,7 @@ func roam(t *testing.T, r *roamer, fit time.Duration, f func(t *testing.T, rig *
 		var wg sync.WaitGroup
 		wg.Go(func() { announcer{rig}.loop(ctx) })
 		wg.Go(func() { announcer{rig}.follow(ctx) })
-		wg.Go(func() { rig.fitLoop(ctx) })
+		wg.Go(func() { checker{rig}.loop(ctx) })
 		defer wg.Wait()
 		defer cancel()
 		f(t, rig)

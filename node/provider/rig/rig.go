@@ -141,14 +141,13 @@ func (r *Rig) Load(ctx context.Context) error {
 // Serve looks at the devices that nobody has, checks the engine, publishes Offers and gives back devices that became
 // clear, until ctx ends.
 func (r *Rig) Serve(ctx context.Context) {
-	r.learnIdle(ctx)
+	cleaner{r}.learn(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	a := announcer{r}
-	wg.Go(func() { a.loop(ctx) })
-	wg.Go(func() { a.follow(ctx) })
-	wg.Go(func() { r.fitLoop(ctx) })
-	wg.Go(func() { r.quarantineLoop(ctx) })
+	wg.Go(func() { announcer{r}.loop(ctx) })
+	wg.Go(func() { announcer{r}.follow(ctx) })
+	wg.Go(func() { checker{r}.loop(ctx) })
+	wg.Go(func() { cleaner{r}.loop(ctx) })
 }
 
 // Checked is closed once the engine was checked: until then it is not known what may be sold.

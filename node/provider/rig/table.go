@@ -236,6 +236,18 @@ func (r *Rig) Adopt(cl Claim) {
 	}
 }
 
+// Holders are the leases that have a device.
+func (r *Rig) Holders() (out []market.LeaseID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, row := range r.table.rows {
+		if row.State == Leased && !slices.Contains(out, row.Lease) {
+			out = append(out, row.Lease)
+		}
+	}
+	return out
+}
+
 // Has reports whether a lease has a device.
 func (r *Rig) Has(id market.LeaseID) bool {
 	r.mu.Lock()
