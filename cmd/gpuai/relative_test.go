@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestRun_PathsOfAJobFile_AreRelativeToIt: those of flags are relative to the shell's folder, which is another one here.
+// TestRun_PathsOfAJobFile_AreRelativeToIt: those of flags are relative to the shell's folder, which is another one
+// here.
 func TestRun_PathsOfAJobFile_AreRelativeToIt(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)

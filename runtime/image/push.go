@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // upload takes a blob: POST opens it, PATCH appends, PUT appends, checks the digest and keeps it.
@@ -101,7 +103,7 @@ func (s *Server) takeManifest(w http.ResponseWriter, q *http.Request, name, ref 
 // putManifest keeps a manifest under its digest and, unless ref is that digest, under name:ref.
 func (s *Server) putManifest(name, ref, kind string, b []byte) error {
 	digest := sum(b)
-	if kind == "" || !digestPart.MatchString(ref) && !tagForm.MatchString(ref) || digestPart.MatchString(ref) &&
+	if kind == "" || !spec.ValidDigest(ref) && !tagForm.MatchString(ref) || spec.ValidDigest(ref) &&
 		ref != digest {
 		return fmt.Errorf("manifest %s:%s of type %q is not one", name, ref, kind)
 	}

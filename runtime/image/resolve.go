@@ -44,8 +44,6 @@ const acceptManifests = "application/vnd.oci.image.index.v1+json, " +
 // hubHost answers for docker.io.
 const hubHost = "registry-1.docker.io"
 
-var digestPart = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-
 var challengePart = regexp.MustCompile(`([a-z]+)="([^"]*)"`)
 
 // Resolver turns image names into pinned ImageRefs by asking registries anonymously. Safe for many goroutines.
@@ -95,7 +93,7 @@ var imageKinds = map[string]bool{"": true, configType: true, "application/vnd.do
 // isImage is false for what lies beside images in an index: attestations, signatures.
 func (d descriptor) isImage() bool {
 	return imageKinds[d.Artifact] && d.Annotations["vnd.docker.reference.type"] == "" &&
-		(d.Platform == nil || d.Platform.OS != "unknown") && digestPart.MatchString(d.Digest)
+		(d.Platform == nil || d.Platform.OS != "unknown") && spec.ValidDigest(d.Digest)
 }
 
 // imageManifest is an image manifest or an index: exactly one of Layers and Manifests counts.
@@ -134,7 +132,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (spec.ImageRef, erro
 // It never takes longer than a few seconds. The engine hears the same answer and does not pass it on.
 func (r *Resolver) RetryAfter(ctx context.Context, image spec.ImageRef) time.Duration {
 	name, err := spec.ParseReference(image.Ref)
-	if err != nil || !digestPart.MatchString(image.Manifest) {
+	if err != nil || !spec.ValidDigest(image.Manifest) {
 		return 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitTime)
@@ -208,7 +206,7 @@ func (q *lookup) manifest(ctx context.Context, want string) (m imageManifest, di
 		return m, "", err
 	}
 	digest = sum(raw)
-	if digestPart.MatchString(want) && want != digest {
+	if spec.ValidDigest(want) && want != digest {
 		return m, "", refused(q.ref, "the registry sent another manifest than "+want)
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
@@ -219,7 +217,7 @@ func (q *lookup) manifest(ctx context.Context, want string) (m imageManifest, di
 
 func (q *lookup) image(ctx context.Context, m imageManifest, digest string) (spec.ImageRef, error) {
 	switch {
-	case !digestPart.MatchString(m.Config.Digest):
+	case !spec.ValidDigest(m.Config.Digest):
 		return spec.ImageRef{}, refused(q.ref, "it is no image: the manifest names no config")
 	case len(m.Layers) == 0 || len(m.Layers) > maxLayers:
 		return spec.ImageRef{}, refused(q.ref, fmt.Sprintf("%d layers, 1 to %d are allowed", len(m.Layers), maxLayers))

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 const (
@@ -148,7 +150,7 @@ func (s *Server) send(w http.ResponseWriter, q *http.Request, name, what string,
 		kind = s.kinds[digest]
 		s.mu.Unlock()
 	}
-	if !digestPart.MatchString(digest) || kind == "" {
+	if !spec.ValidDigest(digest) || kind == "" {
 		notFound(w, q)
 		return
 	}

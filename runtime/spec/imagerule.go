@@ -27,7 +27,7 @@ func ParseImageRule(s string) (ImageRule, error) {
 		}
 	}
 	name, digest, pinned := strings.Cut(strings.TrimSpace(s), "@")
-	if name == "" || len(s) > maxReference || pinned && !digestPart.MatchString(digest) {
+	if name == "" || len(s) > maxReference || pinned && !ValidDigest(digest) {
 		return bad("1 to 512 bytes, and after an @ a sha256 digest")
 	}
 	if strings.LastIndexByte(name, ':') > strings.LastIndexByte(name, '/') {

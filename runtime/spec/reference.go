@@ -40,7 +40,7 @@ func ParseReference(s string) (r Reference, err error) {
 	}
 	r = Reference{Host: reference.Domain(named), Repo: reference.Path(named)}
 	if d, ok := named.(reference.Digested); ok {
-		if r.Digest = d.Digest().String(); !digestPart.MatchString(r.Digest) {
+		if r.Digest = d.Digest().String(); !ValidDigest(r.Digest) {
 			return bad("the part after @ is no sha256 digest")
 		}
 	}
@@ -51,6 +51,9 @@ func ParseReference(s string) (r Reference, err error) {
 	}
 	return r, nil
 }
+
+// ValidDigest reports whether s is "sha256:" and 64 hex digits.
+func ValidDigest(s string) bool { return digestPart.MatchString(s) }
 
 // Name returns "host/repo" without tag or digest, as an engine pulls it.
 func (r Reference) Name() string { return r.Host + "/" + r.Repo }
