@@ -172,6 +172,7 @@ func TestImports_EachRowFails(t *testing.T) {
 		"nvml":      {module + "runtime/gpu", "github.com/NVIDIA/go-nvml/pkg/nvml", module + "runtime/gpu/nvml"},
 		"bbolt":     {module + "node/customer", "go.etcd.io/bbolt", module + "node/store"},
 		"huma":      {module + "cmd/gpuai", "github.com/danielgtaylor/huma/v2", module + "node/api"},
+		"sql":       {module + "node/store", "database/sql", "sort"},
 		"cobra":     {module + "node/api", "github.com/spf13/cobra", "flag"},
 		"test-only": {module + "node/provider", module + "escrow/escrowtest", module + "escrow"},
 		"banned":    {module + "p2p", "math/rand", "math/rand/v2"},

@@ -13,21 +13,24 @@ import (
 
 // options are the flags of every bench; each reads those that concern it.
 type options struct {
-	json   bool
-	exe    string
-	runs   int
-	peers  int
-	load   time.Duration
-	settle time.Duration
-	window time.Duration
-	keep   bool
+	json    bool
+	exe     string
+	runs    int
+	peers   int
+	load    time.Duration
+	settle  time.Duration
+	window  time.Duration
+	rows    int
+	queries int
+	keep    bool
 }
 
 // bench measures and reports through r.
 type bench func(ctx context.Context, o options, r *report) error
 
 func benches() map[string]bench {
-	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle, "vouchers": benchVouchers}
+	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle, "match": benchMatch,
+		"vouchers": benchVouchers}
 }
 
 func main() {
@@ -50,8 +53,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.DurationVar(&o.load, "load", 8*time.Second, "vouchers: length of each load")
 	fs.DurationVar(&o.settle, "settle", 30*time.Second, "idle: time before the measurement")
 	fs.DurationVar(&o.window, "window", 60*time.Second, "idle: length of the measurement")
+	fs.IntVar(&o.rows, "rows", 1_000_000, "match: groups in the book")
+	fs.IntVar(&o.queries, "queries", 2000, "match: of each kind; a twentieth of them by the peer, too")
 	fs.BoolVar(&o.keep, "keep", false, "keep the nodes' folder")
-	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle [-json] [flags]; flags: bench start -h")
+	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match [-json] [flags]; flags: bench start -h")
 	if len(args) == 0 {
 		return usage
 	}
@@ -62,7 +67,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
 	}
-	if fs.NArg() > 0 || o.runs < 1 || o.peers < 0 || o.load <= 0 || o.window <= 0 {
+	if fs.NArg() > 0 || o.runs < 1 || o.peers < 0 || o.load <= 0 || o.window <= 0 || o.rows < 1 ||
+		o.queries < 1 {
 		return usage
 	}
 	r, err := newReport(ctx, out, o.json)
