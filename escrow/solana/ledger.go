@@ -46,6 +46,7 @@ type Ledger struct {
 	journal Journal
 	log     *slog.Logger
 	wake    chan struct{}
+	turn    chan struct{} // of whoever adds intents to the journal or removes them; mu is not held over its sync
 
 	mu          sync.Mutex
 	recs        map[string]*record
@@ -84,7 +85,7 @@ func New(cfg Config, signer ed25519.PrivateKey, journal Journal, log *slog.Logge
 	l := &Ledger{
 		cfg: cfg, tag: tag, rpc: newRPC(cfg.RPC), signer: signer, address: market.Address(escrow.PublicKey(signer)),
 		journal: journal, log: log,
-		wake: make(chan struct{}, 1), recs: map[string]*record{}, subs: map[*subscriber]struct{}{},
+		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), recs: map[string]*record{}, subs: map[*subscriber]struct{}{},
 	}
 	l.rpc.genesis = cfg.Genesis
 	rows, err := journal.All()
@@ -121,27 +122,46 @@ func (l *Ledger) Submit(ctx context.Context, in escrow.Intent) error {
 	if err := l.affordable(ctx, in); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if r := l.recs[key]; r != nil && r.Result.State != escrow.Failed {
-		return nil
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if err := l.spendCap(in); err != nil {
+	r, err := l.plan(in)
+	if r == nil || err != nil {
 		return err
-	}
-	r := &record{Intent: in, Result: escrow.Result{State: escrow.Planned}, At: time.Now()}
-	if old := l.recs[key]; old != nil {
-		r.Result.Burnt = old.Result.Burnt
 	}
 	if err := l.store(r); err != nil {
 		return err
 	}
+	l.mu.Lock()
 	l.recs[key] = r
+	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// plan makes the record of an intent; nil: it is under way or done. The caller has the turn, so that no other deposit
+// is added between the cap's sum and the journal.
+func (l *Ledger) plan(in escrow.Intent) (*record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.recs[in.Key()]
+	if old != nil && old.Result.State != escrow.Failed {
+		return nil, nil
+	}
+	if err := l.spendCap(in); err != nil {
+		return nil, err
+	}
+	r := &record{Intent: in, Result: escrow.Result{State: escrow.Planned}, At: time.Now()}
+	if old != nil {
+		r.Result.Burnt = old.Result.Burnt
+	}
+	return r, nil
 }
 
 // known reports whether the intent is under way or done.

@@ -187,25 +187,44 @@ func urgent(op escrow.Op) int {
 // work returns copies of the open intents, the urgent before the others, then the oldest first, and deletes ended ones
 // whose time is over.
 func (l *Ledger) work() (out []record) {
+	var old []string
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for key, r := range l.recs {
 		if !r.Result.State.Ended() {
 			out = append(out, *r)
-			continue
+		} else if r.forgotten() {
+			old = append(old, key)
 		}
-		if time.Since(r.Ended) > keepEnded {
-			if err := l.journal.Delete(key); err != nil {
-				l.log.Warn("deleting an ended intent", "intent", key, "err", err)
-				continue
-			}
-			delete(l.recs, key)
-		}
+	}
+	l.mu.Unlock()
+	for _, key := range old {
+		l.forget(key)
 	}
 	slices.SortFunc(out, func(a, b record) int {
 		return cmp.Or(cmp.Compare(urgent(a.Intent.Op), urgent(b.Intent.Op)), a.At.Compare(b.At))
 	})
 	return out
+}
+
+func (r *record) forgotten() bool { return r.Result.State.Ended() && time.Since(r.Ended) > keepEnded }
+
+// forget removes a record that ended long ago, unless it was just asked for again.
+func (l *Ledger) forget(key string) {
+	l.turn <- struct{}{} // is free within a sync of the journal
+	defer func() { <-l.turn }()
+	l.mu.Lock()
+	r := l.recs[key]
+	l.mu.Unlock()
+	if r == nil || !r.forgotten() {
+		return
+	}
+	if err := l.journal.Delete(key); err != nil {
+		l.log.Warn("deleting an ended intent", "intent", key, "err", err)
+		return
+	}
+	l.mu.Lock()
+	delete(l.recs, key)
+	l.mu.Unlock()
 }
 
 // fail and finish end a record.
