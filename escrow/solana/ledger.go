@@ -85,7 +85,8 @@ func New(cfg Config, signer ed25519.PrivateKey, journal Journal, log *slog.Logge
 	l := &Ledger{
 		cfg: cfg, tag: tag, rpc: newRPC(cfg.RPC), signer: signer, address: market.Address(escrow.PublicKey(signer)),
 		journal: journal, log: log,
-		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), recs: map[string]*record{}, subs: map[*subscriber]struct{}{},
+		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), recs: map[string]*record{},
+		subs: map[*subscriber]struct{}{},
 	}
 	l.rpc.genesis = cfg.Genesis
 	rows, err := journal.All()
