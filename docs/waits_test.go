@@ -70,10 +70,11 @@ func timedLoops(s source) map[string]int {
 // event, or time itself is the event. A new one needs a reason that no event exists.
 var timed = map[string]string{
 	// Time is the event.
-	"escrow/solana Serve": "transactions are sent again by the clock; new work wakes it",
-	"node prune":          "old rows go by their age",
-	"node/rest follow":    "a heartbeat, for clients behind proxies; rows come as events",
-	"node/customer tend":  "inputs expire by their age; a transfer wakes it",
+	"escrow/solana Serve":     "transactions are sent again by the clock; new work wakes it",
+	"node prune":              "old rows go by their age",
+	"node/rest follow":        "a heartbeat, for clients behind proxies; rows come as events",
+	"node/customer watchBook": "a busy book is looked through at most so often; its change wakes it",
+	"node/customer tend":      "inputs expire by their age; a transfer wakes it",
 	"node/health Serve": "findings are looked at again by the clock: most are the machine's, which " +
 		"tells nobody",
 	"node/lease Serve":        "the next timer of the lease",
@@ -122,12 +123,7 @@ var timed = map[string]string{
 	"node/api wait":            "to come: Watch of the order",
 	"node/customer GiveUp":     "to come: Watch of the order",
 	"node/customer RaiseCap":   "to come: Watch of the order",
-	"node/customer awaitBook":  "to come: the book tells of a change",
-	"node/customer linger":     "to come: Watch of the lease",
 	"node/customer once":       "to come: Watch of the lease",
-	"node/customer over":       "to come: Watch of the lease",
-	"node/customer pause":      "to come: the book tells of a change",
-	"node/customer search":     "to come: the book tells of a change",
 	"node/provider EndLeases":  "to come: Watch of the lease",
 	"node/provider awaitFirst": "to come: a peer that joins the topic",
 	"node/provider loop": "an Offer expires, an engine tells of little, quarantine backs off; to come: a " +

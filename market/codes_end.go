@@ -9,6 +9,8 @@ const (
 	CodeStopped        Code = "stopped"
 	CodeNeverUsed      Code = "never-used"
 	CodeMaxDuration    Code = "max-duration"
+	CodeIdleStop       Code = "idle-stop"
+	CodeOrderExpired   Code = "order-expired"
 	CodeCapReached     Code = "cap-reached"
 	CodePaymentOverdue Code = "payment-overdue"
 	CodeChannelLow     Code = "channel-low"
@@ -70,6 +72,14 @@ var endCodes = []Meaning{
 		Title: "max duration",
 		Means: "its longest time is over",
 		Fix:   "a longer `--max-duration`"},
+	{Code: CodeIdleStop, Kind: KindConflict, Fault: FaultCustomer,
+		Title: "idle stop",
+		Means: "its job was neither heard nor used for its `idle_stop`",
+		Fix:   "a longer `--idle-stop`"},
+	{Code: CodeOrderExpired, Kind: KindConflict, Fault: FaultCustomer,
+		Title: "order expired",
+		Means: "the order's `ttl` is over, counted from its placing",
+		Fix:   "a longer `--ttl`"},
 	{Code: CodeCapReached, Kind: KindConflict, Fault: FaultCustomer, Status: 402, Exit: 6, Whose: "you",
 		Title: "the order's cap is used up",
 		Means: "its cap is used up",

@@ -161,6 +161,11 @@ func (s *step) ran() {
 // overruled: an own request that the job's end was faster than is not why it ended.
 func (s *step) overruled(cause Code, detail string) {
 	switch s.Code {
+	case CodeIdleStop, CodeOrderExpired:
+		if cause == CodeStopped { // what a provider calls every wish of its customer
+			return
+		}
+		fallthrough
 	case CodeStopped, CodeMaxDuration, CodeStartTimeout:
 		if cause != "" && cause != s.Code {
 			s.Code = ""

@@ -88,6 +88,9 @@ func orderTable(t *Table, o api.Order) {
 		t.Row("paid", fmt.Sprintf("%s of at most %s", o.Paid, o.Cap))
 		t.Row("deposit", o.Deposit.String())
 	}
+	for i, x := range o.Attempts {
+		t.Row(fmt.Sprintf("attempt %d", i+1), fmt.Sprintf("%s (%s) at %s, %s", x.Code, x.Fault, x.Provider, x.Cost))
+	}
 	if settled(o) && o.Channel != "" {
 		t.Row("returned", returned(o))
 	}

@@ -23,7 +23,7 @@ const (
 	MaxLifetime = 2 * time.Hour
 	MaxLimit    = 200 // candidates of one Match
 
-	hideWindow = 10 * time.Minute // two failed contacts within it hide a provider
+	hideWindow = time.Hour // two failures within it hide a provider
 	hideFor    = 10 * time.Minute
 	maxGroups  = 8
 )
@@ -40,10 +40,12 @@ type Change struct {
 	Added, Changed, Removed bool
 }
 
-// Observation is what this node saw of a provider. Zero fields are unknown. Failed: a contact that got no answer.
+// Observation is what this node saw of a provider. Zero fields are unknown. Failed: an order that it lost, with the
+// code of why.
 type Observation struct {
 	At     time.Time
 	Failed bool
+	Why    string
 	RTT    time.Duration
 	Ready  time.Duration // order to Ready, last lease
 	Score  uint64        // parts per million of leases that ended well, 0 = unknown
@@ -57,7 +59,8 @@ type entry struct {
 	expires   time.Time
 	firstSeen time.Time
 	local     market.Fields
-	failed    time.Time // last failed contact
+	failed    time.Time // last failure
+	why       string    // its code
 	hidden    time.Time // until
 	index     int       // in Book.entries
 	due       int       // in Book.expiry
@@ -231,8 +234,8 @@ func (b *Book) Get(p market.NodeID) (o market.Offer, id market.DocID, raw []byte
 // Rows returns the number of rows in use, at most New's limit plus what known providers added.
 func (b *Book) Rows() int { return b.rows }
 
-// Mark notes what this node saw of a provider in its local fields. Two failed contacts within 10 min hide it for 10
-// min; one that succeeds shows it again. An unknown provider is ignored.
+// Mark notes what this node saw of a provider in its local fields. Two failures within an hour hide it for 10 min after
+// the second; what succeeds shows it again. An unknown provider is ignored.
 func (b *Book) Mark(p market.NodeID, o Observation) {
 	e := b.byProvider[p]
 	if e == nil {
@@ -243,7 +246,7 @@ func (b *Book) Mark(p market.NodeID, o Observation) {
 			e.hidden = o.At.Add(hideFor)
 			b.hidden[e] = true
 		}
-		e.failed = o.At
+		e.failed, e.why = o.At, o.Why
 		return
 	}
 	e.failed, e.hidden = time.Time{}, time.Time{}

@@ -48,6 +48,7 @@ type tally struct {
 	near, soleNear        nearest
 	also                  []int // by condition: how many of those that fail this one first fail that one, too
 	alsoNear              []nearest
+	why                   []string // condHidden: what they failed with, each once
 }
 
 type nearest struct {
@@ -66,6 +67,9 @@ func (n *nearest) see(value, dist uint64, rate market.Rate) {
 func (s *scan) count(i int, sole bool, v *view) {
 	t, c := &s.tally[i], &s.conds[i]
 	t.count++
+	if why := v.e.why; c.kind == condHidden && why != "" && !slices.Contains(t.why, why) {
+		t.why = append(t.why, why)
+	}
 	if sole {
 		t.sole++
 	} else {
@@ -174,7 +178,10 @@ func (s *scan) rejected(i int) Rejected {
 	case condExcluded:
 		r.Reason, r.Term, r.Text = "excluded", "exclude", fmt.Sprintf("%d excluded", t.count)
 	case condHidden:
-		r.Reason, r.Term, r.Text = "unreachable", "reachable", fmt.Sprintf("%d did not answer lately", t.count)
+		r.Reason, r.Term, r.Text = "unreachable", "reachable", fmt.Sprintf("%d failed two orders lately", t.count)
+		if len(t.why) > 0 {
+			r.Text += " (" + strings.Join(t.why, ", ") + ")"
+		}
 	case condMint:
 		r.Reason, r.Term, r.Text = "mint", "mint", fmt.Sprintf("%d do not sell for this mint", t.count)
 	case condRate:

@@ -228,6 +228,9 @@ type Order struct {
 	// what is not spent is back after this, without the provider
 	RefundDue *rest.Time `json:"refund_due,omitempty"`
 
+	// leases before this one that their providers lost; their sums are part of paid, deposit and returned
+	Attempts []Attempt `json:"attempts,omitempty"`
+
 	Logs *LogState `json:"logs,omitempty"` // of the job; absent while there is none
 	OrderFiles
 }
@@ -239,6 +242,22 @@ func (o Order) labelled(all []string) bool {
 		have, ok := o.Labels[name]
 		return !ok || have != value
 	})
+}
+
+// Attempt is a lease of an order that its provider lost: why, and what it has cost.
+type Attempt struct {
+	Provider string      `json:"provider"`
+	Lease    string      `json:"lease_id"`
+	Channel  string      `json:"channel"`
+	Rate     Money       `json:"rate"`
+	Code     market.Code `json:"code"`
+	Detail   string      `json:"detail,omitempty"`
+	Fault    string      `json:"fault"`
+	Began    rest.Time   `json:"began_at"`
+	Ended    rest.Time   `json:"ended_at"`
+	Cost     Money       `json:"cost"` // owed; once finished what was paid
+	Returned Money       `json:"returned"`
+	Finished bool        `json:"finished"` // its channel is settled
 }
 
 // Ended reports whether nothing more happens to the job.

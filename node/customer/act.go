@@ -13,8 +13,8 @@ import (
 // act performs a committed effect of the customer's lease; each may be repeated.
 func (r *orderRun) act(ctx context.Context, m market.Lease, e market.Effect) error {
 	o := r.snapshot()
-	if o.Lease == nil {
-		return nil // refused meanwhile: the order searches on, nothing of this lease is due
+	if o.Lease == nil || o.Lease.ID != m.ID {
+		return nil // refused or lost meanwhile: the order searches on, nothing of this lease is due
 	}
 	switch e := e.(type) {
 	case market.SendLease:

@@ -36,9 +36,11 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 	if s := a.Lease().State; !s.Live() && s != market.Silent {
 		return fail(market.CodeConflict, market.KindConflict, "the job is "+s.String(), show)
 	}
-	if amount <= a.Lease().Limit() {
+	before := o.Terms.Budget - o.Left() // what lost attempts have of it
+	if amount <= a.Lease().Limit()+before {
 		return nil
 	}
+	amount -= before
 	if err := a.Do(ctx, market.CapAsked{Cap: amount}); err != nil {
 		if errors.Is(err, market.ErrIllegal) || market.CodeOf(err) == market.CodeBusy {
 			return fail(market.CodeConflict, market.KindConflict, "the job is "+a.Lease().State.String(), show)
@@ -105,9 +107,14 @@ func (r *orderRun) raiseCap(ctx context.Context, o orderRow, m market.Lease, to 
 
 // noteCap follows the lease's cap in the order's row.
 func (r *orderRun) noteCap(o *orderRow, m market.Lease) {
-	if m.Terms.Budget > o.Request.File.Limits.MaxTotal {
-		o.Request.File.Limits.MaxTotal = m.Terms.Budget
-		o.Steps = append(o.Steps,
-			Step{At: r.c.now(), Phase: "cap", Detail: "raised to " + m.Terms.Budget.SOL() + " SOL"})
+	budget := m.Terms.Budget + o.Terms.Budget - o.Left()
+	if budget <= o.Terms.Budget {
+		return
 	}
+	next, _, err := o.Purchase.Apply(market.BudgetRaised{Budget: budget}, r.c.now())
+	if err != nil {
+		return
+	}
+	o.Purchase, o.Request.File.Limits.MaxTotal = next, budget
+	o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: "cap", Detail: "raised to " + budget.SOL() + " SOL"})
 }

@@ -66,6 +66,13 @@ type channel struct {
 	closing chan struct{}
 }
 
+// channelOf is an own channel; nil: there is none.
+func (c *Customer) channelOf(id market.ChannelID) *channel {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.channels[id]
+}
+
 // saveChannel makes the row durable, if it differs from what is on disk: most looks at the chain see nothing new.
 // Caller holds ch.mu.
 func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {

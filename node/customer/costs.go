@@ -92,7 +92,7 @@ func (c *Customer) spender(in escrow.Intent) (r *orderRun) {
 	for _, id := range c.order {
 		run := c.runs[id]
 		run.mu.Lock()
-		uses := run.row.Channel == in.Channel
+		uses := run.row.Purchase.Uses(in.Channel)
 		has := slices.ContainsFunc(run.row.Costs, func(k cost) bool { return k.Key == in.Key() })
 		run.mu.Unlock()
 		if has { // sent before for this order: no other one pays its fee again

@@ -2,9 +2,9 @@
 // outputs home.
 //
 // Invariants: a Lease's bytes are on disk before they are sent; a voucher is on disk before it is sent; nothing is
-// signed above the lease's cap, the order's budget or the channel's deposit. Concurrency: one orderRun (goroutine) per
-// order, one session per provider; Customer's methods are safe for any goroutine. Persistence: buckets orders, leases,
-// channels. Next: place.go, run.go, session.go.
+// signed above the lease's cap, the order's budget or the channel's deposit. Concurrency: one goroutine per due effect
+// of an order, one session per provider; Customer's methods are safe for any goroutine. Persistence: buckets orders,
+// leases, channels. Next: buy.go, run.go, session.go.
 package customer
 
 import (
@@ -73,9 +73,11 @@ type Customer struct {
 	keys   escrow.Keys
 
 	rigTerms knownTerms
+	marks    marks
 	bookMu   sync.RWMutex
 	book     *book.Book
 	bookSeq  atomic.Uint64 // counts its changes
+	bookNew  chan struct{} // closed at the next one; under bookMu
 
 	mu       sync.Mutex
 	runs     map[market.OrderID]*orderRun
@@ -85,9 +87,9 @@ type Customer struct {
 	paid     sync.Map // payout accounts that the ledger called payable
 	desks    map[market.NodeID]*desk
 
-	ready chan struct{} // closed once the store is read: an order that is placed again must be known
-	start chan *orderRun
-	chain atomic.Int64 // when the ledger last answered: the node's clock in ns
+	ready chan struct{}   // closed once the store is read: an order that is placed again must be known
+	base  context.Context // of Serve, under mu; nil before
+	chain atomic.Int64    // when the ledger last answered: the node's clock in ns
 	began time.Time
 	spool spool
 	wg    sync.WaitGroup
@@ -109,10 +111,11 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 		book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{},
 		channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
-		ready: make(chan struct{}), start: make(chan *orderRun, 64), began: time.Now(),
+		ready: make(chan struct{}), bookNew: make(chan struct{}), began: time.Now(),
 		spool: spool{make(chan struct{}, 1)},
 	}
 	c.ledger = costed{ledger, c}
+	c.marks.turn = make(chan struct{}, 1)
 	return c
 }
 
@@ -129,7 +132,26 @@ func (c *Customer) Offer(o market.Offer, raw []byte) {
 	if _, err := c.book.Put(o, env.ID, raw, c.now()); err != nil && !errors.Is(err, book.ErrOld) {
 		c.log.Warn("Offer was not kept", "provider", o.Provider, "error", err)
 	}
+	c.tellBook(o.Provider)
 	c.bookSeq.Add(1)
+	close(c.bookNew)
+	c.bookNew = make(chan struct{})
+}
+
+// bookMoved waits until the book has changed since seen, and returns what it counts then. Errors: ctx's.
+func (c *Customer) bookMoved(ctx context.Context, seen uint64) (uint64, error) {
+	c.bookMu.RLock()
+	now, next := c.bookSeq.Load(), c.bookNew
+	c.bookMu.RUnlock()
+	if now != seen {
+		return now, nil
+	}
+	select {
+	case <-next:
+		return c.bookSeq.Load(), nil
+	case <-ctx.Done():
+		return seen, ctx.Err()
+	}
 }
 
 // AwaitOffers returns once the book holds an Offer that sells, or settleIn after the start.
@@ -144,15 +166,11 @@ func (c *Customer) AwaitFit(ctx context.Context, r *Request) {
 }
 
 func (c *Customer) awaitBook(ctx context.Context, enough func() bool) {
-	for seen := uint64(0); time.Since(c.began) < settleIn; {
-		if now := c.bookSeq.Load(); now != seen {
-			if seen = now; enough() {
-				return
-			}
-		}
-		if sleep(ctx, 50*time.Millisecond) != nil {
-			return
-		}
+	ctx, cancel := context.WithDeadline(ctx, c.began.Add(settleIn))
+	defer cancel()
+	seen, err := c.bookSeq.Load(), ctx.Err()
+	for err == nil && !enough() {
+		seen, err = c.bookMoved(ctx, seen)
 	}
 }
 
@@ -169,16 +187,37 @@ func (c *Customer) Serve(ctx context.Context) error {
 	if err := c.load(ctx); err != nil {
 		return err
 	}
+	c.loadMarks()
+	c.mu.Lock()
+	c.base = ctx
+	c.mu.Unlock()
 	close(c.ready)
 	defer c.wg.Wait()
+	c.resume(ctx)
 	c.wg.Go(func() { c.chainLoop(ctx) })
 	c.wg.Go(func() { c.tend(ctx) })
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case r := <-c.start:
-			c.wg.Go(func() { r.serve(ctx) })
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// serving is the context of Serve; nil before it has read the store.
+func (c *Customer) serving() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.base
+}
+
+// resume lets the orders go on that the last start of this node has left.
+func (c *Customer) resume(ctx context.Context) {
+	c.mu.Lock()
+	runs := make([]*orderRun, 0, len(c.order))
+	for _, id := range c.order {
+		runs = append(runs, c.runs[id])
+	}
+	c.mu.Unlock()
+	for _, r := range runs {
+		if o := r.snapshot(); o.Stage != market.StageOver || o.Lingers {
+			r.happens(ctx, market.NodeStarted{}, nil)
 		}
 	}
 }

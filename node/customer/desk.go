@@ -132,8 +132,8 @@ func (c *Customer) expected(ch *channel) bool {
 	defer c.mu.Unlock()
 	for _, r := range c.runs {
 		r.mu.Lock()
-		s, refused := r.shunned[provider]
-		waits := refused && r.row.Standing == StandingSearching && !r.stop && waitsFor(s.err) == patience
+		s, refused := r.look.shunned[provider]
+		waits := refused && searches(&r.row) && waitsFor(s.err) == patience
 		r.mu.Unlock()
 		if waits {
 			return true

@@ -11,22 +11,26 @@ import (
 
 // happened are the events that belong into the commit which takes an order's row from old to now.
 func happened(old *orderRow, now *orderRow, at time.Time) (out []store.Event) {
-	if old.Standing != now.Standing || old.Finished != now.Finished {
-		e := store.Event{At: at, Topic: "order", ID: now.ID.String(), State: now.Standing, Cause: string(now.Code)}
-		if e.Cause == "" {
-			e.Cause = now.Standing
+	stood, is := old.Standing(), now.Standing()
+	if old.Stage == 0 {
+		stood = ""
+	}
+	if stood != is || old.Home != now.Home {
+		e := store.Event{At: at, Topic: "order", ID: now.ID.String(), State: is, Cause: is, Money: now.Ended() ||
+			now.Home}
+		if now.Ended() {
+			e.Cause = string(now.End.Code)
 		}
-		e.Money = now.Standing == StandingEnded || now.Standing == StandingFailed || now.Finished
-		if now.Finished {
+		if now.Home {
 			e.Amounts = map[string]market.Amount{"paid": now.Paid, "returned": now.Returned}
 		}
-		if old.Standing == now.Standing {
+		if stood == is {
 			e.Cause = "settled"
 		}
 		out = append(out, e)
 	}
 	if old.Files.Dropped != now.Files.Dropped && now.Files.Fetched.IsZero() {
-		out = append(out, store.Event{At: at, Topic: "order", ID: now.ID.String(), State: now.Standing,
+		out = append(out, store.Event{At: at, Topic: "order", ID: now.ID.String(), State: is,
 			Cause: "outputs-dropped"})
 	}
 	if now.Lease == nil {

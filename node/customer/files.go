@@ -69,7 +69,9 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 			}
 		})
 		if err == nil {
-			r.c.freeInputs(o.ID)
+			if len(o.Lost) >= o.Terms.Retry { // another attempt would need them again
+				r.c.freeInputs(o.ID)
+			}
 		}
 		return err
 	case neverTaken[code]:

@@ -66,11 +66,11 @@ func (r *orderRun) runs(op string) error {
 	o := r.snapshot()
 	e := &market.Error{Code: market.CodeNotReady, Kind: market.KindConflict, Op: op, Hint: "gpuai show " + o.word()}
 	switch {
-	case o.Lease == nil && (o.Standing == StandingEnded || o.Standing == StandingFailed):
+	case o.Lease == nil && o.Ended():
 		e.Code, e.Kind, e.Detail = market.CodeNotFound, market.KindNotFound,
-			"the order "+o.Standing+" before any job started"
+			"the order "+o.Standing()+" before any job started"
 	case o.Lease == nil:
-		e.Detail = "the order is " + o.Standing + ": no job runs yet"
+		e.Detail = "the order is " + o.Standing() + ": no job runs yet"
 	case o.Lease.State == market.Proposed || o.Lease.State == market.Preparing:
 		e.Detail = "the job is " + o.Lease.State.String() + " and does not run yet"
 	case o.Lease.State.Live() || o.Lease.State == market.Silent:
@@ -87,7 +87,9 @@ func (v View) Silence() (detail, hint string) {
 	if v.Lease == nil || v.Lease.State != market.Silent {
 		return "", ""
 	}
-	return silence(orderRow{ID: v.ID, Request: v.Request, Provider: v.Provider, Lease: v.Lease}, time.Now())
+	return silence(orderRow{ID: v.ID, Request: v.Request, Purchase: market.Purchase{Provider: v.Provider},
+		Lease: v.Lease},
+		time.Now())
 }
 
 // plainName is a name that a shell takes as one word and no command for an id or a flag.

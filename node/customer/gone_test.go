@@ -16,7 +16,8 @@ func TestUnheard_SaysWhoSinceWhenAndWhatNext(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	at := func(s market.LeaseState) *orderRun {
-		return &orderRun{row: orderRow{ID: market.OrderID{7}, Provider: market.NodeID{1}, Standing: StandingLeased,
+		return &orderRun{row: orderRow{ID: market.OrderID{7},
+			Purchase: market.Purchase{Provider: market.NodeID{1}, Stage: market.StageLeased},
 			Lease: &market.Lease{
 				State: s, HeardAt: now.Add(-42 * time.Second), Since: now.Add(-20 * time.Second),
 				Terms: market.Terms{SilentEnd: 30 * time.Minute},
@@ -57,18 +58,19 @@ func TestUnheard_SaysWhoSinceWhenAndWhatNext(t *testing.T) {
 func TestRuns_ByState(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		standing string
+		standing market.Stage
 		state    market.LeaseState
 		want     market.Code
 	}{
-		{StandingSearching, 0, market.CodeNotReady}, {StandingFunding, 0, market.CodeNotReady},
-		{StandingFailed, 0, market.CodeNotFound},
-		{StandingLeased, market.Proposed, market.CodeNotReady},
-		{StandingLeased, market.Preparing, market.CodeNotReady}, {StandingLeased, market.Running, ""},
-		{StandingLeased, market.Paused, ""}, {StandingLeased, market.Silent, ""},
-		{StandingLeased, market.Closing, market.CodeJobEnded}, {StandingEnded, market.Ended, market.CodeJobEnded},
+		{market.StageSearching, 0, market.CodeNotReady}, {market.StageFunding, 0, market.CodeNotReady},
+		{market.StageOver, 0, market.CodeNotFound},
+		{market.StageLeased, market.Proposed, market.CodeNotReady},
+		{market.StageLeased, market.Preparing, market.CodeNotReady}, {market.StageLeased, market.Running, ""},
+		{market.StageLeased, market.Paused, ""}, {market.StageLeased, market.Silent, ""},
+		{market.StageLeased, market.Closing, market.CodeJobEnded},
+		{market.StageOver, market.Ended, market.CodeJobEnded},
 	} {
-		r := &orderRun{row: orderRow{Standing: c.standing}}
+		r := &orderRun{row: orderRow{Purchase: market.Purchase{Stage: c.standing}}}
 		if c.state != 0 {
 			r.row.Lease = &market.Lease{State: c.state}
 		}

@@ -56,15 +56,13 @@ func (c *Customer) needed(ch *channel) bool {
 func (r *orderRun) needs(id market.ChannelID, provider market.NodeID) bool {
 	o := &r.row
 	switch {
-	case o.Standing == StandingSearching:
-		_, asked := r.shunned[provider]
-		return asked || len(r.shunned) == 0 // it waits for this one, or has not asked anybody yet
-	case o.Standing == StandingFunding && (o.Provider == provider || o.Channel == id):
+	case o.Needs(id, provider):
 		return true
+	case searches(o):
+		_, asked := r.look.shunned[provider]
+		return asked || len(r.look.shunned) == 0 // it waits for this one, or has not asked anybody yet
 	case o.Channel != id:
 		return false
-	case o.Standing != StandingEnded && o.Standing != StandingFailed:
-		return true
 	case !o.Request.KeepChannel && (o.Lease == nil || !o.Lease.KeepChannel):
 		return false
 	}
@@ -73,6 +71,11 @@ func (r *orderRun) needs(id market.ChannelID, provider market.NodeID) bool {
 		last = o.Steps[n-1].At
 	}
 	return r.c.now().Sub(last) < r.c.cfg.KeepIdle
+}
+
+// searches reports an order that has chosen no provider yet.
+func searches(o *orderRow) bool {
+	return o.Stage == market.StageSearching || o.Stage == market.StageQuoting
 }
 
 // endForgotten ends shares of leases that no order has: this node ended between entering the lease in its channel and

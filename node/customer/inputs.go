@@ -2,7 +2,7 @@ package customer
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -35,10 +35,9 @@ func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error)
 				Op:     "create order",
 				Detail: "too many orders wait for their inputs", Hint: "send the inputs of the others first"}
 		}
-		waiting[0].fail(ctx, noInputs)
+		waiting[0].happens(ctx, market.OrderFailed{Why: reasonOf(noInputs)}, nil)
 	}
-	_, id, err := c.enter(ctx, r, StandingInputs)
-	return id, err
+	return c.enter(ctx, r, true)
 }
 
 var noInputs = &market.Error{Code: market.CodeInputStalled, Kind: market.KindExpired, Op: "wait for inputs",
@@ -51,20 +50,11 @@ func (c *Customer) Supplied(ctx context.Context, id market.OrderID, left spec.Ma
 	if err != nil {
 		return err
 	}
-	goes := false
-	if err := r.update(ctx, func(o *orderRow) {
-		if goes = o.Standing == StandingInputs; goes {
-			o.Standing = StandingSearching
-			o.Files.Inputs.add(left)
-		}
-	}); err != nil {
-		return fmt.Errorf("store order: %w", err)
+	err = r.apply(ctx, market.InputsHere{}, func(o *orderRow) { o.Files.Inputs.add(left) })
+	if errors.Is(err, market.ErrIllegal) {
+		return r.mayRepeat()
 	}
-	if goes {
-		c.start <- r
-		return nil
-	}
-	return r.mayRepeat()
+	return err
 }
 
 // Waits returns the request of an order that waits for its inputs. Errors: not-found; conflict: it ended without them.
@@ -77,15 +67,15 @@ func (c *Customer) Waits(ctx context.Context, id market.OrderID) (q Request, wai
 		return q, false, err
 	}
 	o := r.snapshot()
-	return o.Request, o.Standing == StandingInputs, r.mayRepeat()
+	return o.Request, o.Stage == market.StageInputs, r.mayRepeat()
 }
 
 // mayRepeat refuses inputs of an order that was over before they came.
 func (r *orderRun) mayRepeat() error {
 	o := r.snapshot()
-	if o.Standing == StandingFailed && o.Lease == nil && o.Provider == (market.NodeID{}) {
+	if o.Failed && o.Lease == nil && o.Provider == (market.NodeID{}) {
 		return &market.Error{Code: market.CodeConflict, Kind: market.KindConflict, Op: "take inputs",
-			Detail: "the order is over: " + string(o.Code), Hint: "order it again, with another key"}
+			Detail: "the order is over: " + string(o.End.Code), Hint: "order it again, with another key"}
 	}
 	return nil
 }
@@ -107,7 +97,7 @@ func (c *Customer) waiting() (out []*orderRun) {
 	for _, id := range c.order {
 		r := c.runs[id]
 		r.mu.Lock()
-		if r.row.Standing == StandingInputs {
+		if r.row.Stage == market.StageInputs {
 			out = append(out, r)
 		}
 		r.mu.Unlock()
@@ -119,7 +109,7 @@ func (c *Customer) waiting() (out []*orderRun) {
 func (c *Customer) expireInputs(ctx context.Context) {
 	for _, r := range c.waiting() {
 		if c.now().Sub(r.snapshot().Created) > c.cfg.InputsWait {
-			r.fail(ctx, noInputs)
+			r.happens(ctx, market.OrderFailed{Why: reasonOf(noInputs)}, nil)
 		}
 	}
 }

@@ -31,6 +31,7 @@ const (
 type logCopy struct {
 	r     *orderRun
 	log   *joblog.Log
+	from  uint64 // where this lease's part of it begins
 	began time.Time
 	done  chan struct{} // closed once nothing more will come
 
@@ -62,7 +63,7 @@ func (r *orderRun) ownLog() (*joblog.Log, error) {
 // copyLog starts the copying for the lease that is followed; it ends with ctx at the latest. The returned copy's done
 // says when it is over.
 func (r *orderRun) copyLog(ctx context.Context, wg *sync.WaitGroup) *logCopy {
-	t := &logCopy{r: r, began: r.c.now(), done: make(chan struct{})}
+	t := &logCopy{r: r, from: r.snapshot().LogFrom, began: r.c.now(), done: make(chan struct{})}
 	l, err := r.ownLog()
 	if err != nil {
 		r.c.log.Error("The log of a job cannot be kept", "order", r.row.ID, "error", err)
@@ -89,7 +90,7 @@ func (t *logCopy) run(ctx context.Context) {
 		end, err := t.once(ctx)
 		switch {
 		case err == nil && end.Over:
-			t.finish(ctx, joblog.End{Total: end.Total, Whole: end.Whole,
+			t.finish(ctx, joblog.End{Total: t.from + end.Total, Whole: end.Whole,
 				Why: map[bool]string{false: joblog.WhyRig}[end.Whole]})
 			return
 		case ctx.Err() != nil:
@@ -167,7 +168,7 @@ func (t *logCopy) once(ctx context.Context) (end tunnel.LogEnd, err error) {
 	if o.Lease == nil {
 		return end, errors.New("the lease was refused")
 	}
-	args, err := json.Marshal(tunnel.LogsArgs{Follow: true, Places: true, From: t.log.Next()})
+	args, err := json.Marshal(tunnel.LogsArgs{Follow: true, Places: true, From: t.log.Next() - t.from})
 	if err != nil {
 		return end, err
 	}
@@ -225,6 +226,7 @@ func (t *logCopy) take(fc *streams.FrameConn) (end tunnel.LogEnd, err error) {
 			return end, err
 		}
 		next = rec.Next()
+		rec.Offset += t.from
 		if err := t.log.Append(rec); err != nil {
 			return end, fmt.Errorf("keep log: %w", err)
 		}
@@ -245,10 +247,27 @@ func decodeLog(placed bool, next uint64, b []byte) (job.LogRecord, error) {
 // finish puts the end on disk and into the order's row, and tells people what is missing. A disk that fails is told as
 // a log that is not whole.
 func (t *logCopy) finish(ctx context.Context, e joblog.End) {
+	if t.r.mayGoOn() {
+		return // the next attempt's words follow in the same log
+	}
 	if err := t.log.Finish(e); err != nil {
 		t.r.c.log.Error("The log of a job was not kept", "order", t.r.row.ID, "error", err)
 	}
 	t.r.endLog(ctx)
+}
+
+// mayGoOn reports that the lease was lost by its provider, so that another one may follow it.
+func (r *orderRun) mayGoOn() bool {
+	o, m := r.snapshot(), r.leaseNow()
+	return m.Fault == market.FaultProvider && len(o.Lost) < o.Terms.Retry && !o.Stopping()
+}
+
+// logEnd is where the next attempt's part of the log begins.
+func (r *orderRun) logEnd() uint64 {
+	if r.log == nil {
+		return 0
+	}
+	return r.log.Next()
 }
 
 // endLog notes how the order's log ended.
@@ -315,7 +334,7 @@ func (r *orderRun) closeLog(ctx context.Context) {
 	r.mu.Lock()
 	l, row := r.log, r.row
 	r.mu.Unlock()
-	over := row.Standing == StandingEnded || row.Standing == StandingFailed
+	over := row.Ended()
 	if l == nil || !over || l.State().Over {
 		return
 	}
@@ -379,7 +398,7 @@ func (r *orderRun) logged(ctx context.Context, wait bool) error {
 		r.mu.Lock()
 		row, have := r.row, r.log != nil
 		r.mu.Unlock()
-		over := row.Standing == StandingEnded || row.Standing == StandingFailed
+		over := row.Ended()
 		switch {
 		case have:
 			return nil
@@ -390,11 +409,11 @@ func (r *orderRun) logged(ctx context.Context, wait bool) error {
 			}
 			return err
 		case over && row.Lease == nil:
-			return r.noLog("the order " + row.Standing + " before any job started")
+			return r.noLog("the order " + row.Standing() + " before any job started")
 		case over:
 			return r.noLog("this node kept none")
 		case !wait:
-			return r.noLog("no job runs yet: the order is " + row.Standing)
+			return r.noLog("no job runs yet: the order is " + row.Standing())
 		}
 		select {
 		case <-ctx.Done():

@@ -17,24 +17,6 @@ const (
 	maxPrep      = 12 * time.Hour
 )
 
-// lingers reports an order that is over for its user while its lease still waits for outputs and last words of a
-// provider that fell silent.
-func lingers(o *orderRow) bool {
-	return o.Standing == StandingEnded && o.Lease != nil && o.Lease.LetGo && !o.Lease.Terminal()
-}
-
-// linger keeps the session with a provider that may come back: what it did until it fell silent is paid, so that no
-// debt stays, and outputs are brought home. The money does not wait for it.
-func (r *orderRun) linger(ctx context.Context, id market.ChannelID) {
-	for !r.actor.Lease().Terminal() {
-		if sleep(ctx, time.Second) != nil {
-			return
-		}
-	}
-	r.c.endShare(ctx, id, r.actor.Lease())
-	r.c.finishEarly(ctx, id)
-}
-
 // finishEarly ends the close delay of a channel whose provider came back: with its Release the money need not wait for
 // the deadline.
 func (c *Customer) finishEarly(ctx context.Context, id market.ChannelID) {
@@ -104,7 +86,7 @@ func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 				continue // it is about to be silent
 			}
 			if m.State != market.Stopping || !m.Heard(c.now()) { // a job that was told to stop has its grace
-				r.sendStop(ctx)
+				r.giveUp(ctx)
 			}
 		}
 		c.mu.Lock()

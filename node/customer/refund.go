@@ -59,17 +59,17 @@ func (c *Customer) finishChannel(ctx context.Context, id market.ChannelID, r *or
 		return
 	}
 	if c.expected(ch) {
-		r.later(ctx, "another order uses the channel, its last one brings the refund")
+		r.later(ctx, id, "another order uses the channel, its last one brings the refund")
 		return
 	}
 	err := c.CloseChannel(ctx, id)
 	switch {
 	case ctx.Err() != nil:
 	case market.CodeOf(err) == market.CodeLeaseLive:
-		r.later(ctx, "another job uses the channel, its last one brings the refund")
+		r.later(ctx, id, "another job uses the channel, its last one brings the refund")
 	case err != nil:
 		c.log.Warn("Channel was not closed", "channel", id, "error", err)
-		r.later(ctx, err.Error())
+		r.later(ctx, id, err.Error())
 	}
 }
 
@@ -79,44 +79,84 @@ func (c *Customer) settled(ctx context.Context, ch *channel) {
 	ch.mu.Lock()
 	paid, back, sig, shares, owes := ch.row.Paid, ch.row.Returned, ch.row.FinishSig, ch.row.Account.Leases, ch.owes()
 	ch.mu.Unlock()
-	var users []*orderRun
+	users := c.users(ch.id)
+	for i, u := range users {
+		ev := market.Settled{Channel: ch.id, Lease: u.lease, Paid: paid, Tx: sig}
+		if i < len(users)-1 {
+			ev.Paid = min(shares[u.lease].Owed, paid) // what was only signed ahead is not paid
+		} else {
+			ev.Returned = back
+		}
+		paid -= ev.Paid
+		if u.home {
+			continue
+		}
+		detail := fmt.Sprintf("paid %s SOL", ev.Paid.SOL())
+		if owes > 0 && ev.Paid > 0 {
+			detail = fmt.Sprintf("owed %s SOL, which wait in the channel until the provider's account can be created",
+				ev.Paid.SOL())
+		}
+		if i == len(users)-1 {
+			detail += fmt.Sprintf(", returned %s SOL", back.SOL())
+		}
+		u.run.happens(ctx, ev, func(o *orderRow) {
+			if homeOf(&o.Purchase, ch.id, u.lease) {
+				o.Steps = append(o.Steps, Step{At: c.now(), Phase: "refund", Detail: detail})
+			}
+		})
+	}
+}
+
+// user is an order's attempt whose money is in a channel; home: it was settled before.
+type user struct {
+	run   *orderRun
+	lease market.LeaseID
+	home  bool
+}
+
+// users are the attempts that have used a channel, in the order in which their orders were placed.
+func (c *Customer) users(id market.ChannelID) (out []user) {
 	c.mu.Lock()
-	for _, id := range c.order {
-		r := c.runs[id]
+	defer c.mu.Unlock()
+	for _, order := range c.order {
+		r := c.runs[order]
 		r.mu.Lock()
-		if r.row.Channel == ch.id {
-			users = append(users, r)
+		for _, a := range r.row.Lost {
+			if a.Channel == id {
+				out = append(out, user{r, a.Lease, a.Home})
+			}
+		}
+		if p := &r.row.Purchase; p.Channel == id {
+			out = append(out, user{r, p.Lease, p.Home})
 		}
 		r.mu.Unlock()
 	}
-	c.mu.Unlock()
-	for i, r := range users {
-		o := r.snapshot()
-		share, last := paid, i == len(users)-1
-		if !last {
-			share = 0
-			if o.Lease != nil {
-				share = min(shares[o.Lease.ID].Owed, paid) // what was only signed ahead is not paid
-			}
+	return out
+}
+
+// homeOf reports that an attempt's channel is settled.
+func homeOf(p *market.Purchase, id market.ChannelID, lease market.LeaseID) bool {
+	for _, a := range p.Lost {
+		if a.Channel == id && a.Lease == lease {
+			return a.Home
 		}
-		paid -= share
-		if o.Finished {
-			continue
-		}
-		_ = r.update(ctx, func(o *orderRow) {
-			o.Paid, o.Finished, o.FinishSig, o.RefundLater = share, true, sig, false
-			detail := fmt.Sprintf("paid %s SOL", share.SOL())
-			if owes > 0 && share > 0 {
-				detail = fmt.Sprintf("owed %s SOL, which wait in the channel until the provider's account can be "+
-					"created", share.SOL())
-			}
-			if last {
-				o.Returned = back
-				detail += fmt.Sprintf(", returned %s SOL", back.SOL())
-			}
-			o.Steps = append(o.Steps, Step{At: c.now(), Phase: "refund", Detail: detail})
-		})
 	}
+	return p.Channel == id && p.Lease == lease && p.Home
+}
+
+// bringHome closes the order's channel, which may end without its money: that comes back by itself.
+func (r *orderRun) bringHome(ctx context.Context, e market.BringHome) {
+	r.c.finishChannel(ctx, e.Channel, r)
+	if ctx.Err() == nil {
+		r.happens(ctx, market.RefundWaits(e), nil) // if it is not settled
+	}
+}
+
+// later notes that the order ends before its refund.
+func (r *orderRun) later(ctx context.Context, id market.ChannelID, why string) {
+	r.happens(ctx, market.RefundWaits{Channel: id}, func(o *orderRow) {
+		o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: "refund", Detail: why})
+	})
 }
 
 // CloseChannel finishes a channel: waits for or asks for the Release and submits (release, pay_payee, pay_payer) in one

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/store"
+
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -56,8 +56,8 @@ func TestOrderRow_OfOlderVersion_IsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			var o orderRow
-			if err := store.Unrow(raw, &o); err != nil {
+			o, err := readOrder(raw)
+			if err != nil {
 				t.Fatal(err)
 			}
 			got := o.Request.File.Order()
@@ -70,7 +70,7 @@ func TestOrderRow_OfOlderVersion_IsRead(t *testing.T) {
 			if d := cmp.Diff(want.spec, o.Request.File.Spec()); d != "" {
 				t.Errorf("%s: %s", name, d)
 			}
-			if o.Request.Key == "" || o.Request.Image.Manifest != "sha256:aa" || o.Standing == "" {
+			if o.Request.Key == "" || o.Request.Image.Manifest != "sha256:aa" || o.Stage == 0 {
 				t.Errorf("%s: %+v", name, o)
 			}
 			if f, r := o.Request.File, o.Request; name == "order-row-gpu" && (f.Name != "train" || !r.HasInputs() ||

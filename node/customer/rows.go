@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/gpuai/gpuai/market"
@@ -25,7 +25,7 @@ func (c *Customer) put(ctx context.Context, bucket string, key, value []byte, ev
 	return c.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: bucket, Key: key, Value: value}}, Events: events})
 }
 
-// load reads channels and orders, and goes on with those that are not over.
+// load reads channels and orders.
 func (c *Customer) load(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,22 +45,13 @@ func (c *Customer) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var again, refund []*orderRun
 	err = c.db.Scan(bucketOrders, nil, func(k, v []byte) error {
-		r := &orderRun{c: c, subs: map[chan struct{}]struct{}{}}
-		if err := store.Unrow(v, &r.row); err != nil {
+		row, err := readOrder(v)
+		if err != nil {
 			return fmt.Errorf("order row %x: %w", k, err)
 		}
-		c.runs[r.row.ID] = r
-		c.order = append(c.order, r.row.ID)
-		if s := r.row.Standing; s == StandingInputs {
-			// it waits on
-		} else if s != StandingEnded && s != StandingFailed || lingers(&r.row) {
-			r.resumed, r.stop = true, r.row.StopAsked && (r.row.Lease == nil || r.row.Lease.State == market.Proposed)
-			again = append(again, r)
-		} else if !r.row.Finished && !r.row.RefundLater && r.row.Channel != (market.ChannelID{}) {
-			refund = append(refund, r) // the last start ended before its money came back
-		}
+		c.runs[row.ID] = c.newRun(row)
+		c.order = append(c.order, row.ID)
 		return nil
 	})
 	if err != nil {
@@ -69,18 +60,9 @@ func (c *Customer) load(ctx context.Context) error {
 	if err := c.endForgotten(ctx); err != nil {
 		return err
 	}
-	sort.Slice(c.order, func(i,
-		j int) bool {
-		return c.runs[c.order[i]].row.Created.Before(c.runs[c.order[j]].row.Created)
+	slices.SortFunc(c.order, func(i, j market.OrderID) int {
+		return c.runs[i].row.Created.Compare(c.runs[j].row.Created)
 	})
-	c.wg.Go(func() {
-		for _, r := range again {
-			c.start <- r
-		}
-	})
-	for _, r := range refund {
-		c.wg.Go(func() { c.finishChannel(ctx, r.row.Channel, r) })
-	}
 	return nil
 }
 

@@ -3,7 +3,6 @@ package customer
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -24,43 +23,29 @@ const (
 	StandingFailed    = "failed"
 )
 
-// orderRow is what the store keeps of an Order and its lease.
+// orderRow is what the store keeps of an Order and its newest lease.
 type orderRow struct {
-	Request    Request
-	ID         market.OrderID
-	Created    time.Time
-	Standing   string
-	Code       market.Code // why it failed
-	Detail     string
-	Hint       string
-	Provider   market.NodeID
-	Reach      []string
-	Rate       market.Rate
-	Channel    market.ChannelID
-	Raw        []byte // the Lease envelope
-	Lease      *market.Lease
-	Decision   []byte
-	Receipt    []byte
-	Outcome    []byte // the provider's
-	OwnOutcome []byte
-	InputsSent bool
-	BootID     string
-	Paid       market.Amount // after the finish, read from the ledger
-	Returned   market.Amount
-	Finished   bool
-	FinishSig  string
-	ReadyAt    time.Time
-	Steps      []Step
-	Attempts   int // leases that were refused
-	// RefundLater: the order is over, but its channel goes on: kept, used by another job, or closing until its
-	// deadline.
-	RefundLater bool
-	Events      int    // that the lease has left in the store
-	Costs       []cost `json:",omitempty"`
-	StopAsked   bool
+	Request         Request
+	ID              market.OrderID
+	Created         time.Time
+	market.Purchase `json:"Purchase"` // where the order stands
+	Reach           []string          // of the provider
+	Raw             []byte            // the Lease envelope
+	Lease           *market.Lease
+	Decision        []byte
+	Receipt         []byte
+	Outcome         []byte // the provider's
+	OwnOutcome      []byte
+	InputsSent      bool
+	BootID          string
+	ReadyAt         time.Time
+	Steps           []Step
+	Events          int    // that the lease has left in the store
+	Costs           []cost `json:",omitempty"`
 
-	Log   *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
-	Files Files
+	Log     *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
+	LogFrom uint64        `json:",omitempty"` // where the newest lease's part of it begins
+	Files   Files
 }
 
 // Step is one line of progress, for people.
@@ -70,7 +55,7 @@ type Step struct {
 	Detail string
 }
 
-// orderRun drives one order from search to refund.
+// orderRun does what an order's purchase calls due.
 type orderRun struct {
 	c      *Customer
 	saving sync.Mutex // held from a look at row until that is on disk: an older row must not overwrite a newer one
@@ -78,22 +63,21 @@ type orderRun struct {
 	row    orderRow
 	actor  *lease.Actor
 	subs   map[chan struct{}]struct{}
-	stop   bool
-	kill   bool
 	phase  string // progress of the preparation
 	done   uint64
 	total  uint64
 
+	doing map[market.PurchaseEffect]context.CancelFunc // what is being done for the purchase
+	timer *time.Timer                                  // of the purchase
+	offer *offered                                     // the quote that it goes on with
+	held  *channel                                     // whose money is promised to it
+	look  look                                         // of the search
+	used  time.Time                                    // when its owner last used the job
+	turn  chan struct{}                                // full while a lease is followed
+
 	receiptSeq uint64 // of the newest Receipt of this start
 	log        *joblog.Log
 	copying    *logCopy // of the lease that is followed
-
-	// Of the placing, used by serve alone.
-	resumed    bool      // by a start of this node: its book is still empty
-	firstAsked bool      // see first
-	until      time.Time // it gives up then, counted from this start
-
-	shunned map[market.NodeID]shunned // under mu
 
 	lastInputs, lastOutputs market.Code // codes of the last failures to move them; each owned by its effect
 	sent                    sent
@@ -108,31 +92,41 @@ func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error)
 	if err := c.whenRead(ctx); err != nil {
 		return market.OrderID{}, err
 	}
-	run, id, err := c.enter(ctx, r, StandingSearching)
-	if err == nil && run != nil {
-		c.start <- run
-	}
-	return id, err
+	return c.enter(ctx, r, false)
 }
 
-// enter stores a new order; run is nil if its Key is known already.
-func (c *Customer) enter(ctx context.Context, r Request, standing string) (run *orderRun, id market.OrderID,
-	err error) {
-	id = OrderIDOf(c.cfg.ID, r.Key)
-	run = &orderRun{c: c, subs: map[chan struct{}]struct{}{},
-		row: orderRow{Request: r, ID: id, Created: c.now(), Standing: standing}}
+// enter stores a new order and lets it go on; waits: once its inputs are here. A known Key is the same order.
+func (c *Customer) enter(ctx context.Context, r Request, waits bool) (market.OrderID, error) {
+	id := OrderIDOf(c.cfg.ID, r.Key)
+	p, err := market.NewPurchase(id, termsOf(&r), waits, c.now())
+	if err != nil {
+		return id, err
+	}
+	run := c.newRun(orderRow{Request: r, ID: id, Created: c.now(), Purchase: p})
 	c.mu.Lock()
 	if _, have := c.runs[id]; have {
 		c.mu.Unlock()
-		return nil, id, nil
+		return id, nil
 	}
 	c.runs[id], c.order = run, append(c.order, id) // entered first: two calls at once are one order too
 	c.mu.Unlock()
 	if err := c.put(context.WithoutCancel(ctx), bucketOrders, id[:], row(run.row),
 		happened(&orderRow{}, &run.row, c.now())...); err != nil {
-		return nil, id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
+		return id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
 	}
-	return run, id, nil
+	run.proceed(ctx)
+	return id, nil
+}
+
+func (c *Customer) newRun(row orderRow) *orderRun {
+	return &orderRun{c: c, subs: map[chan struct{}]struct{}{}, turn: make(chan struct{}, 1), row: row}
+}
+
+// termsOf is what a request asks of its purchase.
+func termsOf(r *Request) market.PurchaseTerms {
+	l := r.File.Limits
+	return market.PurchaseTerms{Budget: l.MaxTotal, Retry: r.File.Retry, IdleStop: l.IdleStop, TTL: l.TTL,
+		Keep: r.KeepChannel}
 }
 
 // update changes the row, stores it and wakes watchers.
@@ -178,53 +172,8 @@ func (r *orderRun) snapshot() orderRow {
 	return r.row
 }
 
-// serve goes on from where the row stands, until the order is over or ctx ends.
-func (r *orderRun) serve(ctx context.Context) {
-	defer r.closeLog(ctx)
-	o := r.snapshot()
-	if r.until.IsZero() {
-		r.until = r.c.now().Add(patience)
-	}
-	if o.Standing == StandingSearching || o.Standing == StandingFunding {
-		if err := r.place(ctx); err != nil {
-			if ctx.Err() != nil {
-				return // placed again at the next start, on the same key
-			}
-			r.fail(ctx, err)
-			return
-		}
-	}
-	if o := r.snapshot(); (o.Standing == StandingLeased || lingers(&o)) && r.follow(ctx) {
-		r.serve(ctx) // refused for a reason that another quote may not share
-	}
-}
-
-func (r *orderRun) fail(ctx context.Context, err error) {
-	var me *market.Error
-	hint, detail := "gpuai offers --explain", err.Error()
-	if errors.As(err, &me) && me.Hint != "" {
-		hint = me.Hint
-	}
-	if me != nil && me.Code == market.CodeFundsShort && me.Detail != "" {
-		detail = me.Detail // what the sender was doing is no news to a person
-	}
-	code := market.CodeOf(err)
-	var refusal *market.Refusal
-	switch {
-	case code == "":
-		code = market.CodeInternal
-	case code == market.CodeInternal && errors.As(err, &refusal): // the other side's, which keeps to itself what it was
-		code = market.CodePeerFailed
-	}
-	r.c.log.Info("Order failed", "order", r.row.ID, "code", code, "error", err)
-	_ = r.update(ctx, func(o *orderRow) { o.Standing, o.Code, o.Detail, o.Hint = StandingFailed, code, detail, hint })
-	if ch := r.snapshot().Channel; ch != (market.ChannelID{}) {
-		r.c.finishChannel(ctx, ch, r)
-	}
-}
-
-// propose signs the Lease, stores it, sends it, and waits for the Decision.
-func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *channel) error {
+// propose signs the Lease and stores it.
+func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *channel, round uint32) error {
 	now := r.c.now()
 	sp, err := req.File.Spec().Encode()
 	if err != nil {
@@ -267,13 +216,9 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 	if err != nil {
 		return err
 	}
-	err = r.update(ctx, func(o *orderRow) {
-		o.Standing, o.Raw, o.Lease, o.BootID = StandingLeased, raw, &m, r.c.clock.BootID()
+	return r.apply(ctx, market.LeaseSigned{Round: round, Lease: id}, func(o *orderRow) {
+		o.Raw, o.Lease, o.BootID = raw, &m, r.c.clock.BootID()
 	})
-	if err != nil {
-		return fmt.Errorf("store lease: %w", err)
-	}
-	return nil
 }
 
 // aheadOf is what leases that are over have signed on the channel beyond what they owe. Until the channel is released
@@ -316,111 +261,6 @@ func (c *Customer) paidTo(provider market.NodeID) (ms uint64) {
 	return ms
 }
 
-// follow runs the lease's actor until it is over; again says that the order searches on.
-func (r *orderRun) follow(ctx context.Context) (again bool) {
-	o := r.snapshot()
-	var err error
-	r.mu.Lock()
-	r.actor, err = lease.New(lease.Config{
-		Lease: *o.Lease, Clock: r.c.clock.Read, SameBoot: o.BootID == r.c.clock.BootID(), Offline: r.c.offline,
-	}, r, r.act, r.c.log)
-	r.mu.Unlock()
-	if err != nil {
-		r.fail(ctx, err)
-		return false
-	}
-	r.c.net.KeepConnected(o.Provider, o.Reach)
-	s := r.c.sessionWith(ctx, o.Provider)
-	defer func() {
-		if s.leave() { // other leases need the connection
-			r.c.net.Forget(o.Provider)
-		}
-	}()
-	var wg sync.WaitGroup
-	actx, cancel := context.WithCancel(ctx)
-	defer func() { cancel(); wg.Wait() }()
-	copying := r.copyLog(actx, &wg)
-	r.mu.Lock()
-	r.copying = copying
-	r.mu.Unlock()
-	wg.Go(func() { _ = r.actor.Serve(actx) }) // its end is seen at over
-	if r.stopped() {
-		r.sendStop(ctx)
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-r.over(ctx):
-	}
-	m := r.actor.Lease()
-	r.c.endShare(ctx, o.Channel, m)
-	if r.again(ctx, m) {
-		r.say(ctx, "refused", string(m.Code)+": "+m.Detail)
-		err := r.update(ctx, func(o *orderRow) {
-			o.Standing, o.Lease, o.Raw, o.Decision, o.Attempts = StandingSearching, nil, nil, nil, o.Attempts+1
-			// whatever came with the refusal is not of the next lease
-			o.Receipt, o.Outcome, o.OwnOutcome = nil, nil, nil
-		})
-		return err == nil
-	}
-	r.settle(ctx, o, m)
-	r.linger(ctx, o.Channel)
-	return false
-}
-
-// settle brings the money of a lease home that waits for nothing of its provider any more, and ends the order.
-func (r *orderRun) settle(ctx context.Context, o orderRow, m market.Lease) {
-	standing := StandingEnded
-	if m.State != market.Ended && !m.LetGo {
-		standing = StandingFailed
-	}
-	if (m.KeepChannel || o.Request.KeepChannel) && m.Code != market.CodeProviderSilent {
-		r.later(ctx, "the channel is kept: gpuai channel list")
-	} else {
-		r.c.finishChannel(ctx, o.Channel, r)
-	}
-	if ctx.Err() != nil {
-		return // finished at the next start
-	}
-	hint := "gpuai show " + o.ID.String()
-	if h := advice(m.Code, o.Provider); h != "" && m.State == market.Refused {
-		hint = h
-	}
-	_ = r.update(ctx, func(o *orderRow) {
-		o.Standing, o.Code, o.Detail, o.Hint = standing, m.Code, m.Detail, hint
-	})
-}
-
-// later notes that the order ends without its refund.
-func (r *orderRun) later(ctx context.Context, why string) {
-	_ = r.update(ctx, func(o *orderRow) {
-		if !o.RefundLater {
-			o.RefundLater = true
-			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: "refund", Detail: why})
-		}
-	})
-}
-
-// over is closed once no money of the lease waits for the provider any more.
-func (r *orderRun) over(ctx context.Context) <-chan struct{} {
-	out := make(chan struct{})
-	r.c.wg.Go(func() {
-		defer close(out)
-		for !r.actor.Lease().MoneyOver() {
-			if sleep(ctx, 50*time.Millisecond) != nil {
-				return
-			}
-		}
-	})
-	return out
-}
-
-func (r *orderRun) stopped() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stop
-}
-
 // endShare makes the lease's share of the channel final in our own books.
 func (c *Customer) endShare(ctx context.Context, id market.ChannelID, m market.Lease) {
 	c.mu.Lock()
@@ -443,11 +283,14 @@ var _ lease.Store = (*orderRun)(nil)
 // Commit implements lease.Store.
 func (r *orderRun) Commit(ctx context.Context, m market.Lease, _ []market.Effect) error {
 	return r.update(ctx, func(o *orderRow) {
+		if o.Lease == nil || o.Lease.ID != m.ID {
+			return // the order has gone on without it
+		}
+		if o.Lease.State != m.State {
+			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: m.State.String(), Detail: string(m.Code)})
+		}
 		if o.ReadyAt.IsZero() && !m.Ready.IsZero() {
 			o.ReadyAt = m.Ready
-		}
-		if o.Lease == nil || o.Lease.State != m.State {
-			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: m.State.String(), Detail: string(m.Code)})
 		}
 		r.noteCap(o, m)
 		o.Lease = &m

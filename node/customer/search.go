@@ -21,7 +21,7 @@ const (
 	resumeFor = 3 * time.Minute  // with a book in which nothing fits yet, for an order that a restart interrupted
 	settleIn  = 10 * time.Second // the same for a new one, from this node's start on
 	lookAgain = 15 * time.Second
-	lookBook  = 500 * time.Millisecond
+	lookBook  = 500 * time.Millisecond // at most so often, however busy the book is
 )
 
 // shunned is a provider that has refused this order: it is asked again after until, or once it has said something new.
@@ -30,6 +30,12 @@ type shunned struct {
 	until time.Time
 	offer market.DocID
 	times int
+}
+
+// look is what an order knows of its search: the book's changes at the last look, and who has refused it.
+type look struct {
+	seen    uint64
+	shunned map[market.NodeID]shunned
 }
 
 // verdict says what to do about a round in which nobody gave a quote.
@@ -80,22 +86,22 @@ func (r *orderRun) shun(p market.NodeID, err error) {
 	r.c.bookMu.RUnlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	times := min(r.shunned[p].times, 4)
+	times := min(r.look.shunned[p].times, 4)
 	wait := time.Second << times
 	var refusal *market.Refusal
 	if errors.As(err, &refusal) {
 		wait = max(wait, refusal.RetryAfter)
 	}
-	if r.shunned == nil {
-		r.shunned = map[market.NodeID]shunned{}
+	if r.look.shunned == nil {
+		r.look.shunned = map[market.NodeID]shunned{}
 	}
-	r.shunned[p] = shunned{err: err, until: r.c.now().Add(min(wait, lookAgain)), offer: offer, times: times + 1}
+	r.look.shunned[p] = shunned{err: err, until: r.c.now().Add(min(wait, lookAgain)), offer: offer, times: times + 1}
 }
 
 // shuns reports whether a candidate has refused lately and said nothing new since.
 func (r *orderRun) shuns(c book.Candidate) bool {
 	r.mu.Lock()
-	s, ok := r.shunned[c.Provider]
+	s, ok := r.look.shunned[c.Provider]
 	r.mu.Unlock()
 	return ok && s.offer == c.OfferID && r.c.now().Before(s.until)
 }
@@ -103,14 +109,18 @@ func (r *orderRun) shuns(c book.Candidate) bool {
 // best asks for quotes, the cheapest five first, and returns the cheapest. Where all that fits is rented, it asks those
 // rigs: an Offer may be some seconds old, and only the rig knows when it is free. Errors: no-offer-fits with the
 // explanation, quote-refused with each refusal.
-func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, error) {
-	if o, ok := r.first(ctx, req); ok {
-		return o, verdict{}, nil
+func (r *orderRun) best(ctx context.Context, req *Request, e market.AskQuotes) (offered, verdict, error) {
+	if e.First != (market.NodeID{}) { // its channel waits there, whatever the book knows by now
+		good, _ := r.c.quotes(ctx, req, []book.Candidate{{Provider: e.First,
+			Offer: market.Offer{Reach: r.snapshot().Reach}}})
+		if o, ok := one(good); ok {
+			return o, verdict{}, nil
+		}
 	}
-	res, rented := r.c.match(req, maxAsked, false)
+	res, rented := r.fitting(req)
 	if len(res.Candidates) == 0 {
 		res, _ = r.c.match(req, maxAsked, true)
-		return offered{}, verdict{patience: r.fitPatience(), again: lookAgain}, &market.Error{
+		return offered{}, verdict{patience: r.c.fitPatience(e.Patient), again: lookAgain}, &market.Error{
 			Code: market.CodeNoOfferFits, Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
 			Hint: res.Explanation.Hint(),
 		}
@@ -136,7 +146,7 @@ func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, er
 	hint := "gpuai offers --explain"
 	for _, cand := range cands {
 		r.mu.Lock()
-		err := r.shunned[cand.Provider].err
+		err := r.look.shunned[cand.Provider].err
 		r.mu.Unlock()
 		if err == nil {
 			continue
@@ -154,18 +164,6 @@ func (r *orderRun) best(ctx context.Context, req *Request) (offered, verdict, er
 		Detail: strings.Join(detail, "; "), Hint: hint}
 }
 
-// first asks the provider with which this order was funding when the node ended: its channel waits there, whatever the
-// book knows by now.
-func (r *orderRun) first(ctx context.Context, req *Request) (offered, bool) {
-	o := r.snapshot()
-	if !r.resumed || o.Standing != StandingFunding || o.Provider == (market.NodeID{}) || r.firstAsked {
-		return offered{}, false
-	}
-	r.firstAsked = true
-	good, _ := r.c.quotes(ctx, req, []book.Candidate{{Provider: o.Provider, Offer: market.Offer{Reach: o.Reach}}})
-	return one(good)
-}
-
 func one(good []offered) (offered, bool) {
 	if len(good) == 0 {
 		return offered{}, false
@@ -173,12 +171,29 @@ func one(good []offered) (offered, bool) {
 	return good[0], true
 }
 
-// fitPatience is how long an order waits for an offer that fits.
-func (r *orderRun) fitPatience() time.Duration {
-	if r.resumed {
+// fitPatience is how long an order waits for an offer that fits; patient: this node's book may not have filled yet.
+func (c *Customer) fitPatience(patient bool) time.Duration {
+	if patient {
 		return resumeFor
 	}
-	return max(time.Until(r.c.began.Add(settleIn)), 0)
+	return max(time.Until(c.began.Add(settleIn)), 0)
+}
+
+// fitting is what fits an order. Providers that have lost it before come only where no other fits.
+func (r *orderRun) fitting(req *Request) (book.Result, bool) {
+	lost := r.snapshot().Lost
+	if len(lost) > 0 {
+		others := *req
+		not := slices.Clone(req.File.Placement.Exclude)
+		for _, a := range lost {
+			not = append(not, a.Provider)
+		}
+		others.File.Placement.Exclude = not
+		if res, rented := r.c.match(&others, maxAsked, false); len(res.Candidates) > 0 {
+			return res, rented
+		}
+	}
+	return r.c.match(req, maxAsked, false)
 }
 
 // busyError is the end of a wait for rigs that are rented.
@@ -199,34 +214,55 @@ func busyError(v verdict, now time.Time, err error) error {
 	}
 }
 
-// search is best, asked again while what it says may pass: until patience is over for rented rigs, for a minute where
-// rigs start or do not answer. Errors: best's; busy, with the time when a device is free, if known; stopped; ctx's.
-func (r *orderRun) search(ctx context.Context, req *Request) (offered, error) {
-	begun, said := r.c.now(), ""
+// askQuotes chooses a provider, or says for how long it is worth to ask again.
+func (r *orderRun) askQuotes(ctx context.Context, e market.AskQuotes) {
+	req := r.wish()
+	seen := r.c.bookSeq.Load()
+	o, v, err := r.best(ctx, &req, e)
+	if ctx.Err() != nil {
+		return // it is asked again, if it still is due
+	}
+	if err == nil {
+		if fault := CapFits(o.quote.Rate, &req, o.quote.Tick); fault != nil {
+			err = fault
+		}
+	}
+	if err == nil {
+		r.choose(&o)
+		r.happens(ctx, market.QuoteChosen{Round: e.Round, Provider: o.provider, Rate: o.quote.Rate},
+			func(row *orderRow) { row.Reach = o.reach })
+		return
+	}
+	waits := waitText(v, err)
+	if v.rented {
+		err = busyError(v, r.c.now(), err)
+	}
+	wait := min(max(v.again, time.Second), lookAgain)
+	r.mu.Lock()
+	r.look.seen = seen
+	r.mu.Unlock()
+	r.happens(ctx, market.NoQuote{Round: e.Round, Why: reasonOf(err), Patience: v.patience,
+		Rented: v.patience == patience, Again: wait + rand.N(wait/4+1), Waits: waits}, nil)
+}
+
+// watchBook looks at each change of the book, until it holds a free rig that has not refused.
+func (r *orderRun) watchBook(ctx context.Context, e market.WatchBook) {
+	req := r.wish()
+	r.mu.Lock()
+	seen := r.look.seen
+	r.mu.Unlock()
 	for {
-		seen := r.c.bookSeq.Load()
-		o, v, err := r.best(ctx, req)
-		if err == nil || ctx.Err() != nil {
-			return o, errors.Join(err, ctx.Err())
+		var err error
+		if seen, err = r.c.bookMoved(ctx, seen); err != nil {
+			return
 		}
-		now := r.c.now()
-		until := begun.Add(v.patience)
-		if v.patience == patience || r.until.Before(until) {
-			until = r.until
+		res, rented := r.fitting(&req)
+		if !rented && slices.ContainsFunc(res.Candidates, func(c book.Candidate) bool { return !r.shuns(c) }) {
+			r.happens(ctx, market.BookMoved{Round: e.Round}, nil)
+			return
 		}
-		if v.patience == 0 || !now.Before(until) {
-			if v.rented {
-				err = busyError(v, now, err)
-			}
-			return o, err
-		}
-		if text := waitText(v, err); text != said {
-			r.say(ctx, "waits", text)
-			said = text
-		}
-		wait := min(max(v.again, time.Second), lookAgain, until.Sub(now))
-		if err := r.pause(ctx, req, wait+rand.N(wait/4+1), seen); err != nil {
-			return o, err
+		if sleep(ctx, lookBook) != nil {
+			return
 		}
 	}
 }
@@ -244,30 +280,6 @@ func waitText(v verdict, err error) string {
 		return e.Detail // the phase says the rest
 	}
 	return err.Error()
-}
-
-// pause waits, less if the book comes to hold a free rig that has not refused. Errors: stopped, ctx's.
-func (r *orderRun) pause(ctx context.Context, req *Request, wait time.Duration, seen uint64) error {
-	for end := r.c.now().Add(wait); r.c.now().Before(end); {
-		if err := sleep(ctx, min(lookBook, end.Sub(r.c.now()))); err != nil {
-			return err
-		}
-		if r.stopped() {
-			return errStopped()
-		}
-		if now := r.c.bookSeq.Load(); now != seen {
-			seen = now
-			if res, rented := r.c.match(req, maxAsked, false); !rented &&
-				slices.ContainsFunc(res.Candidates, func(c book.Candidate) bool { return !r.shuns(c) }) {
-				return nil
-			}
-		}
-	}
-	return nil
-}
-
-func errStopped() error {
-	return &market.Error{Code: market.CodeStopped, Kind: market.KindConflict, Op: "place order", Hint: "gpuai run"}
 }
 
 // because is why a provider gave no quote, for people: of one that does not answer not every address that was dialled,

@@ -82,7 +82,7 @@ func (c *Customer) Spool() ([]SpoolEntry, error) {
 		c.mu.Unlock()
 		if r != nil {
 			o := r.snapshot()
-			e.Known, e.Name, e.Standing, e.Fetched = true, o.Request.File.Name, o.Standing, o.Files.Fetched
+			e.Known, e.Name, e.Standing, e.Fetched = true, o.Request.File.Name, o.Standing(), o.Files.Fetched
 		}
 		out = append(out, e)
 	}

@@ -8,63 +8,82 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// place searches, funds and proposes; what another provider may not share, or may pass, tries again.
-func (r *orderRun) place(ctx context.Context) error {
-	req := r.snapshot().Request
-	for unfit := 0; ; {
-		if r.stopped() {
-			return errStopped()
-		}
-		off, err := r.search(ctx, &req)
-		if err != nil {
-			return err
-		}
-		if err := CapFits(off.quote.Rate, &req, off.quote.Tick); err != nil {
-			return err
-		}
-		err = r.take(ctx, &req, off)
-		switch code := market.CodeOf(err); {
-		case err == nil || ctx.Err() != nil || code == market.CodeTransactionPending || !r.c.now().Before(r.until):
-			return err
-		case code == market.CodeChannelUnfit && unfit < maxAttempts:
-			// our own word: it was released, or its close asked for, since it was chosen
-			unfit++
-		case waitsFor(err) == 0:
-			return err
-		default:
-			r.shun(off.provider, err)
-		}
-		r.say(ctx, "refused", err.Error())
-		_ = r.update(ctx, func(o *orderRow) { o.Standing = StandingSearching })
-	}
+// choose keeps the quote that the order goes on with; quotes are not stored.
+func (r *orderRun) choose(o *offered) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.offer = o
 }
 
-// take funds and proposes for one quote.
-func (r *orderRun) take(ctx context.Context, req *Request, off offered) (err error) {
-	r.say(ctx, "quote", fmt.Sprintf("%s asks %s SOL/h", off.provider.Short(), market.Amount(off.quote.Rate).SOL()))
-	_ = r.update(ctx, func(o *orderRow) {
-		o.Standing, o.Provider, o.Reach, o.Rate = StandingFunding, off.provider, off.reach, off.quote.Rate
-	})
-	if off, err = r.meant(ctx, req, off); err != nil {
-		return err
+func (r *orderRun) chosen() (offered, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.offer == nil {
+		return offered{}, market.Refuse(market.CodeQuoteExpired, market.KindExpired, "the quote is not known any more")
 	}
-	ch, err := r.funded(ctx, req, &off)
+	return *r.offer, nil
+}
+
+// makeChannel has the chosen provider hold its devices, and a channel to it that carries the lease.
+func (r *orderRun) makeChannel(ctx context.Context, e market.MakeChannel) {
+	req := r.wish()
+	off, err := r.chosen()
+	if err == nil {
+		off, err = r.meant(ctx, &req, off)
+	}
+	var ch *channel
+	if err == nil {
+		ch, err = r.funded(ctx, &req, &off)
+	}
+	if ctx.Err() != nil && err != nil {
+		return
+	}
 	if err != nil {
-		return err
+		r.notTaken(ctx, e.Round, off.provider, err)
+		return
 	}
-	defer ch.drop(r)
-	_ = r.update(ctx, func(o *orderRow) { o.Channel = ch.id })
-	r.say(ctx, "funded", ch.id.String())
-	if r.stopped() {
-		return errStopped()
+	r.choose(&off)
+	ch.mu.Lock()
+	deposit := ch.row.Account.Seen
+	ch.mu.Unlock()
+	r.mu.Lock()
+	r.held = ch
+	r.mu.Unlock()
+	r.happens(ctx, market.ChannelReady{Round: e.Round, Channel: ch.id, Deposit: deposit}, nil)
+}
+
+// notTaken tells the purchase what kept a chosen quote from becoming a lease; a provider that may think better of it is
+// left alone for a while.
+func (r *orderRun) notTaken(ctx context.Context, round uint32, provider market.NodeID, err error) {
+	code := market.CodeOf(err)
+	no := market.NoChannel{Round: round, Why: reasonOf(err), Passes: waitsFor(err) > 0 &&
+		code != market.CodeTransactionPending,
+		// our own word: it was released, or its close asked for, since it was chosen
+		Unfit: code == market.CodeChannelUnfit}
+	if no.Passes && !no.Unfit {
+		r.shun(provider, err)
 	}
+	r.happens(ctx, no, nil)
+}
+
+// signLease signs the lease for the channel that is ready, and stores it: its machine sends it.
+func (r *orderRun) signLease(ctx context.Context, e market.SignLease) {
+	req := r.wish()
+	off, err := r.chosen()
 	// the chain, or the line before it, took longer than the quote lives
-	if r.c.now().Add(2 * time.Second).After(off.quote.Expires) {
-		if off, err = r.meant(ctx, req, off); err != nil {
-			return err
-		}
+	if err == nil && r.c.now().Add(2*time.Second).After(off.quote.Expires) {
+		off, err = r.meant(ctx, &req, off)
 	}
-	return r.propose(ctx, req, &off, ch)
+	ch := r.c.channelOf(e.Channel)
+	if err == nil && ch == nil {
+		err = market.Refuse(market.CodeChannelUnfit, market.KindConflict, "it is not there any more")
+	}
+	if err == nil {
+		err = r.propose(ctx, &req, &off, ch, e.Round)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.notTaken(ctx, e.Round, off.provider, err)
+	}
 }
 
 // meant asks the chosen provider again: now it holds the devices while they are paid for. Errors: the provider's;
@@ -86,9 +105,6 @@ func (r *orderRun) meant(ctx context.Context, req *Request, off offered) (offere
 	}
 	return again, nil
 }
-
-// maxAttempts is how many leases an order survives that were refused for their channel.
-const maxAttempts = 3
 
 // avoid gives up a reused channel that its provider does not take, so that the next attempt opens a new one.
 func (c *Customer) avoid(id market.ChannelID, code market.Code) bool {
@@ -116,15 +132,12 @@ func nextQuote(code market.Code) bool {
 	return false
 }
 
-// again reports whether the order searches on after a lease that never began: refused for a reason that may pass or
-// that another provider may not share, or without an answer in time. Nothing is owed for it.
-func (r *orderRun) again(ctx context.Context, m market.Lease) bool {
+// verdictOn says whether an order may search on after a lease that never began: refused for a reason that may pass or
+// that another provider may not share, for its channel, or without an answer in time. Nothing is owed for it.
+func (r *orderRun) verdictOn(ctx context.Context, m market.Lease) (passes, unfit bool) {
 	o := r.snapshot()
-	if r.stopped() {
-		return false
-	}
 	switch {
-	case m.State == market.Lapsed && r.c.now().Before(r.until):
+	case m.State == market.Lapsed && !o.Stopping():
 		sctx, cancel := context.WithTimeout(ctx, quoteWait)
 		defer cancel()
 		// it may have accepted, and its answer be lost
@@ -132,12 +145,12 @@ func (r *orderRun) again(ctx context.Context, m market.Lease) bool {
 			r.c.log.Debug("Lease that lapsed was not stopped", "lease", m.ID, "error", err)
 		}
 		r.shun(o.Provider, market.Refuse(market.CodeBusy, market.KindUnavailable, "the lease was not answered"))
-		return true
-	case m.State != market.Refused:
-		return false
-	case nextQuote(m.Code) && r.c.now().Before(r.until):
+		return true, false
+	case m.State == market.Refused && nextQuote(m.Code):
 		r.shun(o.Provider, market.Refuse(m.Code, market.KindUnavailable, m.Detail))
-		return true
+		return true, false
+	case m.State == market.Refused:
+		return false, r.c.avoid(o.Channel, m.Code)
 	}
-	return o.Attempts < maxAttempts && r.c.avoid(o.Channel, m.Code)
+	return false, false
 }

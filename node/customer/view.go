@@ -44,6 +44,7 @@ type View struct {
 	// the close delay of its channel ends; zero: it does not close without the provider
 	RefundDue           time.Time
 	FinishSig           string
+	Attempts            []market.Attempt // that providers have lost, before this one
 	BothSigned          bool
 	OutputsRoot         [32]byte
 	Files               Files
@@ -52,20 +53,36 @@ type View struct {
 	Log                 *joblog.State // how the node's own copy of the log stands; nil: there is none
 }
 
+// addLost adds the earlier attempts to the sums. The order is finished once the money of all of them is home.
+func (v *View) addLost() {
+	for _, a := range v.Attempts {
+		v.Paid, v.Returned, v.Deposit = v.Paid+a.Paid, v.Returned+a.Returned, v.Deposit+a.Deposit
+		if !a.Home {
+			v.RefundLater, v.Finished = v.RefundLater || v.Finished || v.Channel == (market.ChannelID{}), false
+		}
+	}
+}
+
+// Before is what the earlier attempts cost, as far as it is known: what was settled, else what they are owed.
+func (v View) Before() market.Amount { return market.Purchase{Lost: v.Attempts}.Cost() }
+
 func (r *orderRun) view() View {
 	r.mu.Lock()
 	o := r.row
 	v := View{
-		ID: o.ID, Request: o.Request, Created: o.Created, ReadyAt: o.ReadyAt, Standing: o.Standing, Code: o.Code,
-		Detail: o.Detail, Hint: o.Hint,
+		ID: o.ID, Request: o.Request, Created: o.Created, ReadyAt: o.ReadyAt, Standing: o.Standing(),
 		Provider: o.Provider, Rate: o.Rate, Channel: o.Channel, Lease: o.Lease, Steps: append([]Step(nil), o.Steps...),
 		Phase: r.phase, Done: r.done,
-		Total: r.total, Paid: o.Paid, Returned: o.Returned, Finished: o.Finished, RefundLater: o.RefundLater,
-		FinishSig: o.FinishSig, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
+		Total: r.total, Paid: o.Purchase.Paid, Returned: o.Purchase.Returned, Finished: o.Home, RefundLater: o.Later,
+		FinishSig: o.Tx, Attempts: o.Lost, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
 		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
 	}
 	l := r.log
 	r.mu.Unlock()
+	v.addLost()
+	if o.Ended() {
+		v.Code, v.Detail, v.Hint = o.End.Code, o.End.Detail, o.End.Hint
+	}
 	v.Costs = r.c.costsOf(context.Background(), &o)
 	if v.Log = o.Log; v.Log == nil && l != nil {
 		s := l.State()
@@ -89,7 +106,7 @@ func (r *orderRun) view() View {
 	r.c.mu.Unlock()
 	if ch != nil {
 		ch.mu.Lock()
-		v.Deposit = ch.row.Account.Seen
+		v.Deposit += ch.row.Account.Seen
 		v.PayeeWaits = min(ch.owes(), v.Paid)
 		if a := ch.row.Account; a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
 			v.RefundDue = time.Unix(a.Deadline, 0)
@@ -169,30 +186,12 @@ func (c *Customer) StopOrder(ctx context.Context, ref string, now bool) error {
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.stop, r.kill = true, now
-	waits := r.row.Standing == StandingInputs
-	r.mu.Unlock()
-	if waits { // nobody knows of it yet
-		r.fail(ctx, &market.Error{Code: market.CodeStopped, Kind: market.KindConflict, Op: "wait for inputs",
-			Hint: "gpuai run"})
-		return nil
-	}
-	// an order without a lease would search on after a restart
-	err = r.update(ctx, func(o *orderRow) { o.StopAsked = true })
-	r.sendStop(ctx)
-	return err
+	return r.apply(ctx, market.OrderStopped{Kill: now}, nil)
 }
 
-func (r *orderRun) sendStop(ctx context.Context) {
-	r.mu.Lock()
-	kill := r.kill
-	r.mu.Unlock()
-	grace := time.Duration(0)
-	if kill {
-		grace = -1
-	}
-	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: market.CodeStopped, Grace: grace})
+// giveUp tells the lease that its user waits no longer.
+func (r *orderRun) giveUp(ctx context.Context) {
+	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: market.CodeStopped})
 }
 
 func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.TunnelKind, args any) (*streams.FrameConn,

@@ -39,6 +39,7 @@ type FileLimits struct {
 	MaxRate                                   market.Rate
 	MaxTotal                                  market.Amount
 	MaxDuration, IdleStop, StartTimeout, Away time.Duration
+	TTL                                       time.Duration // of the order, from its placing on
 }
 
 // Placement narrows the providers. Where: terms of the capability language.

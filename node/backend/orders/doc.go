@@ -59,6 +59,7 @@ func (d *Desk) Doc(v customer.View) api.Order {
 	if v.OutputsRoot != ([32]byte{}) {
 		o.OutputsRoot = hex.EncodeToString(v.OutputsRoot[:])
 	}
+	o.Attempts = attemptsOf(v)
 	for _, s := range v.Steps {
 		o.Steps = append(o.Steps, api.Step{At: rest.At(s.At), Phase: s.Phase, Detail: s.Detail})
 	}
@@ -89,15 +90,32 @@ func (d *Desk) Doc(v customer.View) api.Order {
 	return o
 }
 
+// attemptsOf are the leases of an order that was placed more than once, oldest first; none for any other.
+func attemptsOf(v customer.View) (out []api.Attempt) {
+	for _, a := range v.Attempts {
+		cost := a.Owed
+		if a.Home {
+			cost = a.Paid
+		}
+		out = append(out, api.Attempt{
+			Provider: a.Provider.String(), Lease: a.Lease.String(), Channel: a.Channel.String(),
+			Rate: api.RateSOL(a.Rate), Code: a.Code, Detail: a.Detail, Fault: a.Fault.String(),
+			Began: rest.At(a.Began), Ended: rest.At(a.Ended), Cost: api.SOL(cost), Returned: api.SOL(a.Returned),
+			Finished: a.Home,
+		})
+	}
+	return out
+}
+
 // Paid is what the order's job has cost: due by the meter while the channel lives, then what the ledger has settled.
 func Paid(v customer.View) market.Amount {
 	switch {
 	case v.Finished:
 		return v.Paid
 	case v.Lease == nil:
-		return 0
+		return v.Before()
 	}
-	return v.Lease.Due()
+	return v.Before() + v.Lease.Due()
 }
 
 // Ahead is what is signed beyond it. Until the channel is finished its provider could take it, also after the lease.

@@ -1,0 +1,151 @@
+package customer
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/lease"
+)
+
+// followLease runs the lease's machine until no money waits for its provider any more, tells the purchase how it ended,
+// and stays with a lease that lingers until its last words.
+func (r *orderRun) followLease(ctx context.Context, e market.FollowLease) {
+	select {
+	case r.turn <- struct{}{}: // an earlier one has come to its end
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return
+	}
+	o := r.snapshot()
+	if o.Lease == nil || o.Lease.ID != e.Lease {
+		return // the order has gone on without it
+	}
+	changed := make(chan struct{}, 1)
+	actor, err := lease.New(lease.Config{
+		Lease: *o.Lease, Clock: r.c.clock.Read, SameBoot: o.BootID == r.c.clock.BootID(), Offline: r.c.offline,
+		Changed: func(market.Lease) {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		},
+	}, r, r.act, r.c.log)
+	if err != nil {
+		r.happens(ctx, market.OrderFailed{Why: reasonOf(err)}, nil)
+		return
+	}
+	r.mu.Lock()
+	r.actor, r.used = actor, time.Time{}
+	r.mu.Unlock()
+	r.wake()
+	r.c.net.KeepConnected(o.Provider, o.Reach)
+	s := r.c.sessionWith(ctx, o.Provider)
+	defer func() {
+		if s.leave() { // other leases need the connection
+			r.c.net.Forget(o.Provider)
+		}
+	}()
+	var wg sync.WaitGroup
+	actx, cancel := context.WithCancel(ctx)
+	defer func() { cancel(); wg.Wait() }()
+	copying := r.copyLog(actx, &wg)
+	r.mu.Lock()
+	r.copying = copying
+	r.mu.Unlock()
+	wg.Go(func() { _ = actor.Serve(actx) }) // its end is seen by await
+	await := func(ok func(market.Lease) bool) bool {
+		for !ok(actor.Lease()) {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-changed:
+			}
+		}
+		return true
+	}
+	if o.Stage == market.StageLeased {
+		if !await(market.Lease.MoneyOver) {
+			return
+		}
+		r.leaseOver(ctx, actor.Lease())
+	}
+	if !r.snapshot().Lingers || !await(market.Lease.Terminal) {
+		return
+	}
+	r.c.endShare(ctx, o.Channel, actor.Lease())
+	r.c.finishEarly(ctx, o.Channel)
+	r.happens(ctx, market.LeaseGone(e), nil)
+}
+
+// leaseOver tells the purchase how its lease ended. Documents of one that is followed by another attempt go with it.
+func (r *orderRun) leaseOver(ctx context.Context, m market.Lease) {
+	o := r.snapshot()
+	r.c.endShare(ctx, o.Channel, m)
+	ev := market.LeaseOver{
+		Lease: m.ID, State: m.State, Code: m.Code, Detail: m.Detail, Fault: m.Fault, Signed: m.Signed,
+		Owed: acknowledged(m), Keep: m.KeepChannel, Hint: "gpuai show " + o.ID.String(),
+	}
+	if h := advice(m.Code, o.Provider); h != "" && m.State == market.Refused {
+		ev.Hint = h
+	}
+	ev.Passes, ev.Unfit = r.verdictOn(ctx, m)
+	if ctx.Err() != nil {
+		return // told at the next start
+	}
+	r.mark(ctx, m)
+	lost := false
+	r.happens(ctx, ev, func(o *orderRow) {
+		if o.Stage != market.StageQuoting {
+			return
+		}
+		lost = m.State != market.Refused && m.State != market.Lapsed
+		o.Lease, o.Raw, o.Decision = nil, nil, nil
+		// whatever came with it is not of the next lease
+		o.Receipt, o.Outcome, o.OwnOutcome = nil, nil, nil
+		if lost {
+			o.InputsSent, o.ReadyAt, o.Log, o.Files.Failure, o.Files.FailureDetail = false, time.Time{}, nil, "", ""
+			o.Files.Missing, o.Files.Outputs, o.Files.Fetched, o.LogFrom = nil, LeftOut{}, time.Time{}, r.logEnd()
+		}
+	})
+	if lost {
+		_ = os.Remove(r.c.OutputsPath(o.ID)) // of the lost attempt; the next one's replace them in any case
+	}
+}
+
+// lastUsed is when the job was last heard or used by its owner; now, while it does not run or is not seen.
+func (r *orderRun) lastUsed() time.Time {
+	r.mu.Lock()
+	a, used := r.actor, r.used
+	t := r.copying
+	r.mu.Unlock()
+	if a == nil || a.Lease().State != market.Running {
+		return r.c.now()
+	}
+	used = latest(used, a.Lease().Ready)
+	if t != nil {
+		t.mu.Lock()
+		used = latest(used, t.moved)
+		t.mu.Unlock()
+	}
+	return used
+}
+
+// uses notes that the owner uses the job now.
+func (r *orderRun) uses() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used = r.c.now()
+}
+
+// actorOf is the machine of a lease, once it runs.
+func (r *orderRun) actorOf(id market.LeaseID) *lease.Actor {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.actor == nil || r.actor.Lease().ID != id {
+		return nil
+	}
+	return r.actor
+}
