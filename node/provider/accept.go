@@ -32,7 +32,7 @@ type clerk struct {
 	ledger  escrow.Ledger
 	rig     *rig.Rig
 	counter *counter.Counter
-	books   *books
+	books   *releases
 	desk    *desk
 
 	mu       sync.Mutex
@@ -42,7 +42,7 @@ type clerk struct {
 	wg       sync.WaitGroup
 }
 
-func newClerk(c *common, ledger escrow.Ledger, r *rig.Rig, k *counter.Counter, b *books, d *desk) *clerk {
+func newClerk(c *common, ledger escrow.Ledger, r *rig.Rig, k *counter.Counter, b *releases, d *desk) *clerk {
 	return &clerk{common: c, ledger: ledger, rig: r, counter: k, books: b, desk: d,
 		deciding: map[market.LeaseID]bool{}, refused: map[market.LeaseID]market.Decision{}}
 }

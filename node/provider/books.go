@@ -13,7 +13,6 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/node/till"
-	"github.com/gpuai/gpuai/p2p/streams"
 )
 
 // books are the channels of customers: what each owes, has paid and is due, and what leases left unpaid.
@@ -21,12 +20,9 @@ import (
 // The till's lock is never taken under mu.
 type books struct {
 	*common
-	ledger escrow.Ledger
-	keys   escrow.Keys
-	till   *till.Till[channelRow]
-	sums   *sums
-	debts  debts
-	push   func(market.NodeID, streams.VoucherPush)
+	till  *till.Till[channelRow]
+	sums  *sums
+	debts debts
 
 	mu       sync.Mutex
 	channels map[market.ChannelID]*channel
@@ -34,9 +30,8 @@ type books struct {
 	feeBal   market.Amount
 }
 
-func newBooks(c *common, ledger escrow.Ledger, s *sums, push func(market.NodeID, streams.VoucherPush)) *books {
-	return &books{common: c, ledger: ledger, keys: escrow.NewKeys(c.cfg.Seed),
-		till: till.New[channelRow](c.db, till.Selling), sums: s, push: push,
+func newBooks(c *common, s *sums) *books {
+	return &books{common: c, till: till.New[channelRow](c.db, till.Selling), sums: s,
 		debts: debts{list: map[market.LeaseID]debt{}}, channels: map[market.ChannelID]*channel{}}
 }
 
@@ -239,26 +234,6 @@ func (b *books) owe(l *leaseRun, owed market.Amount) {
 		return // at accept the channel is entered right after
 	}
 	ch.Note(func(e *entry) { e.Account = e.Account.Owe(l.id, owed) })
-}
-
-// endWithRelease makes the lease's share final and, with no other live lease, signs and pushes the Release.
-func (b *books) endWithRelease(ctx context.Context, l *leaseRun) error {
-	if err := b.end(ctx, l); err != nil {
-		return err
-	}
-	ch, err := b.byID(l.channel)
-	if err != nil {
-		return err
-	}
-	if a, _ := ch.See(); a.Live() > 0 {
-		return nil
-	}
-	rel, err := b.release(ctx, ch)
-	if err != nil {
-		return err
-	}
-	b.push(l.customer, streams.VoucherPush{Release: &streams.ReleasePush{Channel: ch.id, Bytes: rel}})
-	return nil
 }
 
 // end ends the lease's share at what is owed, and remembers a payer who has paid.

@@ -25,7 +25,7 @@ type desk struct {
 	*common
 	rig      *rig.Rig
 	counter  *counter.Counter
-	books    *books
+	books    *releases
 	sessions *sessions
 	net      Reach
 	runner   job.Runner
@@ -42,7 +42,7 @@ type desk struct {
 	wg         sync.WaitGroup
 }
 
-func newDesk(c *common, p Deps, r *rig.Rig, k *counter.Counter, b *books, s *sessions) *desk {
+func newDesk(c *common, p Deps, r *rig.Rig, k *counter.Counter, b *releases, s *sessions) *desk {
 	return &desk{common: c, rig: r, counter: k, books: b, sessions: s, net: p.Reach, runner: p.Runner, access: p.Access,
 		runs:       map[market.LeaseID]*leaseRun{},
 		byChannel:  map[market.ChannelID]map[market.LeaseID]*leaseRun{},

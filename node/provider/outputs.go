@@ -50,7 +50,7 @@ func (h outputs) sign(ctx context.Context) error {
 			return err
 		}
 	}
-	l.pushStatus()
+	messages{l}.push()
 	return nil
 }
 

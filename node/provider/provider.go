@@ -106,7 +106,7 @@ type Provider struct {
 	*rig.Rig
 	*window
 	*clerk
-	books    *books
+	books    *releases
 	desk     *desk
 	settler  *settler
 	sessions *sessions
@@ -129,7 +129,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		Prices: func() rig.Prices { return p.Prices() }, Fit: d.Fit, Recheck: d.Recheck, Moved: d.Moved,
 		HandOver: d.HandOver,
 	})
-	p.books = newBooks(c, d.Ledger, newSums(c, p.ClassOf), p.sessions.push)
+	p.books = &releases{newBooks(c, newSums(c, p.ClassOf)), d.Ledger, escrow.NewKeys(cfg.Seed), p.sessions.push}
 	p.Counter = counter.New(counter.Config{
 		Network: cfg.Network, ClusterTag: cfg.ClusterTag, Key: cfg.Key, Payout: cfg.Payout, FeePayer: cfg.FeePayer,
 		Tick: cfg.Tick, Hold: cfg.Hold, MinCloseDelay: cfg.Dues.MinCloseDelay, Policy: cfg.Policy,

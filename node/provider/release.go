@@ -8,17 +8,26 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/p2p/streams"
 )
+
+// releases are signed for channels without live leases: with one its customer closes the channel at once.
+type releases struct {
+	*books
+	ledger escrow.Ledger
+	keys   escrow.Keys
+	push   func(market.NodeID, streams.VoucherPush)
+}
 
 // ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live,
 // chain-unreachable.
-func (b *books) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
-	if err := b.started(ctx); err != nil {
+func (r *releases) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
+	if err := r.started(ctx); err != nil {
 		return [114]byte{}, err
 	}
-	ch, err := b.byID(id)
+	ch, err := r.byID(id)
 	if err != nil || ch.owner() == (market.NodeID{}) {
-		ch, err = b.adoptUnused(ctx, from, id)
+		ch, err = r.adoptUnused(ctx, from, id)
 	}
 	if err != nil {
 		return [114]byte{}, err
@@ -27,31 +36,31 @@ func (b *books) ReleaseRequest(ctx context.Context, from market.NodeID, id marke
 		return [114]byte{}, market.Refuse(market.CodeChannelUnknown, market.KindNotFound,
 			"not a channel of this customer")
 	}
-	return b.release(ctx, ch)
+	return r.make(ctx, ch)
 }
 
 // adoptUnused enters a channel on which no lease was ever accepted, so that its deposit can go back at once: a customer
 // funds before it is refused. Only one with the release key of exactly this customer is taken. Refusals:
 // channel-unknown, chain-unreachable.
-func (b *books) adoptUnused(ctx context.Context, from market.NodeID, id market.ChannelID) (*channel, error) {
+func (r *releases) adoptUnused(ctx context.Context, from market.NodeID, id market.ChannelID) (*channel, error) {
 	// the customer asks again until it is
-	states, err := b.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Finalised)
+	states, err := r.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Finalised)
 	if err != nil {
 		return nil, &market.Refusal{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable,
 			Detail: err.Error()}
 	}
 	cs := states[0]
-	if cs.Status != escrow.StatusOpen || cs.Payee != b.cfg.Payout || cs.ReleaseKey == ([32]byte{}) ||
-		cs.ReleaseKey != b.ReleaseKey(from, cs.Mint) {
+	if cs.Status != escrow.StatusOpen || cs.Payee != r.cfg.Payout || cs.ReleaseKey == ([32]byte{}) ||
+		cs.ReleaseKey != r.ReleaseKey(from, cs.Mint) {
 		return nil, market.Refuse(market.CodeChannelUnknown, market.KindNotFound, id.String())
 	}
-	b.mu.Lock()
-	ch, known := b.channels[id]
+	r.mu.Lock()
+	ch, known := r.channels[id]
 	if !known {
-		ch = b.create(cs, channelRow{})
-		b.channels[id] = ch
+		ch = r.create(cs, channelRow{})
+		r.channels[id] = ch
 	}
-	b.mu.Unlock()
+	r.mu.Unlock()
 	ch.Note(func(e *entry) {
 		if e.Own.Customer == (market.NodeID{}) { // else a lease was accepted meanwhile: it counts
 			e.Own.Customer, e.Own.Payer = from, cs.Payer
@@ -60,9 +69,9 @@ func (b *books) adoptUnused(ctx context.Context, from market.NodeID, id market.C
 	return ch, nil
 }
 
-// release makes and stores a Release at Σ owed before it leaves.
-func (b *books) release(ctx context.Context, ch *channel) ([114]byte, error) {
-	head, err := b.ledger.Head(ctx)
+// make makes and stores a Release at Σ owed before it leaves.
+func (r *releases) make(ctx context.Context, ch *channel) ([114]byte, error) {
+	head, err := r.ledger.Head(ctx)
 	if err != nil {
 		return [114]byte{}, err
 	}
@@ -72,7 +81,7 @@ func (b *books) release(ctx context.Context, ch *channel) ([114]byte, error) {
 			rel = e.Own.Release // asked again: the same answer, without a commit if it is on disk
 			return nil
 		}
-		key, err := b.keys.Release(b.cfg.ClusterTag, e.Own.Customer, b.cfg.Payout, market.Address{})
+		key, err := r.keys.Release(r.cfg.ClusterTag, e.Own.Customer, r.cfg.Payout, market.Address{})
 		if err != nil {
 			return err
 		}
@@ -82,8 +91,8 @@ func (b *books) release(ctx context.Context, ch *channel) ([114]byte, error) {
 		}
 		rel = signed.Wire()
 		e.Account, e.Own.Release = account, rel
-		e.Event(b.released(ch.id, account))
-		b.log.Info("Release signed", "channel", ch.id, "final_sol", market.Amount(signed.Final).SOL())
+		e.Event(r.released(ch.id, account))
+		r.log.Info("Release signed", "channel", ch.id, "final_sol", market.Amount(signed.Final).SOL())
 		return nil
 	})
 	var refusal *market.Refusal
@@ -106,8 +115,8 @@ func (b *books) ClaimFee() market.Amount {
 }
 
 // ReleaseKey is the public half of the key derived for this customer, our payout and the mint.
-func (b *books) ReleaseKey(customer market.NodeID, mint market.Address) [32]byte {
-	k, err := b.keys.Release(b.cfg.ClusterTag, customer, b.cfg.Payout, mint)
+func (r *releases) ReleaseKey(customer market.NodeID, mint market.Address) [32]byte {
+	k, err := r.keys.Release(r.cfg.ClusterTag, customer, r.cfg.Payout, mint)
 	if err != nil {
 		return [32]byte{} // no release: the customer waits for the close delay
 	}
@@ -115,9 +124,29 @@ func (b *books) ReleaseKey(customer market.NodeID, mint market.Address) [32]byte
 }
 
 // released is the event of a Release that was signed: from then on the customer can close the channel at once.
-func (b *books) released(id market.ChannelID, a escrow.Account) store.Event {
+func (r *releases) released(id market.ChannelID, a escrow.Account) store.Event {
 	return store.Event{
-		At: b.now(), Topic: "channel", ID: id.String(), Role: "provider", Cause: "release-signed", Money: true,
+		At: r.now(), Topic: "channel", ID: id.String(), Role: "provider", Cause: "release-signed", Money: true,
 		Amounts: map[string]market.Amount{"owed": a.OwedSum(), "paid": a.PaidSum()},
 	}
+}
+
+// endAndRelease makes the lease's share final and, with no other live lease, signs and pushes the Release.
+func (r *releases) endAndRelease(ctx context.Context, l *leaseRun) error {
+	if err := r.books.end(ctx, l); err != nil {
+		return err
+	}
+	ch, err := r.byID(l.channel)
+	if err != nil {
+		return err
+	}
+	if a, _ := ch.See(); a.Live() > 0 {
+		return nil
+	}
+	rel, err := r.make(ctx, ch)
+	if err != nil {
+		return err
+	}
+	r.push(l.customer, streams.VoucherPush{Release: &streams.ReleasePush{Channel: ch.id, Bytes: rel}})
+	return nil
 }

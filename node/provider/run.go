@@ -284,7 +284,7 @@ func (l *leaseRun) loop(ctx context.Context) {
 		}
 		if time.Since(lastReport) > reportEvery && !m.Terminal() {
 			lastReport = time.Now()
-			l.pushStatus()
+			messages{l}.push()
 		}
 		t := time.NewTimer(wait)
 		select {
@@ -318,7 +318,7 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 		l.mu.Unlock()
 		l.d.sessions.push(l.customer, streams.VoucherPush{Receipt: raw})
 	case market.SendStatus:
-		l.pushStatus()
+		messages{l}.push()
 	case market.FreeDevices:
 		if err := l.d.books.end(ctx, l); err != nil {
 			return err
@@ -329,7 +329,7 @@ func (l *leaseRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 	case market.ClaimNow:
 		l.d.claim()
 	case market.SignRelease:
-		return l.d.books.endWithRelease(ctx, l)
+		return l.d.books.endAndRelease(ctx, l)
 	case market.RemoveFiles:
 		return l.d.runner.Remove(ctx, l.key)
 	}

@@ -15,7 +15,7 @@ import (
 type settler struct {
 	*common
 	ledger   escrow.Ledger
-	books    *books
+	books    *releases
 	desk     *desk
 	sessions *sessions
 	due      chan struct{}
@@ -24,7 +24,7 @@ type settler struct {
 	waits Waits
 }
 
-func newSettler(c *common, ledger escrow.Ledger, b *books, d *desk, s *sessions) *settler {
+func newSettler(c *common, ledger escrow.Ledger, b *releases, d *desk, s *sessions) *settler {
 	return &settler{common: c, ledger: ledger, books: b, desk: d, sessions: s, due: make(chan struct{}, 1)}
 }
 

@@ -10,10 +10,14 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
+// messages is the hook of what the customer hears of its lease.
+type messages struct{ l *leaseRun }
+
 // status is the whole truth about a lease, pushed and polled alike.
-func (l *leaseRun) status() market.Status {
+func (h messages) status() market.Status {
+	l := h.l
 	m := l.actor.Lease()
-	held, share := l.held()
+	held, share := h.held()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := market.Status{
@@ -39,7 +43,8 @@ func (l *leaseRun) status() market.Status {
 
 // held is the channel's voucher with the most money, and this lease's share of it: a customer that lost its store's
 // last seconds takes it back.
-func (l *leaseRun) held() (escrow.Signed, market.Amount) {
+func (h messages) held() (escrow.Signed, market.Amount) {
+	l := h.l
 	ch, err := l.d.books.byID(l.channel)
 	if err != nil {
 		return escrow.Signed{}, 0 // a new lease, which nobody has paid yet
@@ -48,14 +53,15 @@ func (l *leaseRun) held() (escrow.Signed, market.Amount) {
 	return a.Newest, a.Leases[l.id].Paid
 }
 
-func (l *leaseRun) pushStatus() {
-	s := l.status()
-	l.d.sessions.push(l.customer, streams.VoucherPush{Status: &s})
+func (h messages) push() {
+	s := h.status()
+	h.l.d.sessions.push(h.l.customer, streams.VoucherPush{Status: &s})
 }
 
 // resend repeats the newest documents to a customer that has come back.
-func (l *leaseRun) resend() {
-	l.pushStatus()
+func (h messages) resend() {
+	l := h.l
+	h.push()
 	l.mu.Lock()
 	raw := l.tick.Receipt
 	l.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 type window struct {
 	*common
 	desk     *desk
-	books    *books
+	books    *releases
 	sessions *sessions
 	clerk    *clerk
 }
@@ -32,7 +32,7 @@ func (w *window) Status(ctx context.Context, from market.NodeID, id market.Lease
 	}
 	l, err := w.desk.own(from, id)
 	if err == nil {
-		return l.status(), nil
+		return messages{l}.status(), nil
 	}
 	d, refused, deciding := w.clerk.answer(id)
 	switch {
@@ -209,7 +209,7 @@ func (w *window) Session(from market.NodeID, push func(streams.VoucherPush) erro
 	_ = w.started(context.Background())
 	closed := w.sessions.open(from, push)
 	for _, l := range w.desk.ofCustomer(from) {
-		l.resend()
+		messages{l}.resend()
 	}
 	return closed
 }

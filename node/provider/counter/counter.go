@@ -66,12 +66,12 @@ type Counter struct {
 	asks   asks
 
 	mu     sync.Mutex
-	quotes map[market.DocID]*quoted
+	quotes quotes
 }
 
 // New returns a counter that does nothing yet.
 func New(cfg Config, d Deps) *Counter {
-	c := &Counter{cfg: cfg, deps: d, guests: newGuests(d.Store), quotes: map[market.DocID]*quoted{}}
+	c := &Counter{cfg: cfg, deps: d, guests: newGuests(d.Store), quotes: quotes{}}
 	c.policy.Store(&cfg.Policy)
 	return c
 }
@@ -108,15 +108,9 @@ func (c *Counter) Enter(v Visit, o market.Order, order market.DocID) (done func(
 	if err := c.Admits(o, v.Node, c.deps.Now()); err != nil {
 		return nil, err
 	}
-	var mine []*quoted
-	for _, q := range c.quotes {
-		if q.quote.Order != order {
-			continue
-		}
-		if q.used != (market.LeaseID{}) {
-			return nil, errTaken
-		}
-		mine = append(mine, q)
+	mine, used := c.quotes.of(order)
+	if used {
+		return nil, errTaken
 	}
 	use := func(id market.LeaseID) {
 		for _, q := range mine {

@@ -28,13 +28,6 @@ const (
 	prepMostKnown = 6 * time.Hour
 )
 
-// quoted is a Quote in memory: what was asked and what was answered.
-type quoted struct {
-	order market.Order
-	quote market.Quote
-	used  market.LeaseID // the lease that took it, zero if none
-}
-
 // errTaken: a Quote is used once.
 var errTaken = market.Refuse(market.CodeQuoteUnknown, market.KindConflict, "this quote was taken by another lease")
 
@@ -59,14 +52,14 @@ func (c *Counter) quote(ctx context.Context, from market.NodeID, raw []byte) ([]
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.expire(now)
+	c.quotes.expire(now)
 	if len(c.quotes) >= maxQuotes {
 		return nil, market.Refuse(market.CodeBusy, market.KindUnavailable, "too many open quotes")
 	}
 	ask := c.Ask(order, from)
-	ask.Named = c.named(order, now)
+	ask.Named = c.quotes.named(order, now)
 	expires := now.Add(quoteLife).Truncate(time.Millisecond)
-	if c.asked(env.ID) {
+	if mine, _ := c.quotes.of(env.ID); len(mine) > 0 { // asked again
 		ask.Until = expires.Add(MaxSkew)
 		ask.One, ask.Busy = c.policy.Load().PayerStarts > 0 && !ask.Known, oneAtATime(c.cfg.Tick)
 	}
@@ -129,29 +122,6 @@ func (c *Counter) fits(o market.Order, from market.NodeID, now time.Time) error 
 	return c.Admits(o, from, now)
 }
 
-// asked reports whether the same Order document was quoted before. Caller holds mu.
-func (c *Counter) asked(order market.DocID) bool {
-	for _, q := range c.quotes {
-		if q.quote.Order == order {
-			return true
-		}
-	}
-	return false
-}
-
-// named counts the open quotes of other orders by device. Caller holds mu.
-func (c *Counter) named(o market.Order, now time.Time) map[market.DeviceID]int {
-	out := map[market.DeviceID]int{}
-	for _, q := range c.quotes {
-		if q.used == (market.LeaseID{}) && now.Before(q.quote.Expires) && q.order.Nonce != o.Nonce {
-			for _, d := range q.quote.Devices {
-				out[d]++
-			}
-		}
-	}
-	return out
-}
-
 // prepMax bounds what is free for the customer: twice the time that image and inputs need at our rate, plus 2 min, at
 // least 3 min. The sizes are the customer's word, so there is an end to it.
 func prepMax(image, inputs uint64, known bool) time.Duration {
@@ -177,13 +147,4 @@ func (c *Counter) makeQuote(a rig.Ask, id market.DocID, p rig.Picked, now, expir
 		q.Prepay = 1 // a stranger's first tick is paid ahead
 	}
 	return q
-}
-
-// expire forgets Quotes that no lease can use any more. Caller holds mu.
-func (c *Counter) expire(now time.Time) {
-	for id, q := range c.quotes {
-		if now.After(q.quote.Expires.Add(30 * time.Second)) {
-			delete(c.quotes, id)
-		}
-	}
 }

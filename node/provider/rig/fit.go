@@ -26,16 +26,35 @@ type health struct {
 	egress  uint8 // widest class offered
 }
 
-// standing is whether the rig sells, and since when.
-type standing struct {
-	sells bool
+// shop is whether the rig sells, why not, and since when.
+type shop struct {
+	devices int
+	selling bool // its owner wants it
+	health  health
+
+	sold  bool // as it was noted last
 	why   string
 	since time.Time
 }
 
-func (s *standing) note(sells bool, why string, now time.Time) {
-	if s.since.IsZero() || s.sells != sells || s.why != why {
-		*s = standing{sells, why, now}
+// sells reports whether new leases are taken.
+func (s *shop) sells() bool { return s.selling && s.health.fit && s.devices > 0 }
+
+// reason says what keeps the rig from selling, "" if only its owner does.
+func (s *shop) reason() string {
+	if s.selling && !s.health.checked {
+		return "starting: the engine is being checked"
+	}
+	if s.devices == 0 {
+		return "there is no device to sell"
+	}
+	return s.health.detail
+}
+
+// note takes the time at which the answer is another one.
+func (s *shop) note(now time.Time) {
+	if sells, why := s.sells(), s.reason(); s.since.IsZero() || s.sold != sells || s.why != why {
+		s.sold, s.why, s.since = sells, why, now
 	}
 }
 
@@ -75,9 +94,9 @@ func (r checker) check(ctx context.Context) bool {
 		}
 	}
 	r.mu.Lock()
-	changed := r.health != h
-	r.health = h
-	r.stood.note(r.sells(), r.why(), time.Now())
+	changed := r.shop.health != h
+	r.shop.health = h
+	r.shop.note(time.Now())
 	r.mu.Unlock()
 	r.once.Do(func() { close(r.checked) })
 	if changed {

@@ -32,7 +32,7 @@ func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 		sells := func() bool {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			return r.sells()
+			return r.shop.sells()
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -44,8 +44,8 @@ func TestFit_EngineChanges_IsCheckedAtOnce(t *testing.T) {
 		full.Store(true)
 		recheck <- struct{}{}
 		synctest.Wait()
-		if sells() || r.health.code != market.CodeDiskFull {
-			t.Errorf("sold on a full disk: %+v", r.health)
+		if sells() || r.shop.health.code != market.CodeDiskFull {
+			t.Errorf("sold on a full disk: %+v", r.shop.health)
 		}
 		select {
 		case <-r.changed:

@@ -57,7 +57,7 @@ func TestHandOver_Quarantine_IsLookedAtAgain(t *testing.T) {
 		r := New(Config{Selling: true, Egress: market.EgressNone}, devices, Deps{Store: db, Now: time.Now,
 			Log: slog.New(slog.DiscardHandler), HandOver: hand, Reach: &crowd{},
 			Prices: func() Prices { return Prices{} }})
-		r.health = health{checked: true, fit: true, egress: market.EgressNone}
+		r.shop.health = health{checked: true, fit: true, egress: market.EgressNone}
 		id := r.table.ids[0]
 		bad := Row{State: Quarantined, Generation: 3}
 		if err := db.Commit(t.Context(), store.Change{Puts: []store.Put{putRow(id, bad)}}); err != nil {

@@ -37,7 +37,7 @@ func slots(t *testing.T, n int) (*Rig, *store.Store) {
 	if err := r.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.health = health{checked: true, fit: true, egress: market.EgressNone}
+	r.shop.health = health{checked: true, fit: true, egress: market.EgressNone}
 	return r, db
 }
 

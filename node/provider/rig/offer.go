@@ -24,9 +24,9 @@ var seqKey = []byte("seq")
 func (r *Rig) build(seq uint64, reach []string, prices Prices) market.Offer {
 	o := market.Offer{
 		Provider: r.cfg.ID, Seq: seq, Lifetime: offerLife, Payout: r.cfg.Payout, Version: r.cfg.Version,
-		Mints: []market.Address{{}}, Fields: r.fields(prices), Reach: reach,
+		Mints: []market.Address{{}}, Fields: fields(r.cfg, r.shop, prices), Reach: reach,
 	}
-	if !r.sells() {
+	if !r.shop.sells() {
 		return o
 	}
 	byClass := map[string]int{}
@@ -51,18 +51,18 @@ func (r *Rig) build(seq uint64, reach []string, prices Prices) market.Offer {
 	return o
 }
 
-// fields are those of the rig. Caller holds mu.
-func (r *Rig) fields(prices Prices) market.Fields {
-	n := uint64(max(len(r.table.devices), 1))
+// fields are those of the rig.
+func fields(cfg Config, s shop, prices Prices) market.Fields {
+	n := uint64(max(s.devices, 1))
 	f := market.Fields{ // shares of a device are rounded up: all together are no less than the rig
-		market.FieldCPU: (uint64(r.cfg.CPUMilli) + n - 1) / n, market.FieldRAM: (r.cfg.RAM>>20 + n - 1) / n,
-		market.FieldDisk: r.cfg.Disk >> 20,
+		market.FieldCPU: (uint64(cfg.CPUMilli) + n - 1) / n, market.FieldRAM: (cfg.RAM>>20 + n - 1) / n,
+		market.FieldDisk: cfg.Disk >> 20,
 		// what shares that are rounded up cannot say
-		market.FieldRigCPU: uint64(r.cfg.CPUMilli), market.FieldRigRAM: r.cfg.RAM >> 20,
-		market.FieldEgress: uint64(egressBits(r.health.egress)), market.FieldArch: 1, market.FieldIsolation: 1,
-		market.FieldMinCloseDelay: uint64(r.cfg.MinCloseDelay / time.Second),
-		market.FieldTickMin:       uint64(r.cfg.Tick.Milliseconds()),
-		market.FieldTickMax:       uint64(r.cfg.Tick.Milliseconds()),
+		market.FieldRigCPU: uint64(cfg.CPUMilli), market.FieldRigRAM: cfg.RAM >> 20,
+		market.FieldEgress: uint64(egressBits(s.health.egress)), market.FieldArch: 1, market.FieldIsolation: 1,
+		market.FieldMinCloseDelay: uint64(cfg.MinCloseDelay / time.Second),
+		market.FieldTickMin:       uint64(cfg.Tick.Milliseconds()),
+		market.FieldTickMax:       uint64(cfg.Tick.Milliseconds()),
 	}
 	if prices.MaxTime > 0 {
 		f[market.FieldMaxTime] = uint64(prices.MaxTime / time.Second)
@@ -147,7 +147,7 @@ func (r *Rig) View() View {
 	prices := r.deps.Prices()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	v := View{Selling: r.sells(), Why: r.why(), Since: r.stood.since}
+	v := View{Selling: r.shop.sells(), Why: r.shop.reason(), Since: r.shop.since}
 	for i, d := range r.table.devices {
 		row := r.table.rows[r.table.ids[i]]
 		dv := Device{ID: r.table.ids[i], Class: d.Class, State: row.State.String(), Rate: prices.Of(d.Class)}

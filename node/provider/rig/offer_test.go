@@ -75,7 +75,7 @@ func manyChanges(t *testing.T, alone bool) {
 		}, []gpu.Device{gpu.CPUSlot("x")},
 			Deps{Store: db, Pub: c, Reach: c, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 				Prices: func() Prices { return Prices{Rate: 1} }})
-		r.health = health{checked: true, fit: true, egress: market.EgressNone}
+		r.shop.health = health{checked: true, fit: true, egress: market.EgressNone}
 		set := func(s State) {
 			r.mu.Lock()
 			r.table.rows[r.table.ids[0]] = Row{State: s}

@@ -41,7 +41,7 @@ func (a announcer) awaitFirst(ctx context.Context) error {
 	for {
 		reach := len(a.deps.Reach.Addrs()) > 0
 		a.mu.Lock()
-		checked, sells, selling := a.health.checked, a.sells(), a.selling
+		checked, sells, selling := a.shop.health.checked, a.shop.sells(), a.shop.selling
 		a.mu.Unlock()
 		if !selling || checked && (!sells || reach) {
 			return nil
@@ -132,7 +132,7 @@ func (a announcer) waitTurn(ctx context.Context, pace *rate.Limiter) {
 	turn := pace.Reserve()
 	for turn.Delay() > 0 {
 		a.mu.Lock()
-		sells := a.sells()
+		sells := a.shop.sells()
 		a.mu.Unlock()
 		if !sells {
 			return

@@ -88,18 +88,17 @@ type Rig struct {
 	once    sync.Once
 	changed chan struct{} // the Offer is another one
 
-	mu      sync.Mutex
-	table   table
-	selling bool
-	health  health
-	stood   standing
-	said    issued
+	mu    sync.Mutex
+	table table
+	shop  shop
+	said  issued
 }
 
 // New returns a rig of these devices, as measured, that does nothing yet.
 func New(cfg Config, devices []gpu.Device, d Deps) *Rig {
 	return &Rig{cfg: cfg, deps: d, checked: make(chan struct{}), changed: make(chan struct{}, 1),
-		table: newTable(cfg, devices), selling: cfg.Selling}
+		table: newTable(cfg, devices),
+		shop:  shop{selling: cfg.Selling, devices: len(devices)}}
 }
 
 // Load reads the number of the last Offer and makes a row for each device; one whose lease is over is freed by the
@@ -156,8 +155,8 @@ func (r *Rig) Checked() <-chan struct{} { return r.checked }
 // SetSelling withdraws or lists the rig; live leases are not touched.
 func (r *Rig) SetSelling(on bool) {
 	r.mu.Lock()
-	r.selling = on
-	r.stood.note(r.sells(), r.why(), time.Now())
+	r.shop.selling = on
+	r.shop.note(time.Now())
 	r.mu.Unlock()
 	r.Changed()
 }
@@ -168,20 +167,6 @@ func (r *Rig) Changed() {
 	case r.changed <- struct{}{}:
 	default:
 	}
-}
-
-// sells reports whether new leases are taken. Caller holds mu.
-func (r *Rig) sells() bool { return r.selling && r.health.fit && len(r.table.devices) > 0 }
-
-// why says what keeps the rig from selling, "" if only its owner does. Caller holds mu.
-func (r *Rig) why() string {
-	if r.selling && !r.health.checked {
-		return "starting: the engine is being checked"
-	}
-	if len(r.table.devices) == 0 {
-		return "there is no device to sell"
-	}
-	return r.health.detail
 }
 
 // Ask is an Order that asks for devices.
@@ -205,11 +190,11 @@ func (r *Rig) Fits(a Ask, now time.Time) error {
 	defer r.mu.Unlock()
 	r.table.holds.expire(now)
 	switch {
-	case !r.health.fit:
-		return market.Refuse(market.CodeUnhealthy, market.KindUnavailable, string(r.health.code))
-	case a.Order.Egress > r.health.egress:
+	case !r.shop.health.fit:
+		return market.Refuse(market.CodeUnhealthy, market.KindUnavailable, string(r.shop.health.code))
+	case a.Order.Egress > r.shop.health.egress:
 		return market.Refuse(market.CodeDoesNotFit, market.KindConflict, "egress is not offered")
-	case !r.selling:
+	case !r.shop.selling:
 		return market.Refuse(market.CodeDraining, market.KindUnavailable, "this rig does not sell now")
 	}
 	return r.table.room(a, now)
