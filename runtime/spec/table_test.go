@@ -2,7 +2,6 @@ package spec
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"reflect"
 	"slices"
@@ -16,8 +15,6 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 )
-
-var update = flag.Bool("update", false, "write the generated pages anew")
 
 // anyFile draws a job that a file can say.
 func anyFile(t *rapid.T) File {
@@ -169,23 +166,23 @@ func TestTable_EveryFieldHasItsKey(t *testing.T) {
 	walk(reflect.ValueOf(full), "")
 }
 
-// TestPages_AreGenerated: docs/reference/job.schema.json and job-file.md follow the table; -update writes them.
+// TestPages_AreGenerated: docs/reference/job.schema.json and job-file.md follow the table; make docs writes them.
 func TestPages_AreGenerated(t *testing.T) {
 	t.Parallel()
 	page := "# The job file\n\nYAML, or the same as JSON; at most 256 KiB. `gpuai help job-file` shows an example, " +
 		"[job.schema.json](job.schema.json)\nis its JSON Schema (`gpuai job schema`, `GET /job/schema`). A flag " +
 		"replaces its key. Local paths are relative to the file's folder, those of\nflags to the shell's. Made from " +
-		"`runtime/spec/keys.go` by `go test ./runtime/spec -run Pages -update`.\n\n" + KeyTable()
+		"`runtime/spec/keys.go` by `make docs`.\n\n" + KeyTable()
 	for name, want := range map[string]string{"job-file.md": page, "job.schema.json": string(Schema())} {
 		path := "../../docs/reference/" + name
-		if *update {
+		if os.Getenv("GPUAI_WRITE_DOCS") != "" {
 			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
 		got, err := os.ReadFile(path)
 		if err != nil || string(got) != want {
-			t.Errorf("%s is not what the table says (go test ./runtime/spec -run Pages -update): %v", name, err)
+			t.Errorf("%s is not what the table says (make docs): %v", name, err)
 		}
 	}
 }
