@@ -43,10 +43,17 @@ const diskAgain = time.Second
 // Till is the books of one role. R is what the role keeps of a channel beside its account: its fields have JSON tags,
 // and what it points to is never changed, only replaced.
 type Till[R comparable] struct {
-	db      *store.Store
+	db      disk
 	buckets Buckets
 
 	mu sync.Mutex
+}
+
+// disk is what a till needs of a *store.Store.
+type disk interface {
+	Queue(c store.Change, then func(error)) error
+	Commit(ctx context.Context, c store.Change) error
+	Scan(bucket string, prefix []byte, f func(key, value []byte) error) error
 }
 
 // New returns a till that keeps its books in db.
