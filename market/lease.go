@@ -261,6 +261,9 @@ func (l Lease) Durable() Lease {
 	if l.Meter.Running {
 		l.Meter = meter.Meter{Running: true}
 	}
+	if l.Side == CustomerSide && (l.State.Live() || l.State == Silent) {
+		l.Paid = 0 // the voucher is repeated, and acknowledged again
+	}
 	l.HeardAt, l.SaidAt, l.AwakeMS, l.OfflineFor, l.AskedAt, l.AskWait, l.GapMS, l.GapHour = time.Time{}, time.Time{},
 		0, 0, time.Time{}, 0, 0, time.Time{}
 	return l

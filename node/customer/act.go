@@ -84,12 +84,10 @@ func (r *orderRun) takeReceipt(ctx context.Context, provider market.NodeID, raw 
 		return
 	}
 	r.mu.Lock()
-	newer := rec.Seq >= r.receiptSeq
-	r.receiptSeq = max(rec.Seq, r.receiptSeq)
-	r.mu.Unlock()
-	if newer { // a repeated one is no proof of what was owed last
-		_ = r.update(ctx, func(o *orderRow) { o.Receipt = raw }) // the machine's own commit follows
+	if rec.Seq >= r.receiptSeq { // a repeated one is no proof of what was owed last
+		r.receiptSeq, r.row.Receipt = rec.Seq, raw // stored with the machine's step
 	}
+	r.mu.Unlock()
 	r.event(ctx, market.ReceiptSeen{Receipt: rec, BootMS: r.c.clock.BootMS()})
 }
 
@@ -101,18 +99,14 @@ func (r *orderRun) pay(ctx context.Context, o orderRow, m market.Lease, e market
 	if ch == nil || s == nil {
 		return errors.New("no channel or session")
 	}
-	ch.mu.Lock()
-	acc, p, err := ch.row.Account.Sign(ch.key, m.ID, e.LeaseAmount)
-	if err != nil {
-		ch.mu.Unlock()
-		if market.CodeOf(err) == market.CodeVoucherBackwards {
-			return nil // a newer one is signed already
-		}
+	var p market.Payment
+	err := r.c.enterBooks(ctx, ch, func(b *entry) (err error) { // signed with the lease's step; this waits for the disk
+		b.Account, p, err = b.Account.Sign(ch.key, m.ID, e.LeaseAmount)
 		return err
+	})
+	if market.CodeOf(err) == market.CodeVoucherBackwards {
+		return nil // a newer one is signed already
 	}
-	ch.row.Account = acc
-	err = r.c.saveChannel(ctx, ch)
-	ch.mu.Unlock()
 	if err != nil {
 		return err
 	}

@@ -16,11 +16,19 @@ import (
 // purchase as it is afterwards. Errors: market.ErrIllegal for what comes too late: nothing has changed; the store's.
 func (r *orderRun) apply(ctx context.Context, ev market.PurchaseEvent, change func(*orderRow)) error {
 	var wrong error
-	if err := r.update(ctx, func(o *orderRow) {
+	if err := r.update(ctx, r.step(ev, change, &wrong)); err != nil {
+		return fmt.Errorf("store order: %w", err)
+	}
+	return r.applied(ctx, ev, wrong)
+}
+
+// step is one event of the purchase; wrong says why it was not applied.
+func (r *orderRun) step(ev market.PurchaseEvent, change func(*orderRow), wrong *error) func(*orderRow) {
+	return func(o *orderRow) {
 		now := r.c.now()
 		p, _, err := o.Purchase.Apply(ev, now)
 		if err != nil {
-			wrong = err
+			*wrong = err
 			return
 		}
 		was := o.Purchase
@@ -32,9 +40,11 @@ func (r *orderRun) apply(ctx context.Context, ev market.PurchaseEvent, change fu
 			s.At = now
 			o.Steps = append(o.Steps, s)
 		}
-	}); err != nil {
-		return fmt.Errorf("store order: %w", err)
 	}
+}
+
+// applied goes on from an event that is on disk, or says why it was not applied.
+func (r *orderRun) applied(ctx context.Context, ev market.PurchaseEvent, wrong error) error {
 	if wrong != nil {
 		if !errors.Is(wrong, market.ErrIllegal) {
 			r.c.log.Error("Order event was not applied", "order", r.row.ID, "event", fmt.Sprintf("%T", ev), "error",

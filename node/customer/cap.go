@@ -94,10 +94,10 @@ func (r *orderRun) raiseCap(ctx context.Context, o orderRow, m market.Lease, to 
 	if ch == nil {
 		return errors.New("no channel")
 	}
-	ch.mu.Lock()
-	ch.row.Account = ch.row.Account.RaiseCap(m.ID, to)
-	err = r.c.saveChannel(ctx, ch)
-	ch.mu.Unlock()
+	err = r.c.enterBooks(ctx, ch, func(e *entry) error {
+		e.Account = e.Account.RaiseCap(m.ID, to)
+		return nil
+	})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package customer
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -16,36 +15,38 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/node/till"
 )
 
 // closeDelay is what our channels are opened with, unless a Quote wants more (at most maxDelay).
 const closeDelay = time.Hour
 
-// channelRow is what the store keeps of an own Channel.
+// channelRow is what the books of an own Channel hold beside its account.
 type channelRow struct {
-	Account   escrow.Account
-	Terms     escrow.OpenTerms
-	Provider  market.NodeID
-	N         uint32        // voucher key number
-	Deposit   market.Amount // of the open intent
-	ClaimFee  market.Amount
-	FeePayer  market.Address
-	OpenKey   string // the open intent
-	Release   *escrow.SignedRelease
-	FinishSig string
-	Opened    time.Time
-	Returned  market.Amount
-	Paid      market.Amount
-	FinishKey string
-	Order     market.OrderID // that opened it
+	Terms     escrow.OpenTerms      `json:"Terms"`
+	Provider  market.NodeID         `json:"Provider"`
+	N         uint32                `json:"N"`       // voucher key number
+	Deposit   market.Amount         `json:"Deposit"` // of the open intent
+	ClaimFee  market.Amount         `json:"ClaimFee"`
+	FeePayer  market.Address        `json:"FeePayer"`
+	OpenKey   string                `json:"OpenKey"` // the open intent
+	Release   *escrow.SignedRelease `json:"Release"`
+	FinishSig string                `json:"FinishSig"`
+	Opened    time.Time             `json:"Opened"`
+	Returned  market.Amount         `json:"Returned"`
+	Paid      market.Amount         `json:"Paid"`
+	FinishKey string                `json:"FinishKey"`
+	Order     market.OrderID        `json:"Order"` // that opened it
 }
 
-// channel is a channelRow with its lock: one voucher is signed at a time.
+// entry is a channel's books while they are written.
+type entry = till.Entry[channelRow]
+
+// channel is the books of an own Channel, and what its orders are about to do with it, which mu guards.
 type channel struct {
+	*till.Book[channelRow]
 	mu  sync.Mutex
 	id  market.ChannelID
-	row channelRow
 	key ed25519.PrivateKey
 	// avoid: no lease begins on it any more: the provider has refused one since this node's start, or its money is
 	// asked back
@@ -58,8 +59,6 @@ type channel struct {
 	told     atomic.Bool  // its orders know what it paid
 	left     atomic.Bool  // no order needs it, it is being closed
 	alone    atomic.Bool  // its provider has fallen silent: a Release is asked for once
-	saved    []byte       // the row as it is on disk
-	phase    escrow.Phase // the same: what events told last
 	// grower is the order whose start adds to the deposit now; it uses the channel only afterwards
 	grower market.OrderID
 	// closing is full while one closes it
@@ -73,18 +72,30 @@ func (c *Customer) channelOf(id market.ChannelID) *channel {
 	return c.channels[id]
 }
 
-// saveChannel makes the row durable, if it differs from what is on disk: most looks at the chain see nothing new.
-// Caller holds ch.mu.
-func (c *Customer) saveChannel(ctx context.Context, ch *channel) error {
-	b := row(ch.row)
-	if bytes.Equal(b, ch.saved) {
+// enterBooks changes the books of a channel and stores them with the event of another phase. Most looks at the chain
+// change nothing. Errors: f's, the store's.
+func (c *Customer) enterBooks(ctx context.Context, ch *channel, f func(*entry) error) error {
+	return ch.Write(ctx, false, func(e *entry) error {
+		was := e.Account.Phase
+		if err := f(e); err != nil {
+			return err
+		}
+		if e.Account.Phase != was {
+			e.Event(channelHappened(ch.id, e, c.now()))
+		}
 		return nil
-	}
-	if err := c.put(ctx, bucketChannels, ch.id[:], b, channelHappened(ch, c.now())...); err != nil {
-		return err
-	}
-	ch.saved, ch.phase = b, ch.row.Account.Phase
-	return nil
+	})
+}
+
+// account and row are the books as they are.
+func (ch *channel) account() escrow.Account {
+	a, _ := ch.See()
+	return a
+}
+
+func (ch *channel) row() channelRow {
+	_, r := ch.See()
+	return r
 }
 
 // fund returns a Channel to the quote's provider that can carry the lease: an open one with room, else with deposit
@@ -108,10 +119,9 @@ func (c *Customer) fund(ctx context.Context, r *Request, o *offered, deposit mar
 			return nil, err
 		}
 	}
-	say("channel", fmt.Sprintf("opening %s with %s SOL", ch.id, ch.row.Deposit.SOL()))
-	ch.mu.Lock()
-	in := ch.row.openIntent()
-	ch.mu.Unlock()
+	row := ch.row()
+	say("channel", fmt.Sprintf("opening %s with %s SOL", ch.id, row.Deposit.SOL()))
+	in := row.openIntent(ch.id)
 	if err := c.ledger.Submit(ctx, in); err != nil {
 		if _, known, unknown := c.ledger.Result(ctx, in.Key()); known || unknown != nil {
 			return nil, err // it was submitted before: the chain decides
@@ -134,10 +144,11 @@ func (c *Customer) unfinished(ctx context.Context, o *offered) *channel {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, ch := range c.channels {
+		a, row := ch.See()
+		t := row.Terms
 		ch.mu.Lock()
-		t := ch.row.Terms
 		fits := ch.loaded && head.Slot+landWithin <= t.OpenSlot+reclaimAfter &&
-			ch.row.Account.Phase == escrow.PhaseOpening && ch.row.Provider == o.provider && t.Payee == o.quote.Payout &&
+			a.Phase == escrow.PhaseOpening && row.Provider == o.provider && t.Payee == o.quote.Payout &&
 			t.Mint == o.quote.Mint && t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay
 		if fits {
 			ch.loaded = false // taken
@@ -151,9 +162,9 @@ func (c *Customer) unfinished(ctx context.Context, o *offered) *channel {
 }
 
 // openIntent is the one that Terms describe; its key makes a repeat free.
-func (r *channelRow) openIntent() escrow.Intent {
+func (r *channelRow) openIntent(id market.ChannelID) escrow.Intent {
 	terms := r.Terms
-	return escrow.Intent{Op: escrow.OpOpen, Channel: r.Account.Channel, Amount: r.Deposit, Open: &terms,
+	return escrow.Intent{Op: escrow.OpOpen, Channel: id, Amount: r.Deposit, Open: &terms,
 		ClaimFee: r.ClaimFee, FeePayer: r.FeePayer}
 }
 
@@ -162,19 +173,15 @@ func (c *Customer) forget(ctx context.Context, ch *channel) error {
 	c.mu.Lock()
 	delete(c.channels, ch.id)
 	c.mu.Unlock()
-	return c.db.Commit(context.WithoutCancel(ctx),
-		store.Change{Deletes: []store.Ref{{Bucket: bucketChannels, Key: ch.id[:]}}})
+	return ch.Forget(ctx)
 }
 
 // forgetUnopened drops a channel whose open was not taken, once no open of its slot can come any more and a finalised
 // view from then has no such account: until then a deposit may be on the chain, and only this row can fetch it.
 func (c *Customer) forgetUnopened(ctx context.Context, ch *channel, head escrow.Head) error {
-	ch.mu.Lock()
-	last := ch.row.Terms.OpenSlot + reclaimAfter
-	over := ch.row.Account.Phase == escrow.PhaseOpening && head.Slot > last
-	key := ch.row.OpenKey
-	ch.mu.Unlock()
-	if !over {
+	a, row := ch.See()
+	last, key := row.Terms.OpenSlot+reclaimAfter, row.OpenKey
+	if a.Phase != escrow.PhaseOpening || head.Slot <= last {
 		return nil
 	}
 	if res, ok, err := c.ledger.Result(ctx, key); err != nil || ok && !res.State.Ended() {
@@ -199,10 +206,11 @@ func (c *Customer) usable(o *offered, limit market.Amount, room bool) *channel {
 	c.mu.Unlock()
 	for _, ch := range list {
 		hourly := c.hourly(ch.id)
+		a, row := ch.See()
+		t := row.Terms
 		ch.mu.Lock()
-		a, t := ch.row.Account, ch.row.Terms
 		a.Deposit = max(a.Deposit, a.Seen) // the provider waits until it is final; a second deposit would wait as long
-		fits := !ch.avoid && ch.row.Provider == o.provider && t.Payee == o.quote.Payout && t.Mint == o.quote.Mint &&
+		fits := !ch.avoid && row.Provider == o.provider && t.Payee == o.quote.Payout && t.Mint == o.quote.Mint &&
 			t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay &&
 			(a.Phase == escrow.PhaseOpen || a.Phase == escrow.PhaseSeen) &&
 			(!room || ch.holds(a, o.quote.MinHeadroom, min(own, limit), hourly)) &&
@@ -218,8 +226,8 @@ func (c *Customer) usable(o *offered, limit market.Amount, room bool) *channel {
 // grow adds to an open channel for an order that is about to use it, and waits until that is confirmed. Errors: as
 // fund's.
 func (c *Customer) grow(ctx context.Context, ch *channel, order market.OrderID, add market.Amount) error {
+	seen := ch.account().Seen
 	ch.mu.Lock()
-	seen := ch.row.Account.Seen
 	ch.grower = order
 	ch.mu.Unlock()
 	defer func() {
@@ -234,10 +242,7 @@ func (c *Customer) grow(ctx context.Context, ch *channel, order market.OrderID, 
 			return err
 		}
 		if err := c.refresh(ctx, ch); err == nil {
-			ch.mu.Lock()
-			now := ch.row.Account.Seen
-			ch.mu.Unlock()
-			if now > seen { // a top-up that a lease asked for may have been faster
+			if now := ch.account().Seen; now > seen { // a top-up that a lease asked for may have been faster
 				seen = now
 				continue
 			}
@@ -296,15 +301,20 @@ func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offe
 	if err != nil {
 		return nil, fmt.Errorf("channel address: %w", err)
 	}
-	ch := &channel{id: id, key: vkey, closing: make(chan struct{}, 1), row: channelRow{
+	row := channelRow{
 		Terms: terms, Provider: o.provider, N: n, Opened: c.now(), Deposit: deposit, ClaimFee: o.quote.ClaimFee,
 		FeePayer: o.quote.FeePayer,
 		Order:    order,
-	}}
-	ch.row.Account = escrow.NewAccount(escrow.ChannelState{ID: id, Status: escrow.StatusGone,
-		VoucherKey: terms.VoucherKey}, escrow.Shown)
-	ch.row.OpenKey = ch.row.openIntent().Key()
-	if err := c.saveChannel(ctx, ch); err != nil {
+	}
+	row.OpenKey = row.openIntent(id).Key()
+	account := escrow.NewAccount(escrow.ChannelState{ID: id, Status: escrow.StatusGone, VoucherKey: terms.VoucherKey},
+		escrow.Shown)
+	ch := &channel{Book: c.till.Open(account, row), id: id, key: vkey, closing: make(chan struct{}, 1)}
+	err = ch.Write(ctx, false, func(e *entry) error {
+		e.Event(channelHappened(id, e, c.now()))
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
@@ -319,14 +329,11 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 	deadline := time.Now().Add(fundWithin)
 	for {
 		if err := c.refresh(ctx, ch); err == nil {
-			ch.mu.Lock()
-			phase := ch.row.Account.Phase
-			ch.mu.Unlock()
-			if phase == escrow.PhaseSeen || phase == escrow.PhaseOpen {
+			if phase := ch.account().Phase; phase == escrow.PhaseSeen || phase == escrow.PhaseOpen {
 				return nil
 			}
 		}
-		res, ok, err := c.ledger.Result(ctx, ch.row.OpenKey)
+		res, ok, err := c.ledger.Result(ctx, ch.row().OpenKey)
 		if err == nil && ok && res.State == escrow.Failed && res.Code == escrow.CodeSlotWindow {
 			return &market.Error{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable, Op: "open channel",
 				Detail: "the ledger took too long to take it; nothing is locked", Hint: "gpuai doctor --only chain"}
@@ -372,14 +379,14 @@ func (c *Customer) observe(ctx context.Context, ch *channel, cs escrow.ChannelSt
 			trust = escrow.Finalised
 		}
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	ch.row.Account = ch.row.Account.Observe(cs, trust, head.Clock.Unix())
-	if cs.Status == escrow.StatusSealed {
-		// what is settled is the provider's, also where its address cannot take it yet
-		ch.row.Paid, ch.row.Returned = cs.Settled, cs.Refunded
-	}
-	return c.saveChannel(ctx, ch)
+	return c.enterBooks(ctx, ch, func(e *entry) error {
+		e.Account = e.Account.Observe(cs, trust, head.Clock.Unix())
+		if cs.Status == escrow.StatusSealed {
+			// what is settled is the provider's, also where its address cannot take it yet
+			e.Own.Paid, e.Own.Returned = cs.Settled, cs.Refunded
+		}
+		return nil
+	})
 }
 
 // finalise notes a deposit, or a top-up, that has become final: only that carries the next lease on the channel. The
@@ -388,26 +395,22 @@ func (c *Customer) finalise(ctx context.Context, ch *channel) error {
 	due := func(a escrow.Account) bool {
 		return (a.Phase == escrow.PhaseSeen || a.Phase == escrow.PhaseOpen) && a.Deposit < a.Seen
 	}
-	ch.mu.Lock()
-	wanted := due(ch.row.Account)
-	ch.mu.Unlock()
-	if !wanted {
+	if !due(ch.account()) {
 		return nil
 	}
 	states, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, escrow.Finalised)
 	if err != nil || states[0].Status != escrow.StatusOpen {
 		return err
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	a := ch.row.Account
-	if !due(a) || states[0].Deposit <= a.Deposit {
+	return c.enterBooks(ctx, ch, func(e *entry) error {
+		a := e.Account
+		if !due(a) || states[0].Deposit <= a.Deposit {
+			return nil
+		}
+		e.Account = a.Observe(states[0], escrow.Finalised, 0)
+		e.Account.Seen = a.Seen
 		return nil
-	}
-	next := a.Observe(states[0], escrow.Finalised, 0)
-	next.Seen = a.Seen
-	ch.row.Account = next
-	return c.saveChannel(ctx, ch)
+	})
 }
 
 // leaseCap is what one lease may cost at most: the order's budget, or the rate for its longest time.

@@ -82,8 +82,9 @@ func (c *Customer) spender(in escrow.Intent) (r *orderRun) {
 	if ch == nil {
 		return nil
 	}
+	opener := ch.row().Order
 	ch.mu.Lock()
-	opener, grower := ch.row.Order, ch.grower
+	grower := ch.grower
 	ch.mu.Unlock()
 	if in.Op == escrow.OpOpen {
 		return c.runs[opener]
@@ -146,9 +147,8 @@ func (c *Customer) reclaimed(id market.ChannelID) bool {
 	if ch == nil {
 		return true
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	return ch.row.Account.Phase == escrow.PhaseGone || ch.row.Account.Phase == escrow.PhaseLost
+	phase := ch.account().Phase
+	return phase == escrow.PhaseGone || phase == escrow.PhaseLost
 }
 
 // settleCosts makes durable what the ledger's own records keep for a day only.

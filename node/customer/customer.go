@@ -21,6 +21,7 @@ import (
 	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
+	"github.com/gpuai/gpuai/node/till"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
@@ -71,6 +72,7 @@ type Customer struct {
 	clock  *lease.Clock
 	log    *slog.Logger
 	keys   escrow.Keys
+	till   *till.Till[channelRow]
 
 	rigTerms knownTerms
 	marks    marks
@@ -108,6 +110,7 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	}
 	c := &Customer{
 		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed),
+		till: till.New[channelRow](db, till.Buying),
 		book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{},
 		channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},

@@ -119,8 +119,9 @@ func (ch *channel) holds(a escrow.Account, headroom, own, hourly market.Amount) 
 // expected reports that an order is about to use the channel: one has its promise, stands in line at its provider, or
 // waits until that has a device. The channel is left open for it, and closed by closeIdle once no order needs it.
 func (c *Customer) expected(ch *channel) bool {
+	provider := ch.row().Provider
 	ch.mu.Lock()
-	promised, provider := len(ch.promised), ch.row.Provider
+	promised := len(ch.promised)
 	ch.mu.Unlock()
 	if promised > 0 {
 		return true

@@ -46,17 +46,14 @@ func happened(old *orderRow, now *orderRow, at time.Time) (out []store.Event) {
 }
 
 // channelHappened is the event of a channel whose phase changed.
-func channelHappened(ch *channel, at time.Time) []store.Event {
-	if ch.row.Account.Phase == ch.phase {
-		return nil
-	}
-	a := ch.row.Account
+func channelHappened(id market.ChannelID, e *entry, at time.Time) store.Event {
+	a := e.Account
 	paid := a.PaidSum()
 	if a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone {
-		paid = ch.row.Paid // what the ledger paid out: less than was signed, if that was ahead of the meter
+		paid = e.Own.Paid // what the ledger paid out: less than was signed, if that was ahead of the meter
 	}
-	return []store.Event{{
-		At: at, Topic: "channel", ID: ch.id.String(), Cause: a.Phase.String(), Money: true,
-		Amounts: map[string]market.Amount{"deposit": a.Seen, "paid": paid, "returned": ch.row.Returned},
-	}}
+	return store.Event{
+		At: at, Topic: "channel", ID: id.String(), Cause: a.Phase.String(), Money: true,
+		Amounts: map[string]market.Amount{"deposit": a.Seen, "paid": paid, "returned": e.Own.Returned},
+	}
 }

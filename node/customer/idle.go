@@ -36,9 +36,7 @@ func (c *Customer) closeIdle(ctx context.Context, ch *channel, phase escrow.Phas
 
 // needed reports whether an order uses the channel, may still come to use it, or wants it kept.
 func (c *Customer) needed(ch *channel) bool {
-	ch.mu.Lock()
-	provider := ch.row.Provider
-	ch.mu.Unlock()
+	provider := ch.row().Provider
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.runs {
@@ -76,26 +74,4 @@ func (r *orderRun) needs(id market.ChannelID, provider market.NodeID) bool {
 // searches reports an order that has chosen no provider yet.
 func searches(o *orderRow) bool {
 	return o.Stage == market.StageSearching || o.Stage == market.StageQuoting
-}
-
-// endForgotten ends shares of leases that no order has: this node ended between entering the lease in its channel and
-// keeping the lease itself, so it was never sent. Caller holds mu; nothing runs yet.
-func (c *Customer) endForgotten(ctx context.Context) error {
-	kept := map[market.LeaseID]bool{}
-	for _, r := range c.runs {
-		if r.row.Lease != nil {
-			kept[r.row.Lease.ID] = true
-		}
-	}
-	for _, ch := range c.channels {
-		for id, s := range ch.row.Account.Leases {
-			if s.Live && !kept[id] {
-				ch.row.Account = ch.row.Account.EndLease(id, s.Paid)
-			}
-		}
-		if err := c.saveChannel(ctx, ch); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -26,10 +26,8 @@ func (c *Customer) finishEarly(ctx context.Context, id market.ChannelID) {
 	if ch == nil || ch.inUse() {
 		return
 	}
-	ch.mu.Lock()
-	p := ch.row.Account.Phase
+	p := ch.account().Phase
 	closing := p == escrow.PhaseClosing || p == escrow.PhaseReleasing // its Release may be in hand
-	ch.mu.Unlock()
 	if !closing {
 		return
 	}

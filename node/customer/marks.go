@@ -75,9 +75,10 @@ func (c *Customer) saveMarks(ctx context.Context) {
 	c.marks.turn <- struct{}{}
 	defer func() { <-c.marks.turn }()
 	c.marks.mu.Lock()
-	b := row(c.marks.rows)
+	b := store.Row(c.marks.rows)
 	c.marks.mu.Unlock()
-	if err := c.put(context.WithoutCancel(ctx), store.BucketMeta, keyMarks, b); err != nil {
+	put := store.Put{Bucket: store.BucketMeta, Key: keyMarks, Value: b}
+	if err := c.db.Commit(context.WithoutCancel(ctx), store.Change{Puts: []store.Put{put}}); err != nil {
 		c.log.Warn("How a provider ended an order was not stored", "error", err)
 	}
 }

@@ -2,8 +2,10 @@ package customer
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/rows"
 	"github.com/gpuai/gpuai/node/store"
 )
 
@@ -20,10 +22,20 @@ type oldOrder struct {
 	StopAsked              bool
 }
 
-// readOrder decodes an order's row, also one of before Purchases.
-func readOrder(b []byte) (o orderRow, err error) {
-	if err := store.Unrow(b, &o); err != nil || o.Stage != 0 {
+// readOrder decodes an order's row, also one of before Purchases; tick reads that of its lease.
+func readOrder(b []byte, tick func(market.LeaseID) (rows.Tick, error)) (o orderRow, err error) {
+	if err := store.Unrow(b, &o); err != nil {
 		return o, err
+	}
+	if o.LeaseID != (market.LeaseID{}) {
+		t, err := tick(o.LeaseID)
+		if err != nil {
+			return o, fmt.Errorf("tick of lease %s: %w", o.LeaseID, err)
+		}
+		o.Lease, o.Receipt, o.Events = &t.Lease, t.Receipt, t.Events
+	}
+	if o.Stage != 0 {
+		return o, nil
 	}
 	var old oldOrder
 	if err := store.Unrow(b, &old); err != nil {
@@ -64,4 +76,13 @@ func (old oldOrder) purchase(o *orderRow) market.Purchase {
 		p.Lingers = !p.Failed && o.Lease != nil && o.Lease.LetGo && !o.Lease.Terminal()
 	}
 	return p
+}
+
+// tickOf reads the row of an own lease.
+func (c *Customer) tickOf(id market.LeaseID) (rows.Tick, error) {
+	b, err := c.db.Get(bucketTicks, id[:])
+	if err != nil {
+		return rows.Tick{}, err
+	}
+	return rows.DecodeTick(id, market.CustomerSide, b)
 }

@@ -57,7 +57,7 @@ func TestOldRow_EachStanding_IsAPurchase(t *testing.T) {
 		for k, v := range c.row {
 			row[k] = v
 		}
-		o, err := readOrder(store.Row(row))
+		o, err := readOld(store.Row(row))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -65,7 +65,7 @@ func TestOldRow_EachStanding_IsAPurchase(t *testing.T) {
 		if o.Stage != c.want || c.ok != nil && !c.ok(o.Purchase) {
 			t.Errorf("%s: %s %+v", name, o.Stage, o.Purchase)
 		}
-		again, err := readOrder(store.Row(o))
+		again, err := readOld(store.Row(o))
 		if a, b := store.Row(again), store.Row(o); err != nil || string(a) != string(b) {
 			t.Errorf("%s: written anew it is another row (%v):\n%s\n%s", name, err, a, b)
 		}

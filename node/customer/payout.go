@@ -20,9 +20,7 @@ func (c *Customer) payFirst(ctx context.Context, ch *channel, head escrow.Head) 
 		return
 	}
 	ch.payAt.Store(now.UnixNano())
-	ch.mu.Lock()
-	payee := ch.row.Terms.Payee
-	ch.mu.Unlock()
+	payee := ch.row().Terms.Payee
 	balance, err := c.ledger.Balance(ctx, payee)
 	if err != nil {
 		return // the next look
@@ -45,20 +43,16 @@ func (c *Customer) dueTo(payee market.Address) (due []escrow.Due, settled map[ma
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, ch := range c.channels {
-		ch.mu.Lock()
-		if a := ch.row.Account; ch.row.Terms.Payee == payee && a.Phase < escrow.PhaseGone && a.SentToPay < a.Settled {
+		if a, row := ch.See(); row.Terms.Payee == payee && a.Phase < escrow.PhaseGone && a.SentToPay < a.Settled {
 			due = append(due, escrow.Due{Channel: id, Amount: a.Settled - a.SentToPay})
 			settled[id] = a.Settled
 		}
-		ch.mu.Unlock()
 	}
 	return due, settled
 }
 
-// owes is what a sealed channel has settled for its provider and not paid: its account cannot take it yet. Caller holds
-// ch.mu.
-func (ch *channel) owes() market.Amount {
-	a := ch.row.Account
+// owes is what a sealed channel has settled for its provider and not paid: its account cannot take it yet.
+func owes(a escrow.Account) market.Amount {
 	if a.Phase != escrow.PhaseSealed {
 		return 0
 	}

@@ -24,16 +24,14 @@ func (r *orderRun) recall(ctx context.Context, o orderRow, s market.Status) {
 	if ch == nil {
 		return
 	}
-	ch.mu.Lock()
-	had := ch.row.Account.Leases[s.Lease].Paid
-	next := ch.row.Account.Recall(escrow.Signed{Voucher: v, Sig: s.VoucherSig}, s.Lease, s.LeaseAmount)
-	changed := next.Newest != ch.row.Account.Newest || next.Leases[s.Lease].Paid != had
-	if changed {
-		ch.row.Account = next
-		err = r.c.saveChannel(ctx, ch)
-	}
-	share := ch.row.Account.Leases[s.Lease].Paid
-	ch.mu.Unlock()
+	changed, share := false, market.Amount(0)
+	err = r.c.enterBooks(ctx, ch, func(e *entry) error {
+		was := e.Account
+		e.Account = was.Recall(escrow.Signed{Voucher: v, Sig: s.VoucherSig}, s.Lease, s.LeaseAmount)
+		share = e.Account.Leases[s.Lease].Paid
+		changed = e.Account.Newest != was.Newest || share != was.Leases[s.Lease].Paid
+		return nil
+	})
 	if err != nil {
 		r.c.log.Error("Channel was not stored", "channel", o.Channel, "error", err)
 		return

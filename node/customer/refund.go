@@ -37,17 +37,14 @@ func (c *Customer) keepRelease(ctx context.Context, provider market.NodeID, p st
 	if err != nil {
 		return err
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	if ch.row.Provider != provider {
-		return fmt.Errorf("channel %s is with another provider", p.Channel)
-	}
-	acc, err := ch.row.Account.TakeRelease(rel, ch.row.Terms.ReleaseKey, head.Clock)
-	if err != nil {
+	return c.enterBooks(ctx, ch, func(e *entry) (err error) {
+		if e.Own.Provider != provider {
+			return fmt.Errorf("channel %s is with another provider", p.Channel)
+		}
+		e.Own.Release = &rel
+		e.Account, err = e.Account.TakeRelease(rel, e.Own.Terms.ReleaseKey, head.Clock)
 		return err
-	}
-	ch.row.Account, ch.row.Release = acc, &rel
-	return c.saveChannel(ctx, ch)
+	})
 }
 
 // finishChannel closes a channel without live leases: with the Release at once, else by asking the chain.
@@ -76,9 +73,8 @@ func (c *Customer) finishChannel(ctx context.Context, id market.ChannelID, r *or
 // settled writes what a finished channel paid into the orders that used it, to each its own share, and what came back
 // into the newest.
 func (c *Customer) settled(ctx context.Context, ch *channel) {
-	ch.mu.Lock()
-	paid, back, sig, shares, owes := ch.row.Paid, ch.row.Returned, ch.row.FinishSig, ch.row.Account.Leases, ch.owes()
-	ch.mu.Unlock()
+	a, row := ch.See()
+	paid, back, sig, shares, owes := row.Paid, row.Returned, row.FinishSig, a.Leases, owes(a)
 	users := c.users(ch.id)
 	for i, u := range users {
 		ev := market.Settled{Channel: ch.id, Lease: u.lease, Paid: paid, Tx: sig}
@@ -201,9 +197,8 @@ func (c *Customer) closedBefore(ctx context.Context, ch *channel) (bool, error) 
 	if err := c.refresh(ctx, ch); err != nil {
 		return false, nil // the chain does not answer: the usual way finds out
 	}
-	ch.mu.Lock()
-	phase, deadline := ch.row.Account.Phase, ch.row.Account.Deadline
-	ch.mu.Unlock()
+	a := ch.account()
+	phase, deadline := a.Phase, a.Deadline
 	switch phase {
 	case escrow.PhaseSealed, escrow.PhaseGone:
 		c.settled(ctx, ch)
@@ -226,9 +221,7 @@ func errLive() error {
 
 // inUse reports whether a lease of the channel lives.
 func (ch *channel) inUse() bool {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	return ch.row.Account.Live() > 0
+	return ch.account().Live() > 0
 }
 
 func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.SignedRelease, error) {
@@ -241,9 +234,8 @@ func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.Signed
 		if ch.inUse() { // also a lease that began while we waited: its money must not be asked back
 			return nil, errLive()
 		}
-		ch.mu.Lock()
-		rel, provider := ch.row.Release, ch.row.Provider
-		ch.mu.Unlock()
+		row := ch.row()
+		rel, provider := row.Release, row.Provider
 		if rel != nil {
 			// By the chain's clock, which judges it.
 			if head, err := c.ledger.Head(ctx); err == nil && rel.Expires > head.Clock.Add(10*time.Second).Unix() {
@@ -285,10 +277,13 @@ func (c *Customer) askRelease(ctx context.Context, ch *channel, provider market.
 
 // closeAlone asks the chain for the money back; the reclaim loop finishes it at the deadline.
 func (c *Customer) closeAlone(ctx context.Context, ch *channel) error {
-	ch.mu.Lock()
-	live := ch.row.Account.Live() > 0
-	ch.avoid = ch.avoid || !live // no lease begins on it while its money is asked back
-	ch.mu.Unlock()
+	live := false
+	ch.Note(func(e *entry) { // in the order of entries: no lease begins on it while its money is asked back
+		live = e.Account.Live() > 0
+		ch.mu.Lock()
+		ch.avoid = ch.avoid || !live
+		ch.mu.Unlock()
+	})
 	if live {
 		return errLive()
 	}
@@ -296,7 +291,7 @@ func (c *Customer) closeAlone(ctx context.Context, ch *channel) error {
 	if err := c.ledger.Submit(ctx, in); err != nil {
 		return err
 	}
-	return closingUntil(c.now().Add(ch.row.Terms.CloseDelay))
+	return closingUntil(c.now().Add(ch.row().Terms.CloseDelay))
 }
 
 func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) error {
@@ -305,9 +300,7 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 		res, ok, err := c.ledger.Result(ctx, key)
 		switch {
 		case err == nil && ok && (res.State == escrow.ConfirmedTx || res.State == escrow.Final):
-			ch.mu.Lock()
-			ch.row.FinishSig, ch.row.FinishKey = res.Signature, key
-			ch.mu.Unlock()
+			ch.Note(func(e *entry) { e.Own.FinishSig, e.Own.FinishKey = res.Signature, key })
 			if err := c.refresh(ctx, ch); err != nil {
 				return err
 			}
@@ -342,9 +335,7 @@ func (c *Customer) topUp(ctx context.Context, id market.ChannelID) error {
 	}
 	for {
 		hourly := c.hourly(id)
-		ch.mu.Lock()
-		a := ch.row.Account
-		ch.mu.Unlock()
+		a := ch.account()
 		if add := a.TopUp(hourly); add > 0 {
 			in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(a.Seen), Amount: add,
 				Total: a.Seen + add}
@@ -388,12 +379,11 @@ func (c *Customer) chainLoop(ctx context.Context) {
 		var ids []market.ChannelID
 		c.mu.Lock()
 		for id, ch := range c.channels {
-			ch.mu.Lock()
+			a, row := ch.See()
 			// absent and never seen paid out: it may be the endpoint
-			if ch.row.Account.Phase != escrow.PhaseGone || ch.row.Paid+ch.row.Returned == 0 {
+			if a.Phase != escrow.PhaseGone || row.Paid+row.Returned == 0 {
 				list, ids = append(list, ch), append(ids, id)
 			}
-			ch.mu.Unlock()
 		}
 		c.mu.Unlock()
 		for n := 0; n < len(ids); n += readAtOnce {
@@ -422,9 +412,8 @@ func (c *Customer) readChannels(ctx context.Context, list []*channel, ids []mark
 }
 
 func (c *Customer) afterRead(ctx context.Context, ch *channel, head escrow.Head) {
-	ch.mu.Lock()
-	a, terms := ch.row.Account, ch.row.Terms
-	ch.mu.Unlock()
+	a, row := ch.See()
+	terms := row.Terms
 	c.tellFunds(ctx, ch.id, a)
 	c.topUpShared(ctx, ch.id, a)
 	if a.Phase == escrow.PhaseSealed && !ch.told.Swap(true) {

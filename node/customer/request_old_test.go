@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
 
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -56,7 +57,7 @@ func TestOrderRow_OfOlderVersion_IsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			o, err := readOrder(raw)
+			o, err := readOld(raw)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +80,7 @@ func TestOrderRow_OfOlderVersion_IsRead(t *testing.T) {
 				f.Placement.Exclude[0] != id("12D3KooWHFrmLWTTDD4NodngtRMEVYgxrsDMp4F9iSwYntZ9WjHa")) {
 				t.Errorf("%+v", r)
 			}
-			raw = row(o)
+			raw = store.Row(o)
 		}
 	}
 }

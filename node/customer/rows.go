@@ -1,7 +1,6 @@
 package customer
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -15,38 +14,28 @@ import (
 
 // Buckets of this role.
 const (
-	bucketOrders   = store.BucketOrders
-	bucketChannels = store.BucketOwnChannels
+	bucketOrders = store.BucketOrders
+	bucketTicks  = store.BucketOwnTicks
 )
-
-func row(v any) []byte { return store.Row(v) }
-
-func (c *Customer) put(ctx context.Context, bucket string, key, value []byte, events ...store.Event) error {
-	return c.db.Commit(ctx, store.Change{Puts: []store.Put{{Bucket: bucket, Key: key, Value: value}}, Events: events})
-}
 
 // load reads channels and orders.
 func (c *Customer) load(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err := c.db.Scan(bucketChannels, nil, func(k, v []byte) error {
-		ch := &channel{id: market.ChannelID(k), loaded: true, saved: bytes.Clone(v), closing: make(chan struct{}, 1)}
-		if err := store.Unrow(v, &ch.row); err != nil {
-			return fmt.Errorf("channel row %x: %w", k, err)
-		}
-		key, err := c.keys.Voucher(c.cfg.ClusterTag, c.cfg.Payer, ch.row.Terms.Payee, ch.row.Terms.Mint, ch.row.N)
+	books, err := c.till.Load()
+	if err != nil {
+		return fmt.Errorf("load channels: %w", err)
+	}
+	for id, b := range books {
+		_, row := b.See()
+		key, err := c.keys.Voucher(c.cfg.ClusterTag, c.cfg.Payer, row.Terms.Payee, row.Terms.Mint, row.N)
 		if err != nil {
 			return err
 		}
-		ch.key, ch.phase = key, ch.row.Account.Phase
-		c.channels[ch.id] = ch
-		return nil
-	})
-	if err != nil {
-		return err
+		c.channels[id] = &channel{Book: b, id: id, key: key, loaded: true, closing: make(chan struct{}, 1)}
 	}
 	err = c.db.Scan(bucketOrders, nil, func(k, v []byte) error {
-		row, err := readOrder(v)
+		row, err := readOrder(v, c.tickOf)
 		if err != nil {
 			return fmt.Errorf("order row %x: %w", k, err)
 		}
@@ -55,9 +44,6 @@ func (c *Customer) load(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return err
-	}
-	if err := c.endForgotten(ctx); err != nil {
 		return err
 	}
 	slices.SortFunc(c.order, func(i, j market.OrderID) int {

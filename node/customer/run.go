@@ -11,6 +11,8 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/rows"
+	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -31,16 +33,17 @@ type orderRow struct {
 	market.Purchase `json:"Purchase"` // where the order stands
 	Reach           []string          // of the provider
 	Raw             []byte            // the Lease envelope
-	Lease           *market.Lease
+	LeaseID         market.LeaseID    `json:",omitzero"` // of Lease, whose row is its tick
+	Lease           *market.Lease     `json:"-"`
 	Decision        []byte
-	Receipt         []byte
+	Receipt         []byte `json:"-"` // in the tick
 	Outcome         []byte // the provider's
 	OwnOutcome      []byte
 	InputsSent      bool
 	BootID          string
 	ReadyAt         time.Time
 	Steps           []Step
-	Events          int    // that the lease has left in the store
+	Events          int    `json:"-"` // that the lease has left in the store; in the tick
 	Costs           []cost `json:",omitempty"`
 
 	Log     *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
@@ -57,15 +60,14 @@ type Step struct {
 
 // orderRun does what an order's purchase calls due.
 type orderRun struct {
-	c      *Customer
-	saving sync.Mutex // held from a look at row until that is on disk: an older row must not overwrite a newer one
-	mu     sync.Mutex
-	row    orderRow
-	actor  *lease.Actor
-	subs   map[chan struct{}]struct{}
-	phase  string // progress of the preparation
-	done   uint64
-	total  uint64
+	c     *Customer
+	mu    sync.Mutex
+	row   orderRow
+	actor *lease.Actor
+	subs  map[chan struct{}]struct{}
+	phase string // progress of the preparation
+	done  uint64
+	total uint64
 
 	doing map[market.PurchaseEffect]context.CancelFunc // what is being done for the purchase
 	timer *time.Timer                                  // of the purchase
@@ -110,8 +112,7 @@ func (c *Customer) enter(ctx context.Context, r Request, waits bool) (market.Ord
 	}
 	c.runs[id], c.order = run, append(c.order, id) // entered first: two calls at once are one order too
 	c.mu.Unlock()
-	if err := c.put(context.WithoutCancel(ctx), bucketOrders, id[:], row(run.row),
-		happened(&orderRow{}, &run.row, c.now())...); err != nil {
+	if err := c.till.Queue(func(ch *store.Change) { run.stage(ch, orderRow{}) }); err != nil {
 		return id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
 	}
 	run.proceed(ctx)
@@ -131,18 +132,43 @@ func termsOf(r *Request) market.PurchaseTerms {
 
 // update changes the row, stores it and wakes watchers.
 func (r *orderRun) update(ctx context.Context, f func(*orderRow)) error {
-	r.saving.Lock()
-	defer r.saving.Unlock()
+	err := r.c.till.Queue(func(c *store.Change) { r.change(f)(c) })
+	r.wake()
+	return err
+}
+
+// change changes the row and returns what stores it. Called in the till's order, which is that of the rows on disk.
+func (r *orderRun) change(f func(*orderRow)) func(*store.Change) {
 	r.mu.Lock()
 	old := r.row
 	f(&r.row)
-	events := happened(&old, &r.row, r.c.now())
-	b := row(r.row)
-	id := r.row.ID
 	r.mu.Unlock()
-	err := r.c.put(context.WithoutCancel(ctx), bucketOrders, id[:], b, events...)
-	r.wake()
-	return err
+	var c store.Change
+	r.stage(&c, old)
+	return func(to *store.Change) {
+		to.Puts, to.Events = append(to.Puts, c.Puts...), append(to.Events, c.Events...)
+	}
+}
+
+// stage puts the row, and its lease's tick if that is another.
+func (r *orderRun) stage(c *store.Change, old orderRow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := &r.row
+	if o.LeaseID = (market.LeaseID{}); o.Lease != nil {
+		o.LeaseID = o.Lease.ID
+	}
+	c.Events = append(c.Events, happened(&old, o, r.c.now())...)
+	c.Puts = append(c.Puts, store.Put{Bucket: bucketOrders, Key: o.ID[:], Value: store.Row(o)})
+	if o.Lease != old.Lease && o.Lease != nil {
+		c.Puts = append(c.Puts, o.tick())
+	}
+}
+
+// tick puts the order's lease.
+func (o *orderRow) tick() store.Put {
+	t := rows.Tick{Lease: *o.Lease, Receipt: o.Receipt, Events: o.Events}
+	return store.Put{Bucket: bucketTicks, Key: o.Lease.ID[:], Value: t.Encode()}
 }
 
 func (r *orderRun) wake() {
@@ -181,7 +207,7 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 			Hint: "shorten command and env"}
 	}
 	p := market.Proposal{
-		Order: off.orderRaw, Quote: off.quoteRaw, Channel: ch.id, VoucherKey: ch.row.Terms.VoucherKey,
+		Order: off.orderRaw, Quote: off.quoteRaw, Channel: ch.id, VoucherKey: ch.row().Terms.VoucherKey,
 		BindSig: signBind(ch.key, r.c.cfg.ID, ch.id), Cap: leaseCap(req, off), Spec: sp,
 		Created: now.Truncate(time.Millisecond), AcceptUntil: now.Add(acceptWithin).Truncate(time.Millisecond),
 	}
@@ -196,42 +222,45 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 		return fmt.Errorf("open own lease: %w", err)
 	}
 	id := market.LeaseID(env.ID)
-	m, err := market.NewLease(id, market.CustomerSide, r.c.terms(req, off, p, ch.aheadOf()))
+	m, err := market.NewLease(id, market.CustomerSide, r.c.terms(req, off, p, ch.account().Ahead()))
 	if err != nil {
 		return err
 	}
 	if m, _, err = m.Apply(market.Placed{}, now); err != nil {
 		return err
 	}
-	ch.mu.Lock()
-	acc, err := ch.row.Account.AddLease(id, p.Cap, off.quote.MinHeadroom)
-	if err == nil && ch.avoid {
-		err = market.Refuse(market.CodeChannelUnfit, market.KindConflict, "its money is asked back")
-	}
-	if err == nil {
-		ch.row.Account = acc
-		err = r.c.saveChannel(ctx, ch)
-	}
-	ch.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return r.apply(ctx, market.LeaseSigned{Round: round, Lease: id}, func(o *orderRow) {
-		o.Raw, o.Lease, o.BootID = raw, &m, r.c.clock.BootID()
-	})
+	return r.enterLease(ctx, ch, market.LeaseSigned{Round: round, Lease: id}, p.Cap, off.quote.MinHeadroom,
+		func(o *orderRow) { o.Raw, o.Lease, o.BootID = raw, &m, r.c.clock.BootID() })
 }
 
-// aheadOf is what leases that are over have signed on the channel beyond what they owe. Until the channel is released
-// its provider could take it, so it counts against the away allowance of the next ones.
-func (ch *channel) aheadOf() (sum market.Amount) {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	for _, s := range ch.row.Account.Leases {
-		if !s.Live && s.Paid > s.Owed {
-			sum += s.Paid - s.Owed
+// enterLease enters the lease's share of the channel and makes it the order's, in one Change.
+func (r *orderRun) enterLease(ctx context.Context, ch *channel, ev market.LeaseSigned, limit, headroom market.Amount,
+	change func(*orderRow)) error {
+	var wrong error
+	err := r.c.enterBooks(ctx, ch, func(e *entry) error {
+		account, err := e.Account.AddLease(ev.Lease, limit, headroom)
+		if err != nil {
+			return err
 		}
+		ch.mu.Lock()
+		avoid := ch.avoid
+		ch.mu.Unlock()
+		if avoid {
+			return market.Refuse(market.CodeChannelUnfit, market.KindConflict, "its money is asked back")
+		}
+		add := r.change(r.step(ev, change, &wrong))
+		if wrong != nil {
+			return wrong
+		}
+		e.Account = account
+		e.Add(add)
+		return nil
+	})
+	if err != nil && wrong == nil {
+		return err
 	}
-	return sum
+	r.wake()
+	return r.applied(ctx, ev, wrong)
 }
 
 func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead market.Amount) market.Terms {
@@ -269,23 +298,57 @@ func (c *Customer) endShare(ctx context.Context, id market.ChannelID, m market.L
 	if ch == nil {
 		return
 	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
 	ch.alone.Store(m.LetGo && !m.Heard(c.now()))
-	ch.row.Account = ch.row.Account.EndLease(m.ID, acknowledged(m))
-	if err := c.saveChannel(ctx, ch); err != nil {
+	err := c.enterBooks(ctx, ch, func(e *entry) error {
+		e.Account = e.Account.EndLease(m.ID, acknowledged(m))
+		return nil
+	})
+	if err != nil {
 		c.log.Error("Channel was not stored", "channel", id, "error", err)
 	}
 }
 
 var _ lease.Store = (*orderRun)(nil)
 
-// Commit implements lease.Store.
-func (r *orderRun) Commit(ctx context.Context, m market.Lease, _ []market.Effect) error {
-	return r.update(ctx, func(o *orderRow) {
-		if o.Lease == nil || o.Lease.ID != m.ID {
-			return // the order has gone on without it
+// Commit implements lease.Store. A voucher that the step asks for is signed and kept with it, in one Change: what
+// leaves afterwards is on disk. One that cannot be signed is the payment's own failure.
+func (r *orderRun) Commit(ctx context.Context, m market.Lease, effects []market.Effect) error {
+	add := func() func(*store.Change) { return r.stepped(m) }
+	for _, e := range effects {
+		pay, ok := e.(market.SignPayment)
+		ch := r.c.channelOf(r.snapshot().Channel)
+		if !ok || ch == nil {
+			continue
 		}
+		return ch.Write(ctx, false, func(b *entry) error {
+			if next, _, err := b.Account.Sign(ch.key, m.ID, pay.LeaseAmount); err == nil {
+				b.Account = next
+			}
+			b.Add(add())
+			return nil
+		})
+	}
+	err := r.c.till.Queue(func(c *store.Change) { add()(c) })
+	r.wake()
+	return err
+}
+
+// stepped takes a step of the lease into the row. Most change its tick alone.
+func (r *orderRun) stepped(m market.Lease) func(*store.Change) {
+	r.mu.Lock()
+	o := &r.row
+	if o.Lease == nil || o.Lease.ID != m.ID { // the order has gone on without it
+		r.mu.Unlock()
+		return func(*store.Change) {}
+	}
+	if o.Lease.State == m.State && (!o.ReadyAt.IsZero() || m.Ready.IsZero()) && m.Terms == o.Lease.Terms {
+		o.Lease = &m
+		put := o.tick()
+		r.mu.Unlock()
+		return func(c *store.Change) { c.Puts = append(c.Puts, put) }
+	}
+	r.mu.Unlock()
+	return r.change(func(o *orderRow) {
 		if o.Lease.State != m.State {
 			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: m.State.String(), Detail: string(m.Code)})
 		}

@@ -43,9 +43,7 @@ func (r *orderRun) makeChannel(ctx context.Context, e market.MakeChannel) {
 		return
 	}
 	r.choose(&off)
-	ch.mu.Lock()
-	deposit := ch.row.Account.Seen
-	ch.mu.Unlock()
+	deposit := ch.account().Seen
 	r.mu.Lock()
 	r.held = ch
 	r.mu.Unlock()
@@ -115,10 +113,11 @@ func (c *Customer) avoid(id market.ChannelID, code market.Code) bool {
 		code != market.CodeChannelUnknown) {
 		return false
 	}
+	a := ch.account()
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.avoid = true
-	return len(ch.row.Account.Leases) > 1 // others used it, too: not a fault of the order
+	return a.Past.Leases+len(a.Leases) > 1 // others used it, too: not a fault of the order
 }
 
 // nextQuote tells refusals that another provider may not share.

@@ -105,16 +105,15 @@ func (r *orderRun) view() View {
 	ch := r.c.channels[o.Channel]
 	r.c.mu.Unlock()
 	if ch != nil {
-		ch.mu.Lock()
-		v.Deposit += ch.row.Account.Seen
-		v.PayeeWaits = min(ch.owes(), v.Paid)
-		if a := ch.row.Account; a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
+		a := ch.account()
+		v.Deposit += a.Seen
+		v.PayeeWaits = min(owes(a), v.Paid)
+		if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
 			v.RefundDue = time.Unix(a.Deadline, 0)
 		}
 		if o.Lease != nil {
-			v.Signed = ch.row.Account.Leases[o.Lease.ID].Paid
+			v.Signed = a.Leases[o.Lease.ID].Paid
 		}
-		ch.mu.Unlock()
 	}
 	return v
 }
@@ -290,10 +289,9 @@ func (c *Customer) Channels() (out []ChannelView) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, ch := range c.channels {
-		ch.mu.Lock()
-		out = append(out, ChannelView{ID: id, Provider: ch.row.Provider, Account: ch.row.Account, Paid: ch.row.Paid,
-			Returned: ch.row.Returned, Opened: ch.row.Opened, Owes: ch.owes()})
-		ch.mu.Unlock()
+		a, row := ch.See()
+		out = append(out, ChannelView{ID: id, Provider: row.Provider, Account: a, Paid: row.Paid,
+			Returned: row.Returned, Opened: row.Opened, Owes: owes(a)})
 	}
 	return out
 }

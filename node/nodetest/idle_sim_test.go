@@ -111,26 +111,6 @@ func TestSim_Refused_OneDepositForAll(t *testing.T) {
 	})
 }
 
-// TestSim_LeaseNeverKept_ChannelIsReturned: a node that ended between entering a lease in its channel and keeping the
-// lease itself never sent it; the channel is not held for it.
-func TestSim_LeaseNeverKept_ChannelIsReturned(t *testing.T) {
-	t.Parallel()
-	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
-		id := w.place(t, long())
-		w.await(t, id, running)
-		w.stopCust()
-		rewrite(t, w.cstore, store.BucketOwnChannels, func(row map[string]any) {
-			row["Account"].(map[string]any)["leases"].(map[string]any)[market.LeaseID{7}.String()] = map[string]any{
-				"cap": 1000, "live": true}
-		})
-		before := w.chain.Balance(w.payout)
-		w.startCustomer(t)
-		time.Sleep(time.Second)
-		v := w.await(t, id, over)
-		w.exact(t, v, market.CodeCompleted, before)
-	})
-}
-
 // rewrite changes all rows of a bucket, to what they were before a commit that a killed node did not come to.
 func rewrite(t *testing.T, s *store.Store, bucket string, f func(row map[string]any)) {
 	t.Helper()

@@ -23,7 +23,7 @@ import (
 var updateStores = flag.Bool("update-stores", false, "write the golden stores of this version's schema anew")
 
 // schemas are the versions whose golden stores are kept in testdata/stores; the last one is this version's.
-var schemas = []string{"2"}
+var schemas = []string{"2", "3"}
 
 // golden is what the stores of a version are about: taken by that version's own code, with all roles down.
 type golden struct {

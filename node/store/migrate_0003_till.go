@@ -76,13 +76,16 @@ func migrate3(tx *bolt.Tx) error {
 	m := &migration{tx: tx}
 	m.each("leases", m.soldLease)
 	m.each("channels", m.soldChannel)
+	m.each("orders", m.order)
+	m.each("own_channels", m.boughtChannel)
 	return m.err
 }
 
 // migration notes the first fault.
 type migration struct {
-	tx  *bolt.Tx
-	err error
+	tx     *bolt.Tx
+	err    error
+	bought map[market.LeaseID]bool // leases that an order has
 }
 
 // object is a row whose other keys stay as they are.
@@ -171,11 +174,14 @@ func (m *migration) account(o, into object, shares, vouchers string) error {
 		return err
 	}
 	for id, s := range a.Leases {
+		if shares == "own_shares" && s.Live && !m.bought[id] {
+			s.Live, s.Owed = false, min(s.Paid, s.Cap)
+		}
 		if err := m.put(shares, rows.ShareKey(a.Channel, id), rows.EncodeShare(s)); err != nil {
 			return err
 		}
 	}
-	kept := a.Kept
+	kept := a.Kept // of the buying side none
 	if a.Newest.Amount > 0 {
 		kept = append(kept, a.Newest)
 	}
@@ -225,4 +231,37 @@ func (m *migration) soldChannel(key []byte, o object) error {
 		return err
 	}
 	return m.put("channels", key, Row(row))
+}
+
+// order: a lease that is not there left no tick.
+func (m *migration) order(key []byte, o object) error {
+	if raw := o["Lease"]; raw == nil || string(raw) == "null" {
+		return nil
+	}
+	l, err := m.tick(o, "own_ticks")
+	if err != nil {
+		return err
+	}
+	if m.bought == nil {
+		m.bought = map[market.LeaseID]bool{}
+	}
+	m.bought[l.ID] = true
+	if o["LeaseID"], err = json.Marshal(l.ID); err != nil {
+		return err
+	}
+	return m.put("orders", key, Row(o))
+}
+
+// boughtChannel: its own part keeps its keys. A live share of a lease that no order has ends: the process ended between
+// the two, so the lease was never sent.
+func (m *migration) boughtChannel(key []byte, o object) error {
+	row := object{}
+	if err := m.account(o, row, "own_shares", "own_vouchers"); err != nil {
+		return err
+	}
+	var err error
+	if row["own"], err = json.Marshal(o); err != nil {
+		return err
+	}
+	return m.put("own_channels", key, Row(row))
 }

@@ -9,9 +9,12 @@
 //	meta      "schema"                    -> version u32
 //	          "clean"                     -> present while the store is closed in order
 //	orders    OrderID                     -> order row
-//	leases    LeaseID                     -> lease row (state, documents)
-//	channels  ChannelID                   -> channel row (account, vouchers, release)
-//	own_channels ChannelID                -> the customer's channel row
+//	leases    LeaseID                     -> lease row: documents, as received or signed
+//	ticks     LeaseID                     -> the lease's machine and newest Receipt, binary, at most 1 KiB
+//	channels  ChannelID                   -> what changes seldom of a channel's books, JSON
+//	shares    ChannelID ‖ LeaseID         -> a lease's share of the channel, binary
+//	vouchers  ChannelID ‖ amount u64      -> the 50 signed bytes and the signature
+//	own_ticks, own_channels, own_shares, own_vouchers -> the same of the customer's role
 //	devices   DeviceID                    -> device row
 //	debts     payer or node key (text)    -> debt row
 //	chain     intent key                  -> sender record

@@ -74,6 +74,21 @@ func coldOf(a *escrow.Account) cold {
 	return cold{a.VoucherKey, a.Phase, a.Deposit, a.Seen, a.Settled, a.SentToPay, a.Deadline, a.ReleaseTo, a.Past}
 }
 
+// Queue stores what f puts, in the order of the entries, and returns once it is on disk. f is called under the till's
+// lock. Errors: the store's.
+func (t *Till[R]) Queue(f func(*store.Change)) error {
+	done := make(chan error, 1)
+	var c store.Change
+	t.mu.Lock()
+	f(&c)
+	err := t.db.Queue(c, func(err error) { done <- err })
+	t.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return <-done
+}
+
 // coldRow is a channel's row. Its account has neither shares nor vouchers.
 type coldRow[R comparable] struct {
 	Account escrow.Account `json:"account"`

@@ -223,6 +223,7 @@ func TestBook_CrashAnywhere_NothingAcknowledgedIsLost(t *testing.T) {
 // full is a store whose disk has no room for some Changes.
 type full struct {
 	*store.Store
+	wg   sync.WaitGroup
 	mu   sync.Mutex
 	fail int
 }
@@ -232,7 +233,7 @@ func (f *full) Queue(c store.Change, then func(error)) error {
 	defer f.mu.Unlock()
 	if f.fail > 0 {
 		f.fail--
-		go then(store.ErrDiskFull)
+		f.wg.Go(func() { then(store.ErrDiskFull) })
 		return nil
 	}
 	return f.Store.Queue(c, then)
