@@ -33,7 +33,7 @@ type checked struct {
 
 var loadProduct = sync.OnceValues(func() (*product, error) {
 	cmd := exec.Command("go", "list", "-export", "-deps", "-json=Dir,ImportPath,GoFiles,Export,Module", "./node/...",
-		"./runtime/...", "./p2p/...", "./escrow/...", "./market/...", "./cmd/gpuai")
+		"./runtime/...", "./p2p/...", "./escrow/...", "./market/...", "./cmd/gpuai", "./cmd/sandbox")
 	cmd.Dir = ".."
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

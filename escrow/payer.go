@@ -8,9 +8,6 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// MaxCustomerCloseDelay is the longest close_delay a customer agrees to.
-const MaxCustomerCloseDelay = 24 * time.Hour
-
 // Sign makes the payer's next Payment: leaseAmount is the Lease's new cumulative share, the voucher's total is Σ of all
 // shares. Store the returned state before the Payment leaves; ReceiptSeq and OwnMS are the caller's. An equal
 // leaseAmount repeats the newest total. Errors: *market.Error voucher-backwards, voucher-allocation (over the cap),

@@ -52,7 +52,6 @@ func (s *Settle) idleFor(d time.Duration) bool {
 type Decision struct {
 	Act     Act
 	Voucher Signed
-	AnyFee  bool // a fee up to the unclaimed value is worth it
 	Until   time.Time
 	Why     string
 }
@@ -73,9 +72,7 @@ func Decide(a *Account, s Settle) Decision {
 	}
 	switch {
 	case a.Phase == PhaseClosing && unclaimed > s.Cost:
-		d := pay("the channel is closing")
-		d.AnyFee = true
-		return d
+		return pay("the channel is closing")
 	case s.ClosingToldBy1 && unclaimed >= 20*s.Cost && s.Now.Sub(s.LastRecord) >= 10*time.Minute:
 		return Decision{Act: ActRecord, Voucher: v, Why: "one endpoint says closing"}
 	case s.AskedByUser && unclaimed > s.Cost:

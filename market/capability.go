@@ -97,15 +97,15 @@ const (
 	UnitWord         // one of Words
 )
 
-// FieldInfo is one row of the capability table. Declared values are the provider's word, others are measured. Bits:
-// values are masks, and `in` asks for any shared bit. Local fields never travel.
+// FieldInfo is one row of the capability table. Bits: values are masks, and `in` asks for any shared bit. Local fields
+// never travel.
 type FieldInfo struct {
-	ID             FieldID
-	Name           string
-	Unit           Unit
-	Level          Level
-	Declared, Bits bool
-	Words          []Word
+	ID    FieldID
+	Name  string
+	Unit  Unit
+	Level Level
+	Bits  bool
+	Words []Word
 }
 
 // Word is a named value of a field.
@@ -153,21 +153,21 @@ var fields = []FieldInfo{
 	{ID: FieldDiskWrite, Name: "disk_write", Unit: UnitMBs, Level: LevelRig},
 	{ID: FieldNetDown, Name: "net_down", Unit: UnitMbits, Level: LevelRig},
 	{ID: FieldNetUp, Name: "net_up", Unit: UnitMbits, Level: LevelRig},
-	{ID: FieldCountry, Name: "country", Unit: UnitCountry, Level: LevelRig, Declared: true},
+	{ID: FieldCountry, Name: "country", Unit: UnitCountry, Level: LevelRig},
 	{ID: FieldRegion, Name: "region", Unit: UnitWord, Level: LevelRig, Words: regions},
 	{ID: FieldNAT, Name: "nat", Unit: UnitWord, Level: LevelRig, Words: nats},
 	{ID: FieldIsolation, Name: "isolation", Unit: UnitWord, Level: LevelRig, Bits: true, Words: sandbox},
-	{ID: FieldEgress, Name: "egress", Unit: UnitWord, Level: LevelRig, Declared: true, Bits: true, Words: egress},
+	{ID: FieldEgress, Name: "egress", Unit: UnitWord, Level: LevelRig, Bits: true, Words: egress},
 	{ID: FieldArch, Name: "arch", Unit: UnitWord, Level: LevelRig, Words: arches},
 	{ID: FieldQuota, Name: "quota", Unit: UnitWord, Level: LevelRig, Words: quotas},
-	{ID: FieldMinTime, Name: "min_time", Unit: UnitSeconds, Level: LevelTerms, Declared: true},
-	{ID: FieldMaxTime, Name: "max_time", Unit: UnitSeconds, Level: LevelTerms, Declared: true},
-	{ID: FieldPrepay, Name: "prepay", Unit: UnitCount, Level: LevelTerms, Declared: true},
-	{ID: FieldNotice, Name: "notice", Unit: UnitSeconds, Level: LevelTerms, Declared: true},
-	{ID: FieldMinCloseDelay, Name: "min_close_delay", Unit: UnitSeconds, Level: LevelTerms, Declared: true},
-	{ID: FieldTickMin, Name: "tick_min", Unit: UnitMillis, Level: LevelTerms, Declared: true},
-	{ID: FieldTickMax, Name: "tick_max", Unit: UnitMillis, Level: LevelTerms, Declared: true},
-	{ID: FieldUntil, Name: "until", Unit: UnitCount, Level: LevelTerms, Declared: true},
+	{ID: FieldMinTime, Name: "min_time", Unit: UnitSeconds, Level: LevelTerms},
+	{ID: FieldMaxTime, Name: "max_time", Unit: UnitSeconds, Level: LevelTerms},
+	{ID: FieldPrepay, Name: "prepay", Unit: UnitCount, Level: LevelTerms},
+	{ID: FieldNotice, Name: "notice", Unit: UnitSeconds, Level: LevelTerms},
+	{ID: FieldMinCloseDelay, Name: "min_close_delay", Unit: UnitSeconds, Level: LevelTerms},
+	{ID: FieldTickMin, Name: "tick_min", Unit: UnitMillis, Level: LevelTerms},
+	{ID: FieldTickMax, Name: "tick_max", Unit: UnitMillis, Level: LevelTerms},
+	{ID: FieldUntil, Name: "until", Unit: UnitCount, Level: LevelTerms},
 	{ID: FieldScore, Name: "score", Unit: UnitPPM, Level: LevelLocal},
 	{ID: FieldRTT, Name: "rtt", Unit: UnitMillis, Level: LevelLocal},
 	{ID: FieldUptime, Name: "uptime", Unit: UnitPPM, Level: LevelLocal},

@@ -17,7 +17,6 @@ const (
 )
 
 var (
-	cLive  = []LeaseState{Preparing, Running, Paused, Stopping, Silent}
 	cHeard = []LeaseState{Proposed, Preparing, Running, Paused, Stopping, Closing, Ended, Refused, Lapsed, Silent}
 	cMoney = []LeaseState{Preparing, Running, Paused, Stopping, Closing, Ended, Silent}
 )

@@ -12,7 +12,6 @@ const (
 
 var (
 	inLive   = []LeaseState{Preparing, Running, Paused, Stopping}
-	inJob    = []LeaseState{Running, Paused, Stopping}
 	inSince2 = []LeaseState{Preparing, Running, Paused, Stopping, Releasing, Closing, Ended}
 )
 

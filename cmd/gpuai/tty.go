@@ -27,10 +27,8 @@ func terminal(stream any) bool {
 
 // Colours of ours, as SGR parameters.
 const (
-	red    = "1;31"
-	yellow = "33"
-	green  = "32"
-	bold   = "1"
+	red  = "1;31"
+	bold = "1"
 )
 
 // coloured reports whether we colour what goes to a stream: --color, then NO_COLOR, then CLICOLOR_FORCE, then whether

@@ -27,6 +27,7 @@ func sigData(k ed25519.PrivateKey, msg []byte, keyAt, sigAt, msgAt, size int, in
 	return b
 }
 
+//nolint:funlen // one table
 func TestVoucher_Malformed(t *testing.T) {
 	t.Parallel()
 	root := newChain(t)

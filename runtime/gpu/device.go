@@ -11,7 +11,6 @@ import (
 // Kinds of a Device.
 const (
 	KindGPU = "gpu"
-	KindMIG = "mig"
 	KindCPU = "cpu"
 	KindSim = "sim"
 )

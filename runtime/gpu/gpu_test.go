@@ -159,7 +159,7 @@ func TestProfiles_KeyIsTheSlugOfTheModel(t *testing.T) {
 
 func TestSettle_MIGParent_IsNotSoldBesideInstances(t *testing.T) {
 	t.Parallel()
-	kept, dropped := settle([]Device{{UUID: "GPU-1"}, {UUID: "MIG-1", Parent: "GPU-1", Kind: KindMIG}})
+	kept, dropped := settle([]Device{{UUID: "GPU-1"}, {UUID: "MIG-1", Parent: "GPU-1", Kind: "mig"}})
 	if len(kept) != 1 || kept[0].UUID != "MIG-1" || len(dropped) != 1 {
 		t.Errorf("kept %+v, dropped %v", kept, dropped)
 	}

@@ -3,7 +3,6 @@ package spec
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -228,12 +227,6 @@ func (m Manifest) ID() [32]byte {
 		return [32]byte{} // strings and integers always marshal
 	}
 	return sha256.Sum256(raw)
-}
-
-// IDText returns the id as "sha256:<hex>".
-func (m Manifest) IDText() string {
-	id := m.ID()
-	return "sha256:" + hex.EncodeToString(id[:])
 }
 
 // Size returns the sum of the file sizes in bytes; a second name of a file counts nothing.

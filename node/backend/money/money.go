@@ -105,12 +105,6 @@ func figures(list []customer.View, channels []customer.ChannelView) (f walletFig
 	return f
 }
 
-// channelRent is what the ledger holds for a channel's account until it is reclaimed.
-func channelRent(ctx context.Context, l escrow.Ledger) (market.Amount, error) {
-	head, err := l.Head(ctx)
-	return market.Amount((escrow.AccountOverhead + escrow.ChannelLen) * head.RentPerByte), err
-}
-
 // WalletNew implements api.Spending: the account was made with the node's keys, so it is there.
 func (p *Purse) WalletNew(ctx context.Context) (api.Wallet, error) { return p.Wallet(ctx) }
 

@@ -43,7 +43,7 @@ func text(r sdk.Return) string {
 // Close unloads the library.
 func (l *Library) Close() {
 	if l.fail == nil {
-		l.api.Shutdown()
+		_ = l.api.Shutdown() // nothing follows
 	}
 }
 
