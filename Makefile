@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: drawings help setup build dist demo test check itest race bench program docs
+.PHONY: drawings help setup build dist demo test check lint itest race bench program docs
 
 VERSION := 0.1.0
 GO_FLAGS := -trimpath -buildvcs=false
@@ -40,7 +40,7 @@ dist: build ## dist/gpuai_VERSION_linux_amd64.tar.gz: binary, unit, example sett
 	@rm -rf dist/gpuai
 
 test: setup ## unit, property, simulated-network and on-ledger tests
-	go test ./...
+	go test $(TESTFLAGS) ./...
 
 check: ## format, module files, vet, light builds
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -49,11 +49,14 @@ check: ## format, module files, vet, light builds
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build ./...
 	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build ./...
 
+lint: ## golangci-lint, as .golangci.yml says
+	.ci/lint
+
 itest: setup ## a paid job and the sandbox on real parts: dockerd (DOCKER_HOST, or an own one), local ledger; needs root
 	bash runtime/sandbox/build.sh
 	host="$${DOCKER_HOST:-}"; own=; \
 	if [ -z "$$host" ]; then own=1; host="$$(.ci/dockerd start)"; fi; \
-	DOCKER_HOST="$$host" GPUAI_NEED=docker,node go test -tags integration -count=1 -timeout 12m -p 1 ./node/itest ./runtime/docker; rc=$$?; \
+	DOCKER_HOST="$$host" GPUAI_NEED=docker,node go test $(TESTFLAGS) -tags integration -count=1 -timeout 12m -p 1 ./node/itest ./runtime/docker; rc=$$?; \
 	if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
 
 program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)

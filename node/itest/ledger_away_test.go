@@ -45,6 +45,8 @@ func hung(t *testing.T, to string) (url string, off *atomic.Bool) {
 // TestLedgerAway_BothRestart_JobRunsAndIsPaid restarts both nodes while no endpoint answers and a job runs: the
 // container is adopted, billed and paid by vouchers; list, logs, exec and stop work; once the endpoint is back
 // everything is settled to the unit.
+//
+//nolint:funlen // one story
 func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

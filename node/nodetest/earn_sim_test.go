@@ -21,6 +21,8 @@ func days(p *provider.Provider) (earned, settled market.Amount, jobs int) {
 // TestSim_Earned_IsWhatTheLedgerPays: jobs that end, are stopped, never start, are paid far ahead, and share a kept
 // channel earn together what the payout address gets, to the lamport, across restarts; what is only signed ahead is
 // never in it.
+//
+//nolint:funlen // one story
 func TestSim_Earned_IsWhatTheLedgerPays(t *testing.T) {
 	t.Parallel()
 	manyMinutes(t)

@@ -192,10 +192,10 @@ func TestSim_ProviderSilent_SettlesLastVoucher(t *testing.T) {
 		r := long()
 		r.File.Limits.Away = 0
 		id := w.place(t, r)
-		v := w.await(t, id, running)
+		w.await(t, id, running)
 		time.Sleep(3 * time.Minute)
 		w.sim.Off(w.ph)
-		v = w.await(t, id, in(market.Silent))
+		v := w.await(t, id, in(market.Silent))
 		time.Sleep(3 * time.Minute)
 		m := w.sold(t, v)
 		if m.Code != market.CodePaymentOverdue || m.Owed() > m.Paid {

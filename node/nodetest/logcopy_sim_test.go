@@ -72,6 +72,8 @@ func (w *world) logged(t *testing.T, id market.OrderID) (text string, s joblog.S
 // TestLogCopy_AgreesWhenTheLogIsHere: an order ends when its log is whole, however slow that is while bytes come; a log
 // that stops coming, or never stops, is given up within bounds, and that is said in the row, to people, and in the
 // signed Outcome. The container goes after that.
+//
+//nolint:funlen // one story
 func TestLogCopy_AgreesWhenTheLogIsHere(t *testing.T) {
 	t.Parallel()
 	cut := market.Refuse(market.CodeEngineError, market.KindUnavailable, "cut")

@@ -113,12 +113,12 @@ func TestSilent_Stop_AsksTheMoneyBackAtOnce(t *testing.T) {
 					w.engine.Hold(!ready)
 					r := long()
 					id := w.place(t, r)
-					v := w.await(t, id, func(v customer.View) bool {
+					w.await(t, id, func(v customer.View) bool {
 						return running(v) ||
 							!ready && in(market.Preparing)(v)
 					})
 					w.stopProv()
-					v = w.await(t, id, in(market.Silent))
+					v := w.await(t, id, in(market.Silent))
 					act(t, w, v)
 					within(t, "the money is not asked back", time.Minute, func() bool { return w.closing(v.Channel) })
 					if v = w.await(t, id, over); v.Code == "" || v.Standing != customer.StandingEnded {
@@ -177,7 +177,7 @@ func TestSilent_CustomerRestarts_WaitsOn(t *testing.T) {
 		r := long()
 		r.File.Limits.MaxDuration = 4 * time.Hour
 		id := w.place(t, r)
-		v := w.await(t, id, running)
+		w.await(t, id, running)
 		w.sw.cutOff(true)
 		w.await(t, id, in(market.Silent))
 		if err := w.cust.StopOrder(t.Context(), id.String(), true); err != nil {
@@ -187,7 +187,7 @@ func TestSilent_CustomerRestarts_WaitsOn(t *testing.T) {
 		w.stopCust()
 		w.sw.cutOff(false)
 		w.startCustomer(t)
-		v = w.await(t, id, in(market.Ended))
+		v := w.await(t, id, in(market.Ended))
 		if m := w.sold(t, v); m.Debt != 0 || m.Paid < m.Owed() {
 			t.Errorf("the provider is owed %d, paid %d, debt %d", m.Owed(), m.Paid, m.Debt)
 		}

@@ -43,7 +43,7 @@ func openExec(l *leaseRun, args []byte) (serveFunc, error) {
 		}
 		defer st.Close() // kills the process group
 		g, gctx := errgroup.WithContext(ctx)
-		stop := context.AfterFunc(gctx, func() { st.Close() })
+		stop := context.AfterFunc(gctx, func() { _ = st.Close() })
 		defer stop()
 		over := make(chan struct{}) // the command has ended, and its exit code was sent
 		g.Go(func() error {
@@ -58,7 +58,7 @@ func openExec(l *leaseRun, args []byte) (serveFunc, error) {
 		})
 		g.Go(func() error {
 			err := showExec(st, c)
-			st.Close() // input that the engine no longer takes would block here
+			_ = st.Close() // input that the engine no longer takes would block here
 			close(over)
 			if err != nil {
 				return errors.Join(err, c.CloseRead())

@@ -1,7 +1,6 @@
 package offers
 
 import (
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -53,7 +52,7 @@ func TestStart_SinkComesLate_HasAllOffers(t *testing.T) {
 			s.Attach(b)
 			for !b.has(rigs[0].ID()) || !b.has(rigs[1].ID()) {
 				if time.Since(start) > 10*time.Second {
-					t.Fatal(fmt.Sprintf("start %d: the offers are not here after %s", i, time.Since(start)))
+					t.Fatalf("start %d: the offers are not here after %s", i, time.Since(start))
 				}
 				time.Sleep(10 * time.Millisecond)
 			}

@@ -222,7 +222,7 @@ func (cs *containers) killed(ctx context.Context, c *container.InspectResponse) 
 	select {
 	case <-msgs:
 		return true
-	case <-errs: // the end, or no answer
+	case <-errs: //nolint:errcheck // the end, or no answer
 		return false
 	}
 }

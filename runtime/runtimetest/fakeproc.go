@@ -60,7 +60,7 @@ func (p *fakeProc) run(steps []string) int {
 			}
 			return 137
 		case err != nil:
-			p.write(2, verb+": "+err.Error()+"\n")
+			_ = p.write(2, verb+": "+err.Error()+"\n")
 			return 1
 		case code >= 0:
 			return code
