@@ -14,21 +14,24 @@ import (
 
 	"github.com/gpuai/gpuai/escrow/escrowtest"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node"
+	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/nodetest"
 	"github.com/gpuai/gpuai/node/provider"
-	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
 	"github.com/gpuai/gpuai/runtime/gpu"
+	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
 
 // The rig of this bench: as many jobs as one Offer can list, each of its own customer on its own channel, at the
 // highest rate there is, so that each voucher can be a new one.
 const (
-	voucherJobs = 64
-	voucherRate = market.Rate(1_000_000_000_000)
-	voucherTick = 10 * time.Second
-	steadyRate  = 5_000 // vouchers per second of the paced load
+	voucherNetwork = "localnet-bench"
+	voucherJobs    = 64
+	voucherRate    = market.Rate(1_000_000_000_000)
+	voucherTick    = 10 * time.Second
+	steadyRate     = 5_000 // vouchers per second of the paced load
 )
 
 // Targets of a provider's node.
@@ -96,9 +99,9 @@ func benchVouchers(ctx context.Context, o options, r *report) (err error) {
 
 // voucherRig is a provider's role with running jobs, and their customers.
 type voucherRig struct {
+	node   *node.Node
 	prov   *provider.Provider
 	chain  *escrowtest.Chain
-	db     *store.Store
 	clock  *lease.Clock
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -114,47 +117,66 @@ type voucherPayer struct {
 	ready time.Time
 }
 
+// newVoucherRig starts a provider's node whose ledger and engine are the tests'.
 func newVoucherRig(ctx context.Context, dir string) (_ *voucherRig, err error) {
 	rig := &voucherRig{chain: escrowtest.NewChain(escrowtest.Options{Seed: "bench", SlotTime: 5 * time.Millisecond})}
 	if rig.clock, err = lease.NewClock(); err != nil {
 		return nil, err
 	}
-	if rig.db, err = store.Open(filepath.Join(dir, "provider", "state.db")); err != nil {
-		return nil, err
-	}
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	id := market.NodeID(key.Public().(ed25519.PublicKey))
-	payout, feePayer := randomAddress(), randomAddress()
+	payout := randomAddress()
 	rig.chain.Fund(payout, 1_000_000)
-	rig.chain.Fund(feePayer, market.LamportsSOL)
-	var devices []gpu.Device
-	for i := range voucherJobs {
-		devices = append(devices, gpu.CPUSlot(fmt.Sprintf("%s/%d", id, i)))
+	if rig.node, err = node.New(voucherConfig(dir, payout), node.Deps{
+		Clock: rig.clock, Chain: nodetest.Cluster{Chain: rig.chain, Account: rig.funded},
+		Engine:  nodetest.Engine{Fake: runtimetest.NewWorker(time.Hour)}.Open,
+		Devices: slots,
+	}, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, err
 	}
-	engine := nodetest.NewEngine(time.Hour)
-	rig.prov = provider.New(provider.Config{
-		Network: "localnet-bench", ClusterTag: rig.chain.ClusterTag(), Program: rig.chain.Program(), Key: key, ID: id,
-		Payout: payout, FeePayer: feePayer,
-		Policy: provider.Policy{Rate: voucherRate}, Tick: voucherTick, Hold: 2 * time.Minute,
-		Lent: provider.Lent{CPUMilli: voucherJobs * 1000, RAM: 1 << 40, Disk: 1 << 42, Egress: market.EgressNone},
-		Dues: provider.Dues{MinCloseDelay: time.Hour, ClaimFee: 50_000}, Version: "bench", Selling: true,
-	}, devices, provider.Deps{
-		Store: rig.db, Ledger: rig.chain.Ledger(feePayer), Runner: engine, Access: engine, Pub: nobody{},
-		Reach: nobody{}, Clock: rig.clock, Log: slog.New(slog.DiscardHandler),
-	})
 	ctx, rig.cancel = context.WithCancel(ctx)
-	rig.wg.Go(func() { _ = rig.prov.Serve(ctx) }) // a failure shows as a refusal
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	rig.wg.Go(func() { ended <- rig.node.Serve(ctx, ready) })
+	select {
+	case <-ready:
+	case err := <-ended:
+		return nil, errors.Join(err, rig.close())
+	}
+	rig.prov = rig.node.Provider()
 	for range voucherJobs {
-		p, err := rig.customer(ctx, id)
+		p, err := rig.customer(ctx, rig.node.Host().ID())
 		if err != nil {
 			return nil, errors.Join(err, rig.close())
 		}
 		rig.payers = append(rig.payers, p)
 	}
 	return rig, nil
+}
+
+// voucherConfig is the settings of the rig's node. Its disk and memory are never used.
+func voucherConfig(dir string, payout market.Address) (c config.Config) {
+	c.Node.Network, c.Node.DataDir, c.Node.Roles = voucherNetwork, filepath.Join(dir, "provider"), []string{"provider"}
+	c.P2P.Listen = []string{"/ip4/127.0.0.1/udp/0/quic-v1"}
+	c.Solana.RPC = []string{"http://in-memory"}
+	c.Provider = config.Provider{
+		Sell: true, Payout: payout.String(), Rate: market.Amount(voucherRate).SOL() + "/h", Cores: voucherJobs,
+		Memory: 1 << 40,
+		Disk:   1 << 42, Egress: "none", Tick: config.Duration(voucherTick), Hold: config.Duration(2 * time.Minute),
+		ClaimFee: 50_000,
+	}
+	return c
+}
+
+// slots are the devices: one for each job.
+func slots(_ context.Context, c gpu.Config) (out []gpu.Device, err error) {
+	for i := range voucherJobs {
+		out = append(out, gpu.CPUSlot(fmt.Sprintf("%s/%d", c.PeerID, i)))
+	}
+	return out, nil
+}
+
+// funded is the ledger of one of the node's accounts, with money in it.
+func (rig *voucherRig) funded(a market.Address) node.Ledger {
+	rig.chain.Fund(a, market.LamportsSOL)
+	return rig.chain.Ledger(a)
 }
 
 // customer buys one job with a new key and waits until it runs.
@@ -168,7 +190,7 @@ func (rig *voucherRig) customer(ctx context.Context, provider market.NodeID) (*v
 		return nil, err
 	}
 	p := &voucherPayer{Buyer: nodetest.Buyer{
-		Network: "localnet-bench", Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)),
+		Network: voucherNetwork, Key: key, ID: market.NodeID(key.Public().(ed25519.PublicKey)),
 		Payer: randomAddress(), Voucher: vkey, Chain: rig.chain, Now: rig.clock.Now,
 	}}
 	const budget = 100 * market.LamportsSOL
@@ -273,19 +295,10 @@ func (rig *voucherRig) load(ctx context.Context, d time.Duration, perSecond int)
 func (rig *voucherRig) close() error {
 	rig.cancel()
 	rig.wg.Wait()
-	return rig.db.Close()
+	return nil
 }
 
 func randomAddress() market.Address {
 	pub, _, _ := ed25519.GenerateKey(rand.Reader) // it never fails
 	return market.Address(pub)
 }
-
-// nobody is a network without peers.
-type nobody struct{}
-
-func (nobody) Publish(context.Context, []byte) error { return nil }
-func (nobody) Addrs() []string                       { return nil }
-func (nobody) Peers() int                            { return 1 }
-func (nobody) KeepConnected(market.NodeID, []string) {}
-func (nobody) Forget(market.NodeID)                  {}

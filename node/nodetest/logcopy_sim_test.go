@@ -11,10 +11,11 @@ import (
 	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/p2p/wire"
 	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
 
 // letters is a log of n bytes, one record each, with a pause before each.
-func letters(n uint64, pause time.Duration) LogFunc {
+func letters(n uint64, pause time.Duration) runtimetest.LogFunc {
 	return func(ctx context.Context, from uint64, f func(job.LogRecord) error) (job.LogEnd, error) {
 		for ; from < n; from++ {
 			select {
@@ -32,7 +33,7 @@ func letters(n uint64, pause time.Duration) LogFunc {
 }
 
 // firstPart gives the first bytes of a log, then what then does.
-func firstPart(n uint64, then func(ctx context.Context) error) LogFunc {
+func firstPart(n uint64, then func(ctx context.Context) error) runtimetest.LogFunc {
 	all := letters(n, time.Millisecond)
 	return func(ctx context.Context, from uint64, f func(job.LogRecord) error) (job.LogEnd, error) {
 		end, err := all(ctx, from, f)
@@ -78,7 +79,7 @@ func TestLogCopy_AgreesWhenTheLogIsHere(t *testing.T) {
 	t.Parallel()
 	cut := market.Refuse(market.CodeEngineError, market.KindUnavailable, "cut")
 	for name, c := range map[string]struct {
-		logs        LogFunc
+		logs        runtimetest.LogFunc
 		least, most time.Duration // from the job's end to the order's
 		bytes       uint64
 		why         string

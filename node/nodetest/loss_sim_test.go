@@ -1,7 +1,6 @@
 package nodetest
 
 import (
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,23 +10,22 @@ import (
 	"github.com/gpuai/gpuai/node"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/provider"
-	"github.com/gpuai/gpuai/runtime/docker"
-	"github.com/gpuai/gpuai/runtime/job"
+	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
 
 // another is a second rig in the same world, which asks rate as the settings write it.
 func (w *world) another(t *testing.T, n byte, rate string) *world {
 	t.Helper()
-	v := &world{net: w.net, sim: w.sim, chain: w.chain, engine: NewEngine(w.setup.work), setup: w.setup, clock: w.clock,
-		payer: w.payer, payout: addr(string(rune(n)) + "payout")}
+	v := &world{net: w.net, sim: w.sim, chain: w.chain, engine: runtimetest.NewWorker(w.setup.work), setup: w.setup,
+		clock: w.clock, payer: w.payer, payout: addr(string(rune(n)) + "payout")}
 	w.chain.Fund(v.payout, 1_000_000)
 	v.p = newSide(t, "provider", n, w.p.set, map[string]string{"provider.payout": v.payout.String(),
 		"provider.rate": rate, "p2p.bootstrap": strings.Join(w.ph.FullAddrs(), ",")})
 	v.p.set["node.data_dir"] = v.p.dir
 	v.p.keypair(t, "fee-payer", n+100)
 	v.files = map[string]string{"p": filepath.Join(v.p.dir, "state.db")}
-	v.p.deps = node.Deps{Clock: v.clock, Chain: cluster{v}, Devices: v.devices, Provider: v.tuneProvider,
-		Engine: func(docker.Config, job.Memory, *slog.Logger) (node.Engine, error) { return engine{v.engine, v}, nil }}
+	v.p.deps = node.Deps{Clock: v.clock, Chain: Cluster{v.chain, v.account}, Devices: v.devices,
+		Provider: v.tuneProvider, Engine: Engine{v.engine, v.fit}.Open}
 	known := len(w.cust.Offers())
 	v.startProvider(t)
 	until(t, "the other rig does not sell", func() bool { return v.prov.View().Selling })

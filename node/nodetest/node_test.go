@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gpuai/gpuai/escrow"
-	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node"
 	"github.com/gpuai/gpuai/node/config"
@@ -22,9 +20,7 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/p2ptest"
-	"github.com/gpuai/gpuai/runtime/docker"
 	"github.com/gpuai/gpuai/runtime/gpu"
-	"github.com/gpuai/gpuai/runtime/job"
 )
 
 // side is what a node of a world is made of, each time it starts.
@@ -53,14 +49,12 @@ func (w *world) sides(t *testing.T) {
 	w.files = map[string]string{"p": filepath.Join(w.p.dir, "state.db"), "c": filepath.Join(w.c.dir, "state.db")}
 	w.p.keypair(t, "fee-payer", 'f'+'e')
 	w.c.keypair(t, "spending", 'p'+'r')
-	w.p.deps = node.Deps{Clock: w.clock, Chain: cluster{w}, Devices: w.devices, Provider: w.tuneProvider,
-		Engine: func(docker.Config, job.Memory, *slog.Logger) (node.Engine, error) {
-			return engine{w.engine, w},
-				nil
-		},
+	chain := Cluster{w.chain, w.account}
+	w.p.deps = node.Deps{Clock: w.clock, Chain: chain, Devices: w.devices, Provider: w.tuneProvider,
+		Engine:   Engine{w.engine, w.fit}.Open,
 		HandOver: func(gpu.Config) provider.HandOver { return w.setup.hand },
 	}
-	w.c.deps = node.Deps{Clock: w.clock, Chain: cluster{w}, Customer: w.tuneCustomer,
+	w.c.deps = node.Deps{Clock: w.clock, Chain: chain, Customer: w.tuneCustomer,
 		Net: func(n customer.Net) customer.Net { return custNet{n, w.sw} }}
 }
 
@@ -204,36 +198,21 @@ func (w *world) devices(_ context.Context, c gpu.Config) ([]gpu.Device, error) {
 	return devices, nil
 }
 
-// engine is the world's, which outlives its nodes.
-type engine struct {
-	*Engine
-	w *world
-}
-
-func (e engine) Fit(ctx context.Context) (bool, error) {
-	if e.w.setup.fit == nil {
+// fit is the engine's check of itself, as the test has set it up by then.
+func (w *world) fit(ctx context.Context) (bool, error) {
+	if w.setup.fit == nil {
 		return true, nil
 	}
-	return e.w.setup.fit(ctx)
+	return w.setup.fit(ctx)
 }
 
-func (engine) DiskLow() <-chan struct{} { return nil }
-func (engine) Close() error             { return nil }
-
-// cluster is the world's ledger. The customer's wallet outlives its node, as the journal of the real one does.
-type cluster struct{ w *world }
-
-func (c cluster) Genesis(context.Context) (string, error) { return c.w.chain.Ask() }
-func (c cluster) Program() market.Address                 { return c.w.chain.Program() }
-
-func (c cluster) Open(_ string, signer ed25519.PrivateKey, _ market.Amount, _ solana.Journal,
-	_ *slog.Logger) (node.Ledger, error) {
-	a := market.Address(escrow.PublicKey(signer))
-	if a == c.w.payer {
-		return c.w.wallet, nil
+// account is the ledger of an account. The customer's wallet outlives its node.
+func (w *world) account(a market.Address) node.Ledger {
+	if a == w.payer {
+		return w.wallet
 	}
-	if l := c.w.accounts[a]; l != nil {
-		return l, nil
+	if l := w.accounts[a]; l != nil {
+		return l
 	}
-	return c.w.chain.Ledger(a), nil
+	return w.chain.Ledger(a)
 }

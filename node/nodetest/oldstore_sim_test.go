@@ -153,13 +153,6 @@ func readGolden(t *testing.T, file string) []byte {
 	return b
 }
 
-// adopt makes the engine have a job that runs, as of before this start.
-func (e *Engine) adopt(id market.LeaseID) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.jobs[job.Key{Lease: id}] = &fakeJob{state: job.Running, since: time.Now()}
-}
-
 // TestSim_OldStores_GoOn: nodes that begin on the stores of each schema know all that these held: the running job goes
 // on and is paid to the unit, vouchers that were kept settle, the debt still refuses its customer until it is paid, and
 // the job that was over is listed.
@@ -198,7 +191,7 @@ func goesOn(t *testing.T, w *world, start time.Time, dir string) {
 		t.Fatal(err)
 	}
 	w.engine.SetWork(4 * time.Minute)
-	w.engine.adopt(g.Lease)
+	w.engine.Adopt(job.Key{Lease: g.Lease})
 	w.pstore, w.cstore = w.openStore(t, "p"), w.openStore(t, "c")
 	w.startProvider(t)
 	<-w.prov.Loaded()

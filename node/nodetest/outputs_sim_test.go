@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -161,7 +162,15 @@ func TestInputs_NeverSent_OrderWaitsAndEnds(t *testing.T) {
 			if err := os.MkdirAll(w.cc.Spool+"/"+sent.String(), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(w.cust.InputsPath(sent), []byte("tar"), 0o600); err != nil {
+			in := filepath.Join(t.TempDir(), "in")
+			if err := os.WriteFile(in, []byte("abc"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var archive bytes.Buffer
+			if _, err := spec.Pack(&archive, []spec.Source{{From: in, To: "/workspace/in"}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(w.cust.InputsPath(sent), archive.Bytes(), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if err := w.cust.Supplied(ctx, sent, spec.Manifest{}); err != nil {

@@ -77,7 +77,7 @@ func TestNode_LedgerNeverSeen_RolesWait(t *testing.T) {
 		w.chain.Down(true)
 		s := newSide(t, "customer", 9, map[string]string{"node.network": "localnet-test",
 			"solana.rpc": "http://simulated", "p2p.bootstrap": w.ph.FullAddrs()[0]})
-		s.deps = node.Deps{Clock: w.clock, Chain: cluster{w}}
+		s.deps = node.Deps{Clock: w.clock, Chain: Cluster{w.chain, w.account}}
 		n, serve, ended := w.node(t, s)
 		ready := make(chan struct{})
 		t.Cleanup(serveUntil(t, func(ctx context.Context) error { defer ended(); return serve(ctx, ready) }))

@@ -17,6 +17,7 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/p2ptest"
+	"github.com/gpuai/gpuai/runtime/runtimetest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -44,7 +45,7 @@ type world struct {
 	net    p2ptest.World
 	sim    *p2ptest.Net // the same, if it is simulated
 	chain  *escrowtest.Chain
-	engine *Engine
+	engine *runtimetest.Fake
 	prov   *provider.Provider
 	cust   *customer.Customer
 	payout market.Address
@@ -163,7 +164,7 @@ func loopback(t *testing.T) *world {
 // build makes a world on a network, real or simulated, with the clock and the ledger that go with it.
 func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtest.Chain, s setup) *world {
 	t.Helper()
-	w := &world{net: net, chain: chain, engine: NewEngine(s.work), setup: s, clock: clock, sw: &switches{}}
+	w := &world{net: net, chain: chain, engine: runtimetest.NewWorker(s.work), setup: s, clock: clock, sw: &switches{}}
 	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
 	w.chain.Fund(w.payer, 100_000_000_000)
 	own := w.chain.Ledger(w.payer)

@@ -20,6 +20,7 @@ type Fake struct {
 	silent bool
 	seq    int
 	last   time.Time
+	faults faults
 	wg     sync.WaitGroup
 }
 
@@ -84,11 +85,12 @@ func (f *Fake) Reconcile(ctx context.Context, k job.Key, w job.Want) (job.Observ
 		return job.Observed{State: job.Unknown}, nil
 	}
 	j := f.job(k)
+	j.look()
 	switch w.Phase {
 	case job.WantRunning:
 		j.wantRunning(w)
 	case job.WantPaused:
-		j.frozen = j.frozen || j.started && !j.over
+		j.freeze(j.frozen || j.started && !j.over)
 	case job.WantGone:
 		j.wantGone(w)
 	default:
@@ -110,7 +112,9 @@ func (f *Fake) Observe(ctx context.Context, k job.Key) (job.Observed, error) {
 	if f.silent {
 		return job.Observed{State: job.Unknown}, ctx.Err()
 	}
-	return f.job(k).see(), ctx.Err()
+	j := f.job(k)
+	j.look()
+	return j.see(), ctx.Err()
 }
 
 // Remove implements job.Runner.
@@ -118,6 +122,9 @@ func (f *Fake) Remove(ctx context.Context, k job.Key) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	j := f.job(k)
+	if f.faults.works && j.started && !j.over {
+		j.end(137)
+	}
 	j.killed, j.frozen = true, false
 	f.cond.Broadcast()
 	for j.started && !j.over {
@@ -134,6 +141,7 @@ func (f *Fake) List(ctx context.Context) ([]job.Found, error) {
 	defer f.mu.Unlock()
 	var out []job.Found
 	for k, j := range f.jobs {
+		j.look()
 		if j.created {
 			run := j.started && !j.over
 			out = append(out, job.Found{Key: k, Role: "job", ContainerID: j.id, Running: run, Paused: run && j.frozen})
@@ -154,6 +162,8 @@ type fakeJob struct {
 	code, endCode                                   market.Code
 	detail                                          string
 	begun, ended                                    time.Time
+	ran                                             time.Duration // worked before since
+	since                                           time.Time
 	files                                           map[string]*fakeFile
 	logs                                            []job.LogRecord
 }
@@ -194,7 +204,11 @@ func (j *fakeJob) wantRunning(w job.Want) {
 		return
 	}
 	if j.started {
-		j.frozen = false
+		j.freeze(false)
+		return
+	}
+	if w.Plan.Image.Ref == MissingImage {
+		j.code, j.detail = "image-not-found", "no such image"
 		return
 	}
 	j.plan = w.Plan
@@ -213,7 +227,12 @@ func (j *fakeJob) wantRunning(w job.Want) {
 		j.f.seq++
 		j.id = fmt.Sprintf("fake-%d", j.f.seq)
 	}
-	if needs && !w.InputsReady {
+	if needs && !w.InputsReady || j.f.faults.held {
+		return
+	}
+	if j.f.faults.works {
+		j.f.faults.runs++
+		j.begin()
 		return
 	}
 	argv := append([]string(nil), w.Plan.Spec.Command...)
@@ -225,6 +244,7 @@ func (j *fakeJob) wantRunning(w job.Want) {
 		return
 	}
 	j.started, j.begun = true, time.Now()
+	j.f.faults.runs++
 	steps := append(argv[1:], w.Plan.Spec.Args...)
 	j.f.wg.Go(func() {
 		code := (&fakeProc{j: j}).run(steps)
@@ -240,6 +260,8 @@ func (j *fakeJob) wantGone(w job.Want) {
 	case !j.created || j.over:
 	case !j.started:
 		j.created = false
+	case j.f.faults.works:
+		j.end(143)
 	case w.Grace > 0 && !j.termed:
 		j.termed, j.frozen = true, false
 		j.killed = j.killed || !j.deaf && !j.terms // the usual program dies of it

@@ -19,6 +19,12 @@ import (
 // Logs implements job.Access.
 func (f *Fake) Logs(ctx context.Context, k job.Key, from uint64, follow bool, fn func(job.LogRecord) error) (job.LogEnd,
 	error) {
+	f.mu.Lock()
+	logs, have := f.faults.logs, f.jobs[k] != nil && f.jobs[k].created
+	f.mu.Unlock()
+	if logs != nil && have {
+		return logs(ctx, from, fn)
+	}
 	stop := context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		f.cond.Broadcast()
@@ -216,6 +222,9 @@ func (s fakeFiles) PutInputs(ctx context.Context, in io.Reader, limit uint64) (s
 func (s fakeFiles) GetOutputs(ctx context.Context, paths []string, w io.Writer) (spec.Manifest, error) {
 	s.f.mu.Lock()
 	j, err := s.job(job.Exited)
+	if gone := s.f.faults.gone; gone != nil {
+		err = gone
+	}
 	if err != nil {
 		s.f.mu.Unlock()
 		return spec.Manifest{}, err
