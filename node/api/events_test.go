@@ -61,7 +61,7 @@ func read(t *testing.T, c *Client, query, last string, stop func(id uint64, name
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, "GET", "http://node"+base+"/events"+query, nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://node"+Base+"/events"+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestEvents_StreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	c := serveConfig(t, Config{Backend: &whole{}, Events: newFeed()})
 	for range rest.MaxStreams {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", "http://node"+base+"/events", nil)
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "http://node"+Base+"/events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestEvents_StreamsAreBounded(t *testing.T) {
 		}
 		defer resp.Body.Close()
 	}
-	status, header, text := ask(t, c, "GET", base+"/events", "")
+	status, header, text := ask(t, c, "GET", Base+"/events", "")
 	isProblem(t, "one stream too many", 503, market.CodeBusy, status, header, text)
 	if header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
@@ -194,7 +194,7 @@ func TestEvents_SlowReaderIsDropped_IdleOneGetsHeartbeats(t *testing.T) {
 		s := New(Config{Backend: &whole{}, Events: f}, slog.New(slog.DiscardHandler))
 		defer s.Close()
 		ctx, cancel := context.WithCancel(t.Context())
-		r, err := http.NewRequestWithContext(ctx, "GET", base+"/events", nil)
+		r, err := http.NewRequestWithContext(ctx, "GET", Base+"/events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ func TestJob_PageSample(t *testing.T) {
 	}
 	f := &fake{order: someOrder}
 	c, _ := serve(t, f)
-	status, _, text := ask(t, c, "POST", base+"/orders", string(m[1]), "Idempotency-Key: k")
+	status, _, text := ask(t, c, "POST", Base+"/orders", string(m[1]), "Idempotency-Key: k")
 	got := f.request
 	if status != 201 || got.Key != "k" || got.Job.Devices() != 1 || len(got.Job.Classes()) != 1 ||
 		got.Job.Limits.MaxTotal != 20_000_000 || got.Job.Args[0] != "nvidia-smi" {

@@ -25,7 +25,8 @@ func (s *control) routes() []rest.Route {
 			s.config),
 		rest.Tagged("PATCH", "/config", "patchConfig",
 			"`{\"set\": {\"section.key\": \"text\"}}`; `restart` names keys that wait for the next start", s.patch).
-			In(rest.ScopeAdmin).Fails(market.CodeConfigInvalid, market.CodeConflict),
+			In(rest.ScopeAdmin).Fails(market.CodeConfigInvalid).Answers(http.StatusPreconditionFailed,
+			market.CodeConflict),
 		rest.Call("POST", "/doctor", "doctor", "`{\"only\": [\"rig\"], \"offline\": true}`, both optional", s.doctor),
 		rest.Call("POST", "/shutdown", "shutdown", "`end_leases=true` ends the node's leases first", s.shutdown).
 			In(rest.ScopeAdmin),

@@ -16,7 +16,7 @@ func (s *files) routes() []rest.Route {
 		rest.Stream("PUT", "/orders/{id}/inputs/{n}", "putInputs", "tar of all inputs, n is 0; the order is placed "+
 			"once it is whole. It waits for them for 24 h, also over restarts of the node", s.put).
 			In(rest.ScopeJobs).Takes("application/x-tar", "all inputs, in one archive").
-			Gives(200, "application/json", "it is here").Fails(orderCodes...).
+			Shows("Done", "it is here").Fails(orderCodes...).
 			Fails(market.CodeConflict, market.CodeInputTooBig, market.CodeInputLost),
 		rest.Stream("GET", "/orders/{id}/outputs/{n}", "getOutputs",
 			"verified outputs, n is 0; read to their end they count as fetched", s.get).

@@ -26,7 +26,7 @@ var moneyCodes = []market.Code{market.CodeChainUnreachable, market.CodeFundsShor
 func (s *spending) routes() []rest.Route {
 	return []rest.Route{
 		rest.Get("/channels", "channels", "own payment channels", s.channels).Fails(market.CodeChainUnreachable),
-		rest.Get("/channels/{addr}", "channel", "", s.channel).Fails(orderCodes...),
+		rest.Get("/channels/{addr}", "channel", "one of them", s.channel).Fails(orderCodes...),
 		rest.Get("/wallet", "wallet", "the spending account", s.wallet).Fails(market.CodeChainUnreachable,
 			market.CodeNotFound),
 		rest.Call("POST", "/wallet", "walletNew", "make the account, or show it", s.make).In(rest.ScopeMoney).Creates().

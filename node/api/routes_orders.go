@@ -48,7 +48,8 @@ func (s *orders) routes() []rest.Route {
 		rest.Call("POST", "/plans", "plan", "body of an order; ranks offers, signs nothing", s.plan).
 			Fails(market.CodeChainUnreachable, market.CodeImageNotFound, market.CodeImageDenied,
 				market.CodeSpecUnknownKey, market.CodeSpecRange),
-		rest.Create("/orders", "createOrder", "see below", s.create).In(rest.ScopeJobs).
+		rest.Create("/orders", "createOrder", "takes an order; `job` is a job file as JSON",
+			s.create).In(rest.ScopeJobs).
 			Fails(market.CodeChainUnreachable, market.CodeFundsShort, market.CodeSpendCap, market.CodeCapTooSmall,
 				market.CodeImageNotFound, market.CodeImageDenied, market.CodeSpecUnknownKey, market.CodeSpecRange),
 		rest.Call("PUT", "/orders/{id}/cap", "raiseCap", "`{\"cap\": \"LAMPORTS\"}`: a running order may cost up to "+

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ func (s *selling) routes() []rest.Route {
 		rest.Tagged("GET", "/provider", "provider", "the selling side", s.provider).In(rest.ScopeMarket),
 		rest.Tagged("PATCH", "/provider", "patchProvider",
 			"`{\"selling\": true, \"rate\": MONEY, \"rates\": {\"rtx-4090\": MONEY}}`, each optional", s.patch).
-			In(rest.ScopeMarket).Fails(market.CodeConfigInvalid, market.CodeConflict),
+			In(rest.ScopeMarket).Fails(market.CodeConfigInvalid).Answers(http.StatusPreconditionFailed,
+			market.CodeConflict),
 		rest.Call("POST", "/provider/pause", "pauseProvider", "withdraw the rig; jobs go on", s.sell(false)).
 			In(rest.ScopeMarket),
 		rest.Call("POST", "/provider/resume", "resumeProvider", "list it again", s.sell(true)).In(rest.ScopeMarket),

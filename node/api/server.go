@@ -7,8 +7,8 @@ import (
 	"github.com/gpuai/gpuai/node/rest"
 )
 
-// base is where all paths begin.
-const base = "/api/v1"
+// Base is where all paths begin.
+const Base = "/api/v1"
 
 // Version is this program's; MinClient is the oldest client that this API understands.
 const (
@@ -33,16 +33,16 @@ type Config struct {
 // New serves c.Backend below /api/v1. docs/reference/api.md is about its routes, openapi-node.json describes them.
 func New(c Config, log *slog.Logger) *rest.Mux {
 	m := rest.New(rest.Options{
-		Title: "GPU AI node", Version: Version, Base: base, About: about, Answers: c.Answers, Observe: c.Observe,
+		Title: "GPU AI node", Version: Version, Base: Base, About: about, Answers: c.Answers, Observe: c.Observe,
 		Told: c.Told,
 	}, log)
 	b := c.Backend
-	m.Add((&control{b: b}).routes()...)
-	m.Add((&orders{b: b, ops: m.Operations}).routes()...)
-	m.Add((&files{b: b}).routes()...)
-	m.Add((&leases{b: b, orders: b}).routes()...)
-	m.Add((&spending{b: b, ops: m.Operations}).routes()...)
-	m.Add((&selling{b: b}).routes()...)
+	m.Add("node", (&control{b: b}).routes()...)
+	m.Add("orders", (&orders{b: b, ops: m.Operations}).routes()...)
+	m.Add("files", (&files{b: b}).routes()...)
+	m.Add("leases", (&leases{b: b, orders: b}).routes()...)
+	m.Add("money", (&spending{b: b, ops: m.Operations}).routes()...)
+	m.Add("provider", (&selling{b: b}).routes()...)
 	stream := &rest.Events{
 		Feed: c.Events, Topics: Topics, Life: m.Operations.Life(),
 		Dress: func(row rest.Event) rest.Event {
@@ -52,7 +52,7 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 			return row
 		},
 	}
-	m.Add(rest.Stream("GET", "/events", "events", "what happens, as it happens", stream.Serve).
+	m.Add("node", rest.Stream("GET", "/events", "events", "what happens, as it happens", stream.Serve).
 		Gives(200, "text/event-stream", eventsAbout).Fails(market.CodeBusy, market.CodeNotFound))
 	return m
 }
@@ -81,7 +81,7 @@ type (
 	none struct{}
 	// Empty is an input that says all in its path; an empty document may come with it.
 	Empty struct {
-		Body *struct{}
+		Body *struct{} `nameHint:"Nothing"`
 	}
 	// ByID is the input of an operation on one thing.
 	ByID struct {

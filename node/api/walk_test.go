@@ -60,7 +60,7 @@ func (w *whole) Status(context.Context) (Status, error) {
 }
 func (w *whole) Offers(context.Context) ([]Offer, error) { return nil, nil }
 func (w *whole) Plan(_ context.Context, r OrderRequest) (Plan, error) {
-	return Plan{Schema: "gpuai.plan/v1", Request: r}, nil
+	return Plan{Schema: "gpuai.plan/v1", Request: r, Candidates: []Candidate{}, Rejections: []Rejection{}}, nil
 }
 func (w *whole) PutInputs(_ context.Context, id string, r io.Reader) error { return missing(id) }
 func (w *whole) Orders(context.Context, bool) ([]Order, error)             { return []Order{someOrder}, nil }
@@ -261,7 +261,7 @@ func TestEndpoints_GoodRequests(t *testing.T) {
 		if e.keyed {
 			headers = append(headers, fmt.Sprint("Idempotency-Key: good-", i))
 		}
-		status, header, text := ask(t, c, e.method, base+e.path, e.body, headers...)
+		status, header, text := ask(t, c, e.method, Base+e.path, e.body, headers...)
 		what := e.method + " " + e.path
 		if status != e.status {
 			t.Errorf("%s: %d %s, want %d", what, status, text, e.status)
@@ -293,16 +293,16 @@ func TestEndpoints_AllAreListed(t *testing.T) {
 	defer s.Close()
 	mux := http.NewServeMux()
 	for _, rt := range s.Routes() {
-		mux.HandleFunc(rt.Method+" "+base+rt.Path, func(http.ResponseWriter, *http.Request) {})
+		mux.HandleFunc(rt.Method+" "+Base+rt.Path, func(http.ResponseWriter, *http.Request) {})
 	}
 	listed := map[string]bool{"GET /events": true, "POST /leases/{id}/exec": true} // tests of their own
 	for _, e := range endpoints {
-		r, err := http.NewRequestWithContext(t.Context(), e.method, base+e.path, nil)
+		r, err := http.NewRequestWithContext(t.Context(), e.method, Base+e.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, pattern := mux.Handler(r)
-		listed[strings.Replace(pattern, base, "", 1)] = true
+		listed[strings.Replace(pattern, Base, "", 1)] = true
 	}
 	doc, err := os.ReadFile("../../docs/reference/api.md")
 	if err != nil {
@@ -327,7 +327,7 @@ func TestEndpoints_BadRequests(t *testing.T) {
 		path, _, _ := strings.Cut(e.path, "?")
 		key := fmt.Sprint("Idempotency-Key: bad-", i)
 		do := func(method, query, body string, h ...string) (int, http.Header, string) {
-			return ask(t, c, method, base+path+query, body, h...)
+			return ask(t, c, method, Base+path+query, body, h...)
 		}
 		status, header, text := do("DELETE", "", "")
 		isProblem(t, "DELETE of "+path, 405, market.CodeBadUsage, status, header, text)
@@ -416,7 +416,7 @@ func TestCreate_SameKeyIsSameAnswer(t *testing.T) {
 	t.Parallel()
 	b := &whole{gate: make(chan struct{})}
 	c, _ := serve(t, b)
-	const path, body, key = base + "/orders", `{"job":{"image":"a","limits":{"max_total":"5"}}}`, "Idempotency-Key: k"
+	const path, body, key = Base + "/orders", `{"job":{"image":"a","limits":{"max_total":"5"}}}`, "Idempotency-Key: k"
 	first := make(chan string, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -438,7 +438,7 @@ func TestCreate_SameKeyIsSameAnswer(t *testing.T) {
 	}
 	status, header, text = ask(t, c, "POST", path, `{"job":{"image":"b","limits":{"max_total":"5"}}}`, key)
 	isProblem(t, "another body", 409, market.CodeKeyReused, status, header, text)
-	status, header, text = ask(t, c, "POST", base+"/wallet", "", key)
+	status, header, text = ask(t, c, "POST", Base+"/wallet", "", key)
 	isProblem(t, "another path", 409, market.CodeKeyReused, status, header, text)
 }
 
@@ -447,12 +447,12 @@ func TestPatch_IfMatch(t *testing.T) {
 	c, _ := serve(t, &whole{})
 	for path, body := range map[string]string{"/config": `{"set":{"node.log":"debug"}}`,
 		"/provider": `{"selling":true}`} {
-		_, header, _ := ask(t, c, "GET", base+path, "")
+		_, header, _ := ask(t, c, "GET", Base+path, "")
 		tag := header.Get("ETag")
-		if status, _, text := ask(t, c, "PATCH", base+path, body, "If-Match: "+tag); tag == "" || status != 200 {
+		if status, _, text := ask(t, c, "PATCH", Base+path, body, "If-Match: "+tag); tag == "" || status != 200 {
 			t.Errorf("%s with its tag %q: %d %s", path, tag, status, text)
 		}
-		status, header, text := ask(t, c, "PATCH", base+path, body, `If-Match: "old"`)
+		status, header, text := ask(t, c, "PATCH", Base+path, body, `If-Match: "old"`)
 		isProblem(t, path+" with an old tag", 412, market.CodeConflict, status, header, text)
 	}
 }
@@ -467,7 +467,7 @@ func TestServe_HeaderLimit(t *testing.T) {
 	}
 	defer conn.Close()
 	// it may hang up midway
-	_, _ = fmt.Fprintf(conn, "GET %s/status HTTP/1.1\r\nHost: node\r\nX: %s\r\n\r\n", base, strings.Repeat("x", 32<<10))
+	_, _ = fmt.Fprintf(conn, "GET %s/status HTTP/1.1\r\nHost: node\r\nX: %s\r\n\r\n", Base, strings.Repeat("x", 32<<10))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -510,7 +510,7 @@ func TestPages_EachOnce(t *testing.T) {
 	m := &many{}
 	for i := range 2*rest.MaxLimit + 7 {
 		m.list = append(m.list, Order{ID: fmt.Sprintf("order_%03d", (i*37)%1000),
-			CreatedAt: rest.At(time.UnixMilli(int64(i / 3)))})
+			Steps: []Step{}, CreatedAt: rest.At(time.UnixMilli(int64(i / 3)))})
 	}
 	c, _ := serve(t, m)
 	got, err := c.Orders(t.Context(), true)
@@ -525,7 +525,7 @@ func TestPages_EachOnce(t *testing.T) {
 		seen[o.ID] = true
 	}
 	var first orderList
-	_, _, text := ask(t, c, "GET", base+"/orders", "")
+	_, _, text := ask(t, c, "GET", Base+"/orders", "")
 	if err := json.Unmarshal([]byte(text), &first); err != nil || len(first.Orders) != rest.PageLimit ||
 		first.Cursor == "" {
 		t.Errorf("%d orders on the first page, cursor %q, %v", len(first.Orders), first.Cursor, err)
@@ -539,17 +539,17 @@ func TestCreate_KeyOutlivesTheServer(t *testing.T) {
 	kept, b := rest.NewMemory(), &whole{}
 	const body, key = `{"job":{"image":"a","limits":{"max_total":"5"}}}`, "Idempotency-Key: k"
 	before := serveConfig(t, Config{Backend: b, Answers: kept})
-	_, _, want := ask(t, before, "POST", base+"/orders", body, key)
+	_, _, want := ask(t, before, "POST", Base+"/orders", body, key)
 	if _, err := before.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {
 		t.Fatal(err)
 	}
 	told := make(chan rest.Operation, 2)
 	after := serveConfig(t, Config{Backend: b, Answers: kept, Told: func(op rest.Operation) { told <- op }})
-	status, _, text := ask(t, after, "POST", base+"/orders", body, key)
+	status, _, text := ask(t, after, "POST", Base+"/orders", body, key)
 	if status != 201 || text != want || b.orders.Load() != 1 {
 		t.Errorf("order again: %d %s, %d orders", status, text, b.orders.Load())
 	}
-	status, header, text := ask(t, after, "POST", base+"/wallet/withdraw", `{"to":"`+solMint+`","amount":"6"}`,
+	status, header, text := ask(t, after, "POST", Base+"/wallet/withdraw", `{"to":"`+solMint+`","amount":"6"}`,
 		"Idempotency-Key: w")
 	isProblem(t, "another amount", 409, market.CodeKeyReused, status, header, text)
 	if _, err := after.Withdraw(t.Context(), Withdrawal{Key: "w", To: solMint, Amount: 5}); err != nil {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -15,8 +16,7 @@ import (
 // everywhere are codes that each operation may answer: about the request, the node, the machine below it.
 var everywhere = []market.Code{
 	market.CodeBadUsage, market.CodeRoleOff, market.CodeFileError, market.CodeInterrupted, market.CodeInternal,
-	market.CodeStoreDead, market.CodeDiskFull, market.CodeConnectionCut,
-	market.CodeTimeout,
+	market.CodeStoreDead, market.CodeDiskFull, market.CodeConnectionCut, market.CodeTimeout,
 }
 
 // documented is the operation of a route in the document.
@@ -29,20 +29,13 @@ func (m *Mux) documented(rt Route) *huma.Operation {
 }
 
 // describe adds to a route's document what its types do not say: scope, key and errors by status.
-func describe(rt *Route, op *huma.Operation) {
+func (m *Mux) describe(rt *Route, op *huma.Operation) {
 	op.Extensions = map[string]any{"x-scope": string(rt.Scope)}
 	delete(op.Responses, "default")
-	codes := slices.Concat(everywhere, rt.Codes)
+	common := byStatus(everywhere)
+	said := byStatus(slices.Concat(everywhere, rt.Codes))
 	if rt.Keyed {
-		codes = append(codes, market.CodeKeyReused)
-	}
-	said := map[int][]market.Code{}
-	for _, code := range codes {
-		status := ProblemOf(&market.Error{Code: code}).Status
-		said[status] = append(said[status], code)
-	}
-	if rt.Keyed {
-		said[http.StatusConflict] = append(said[http.StatusConflict], market.CodeBusy)
+		said[http.StatusConflict] = append(said[http.StatusConflict], market.CodeBusy, market.CodeKeyReused)
 	}
 	if op.RequestBody != nil {
 		said[http.StatusUnsupportedMediaType] = []market.Code{market.CodeBadUsage}
@@ -53,14 +46,32 @@ func describe(rt *Route, op *huma.Operation) {
 	for status, code := range rt.own {
 		said[status] = append(said[status], code)
 	}
+	shared := m.api.OpenAPI().Components
+	if shared.Responses == nil {
+		shared.Responses = map[string]*huma.Response{}
+	}
 	for status, codes := range said {
 		resp := &huma.Response{
-			Description: strings.Join(words(codes), ", "),
+			Description: strings.Join(words(codes), "; "),
 			Content: map[string]*huma.MediaType{"application/problem+json": {
 				Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
 		}
+		if name := fmt.Sprint("Error", status); slices.Equal(codes, common[status]) {
+			shared.Responses[name] = resp
+			resp = &huma.Response{Ref: "#/components/responses/" + name}
+		}
 		op.Responses[strconv.Itoa(status)] = resp
 	}
+}
+
+func byStatus(codes []market.Code) map[int][]market.Code {
+	out := map[int][]market.Code{}
+	for _, code := range codes {
+		m, _ := code.Meaning()
+		status := ProblemOf(&market.Error{Code: code, Kind: m.Kind}).Status
+		out[status] = append(out[status], code)
+	}
+	return out
 }
 
 // keyParam documents the header that a creating request needs.
@@ -115,10 +126,11 @@ func operationsOf(p *huma.PathItem) []*huma.Operation {
 	return slices.DeleteFunc(all, func(op *huma.Operation) bool { return op == nil })
 }
 
-// words are codes in the order of the alphabet, each once.
+// words are codes and their titles, in the order of the alphabet, each once.
 func words(codes []market.Code) (out []string) {
 	for _, c := range slices.Compact(slices.Sorted(slices.Values(codes))) {
-		out = append(out, string(c))
+		m, _ := c.Meaning()
+		out = append(out, string(c)+": "+m.Title)
 	}
 	return out
 }

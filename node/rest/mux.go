@@ -52,11 +52,12 @@ func New(o Options, log *slog.Logger) *Mux {
 	return m
 }
 
-// Add takes routes, once and before the first request.
-func (m *Mux) Add(routes ...Route) {
+// Add takes routes of one kind, before the first request.
+func (m *Mux) Add(tag string, routes ...Route) {
 	for _, rt := range routes {
 		op := rt.op
 		op.Method, op.Path, op.OperationID, op.Summary, op.Description = rt.Method, rt.Path, rt.ID, rt.Summary, rt.About
+		op.Tags = []string{tag}
 		op.MaxBodyBytes, op.BodyReadTimeout = MaxBody+1, -1
 		op.Middlewares = huma.Middlewares{m.check(rt)}
 		if rt.Keyed {
@@ -64,7 +65,7 @@ func (m *Mux) Add(routes ...Route) {
 		}
 		rt.add(m, op)
 		documented := m.documented(rt)
-		describe(&rt, documented)
+		m.describe(&rt, documented)
 		rt.op = *documented
 		m.routes = append(m.routes, rt)
 	}

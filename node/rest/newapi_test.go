@@ -45,7 +45,7 @@ func sample(t *testing.T, o Options) (*Mux, *thingIn) {
 	t.Helper()
 	o.Title, o.Base = "sample", "/v1"
 	m, got := New(o, slog.New(slog.DiscardHandler)), &thingIn{}
-	m.Add(
+	m.Add("things",
 		Get("/things", "things", "all", func(_ context.Context, in *Paging) (shown, error) {
 			return shown{Things: []thing{{Name: "<a&b>", Tags: []string{}}}}, nil
 		}).In(ScopeNone),

@@ -70,6 +70,13 @@ func (r Route) Gives(status int, media, about string) Route {
 	return r
 }
 
+// Shows is Gives of a JSON document, by the name of its schema.
+func (r Route) Shows(schema, about string) Route {
+	r = r.Gives(http.StatusOK, "application/json", about)
+	r.op.Responses["200"].Content["application/json"].Schema = &huma.Schema{Ref: "#/components/schemas/" + schema}
+	return r
+}
+
 // Answers adds an error with a status of its own.
 func (r Route) Answers(status int, code market.Code) Route {
 	r.own = map[int]market.Code{status: code}

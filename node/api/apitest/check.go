@@ -1,0 +1,156 @@
+// Package apitest holds every answer that a test gets from the node's API against the document of the API.
+//
+// Invariants: what the document does not name is an error: a status, a media type, a field.
+// Concurrency: safe for any goroutine. Persistence: none. Next: docs/reference/openapi-node.json.
+package apitest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/gpuai/gpuai/node/api"
+)
+
+// Checker knows what the document allows.
+type Checker struct {
+	paths *http.ServeMux
+	doc   map[string]any
+
+	mu       sync.Mutex // the compiler has one user at a time
+	compiler *jsonschema.Compiler
+}
+
+// New makes a Checker of the document as this build serves it. Answers are closed first: in tests a field that the
+// document lacks is a mistake, for a client it is a newer node.
+func New() (*Checker, error) {
+	m := api.New(api.Config{}, slog.New(slog.DiscardHandler))
+	defer m.Close()
+	raw, err := m.Document()
+	if err != nil {
+		return nil, fmt.Errorf("make the document: %w", err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("read the document: %w", err)
+	}
+	c := &Checker{paths: http.NewServeMux(), compiler: jsonschema.NewCompiler()}
+	c.doc, _ = doc.(map[string]any)
+	for _, s := range c.at("/components/schemas") {
+		if m, _ := s.(map[string]any); m["properties"] != nil && m["additionalProperties"] == nil {
+			m["additionalProperties"] = false
+		}
+	}
+	c.compiler.AssertFormat()
+	if err := c.compiler.AddResource("node.json", doc); err != nil {
+		return nil, fmt.Errorf("add the document: %w", err)
+	}
+	for _, rt := range m.Routes() {
+		c.paths.HandleFunc(rt.Method+" "+api.Base+rt.Path, func(http.ResponseWriter, *http.Request) {})
+	}
+	return c, nil
+}
+
+// at is the node of the document that a pointer names; nil if there is none.
+func (c *Checker) at(pointer string) map[string]any {
+	node := c.doc
+	for _, step := range strings.Split(pointer, "/")[1:] {
+		node, _ = node[strings.NewReplacer("~1", "/", "~0", "~").Replace(step)].(map[string]any)
+	}
+	return node
+}
+
+func escape(s string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(s) }
+
+func isJSON(media string) bool {
+	return media == "application/json" || media == "application/problem+json"
+}
+
+// Check reports how an answer to a request differs from the document. Paths that it does not have are not its own.
+func (c *Checker) Check(r *http.Request, status int, media string, body []byte) error {
+	_, name := c.paths.Handler(r)
+	method, route, ok := strings.Cut(name, " "+api.Base)
+	if !ok || path.Clean(r.URL.Path) != r.URL.Path {
+		return nil
+	}
+	where := "/paths/" + escape(route) + "/" + strings.ToLower(method) + "/responses/" + strconv.Itoa(status)
+	answer := c.at(where)
+	if answer == nil {
+		return fmt.Errorf("%s answers %d, which is not documented: %.300s", name, status, body)
+	}
+	if ref, _ := answer["$ref"].(string); ref != "" {
+		where = strings.TrimPrefix(ref, "#")
+	}
+	content := c.at(where + "/content")
+	if content == nil {
+		return nil
+	}
+	if content[media] == nil {
+		return fmt.Errorf("%s answers %d with %q, which is not documented", name, status, media)
+	}
+	if !isJSON(media) {
+		return nil
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s answers %d with no JSON: %w", name, status, err)
+	}
+	c.mu.Lock()
+	schema, err := c.compiler.Compile("node.json#" + where + "/content/" + escape(media) + "/schema")
+	c.mu.Unlock()
+	if err == nil {
+		err = schema.Validate(v)
+	}
+	if err != nil {
+		return fmt.Errorf("%s answers %d: %w: %.2000s", name, status, err, body)
+	}
+	return nil
+}
+
+// Transport is a round tripper that fails a call whose answer the document does not allow.
+func Transport(next http.RoundTripper) http.RoundTripper {
+	return &checked{next: next}
+}
+
+// checker is made once.
+var checker = sync.OnceValues(New)
+
+type checked struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t *checked) RoundTrip(r *http.Request) (*http.Response, error) {
+	c, err := checker()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := t.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	var body []byte
+	if isJSON(media) {
+		body, err = io.ReadAll(resp.Body)
+		_ = resp.Body.Close() // read to its end, or its error counts
+		if err != nil {
+			return nil, err
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	if err := c.Check(r, resp.StatusCode, media, body); err != nil {
+		err = fmt.Errorf("the answer is not as the API's document says: %w", err)
+		fmt.Fprintln(os.Stderr, err) // a command has words of its own for a call that fails
+		return nil, err
+	}
+	return resp, nil
+}
