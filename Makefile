@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: drawings help setup build dist demo test check lint itest race bench program docs
+.PHONY: drawings help setup build dist demo test check itest race bench program docs
 
 VERSION := 0.1.0
 GO_FLAGS := -trimpath -buildvcs=false
@@ -42,15 +42,13 @@ dist: build ## dist/gpuai_VERSION_linux_amd64.tar.gz: binary, unit, example sett
 test: setup ## unit, property, simulated-network and on-ledger tests
 	go test $(TESTFLAGS) ./...
 
-check: ## format, module files, vet, light builds
+check: ## format, module files, vet, lint, light builds
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go mod tidy -diff
 	go vet ./...
+	.ci/lint
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build ./...
 	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build ./...
-
-lint: ## golangci-lint, as .golangci.yml says
-	.ci/lint
 
 itest: setup ## a paid job and the sandbox on real parts: dockerd (DOCKER_HOST, or an own one), local ledger; needs root
 	bash runtime/sandbox/build.sh

@@ -15,6 +15,8 @@ import (
 )
 
 // Doc is the document of an order.
+//
+//nolint:funlen // one field after the other
 func (d *Desk) Doc(v customer.View) api.Order {
 	o := api.Order{
 		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.File.Name, Labels: v.Request.File.Labels,
