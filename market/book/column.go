@@ -28,24 +28,19 @@ func (c *chunk) atLeast(id uint8, x uint64, m []uint64) {
 		clear(m)
 		return
 	}
-	var buf bitmap
-	more := buf[:len(m)] // rows that are above x by the bits so far; m: those that are equal
-	low := bits.TrailingZeros64(x)
-	for b := len(col.slices)/c.words - 1; b >= low; b-- {
-		s := col.slices[b*c.words:][:len(m)]
-		if x>>b&1 > 0 {
-			for i := range m {
-				m[i] &= s[i]
+	low, top := bits.TrailingZeros64(x), len(col.slices)/c.words
+	for i, equal := range m { // rows that are equal to x by the bits so far; soon there are none
+		above := uint64(0)
+		for b, at := top-1, (top-1)*c.words+i; b >= low && equal > 0; b, at = b-1, at-c.words {
+			s := col.slices[at]
+			if x>>b&1 > 0 {
+				equal &= s
+			} else {
+				above |= equal & s
+				equal &^= s
 			}
-			continue
 		}
-		for i := range m {
-			more[i] |= m[i] & s[i]
-			m[i] &^= s[i]
-		}
-	}
-	for i := range m {
-		m[i] |= more[i]
+		m[i] = above | equal
 	}
 }
 
@@ -70,17 +65,16 @@ func (c *chunk) equal(id uint8, x uint64, m []uint64) {
 		clear(m)
 		return
 	}
-	for b := range len(col.slices) / c.words {
-		s := col.slices[b*c.words:][:len(m)]
-		if x>>b&1 > 0 {
-			for i := range m {
-				m[i] &= s[i]
+	top := len(col.slices) / c.words
+	for i, equal := range m {
+		for b, at := top-1, (top-1)*c.words+i; b >= 0 && equal > 0; b, at = b-1, at-c.words {
+			s := col.slices[at]
+			if x>>b&1 == 0 {
+				s = ^s
 			}
-		} else {
-			for i := range m {
-				m[i] &^= s[i]
-			}
+			equal &= s
 		}
+		m[i] = equal
 	}
 }
 

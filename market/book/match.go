@@ -120,7 +120,7 @@ func (b *Book) Match(q Query, now time.Time) (res Result) {
 
 // best finds at least the best rows of as many providers as the query wants, by the index.
 func (b *Book) best(s *scan, now time.Time) {
-	for n, all := 2*s.q.Limit, false; !all; n *= 4 { // rows of one provider count once
+	for n, all := s.q.Limit+s.q.Limit/8+4, false; !all; n *= 4 { // rows of one provider count once
 		var rows []row
 		rows, all = b.pick(s, n, now)
 		s.found = s.found[:0]
