@@ -147,7 +147,7 @@ func (c *Customer) unfinished(ctx context.Context, o *offered) *channel {
 		a, row := ch.See()
 		t := row.Terms
 		ch.mu.Lock()
-		fits := ch.loaded && head.Slot+landWithin <= t.OpenSlot+reclaimAfter &&
+		fits := ch.loaded && head.Slot+landWithin <= t.OpenSlot+escrow.ReclaimAfter &&
 			a.Phase == escrow.PhaseOpening && row.Provider == o.provider && t.Payee == o.quote.Payout &&
 			t.Mint == o.quote.Mint && t.ReleaseKey == o.quote.ReleaseKey && t.CloseDelay >= o.quote.MinCloseDelay
 		if fits {
@@ -176,22 +176,19 @@ func (c *Customer) forget(ctx context.Context, ch *channel) error {
 	return ch.Forget(ctx)
 }
 
-// forgetUnopened drops a channel whose open was not taken, once no open of its slot can come any more and a finalised
-// view from then has no such account: until then a deposit may be on the chain, and only this row can fetch it.
-func (c *Customer) forgetUnopened(ctx context.Context, ch *channel, head escrow.Head) error {
+// unopened reports that no open of a channel's slot can come any more, and that a finalised view from then has no such
+// account: until then a deposit may be on the chain, and only this row can fetch it.
+func (c *Customer) unopened(ctx context.Context, ch *channel, head escrow.Head) (bool, error) {
 	a, row := ch.See()
-	last, key := row.Terms.OpenSlot+reclaimAfter, row.OpenKey
+	last, key := row.Terms.OpenSlot+escrow.ReclaimAfter, row.OpenKey
 	if a.Phase != escrow.PhaseOpening || head.Slot <= last {
-		return nil
+		return false, nil
 	}
 	if res, ok, err := c.ledger.Result(ctx, key); err != nil || ok && !res.State.Ended() {
-		return err
+		return false, err
 	}
 	final, err := c.ledger.Channels(ctx, []market.ChannelID{ch.id}, escrow.Finalised)
-	if err != nil || final[0].Status != escrow.StatusGone || final[0].Slot <= last {
-		return err
-	}
-	return c.forget(ctx, ch)
+	return err == nil && final[0].Status == escrow.StatusGone && final[0].Slot > last, err
 }
 
 // usable finds an open Channel of this pair that can take one more lease. With room: whose rest covers the quote's
@@ -271,7 +268,9 @@ const openRoom = 900
 // openSlot is the slot that a new channel is named by. The program takes an open until its window after that slot is
 // over, and gives the account's storage deposit back only then: named by an older slot, the deposit is back as much
 // earlier.
-func openSlot(head escrow.Head) uint64 { return head.Slot - min(head.Slot, reclaimAfter-openRoom) }
+func openSlot(head escrow.Head) uint64 {
+	return head.Slot - min(head.Slot, escrow.ReclaimAfter-openRoom)
+}
 
 // newChannel stores what is about to be opened.
 func (c *Customer) newChannel(ctx context.Context, order market.OrderID, o *offered, deposit market.Amount) (*channel,
@@ -338,7 +337,7 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 			return &market.Error{Code: market.CodeChainUnreachable, Kind: market.KindUnavailable, Op: "open channel",
 				Detail: "the ledger took too long to take it; nothing is locked", Hint: "gpuai doctor --only chain"}
 		}
-		// the row stays until the chain cannot have the channel: forgetUnopened
+		// the row stays until the chain cannot have the channel: unopened
 		if err == nil && ok && res.State == escrow.Failed {
 			return &market.Error{Code: market.CodeFundsShort, Kind: market.KindConflict, Op: "open channel",
 				Detail: res.Err,

@@ -172,21 +172,3 @@ func (c *Customer) awaited(id market.ChannelID) bool {
 	c.mu.Unlock()
 	return ch != nil && c.expected(ch)
 }
-
-// topUpShared adds to a channel of many leases in time: each lease asks by what it would take alone, so together they
-// may use up the provider's headroom before one of them does. It is asked at each look at the chain; the same sum is
-// submitted once.
-func (c *Customer) topUpShared(ctx context.Context, id market.ChannelID, a escrow.Account) {
-	if a.Live() < 2 || a.Phase != escrow.PhaseSeen && a.Phase != escrow.PhaseOpen {
-		return
-	}
-	add := a.TopUp(c.hourly(id))
-	if add == 0 {
-		return
-	}
-	in := escrow.Intent{Op: escrow.OpTopUp, Channel: id, Nonce: uint64(a.Seen), Amount: add, Total: a.Seen + add}
-	if err := c.ledger.Submit(ctx, in); err != nil && ctx.Err() == nil {
-		// each lease asks, too, and says so
-		c.log.Debug("Shared channel was not topped up", "channel", id, "error", err)
-	}
-}

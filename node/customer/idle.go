@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 )
 
@@ -18,9 +17,8 @@ const (
 // closeIdle gets the money of a channel back that no order needs any more: one that was opened and never used, one
 // whose finish did not work, one that its last job left for another, one that was kept long enough. No order looks
 // after these.
-func (c *Customer) closeIdle(ctx context.Context, ch *channel, phase escrow.Phase) {
-	if phase != escrow.PhaseSeen && phase != escrow.PhaseOpen && phase != escrow.PhaseReleasing || c.needed(ch) ||
-		ch.left.Swap(true) {
+func (c *Customer) closeIdle(ctx context.Context, ch *channel) {
+	if ch.left.Swap(true) {
 		return
 	}
 	c.wg.Go(func() {

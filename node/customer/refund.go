@@ -13,12 +13,11 @@ import (
 
 // releaseWait is how long a Release may take before the close is asked for on the chain; finishWait bounds the finish.
 const (
-	releaseWait  = 60 * time.Second
-	finishWait   = 90 * time.Second
-	releasePoll  = 300 * time.Millisecond
-	askMost      = 5 * time.Second
-	reclaimAfter = 3000 // slots, the program's window
-	readAtOnce   = 100  // channels in one call
+	releaseWait = 60 * time.Second
+	finishWait  = 90 * time.Second
+	releasePoll = 300 * time.Millisecond
+	askMost     = 5 * time.Second
+	readAtOnce  = 100 // channels in one call
 )
 
 // keepRelease checks a Release against our own books and stores it with the channel.
@@ -404,31 +403,55 @@ func (c *Customer) readChannels(ctx context.Context, list []*channel, ids []mark
 		return
 	}
 	for i, ch := range list {
-		if errors.Join(c.finalise(ctx, ch), c.observe(ctx, ch, states[i], head),
-			c.forgetUnopened(ctx, ch, head)) == nil {
-			c.afterRead(ctx, ch, head)
+		absent, err := c.unopened(ctx, ch, head)
+		if errors.Join(err, c.finalise(ctx, ch), c.observe(ctx, ch, states[i], head)) == nil {
+			c.afterRead(ctx, ch, head, absent)
 		}
 	}
 }
 
-func (c *Customer) afterRead(ctx context.Context, ch *channel, head escrow.Head) {
+// afterRead does what the payer's policy says about a channel that was just read.
+func (c *Customer) afterRead(ctx context.Context, ch *channel, head escrow.Head, absent bool) {
 	a, row := ch.See()
-	terms := row.Terms
+	n := escrow.PayerNeeds{Clock: head.Clock, Slot: head.Slot, OpenSlot: row.Terms.OpenSlot, Absent: absent,
+		Release: row.Release}
 	c.tellFunds(ctx, ch.id, a)
-	c.topUpShared(ctx, ch.id, a)
 	if a.Phase == escrow.PhaseSealed && !ch.told.Swap(true) {
 		c.settled(ctx, ch)
 	}
-	c.closeIdle(ctx, ch, a.Phase)
+	n.Hourly, n.Wanted = c.hourly(ch.id), ch.left.Load() || c.needed(ch)
+	if at := ch.payAt.Load(); at != 0 {
+		n.PaidAt = time.Unix(0, at)
+	}
 	var in escrow.Intent
-	switch {
-	case a.Phase == escrow.PhaseClosing && a.Deadline > 0 && head.Clock.Unix() >= a.Deadline:
+	switch d := escrow.DecidePayer(&a, n, c.now()); d.Act {
+	case escrow.PayerTopUp:
+		in = escrow.Intent{Op: escrow.OpTopUp, Channel: ch.id, Nonce: uint64(a.Seen), Amount: d.Amount, Total: d.Total}
+		if res, ok, err := c.ledger.Result(ctx, in.Key()); err == nil && ok && res.State == escrow.Failed {
+			return // its lease tries again, and says so
+		}
+	case escrow.PayerFinish:
 		in = escrow.Intent{Op: escrow.OpFinish, Channel: ch.id, Nonce: uint64(a.Deadline)}
-	case a.Phase == escrow.PhaseSealed && head.Slot > terms.OpenSlot+reclaimAfter && a.SentToPay < a.Settled:
+		if d.Release != nil {
+			in.Nonce, in.Release = uint64(d.Release.Expires), d.Release
+		}
+		if a.Phase != escrow.PhaseClosing { // an order may be about to use it: the close looks once more
+			c.closeIdle(ctx, ch)
+			return
+		}
+	case escrow.PayerAskRelease, escrow.PayerRequestClose:
+		c.closeIdle(ctx, ch)
+		return
+	case escrow.PayerPay:
 		c.payFirst(ctx, ch, head)
 		return
-	case a.Phase == escrow.PhaseSealed && head.Slot > terms.OpenSlot+reclaimAfter:
+	case escrow.PayerReclaim:
 		in = escrow.Intent{Op: escrow.OpReclaim, Channel: ch.id}
+	case escrow.PayerForget:
+		if err := c.forget(ctx, ch); err != nil {
+			c.log.Error("Channel that was never opened was not forgotten", "channel", ch.id, "error", err)
+		}
+		return
 	default:
 		return
 	}
