@@ -60,14 +60,15 @@ type Step struct {
 
 // orderRun does what an order's purchase calls due.
 type orderRun struct {
-	c     *Customer
-	mu    sync.Mutex
-	row   orderRow
-	actor *lease.Actor
-	subs  map[chan struct{}]struct{}
-	phase string // progress of the preparation
-	done  uint64
-	total uint64
+	c      *Customer
+	mu     sync.Mutex
+	row    orderRow
+	behind bool // not all of it is on disk
+	actor  *lease.Actor
+	subs   map[chan struct{}]struct{}
+	phase  string // progress of the preparation
+	done   uint64
+	total  uint64
 
 	doing map[market.PurchaseEffect]context.CancelFunc // what is being done for the purchase
 	timer *time.Timer                                  // of the purchase
@@ -132,7 +133,14 @@ func termsOf(r *Request) market.PurchaseTerms {
 
 // update changes the row, stores it and wakes watchers.
 func (r *orderRun) update(ctx context.Context, f func(*orderRow)) error {
-	err := r.c.till.Queue(func(c *store.Change) { r.change(f)(c) })
+	return r.stored(r.c.till.Queue(func(c *store.Change) { r.change(f)(c) }))
+}
+
+// stored notes how a Change of the row ended: after one that found no room, the next step says all.
+func (r *orderRun) stored(err error) error {
+	r.mu.Lock()
+	r.behind = err != nil
+	r.mu.Unlock()
 	r.wake()
 	return err
 }
@@ -320,17 +328,15 @@ func (r *orderRun) Commit(ctx context.Context, m market.Lease, effects []market.
 		if !ok || ch == nil {
 			continue
 		}
-		return ch.Write(ctx, false, func(b *entry) error {
+		return r.stored(ch.Write(ctx, false, func(b *entry) error {
 			if next, _, err := b.Account.Sign(ch.key, m.ID, pay.LeaseAmount); err == nil {
 				b.Account = next
 			}
 			b.Add(add())
 			return nil
-		})
+		}))
 	}
-	err := r.c.till.Queue(func(c *store.Change) { add()(c) })
-	r.wake()
-	return err
+	return r.stored(r.c.till.Queue(func(c *store.Change) { add()(c) }))
 }
 
 // stepped takes a step of the lease into the row. Most change its tick alone.
@@ -341,7 +347,7 @@ func (r *orderRun) stepped(m market.Lease) func(*store.Change) {
 		r.mu.Unlock()
 		return func(*store.Change) {}
 	}
-	if o.Lease.State == m.State && (!o.ReadyAt.IsZero() || m.Ready.IsZero()) && m.Terms == o.Lease.Terms {
+	if !r.behind && o.Lease.State == m.State && (!o.ReadyAt.IsZero() || m.Ready.IsZero()) && m.Terms == o.Lease.Terms {
 		o.Lease = &m
 		put := o.tick()
 		r.mu.Unlock()
