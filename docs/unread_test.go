@@ -18,7 +18,6 @@ var unreadOK = map[string]string{
 	"market.Purchase.ID":                  "a stored row",
 	"market.Purchase.Since":               "a stored row",
 	"market.SignLease.Limit":              "an effect whole",
-	"node/customer.*orderRun.uses":        "left by the move of orders into their machine",
 	"escrow.Decision.Until":               "what waits asks again by its own clock; the vectors of the policy have it",
 	"escrow.EncodeChannel":                "the twin of the decoder; tests write accounts by it",
 	"escrow.Head.ClusterTag":              "each ledger says it; its conformance test reads it",

@@ -38,7 +38,7 @@ func (r *orderRun) followLease(ctx context.Context, e market.FollowLease) {
 		return
 	}
 	r.mu.Lock()
-	r.actor, r.used = actor, time.Time{}
+	r.actor = actor
 	r.mu.Unlock()
 	r.wake()
 	r.c.net.KeepConnected(o.Provider, o.Reach)
@@ -118,13 +118,13 @@ func (r *orderRun) leaseOver(ctx context.Context, m market.Lease) {
 // lastUsed is when the job was last heard or used by its owner; now, while it does not run or is not seen.
 func (r *orderRun) lastUsed() time.Time {
 	r.mu.Lock()
-	a, used := r.actor, r.used
+	a, own := r.actor, r.used
 	t := r.copying
 	r.mu.Unlock()
-	if a == nil || a.Lease().State != market.Running {
+	if a == nil || a.Lease().State != market.Running || own.running > 0 {
 		return r.c.now()
 	}
-	used = latest(used, a.Lease().Ready)
+	used := latest(own.last, a.Lease().Ready)
 	if t != nil {
 		t.mu.Lock()
 		used = latest(used, t.moved)
@@ -133,11 +133,22 @@ func (r *orderRun) lastUsed() time.Time {
 	return used
 }
 
-// uses notes that the owner uses the job now.
-func (r *orderRun) uses() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.used = r.c.now()
+// use is what the owner runs beside its job: how many commands now, and when one last began or ended.
+type use struct {
+	running int
+	last    time.Time
+}
+
+// uses counts a command that the owner runs beside the job, from its begin to its end.
+func (r *orderRun) uses() (end func()) {
+	count := func(n int) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.used.running += n
+		r.used.last = r.c.now()
+	}
+	count(1)
+	return func() { count(-1) }
 }
 
 // actorOf is the machine of a lease, once it runs.

@@ -75,8 +75,8 @@ type orderRun struct {
 	offer *offered                                     // the quote that it goes on with
 	held  *channel                                     // whose money is promised to it
 	look  look                                         // of the search
-	used  time.Time                                    // when its owner last used the job
-	turn  chan struct{}                                // full while a lease is followed
+	used  use
+	turn  chan struct{} // full while a lease is followed
 
 	receiptSeq uint64 // of the newest Receipt of this start
 	log        *joblog.Log

@@ -228,6 +228,7 @@ func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, r
 		return 0, err
 	}
 	defer fc.Close()
+	defer r.uses()()
 	stop := context.AfterFunc(ctx, fc.Abort)
 	defer stop()
 	over, end := context.WithCancel(ctx)
