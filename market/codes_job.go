@@ -30,7 +30,7 @@ var jobFileCodes = []Meaning{
 	{Code: CodeSpecSize, Kind: KindInvalid,
 		Title: "the job is wrong: size",
 		Means: "the file or job is too large",
-		Fix:   "64 KiB for the file, 32 KiB for what travels"},
+		Fix:   "256 KiB for the file, 32 KiB for what travels"},
 	{Code: CodeSpecUnknownKey, Kind: KindInvalid,
 		Title: "the job is wrong: unknown key",
 		Means: "no such key; the nearest is named",

@@ -44,6 +44,8 @@ func (f Fault) In(file string) string {
 	switch {
 	case f.Line > 0 && file != "":
 		s = fmt.Sprintf("%s:%d:%d: ", file, f.Line, f.Column)
+	case file != "" && f.Path == "": // of the file as a whole
+		s = file + ": "
 	case f.Line > 0:
 		s = fmt.Sprintf("%d:%d: ", f.Line, f.Column)
 	}

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -45,7 +44,7 @@ type pair struct {
 // nesting before anything recurses.
 func parseTree(raw []byte) (*node, *Fault) {
 	if len(raw) > MaxFileBytes {
-		return nil, &Fault{Code: market.CodeSpecSize, Got: fmt.Sprintf("%d bytes", len(raw)), Want: "at most 256 KiB"}
+		return nil, &Fault{Code: market.CodeSpecSize, Want: "the file is larger than 256 KiB"}
 	}
 	tokens := lexer.Tokenize(string(raw))
 	if f := checkTokens(tokens); f != nil {
@@ -56,7 +55,7 @@ func parseTree(raw []byte) (*node, *Fault) {
 		return nil, syntaxFault(err)
 	}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, &Fault{Code: market.CodeSpecSyntax, Want: "one document with the job's keys"}
+		return nil, &Fault{Code: market.CodeSpecSyntax, Want: "the file must be one document with the job's keys"}
 	}
 	return convert(file.Docs[0].Body, 0)
 }
