@@ -214,8 +214,8 @@ func (a *App) judge(err error) (*rest.Problem, int) {
 	inJob := errors.As(err, &at)
 	switch {
 	case errors.Is(err, context.Canceled):
-		err, inJob = &market.Error{Code: market.CodeInterrupted, Kind: market.KindConflict, Err: err, Hint: "gpuai ps"},
-			false
+		err, inJob = &market.Error{Code: market.CodeInterrupted, Kind: market.KindConflict, Err: err,
+			Detail: "you stopped this command", Hint: "gpuai ps"}, false
 	case errors.Is(err, context.DeadlineExceeded) && market.CodeOf(err) == "":
 		err = &market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: "wait",
 			Detail: fmt.Sprintf("not done within --timeout %s; what the node had begun goes on", a.timeout),

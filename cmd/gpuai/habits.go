@@ -46,6 +46,7 @@ var flagHabits = map[string]habit{
 	"pull":       {"the image is always the registry's own, by its digest", "leave the flag out"},
 	"platform":   {"rigs are linux/amd64", "leave the flag out"},
 	"hostname":   {"a job has no host name of its choice", "leave the flag out"},
+	"file":       {"a job file is a word, not a flag", "gpuai run job.yaml"},
 	"follow":     {"run shows the job's output by itself", "leave the flag out; for a job of -d: gpuai logs -f ID"},
 	"image":      {"the image is a word, not a flag", "gpuai run --max-total 0.02 IMAGE -- COMMAND"},
 	"ssh":        notYet,
@@ -62,7 +63,7 @@ var sameHabits = map[string]string{
 	"cap-add": "privileged", "cap-drop": "privileged", "device": "privileged", "security-opt": "privileged",
 	"runtime": "privileged", "ipc": "privileged",
 	"pid": "privileged", "ulimit": "privileged", "group-add": "privileged", "add-host": "network", "dns": "network",
-	"link": "network", "f": "follow",
+	"link": "network", "f": "file", "filename": "file", "spec": "file", "job": "file", "config-file": "file",
 }
 
 // privateImages is why an image that needs a login cannot be used.

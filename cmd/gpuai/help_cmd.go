@@ -26,9 +26,27 @@ func newHelpCmd(a *App) *cobra.Command {
 					func(t *Table) { codeTable(t, code, m) })
 			}
 			return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "help",
-				Detail: strings.Join(args, " ") + " is no command, topic or code", Hint: "gpuai --help"}
+				Detail: strings.Join(args, " ") + " is no command, topic or code" + nearHelp(cmd.Root(), args[0]),
+				Hint:   "gpuai --help"}
 		},
 	}
+}
+
+// nearHelp names the command or code that is nearest to a word that is none.
+func nearHelp(root *cobra.Command, word string) string {
+	var known []string
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() || c.IsAdditionalHelpTopicCommand() {
+			known = append(known, c.Name())
+		}
+	}
+	for _, m := range market.Meanings() {
+		known = append(known, string(m.Code))
+	}
+	if near := market.Nearest(strings.ToLower(word), known, 2); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ""
 }
 
 // meaning is what a code means where it occurs, why it occurs there, and what to do. Exit is a command's exit code for

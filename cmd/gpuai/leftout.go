@@ -40,8 +40,7 @@ func (a *App) leftOut(o api.Order, allow bool) (err error) {
 	}
 	a.sayLeftOut(o.LeftOut, o.LeftOutMore)
 	if o.OutputsDroppedAt != nil && !o.OutputsReady {
-		err = both(err, leftOutError(market.CodeOutputsDropped,
-			"given up "+ago(o.OutputsDroppedAt.Time)+", to keep the data folder small", o))
+		err = both(err, dropped(o))
 	}
 	if o.OutputsCode != "" {
 		err = both(err, leftOutError(o.OutputsCode, clean(o.OutputsDetail), o))
@@ -72,6 +71,19 @@ func (a *App) leftOut(o api.Order, allow bool) (err error) {
 		}
 	}
 	return err
+}
+
+// dropped is the error of outputs that the node does not keep any more: those that were fetched went by a prune or by
+// their age, and are where they were brought.
+func dropped(o api.Order) error {
+	if o.OutputsFetchedAt != nil {
+		return &market.Error{Code: market.CodeOutputsDropped, Kind: market.KindConflict, Op: "bring files",
+			Detail: fmt.Sprintf("the node freed its copy %s; they were fetched %s", ago(o.OutputsDroppedAt.Time),
+				ago(o.OutputsFetchedAt.Time)),
+			Hint: "look where they were brought: gpuai show " + word(o)}
+	}
+	return leftOutError(market.CodeOutputsDropped,
+		"given up "+ago(o.OutputsDroppedAt.Time)+", to keep the data folder small", o)
 }
 
 // namedHere is how many files an error names; the lines above it name all.

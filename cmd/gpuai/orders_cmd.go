@@ -41,7 +41,7 @@ func newPsCmd(a *App) *cobra.Command {
 			return a.print("orders", map[string]any{"orders": list}, func(t *Table) {
 				t.Head("ORDER", "NAME", "STATE", "RATE", "PAID", "CREATED", "EXIT")
 				for _, o := range list {
-					t.Row(o.ID, or(o.Name, "-"), state(o), o.Rate.String(), o.Paid.String(), ago(o.CreatedAt.Time),
+					t.Row(o.ID, or(o.Name, "-"), state(o), rateText(o), o.Paid.String(), ago(o.CreatedAt.Time),
 						exitText(o))
 				}
 			})
@@ -83,7 +83,7 @@ func orderTable(t *Table, o api.Order) {
 		}
 	}
 	if o.LeaseID != "" {
-		t.Row("rate", fmt.Sprintf("%s for each of %d", o.Rate, o.Devices))
+		t.Row("rate", o.Rate.String()+plural(o.Devices, "", fmt.Sprintf(" for each of %d", o.Devices)))
 		t.Row("ran", span(time.Duration(o.BillableMS)*time.Millisecond))
 		t.Row("paid", fmt.Sprintf("%s of at most %s", o.Paid, o.Cap))
 		t.Row("deposit", o.Deposit.String())
@@ -95,7 +95,7 @@ func orderTable(t *Table, o api.Order) {
 		t.Row("returned", returned(o))
 	}
 	moneyRows(t, o)
-	if !o.Ended() && o.LeaseID != "" {
+	if !jobOver(o) && o.LeaseID != "" {
 		t.Row("at risk", "while this computer sleeps: "+asleepOf(o))
 	}
 	if o.HeardAt != nil && o.State == "silent" {
@@ -115,6 +115,14 @@ func orderTable(t *Table, o api.Order) {
 	for _, s := range o.Steps {
 		t.Row(s.At.Local().Format("15:04:05"), strings.TrimSpace(s.Phase+"  "+s.Detail))
 	}
+}
+
+// rateText is the rate of an order that has one: none has it before a rig has quoted.
+func rateText(o api.Order) string {
+	if o.Rate.Lamports() == 0 && o.LeaseID == "" {
+		return "-"
+	}
+	return o.Rate.String()
 }
 
 // labelText is "project=demo team=vision", in the order of the names.
@@ -224,8 +232,11 @@ func receiptTable(t *Table, r api.Receipt) {
 	t.Row("settled by", or(o.FinishTx, by))
 	t.Row("outputs", or(o.OutputsRoot, "none"))
 	signed := "only one side has signed the outcome"
-	if o.OutcomeSignedByBoth {
+	switch {
+	case o.OutcomeSignedByBoth:
 		signed = "both sides have signed the outcome"
+	case !jobOver(o):
+		signed = "nothing yet: the job is not over"
 	}
 	t.Row("signed", signed)
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -23,9 +24,6 @@ import (
 	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
-
-// maxJobFile bounds a job file before it is parsed.
-const maxJobFile = 64 << 10
 
 // stopWait bounds how long an interrupted command waits for the node to hear of it.
 const stopWait = 10 * time.Second
@@ -119,14 +117,8 @@ func readJob(flags spec.Flags, args []string, dash int) (spec.File, error) {
 	name := ""
 	if len(words) > 0 && isJobFile(words[0]) {
 		name = words[0]
-		info, err := os.Stat(name)
-		if err == nil && info.Size() > maxJobFile {
-			err = fmt.Errorf("%s is larger than 64 KiB", name)
-		}
-		if err == nil {
-			raw, err = os.ReadFile(name)
-		}
-		if err != nil {
+		var err error
+		if raw, err = readSome(name, spec.MaxFileBytes+1); err != nil { // the parser refuses what is longer
 			return spec.File{}, usage(err.Error(), "gpuai run --help")
 		}
 		words = words[1:]
@@ -150,6 +142,16 @@ func readJob(flags spec.Flags, args []string, dash int) (spec.File, error) {
 	}
 	file.Locate(filepath.Dir(name), flags.Given("in"), flags.Given("out"))
 	return file, nil
+}
+
+// readSome reads at most so many bytes of a file.
+func readSome(name string, bytes int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, bytes))
 }
 
 // atHome makes the local paths of a job absolute: they are remembered, and fetched from any folder.

@@ -102,8 +102,8 @@ func idleTable(t *Table, i api.Idle) {
 		t.Row("asked", "by nobody in the last 24 hours: no order that this rig could fit was placed where its offer "+
 			"is known")
 	} else {
-		t.Row("asked", fmt.Sprintf("by %d orders of %d customers since %s", i.Asked, i.Customers,
-			i.Since.Local().Format(time.DateTime)))
+		t.Row("asked", fmt.Sprintf("by %s of %s since %s", count(i.Asked, "order", "orders"),
+			count(i.Customers, "customer", "customers"), i.Since.Local().Format(time.DateTime)))
 		t.Row("quoted", fmt.Sprintf("%d: %d leased, %d lost to others or not placed, %d asked a moment ago", i.Quoted,
 			i.Leased, i.Lost, i.Waiting))
 	}
