@@ -140,7 +140,7 @@ func (o *Output) keys() []key {
 	return []key{
 		{"path", "a path in the job", "/workspace/out", Flag{}, inWorkspace(&o.Path)},
 		{"to", "a local path, relative to this file", "./out", Flag{}, localPath(&o.To)},
-		{"when", "success: not if the job failed", "always", Flag{}, oneOf(&o.When, "success", "always")},
+		{"when", "success is not obeyed yet: all are brought", "always", Flag{}, oneOf(&o.When, "success", "always")},
 	}
 }
 
