@@ -86,6 +86,8 @@ var timed = map[string]string{
 	"runtime/docker watch":    "free disk and sizes: neither kernel nor engine tells of them",
 	"runtime/sandbox Network": "counters of the packet filter, which tells nobody",
 	"cmd/gpuai newStatusCmd":  "status --watch",
+	"cmd/gpuai wait":          "a second Ctrl-C, which must come soon; the order's events wake it",
+	"cmd/gpuai pulse":         "progress, the meter and the ledger are no events; an event wakes it",
 
 	// A call that failed is tried again later, with growing rests.
 	"node awaitGenesis":           "a ledger that does not answer yet",
@@ -116,8 +118,6 @@ var timed = map[string]string{
 	"node/provider tryAccept":    "the chain: a deposit that is confirmed and not final yet",
 
 	// An event exists or could: these go with the pure machines and Watch.
-	"cmd/gpuai newStopCmd":     "to come: the event stream of the order",
-	"cmd/gpuai wait":           "to come: the event stream of the order",
 	"escrow/solana Watch":      "to come: nobody watches",
 	"node End":                 "to come: Watch of the orders",
 	"node/api wait":            "to come: Watch of the order",

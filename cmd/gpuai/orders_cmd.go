@@ -164,6 +164,8 @@ func newStopCmd(a *App) *cobra.Command {
 				return nil
 			}
 			line, ledger := progress{a: a}, ledgerWatch{a: a, c: c}
+			beats, stop := pulse(cmd.Context(), c)
+			defer stop()
 			for {
 				if o, err = c.Order(cmd.Context(), o.ID); err != nil {
 					return err
@@ -177,7 +179,7 @@ func newStopCmd(a *App) *cobra.Command {
 				select {
 				case <-cmd.Context().Done():
 					return cmd.Context().Err()
-				case <-time.After(startPoll):
+				case <-beats:
 				}
 			}
 		},

@@ -18,9 +18,8 @@ import (
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
-// followPoll is how often an order is looked at; secondStop is how soon the second Ctrl-C must follow to stop the job.
+// secondStop is how soon the second Ctrl-C must follow to stop the job.
 const (
-	followPoll      = 200 * time.Millisecond
 	secondStop      = 3 * time.Second
 	exitInterrupted = 130
 )
@@ -179,10 +178,10 @@ func attachedUnless(err error) error {
 	return attached{err}
 }
 
-// wait polls until the order is over and its channel settled, and handles Ctrl-C.
+// wait follows the order's events until it is over and its channel settled, and handles Ctrl-C.
 func (fl *follower) wait(ctx context.Context) error {
-	tick := time.NewTicker(followPoll)
-	defer tick.Stop()
+	beats, stop := pulse(ctx, fl.c)
+	defer stop()
 	var detach <-chan time.Time
 	var out outage
 	for {
@@ -208,7 +207,7 @@ func (fl *follower) wait(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tick.C:
+		case <-beats:
 		case <-detach:
 			return exitCode(0)
 		case <-fl.unread:
