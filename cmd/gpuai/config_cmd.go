@@ -51,17 +51,18 @@ func newConfigCmd(a *App) *cobra.Command {
 					Detail: args[0] + " is no key" + config.DidYouMean(args[0]), Hint: "gpuai config show"}
 			}},
 		&cobra.Command{Use: "set KEY=VALUE...", Short: "Change settings in the file, and in a running node where " +
-			"that needs no restart", Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-			values := map[string]string{}
-			for _, s := range args {
-				key, value, ok := strings.Cut(s, "=")
-				if !ok {
-					return usage(s+" has no =", "gpuai config set customer.max_total=0.05")
+			"that needs no restart", Args: between(1, 100, "KEY=VALUE, once or more"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				values := map[string]string{}
+				for _, s := range args {
+					key, value, ok := strings.Cut(s, "=")
+					if !ok {
+						return usage(s+" has no =", "gpuai config set customer.max_total=0.05")
+					}
+					values[key] = value
 				}
-				values[key] = value
-			}
-			return a.set(cmd.Context(), values)
-		}},
+				return a.set(cmd.Context(), values)
+			}},
 		&cobra.Command{Use: "check", Short: "Say what is wrong with the settings", Args: exact(0, "no arguments"),
 			RunE: func(*cobra.Command, []string) error {
 				l, err := a.load()

@@ -79,7 +79,8 @@ func devicesTable(t *Table, p api.Provider) {
 
 func newPrice(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "price [MODEL] RATE", Short: "Set the rate in SOL per device and hour", Args: cobra.RangeArgs(1, 2),
+		Use: "price [MODEL] RATE", Short: "Set the rate in SOL per device and hour",
+		Args:    between(1, 2, "a rate, and before it a model if not all"),
 		Example: "  gpuai provider price 0.0024/h\n  gpuai provider price rtx-4090 0.003/h",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rate := args[len(args)-1]

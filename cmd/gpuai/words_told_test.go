@@ -32,12 +32,14 @@ func TestReadJob_LargeFile(t *testing.T) {
 	}
 }
 
-// TestHabits_JobFile: who gives a job file by a flag is told that it is a word; a code that is nearly right is named.
+// TestHabits_JobFile: who gives a job file by a flag is told that it is a word; a code that is nearly right is named,
+// and a command without its words says which it takes.
 func TestHabits_JobFile(t *testing.T) {
 	t.Parallel()
 	for typed, want := range map[string]string{
 		"run -f job.yaml": "fix: gpuai run job.yaml", "run --file job.yaml": "fix: gpuai run job.yaml",
 		"help capreached": "did you mean cap-reached?", "help provder": "did you mean provider?",
+		"config set": "takes KEY=VALUE", "provider price": "takes a rate",
 	} {
 		if _, _, errOut := newBed(t).run("", strings.Fields(typed)...); !strings.Contains(errOut, want) {
 			t.Errorf("gpuai %s: %q lacks %q", typed, errOut, want)
