@@ -51,12 +51,15 @@ func silence(o orderRow, now time.Time) (detail, hint string) {
 	if !m.State.Live() && m.State != market.Silent {
 		return detail + "; the job is " + m.State.String(), "gpuai show " + o.word()
 	}
+	end := " the order ends and what is left of the deposit returns"
+	if o.again() {
+		end = " the job is placed anew with what is left of its cap"
+	}
 	detail += ". The job may run on there and is found again by itself; nothing more is paid meanwhile"
 	if m.State == market.Silent {
-		detail += ", and at " + m.Since.Add(m.Terms.SilentEnd+m.OfflineFor).Local().Format(time.TimeOnly) +
-			" the order ends and what is left of the deposit returns"
+		detail += ", and at " + m.Since.Add(m.Terms.SilentEnd+m.OfflineFor).Local().Format(time.TimeOnly) + end
 	} else {
-		detail += ", and if it stays so the order ends and what is left of the deposit returns"
+		detail += ", and if it stays so" + end
 	}
 	return detail, "wait, or end it now: gpuai stop " + o.word()
 }
@@ -87,9 +90,7 @@ func (v View) Silence() (detail, hint string) {
 	if v.Lease == nil || v.Lease.State != market.Silent {
 		return "", ""
 	}
-	return silence(orderRow{ID: v.ID, Request: v.Request, Purchase: market.Purchase{Provider: v.Provider},
-		Lease: v.Lease},
-		time.Now())
+	return silence(orderRow{ID: v.ID, Request: v.Request, Purchase: v.buys, Lease: v.Lease}, time.Now())
 }
 
 // plainName is a name that a shell takes as one word and no command for an id or a flag.

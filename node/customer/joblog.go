@@ -259,8 +259,11 @@ func (t *logCopy) finish(ctx context.Context, e joblog.End) {
 // mayGoOn reports that the lease was lost by its provider, so that another one may follow it.
 func (r *orderRun) mayGoOn() bool {
 	o, m := r.snapshot(), r.leaseNow()
-	return m.Fault == market.FaultProvider && len(o.Lost) < o.Terms.Retry && !o.Stopping()
+	return m.Fault == market.FaultProvider && o.again()
 }
+
+// again reports that another attempt may follow if the provider is lost.
+func (o *orderRow) again() bool { return len(o.Lost) < o.Terms.Retry && !o.Stopping() }
 
 // logEnd is where the next attempt's part of the log begins.
 func (r *orderRun) logEnd() uint64 {

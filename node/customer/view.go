@@ -45,6 +45,7 @@ type View struct {
 	RefundDue           time.Time
 	FinishSig           string
 	Attempts            []market.Attempt // that providers have lost, before this one
+	buys                market.Purchase
 	BothSigned          bool
 	OutputsRoot         [32]byte
 	Files               Files
@@ -74,7 +75,7 @@ func (r *orderRun) view() View {
 		Provider: o.Provider, Rate: o.Rate, Channel: o.Channel, Lease: o.Lease, Steps: append([]Step(nil), o.Steps...),
 		Phase: r.phase, Done: r.done,
 		Total: r.total, Paid: o.Purchase.Paid, Returned: o.Purchase.Returned, Finished: o.Home, RefundLater: o.Later,
-		FinishSig: o.Tx, Attempts: o.Lost, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
+		FinishSig: o.Tx, Attempts: o.Lost, buys: o.Purchase, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
 		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
 	}
 	l := r.log
