@@ -136,12 +136,15 @@ func nextQuote(code market.Code) bool {
 func (r *orderRun) verdictOn(ctx context.Context, m market.Lease) (passes, unfit bool) {
 	o := r.snapshot()
 	switch {
-	case m.State == market.Lapsed && !o.Stopping():
+	case m.State == market.Lapsed:
 		sctx, cancel := context.WithTimeout(ctx, quoteWait)
 		defer cancel()
-		// it may have accepted, and its answer be lost
+		// it may be deciding still, or have accepted, and its answer be lost
 		if err := r.act(sctx, m, market.SendStop{Code: market.CodeNeverUsed}); err != nil {
 			r.c.log.Debug("Lease that lapsed was not stopped", "lease", m.ID, "error", err)
+		}
+		if o.Stopping() {
+			return false, false
 		}
 		r.shun(o.Provider, market.Refuse(market.CodeBusy, market.KindUnavailable, "the lease was not answered"))
 		return true, false

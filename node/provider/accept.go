@@ -37,14 +37,21 @@ type clerk struct {
 
 	mu       sync.Mutex
 	serving  context.Context // serve's; nil before and after: nothing new is decided
-	deciding map[market.LeaseID]bool
+	deciding map[market.LeaseID]*pending
 	refused  map[market.LeaseID]market.Decision // last 4,096, memory only
 	wg       sync.WaitGroup
 }
 
 func newClerk(c *common, ledger escrow.Ledger, r *rig.Rig, k *counter.Counter, b *releases, d *desk) *clerk {
 	return &clerk{common: c, ledger: ledger, rig: r, counter: k, books: b, desk: d,
-		deciding: map[market.LeaseID]bool{}, refused: map[market.LeaseID]market.Decision{}}
+		deciding: map[market.LeaseID]*pending{}, refused: map[market.LeaseID]market.Decision{}}
+}
+
+// pending is a lease that is being decided.
+type pending struct {
+	from   market.NodeID
+	cancel context.CancelFunc
+	stop   *market.StopAsked // its customer does not want it any more
 }
 
 // proposal is a Lease document with all that it names, opened and checked.
@@ -79,31 +86,67 @@ func (k *clerk) Propose(ctx context.Context, from market.NodeID, raw []byte) err
 	defer k.mu.Unlock()
 	_, no := k.refused[pr.id]
 	switch {
-	case no || k.deciding[pr.id]:
+	case no || k.deciding[pr.id] != nil:
 		return nil
 	case k.serving == nil || k.serving.Err() != nil:
 		return market.Refuse(market.CodeDraining, market.KindUnavailable, "this node is ending")
 	case len(k.deciding) >= maxDeciding:
 		return market.Refuse(market.CodeBusy, market.KindUnavailable, "too many leases wait for their decision")
 	}
-	k.deciding[pr.id] = true
-	serving := k.serving // not the request's: the decision goes on without it
-	k.wg.Go(func() { k.decide(serving, pr) })
+	// The time is not the request's: the decision goes on without it.
+	dctx, cancel := context.WithTimeout(k.serving, time.Minute)
+	k.deciding[pr.id] = &pending{from: from, cancel: cancel}
+	k.wg.Go(func() { defer cancel(); k.decide(dctx, pr) })
 	return nil
+}
+
+// withdraw takes a Stop for a lease that is being decided: it is refused, or stopped as soon as it is accepted. False:
+// no such lease of this customer.
+func (k *clerk) withdraw(from market.NodeID, id market.LeaseID, stop market.StopAsked) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := k.deciding[id]
+	if p == nil || p.from != from {
+		return false
+	}
+	p.stop = &stop
+	p.cancel()
+	return true
+}
+
+// decided takes a lease from those that are being decided.
+func (k *clerk) decided(id market.LeaseID) *pending {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := k.deciding[id]
+	delete(k.deciding, id)
+	return p
 }
 
 // decide checks by cost, then reserves and answers in one commit.
 func (k *clerk) decide(ctx context.Context, pr proposal) {
-	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(time.Minute))
-	defer cancel()
 	err := k.tryAccept(ctx, &pr)
 	defer k.rig.Unhold(pr.from, pr.order.Nonce)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.deciding, pr.id)
-	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) { // ending: the customer asks the next start
+	switch stop := k.decided(pr.id).stop; {
+	case err == nil && stop != nil: // it came while the answer was stored
+		if err := k.desk.stop(context.WithoutCancel(ctx), pr.from, pr.id, *stop); err != nil {
+			k.log.Warn("Lease that its customer gave up was not stopped", "lease", pr.id, "error", err)
+		}
+		return
+	case err == nil:
+		return
+	case stop != nil:
+		err = market.Refuse(market.CodeNeverUsed, market.KindConflict, "its customer gave it up before it was decided")
+	case ctx.Err() != nil && errors.Is(err, context.Canceled): // ending: the customer asks the next start
 		return
 	}
+	k.refuse(pr, err)
+}
+
+// refuse remembers why a lease was not taken.
+func (k *clerk) refuse(pr proposal, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if market.CodeOf(err) == "" {
 		k.log.Error("Lease could not be decided", "lease", pr.id, "error", err)
 	}
@@ -327,5 +370,5 @@ func (k *clerk) answer(id market.LeaseID) (d market.Decision, refused, deciding 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	d, refused = k.refused[id]
-	return d, refused, k.deciding[id]
+	return d, refused, k.deciding[id] != nil
 }

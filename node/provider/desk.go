@@ -168,6 +168,17 @@ func (d *desk) own(from market.NodeID, id market.LeaseID) (*leaseRun, error) {
 	return l, nil
 }
 
+// stop tells a lease that its customer wants its end. Refusal: unknown-lease; the machine's.
+func (d *desk) stop(ctx context.Context, from market.NodeID, id market.LeaseID, stop market.StopAsked) error {
+	l, err := d.own(from, id)
+	if err != nil {
+		return err
+	}
+	err = l.tell(ctx, stop)
+	l.poke()
+	return err
+}
+
 // recall reads a lease that has left memory, nil: there is none. It is not served: it only answers. Errors: the
 // store's.
 func (d *desk) recall(id market.LeaseID) (*leaseRun, error) {

@@ -61,17 +61,15 @@ func (w *window) Stop(ctx context.Context, from market.NodeID, raw []byte) error
 	if err := w.started(ctx); err != nil {
 		return err
 	}
-	l, err := w.desk.own(from, s.Lease)
-	if err != nil {
-		return err
-	}
 	grace := s.StopGrace
 	if grace == 0 {
 		grace = -1
 	}
-	err = l.tell(ctx, market.StopAsked{By: market.CustomerSide, Code: stopCode(s.Code), Grace: grace})
-	l.poke()
-	return err
+	stop := market.StopAsked{By: market.CustomerSide, Code: stopCode(s.Code), Grace: grace}
+	if w.clerk.withdraw(from, s.Lease, stop) {
+		return nil
+	}
+	return w.desk.stop(ctx, from, s.Lease, stop)
 }
 
 // Outcome takes the customer's signed Outcome and answers with the own one. Refusal: conflict while the job is not
