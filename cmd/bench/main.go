@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -66,6 +67,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
+	}
+	if !measures {
+		return errors.New("benches measure on Unix only")
 	}
 	if fs.NArg() > 0 || o.runs < 1 || o.peers < 0 || o.load <= 0 || o.window <= 0 || o.rows < 1 ||
 		o.queries < 1 {

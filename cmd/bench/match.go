@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the peer
 
 	"github.com/gpuai/gpuai/market"
@@ -102,16 +101,6 @@ func anyQuery(r *rand.Rand) book.Query {
 	q.Sort = []string{"price", "price", "value:" + by, by}[r.IntN(4)]
 	_, _ = binary.Encode(q.Order[:], binary.BigEndian, r.Uint64()) // it fits
 	return q
-}
-
-// onCPU is the time that this thread has had a processor: what a machine that others use at the same time leaves
-// comparable.
-func onCPU() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
 }
 
 // spans are how long calls took by the clock, and on the processor.

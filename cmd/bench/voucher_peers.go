@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -75,11 +74,4 @@ func putRows(b *bolt.Bucket, i uint64) error {
 		}
 	}
 	return nil
-}
-
-// ownTime is what this process has used of all cores.
-func ownTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // it fails for other processes only
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
