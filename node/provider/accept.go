@@ -114,39 +114,34 @@ func (k *clerk) withdraw(from market.NodeID, id market.LeaseID, stop market.Stop
 	return true
 }
 
-// decided takes a lease from those that are being decided.
-func (k *clerk) decided(id market.LeaseID) *pending {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	p := k.deciding[id]
-	delete(k.deciding, id)
-	return p
-}
-
 // decide checks by cost, then reserves and answers in one commit.
 func (k *clerk) decide(ctx context.Context, pr proposal) {
 	err := k.tryAccept(ctx, &pr)
 	defer k.rig.Unhold(pr.from, pr.order.Nonce)
-	switch stop := k.decided(pr.id).stop; {
-	case err == nil && stop != nil: // it came while the answer was stored
-		if err := k.desk.stop(context.WithoutCancel(ctx), pr.from, pr.id, *stop); err != nil {
-			k.log.Warn("Lease that its customer gave up was not stopped", "lease", pr.id, "error", err)
-		}
+	stop := k.decided(ctx, pr, err)
+	if stop == nil {
 		return
+	}
+	if err := k.desk.stop(context.WithoutCancel(ctx), pr.from, pr.id, *stop); err != nil {
+		k.log.Warn("Lease that its customer gave up was not stopped", "lease", pr.id, "error", err)
+	}
+}
+
+// decided takes a lease from those that are being decided and remembers why it was not taken, at once, so that a
+// repeated Lease is not decided again in between. stop is what its customer asked of an accepted one meanwhile.
+func (k *clerk) decided(ctx context.Context, pr proposal, err error) (stop *market.StopAsked) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	stop = k.deciding[pr.id].stop
+	delete(k.deciding, pr.id)
+	switch {
 	case err == nil:
-		return
+		return stop
 	case stop != nil:
 		err = market.Refuse(market.CodeNeverUsed, market.KindConflict, "its customer gave it up before it was decided")
 	case ctx.Err() != nil && errors.Is(err, context.Canceled): // ending: the customer asks the next start
-		return
+		return nil
 	}
-	k.refuse(pr, err)
-}
-
-// refuse remembers why a lease was not taken.
-func (k *clerk) refuse(pr proposal, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if market.CodeOf(err) == "" {
 		k.log.Error("Lease could not be decided", "lease", pr.id, "error", err)
 	}
@@ -158,6 +153,7 @@ func (k *clerk) refuse(pr proposal, err error) {
 	k.refused[pr.id] = d
 	k.counter.Refused(pr.order.Nonce, d.Code, d.Detail)
 	k.log.Info("Lease refused", "lease", pr.id, "customer", pr.from, "code", d.Code, "detail", d.Detail)
+	return nil
 }
 
 func (k *clerk) tryAccept(ctx context.Context, pr *proposal) error {
