@@ -122,9 +122,7 @@ var timed = map[string]string{
 	"node End":                 "to come: Watch of the orders",
 	"node/api wait":            "to come: Watch of the order",
 	"node/customer GiveUp":     "to come: Watch of the order",
-	"node/customer RaiseCap":   "to come: Watch of the order",
 	"node/customer once":       "to come: Watch of the lease",
-	"node/provider EndLeases":  "to come: Watch of the lease",
 	"node/provider awaitFirst": "to come: a peer that joins the topic",
 	"node/provider loop": "an Offer expires, an engine tells of little, quarantine backs off; to come: a " +
 		"job's events",

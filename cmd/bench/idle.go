@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/offers"
 )
@@ -60,7 +61,7 @@ func benchIdle(ctx context.Context, o options, r *report) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: it has %d", err, n.status.Peers)
 	}
-	if err := sleep(ctx, o.settle); err != nil {
+	if err := await.Sleep(ctx, o.settle); err != nil {
 		return err
 	}
 	return measureIdle(ctx, o, r, n)
@@ -73,7 +74,7 @@ func measureIdle(ctx context.Context, o options, r *report, n *process) error {
 		return err
 	}
 	began := time.Now()
-	if err := sleep(ctx, o.window); err != nil {
+	if err := await.Sleep(ctx, o.window); err != nil {
 		return err
 	}
 	after, err := cpuTime(pid)
@@ -156,15 +157,4 @@ func cpuTime(pid int) (time.Duration, error) {
 		ticks += n
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

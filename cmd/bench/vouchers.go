@@ -15,6 +15,7 @@ import (
 	"github.com/gpuai/gpuai/escrow/escrowtest"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/nodetest"
@@ -64,7 +65,7 @@ func benchVouchers(ctx context.Context, o options, r *report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rig.close()) }()
-	if err := sleep(ctx, voucherTick+time.Second); err != nil { // until more is owed than was prepaid
+	if err := await.Sleep(ctx, voucherTick+time.Second); err != nil { // until more is owed than was prepaid
 		return err
 	}
 	began := ownTime()

@@ -47,26 +47,23 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 		}
 		return err
 	}
-	for end := time.Now().Add(capWait); ; {
-		m := a.Lease()
-		switch {
-		case m.Limit() >= amount:
-			return nil
-		case m.CapRefused == market.CodeMalformed:
-			return fail(market.CodeVersionMismatch, market.KindConflict,
-				"the provider's node is older and takes no new cap",
-				"stop the job before its cap, and run it again with a higher --max-total")
-		case m.CapRefused != "":
-			return fail(market.CodeConflict, market.KindConflict, "the provider refused the cap: "+string(m.CapRefused),
-				show)
-		case time.Now().After(end):
-			return fail(market.CodeTimeout, market.KindUnavailable, "the provider has not answered yet; it is asked on",
-				show)
-		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
+	wctx, cancel := context.WithTimeout(ctx, capWait)
+	defer cancel()
+	m, err := a.Await(wctx, func(m market.Lease) bool { return m.Limit() >= amount || m.CapRefused != "" })
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fail(market.CodeTimeout, market.KindUnavailable, "the provider has not answered yet; it is asked on",
+			show)
+	case m.Limit() >= amount:
+		return nil
+	case m.CapRefused == market.CodeMalformed:
+		return fail(market.CodeVersionMismatch, market.KindConflict,
+			"the provider's node is older and takes no new cap",
+			"stop the job before its cap, and run it again with a higher --max-total")
 	}
+	return fail(market.CodeConflict, market.KindConflict, "the provider refused the cap: "+string(m.CapRefused), show)
 }
 
 // raiseCap performs the effect: the provider first, then our own books, then the machine.

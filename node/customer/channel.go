@@ -15,6 +15,7 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/till"
 )
 
@@ -255,7 +256,7 @@ func (c *Customer) grow(ctx context.Context, ch *channel, order market.OrderID, 
 				Op:     "top up channel",
 				Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := await.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -347,7 +348,7 @@ func (c *Customer) waitOpen(ctx context.Context, ch *channel) error {
 			return &market.Error{Code: market.CodeTransactionPending, Kind: market.KindUnavailable, Op: "open channel",
 				Detail: "sent, outcome not known yet; do not repeat", Hint: "gpuai channel list"}
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := await.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -419,16 +420,4 @@ func leaseCap(r *Request, o *offered) market.Amount {
 		return r.File.Limits.MaxTotal
 	}
 	return min(r.File.Limits.MaxTotal, whole)
-}
-
-// sleep waits for d or for ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

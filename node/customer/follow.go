@@ -23,15 +23,8 @@ func (r *orderRun) followLease(ctx context.Context, e market.FollowLease) {
 	if o.Lease == nil || o.Lease.ID != e.Lease {
 		return // the order has gone on without it
 	}
-	changed := make(chan struct{}, 1)
 	actor, err := lease.New(lease.Config{
 		Lease: *o.Lease, Clock: r.c.clock.Read, SameBoot: o.BootID == r.c.clock.BootID(), Offline: r.c.offline,
-		Changed: func(market.Lease) {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		},
 	}, r, r.act, r.c.log)
 	if err != nil {
 		r.happens(ctx, market.OrderFailed{Why: reasonOf(err)}, nil)
@@ -55,27 +48,22 @@ func (r *orderRun) followLease(ctx context.Context, e market.FollowLease) {
 	r.mu.Lock()
 	r.copying = copying
 	r.mu.Unlock()
-	wg.Go(func() { _ = actor.Serve(actx) }) // its end is seen by await
-	await := func(ok func(market.Lease) bool) bool {
-		for !ok(actor.Lease()) {
-			select {
-			case <-ctx.Done():
-				return false
-			case <-changed:
-			}
-		}
-		return true
-	}
+	wg.Go(func() { _ = actor.Serve(actx) }) // it ends with ctx, or the node with it
 	if o.Stage == market.StageLeased {
-		if !await(market.Lease.MoneyOver) {
+		m, err := actor.Await(ctx, market.Lease.MoneyOver)
+		if err != nil {
 			return
 		}
-		r.leaseOver(ctx, actor.Lease())
+		r.leaseOver(ctx, m)
 	}
-	if !r.snapshot().Lingers || !await(market.Lease.Terminal) {
+	if !r.snapshot().Lingers {
 		return
 	}
-	r.c.endShare(ctx, o.Channel, actor.Lease())
+	m, err := actor.Await(ctx, market.Lease.Terminal)
+	if err != nil {
+		return
+	}
+	r.c.endShare(ctx, o.Channel, m)
 	r.c.finishEarly(ctx, o.Channel)
 	r.happens(ctx, market.LeaseGone(e), nil)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 )
 
 // keepIdle is how long a channel that was asked to be kept waits for its next job; closeAgain how long after a close
@@ -26,7 +27,7 @@ func (c *Customer) closeIdle(ctx context.Context, ch *channel) {
 			if ctx.Err() == nil {
 				c.log.Warn("Channel that no order uses was not closed", "channel", ch.id, "error", err)
 			}
-			_ = sleep(ctx, closeAgain) // ctx ends the loop that would call again
+			_ = await.Sleep(ctx, closeAgain) // ctx ends the loop that would call again
 		}
 		ch.left.Store(false)
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/tunnel"
 	"github.com/gpuai/gpuai/p2p/streams"
@@ -103,7 +104,7 @@ func (t *logCopy) run(ctx context.Context) {
 			wait = logAgain
 		}
 		t.r.c.log.Debug("Log of a job was cut", "order", t.r.row.ID, "at", t.log.Next(), "error", err)
-		if sleep(ctx, wait) != nil {
+		if await.Sleep(ctx, wait) != nil {
 			return
 		}
 	}
@@ -177,7 +178,7 @@ func (t *logCopy) once(ctx context.Context) (end tunnel.LogEnd, err error) {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() {
-		for sleep(ctx, logLook) == nil {
+		for await.Sleep(ctx, logLook) == nil {
 			if t.overdue() {
 				cancel()
 			}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 )
 
 // Bounds of waiting for a provider: giveUpWait is how long GiveUp waits until a lease lets its money go, more than the
@@ -93,7 +94,7 @@ func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 		if !held && (ch == nil || !ch.inUse()) {
 			return nil
 		}
-		if sleep(ctx, 200*time.Millisecond) != nil {
+		if await.Sleep(ctx, 200*time.Millisecond) != nil {
 			return errLive()
 		}
 	}

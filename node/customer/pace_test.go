@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 )
 
 // host is a provider with the limits of the network: so many streams at once, so many new ones in a time.
@@ -34,7 +35,7 @@ func (h *host) serve(ctx context.Context, l *rate.Limiter) error {
 		h.over++
 	}
 	h.mu.Unlock()
-	err := sleep(ctx, 300*time.Millisecond)
+	err := await.Sleep(ctx, 300*time.Millisecond)
 	h.mu.Lock()
 	h.at--
 	h.mu.Unlock()

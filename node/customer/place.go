@@ -13,6 +13,7 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/market/book"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -138,7 +139,7 @@ func (c *Customer) quote(ctx context.Context, off offered) (offered, error) {
 	var refusal *market.Refusal
 	if err != nil && !errors.As(err, &refusal) && ctx.Err() == nil {
 		c.net.HangUp(to) // of before the peer's last start, or on a path that is gone
-		if sleep(ctx, 200*time.Millisecond) == nil {
+		if await.Sleep(ctx, 200*time.Millisecond) == nil {
 			answer, err = c.net.Quote(ctx, to, reach, raw)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
 
@@ -250,7 +251,7 @@ func (c *Customer) waitRelease(ctx context.Context, ch *channel) (*escrow.Signed
 			}
 			ask, wait = time.Now().Add(wait), min(2*wait, askMost) // it may also come by itself
 		}
-		if err := sleep(ctx, releasePoll); err != nil {
+		if err := await.Sleep(ctx, releasePoll); err != nil {
 			return nil, err
 		}
 	}
@@ -316,7 +317,7 @@ func (c *Customer) waitFinished(ctx context.Context, ch *channel, key string) er
 				Op:   "finish channel",
 				Hint: "gpuai channel list"}
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := await.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -347,7 +348,7 @@ func (c *Customer) topUp(ctx context.Context, id market.ChannelID) error {
 		} else if a.Live() == 0 || a.Carries() || a.Phase >= escrow.PhaseClosing {
 			return nil
 		}
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := await.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -372,7 +373,7 @@ func (c *Customer) hourly(id market.ChannelID) (sum market.Amount) {
 // chainLoop keeps channels at what the chain says, tells leases of closings and funds, finishes what is due, and takes
 // rents back.
 func (c *Customer) chainLoop(ctx context.Context) {
-	for sleep(ctx, c.cfg.ChainEvery) == nil {
+	for await.Sleep(ctx, c.cfg.ChainEvery) == nil {
 		c.settleCosts(ctx)
 		var list []*channel
 		var ids []market.ChannelID

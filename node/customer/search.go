@@ -11,6 +11,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/market/book"
+	"github.com/gpuai/gpuai/node/await"
 )
 
 // How long an order waits for what may pass, and how often it looks again. The book tells of devices that are free
@@ -261,7 +262,7 @@ func (r *orderRun) watchBook(ctx context.Context, e market.WatchBook) {
 			r.happens(ctx, market.BookMoved{Round: e.Round}, nil)
 			return
 		}
-		if sleep(ctx, lookBook) != nil {
+		if await.Sleep(ctx, lookBook) != nil {
 			return
 		}
 	}

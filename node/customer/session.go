@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
@@ -60,7 +61,7 @@ func (s *session) serve(ctx context.Context) {
 		if time.Since(began) > 10*time.Second {
 			wait = 100 * time.Millisecond
 		}
-		_ = sleep(ctx, wait) // ctx is checked by the loop
+		_ = await.Sleep(ctx, wait) // ctx is checked by the loop
 		wait = min(2*wait, 5*time.Second)
 	}
 }

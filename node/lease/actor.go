@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/store"
 )
 
@@ -47,13 +48,12 @@ var ErrGiveUp = errors.New("not retried")
 
 // Config of an Actor. Lease: as stored, after its first event. Clock: wall time and boot-time ms of the node, required.
 // SameBoot: the Lease was stored in this boot of the machine. Offline: this node hears neither a peer nor the chain;
-// nil = never. Changed, if set, is called after each commit, in the actor's goroutine; it must not block.
+// nil = never.
 type Config struct {
 	Lease    market.Lease
 	Clock    func() (now time.Time, bootMS uint64)
 	SameBoot bool
 	Offline  func() bool
-	Changed  func(market.Lease)
 }
 
 // Validate joins all faults of the config.
@@ -76,6 +76,7 @@ type Actor struct {
 	log   *slog.Logger
 	inbox chan mail
 	now   atomic.Pointer[market.Lease]
+	bell  await.Bell
 	work  queue
 	done  chan struct{}
 	ended sync.Once
@@ -112,6 +113,15 @@ func New(cfg Config, disk Store, act Act, log *slog.Logger) (*Actor, error) {
 // Lease returns the newest committed lease.
 func (a *Actor) Lease() market.Lease { return *a.now.Load() }
 
+// Watch returns what is closed once the next step of the lease is committed. Who takes it before Lease misses none.
+func (a *Actor) Watch() <-chan struct{} { return a.bell.Next() }
+
+// Await returns the first committed lease of which ok is true; ok is asked at each step. Errors: ctx's.
+func (a *Actor) Await(ctx context.Context, ok func(market.Lease) bool) (l market.Lease, err error) {
+	err = a.bell.Until(ctx, func() bool { l = a.Lease(); return ok(l) })
+	return l, err
+}
+
 func (a *Actor) String() string { return a.cfg.Lease.ID.String() }
 
 // Done is closed when Serve has returned.
@@ -122,7 +132,7 @@ func (a *Actor) Done() <-chan struct{} { return a.done }
 func (a *Actor) Send(ctx context.Context, ev market.Event) error { return a.post(ctx, mail{ev: ev}) }
 
 // Do sends an event and waits until it is applied and committed. Errors: Send's, market.ErrIllegal,
-// market.ErrInvariant, the Store's. Not to be called from Changed; from Act it is safe.
+// market.ErrInvariant, the Store's. From Act it is safe.
 func (a *Actor) Do(ctx context.Context, ev market.Event) error { return a.ask(ctx, mail{ev: ev}) }
 
 // DoWith gives the actor's turn to t and waits for it. Errors: Send's, t's.
@@ -305,9 +315,7 @@ func (a *Actor) became(ctx context.Context, l market.Lease, effects []market.Eff
 			"code", l.Code)
 	}
 	a.work.add(effects)
-	if a.cfg.Changed != nil {
-		a.cfg.Changed(l)
-	}
+	a.bell.Ring()
 }
 
 // commit makes the step durable. A full disk is waited for: an actor that ended would leave its job to run without a
@@ -322,7 +330,7 @@ func (a *Actor) commit(ctx context.Context, l market.Lease, effects []market.Eff
 		if !told {
 			a.log.Error("Lease waits for room on the disk", "code", market.CodeDiskFull, "error", err)
 		}
-		if sleep(ctx, diskAgain) != nil {
+		if await.Sleep(ctx, diskAgain) != nil {
 			return err
 		}
 	}

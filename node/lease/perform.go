@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 )
 
 // queue holds effects in order. A newer effect of a kind that only states the newest truth replaces the waiting one.
@@ -157,23 +157,12 @@ func (a *Actor) try(ctx context.Context, q *queue, e market.Effect) bool {
 		if refused {
 			pause = min(max(wait, refusal.RetryAfter), retryMost)
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := await.Sleep(ctx, pause); err != nil {
 			return false
 		}
 		if q.replaced(e) {
 			return true
 		}
 		wait = min(2*wait, retryMost)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/provider/counter"
 	"github.com/gpuai/gpuai/node/provider/rig"
 	"github.com/gpuai/gpuai/node/store"
@@ -184,7 +185,7 @@ func (k *clerk) tryAccept(ctx context.Context, pr *proposal) error {
 		case !k.mayPass(ctx, pr.body.Channel, err) || k.now().Add(2*acceptAgain).After(pr.body.AcceptUntil):
 			return err
 		}
-		if err := sleep(ctx, acceptAgain); err != nil {
+		if err := await.Sleep(ctx, acceptAgain); err != nil {
 			return err
 		}
 	}

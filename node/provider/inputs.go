@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/tunnel"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/job"
@@ -94,7 +95,7 @@ func (h *inputs) waitCreated(ctx context.Context) error {
 		if m := l.actor.Lease(); m.State != market.Preparing {
 			return market.Refuse(market.CodeConflict, market.KindConflict, "the job is "+m.State.String())
 		}
-		if err := sleep(ctx, settleEvery); err != nil {
+		if err := await.Sleep(ctx, settleEvery); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
@@ -32,7 +33,7 @@ func (o *orphans) serve(ctx context.Context) {
 		for _, f := range found {
 			o.lookAt(ctx, f, since)
 		}
-		_ = sleep(ctx, orphansEvery)
+		_ = await.Sleep(ctx, orphansEvery)
 	}
 }
 

@@ -107,13 +107,9 @@ func (d *desk) runOf(r leaseRow, t rows.Tick, pr *proposal) (*leaseRun, error) {
 	l.inputs.l = l
 	l.inputs.ready.Store(r.InputsReady || len(pr.spec.Inputs) == 0)
 	var err error
-	l.actor, err = lease.New(lease.Config{Lease: t.Lease, Clock: d.clock.Read, SameBoot: r.BootID == d.clock.BootID(),
-		Changed: func(m market.Lease) {
-			if m.Terminal() {
-				l.poke() // serve waits for it
-			}
-		}},
-		l, l.act, d.log)
+	l.actor, err = lease.New(lease.Config{Lease: t.Lease, Clock: d.clock.Read, SameBoot: r.BootID == d.clock.BootID()},
+		l,
+		l.act, d.log)
 	if err != nil {
 		return nil, fmt.Errorf("start lease actor: %w", err)
 	}
@@ -240,14 +236,24 @@ func (l *leaseRun) serve(ctx context.Context) {
 			l.d.log.Error("Lease is not served", "lease", l.id, "error", err)
 		}
 	})
+	wg.Go(func() {
+		if _, err := l.actor.Await(ctx, market.Lease.Terminal); err == nil {
+			l.poke() // the loop removes its container
+		}
+	})
 	l.d.net.KeepConnected(l.customer, nil)
 	l.loop(ctx)
 	l.d.leave(l)
-	for !l.over() || l.d.holds(l) { // what is left unpaid may still be paid
+	for {
+		changed := l.actor.Watch()
+		if l.over() && !l.d.holds(l) { // what is left unpaid may still be paid
+			break
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.kick:
+		case <-changed:
 		}
 	}
 	cancel()

@@ -161,10 +161,8 @@ func (p *Provider) EndLeases(ctx context.Context) error {
 		l.poke()
 	}
 	for _, l := range runs {
-		for l.actor.Lease().State.Live() {
-			if err := sleep(ctx, settleEvery); err != nil {
-				return errors.Join(append(errs, err)...)
-			}
+		if _, err := l.actor.Await(ctx, func(m market.Lease) bool { return !m.State.Live() }); err != nil {
+			return errors.Join(append(errs, err)...)
 		}
 	}
 	return errors.Join(errs...)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/rows"
 	"github.com/gpuai/gpuai/node/store"
 )
@@ -180,7 +181,7 @@ func (b *Book[R]) Write(ctx context.Context, wait bool, f func(*Entry[R]) error)
 		if !wait || !errors.Is(err, store.ErrDiskFull) {
 			return err
 		}
-		if sleep(ctx, diskAgain) != nil {
+		if await.Sleep(ctx, diskAgain) != nil {
 			return err
 		}
 		b.t.mu.Lock()
@@ -350,15 +351,4 @@ func (t *Till[R]) loadVouchers(books map[market.ChannelID]*Book[R]) error {
 		b.account.Kept, b.account.Newest = append(b.account.Kept, s), s
 		return nil
 	})
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
