@@ -61,7 +61,8 @@ func (b Buyer) State(s *api.Status) {
 			s.Orders++
 		}
 	}
-	for _, e := range b.SpoolSeen() {
+	list, _ := b.Spool.List() // gpuai spool says why it cannot be read
+	for _, e := range list {
 		s.SpoolBytes += e.Inputs + e.Outputs + e.Other
 		if e.Outputs > 0 && e.Known && e.Fetched.IsZero() {
 			s.SpoolWaiting++

@@ -65,6 +65,8 @@ type Config struct {
 
 // Customer is the role. Use New, then Serve.
 type Customer struct {
+	Spool *Spool
+
 	cfg    Config
 	db     *store.Store
 	ledger escrow.Ledger
@@ -93,7 +95,6 @@ type Customer struct {
 	base  context.Context // of Serve, under mu; nil before
 	chain atomic.Int64    // when the ledger last answered: the node's clock in ns
 	began time.Time
-	spool spool
 	wg    sync.WaitGroup
 }
 
@@ -115,9 +116,9 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{},
 		channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
 		ready: make(chan struct{}), bookNew: make(chan struct{}), began: time.Now(),
-		spool: spool{make(chan struct{}, 1)},
 	}
 	c.ledger = costed{ledger, c}
+	c.Spool = newSpool(&c.cfg, c, log)
 	c.marks.turn = make(chan struct{}, 1)
 	return c
 }
@@ -198,7 +199,7 @@ func (c *Customer) Serve(ctx context.Context) error {
 	defer c.wg.Wait()
 	c.resume(ctx)
 	c.wg.Go(func() { c.chainLoop(ctx) })
-	c.wg.Go(func() { c.tend(ctx) })
+	c.wg.Go(func() { c.Spool.tend(ctx, c.expireInputs) })
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -70,7 +70,7 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 		})
 		if err == nil {
 			if len(o.Lost) >= o.Terms.Retry { // another attempt would need them again
-				r.c.freeInputs(o.ID)
+				r.c.Spool.freeInputs(o.ID)
 			}
 		}
 		return err
@@ -85,7 +85,7 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 }
 
 func (r *orderRun) sendInputs(ctx context.Context, o orderRow) (*spec.Manifest, error) {
-	f, err := os.Open(r.c.InputsPath(o.ID))
+	f, err := os.Open(r.c.Spool.Inputs(o.ID))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &market.Error{Code: market.CodeInputLost, Kind: market.KindNotFound, Op: "send inputs",
 			Detail: "this node has lost them", Hint: "order it again"}
@@ -236,7 +236,7 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 	if man.ID() != out.OutputsRoot {
 		return fmt.Errorf("outputs are %x, the provider signed %x", man.ID(), out.OutputsRoot)
 	}
-	path := r.c.OutputsPath(o.ID)
+	path := r.c.Spool.Outputs(o.ID)
 	if err := os.Rename(path+partEnd, path); err != nil {
 		return fmt.Errorf("keep outputs: %w", err)
 	}
@@ -254,7 +254,7 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 		return err
 	}
 	r.event(ctx, market.OutputsVerified{Root: man.ID()})
-	r.c.spool.look()
+	r.c.Spool.look()
 	return nil
 }
 
@@ -287,7 +287,7 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (man spec.Manifest,
 	defer c.Close()
 	stop := context.AfterFunc(ctx, c.Abort)
 	defer stop()
-	path := r.c.OutputsPath(o.ID)
+	path := r.c.Spool.Outputs(o.ID)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return man, err
 	}

@@ -99,7 +99,7 @@ func (r *orderRun) leaseOver(ctx context.Context, m market.Lease) {
 		}
 	})
 	if lost {
-		_ = os.Remove(r.c.OutputsPath(o.ID)) // of the lost attempt; the next one's replace them in any case
+		_ = os.Remove(r.c.Spool.Outputs(o.ID)) // of the lost attempt; the next one's replace them in any case
 	}
 }
 

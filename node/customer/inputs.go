@@ -80,6 +80,37 @@ func (r *orderRun) mayRepeat() error {
 	return nil
 }
 
+// resolve implements filed.
+func (c *Customer) resolve(ref string) (market.OrderID, error) {
+	r, err := c.find(ref)
+	if err != nil {
+		return market.OrderID{}, err
+	}
+	return r.row.ID, nil
+}
+
+// filed implements filed.
+func (c *Customer) filed(id market.OrderID) (e SpoolEntry, known bool) {
+	c.mu.Lock()
+	r := c.runs[id]
+	c.mu.Unlock()
+	if r == nil {
+		return e, false
+	}
+	o := r.snapshot()
+	return SpoolEntry{Name: o.Request.File.Name, Standing: o.Standing(), Over: o.Ended(), Fetched: o.Files.Fetched},
+		true
+}
+
+// note implements filed.
+func (c *Customer) note(ctx context.Context, id market.OrderID, f func(*Files)) error {
+	r, err := c.find(id.String())
+	if err != nil {
+		return err
+	}
+	return r.update(ctx, func(o *orderRow) { f(&o.Files) })
+}
+
 // whenRead waits until the store is read.
 func (c *Customer) whenRead(ctx context.Context) error {
 	select {

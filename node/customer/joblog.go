@@ -40,9 +40,6 @@ type logCopy struct {
 	moved time.Time // when the last bytes came
 }
 
-// LogDir is where an order's own copy of its job's log is.
-func (c *Customer) LogDir(id market.OrderID) string { return c.spoolDir(id, "log") }
-
 // ownLog is the order's log, opened at its first use.
 func (r *orderRun) ownLog() (*joblog.Log, error) {
 	r.mu.Lock()
@@ -52,7 +49,7 @@ func (r *orderRun) ownLog() (*joblog.Log, error) {
 		if bound <= 0 {
 			bound = logBound
 		}
-		l, err := joblog.Open(r.c.LogDir(r.row.ID), bound)
+		l, err := joblog.Open(r.c.Spool.logs(r.row.ID), bound)
 		if err != nil {
 			return nil, err
 		}

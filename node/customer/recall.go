@@ -50,7 +50,7 @@ func (r *orderRun) recall(ctx context.Context, o orderRow, s market.Status) {
 
 // have reports that the outputs of that root are here already, whole.
 func (r *orderRun) have(o orderRow, root [32]byte) bool {
-	f, err := os.Open(r.c.OutputsPath(o.ID))
+	f, err := os.Open(r.c.Spool.Outputs(o.ID))
 	if err != nil {
 		return false
 	}

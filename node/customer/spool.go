@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,10 +26,38 @@ const (
 	unfetchedDay = 24 * time.Hour
 )
 
-// spool wakes the loop that keeps the folder small.
-type spool struct{ kick chan struct{} }
+// Spool is where the files of orders lie. It keeps nothing in memory; all methods are safe for any goroutine.
+type Spool struct {
+	dir   string
+	max   uint64        // bytes; 0: no bound
+	life  time.Duration // of fetched outputs
+	began time.Time     // of this node
+	of    filed
+	log   *slog.Logger
+	kick  chan struct{} // wakes the loop that keeps the folder small
+}
 
-func (s spool) look() {
+// filed is what the spool knows of orders.
+type filed interface {
+	// resolve is the order that a word names; ref as in Order. Error: not-found.
+	resolve(ref string) (market.OrderID, error)
+	// filed tells an order; false: it is of no order of this store.
+	filed(id market.OrderID) (SpoolEntry, bool)
+	// note changes what is stored of an order's files. Errors: not-found; the store's.
+	note(ctx context.Context, id market.OrderID, f func(*Files)) error
+}
+
+// newSpool returns a spool that knows orders by of.
+func newSpool(cfg *Config, of filed, log *slog.Logger) *Spool {
+	s := &Spool{dir: cfg.Spool, max: cfg.SpoolMax, life: cfg.SpoolKeep, began: time.Now(), of: of, log: log,
+		kick: make(chan struct{}, 1)}
+	if s.life == 0 {
+		s.life = spoolKeep
+	}
+	return s
+}
+
+func (s *Spool) look() {
 	select {
 	case s.kick <- struct{}{}:
 	default:
@@ -42,30 +71,28 @@ type SpoolEntry struct {
 	Inputs, Outputs, Other uint64
 	At                     time.Time // of the outputs
 	Fetched                time.Time // zero: never
-	Known                  bool
+	Known, Over            bool
 }
 
-func (c *Customer) spoolDir(id market.OrderID, what string) string {
-	return filepath.Join(c.cfg.Spool, id.String(), what)
+func (s *Spool) path(id market.OrderID, what string) string {
+	return filepath.Join(s.dir, id.String(), what)
 }
 
-// InputsPath is where the API spools an order's input tar before it is placed.
-func (c *Customer) InputsPath(id market.OrderID) string { return c.spoolDir(id, "inputs.tar") }
+// Inputs is where the API spools an order's input tar before it is placed.
+func (s *Spool) Inputs(id market.OrderID) string { return s.path(id, "inputs.tar") }
 
-// OutputsPath is where verified outputs wait, as a tar.
-func (c *Customer) OutputsPath(id market.OrderID) string { return c.spoolDir(id, "outputs.tar") }
+// Outputs is where verified outputs wait, as a tar.
+func (s *Spool) Outputs(id market.OrderID) string { return s.path(id, "outputs.tar") }
 
-// SpoolLimits are the bound in bytes, 0: none, and how long fetched outputs stay.
-func (c *Customer) SpoolLimits() (uint64, time.Duration) {
-	if c.cfg.SpoolKeep == 0 {
-		return c.cfg.SpoolMax, spoolKeep
-	}
-	return c.cfg.SpoolMax, c.cfg.SpoolKeep
-}
+// logs is the folder of an order's own copy of its job's log.
+func (s *Spool) logs(id market.OrderID) string { return s.path(id, "log") }
 
-// Spool lists the folders of orders, oldest outputs first.
-func (c *Customer) Spool() ([]SpoolEntry, error) {
-	dirs, err := os.ReadDir(c.cfg.Spool)
+// Limits are the bound in bytes, 0: none, and how long fetched outputs stay.
+func (s *Spool) Limits() (uint64, time.Duration) { return s.max, s.life }
+
+// List lists the folders of orders, oldest outputs first.
+func (s *Spool) List() ([]SpoolEntry, error) {
+	dirs, err := os.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -75,32 +102,17 @@ func (c *Customer) Spool() ([]SpoolEntry, error) {
 		if err != nil || !d.IsDir() {
 			continue
 		}
-		e := SpoolEntry{Order: id}
-		c.measure(&e)
-		c.mu.Lock()
-		r := c.runs[id]
-		c.mu.Unlock()
-		if r != nil {
-			o := r.snapshot()
-			e.Known, e.Name, e.Standing, e.Fetched = true, o.Request.File.Name, o.Standing(), o.Files.Fetched
-		}
+		e, known := s.of.filed(id)
+		e.Order, e.Known = id, known
+		s.measure(&e)
 		out = append(out, e)
 	}
 	slices.SortStableFunc(out, func(a, b SpoolEntry) int { return a.At.Compare(b.At) })
 	return out, nil
 }
 
-// SpoolSeen is Spool, or nothing if the folder cannot be read.
-func (c *Customer) SpoolSeen() []SpoolEntry {
-	list, err := c.Spool()
-	if err != nil {
-		c.log.Warn("Spool was not looked through", "error", err)
-	}
-	return list
-}
-
-func (c *Customer) measure(e *SpoolEntry) {
-	_ = filepath.WalkDir(c.spoolDir(e.Order, ""), func(_ string, d fs.DirEntry, err error) error {
+func (s *Spool) measure(e *SpoolEntry) {
+	_ = filepath.WalkDir(s.path(e.Order, ""), func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return nil // gone meanwhile
 		}
@@ -123,37 +135,33 @@ func (c *Customer) measure(e *SpoolEntry) {
 }
 
 // free removes files of an order's folder, and the folder with the last one.
-func (c *Customer) free(id market.OrderID, names ...string) {
+func (s *Spool) free(id market.OrderID, names ...string) {
 	for _, n := range names {
-		if err := os.Remove(c.spoolDir(id, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.log.Warn("Spool was not freed", "order", id, "error", err)
+		if err := os.Remove(s.path(id, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("Spool was not freed", "order", id, "error", err)
 		}
 	}
-	_ = os.Remove(c.spoolDir(id, "")) // others may keep something there
+	_ = os.Remove(s.path(id, "")) // others may keep something there
 }
 
-func (c *Customer) freeInputs(id market.OrderID) { c.free(id, "inputs.tar") }
+func (s *Spool) freeInputs(id market.OrderID) { s.free(id, "inputs.tar") }
 
 // Fetched notes that an order's outputs were read to their end.
-func (c *Customer) Fetched(ctx context.Context, id market.OrderID) error {
-	r, err := c.find(id.String())
-	if err != nil {
-		return err
-	}
-	return r.update(ctx, func(o *orderRow) { o.Files.Fetched = c.now() })
+func (s *Spool) Fetched(ctx context.Context, id market.OrderID) error {
+	return s.of.note(ctx, id, func(f *Files) { f.Fetched = time.Now() })
 }
 
-// tend keeps the spool small until ctx ends.
-func (c *Customer) tend(ctx context.Context) {
-	c.leftovers()
+// tend keeps the spool small until ctx ends; before is called with each look.
+func (s *Spool) tend(ctx context.Context, before func(context.Context)) {
+	s.leftovers()
 	for {
-		c.expireInputs(ctx)
-		c.tidy(ctx)
+		before(ctx)
+		s.tidy(ctx)
 		t := time.NewTimer(tidyEvery)
 		select {
 		case <-ctx.Done():
 		case <-t.C:
-		case <-c.spool.kick:
+		case <-s.kick:
 		}
 		t.Stop()
 		if ctx.Err() != nil {
@@ -163,14 +171,14 @@ func (c *Customer) tend(ctx context.Context) {
 }
 
 // leftovers removes what transfers of before this start have not finished; they begin anew.
-func (c *Customer) leftovers() {
+func (s *Spool) leftovers() {
 	for _, pattern := range []string{".inputs-*", "*" + partEnd} {
-		files, err := filepath.Glob(filepath.Join(c.cfg.Spool, "order_*", pattern))
+		files, err := filepath.Glob(filepath.Join(s.dir, "order_*", pattern))
 		if err != nil {
 			continue // a pattern of ours is well-formed
 		}
 		for _, f := range files {
-			if info, err := os.Stat(f); err == nil && info.ModTime().Before(c.began) {
+			if info, err := os.Stat(f); err == nil && info.ModTime().Before(s.began) {
 				_ = os.Remove(f) // it is looked for again at the next start
 			}
 		}
@@ -178,19 +186,17 @@ func (c *Customer) leftovers() {
 }
 
 // tidy removes what nobody needs, and above the bound what has waited longest.
-func (c *Customer) tidy(ctx context.Context) {
-	list, err := c.Spool()
+func (s *Spool) tidy(ctx context.Context) {
+	list, err := s.List()
 	if err != nil {
-		c.log.Warn("Spool was not looked through", "error", err)
+		s.log.Warn("Spool was not looked through", "error", err)
 		return
 	}
-	limit, keep := c.SpoolLimits()
 	now, total := time.Now(), uint64(0)
 	var fetched, waiting []SpoolEntry
 	for _, e := range list {
-		over := e.Standing == StandingEnded || e.Standing == StandingFailed
-		if e.Inputs > 0 && over {
-			c.freeInputs(e.Order)
+		if e.Inputs > 0 && e.Over {
+			s.freeInputs(e.Order)
 			e.Inputs = 0
 		}
 		at := e.Fetched
@@ -198,8 +204,8 @@ func (c *Customer) tidy(ctx context.Context) {
 			at = e.At // of a store that is not this one any more
 		}
 		switch {
-		case e.Outputs > 0 && !at.IsZero() && now.Sub(at) > keep:
-			c.drop(ctx, e)
+		case e.Outputs > 0 && !at.IsZero() && now.Sub(at) > s.life:
+			s.drop(ctx, e)
 			e.Outputs = 0
 		case e.Outputs > 0 && e.Known && !e.Fetched.IsZero():
 			fetched = append(fetched, e)
@@ -209,61 +215,57 @@ func (c *Customer) tidy(ctx context.Context) {
 		total += e.Inputs + e.Outputs
 	}
 	for _, e := range append(fetched, waiting...) {
-		if limit == 0 || total <= limit {
+		if s.max == 0 || total <= s.max {
 			return
 		}
-		c.drop(ctx, e)
+		s.drop(ctx, e)
 		total -= e.Outputs
 	}
-	if limit > 0 && total > limit {
-		c.log.Warn("Spool is above its bound", "bytes", total, "bound", limit, "fix", "gpuai spool")
+	if s.max > 0 && total > s.max {
+		s.log.Warn("Spool is above its bound", "bytes", total, "bound", s.max, "fix", "gpuai spool")
 	}
 }
 
 // drop gives an order's outputs up; if nobody has fetched them, that is an event.
-func (c *Customer) drop(ctx context.Context, e SpoolEntry) {
-	c.mu.Lock()
-	r := c.runs[e.Order]
-	c.mu.Unlock()
-	if r != nil {
-		if err := r.update(ctx, func(o *orderRow) { o.Files.Dropped = c.now() }); err != nil {
+func (s *Spool) drop(ctx context.Context, e SpoolEntry) {
+	if e.Known {
+		if err := s.of.note(ctx, e.Order, func(f *Files) { f.Dropped = time.Now() }); err != nil {
 			return
 		}
 		if e.Fetched.IsZero() {
-			c.log.Warn("Outputs that nobody fetched were given up", "code", market.CodeOutputsDropped, "order", e.Order,
+			s.log.Warn("Outputs that nobody fetched were given up", "code", market.CodeOutputsDropped, "order", e.Order,
 				"bytes", e.Outputs)
 		}
 	}
-	c.free(e.Order, "outputs.tar", "outputs.tar"+partEnd)
+	s.free(e.Order, "outputs.tar", "outputs.tar"+partEnd)
 }
 
 // Prune frees the outputs of the named orders, or of all that are over, and returns how many bytes. Unfetched ones only
 // if so told.
 // Error: not-found.
-func (c *Customer) Prune(ctx context.Context, refs []string, unfetched bool) (freed uint64, err error) {
+func (s *Spool) Prune(ctx context.Context, refs []string, unfetched bool) (freed uint64, err error) {
 	only := map[market.OrderID]bool{}
 	for _, ref := range refs {
-		r, err := c.find(ref)
+		id, err := s.of.resolve(ref)
 		if err != nil {
 			return 0, err
 		}
-		only[r.row.ID] = true
+		only[id] = true
 	}
-	list, err := c.Spool()
+	list, err := s.List()
 	if err != nil {
 		return 0, err
 	}
 	for _, e := range list {
-		over := e.Standing == StandingEnded || e.Standing == StandingFailed || !e.Known
-		if !over || len(only) > 0 && !only[e.Order] {
+		if e.Known && !e.Over || len(only) > 0 && !only[e.Order] {
 			continue
 		}
 		if e.Inputs > 0 {
-			c.freeInputs(e.Order)
+			s.freeInputs(e.Order)
 			freed += e.Inputs
 		}
 		if e.Outputs > 0 && (unfetched || !e.Fetched.IsZero()) {
-			c.drop(ctx, e)
+			s.drop(ctx, e)
 			freed += e.Outputs
 		}
 	}

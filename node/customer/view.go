@@ -99,7 +99,7 @@ func (r *orderRun) view() View {
 			v.OutputsRoot = out.OutputsRoot
 		}
 	}
-	if _, err := os.Stat(r.c.OutputsPath(o.ID)); err == nil {
+	if _, err := os.Stat(r.c.Spool.Outputs(o.ID)); err == nil {
 		v.OutputsReady = true
 	}
 	r.c.mu.Lock()

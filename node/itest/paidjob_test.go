@@ -138,10 +138,10 @@ func TestPaidJob_RealParts(t *testing.T) {
 	f.Outputs = []spec.Output{{Path: "/workspace/out"}}
 	req := customer.Request{Key: "itest", File: f, Image: image, InputBytes: uint64(len(scene))}
 	id := customer.OrderIDOf(c.ID(), req.Key)
-	if err := os.MkdirAll(filepath.Dir(c.InputsPath(id)), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(c.Spool.Inputs(id)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(c.InputsPath(id), tarOf(t, "in/scene.txt", scene), 0o600); err != nil {
+	if err := os.WriteFile(c.Spool.Inputs(id), tarOf(t, "in/scene.txt", scene), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Place(ctx, req); err != nil {
@@ -163,7 +163,7 @@ func TestPaidJob_RealParts(t *testing.T) {
 	if err != nil || states != v.Paid || v.Paid == 0 || v.Paid+v.Returned != v.Deposit {
 		t.Errorf("payout holds %d (%v); deposit %d, paid %d, returned %d", states, err, v.Deposit, v.Paid, v.Returned)
 	}
-	files := untar(t, c.OutputsPath(id))
+	files := untar(t, c.Spool.Outputs(id))
 	if err := check.Check(scene, files["out/frame.png"], files["out/report.json"], [32]byte{1, 2, 3}); err != nil {
 		t.Error(err)
 	}

@@ -117,7 +117,7 @@ func TestMissed_StoppedTooLate_SaysHowItEnded(t *testing.T) {
 // hasOutputs fails unless the order's outputs lie in the customer's spool.
 func (w *world) hasOutputs(t *testing.T, v customer.View) {
 	t.Helper()
-	if info, err := os.Stat(w.cust.OutputsPath(v.ID)); !v.OutputsReady || err != nil || info.Size() == 0 ||
+	if info, err := os.Stat(w.cust.Spool.Outputs(v.ID)); !v.OutputsReady || err != nil || info.Size() == 0 ||
 		v.OutputsRoot == ([32]byte{}) {
 		t.Errorf("outputs ready: %v, root %x: %v; %s %s, %+v", v.OutputsReady, v.OutputsRoot, err, v.Standing, v.Code,
 			v.Steps)

@@ -93,21 +93,21 @@ func TestSpool_KeepsWhatIsNeeded(t *testing.T) {
 		fetched, unread, old := w.await(t, w.place(t, request("fetched")), over),
 			w.await(t, w.place(t, request("unread")), over), w.await(t, w.place(t, request("old")), over)
 		here := func(v customer.View) bool {
-			_, err := os.Stat(w.cust.OutputsPath(v.ID))
+			_, err := os.Stat(w.cust.Spool.Outputs(v.ID))
 			return err == nil
 		}
 		w.hasOutputs(t, fetched)
-		if err := w.cust.Fetched(ctx, fetched.ID); err != nil {
+		if err := w.cust.Spool.Fetched(ctx, fetched.ID); err != nil {
 			t.Fatal(err)
 		}
 		// files have the real time
 		for v, at := range map[*customer.View]time.Time{&old: time.Now().Add(-48 * time.Hour), &unread: time.Now(),
 			&fetched: time.Now()} {
-			if err := os.Chtimes(w.cust.OutputsPath(v.ID), at, at); err != nil {
+			if err := os.Chtimes(w.cust.Spool.Outputs(v.ID), at, at); err != nil {
 				t.Fatal(err)
 			}
 		}
-		part := w.cust.OutputsPath(unread.ID) + ".part"
+		part := w.cust.Spool.Outputs(unread.ID) + ".part"
 		if err := os.WriteFile(part, bytes.Repeat([]byte("x"), 10), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestInputs_NeverSent_OrderWaitsAndEnds(t *testing.T) {
 			if _, err := spec.Pack(&archive, []spec.Source{{From: in, To: "/workspace/in"}}); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(w.cust.InputsPath(sent), archive.Bytes(), 0o600); err != nil {
+			if err := os.WriteFile(w.cust.Spool.Inputs(sent), archive.Bytes(), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if err := w.cust.Supplied(ctx, sent, spec.Manifest{}); err != nil {
@@ -179,7 +179,7 @@ func TestInputs_NeverSent_OrderWaitsAndEnds(t *testing.T) {
 			if v := w.await(t, sent, over); v.Code != market.CodeCompleted {
 				t.Errorf("%s %s %s", v.Standing, v.Code, v.Detail)
 			}
-			if _, err := os.Stat(w.cust.InputsPath(sent)); !errors.Is(err, os.ErrNotExist) {
+			if _, err := os.Stat(w.cust.Spool.Inputs(sent)); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("staged inputs stay in the spool: %v", err)
 			}
 			time.Sleep(3 * time.Hour)

@@ -37,7 +37,7 @@ func (s Shelf) PutInputs(ctx context.Context, ref string, r io.Reader) error {
 	if err != nil || !waits {
 		return err // placed already: a repeat
 	}
-	left, err := spool(c.InputsPath(id), r, req.InputBytes)
+	left, err := spool(c.Spool.Inputs(id), r, req.InputBytes)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (s Shelf) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(c.OutputsPath(v.ID))
+	f, err := os.Open(c.Spool.Outputs(v.ID))
 	if errors.Is(err, os.ErrNotExist) {
 		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "read outputs",
 			Detail: "the order has no outputs, or not yet", Hint: "gpuai show " + v.ID.String()}
@@ -87,7 +87,7 @@ func (s Shelf) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 	if _, err = io.Copy(w, f); err != nil {
 		return err
 	}
-	return c.Fetched(context.WithoutCancel(ctx), v.ID)
+	return c.Spool.Fetched(context.WithoutCancel(ctx), v.ID)
 }
 
 // Spool implements api.Files.
@@ -96,11 +96,11 @@ func (s Shelf) Spool(context.Context) (api.Spool, error) {
 	if err != nil {
 		return api.Spool{}, err
 	}
-	list, err := c.Spool()
+	list, err := c.Spool.List()
 	if err != nil {
 		return api.Spool{}, err
 	}
-	limit, keep := c.SpoolLimits()
+	limit, keep := c.Spool.Limits()
 	out := api.Spool{Schema: "gpuai.spool/v1", MaxBytes: limit, KeepMS: keep.Milliseconds(),
 		Entries: []api.SpoolEntry{}}
 	for _, e := range list {
@@ -119,7 +119,7 @@ func (s Shelf) PruneSpool(ctx context.Context, p api.SpoolPrune) (api.Spool, err
 	if err != nil {
 		return api.Spool{}, err
 	}
-	freed, err := c.Prune(ctx, p.Orders, p.Unfetched)
+	freed, err := c.Spool.Prune(ctx, p.Orders, p.Unfetched)
 	if err != nil {
 		return api.Spool{}, err
 	}
