@@ -60,13 +60,13 @@ func (s *step) awake(ev Event) {
 	default:
 		return
 	}
-	if s.AwakeMS != 0 && boot > s.AwakeMS {
-		d := boot - s.AwakeMS
-		jump := ms(d) > s.wakeEvery()+awakeSlack
-		s.OwnGap = s.OwnGap || jump || offline
-		if jump || offline {
-			s.OfflineFor += ms(d)
-		}
+	d := ms(sub64(boot, s.AwakeMS))
+	if s.AwakeMS == 0 { // the first look at the boot clock: the node may have slept since the lease was placed
+		d = s.now.Sub(s.HeardAt)
+	}
+	if d > s.wakeEvery()+awakeSlack || d > 0 && offline {
+		s.OwnGap = true
+		s.OfflineFor += d
 	}
 	s.AwakeMS = max(s.AwakeMS, boot)
 }

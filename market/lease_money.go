@@ -200,8 +200,8 @@ func (s *step) heard(boot uint64) {
 	s.OfflineFor = 0
 	away := s.now.Sub(s.HeardAt)
 	s.HeardAt, s.SaidAt = s.now, s.now
-	if s.OwnGap && s.State == Preparing {
-		s.pend(uint64(max(0, away).Milliseconds())) // Ready may have been missed
+	if s.OwnGap && s.Ready.IsZero() && !s.Accepted.IsZero() {
+		s.pend(uint64(max(0, away).Milliseconds())) // Ready may have been missed, in Silent, too
 	}
 	if !s.Meter.Running || boot <= s.Meter.ProofMS {
 		s.OwnGap = false
