@@ -94,6 +94,7 @@ var timed = map[string]string{
 	"node/customer run":           "a log whose stream broke is copied on",
 	"node/customer serve":         "a provider that does not answer",
 	"node/till Write":             "a full disk tells nobody that it has room again",
+	"node/customer happens":       "the same",
 	"node/lease commit":           "a disk that is full",
 	"node/lease try":              "an effect that failed",
 	"runtime/docker Logs":         "an engine that is away",

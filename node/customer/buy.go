@@ -4,28 +4,55 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
+	"github.com/gpuai/gpuai/node/store"
 )
 
-// An order's row holds its Purchase. An event is applied and stored with what else the row gains by it, in one commit;
-// after that, and at each start, exactly what the state calls due is being done.
+// diskAgain is how often a full disk is tried again.
+const diskAgain = time.Second
+
+// machine runs an order's Purchase: an event is applied and stored with what else the row gains by it, in one commit;
+// after that, and at each start, exactly what the state on disk calls due is being done.
+type machine struct {
+	record
+	work worker
+
+	busy  sync.Mutex // taken before record's mu
+	doing map[market.PurchaseEffect]context.CancelFunc
+	timer *time.Timer
+}
+
+// worker does what a machine calls due.
+type worker interface {
+	// do performs one effect until it is done or ctx ends.
+	do(ctx context.Context, e market.PurchaseEffect)
+	// stands hears each state before its effects begin; it must not wait.
+	stands(p market.Purchase)
+	// over hears that nothing is due any more.
+	over(ctx context.Context)
+	// lastUsed is when the job was last heard or used by its owner.
+	lastUsed() time.Time
+}
 
 // apply gives the purchase what has happened, and stores it together with change, which may be nil and sees the
 // purchase as it is afterwards. Errors: market.ErrIllegal for what comes too late: nothing has changed; the store's.
-func (r *orderRun) apply(ctx context.Context, ev market.PurchaseEvent, change func(*orderRow)) error {
+func (m *machine) apply(ctx context.Context, ev market.PurchaseEvent, change func(*orderRow)) error {
 	var wrong error
-	if err := r.update(ctx, r.step(ev, change, &wrong)); err != nil {
+	if err := m.update(ctx, m.step(ev, change, &wrong)); err != nil {
 		return fmt.Errorf("store order: %w", err)
 	}
-	return r.applied(ctx, ev, wrong)
+	return m.applied(ctx, ev, wrong)
 }
 
 // step is one event of the purchase; wrong says why it was not applied.
-func (r *orderRun) step(ev market.PurchaseEvent, change func(*orderRow), wrong *error) func(*orderRow) {
+func (m *machine) step(ev market.PurchaseEvent, change func(*orderRow), wrong *error) func(*orderRow) {
 	return func(o *orderRow) {
-		now := r.c.now()
+		now := m.c.now()
 		p, _, err := o.Purchase.Apply(ev, now)
 		if err != nil {
 			*wrong = err
@@ -44,23 +71,29 @@ func (r *orderRun) step(ev market.PurchaseEvent, change func(*orderRow), wrong *
 }
 
 // applied goes on from an event that is on disk, or says why it was not applied.
-func (r *orderRun) applied(ctx context.Context, ev market.PurchaseEvent, wrong error) error {
+func (m *machine) applied(ctx context.Context, ev market.PurchaseEvent, wrong error) error {
 	if wrong != nil {
 		if !errors.Is(wrong, market.ErrIllegal) {
-			r.c.log.Error("Order event was not applied", "order", r.row.ID, "event", fmt.Sprintf("%T", ev), "error",
-				wrong)
+			m.c.log.Error("Order event was not applied", "order", m.snapshot().ID, "event", fmt.Sprintf("%T", ev),
+				"error", wrong)
 		}
 		return wrong
 	}
-	r.proceed(ctx)
+	m.proceed(ctx)
 	return nil
 }
 
-// happens is apply for what nobody waits for; what comes too late is no fault.
-func (r *orderRun) happens(ctx context.Context, ev market.PurchaseEvent, change func(*orderRow)) {
-	err := r.apply(ctx, ev, change)
+// happens is apply for what nobody waits for; what comes too late is no fault. A full disk is waited for: nobody would
+// tell the order to go on.
+func (m *machine) happens(ctx context.Context, ev market.PurchaseEvent, change func(*orderRow)) {
+	err := m.apply(ctx, ev, change)
+	for errors.Is(err, store.ErrDiskFull) && await.Sleep(ctx, diskAgain) == nil {
+		if err = m.update(ctx, func(*orderRow) {}); err == nil {
+			m.proceed(ctx)
+		}
+	}
 	if err != nil && !errors.Is(err, market.ErrIllegal) {
-		r.c.log.Error("Order was not stored", "order", r.row.ID, "error", err)
+		m.c.log.Error("Order was not stored", "order", m.snapshot().ID, "error", err)
 	}
 }
 
@@ -95,64 +128,51 @@ func told(ev market.PurchaseEvent, was, now market.Purchase) Step {
 }
 
 // proceed sees that exactly what is due is being done: it begins what is not, and ends what is not due any more.
-func (r *orderRun) proceed(ctx context.Context) {
-	base := r.c.serving()
+func (m *machine) proceed(ctx context.Context) {
+	base := m.c.serving()
 	if base == nil {
 		return // Serve begins with it
 	}
-	r.mu.Lock()
-	p := r.row.Purchase
+	m.busy.Lock()
+	p := m.purchase()
+	m.work.stands(p)
 	due := p.Due()
-	for e, cancel := range r.doing {
-		if !contains(due, e) {
+	for e, cancel := range m.doing {
+		if !slices.Contains(due, e) {
 			cancel()
-			delete(r.doing, e)
+			delete(m.doing, e)
 		}
 	}
 	for _, e := range due {
-		if _, have := r.doing[e]; have {
+		if _, have := m.doing[e]; have {
 			continue
 		}
 		ectx, cancel := context.WithCancel(base)
-		if r.doing == nil {
-			r.doing = map[market.PurchaseEffect]context.CancelFunc{}
+		if m.doing == nil {
+			m.doing = map[market.PurchaseEffect]context.CancelFunc{}
 		}
-		r.doing[e] = cancel
-		r.c.wg.Go(func() { r.do(ectx, e) })
+		m.doing[e] = cancel
+		m.c.wg.Go(func() { m.work.do(ectx, e) })
 	}
-	if p.Stage != market.StageFunding && p.Stage != market.StageProposing && r.held != nil {
-		held := r.held
-		r.held = nil
-		defer held.drop(r)
-	}
-	r.arm(base, p.NextTimer())
-	r.mu.Unlock()
+	m.arm(base, p.NextTimer())
+	m.busy.Unlock()
 	if p.Ended() && !p.Lingers {
-		r.closeLog(ctx)
+		m.work.over(ctx)
 	}
 }
 
-func contains(due []market.PurchaseEffect, e market.PurchaseEffect) bool {
-	for _, d := range due {
-		if d == e {
-			return true
-		}
-	}
-	return false
-}
-
-// arm sets the purchase's timer. Caller holds mu.
-func (r *orderRun) arm(ctx context.Context, at time.Time) {
-	if r.timer != nil {
-		r.timer.Stop()
-		r.timer = nil
+// arm sets the purchase's timer. Caller holds busy.
+func (m *machine) arm(ctx context.Context, at time.Time) {
+	if m.timer != nil {
+		m.timer.Stop()
+		m.timer = nil
 	}
 	if at.IsZero() {
 		return
 	}
-	r.timer = time.AfterFunc(max(at.Sub(r.c.now()), time.Millisecond), func() {
+	m.timer = time.AfterFunc(max(at.Sub(m.c.now()), time.Millisecond), func() {
 		if ctx.Err() == nil {
-			r.happens(ctx, market.OrderTick{Used: r.lastUsed()}, nil)
+			m.happens(ctx, market.OrderTick{Used: m.work.lastUsed()}, nil)
 		}
 	})
 }
@@ -176,6 +196,22 @@ func (r *orderRun) do(ctx context.Context, e market.PurchaseEffect) {
 		r.bringHome(ctx, e)
 	}
 }
+
+// stands gives back what the state does not need any more.
+func (r *orderRun) stands(p market.Purchase) {
+	if p.Stage == market.StageFunding || p.Stage == market.StageProposing {
+		return
+	}
+	r.mu.Lock()
+	held := r.held
+	r.held = nil
+	r.mu.Unlock()
+	if held != nil {
+		held.drop(r)
+	}
+}
+
+func (r *orderRun) over(ctx context.Context) { r.closeLog(ctx) }
 
 // reasonOf says why an order ends, for programs and for people.
 func reasonOf(err error) market.Reason {
@@ -212,14 +248,8 @@ func (r *orderRun) stopLease(ctx context.Context, e market.StopLease) {
 	if e.Kill {
 		grace = -1
 	}
-	changed, done := r.subscribe()
-	defer done()
-	for r.actorOf(e.Lease) == nil { // it is about to run
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		}
+	if r.bell.Until(ctx, func() bool { return r.actorOf(e.Lease) != nil }) != nil { // it is about to run
+		return
 	}
 	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: e.Code, Grace: grace})
 	r.happens(ctx, market.StopTold{N: e.N}, nil)

@@ -33,7 +33,7 @@ func (r *orderRun) followLease(ctx context.Context, e market.FollowLease) {
 	r.mu.Lock()
 	r.actor = actor
 	r.mu.Unlock()
-	r.wake()
+	r.bell.Ring()
 	r.c.net.KeepConnected(o.Provider, o.Reach)
 	s := r.c.sessionWith(ctx, o.Provider)
 	defer func() {
@@ -44,7 +44,7 @@ func (r *orderRun) followLease(ctx context.Context, e market.FollowLease) {
 	var wg sync.WaitGroup
 	actx, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); wg.Wait() }()
-	copying := r.copyLog(actx, &wg)
+	copying := r.copyLog(actx, actor, &wg)
 	r.mu.Lock()
 	r.copying = copying
 	r.mu.Unlock()

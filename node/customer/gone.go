@@ -13,13 +13,12 @@ import (
 
 // unheard is the error of a provider that does not answer: who, since when, what becomes of job and money, and what
 // shortens it. An error that says something itself stays: a refusal, one of ours, or the end of ctx.
-func (r *orderRun) unheard(ctx context.Context, err error) error {
+func (o orderRow) unheard(ctx context.Context, err error) error {
 	code := market.CodeOf(err)
 	if err == nil || ctx.Err() != nil || code != "" && code != market.CodeInternal &&
 		code != market.CodePeerUnreachable {
 		return err
 	}
-	o := r.snapshot()
 	if code == market.CodeInternal { // the other side's own fault, which it keeps to itself
 		return &market.Error{
 			Code: market.CodePeerFailed, Kind: market.KindUnavailable, Op: "ask provider",
@@ -65,8 +64,7 @@ func silence(o orderRow, now time.Time) (detail, hint string) {
 }
 
 // runs refuses what needs a running job while there is none. Errors: not-found, not-ready, job-ended.
-func (r *orderRun) runs(op string) error {
-	o := r.snapshot()
+func (o orderRow) runs(op string) error {
 	e := &market.Error{Code: market.CodeNotReady, Kind: market.KindConflict, Op: op, Hint: "gpuai show " + o.word()}
 	switch {
 	case o.Lease == nil && o.Ended():

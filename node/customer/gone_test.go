@@ -15,13 +15,13 @@ import (
 func TestUnheard_SaysWhoSinceWhenAndWhatNext(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	at := func(s market.LeaseState) *orderRun {
-		return &orderRun{row: orderRow{ID: market.OrderID{7},
+	at := func(s market.LeaseState) orderRow {
+		return orderRow{ID: market.OrderID{7},
 			Purchase: market.Purchase{Provider: market.NodeID{1}, Stage: market.StageLeased},
 			Lease: &market.Lease{
 				State: s, HeardAt: now.Add(-42 * time.Second), Since: now.Add(-20 * time.Second),
 				Terms: market.Terms{SilentEnd: 30 * time.Minute},
-			}}}
+			}}
 	}
 	for state, want := range map[market.LeaseState]market.Code{market.Running: market.CodePeerUnreachable,
 		market.Paused: market.CodePeerUnreachable, market.Silent: market.CodeProviderSilent,
@@ -70,9 +70,9 @@ func TestRuns_ByState(t *testing.T) {
 		{market.StageLeased, market.Closing, market.CodeJobEnded},
 		{market.StageOver, market.Ended, market.CodeJobEnded},
 	} {
-		r := &orderRun{row: orderRow{Purchase: market.Purchase{Stage: c.standing}}}
+		r := orderRow{Purchase: market.Purchase{Stage: c.standing}}
 		if c.state != 0 {
-			r.row.Lease = &market.Lease{State: c.state}
+			r.Lease = &market.Lease{State: c.state}
 		}
 		if got := market.CodeOf(r.runs("exec")); got != c.want {
 			t.Errorf("%s %s: %q, want %q", c.standing, c.state, got, c.want)

@@ -11,6 +11,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/joblog"
+	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/tunnel"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/job"
@@ -31,6 +32,7 @@ const (
 // logCopy brings one lease's log home.
 type logCopy struct {
 	r     *orderRun
+	lease *lease.Actor
 	log   *joblog.Log
 	from  uint64 // where this lease's part of it begins
 	began time.Time
@@ -60,8 +62,8 @@ func (r *orderRun) ownLog() (*joblog.Log, error) {
 
 // copyLog starts the copying for the lease that is followed; it ends with ctx at the latest. The returned copy's done
 // says when it is over.
-func (r *orderRun) copyLog(ctx context.Context, wg *sync.WaitGroup) *logCopy {
-	t := &logCopy{r: r, from: r.snapshot().LogFrom, began: r.c.now(), done: make(chan struct{})}
+func (r *orderRun) copyLog(ctx context.Context, actor *lease.Actor, wg *sync.WaitGroup) *logCopy {
+	t := &logCopy{r: r, lease: actor, from: r.snapshot().LogFrom, began: r.c.now(), done: make(chan struct{})}
 	l, err := r.ownLog()
 	if err != nil {
 		r.c.log.Error("The log of a job cannot be kept", "order", r.row.ID, "error", err)
@@ -115,32 +117,21 @@ func gone(err error) bool {
 
 // started waits until there can be a log; false: this lease never comes to one.
 func (t *logCopy) started(ctx context.Context) bool {
-	changed, stop := t.r.subscribe()
-	defer stop()
-	for {
-		m := t.r.leaseNow()
-		switch {
-		case m.State == market.Refused || m.State == market.Lapsed:
-			return false
-		case !m.Ready.IsZero() || t.ended():
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-changed:
-		}
-	}
+	never := func(m market.Lease) bool { return m.State == market.Refused || m.State == market.Lapsed }
+	m, err := t.lease.Await(ctx, func(m market.Lease) bool {
+		return never(m) || !m.Ready.IsZero() || m.State == market.Closing || m.Terminal()
+	})
+	return err == nil && !never(m)
 }
 
 func (t *logCopy) ended() bool {
-	m := t.r.leaseNow()
+	m := t.lease.Lease()
 	return m.State == market.Closing || m.Terminal()
 }
 
 // overdue: the job has ended, and nobody waits for its log any longer.
 func (t *logCopy) overdue() bool {
-	m := t.r.leaseNow()
+	m := t.lease.Lease()
 	if m.State != market.Closing {
 		return m.Terminal()
 	}
@@ -349,18 +340,6 @@ func (r *orderRun) closeLog(ctx context.Context) {
 	r.endLog(ctx)
 }
 
-func (r *orderRun) subscribe() (<-chan struct{}, func()) {
-	ch := make(chan struct{}, 1)
-	r.mu.Lock()
-	r.subs[ch] = struct{}{}
-	r.mu.Unlock()
-	return ch, func() {
-		r.mu.Lock()
-		delete(r.subs, ch)
-		r.mu.Unlock()
-	}
-}
-
 // LogQuery is what to read of a log: from an offset on, beginning with the first record that is not before Since.
 type LogQuery struct {
 	From   uint64
@@ -393,9 +372,8 @@ func (c *Customer) Logs(ctx context.Context, ref string, q LogQuery, f func(job.
 
 // logged waits until the order has a log. Errors: not-found if it never will; without wait, if it has none yet.
 func (r *orderRun) logged(ctx context.Context, wait bool) error {
-	changed, stop := r.subscribe()
-	defer stop()
 	for {
+		changed := r.bell.Next()
 		r.mu.Lock()
 		row, have := r.row, r.log != nil
 		r.mu.Unlock()

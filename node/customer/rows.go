@@ -39,7 +39,9 @@ func (c *Customer) load(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("order row %x: %w", k, err)
 		}
-		c.runs[row.ID] = c.newRun(row)
+		r := c.newRun(row)
+		r.kept.purchase = row.Purchase
+		c.runs[row.ID] = r
 		c.order = append(c.order, row.ID)
 		return nil
 	})

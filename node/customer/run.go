@@ -4,77 +4,27 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/lease"
-	"github.com/gpuai/gpuai/node/rows"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// Standing of an order: it follows from its rows, and is kept for people.
-const (
-	StandingSearching = "searching"
-	StandingFunding   = "funding"
-	StandingLeased    = "leased"
-	StandingEnded     = "ended"
-	StandingFailed    = "failed"
-)
-
-// orderRow is what the store keeps of an Order and its newest lease.
-type orderRow struct {
-	Request         Request
-	ID              market.OrderID
-	Created         time.Time
-	market.Purchase `json:"Purchase"` // where the order stands
-	Reach           []string          // of the provider
-	Raw             []byte            // the Lease envelope
-	LeaseID         market.LeaseID    `json:",omitzero"` // of Lease, whose row is its tick
-	Lease           *market.Lease     `json:"-"`
-	Decision        []byte
-	Receipt         []byte `json:"-"` // in the tick
-	Outcome         []byte // the provider's
-	OwnOutcome      []byte
-	InputsSent      bool
-	BootID          string
-	ReadyAt         time.Time
-	Steps           []Step
-	Events          int    `json:"-"` // that the lease has left in the store; in the tick
-	Costs           []cost `json:",omitempty"`
-
-	Log     *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
-	LogFrom uint64        `json:",omitempty"` // where the newest lease's part of it begins
-	Files   Files
-}
-
-// Step is one line of progress, for people.
-type Step struct {
-	At     time.Time
-	Phase  string
-	Detail string
-}
-
 // orderRun does what an order's purchase calls due.
 type orderRun struct {
-	c      *Customer
-	mu     sync.Mutex
-	row    orderRow
-	behind bool // not all of it is on disk
-	actor  *lease.Actor
-	subs   map[chan struct{}]struct{}
-	phase  string // progress of the preparation
-	done   uint64
-	total  uint64
+	machine
+	actor *lease.Actor
+	phase string // progress of the preparation
+	done  uint64
+	total uint64
 
-	doing map[market.PurchaseEffect]context.CancelFunc // what is being done for the purchase
-	timer *time.Timer                                  // of the purchase
-	offer *offered                                     // the quote that it goes on with
-	held  *channel                                     // whose money is promised to it
-	look  look                                         // of the search
+	offer *offered // the quote that it goes on with
+	held  *channel // whose money is promised to it
+	look  look     // of the search
 	used  use
 	turn  chan struct{} // full while a lease is followed
 
@@ -113,15 +63,18 @@ func (c *Customer) enter(ctx context.Context, r Request, waits bool) (market.Ord
 	}
 	c.runs[id], c.order = run, append(c.order, id) // entered first: two calls at once are one order too
 	c.mu.Unlock()
-	if err := c.till.Queue(func(ch *store.Change) { run.stage(ch, orderRow{}) }); err != nil {
+	if err := run.create(); err != nil {
 		return id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
 	}
 	run.proceed(ctx)
 	return id, nil
 }
 
+// newRun returns a run of a row that is not on disk yet.
 func (c *Customer) newRun(row orderRow) *orderRun {
-	return &orderRun{c: c, subs: map[chan struct{}]struct{}{}, turn: make(chan struct{}, 1), row: row}
+	r := &orderRun{machine: machine{record: record{c: c, row: row}}, turn: make(chan struct{}, 1)}
+	r.work = r
+	return r
 }
 
 // termsOf is what a request asks of its purchase.
@@ -129,81 +82,6 @@ func termsOf(r *Request) market.PurchaseTerms {
 	l := r.File.Limits
 	return market.PurchaseTerms{Budget: l.MaxTotal, Retry: r.File.Retry, IdleStop: l.IdleStop, TTL: l.TTL,
 		Keep: r.KeepChannel}
-}
-
-// update changes the row, stores it and wakes watchers.
-func (r *orderRun) update(ctx context.Context, f func(*orderRow)) error {
-	return r.stored(r.c.till.Queue(func(c *store.Change) { r.change(f)(c) }))
-}
-
-// stored notes how a Change of the row ended: after one that found no room, the next step says all.
-func (r *orderRun) stored(err error) error {
-	r.mu.Lock()
-	r.behind = err != nil
-	r.mu.Unlock()
-	r.wake()
-	return err
-}
-
-// change changes the row and returns what stores it. Called in the till's order, which is that of the rows on disk.
-func (r *orderRun) change(f func(*orderRow)) func(*store.Change) {
-	r.mu.Lock()
-	old := r.row
-	f(&r.row)
-	r.mu.Unlock()
-	var c store.Change
-	r.stage(&c, old)
-	return func(to *store.Change) {
-		to.Puts, to.Events = append(to.Puts, c.Puts...), append(to.Events, c.Events...)
-	}
-}
-
-// stage puts the row, and its lease's tick if that is another.
-func (r *orderRun) stage(c *store.Change, old orderRow) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	o := &r.row
-	if o.LeaseID = (market.LeaseID{}); o.Lease != nil {
-		o.LeaseID = o.Lease.ID
-	}
-	c.Events = append(c.Events, happened(&old, o, r.c.now())...)
-	c.Puts = append(c.Puts, store.Put{Bucket: bucketOrders, Key: o.ID[:], Value: store.Row(o)})
-	if o.Lease != old.Lease && o.Lease != nil {
-		c.Puts = append(c.Puts, o.tick())
-	}
-}
-
-// tick puts the order's lease.
-func (o *orderRow) tick() store.Put {
-	t := rows.Tick{Lease: *o.Lease, Receipt: o.Receipt, Events: o.Events}
-	return store.Put{Bucket: bucketTicks, Key: o.Lease.ID[:], Value: t.Encode()}
-}
-
-func (r *orderRun) wake() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for ch := range r.subs {
-		select {
-		case ch <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (r *orderRun) say(ctx context.Context, phase, detail string) {
-	err := r.update(ctx, func(o *orderRow) {
-		o.Steps = append(o.Steps,
-			Step{At: r.c.now(), Phase: phase, Detail: detail})
-	})
-	if err != nil {
-		r.c.log.Warn("Progress was not stored", "order", r.row.ID, "error", err)
-	}
-}
-
-func (r *orderRun) snapshot() orderRow {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.row
 }
 
 // propose signs the Lease and stores it.
@@ -245,6 +123,7 @@ func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *
 func (r *orderRun) enterLease(ctx context.Context, ch *channel, ev market.LeaseSigned, limit, headroom market.Amount,
 	change func(*orderRow)) error {
 	var wrong error
+	var v version
 	err := r.c.enterBooks(ctx, ch, func(e *entry) error {
 		account, err := e.Account.AddLease(ev.Lease, limit, headroom)
 		if err != nil {
@@ -256,18 +135,20 @@ func (r *orderRun) enterLease(ctx context.Context, ch *channel, ev market.LeaseS
 		if avoid {
 			return market.Refuse(market.CodeChannelUnfit, market.KindConflict, "its money is asked back")
 		}
-		add := r.change(r.step(ev, change, &wrong))
+		add, now := r.change(r.step(ev, change, &wrong))
 		if wrong != nil {
 			return wrong
 		}
+		v = now
 		e.Account = account
 		e.Add(add)
 		return nil
 	})
-	if err != nil && wrong == nil {
-		return err
+	if wrong == nil {
+		if err = r.ended(v, err); err != nil {
+			return err
+		}
 	}
-	r.wake()
 	return r.applied(ctx, ev, wrong)
 }
 
@@ -321,37 +202,45 @@ var _ lease.Store = (*orderRun)(nil)
 // Commit implements lease.Store. A voucher that the step asks for is signed and kept with it, in one Change: what
 // leaves afterwards is on disk. One that cannot be signed is the payment's own failure.
 func (r *orderRun) Commit(ctx context.Context, m market.Lease, effects []market.Effect) error {
-	add := func() func(*store.Change) { return r.stepped(m) }
+	var v version
+	add := func(c *store.Change) {
+		var put func(*store.Change)
+		put, v = r.stepped(m)
+		put(c)
+	}
 	for _, e := range effects {
 		pay, ok := e.(market.SignPayment)
 		ch := r.c.channelOf(r.snapshot().Channel)
 		if !ok || ch == nil {
 			continue
 		}
-		return r.stored(ch.Write(ctx, false, func(b *entry) error {
+		err := ch.Write(ctx, false, func(b *entry) error {
 			if next, _, err := b.Account.Sign(ch.key, m.ID, pay.LeaseAmount); err == nil {
 				b.Account = next
 			}
-			b.Add(add())
+			b.Add(add)
 			return nil
-		}))
+		})
+		return r.ended(v, err)
 	}
-	return r.stored(r.c.till.Queue(func(c *store.Change) { add()(c) }))
+	err := r.c.till.Queue(add) // before v is read
+	return r.ended(v, err)
 }
 
 // stepped takes a step of the lease into the row. Most change its tick alone.
-func (r *orderRun) stepped(m market.Lease) func(*store.Change) {
+func (r *orderRun) stepped(m market.Lease) (func(*store.Change), version) {
 	r.mu.Lock()
 	o := &r.row
 	if o.Lease == nil || o.Lease.ID != m.ID { // the order has gone on without it
 		r.mu.Unlock()
-		return func(*store.Change) {}
+		return func(*store.Change) {}, version{}
 	}
-	if !r.behind && o.Lease.State == m.State && (!o.ReadyAt.IsZero() || m.Ready.IsZero()) && m.Terms == o.Lease.Terms {
+	if !r.behind() && o.Lease.State == m.State && (!o.ReadyAt.IsZero() || m.Ready.IsZero()) &&
+		m.Terms == o.Lease.Terms {
 		o.Lease = &m
 		put := o.tick()
 		r.mu.Unlock()
-		return func(c *store.Change) { c.Puts = append(c.Puts, put) }
+		return func(c *store.Change) { c.Puts = append(c.Puts, put) }, version{}
 	}
 	r.mu.Unlock()
 	return r.change(func(o *orderRow) {

@@ -197,7 +197,7 @@ func (r *orderRun) takeStatus(ctx context.Context, s market.Status) {
 	}
 	r.event(ctx, market.StatusSeen{Status: s, WrongDevices: wrong, Ran: ran, BootMS: r.c.clock.BootMS()})
 	r.recall(ctx, o, s)
-	r.wake()
+	r.bell.Ring()
 }
 
 // takeOutcome keeps the provider's signed Outcome; one that names outputs replaces one that names none. ran: it says

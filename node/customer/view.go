@@ -210,7 +210,7 @@ func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.Tunnel
 		return nil, err
 	}
 	fc, err := c.net.Tunnel(ctx, o.Provider, streams.TunnelOpen{Lease: o.Lease.ID, Kind: kind, Args: b})
-	return fc, r.unheard(ctx, err)
+	return fc, r.snapshot().unheard(ctx, err)
 }
 
 // Exec runs a command beside the job and returns its exit code; resized tells later sizes of its terminal, nil: none
@@ -219,7 +219,7 @@ func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, r
 	stdin io.Reader, out func(stream uint8, b []byte) error) (int, error) {
 	r, err := c.find(ref)
 	if err == nil {
-		err = r.runs("exec")
+		err = r.snapshot().runs("exec")
 	}
 	if err != nil {
 		return 0, err
@@ -253,7 +253,7 @@ func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, r
 	for {
 		ch, b, err := fc.Read()
 		if err != nil {
-			return 0, r.unheard(ctx, errors.Join(err, ctx.Err()))
+			return 0, r.snapshot().unheard(ctx, errors.Join(err, ctx.Err()))
 		}
 		if ch == streams.ChanControl {
 			m, err := tunnel.DecodeControl(b)
@@ -263,7 +263,7 @@ func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, r
 			if m.Exit != nil {
 				return *m.Exit, nil
 			}
-			return 0, r.unheard(ctx, cmp.Or(m.Err(), errors.New("the exec ended without an exit code")))
+			return 0, r.snapshot().unheard(ctx, cmp.Or(m.Err(), errors.New("the exec ended without an exit code")))
 		}
 		stream := uint8(1)
 		if ch == streams.ChanErr {
