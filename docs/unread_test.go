@@ -57,7 +57,6 @@ var unreadOK = map[string]string{
 	"p2p/offers.Stats.Offers":             "simulations wait for it",
 	"p2p/offers.Stats.Subscribers":        "simulations wait for it",
 	"p2p/wire.Envelope.LeaseID":           "an envelope whole",
-	"p2p/wire.OpenOffer":                  "tests read what a rig published",
 	"runtime/docker.ending.name":          "a row of a table: what the ending is called",
 	"runtime/docker.word.Seen":            "a row of a table: the engine that said it",
 	"runtime/job.Device.Minor":            "drivers of other hardware map by it",

@@ -72,6 +72,8 @@ var timed = map[string]string{
 	// Time is the event.
 	"escrow/solana Serve":     "transactions are sent again by the clock; new work wakes it",
 	"node prune":              "old rows go by their age",
+	"node Serve":              "peers that never came tell nobody; a wish for a look-up wakes it",
+	"p2p/dht announce":        "records end by their age; new keys wake it",
 	"node/rest follow":        "a heartbeat, for clients behind proxies; rows come as events",
 	"node/customer watchBook": "a busy book is looked through at most so often; its change wakes it",
 	"node/customer tend":      "inputs expire by their age; a transfer wakes it",

@@ -69,6 +69,8 @@ func (n *Node) open(cfg config.Config, d Deps) (err error) {
 		return err
 	}
 	s.Store, s.Host, s.Offers = n.db, n.host, offers.New(n.host, n.log.With("part", "offers"))
+	s.finder = newFinder(n.host, s.Offers, n.log.With("part", "dht"))
+	s.Offers.Attach(s.finder)
 	s.deps, err = d.real(s)
 	s.Clock = s.deps.Clock
 	return err
@@ -93,6 +95,7 @@ func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
 	})
 	g.Go(func() error { return n.host.Serve(ctx) })
 	g.Go(func() error { return n.site.Offers.Serve(ctx) })
+	g.Go(func() error { return n.site.finder.Serve(ctx) })
 	g.Go(func() error {
 		err := n.letIn(ctx, g)
 		if err == nil && ready != nil {

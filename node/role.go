@@ -49,8 +49,9 @@ type Site struct {
 	Tag            uint64
 	Spending, Fees Ledger
 
-	keys keys
-	deps Deps
+	keys   keys
+	deps   Deps
+	finder *finder
 }
 
 // ChainEvery is how often channels are read: a public endpoint limits its callers, a local ledger does not.

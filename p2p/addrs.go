@@ -8,6 +8,8 @@ import (
 
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // Limits of announced addresses.
@@ -22,8 +24,10 @@ var hidden = func() []netip.Prefix {
 	for _, s := range []string{
 		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
 		"192.0.2.0/24",
-		"192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
-		"::/128", "::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8", "2001:db8::/32",
+		"192.168.0.0/16", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
+		// ::a.b.c.d, NAT64, 6to4 and Teredo hold an IPv4 address that the prefix hides
+		"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "100::/64", "2001:db8::/32", "3fff::/20",
+		"5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
 	} {
 		out = append(out, netip.MustParsePrefix(s))
 	}
@@ -67,7 +71,7 @@ func announce(in []ma.Multiaddr, local, relayOnly bool, virtual []netip.Addr) []
 	for _, a := range in {
 		ip, ok := ipOf(a)
 		switch {
-		case ok && ip.IsUnspecified(), ok && !local && !PublicIP(ip):
+		case ok && ip.IsUnspecified(), ok && !local && !PublicIP(ip), !wire.Reachable(a):
 		case relayed(a):
 			relays = append(relays, a)
 		case !relayOnly:

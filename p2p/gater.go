@@ -21,6 +21,7 @@ const maxBans = 4096
 type gater struct {
 	local bool
 	now   func() time.Time
+	admit func(p peer.ID, now time.Time) bool // of an inbound connection
 
 	mu       sync.Mutex
 	bans     map[peer.ID]time.Time
@@ -101,9 +102,10 @@ func (g *gater) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
 // InterceptAccept lets everybody knock; the resource manager limits addresses.
 func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
-// InterceptSecured refuses banned peers and other kinds of keys: verifying huge RSA keys is a denial of service.
-func (g *gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
-	return ed25519Peer(p) && !g.banned(p)
+// InterceptSecured refuses banned peers, strangers without a slot, and other kinds of keys: verifying huge RSA keys is
+// a denial of service.
+func (g *gater) InterceptSecured(d network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
+	return ed25519Peer(p) && !g.banned(p) && (d != network.DirInbound || g.admit == nil || g.admit(p, g.now()))
 }
 
 // InterceptUpgraded has nothing to add.

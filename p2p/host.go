@@ -52,6 +52,8 @@ type Host struct {
 	log     *slog.Logger
 	gate    *gater
 	keep    *upkeep
+	blame   blame
+	favours favours
 	ready   chan struct{}
 	moved   chan struct{} // see Moved
 
@@ -77,7 +79,8 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{}),
-		moved: make(chan struct{}, 1), handlers: map[string]network.StreamHandler{}}
+		moved: make(chan struct{}, 1), handlers: map[string]network.StreamHandler{},
+		blame: blame{peers: map[peer.ID]*blamed{}}, favours: favours{m: map[peer.ID]favour{}}}
 	copy(h.id[:], cfg.Key[ed25519.SeedSize:])
 	if h.self, err = PeerOf(h.id); err != nil {
 		return nil, fmt.Errorf("create host: %w", err)
@@ -99,6 +102,7 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 		h.gate.allowLAN(b.ID)
 	}
 	h.keep = newUpkeep(h)
+	h.gate.admit = h.admit
 	return h, nil
 }
 
@@ -163,7 +167,8 @@ func (h *Host) Serve(ctx context.Context) error {
 	return err
 }
 
-// watch bans peers of other networks and tells the upkeep about connections.
+// watch bans peers of other networks and tells the upkeep about connections. Whoever names no network of ours, such as
+// another libp2p program, may stay and ask; it is no peer to keep.
 func (h *Host) watch(ctx context.Context, lp host.Host, events <-chan any) error {
 	for {
 		select {
@@ -175,13 +180,14 @@ func (h *Host) watch(ctx context.Context, lp host.Host, events <-chan any) error
 			}
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
-				if e.ProtocolVersion != h.net.Version() {
+				switch kin := h.net.kinship(e.ProtocolVersion); kin {
+				case foreign:
 					h.log.Info("peer of another network", "peer", e.Peer, "version", clip(e.ProtocolVersion, 64))
 					h.gate.ban(e.Peer, time.Now().Add(10*time.Minute))
 					_ = lp.Network().ClosePeer(e.Peer) // the ban holds whether or not the close was clean
-					continue
+				case own:
+					h.keep.identified(e.Peer, signedAddrs(lp, e.Peer))
 				}
-				h.keep.identified(e.Peer, signedAddrs(lp, e.Peer))
 			case event.EvtPeerConnectednessChanged:
 				if e.Connectedness == network.NotConnected {
 					h.keep.disconnected(e.Peer)
@@ -301,6 +307,7 @@ func (h *Host) Ban(id market.NodeID, until time.Time, reason string) {
 	}
 	h.log.Warn("peer banned", "peer", id, "until", until, "reason", reason)
 	h.gate.ban(p, until)
+	h.keep.banned(p, until, reason)
 	if lp := h.Libp2p(); lp != nil {
 		_ = lp.Network().ClosePeer(p) // the ban holds whether or not the close was clean
 	}
@@ -325,6 +332,12 @@ func (h *Host) Connect(ctx context.Context, id market.NodeID, addrs []string) er
 			Err:  err}
 	}
 	return nil
+}
+
+// connected reports whether there is a connection to a peer, a relayed one included.
+func (h *Host) connected(p peer.ID) bool {
+	lp := h.Libp2p()
+	return lp != nil && len(lp.Network().ConnsToPeer(p)) > 0
 }
 
 // HangUp closes the connections to a peer, so that the next request dials it anew: a connection whose path is gone is

@@ -341,7 +341,7 @@ func TestAddrs_Announce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []string{"1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"} {
-		in = append(in, addrOf(t, s), ma.StringCast("/ip4/"+s+"/tcp/1/p2p/"+id.String()+"/p2p-circuit"))
+		in = append(in, addrOf(t, s), ma.StringCast("/ip4/"+s+"/tcp/4801/p2p/"+id.String()+"/p2p-circuit"))
 	}
 	if got := announce(in, false, false, nil); len(got) != 4 || relayed(got[1]) || !relayed(got[2]) ||
 		!relayed(got[3]) {

@@ -97,5 +97,26 @@ func (n Network) Protocol(name string, major int) protocol.ID {
 	return protocol.ID(fmt.Sprintf("%s/%s/%d", n.Prefix(), name, major))
 }
 
-// Version is what identify announces; a peer with another one is of another network.
+// Version is what identify announces: the network, and the version of its rules.
 func (n Network) Version() string { return n.Prefix() + "/1" }
+
+// kin is how a peer's announced version stands to this network.
+type kin int
+
+const (
+	unknown kin = iota // of no network of ours: another program
+	// of this network, whatever the version: protocol ids and topics separate what two cannot both speak
+	own
+	foreign // of another network of this program
+)
+
+func (n Network) kinship(version string) kin {
+	name, _, versioned := strings.Cut(strings.TrimPrefix(version, "/gpuai/"), "/")
+	switch {
+	case !strings.HasPrefix(version, "/gpuai/") || !versioned:
+		return unknown
+	case name == n.Name:
+		return own
+	}
+	return foreign
+}

@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ type entry struct {
 	next  time.Time // no dial before
 	tries int
 	busy  bool // being dialled
+	found bool // on the LAN
 	dirty bool
 }
 
@@ -51,10 +53,14 @@ type upkeep struct {
 	mu    sync.Mutex
 	peers map[peer.ID]*entry
 	drop  []market.NodeID
+	aimed map[netip.Addr]time.Time // when a peer that was only heard of was dialled there
+
+	surplus chan network.Conn // to close
 }
 
 func newUpkeep(h *Host) *upkeep {
-	k := &upkeep{h: h, peers: map[peer.ID]*entry{}}
+	k := &upkeep{h: h, peers: map[peer.ID]*entry{}, aimed: map[netip.Addr]time.Time{},
+		surplus: make(chan network.Conn, 64)}
 	for _, b := range h.boot {
 		if b.ID != h.self {
 			k.get(b.ID).addrs, k.get(b.ID).boot = b.Addrs, true
@@ -79,6 +85,8 @@ func (k *upkeep) serve(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case c := <-k.surplus:
+			_ = c.Close() // it may be closed already
 		case <-tick.C:
 		}
 	}
@@ -114,11 +122,13 @@ func (k *upkeep) due(now time.Time) []peer.ID {
 		if !e.lost.IsZero() && now.Sub(e.lost) > lostFor {
 			e.lost = time.Time{}
 		}
-		if e.lease || !e.lost.IsZero() || direct < k.h.profile.wanted && len(e.addrs) > 0 {
+		few := direct < k.h.profile.wanted
+		if e.lease || !e.lost.IsZero() && (few || !e.boot) || few && len(e.addrs) > 0 {
 			out = append(out, p)
 		}
 	}
 	slices.SortFunc(out, func(a, b peer.ID) int { return k.peers[b].rank() - k.peers[a].rank() })
+	out = slices.DeleteFunc(out, func(p peer.ID) bool { return !k.mayAim(k.peers[p], now) })
 	if len(out) > maxDials {
 		out = out[:maxDials]
 	}
@@ -134,13 +144,58 @@ func (k *upkeep) due(now time.Time) []peer.ID {
 func (e *entry) rank() int {
 	switch {
 	case e.lease:
-		return 3
+		return 4
 	case !e.lost.IsZero():
-		return 2
+		return 3
 	case e.boot:
+		return 2
+	case e.tried():
 		return 1
 	}
 	return 0
+}
+
+// Bounds of dials to peers that were only heard of: thousands of made-up Offers may name one victim.
+const (
+	aimEvery = time.Hour // per IP
+	maxAimed = 4096
+)
+
+// mayAim reports whether a peer may be dialled, and counts it if it was only heard of.
+func (k *upkeep) mayAim(e *entry, now time.Time) bool {
+	if e.tried() || e.boot || e.lease || e.found || k.h.net.Local {
+		return true
+	}
+	for _, a := range e.addrs {
+		ip, ok := ipOf(a)
+		if last, aimed := k.aimed[ip]; !ok || aimed && now.Sub(last) < aimEvery {
+			return false
+		}
+	}
+	if len(k.aimed) >= maxAimed {
+		for ip, last := range k.aimed {
+			if now.Sub(last) >= aimEvery {
+				delete(k.aimed, ip)
+			}
+		}
+		if len(k.aimed) >= maxAimed {
+			return false
+		}
+	}
+	for _, a := range e.addrs {
+		if ip, ok := ipOf(a); ok {
+			k.aimed[ip] = now
+		}
+	}
+	return true
+}
+
+// leased reports whether the peer has a live lease with this node.
+func (k *upkeep) leased(p peer.ID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.peers[p]
+	return e != nil && e.lease
 }
 
 func (k *upkeep) dial(ctx context.Context, p peer.ID) {
@@ -195,8 +250,7 @@ func (k *upkeep) identified(p peer.ID, addrs []ma.Multiaddr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.get(p)
-	now := time.Now()
-	e.rec.LastSeen, e.rec.LastOK, e.rec.Fails, e.dirty = now, now, 0, true
+	e.rec.LastOK, e.rec.Fails, e.dirty = time.Now(), 0, true
 	e.lost, e.tries, e.next = time.Time{}, 0, time.Time{}
 	if len(addrs) > 0 {
 		e.addrs = addrs
@@ -266,14 +320,17 @@ func (k *upkeep) forget(id market.NodeID) {
 
 func (k *upkeep) learn(id market.NodeID, addrs []string) {
 	p, err := PeerOf(id)
-	a := parseAddrs(addrs, maxAnnounced)
+	a := k.h.Dialable(parseAddrs(addrs, maxAnnounced))
 	if err != nil || p == k.h.self || len(a) == 0 {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.peers[p] == nil && !k.h.net.Local && k.sameAddr(a) >= maxSameAddr {
+		return
+	}
 	e := k.get(p)
-	e.addrs, e.rec.LastSeen, e.dirty = a, time.Now(), true
+	e.addrs, e.dirty = a, true
 	k.evict()
 }
 
@@ -286,6 +343,6 @@ func (k *upkeep) found(info peer.AddrInfo) {
 	if len(e.addrs) == 0 { // signed addresses are better
 		e.addrs = info.Addrs[:min(len(info.Addrs), maxPeerAddrs)]
 	}
-	e.next = time.Time{}
+	e.next, e.found = time.Time{}, true
 	k.evict()
 }

@@ -70,7 +70,7 @@ func TestSync_FirstPeerKnowsNothing_AskedAgain(t *testing.T) {
 		late := join(t, net, 2, empty)
 		time.Sleep(2 * time.Second) // synced: both know nothing
 		raw := sealed(t, 9, offer(time.Now()))
-		if err := empty.s.take(raw, time.Now()); err != nil { // as by a sync of its own: nothing is gossiped
+		if err := empty.s.take(raw, time.Now(), nil); err != nil { // as by a sync of its own: nothing is gossiped
 			t.Fatal(err)
 		}
 		id := market.NodeID(p2ptest.Key(9)[32:])

@@ -3,6 +3,7 @@ package offers
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -143,7 +144,7 @@ func TestValidator_Equivocation_LowerIDWinsInEitherOrder(t *testing.T) {
 	for i := range won {
 		s := idle(t)
 		for j := range docs {
-			_ = s.take(docs[(i+j)%2], now) // the second is old in one order
+			_ = s.take(docs[(i+j)%2], now, nil) // the second is old in one order
 		}
 		won[i] = s.set.list(now)[0]
 	}
@@ -190,42 +191,92 @@ func TestValidator_SignerFlood_RateLimited(t *testing.T) {
 	}
 }
 
-func TestValidator_TenViolations_BanTheForwarder(t *testing.T) {
+func TestValidator_FiveViolations_BanTheForwarder(t *testing.T) {
 	t.Parallel()
 	s := idle(t)
 	p, err := p2p.PeerOf(p2ptest.NodeID(p2ptest.Key(9)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range banAfter - 1 {
+	for range 4 {
 		s.gossip(t.Context(), p, message([]byte("x")))
 	}
-	if got := s.score(p); got != -20*(banAfter-1) {
+	if got := s.score(p); got != -20*4 {
 		t.Errorf("score %v", got)
 	}
-	s.gossip(t.Context(), p, message([]byte("x")))
-	if _, ok := s.blame[p]; ok {
-		t.Error("count goes on after the ban")
+	s.gossip(t.Context(), p, message(make([]byte, wire.MaxOffer+1)))
+	if got := s.score(p); got != 0 {
+		t.Errorf("count goes on after the ban: %v", got)
 	}
 }
 
-func TestSet_Full_RefusesTheUnknownKeepsTheOld(t *testing.T) {
+func numbered(i int) market.NodeID {
+	var id market.NodeID
+	binary.BigEndian.PutUint32(id[:], uint32(i))
+	return id
+}
+
+// TestSet_Full_YoungMakeRoom: whoever is known for a day stays, the young displace each other, so that new rigs get in.
+func TestSet_Full_YoungMakeRoom(t *testing.T) {
 	t.Parallel()
-	s, now := newSet(), time.Now()
-	for i := range maxSet {
-		var id market.NodeID
-		binary.BigEndian.PutUint32(id[:], uint32(i))
-		s.put(id, doc{id: market.DocID(id[:16]), seq: 1, expires: now.Add(time.Hour)}, now)
+	s, start := newSet(), time.Now()
+	s.max = 1000
+	put := func(i int, now time.Time) bool {
+		id := numbered(i)
+		return s.put(id, doc{id: market.DocID(id[:16]), seq: uint64(now.UnixMilli()), expires: now.Add(2 * time.Hour)},
+			now)
 	}
-	if s.put(market.NodeID{31: 1}, doc{id: market.DocID{15: 1}, seq: 1, expires: now.Add(time.Hour)}, now) {
-		t.Error("unknown signer displaces nobody, so it must be refused")
+	for i := range 800 {
+		put(i, start)
 	}
-	if !s.put(market.NodeID{}, doc{id: market.DocID{15: 2}, seq: 2, expires: now.Add(2 * time.Hour)}, now) {
-		t.Error("known signer is refused")
+	day := start.Add(youthAge)
+	for i := range 800 {
+		put(i, day) // still there
 	}
-	if later := now.Add(90 * time.Minute); !s.put(market.NodeID{31: 1},
-		doc{id: market.DocID{15: 1}, seq: 1, expires: later.Add(1)}, later) || len(s.docs) != 2 {
-		t.Errorf("expired ones make no room: %d", len(s.docs))
+	for i := range 10_000 {
+		if !put(1000+i, day) {
+			t.Fatalf("new rig %d does not get in", i)
+		}
+	}
+	if len(s.docs) != 1000 || len(s.ids) != 1000 || len(s.young) > 200 {
+		t.Errorf("%d documents, %d ids, %d young", len(s.docs), len(s.ids), len(s.young))
+	}
+	for i := range 800 {
+		if _, ok := s.docs[numbered(i)]; !ok {
+			t.Fatalf("old rig %d was displaced", i)
+		}
+	}
+	s.expire(day.Add(2 * time.Hour))
+	if len(s.docs)+len(s.ids)+len(s.young) != 0 {
+		t.Errorf("expired ones stay: %d, %d, %d", len(s.docs), len(s.ids), len(s.young))
+	}
+}
+
+// TestValidator_FreshKeysFlood_CostsItsForwarder: what one neighbour floods takes nothing from the first Offers that
+// others bring, and nothing from signers that are known.
+func TestValidator_FreshKeysFlood_CostsItsForwarder(t *testing.T) {
+	t.Parallel()
+	s, now := idle(t), time.Now()
+	s.now = func() time.Time { return now }
+	accepted := 0
+	for i := range 2000 {
+		key := ed25519.NewKeyFromSeed(binary.BigEndian.AppendUint32(make([]byte, 28), uint32(i)))
+		raw, err := wire.SealOffer(key, p2ptest.Network, offer(now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.gossip(t.Context(), "flooder", message(raw)) == pubsub.ValidationAccept {
+			accepted++
+		}
+	}
+	if accepted == 0 || accepted > newcomerBurst {
+		t.Errorf("%d of 2,000 fresh keys accepted from one neighbour", accepted)
+	}
+	for seed := range byte(60) {
+		if got := s.gossip(t.Context(), "honest",
+			message(sealed(t, 100+seed, offer(now)))); got != pubsub.ValidationAccept {
+			t.Fatalf("first offer of an honest rig: %v", got)
+		}
 	}
 }
 
@@ -235,7 +286,7 @@ func session(t interface{ Fatal(...any) }, client, server *Service) {
 	var wg sync.WaitGroup
 	var serr error
 	wg.Go(func() { serr = server.server(newFramer(b)); _ = b.Close() })
-	cerr := client.client(newFramer(a))
+	cerr := client.client(newFramer(a), func() {})
 	_ = a.Close()
 	wg.Wait()
 	if err := errors.Join(cerr, serr); err != nil {
@@ -256,7 +307,7 @@ func TestSync_AnyTwoSetsConverge(t *testing.T) {
 		a, b := idle(t), idle(t)
 		for _, s := range []*Service{a, b} {
 			for _, i := range rapid.SliceOfDistinct(rapid.IntRange(0, len(docs)-1), rapid.ID).Draw(r, "docs") {
-				if err := s.take(docs[i], now); err != nil && !errors.Is(err, errOld) {
+				if err := s.take(docs[i], now, nil); err != nil && !errors.Is(err, errOld) {
 					r.Fatal(err)
 				}
 			}
@@ -280,14 +331,14 @@ func TestSync_BadDocument_EndsTheSession(t *testing.T) {
 		defer b.Close()
 		f := newFramer(b)
 		other := idle(t)
-		_ = other.take(sealed(t, 2, offer(time.Now())), time.Now())
+		_ = other.take(sealed(t, 2, offer(time.Now())), time.Now(), nil)
 		_, _ = f.read()
 		_ = f.write(openFrame(other))
 		_ = f.write(doneFrame())
 		_, _ = f.read()
 		_ = f.write(docsFrame(forged))
 	})
-	if err := s.client(newFramer(a)); !errors.Is(err, errBad) {
+	if err := s.client(newFramer(a), func() {}); !errors.Is(err, errBad) {
 		t.Error(err)
 	}
 	wg.Wait()
@@ -351,8 +402,7 @@ func BenchmarkValidate(b *testing.B) {
 	raw := sealed(b, 1, offer(now))
 	for b.Loop() {
 		s.set = newSet()
-		s.perSigner = newLimiters[market.NodeID](signerRate, signerBurst)
-		if err := s.take(raw, now); err != nil {
+		if err := s.take(raw, now, nil); err != nil {
 			b.Fatal(err)
 		}
 		s.queue.drain()

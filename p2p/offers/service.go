@@ -23,12 +23,9 @@ import (
 )
 
 const (
-	seenTTL         = 10 * time.Minute
-	maxMessage      = 8 << 10
-	maxControl      = 64 << 10
-	banAfter        = 10 // violations within an hour
-	banFor          = time.Hour
-	violationWindow = time.Hour
+	seenTTL    = 10 * time.Minute
+	maxMessage = 8 << 10
+	maxControl = 64 << 10
 )
 
 // Sink takes verified Offers, also withdrawals (no Groups). Whenever a Sink is attached, all are given what is held, so
@@ -46,32 +43,27 @@ type Service struct {
 	now     func() time.Time
 	self    peer.ID
 
-	set       *set
-	queue     *queue
-	perPeer   *limiters[peer.ID]
-	perSigner *limiters[market.NodeID]
-	perNode   *rate.Limiter
-	syncPeer  *limiters[peer.ID]
-	syncNode  *rate.Limiter
-	perBack   *limiters[peer.ID]
-	joined    chan arrival
-	ready     chan struct{}
+	set      *set
+	queue    *queue
+	perPeer  *limiters[peer.ID]
+	newcomer *limiters[peer.ID] // first Offers of unknown signers, by who forwards them
+	perNode  *rate.Limiter
+	syncPeer *limiters[peer.ID]
+	syncNode *rate.Limiter
+	syncOut  *rate.Limiter // bytes of documents sent
+	perBack  *limiters[peer.ID]
+	joined   chan arrival
+	ready    chan struct{}
 
 	mu    sync.Mutex
 	sinks []Sink
 	topic *pubsub.Topic
-	blame map[peer.ID]*blame
 }
 
 // arrival is a peer that subscribes; back: it had been here before.
 type arrival struct {
 	peer peer.ID
 	back bool
-}
-
-type blame struct {
-	since time.Time
-	count int
 }
 
 // New wires the service and does no I/O. More sinks may come: see Attach.
@@ -81,12 +73,11 @@ func New(h *p2p.Host, log *slog.Logger, sinks ...Sink) *Service {
 	}
 	s := &Service{
 		host: h, sinks: sinks, log: log, network: h.Network().Name, now: time.Now, set: newSet(), queue: newQueue(),
-		perPeer:   newLimiters[peer.ID](peerRate, peerBurst),
-		perSigner: newLimiters[market.NodeID](signerRate, signerBurst),
-		perNode:   rate.NewLimiter(nodeRate, nodeRate), syncPeer: newLimiters[peer.ID](5.0/60, 5),
-		syncNode: rate.NewLimiter(50.0/60, 50),
-		perBack:  newLimiters[peer.ID](1.0/60, 1), joined: make(chan arrival, 256), ready: make(chan struct{}),
-		blame: map[peer.ID]*blame{},
+		perPeer:  newLimiters[peer.ID](peerRate, peerBurst),
+		newcomer: newLimiters[peer.ID](newcomerRate, newcomerBurst),
+		perNode:  rate.NewLimiter(nodeRate, nodeRate), syncPeer: newLimiters[peer.ID](5.0/60, 5),
+		syncNode: rate.NewLimiter(50.0/60, 50), syncOut: rate.NewLimiter(syncOutRate, syncOutBurst),
+		perBack: newLimiters[peer.ID](1.0/60, 1), joined: make(chan arrival, 256), ready: make(chan struct{}),
 	}
 	s.self, _ = p2p.PeerOf(h.ID()) // the host was made from the same key
 	return s
@@ -240,41 +231,18 @@ func (s *Service) Stats() Stats {
 	return out
 }
 
-// violation counts what only a broken or hostile peer sends; ten in an hour ban it.
+// Sellers is how many rigs of a class are known.
+func (s *Service) Sellers(class string) int { return s.set.sellers(class) }
+
+// violation blames a peer for what no version of this program sends.
 func (s *Service) violation(p peer.ID, cause error) {
-	if p == s.self {
-		return
-	}
-	now := s.now()
-	s.mu.Lock()
-	b := s.blame[p]
-	if b == nil || now.Sub(b.since) > violationWindow {
-		if b == nil && len(s.blame) >= maxLimiters {
-			clear(s.blame) // forgetting is cheaper than growing; bans already made stay
-		}
-		b = &blame{since: now}
-		s.blame[p] = b
-	}
-	b.count++
-	ban := b.count == banAfter
-	if ban {
-		delete(s.blame, p)
-	}
-	s.mu.Unlock()
-	if id, ok := p2p.NodeOf(p); ok && ban {
-		s.host.Ban(id, now.Add(banFor), cause.Error())
+	if id, ok := p2p.NodeOf(p); ok {
+		s.host.Blame(id, cause)
 	}
 }
 
 // score is the application's part of a peer's gossip score: −20 per violation.
-func (s *Service) score(p peer.ID) float64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if b := s.blame[p]; b != nil && s.now().Sub(b.since) <= violationWindow {
-		return -20 * float64(b.count)
-	}
-	return 0
-}
+func (s *Service) score(p peer.ID) float64 { return -20 * float64(s.host.Blamed(p)) }
 
 // join starts gossipsub and joins the topic.
 func (s *Service) join(ctx context.Context) (*pubsub.Topic, error) {

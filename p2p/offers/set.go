@@ -4,22 +4,37 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/gpuai/gpuai/market"
 )
 
-// maxSet bounds the documents held; each is ≤ 4 KiB, 0.7 KiB as a rule.
-const maxSet = 50_000
+// Bounds of the documents held; each is ≤ 4 KiB, 0.7 KiB as a rule.
+const (
+	maxSet   = 50_000
+	youthAge = 24 * time.Hour // a signer that is known for longer is never displaced
+)
 
-// doc is a verified envelope.
+// doc is a verified envelope, and what is known of its signer.
 type doc struct {
 	id      market.DocID
 	seq     uint64
 	expires time.Time
 	raw     []byte
+	classes []string
+	row     *signer
+}
+
+// signer is what outlives a signer's newest Offer.
+type signer struct {
+	rate  *rate.Limiter
+	since time.Time
+	young int // its place in set.young; -1: it is known for long
 }
 
 // set holds the newest envelope per signer; withdrawn Offers stay as tombstones until they expire.
@@ -27,9 +42,22 @@ type set struct {
 	mu   sync.RWMutex
 	docs map[market.NodeID]doc
 	ids  map[market.DocID]market.NodeID
+	// young are those that may have to make room, in no order.
+	young []market.NodeID
+	max   int
 }
 
-func newSet() *set { return &set{docs: map[market.NodeID]doc{}, ids: map[market.DocID]market.NodeID{}} }
+func newSet() *set {
+	return &set{docs: map[market.NodeID]doc{}, ids: map[market.DocID]market.NodeID{}, max: maxSet}
+}
+
+// allow takes from the rate of a signer; known: there is one.
+func (s *set) allow(id market.NodeID, now time.Time) (known, may bool) {
+	s.mu.RLock()
+	d, known := s.docs[id]
+	s.mu.RUnlock()
+	return known, known && d.row.rate.AllowN(now, 1)
+}
 
 // newer reports whether d would replace what is held of the signer: a larger seq, or on the same seq the lower id, so
 // that all nodes agree on one of two equivocating Offers.
@@ -44,39 +72,80 @@ func (s *set) newerLocked(signer market.NodeID, seq uint64, id market.DocID) boo
 	return !ok || seq > old.seq || seq == old.seq && bytes.Compare(id[:], old.id[:]) < 0
 }
 
-// put keeps d if it is newer and there is room. Expired ones make room first; then an unknown signer is refused: nobody
+// put keeps d if it is newer and there is room. When the set is full, expired ones make room first, then a random one
+// of those that are known for less than a day: a flood of fresh keys fights itself, and new rigs still get in. Nobody
 // old is displaced.
-func (s *set) put(signer market.NodeID, d doc, now time.Time) bool {
+func (s *set) put(id market.NodeID, d doc, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.newerLocked(signer, d.seq, d.id) {
+	if !s.newerLocked(id, d.seq, d.id) {
 		return false
 	}
-	old, known := s.docs[signer]
-	if !known && len(s.docs) >= maxSet {
-		s.expireLocked(now)
-		if len(s.docs) >= maxSet {
-			return false
+	old, known := s.docs[id]
+	switch {
+	case known:
+		delete(s.ids, old.id)
+		d.row = old.row
+	case len(s.docs) >= s.max && !s.makeRoom(now):
+		return false
+	default:
+		d.row = &signer{rate: rate.NewLimiter(signerRate, signerBurst), since: now, young: len(s.young)}
+		d.row.rate.AllowN(now, 1)
+		s.young = append(s.young, id)
+	}
+	s.docs[id], s.ids[d.id] = d, id
+	return true
+}
+
+// makeRoom drops an expired document, or a random one of a young signer. It looks at a few rows only.
+func (s *set) makeRoom(now time.Time) bool {
+	looked := 0
+	for id, d := range s.docs {
+		if !now.Before(d.expires) {
+			s.remove(id)
+			return true
+		}
+		if looked++; looked == 16 {
+			break
 		}
 	}
-	if known {
-		delete(s.ids, old.id)
+	for len(s.young) > 0 {
+		id := s.young[rand.IntN(len(s.young))]
+		if now.Sub(s.docs[id].row.since) < youthAge {
+			s.remove(id)
+			return true
+		}
+		s.grown(s.docs[id].row)
 	}
-	s.docs[signer], s.ids[d.id] = d, signer
-	return true
+	return false
+}
+
+// grown takes a signer from the young.
+func (s *set) grown(row *signer) {
+	if row.young < 0 {
+		return
+	}
+	last := len(s.young) - 1
+	moved := s.young[last]
+	s.docs[moved].row.young = row.young
+	s.young[row.young] = moved
+	s.young = s.young[:last]
+	row.young = -1
+}
+
+func (s *set) remove(id market.NodeID) {
+	d := s.docs[id]
+	s.grown(d.row)
+	delete(s.docs, id)
+	delete(s.ids, d.id)
 }
 
 func (s *set) expire(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expireLocked(now)
-}
-
-func (s *set) expireLocked(now time.Time) {
-	for signer, d := range s.docs {
+	for id, d := range s.docs {
 		if !now.Before(d.expires) {
-			delete(s.docs, signer)
-			delete(s.ids, d.id)
+			s.remove(id)
 		}
 	}
 }
@@ -107,6 +176,18 @@ func (s *set) signers() []market.NodeID {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Collect(maps.Keys(s.docs))
+}
+
+// sellers counts the signers that sell a class.
+func (s *set) sellers(class string) (n int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, d := range s.docs {
+		if slices.Contains(d.classes, class) {
+			n++
+		}
+	}
+	return n
 }
 
 // list returns the ids of unexpired documents, sorted.

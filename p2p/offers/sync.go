@@ -32,6 +32,13 @@ const (
 	idsPerFrame  = 4000
 	docsPerFrame = 60 << 10 // bytes
 	maxSyncIDs   = maxSet
+	firstFrame   = 5 * time.Second // a peer that does not even say hello holds up nobody for longer
+)
+
+// Documents sent in all sessions together, bytes per second and at once: sync must not be a way to empty an uplink.
+const (
+	syncOutRate  = 1 << 20
+	syncOutBurst = 4 * syncSession
 )
 
 var errSync = errors.New("peer broke sync/1")
@@ -122,8 +129,8 @@ func (s *Service) syncWith(ctx context.Context, p peer.ID) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = st.Reset() }) // unblocks reads; the error is reported by them
 	defer stop()
-	_ = st.SetDeadline(time.Now().Add(syncTimeout)) // without a deadline ctx still ends it
-	err = s.client(newFramer(st))
+	_ = st.SetDeadline(time.Now().Add(firstFrame)) // without a deadline ctx still ends it
+	err = s.client(newFramer(st), func() { _ = st.SetDeadline(time.Now().Add(syncTimeout)) })
 	s.finish(p, st, err)
 	return err
 }
@@ -160,7 +167,8 @@ func (s *Service) finish(p peer.ID, st network.Stream, err error) {
 
 // client: Open both ways; on a difference it reads the server's ids, then sends what it needs and what the server
 // lacks, then reads docs.
-func (s *Service) client(f *framer) error {
+// goOn is called once the server has said something.
+func (s *Service) client(f *framer, goOn func()) error {
 	mine := s.set.list(s.now())
 	if err := f.write(&wire.PBSync{Open: s.open(mine)}); err != nil {
 		return err
@@ -169,6 +177,7 @@ func (s *Service) client(f *framer) error {
 	if err != nil {
 		return err
 	}
+	goOn()
 	if open.Open == nil {
 		return fmt.Errorf("%w: no open", errSync)
 	}
@@ -211,6 +220,9 @@ func (s *Service) server(f *framer) error {
 	if open.Open == nil {
 		return fmt.Errorf("%w: no open", errSync)
 	}
+	if open.Open.Own {
+		return s.giveOwn(f)
+	}
 	mine := s.set.list(s.now())
 	if err := f.write(&wire.PBSync{Open: s.open(mine)}); err != nil || bytes.Equal(open.Open.Hash, hashIDs(mine)) {
 		return err
@@ -227,8 +239,8 @@ func (s *Service) server(f *framer) error {
 	}
 	var need []market.DocID
 	err = s.readDocs(f, func(ids []market.DocID) error {
-		if need = append(need, ids...); len(need) > maxSyncIDs {
-			return fmt.Errorf("%w: needs too many", errSync)
+		if need = append(need, ids...); len(need) > len(mine) {
+			return fmt.Errorf("%w: needs more than there is", errSync)
 		}
 		return nil
 	})
@@ -254,14 +266,16 @@ func (s *Service) writeDocs(f *framer, ids []market.DocID) error {
 		batch, size = nil, 0
 		return err
 	}
+	sent := make(map[market.DocID]bool, len(ids))
 	for _, id := range ids {
 		raw, ok := s.set.raw(id)
-		if !ok {
+		if !ok || sent[id] {
 			continue
 		}
-		if f.wrote+size+len(raw) > syncSession-2*syncFrame {
+		if f.wrote+size+len(raw) > syncSession-2*syncFrame || !s.syncOut.AllowN(s.now(), len(raw)) {
 			break
 		}
+		sent[id] = true
 		if size+len(raw) > docsPerFrame {
 			if err := flush(); err != nil {
 				return err
@@ -288,7 +302,7 @@ func (s *Service) readDocs(f *framer, need func([]market.DocID) error) error {
 			return nil
 		case m.Docs != nil:
 			for _, raw := range m.Docs.Envelopes {
-				if err := s.take(raw, s.now()); errors.Is(err, errBad) {
+				if err := s.take(raw, s.now(), nil); errors.Is(err, errBad) {
 					return err
 				} // others are for this node only: too old, from the future, of a newer version
 			}

@@ -3,6 +3,8 @@ package offers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,12 +19,13 @@ import (
 // Rates of incoming documents. Only the forwarder pays before the signature is checked, else anyone could burn a
 // victim's quota.
 const (
-	peerRate, peerBurst            = 100, 500
-	nodeRate                       = 4000
-	signerBurst                    = 12 // and as many a minute
-	futureSkew                     = time.Minute
-	maxLimiters                    = 4096
-	signerRate          rate.Limit = 12.0 / 60
+	peerRate, peerBurst                    = 100, 500
+	nodeRate                               = 4000
+	signerBurst                            = 12 // and as many a minute
+	futureSkew                             = time.Minute
+	maxLimiters                            = 4096
+	signerRate                  rate.Limit = 12.0 / 60
+	newcomerRate, newcomerBurst            = 10, 300 // of one forwarder; what is dropped here comes by sync
 )
 
 // errBad marks what every version refuses: its forwarder is to blame. Others are for this node only.
@@ -33,7 +36,8 @@ var (
 	errLimited = errors.New("rate limited")
 )
 
-// limiters are token buckets by key; when full, idle ones make room.
+// limiters are token buckets by key. When they are too many, one that was not used of late makes room, which looks at a
+// few only: a full table costs no more than another one.
 type limiters[K comparable] struct {
 	limit rate.Limit
 	burst int
@@ -51,20 +55,29 @@ func (l *limiters[K]) allow(k K, now time.Time) bool {
 	defer l.mu.Unlock()
 	b := l.m[k]
 	if b == nil {
-		if len(l.m) >= maxLimiters {
-			for old, ob := range l.m {
-				if ob.TokensAt(now) >= float64(l.burst) {
-					delete(l.m, old)
-				}
-			}
-			if len(l.m) >= maxLimiters {
-				return false
-			}
-		}
+		l.makeRoom(now)
 		b = rate.NewLimiter(l.limit, l.burst)
 		l.m[k] = b
 	}
 	return b.AllowN(now, 1)
+}
+
+// makeRoom drops, of eight rows at random, the one that has used least.
+func (l *limiters[K]) makeRoom(now time.Time) {
+	if len(l.m) < maxLimiters {
+		return
+	}
+	var least K
+	most, looked := -1.0, 0
+	for k, b := range l.m {
+		if t := b.TokensAt(now); t > most {
+			least, most = k, t
+		}
+		if looked++; looked == 8 {
+			break
+		}
+	}
+	delete(l.m, least)
 }
 
 // gossip is the topic's validator.
@@ -72,12 +85,13 @@ func (s *Service) gossip(_ context.Context, from peer.ID, m *pubsub.Message) pub
 	now := s.now()
 	own := from == s.self
 	if len(m.Data) > wire.MaxOffer { // 1
+		s.violation(from, fmt.Errorf("%w: %d bytes", errBad, len(m.Data)))
 		return pubsub.ValidationReject
 	}
 	if !own && (!s.perPeer.allow(from, now) || !s.perNode.AllowN(now, 1)) { // 2
 		return pubsub.ValidationIgnore
 	}
-	err := s.take(m.Data, now)
+	err := s.take(m.Data, now, func(signer market.NodeID) bool { return own || s.mayEnter(signer, from, now) })
 	switch {
 	case err == nil:
 		return pubsub.ValidationAccept
@@ -88,9 +102,18 @@ func (s *Service) gossip(_ context.Context, from peer.ID, m *pubsub.Message) pub
 	return pubsub.ValidationIgnore
 }
 
-// take runs the steps that gossip and sync share and keeps a good Offer. Errors: errBad, wire.ErrNewer, errClock,
-// errOld, errLimited.
-func (s *Service) take(raw []byte, now time.Time) error {
+// mayEnter bounds how often Offers come by gossip. A known signer pays in its own row. An unknown one costs its
+// forwarder, so that a flood of fresh keys takes nothing from the first Offers that others bring.
+func (s *Service) mayEnter(signer market.NodeID, from peer.ID, now time.Time) bool {
+	if known, may := s.set.allow(signer, now); known {
+		return may
+	}
+	return s.newcomer.allow(from, now)
+}
+
+// take runs the steps that gossip and sync share and keeps a good Offer. may, if not nil, bounds the rate of its
+// signer. Errors: errBad, wire.ErrNewer, errClock, errOld, errLimited.
+func (s *Service) take(raw []byte, now time.Time, may func(signer market.NodeID) bool) error {
 	e, err := wire.Parse(raw, s.network)
 	if errors.Is(err, wire.ErrNewer) { // 1
 		return err
@@ -102,11 +125,15 @@ func (s *Service) take(raw []byte, now time.Time) error {
 	if err == nil {
 		o, err = wire.ReadOffer(e) // 3 and 7
 	}
+	if err == nil && !s.host.MayReach(o.Reach) {
+		err = fmt.Errorf("reach %v names what nobody elsewhere can reach", o.Reach)
+	}
 	if err != nil {
 		return errors.Join(errBad, err)
 	}
 	issued := time.UnixMilli(int64(o.Seq))
-	d := doc{id: e.ID, seq: o.Seq, expires: issued.Add(o.Lifetime), raw: append([]byte{}, raw...)}
+	d := doc{id: e.ID, seq: o.Seq, expires: issued.Add(o.Lifetime), raw: append([]byte{}, raw...),
+		classes: classesOf(o)}
 	if issued.After(now.Add(futureSkew)) || !now.Before(d.expires) { // 4
 		return errClock
 	}
@@ -116,7 +143,7 @@ func (s *Service) take(raw []byte, now time.Time) error {
 	if err := e.Verify(s.network); err != nil { // 6
 		return errors.Join(errBad, err)
 	}
-	if !s.perSigner.allow(e.Signer, now) { // 8
+	if may != nil && !may(e.Signer) { // 8
 		return errLimited
 	}
 	if !s.set.put(e.Signer, d, now) {
@@ -124,4 +151,13 @@ func (s *Service) take(raw []byte, now time.Time) error {
 	}
 	s.queue.push(e.Signer) // 9
 	return nil
+}
+
+func classesOf(o market.Offer) (out []string) {
+	for _, g := range o.Groups {
+		if !slices.Contains(out, g.Class) {
+			out = append(out, g.Class)
+		}
+	}
+	return out
 }

@@ -10,7 +10,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/wire"
+)
+
+// How long a customer keeps a place among the peers after a Quote, and after a lease or a payment.
+const (
+	quotedFor = 10 * time.Minute
+	leasedFor = time.Hour
 )
 
 // receive reads the first message of a stream, within the time that the whole exchange has.
@@ -54,6 +61,9 @@ func (s *Service) serveQuote(ctx context.Context, from market.NodeID, st network
 		return answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "unknown message"))
 	}
 	q, err := s.hs.Quoter.Quote(ctx, from, body)
+	if err == nil {
+		s.host.Favour(from, p2p.Quoted, time.Now().Add(quotedFor))
+	}
 	return answer(st, msgQuote, q, err)
 }
 
@@ -66,7 +76,11 @@ func (s *Service) serveLease(ctx context.Context, from market.NodeID, st network
 	}
 	switch t {
 	case msgPropose:
-		return answer(st, msgAck, nil, s.hs.Leaser.Propose(ctx, from, body))
+		err := s.hs.Leaser.Propose(ctx, from, body)
+		if err == nil {
+			s.host.Favour(from, p2p.Leased, time.Now().Add(leasedFor))
+		}
+		return answer(st, msgAck, nil, err)
 	case msgStop:
 		return answer(st, msgAck, nil, s.hs.Leaser.Stop(ctx, from, body))
 	case msgOutcome:

@@ -64,6 +64,9 @@ func (s *Service) serve(name string, l p2p.Limits,
 		defer cancel()
 		if err := f(ctx, from, st); err != nil && !errors.Is(err, io.EOF) {
 			s.log.Debug("Stream ended", "protocol", name, "peer", from, "error", err)
+			if errors.Is(err, errTooLarge) || errors.Is(err, errMalformed) {
+				s.host.Blame(from, err)
+			}
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 func deadline(t *testing.T) context.Context {
@@ -40,7 +41,6 @@ func rawStreamTo(t *testing.T, c *Service, to market.NodeID, name string) networ
 // that.
 func TestStream_ViolationsAreAnsweredTyped(t *testing.T) {
 	t.Parallel()
-	c, p, _ := pair(t, &fakeProvider{})
 	for _, x := range []struct {
 		name, stream string
 		want         market.Code
@@ -57,19 +57,14 @@ func TestStream_ViolationsAreAnsweredTyped(t *testing.T) {
 		{"foreign message", "voucher", market.CodeMalformed, []byte{1, msgQuote}},
 		{"oversized voucher", "voucher", market.CodeTooLarge, binary.AppendUvarint(nil, maxVoucherMsg+1)},
 	} {
-		st := rawStreamTo(t, c, p, x.stream)
-		if _, err := st.Write(x.raw); err != nil {
-			t.Fatal(err)
-		}
-		typ, body, err := readMsg(st, maxLeaseMsg)
-		_ = st.Reset() // one peer may hold two voucher streams
-		if err == nil && typ == msgRefusal {
-			err = decodeRefusal(body)
-		}
-		if got := market.CodeOf(ofReset(err)); got != x.want {
-			t.Errorf("%s: %q (message %d, %v), want %q", x.name, got, typ, err, x.want)
-		}
+		t.Run(x.name, func(t *testing.T) {
+			c, p, _ := pair(t, &fakeProvider{}) // of its own: five violations are a ban
+			if got, typ, err := broken(t, c, p, x.stream, x.raw); got != x.want {
+				t.Errorf("%q (message %d, %v), want %q", got, typ, err, x.want)
+			}
+		})
 	}
+	c, p, _ := pair(t, &fakeProvider{})
 	ctx := deadline(t)
 	for name, err := range map[string]error{
 		"order":  second(c.Quote(ctx, p, nil, make([]byte, maxQuoteMsg))),
@@ -79,6 +74,34 @@ func TestStream_ViolationsAreAnsweredTyped(t *testing.T) {
 		if market.CodeOf(err) != market.CodeTooLarge {
 			t.Errorf("own oversized %s: %v", name, err)
 		}
+	}
+}
+
+// broken sends raw bytes on a stream and returns what the other side says to them.
+func broken(t *testing.T, c *Service, p market.NodeID, stream string, raw []byte) (market.Code, uint8, error) {
+	t.Helper()
+	st := rawStreamTo(t, c, p, stream)
+	if _, err := st.Write(raw); err != nil {
+		t.Fatal(err)
+	}
+	typ, body, err := readMsg(st, maxLeaseMsg)
+	_ = st.Reset() // one peer may hold two voucher streams
+	if err == nil && typ == msgRefusal {
+		err = decodeRefusal(body)
+	}
+	return market.CodeOf(ofReset(err)), typ, err
+}
+
+// TestStream_FiveViolations_AreABan: whatever the protocol, they count together.
+func TestStream_FiveViolations_AreABan(t *testing.T) {
+	t.Parallel()
+	c, p, _ := pair(t, &fakeProvider{})
+	for _, name := range []string{"quote", "lease", "tunnel", "voucher", "quote"} {
+		broken(t, c, p, name, binary.AppendUvarint(nil, 1<<40))
+	}
+	p2ptest.Eventually(t, "the peer stays", func() bool { return c.host.Peers() == 0 })
+	if _, err := c.open(deadline(t), p, nil, "quote"); err == nil {
+		t.Error("a banned peer may come back")
 	}
 }
 

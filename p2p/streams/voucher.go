@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -152,6 +153,7 @@ func (s *Service) voucherMsg(ctx context.Context, from market.NodeID, l *line, t
 			s.log.Debug("Payment refused", "peer", from, "lease", p.Lease, "error", err)
 			return l.write(msgRefusal, encodeRefusal(err))
 		}
+		s.host.Favour(from, p2p.Leased, time.Now().Add(leasedFor))
 		return l.write(msgPaymentAck, binary.BigEndian.AppendUint64(nil, uint64(stored)))
 	case msgReleaseRequest:
 		var ch market.ChannelID

@@ -3,9 +3,29 @@ package wire
 import (
 	"crypto/sha256"
 	"fmt"
+	"strconv"
+	"strings"
 
 	ma "github.com/multiformats/go-multiaddr"
 )
+
+// Reachable reports whether an address has a form that a reach may have: an IP with QUIC or TCP, on port 443 or one
+// above 1023, alone or through a relay. Names are refused, since whoever owns one aims it anywhere later.
+func Reachable(a ma.Multiaddr) bool {
+	var form string
+	port := 0
+	for _, c := range a {
+		if form += "/" + c.Protocol().Name; c.Protocol().Code == ma.P_UDP || c.Protocol().Code == ma.P_TCP {
+			port, _ = strconv.Atoi(c.Value()) // a decimal below 65,536, or the address is none
+		}
+	}
+	form, _ = strings.CutSuffix(form, "/p2p/p2p-circuit")
+	switch form {
+	case "/ip4/udp/quic-v1", "/ip6/udp/quic-v1", "/ip4/tcp", "/ip6/tcp":
+		return port == 443 || port >= 1024
+	}
+	return false
+}
 
 // packReach writes addresses as u8 length + binary multiaddress each.
 func packReach(reach []string) ([]byte, error) {
@@ -17,6 +37,9 @@ func packReach(reach []string) ([]byte, error) {
 		a, err := ma.NewMultiaddr(s)
 		if err != nil {
 			return nil, fmt.Errorf("%w: address %q: %w", ErrMalformed, s, err)
+		}
+		if !Reachable(a) {
+			return nil, fmt.Errorf("%w: address %q", ErrMalformed, s)
 		}
 		b := a.Bytes()
 		if len(b) == 0 || len(b) > 255 {
@@ -44,6 +67,9 @@ func unpackReach(b []byte) ([]string, error) {
 		a, err := ma.NewMultiaddrBytes(rest[1 : 1+n])
 		if err != nil {
 			return nil, fmt.Errorf("%w: reach: %w", ErrMalformed, err)
+		}
+		if !Reachable(a) {
+			return nil, fmt.Errorf("%w: reach: address %q", ErrMalformed, a)
 		}
 		out, rest = append(out, a.String()), rest[1+n:]
 	}

@@ -1,0 +1,185 @@
+package dht
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	kad "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/records"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/gpuai/gpuai/p2p"
+)
+
+// Constants of the network: the node that stores a record enforces them, so all nodes must have the same.
+const (
+	Validity   = 3 * time.Hour
+	Reprovide  = time.Hour // ± 20 %
+	bucketSize = 20
+)
+
+const (
+	provideTime = time.Minute      // one announcement
+	retryFirst  = 5 * time.Second  // after a failed one; doubled each time, up to retryMax
+	retryMax    = 10 * time.Minute // a table that is empty for long fills by itself
+	maxKeys     = 16               // of one node: an Offer has ≤ 4 classes, each with a part
+)
+
+// Service is the node's place in the table. Use New, then Serve.
+type Service struct {
+	host  *p2p.Host
+	log   *slog.Logger
+	ready chan struct{}
+	table *kad.IpfsDHT // set before ready is closed
+
+	mu   sync.Mutex
+	keys []Key
+	wake chan struct{}
+}
+
+// New wires the service and does no I/O.
+func New(h *p2p.Host, log *slog.Logger) *Service {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{host: h, log: log, ready: make(chan struct{}), wake: make(chan struct{}, 1)}
+}
+
+// Serve takes part until ctx ends. It waits for the host. Call it once. Errors: the table could not be made.
+func (s *Service) Serve(ctx context.Context) (err error) {
+	select {
+	case <-s.host.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	n := s.host.Network()
+	table, err := kad.New(s.host.Libp2p(),
+		kad.ProtocolPrefix(p2p.DHTPrefix(n)), kad.DisableValues(), kad.Mode(mode(s.host)), kad.BucketSize(bucketSize),
+		kad.BootstrapPeersFunc(s.host.MeetingPoints),
+		kad.ProviderManagerOpts(records.ProvideValidity(Validity), records.ProviderAddrTTL(Validity)),
+		kad.AddressFilter(s.host.Dialable),
+		kad.QueryFilter(func(_ any, a peer.AddrInfo) bool {
+			return s.known(a.ID) ||
+				len(s.host.Dialable(a.Addrs)) > 0
+		}),
+		kad.RoutingTableFilter(func(_ any, p peer.ID) bool { return s.reachable(p) }))
+	if err != nil {
+		return fmt.Errorf("start the DHT: %w", err)
+	}
+	defer func() { err = errors.Join(err, table.Close()) }()
+	s.table = table
+	close(s.ready)
+	s.announce(ctx)
+	return nil
+}
+
+func mode(h *p2p.Host) kad.ModeOpt {
+	switch {
+	case h.Serves() && (h.Network().Local || h.Infra()):
+		return kad.ModeServer
+	case h.Serves():
+		return kad.ModeAuto // a server once others reach it
+	}
+	return kad.ModeClient
+}
+
+// known reports whether the node is connected to a peer: then no address is needed.
+func (s *Service) known(p peer.ID) bool { return len(s.host.Libp2p().Network().ConnsToPeer(p)) > 0 }
+
+// reachable reports whether others could dial the peer where this node sees it.
+func (s *Service) reachable(p peer.ID) bool {
+	var at []ma.Multiaddr
+	for _, c := range s.host.Libp2p().Network().ConnsToPeer(p) {
+		at = append(at, c.RemoteMultiaddr())
+	}
+	return len(s.host.Dialable(at)) > 0
+}
+
+// Announce says under which keys this node can be found from now on, and again before the records end. It does not
+// wait. An empty set ends the announcements; records that are out live for Validity.
+func (s *Service) Announce(keys ...Key) {
+	keys = slices.Clone(keys[:min(len(keys), maxKeys)])
+	slices.Sort(keys)
+	s.mu.Lock()
+	same := slices.Equal(keys, s.keys)
+	s.keys = keys
+	s.mu.Unlock()
+	if !same {
+		s.poke()
+	}
+}
+
+func (s *Service) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// announce provides the keys: when they change, again each hour, sooner after a failure.
+func (s *Service) announce(ctx context.Context) {
+	next := time.NewTimer(0)
+	defer next.Stop()
+	retry := retryFirst
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+			retry = retryFirst
+		case <-next.C:
+		}
+		s.mu.Lock()
+		keys := s.keys
+		s.mu.Unlock()
+		if len(keys) == 0 {
+			next.Stop()
+			continue
+		}
+		err := s.provide(ctx, keys)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			retry = retryFirst
+			next.Reset(Reprovide*4/5 + rand.N(Reprovide*2/5))
+			continue
+		}
+		s.log.Debug("Announcement in the DHT failed", "keys", len(keys), "again", retry, "error", err)
+		next.Reset(retry)
+		retry = min(2*retry, retryMax)
+	}
+}
+
+func (s *Service) provide(ctx context.Context, keys []Key) error {
+	var errs []error
+	for _, k := range keys {
+		c, err := k.cid(s.host.Network().Name)
+		if err == nil {
+			kctx, cancel := context.WithTimeout(ctx, provideTime)
+			err = s.table.Provide(kctx, c, true)
+			cancel()
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("provide %s: %w", k, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Size is the number of nodes in the routing table; 0 before Serve has begun.
+func (s *Service) Size() int {
+	select {
+	case <-s.ready:
+		return s.table.RoutingTable().Size()
+	default:
+		return 0
+	}
+}
