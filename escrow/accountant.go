@@ -2,7 +2,6 @@ package escrow
 
 import (
 	"maps"
-	"slices"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -58,7 +57,7 @@ type Past struct {
 }
 
 // Account is what both sides keep of one Channel. Methods never mutate the receiver: they return a new state to store
-// before anything leaves.
+// before anything leaves. States share Kept's vouchers and what is before its end; nobody writes there.
 type Account struct {
 	Channel    market.ChannelID         `json:"channel"`
 	VoucherKey [32]byte                 `json:"voucher_key"`
@@ -71,7 +70,7 @@ type Account struct {
 	Leases     map[market.LeaseID]Share `json:"leases"`
 	Past       Past                     `json:"past,omitzero"`
 	Newest     Signed                   `json:"newest"`
-	Kept       []Signed                 `json:"kept,omitempty"` // payee: ascending, from earned up
+	Kept       []*Signed                `json:"kept,omitempty"` // payee: ascending, from earned up
 	ReleaseTo  int64                    `json:"release_to,omitempty"`
 
 	At uint64 `json:"-"` // slot of the newest view that showed the Channel
@@ -84,13 +83,12 @@ func NewAccount(cs ChannelState, t Trust) Account {
 	return a.Observe(cs, t, 0)
 }
 
-// clone copies what methods write to; Signed values are shared, never written.
+// clone copies what methods write to.
 func (a Account) clone() Account {
 	a.Leases = maps.Clone(a.Leases)
 	if a.Leases == nil {
 		a.Leases = map[market.LeaseID]Share{}
 	}
-	a.Kept = slices.Clone(a.Kept)
 	return a
 }
 

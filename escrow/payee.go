@@ -78,18 +78,30 @@ func AcceptChannel(cs ChannelState, r AcceptRules, a Account) error {
 	return nil
 }
 
-// Checked is a Payment that was taken once by a copy of the Account: its signature is right, whatever else changes.
-type Checked struct{ p market.Payment }
-
-// Check is TakePayment without its result: for who looks at a copy of the Account first, away from its lock, because
-// the signature takes time. Errors: as TakePayment.
-func (a Account) Check(p market.Payment) (Checked, market.Amount, error) {
-	_, stored, err := a.take(p, true)
-	return Checked{p}, stored, err
+// Checked is a Payment that was right for a copy of the Account: its signature is right, whatever else changes.
+type Checked struct {
+	share  market.Amount
+	lease  market.LeaseID
+	signed *Signed
 }
 
-// TakeChecked is TakePayment of what Check has passed: all but the signature is tested again. Errors: as TakePayment.
-func (a Account) TakeChecked(c Checked) (Account, market.Amount, error) { return a.take(c.p, false) }
+// Check is the first half of TakePayment: for who looks at a copy of the Account, away from its lock, because the
+// signature takes time. Errors: as TakePayment.
+func (a Account) Check(p market.Payment) (c Checked, stored market.Amount, err error) {
+	v, err := DecodeVoucher(p.Voucher[:])
+	c = Checked{share: p.LeaseAmount, lease: p.Lease, signed: &Signed{Voucher: v, Sig: p.Sig}}
+	if err == nil {
+		var repeat bool
+		if repeat, err = a.judge(c); err == nil && !repeat && !c.signed.verify(a.VoucherKey) {
+			err = refuse(market.CodeVoucherSignature, "not signed by the channel's voucher key")
+		}
+	} else if errors.Is(err, ErrExpires) {
+		err = refuse(market.CodeVoucherExpires, "expires_at must be 0")
+	} else {
+		err = refuse(market.CodeVoucherUnknown, "not a voucher")
+	}
+	return c, a.Newest.Amount, err
+}
 
 // TakePayment checks a Payment, cheapest test first, and returns the new state and the stored voucher total. Store the
 // state before the acknowledgement leaves. On refusal the state is unchanged and the error is a *market.Refusal:
@@ -97,51 +109,26 @@ func (a Account) TakeChecked(c Checked) (Account, market.Amount, error) { return
 // voucher-signature, channel-closing. Payments of several Leases may arrive in any order: the shares may never exceed
 // the highest voucher, and each Lease is covered by its own share only.
 func (a Account) TakePayment(p market.Payment) (Account, market.Amount, error) {
-	return a.take(p, true)
+	c, stored, err := a.Check(p)
+	if err != nil {
+		return a, stored, err
+	}
+	return a.TakeChecked(c)
 }
 
-func (a Account) take(p market.Payment, verify bool) (Account, market.Amount, error) {
-	stored := a.Newest.Amount
-	refuse := func(code market.Code, detail string) (Account, market.Amount, error) {
-		return a, stored, market.Refuse(code, market.KindInvalid, detail)
-	}
-	v, err := DecodeVoucher(p.Voucher[:])
-	share, known := a.Leases[p.Lease]
-	switch {
-	case errors.Is(err, ErrExpires):
-		return refuse(market.CodeVoucherExpires, "expires_at must be 0")
-	case err != nil:
-		return refuse(market.CodeVoucherUnknown, "not a voucher")
-	case v.Channel != a.Channel:
-		return refuse(market.CodeVoucherUnknown, "another channel")
-	case !known:
-		return refuse(market.CodeVoucherUnknown, "no such lease on this channel")
-	case a.Phase != PhaseSeen && a.Phase != PhaseOpen && a.Phase != PhaseClosing:
-		return a, stored, market.Refuse(market.CodeChannelClosing, market.KindConflict, a.Phase.String())
-	case v.Amount == stored && p.Sig == a.Newest.Sig && p.LeaseAmount == share.Paid:
-		return a, stored, nil // a repeat: repeat the acknowledgement
-	case p.LeaseAmount < share.Paid, v.Amount < stored && p.LeaseAmount == share.Paid:
-		return refuse(market.CodeVoucherBackwards, fmt.Sprintf("stored %d", stored))
-	case v.Amount > a.Seen:
-		return refuse(market.CodeVoucherOverDeposit, fmt.Sprintf("deposit %d", a.Seen))
-	case p.LeaseAmount > share.Cap:
-		return refuse(market.CodeVoucherAllocation, fmt.Sprintf("lease cap %d", share.Cap))
-	}
-	// No sum can wrap: each share is at most the deposit, 64 bits hold far more of them than a store holds.
-	if sum := a.PaidSum() - share.Paid + p.LeaseAmount; sum > max(v.Amount, stored) {
-		return refuse(market.CodeVoucherAllocation,
-			fmt.Sprintf("leases sum to %d, voucher says %d", sum, max(v.Amount, stored)))
-	}
-	signed := Signed{Voucher: v, Sig: p.Sig}
-	if verify && !signed.verify(a.VoucherKey) {
-		return refuse(market.CodeVoucherSignature, "not signed by the channel's voucher key")
+// TakeChecked is TakePayment of what Check has passed: all but the signature is tested again. Errors: as TakePayment.
+func (a Account) TakeChecked(c Checked) (Account, market.Amount, error) {
+	repeat, err := a.judge(c)
+	if err != nil || repeat { // then the acknowledgement is repeated
+		return a, a.Newest.Amount, err
 	}
 	a = a.clone()
-	share.Paid = p.LeaseAmount
-	a.Leases[p.Lease] = share
-	if v.Amount > stored {
-		a.Newest = signed
-		a.Kept = append(a.Kept, signed)
+	share := a.Leases[c.lease]
+	share.Paid = c.share
+	a.Leases[c.lease] = share
+	if c.signed.Amount > a.Newest.Amount {
+		a.Newest = *c.signed
+		a.Kept = slices.Concat(a.Kept, []*Signed{c.signed})
 		if n := len(a.Kept); n > MaxKept {
 			a.Kept = slices.Delete(a.Kept, n-2, n-1) // loses granularity of what is only signed ahead
 		}
@@ -149,16 +136,46 @@ func (a Account) take(p market.Payment, verify bool) (Account, market.Amount, er
 	return a.prune(), a.Newest.Amount, nil
 }
 
-// prune drops kept vouchers below the earned one. The receiver is already a clone.
+func refuse(code market.Code, detail string) error {
+	return market.Refuse(code, market.KindInvalid, detail)
+}
+
+// judge tests all of a Payment but its signature. A repeat is what was stored last.
+func (a Account) judge(c Checked) (repeat bool, err error) {
+	v, stored := c.signed.Voucher, a.Newest.Amount
+	share, known := a.Leases[c.lease]
+	switch {
+	case v.Channel != a.Channel:
+		return false, refuse(market.CodeVoucherUnknown, "another channel")
+	case !known:
+		return false, refuse(market.CodeVoucherUnknown, "no such lease on this channel")
+	case a.Phase != PhaseSeen && a.Phase != PhaseOpen && a.Phase != PhaseClosing:
+		return false, market.Refuse(market.CodeChannelClosing, market.KindConflict, a.Phase.String())
+	case v.Amount == stored && c.signed.Sig == a.Newest.Sig && c.share == share.Paid:
+		return true, nil
+	case c.share < share.Paid, v.Amount < stored && c.share == share.Paid:
+		return false, refuse(market.CodeVoucherBackwards, fmt.Sprintf("stored %d", stored))
+	case v.Amount > a.Seen:
+		return false, refuse(market.CodeVoucherOverDeposit, fmt.Sprintf("deposit %d", a.Seen))
+	case c.share > share.Cap:
+		return false, refuse(market.CodeVoucherAllocation, fmt.Sprintf("lease cap %d", share.Cap))
+	}
+	// No sum can wrap: each share is at most the deposit, 64 bits hold far more of them than a store holds.
+	if sum := a.PaidSum() - share.Paid + c.share; sum > max(v.Amount, stored) {
+		return false, refuse(market.CodeVoucherAllocation,
+			fmt.Sprintf("leases sum to %d, voucher says %d", sum, max(v.Amount, stored)))
+	}
+	return false, nil
+}
+
+// prune drops kept vouchers below the earned one.
 func (a Account) prune() Account {
 	owed := a.OwedSum()
 	first := 0
-	for i, k := range a.Kept {
-		if k.Amount <= owed {
-			first = i
-		}
+	for first+1 < len(a.Kept) && a.Kept[first+1].Amount <= owed {
+		first++
 	}
-	a.Kept = slices.Delete(a.Kept, 0, first)
+	a.Kept = a.Kept[first:]
 	return a
 }
 
@@ -167,7 +184,7 @@ func (a Account) Earned() (s Signed, ok bool) {
 	owed := a.OwedSum()
 	for _, k := range a.Kept {
 		if k.Amount <= owed {
-			s, ok = k, true
+			s, ok = *k, true
 		}
 	}
 	return s, ok
@@ -183,7 +200,7 @@ func (a Account) Redeemable(tick market.Amount) (s Signed, ok bool) {
 	}
 	for _, k := range a.Kept {
 		if k.Amount > owed {
-			return k, true
+			return *k, true
 		}
 	}
 	return s, ok

@@ -166,9 +166,9 @@ func clean(t time.Time) time.Time { return t.Round(0).UTC() }
 // step is one Apply in progress.
 type step struct {
 	Lease
-	was Lease
-	now time.Time
-	eff []Effect
+	wasSeq uint64 // ReceiptSeq before
+	now    time.Time
+	eff    []Effect
 }
 
 func (s *step) emit(e ...Effect) { s.eff = append(s.eff, e...) }
@@ -219,7 +219,7 @@ func (l Lease) Apply(ev Event, now time.Time) (Lease, []Effect, error) {
 	if !r.allows(l.State) {
 		return l, nil, fmt.Errorf("%w: %T in %s of the %s", ErrIllegal, ev, l.State, l.Side)
 	}
-	s := &step{Lease: l, was: l, now: clean(now)}
+	s := &step{Lease: l, wasSeq: l.ReceiptSeq, now: clean(now)}
 	if l.Side == CustomerSide {
 		s.awake(ev)
 	}

@@ -178,7 +178,7 @@ func (l Lease) payable() Amount {
 // pay signs what is payable. An unchanged amount is repeated at most each τ/5.
 func (s *step) pay() {
 	a := s.payable()
-	if a == 0 || a == s.Signed && s.ReceiptSeq == s.was.ReceiptSeq && s.now.Sub(s.SentAt) < s.Terms.Tick/5 {
+	if a == 0 || a == s.Signed && s.ReceiptSeq == s.wasSeq && s.now.Sub(s.SentAt) < s.Terms.Tick/5 {
 		return
 	}
 	s.Signed, s.SentAt = a, s.now

@@ -259,11 +259,12 @@ func (a *Actor) step(ctx context.Context, ev market.Event) (market.Lease, []mark
 
 // take gives a turn away. An error is the Store's, which is dead: the disk has the truth.
 func (a *Actor) take(ctx context.Context, m mail) error {
-	l, effects := a.Lease(), []market.Effect(nil)
+	was := a.now.Load()
+	l, effects := was, []market.Effect(nil)
 	err := m.turn(ctx, func(ev market.Event) (market.Lease, []market.Effect, error) {
 		next, due, err := a.step(ctx, ev)
 		if err == nil {
-			l, effects = next, due
+			l, effects = &next, due
 		}
 		return next, due, err
 	})
@@ -274,7 +275,9 @@ func (a *Actor) take(ctx context.Context, m mail) error {
 		}
 		return nil
 	}
-	a.became(ctx, l, effects)
+	if l != was {
+		a.became(ctx, l, effects)
+	}
 	m.reply(nil)
 	return nil
 }
@@ -297,15 +300,14 @@ func (a *Actor) apply(ctx context.Context, m mail) error {
 			return err
 		}
 	}
-	a.became(ctx, l, effects)
+	a.became(ctx, &l, effects)
 	m.reply(nil)
 	return nil
 }
 
 // became makes a committed step known and its effects due.
-func (a *Actor) became(ctx context.Context, l market.Lease, effects []market.Effect) {
-	was := a.Lease()
-	a.now.Store(&l)
+func (a *Actor) became(ctx context.Context, l *market.Lease, effects []market.Effect) {
+	was := a.now.Swap(l)
 	if l.State != was.State {
 		level := slog.LevelInfo
 		if was.State == market.Preparing && l.State == market.Paused && l.Cause == market.CauseUnpaid {

@@ -28,19 +28,21 @@ const startWait = time.Second
 // started waits until all steps are done, for startWait. A peer that asks in a rig's first moments must not hear a "no"
 // that holds only then: of a lease that is not read yet, of an engine that is not checked yet. Refusal: busy.
 func (c *common) started(ctx context.Context, steps ...<-chan struct{}) error {
-	t := time.NewTimer(startWait)
-	defer t.Stop()
+	var late <-chan time.Time
 	for _, step := range append(steps, c.loaded) {
 		select {
 		case <-step:
 			continue
 		default:
 		}
+		if late == nil {
+			late = time.After(startWait)
+		}
 		select {
 		case <-step:
 			continue
 		case <-ctx.Done():
-		case <-t.C:
+		case <-late:
 		}
 		r := market.Refuse(market.CodeBusy, market.KindUnavailable, "this rig is starting")
 		r.RetryAfter = startWait

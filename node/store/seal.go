@@ -23,8 +23,22 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errSeal is damage that no page shows.
 var errSeal = errors.New("its checksum is wrong")
 
+// bucketSums are where the checksums of the buckets' rows begin.
+var bucketSums = func() map[string]uint32 {
+	sums := map[string]uint32{}
+	for _, b := range buckets {
+		sums[b] = bucketSum(b)
+	}
+	return sums
+}()
+
+func bucketSum(name string) uint32 { return crc32.Checksum(append([]byte(name), 0), castagnoli) }
+
 func checksum(bucket string, key, value []byte) uint32 {
-	sum := crc32.Update(0, castagnoli, append([]byte(bucket), 0))
+	sum, ok := bucketSums[bucket]
+	if !ok { // one of an older schema
+		sum = bucketSum(bucket)
+	}
 	return crc32.Update(crc32.Update(sum, castagnoli, key), castagnoli, value)
 }
 

@@ -116,7 +116,7 @@ type stored[R comparable] struct {
 	own      R
 	known    bool // the cold row is there
 	shares   map[market.LeaseID]escrow.Share
-	vouchers []escrow.Signed
+	vouchers []*escrow.Signed
 }
 
 // Open returns a book for a channel, in memory only until its first Write.
@@ -235,7 +235,7 @@ func (b *Book[R]) rows() stored[R] {
 		vouchers: b.account.Kept}
 	if n := b.account.Newest; n.Amount > 0 &&
 		(len(s.vouchers) == 0 || s.vouchers[len(s.vouchers)-1].Amount < n.Amount) {
-		s.vouchers = append(slices.Clip(s.vouchers), n)
+		s.vouchers = append(slices.Clip(s.vouchers), &n)
 	}
 	return s
 }
@@ -250,8 +250,6 @@ func (b *Book[R]) coldRow() []byte {
 func (b *Book[R]) diff(c *store.Change, was, now stored[R]) {
 	k := b.t.buckets
 	puts := func(bucket string, key, value []byte) {
-		c.Deletes = slices.DeleteFunc(c.Deletes,
-			func(r store.Ref) bool { return r.Bucket == bucket && bytes.Equal(r.Key, key) })
 		c.Puts = append(c.Puts, store.Put{Bucket: bucket, Key: key, Value: value})
 	}
 	if was.cold != now.cold || was.own != now.own || was.known != now.known {
@@ -273,11 +271,11 @@ func (b *Book[R]) diff(c *store.Change, was, now stored[R]) {
 			c.Deletes = append(c.Deletes,
 				store.Ref{Bucket: k.Vouchers, Key: rows.VoucherKey(b.id, was.vouchers[i].Amount)})
 		}
-		if i < len(was.vouchers) && was.vouchers[i] == v {
+		if i < len(was.vouchers) && (was.vouchers[i] == v || *was.vouchers[i] == *v) {
 			i++
 			continue
 		}
-		puts(k.Vouchers, rows.VoucherKey(b.id, v.Amount), rows.EncodeVoucher(v))
+		puts(k.Vouchers, rows.VoucherKey(b.id, v.Amount), rows.EncodeVoucher(*v))
 	}
 	for ; i < len(was.vouchers); i++ {
 		c.Deletes = append(c.Deletes, store.Ref{Bucket: k.Vouchers, Key: rows.VoucherKey(b.id, was.vouchers[i].Amount)})
@@ -348,7 +346,7 @@ func (t *Till[R]) loadVouchers(books map[market.ChannelID]*Book[R]) error {
 		if err != nil || b == nil || !bytes.Equal(k, rows.VoucherKey(s.Channel, s.Amount)) {
 			return fmt.Errorf("voucher row %x: %w", k, errors.Join(err, rows.ErrRow))
 		}
-		b.account.Kept, b.account.Newest = append(b.account.Kept, s), s
+		b.account.Kept, b.account.Newest = append(b.account.Kept, &s), s
 		return nil
 	})
 }
