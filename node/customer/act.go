@@ -34,9 +34,9 @@ func (r *orderRun) act(ctx context.Context, m market.Lease, e market.Effect) err
 	case market.SignPayment:
 		return r.pay(ctx, o, m, e)
 	case market.PushInputs:
-		return r.pushInputs(ctx, o)
+		return r.files.push(ctx, o)
 	case market.FetchOutputs:
-		return r.fetchOutputs(ctx)
+		return r.files.fetch(ctx)
 	case market.SendOutcome:
 		return r.sendOutcome(ctx, m)
 	case market.RaiseCap:
@@ -154,7 +154,7 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	if err != nil {
 		return err
 	}
-	if err := r.awaitLog(ctx); err != nil {
+	if err := r.log.await(ctx); err != nil {
 		return err
 	}
 	m = r.actor.Lease()
@@ -173,7 +173,7 @@ func (r *orderRun) sendOutcome(ctx context.Context, m market.Lease) error {
 	keep := r.snapshot().Request.KeepChannel
 	// a Release that came unasked would close it under the next order
 	own.KeepChannel = keep || r.c.awaited(r.snapshot().Channel)
-	own.LogBytes, own.LogMissing, own.LogEnd = r.logOutcome()
+	own.LogBytes, own.LogMissing, own.LogEnd = r.log.outcome()
 	raw, err := wire.SealOutcome(r.c.cfg.Key, r.c.cfg.Network, own)
 	if err != nil {
 		return err

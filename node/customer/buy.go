@@ -211,7 +211,7 @@ func (r *orderRun) stands(p market.Purchase) {
 	}
 }
 
-func (r *orderRun) over(ctx context.Context) { r.closeLog(ctx) }
+func (r *orderRun) over(ctx context.Context) { r.log.close(ctx) }
 
 // reasonOf says why an order ends, for programs and for people.
 func reasonOf(err error) market.Reason {

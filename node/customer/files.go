@@ -40,6 +40,13 @@ type Files struct {
 	Dropped         time.Time   // when the spool gave them up
 }
 
+// transfers move an order's files. Each direction is an effect of its own, and one goroutine's at a time.
+type transfers struct {
+	r           *orderRun
+	told, tried market.Code // the last failures to send inputs and to fetch outputs
+	sent        sent
+}
+
 // sent counts the input bytes that have left; the order's progress shows them.
 type sent struct{ bytes, size atomic.Uint64 }
 
@@ -52,13 +59,14 @@ func (s *sent) Write(b []byte) (int, error) {
 var neverTaken = map[market.Code]bool{market.CodeInputTooBig: true, market.CodeTooLarge: true,
 	market.CodeInputHash: true, market.CodeInputLost: true}
 
-// pushInputs sends the spooled tar through the lease's tunnel, and frees the spool once it is staged. What can never be
+// push sends the spooled tar through the lease's tunnel, and frees the spool once it is staged. What can never be
 // taken ends the lease; all else is tried again, and its reason is a step of the order.
-func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
+func (t *transfers) push(ctx context.Context, o orderRow) error {
+	r := t.r
 	if !o.Request.HasInputs() || o.InputsSent {
 		return nil
 	}
-	man, err := r.sendInputs(ctx, o)
+	man, err := t.send(ctx, o)
 	code := market.CodeOf(err)
 	switch {
 	case err == nil || code == market.CodeInputsStaged:
@@ -77,15 +85,15 @@ func (r *orderRun) pushInputs(ctx context.Context, o orderRow) error {
 	case neverTaken[code]:
 		r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: code, Detail: err.Error(), Grace: -1})
 		return nil
-	case ctx.Err() == nil && code != "" && r.lastInputs != code:
-		r.lastInputs = code
+	case ctx.Err() == nil && code != "" && t.told != code:
+		t.told = code
 		r.say(ctx, "inputs", err.Error())
 	}
 	return errors.New(err.Error()) // no refusal: it is tried again
 }
 
-func (r *orderRun) sendInputs(ctx context.Context, o orderRow) (*spec.Manifest, error) {
-	f, err := os.Open(r.c.Spool.Inputs(o.ID))
+func (t *transfers) send(ctx context.Context, o orderRow) (*spec.Manifest, error) {
+	f, err := os.Open(t.r.c.Spool.Inputs(o.ID))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &market.Error{Code: market.CodeInputLost, Kind: market.KindNotFound, Op: "send inputs",
 			Detail: "this node has lost them", Hint: "order it again"}
@@ -95,14 +103,14 @@ func (r *orderRun) sendInputs(ctx context.Context, o orderRow) (*spec.Manifest, 
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil {
-		r.sent.bytes.Store(0)
-		r.sent.size.Store(uint64(info.Size()))
+		t.sent.bytes.Store(0)
+		t.sent.size.Store(uint64(info.Size()))
 	}
 	args, err := json.Marshal(tunnel.PutArgs{Total: o.Request.InputBytes})
 	if err != nil {
 		return nil, err
 	}
-	c, err := r.c.net.Tunnel(ctx, o.Provider,
+	c, err := t.r.c.net.Tunnel(ctx, o.Provider,
 		streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelPut, Args: args})
 	if err != nil {
 		return nil, err
@@ -110,7 +118,7 @@ func (r *orderRun) sendInputs(ctx context.Context, o orderRow) (*spec.Manifest, 
 	defer c.Close()
 	stop := context.AfterFunc(ctx, c.Abort)
 	defer stop()
-	return exchange(c, io.TeeReader(f, &r.sent))
+	return exchange(c, io.TeeReader(f, &t.sent))
 }
 
 // errAnswered ends a sender whose peer has said something.
@@ -198,8 +206,9 @@ func readControl(c *streams.FrameConn) (tunnel.Control, error) {
 	return tunnel.DecodeControl(b)
 }
 
-// fetchOutputs brings the outputs home and checks them against the root that the provider signed.
-func (r *orderRun) fetchOutputs(ctx context.Context) error {
+// fetch brings the outputs home and checks them against the root that the provider signed.
+func (t *transfers) fetch(ctx context.Context) error {
+	r := t.r
 	o := r.snapshot()
 	if len(o.Request.File.Outputs) == 0 {
 		r.event(ctx, market.OutputsVerified{})
@@ -214,21 +223,21 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 		return nil
 	}
 	if out.OutputsRoot == ([32]byte{}) {
-		return r.noOutputs(ctx, market.CodeOutputLost, "the provider has signed that it cannot give them")
+		return t.none(ctx, market.CodeOutputLost, "the provider has signed that it cannot give them")
 	}
-	if r.have(o, out.OutputsRoot) { // brought home before this store was put back
+	if t.have(o, out.OutputsRoot) { // brought home before this store was put back
 		r.event(ctx, market.OutputsVerified{Root: out.OutputsRoot})
 		return nil
 	}
-	man, err := r.download(ctx, o)
+	man, err := t.download(ctx, o)
 	switch code := market.CodeOf(err); {
 	case code == market.CodeOutputLost || code == market.CodeOutputTooBig:
-		return r.noOutputs(ctx, code, err.Error())
+		return t.none(ctx, code, err.Error())
 	case errors.Is(err, spec.ErrArchive):
-		return r.noOutputs(ctx, market.CodeOutputLost, err.Error())
+		return t.none(ctx, market.CodeOutputLost, err.Error())
 	case err != nil:
-		if code != "" && code != r.lastOutputs && ctx.Err() == nil {
-			r.lastOutputs = code
+		if code != "" && code != t.tried && ctx.Err() == nil {
+			t.tried = code
 			r.say(ctx, "outputs", err.Error())
 		}
 		return errors.New(err.Error()) // no refusal: it is tried again
@@ -258,13 +267,27 @@ func (r *orderRun) fetchOutputs(ctx context.Context) error {
 	return nil
 }
 
-// noOutputs ends the wait for outputs that can never come. Too large ones are the job's own doing, the rest the
+// have reports that the outputs of that root are here already, whole.
+func (t *transfers) have(o orderRow, root [32]byte) bool {
+	f, err := os.Open(t.r.c.Spool.Outputs(o.ID))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	man, err := spec.Filter(f, io.Discard,
+		spec.Limits{Total: max(o.Request.File.Disk, 1<<30), Code: market.CodeOutputTooBig},
+		nil)
+	return err == nil && man.ID() == root
+}
+
+// none ends the wait for outputs that can never come. Too large ones are the job's own doing, the rest the
 // provider's.
-func (r *orderRun) noOutputs(ctx context.Context, code market.Code, detail string) error {
-	if err := r.update(ctx, func(o *orderRow) { o.Files.Failure, o.Files.FailureDetail = code, detail }); err != nil {
+func (t *transfers) none(ctx context.Context, code market.Code, detail string) error {
+	err := t.r.update(ctx, func(o *orderRow) { o.Files.Failure, o.Files.FailureDetail = code, detail })
+	if err != nil {
 		return err
 	}
-	r.event(ctx, market.OutputsVerified{Lost: code == market.CodeOutputLost})
+	t.r.event(ctx, market.OutputsVerified{Lost: code == market.CodeOutputLost})
 	return nil
 }
 
@@ -278,8 +301,8 @@ const (
 )
 
 // download writes the outputs' tar beside its place in the spool, re-made by us from checked entries.
-func (r *orderRun) download(ctx context.Context, o orderRow) (man spec.Manifest, err error) {
-	c, err := r.c.net.Tunnel(ctx, o.Provider,
+func (t *transfers) download(ctx context.Context, o orderRow) (man spec.Manifest, err error) {
+	c, err := t.r.c.net.Tunnel(ctx, o.Provider,
 		streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelGet, Args: []byte("{}")})
 	if err != nil {
 		return man, err
@@ -287,7 +310,7 @@ func (r *orderRun) download(ctx context.Context, o orderRow) (man spec.Manifest,
 	defer c.Close()
 	stop := context.AfterFunc(ctx, c.Abort)
 	defer stop()
-	path := r.c.Spool.Outputs(o.ID)
+	path := t.r.c.Spool.Outputs(o.ID)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return man, err
 	}

@@ -44,10 +44,7 @@ func (r *orderRun) followLease(ctx context.Context, e market.FollowLease) {
 	var wg sync.WaitGroup
 	actx, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); wg.Wait() }()
-	copying := r.copyLog(actx, actor, &wg)
-	r.mu.Lock()
-	r.copying = copying
-	r.mu.Unlock()
+	r.log.follow(actx, actor, &wg)
 	wg.Go(func() { _ = actor.Serve(actx) }) // it ends with ctx, or the node with it
 	if o.Stage == market.StageLeased {
 		m, err := actor.Await(ctx, market.Lease.MoneyOver)
@@ -95,7 +92,7 @@ func (r *orderRun) leaseOver(ctx context.Context, m market.Lease) {
 		o.Receipt, o.Outcome, o.OwnOutcome = nil, nil, nil
 		if lost {
 			o.InputsSent, o.ReadyAt, o.Log, o.Files.Failure, o.Files.FailureDetail = false, time.Time{}, nil, "", ""
-			o.Files.Missing, o.Files.Outputs, o.Files.Fetched, o.LogFrom = nil, LeftOut{}, time.Time{}, r.logEnd()
+			o.Files.Missing, o.Files.Outputs, o.Files.Fetched, o.LogFrom = nil, LeftOut{}, time.Time{}, r.log.next()
 		}
 	})
 	if lost {
@@ -107,18 +104,11 @@ func (r *orderRun) leaseOver(ctx context.Context, m market.Lease) {
 func (r *orderRun) lastUsed() time.Time {
 	r.mu.Lock()
 	a, own := r.actor, r.used
-	t := r.copying
 	r.mu.Unlock()
 	if a == nil || a.Lease().State != market.Running || own.running > 0 {
 		return r.c.now()
 	}
-	used := latest(own.last, a.Lease().Ready)
-	if t != nil {
-		t.mu.Lock()
-		used = latest(used, t.moved)
-		t.mu.Unlock()
-	}
-	return used
+	return latest(latest(own.last, a.Lease().Ready), r.log.moved())
 }
 
 // use is what the owner runs beside its job: how many commands now, and when one last began or ended.

@@ -29,9 +29,18 @@ const (
 	logBound    = 256 << 20 // bytes on disk, where the configuration says nothing
 )
 
+// ownLog is the order's own copy of its job's log.
+type ownLog struct {
+	r *orderRun
+
+	mu      sync.Mutex
+	log     *joblog.Log // nil until its first use
+	copying *logCopy    // of the lease that is followed
+}
+
 // logCopy brings one lease's log home.
 type logCopy struct {
-	r     *orderRun
+	own   *ownLog
 	lease *lease.Actor
 	log   *joblog.Log
 	from  uint64 // where this lease's part of it begins
@@ -42,43 +51,71 @@ type logCopy struct {
 	moved time.Time // when the last bytes came
 }
 
-// ownLog is the order's log, opened at its first use.
-func (r *orderRun) ownLog() (*joblog.Log, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.log == nil {
-		bound := r.c.cfg.LogMax
+// open returns the log, opened at its first use.
+func (w *ownLog) open() (*joblog.Log, error) {
+	id, c := w.r.snapshot().ID, w.r.c
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.log == nil {
+		bound := c.cfg.LogMax
 		if bound <= 0 {
 			bound = logBound
 		}
-		l, err := joblog.Open(r.c.Spool.logs(r.row.ID), bound)
+		l, err := joblog.Open(c.Spool.logs(id), bound)
 		if err != nil {
 			return nil, err
 		}
-		r.log = l
+		w.log = l
 	}
-	return r.log, nil
+	return w.log, nil
 }
 
-// copyLog starts the copying for the lease that is followed; it ends with ctx at the latest. The returned copy's done
-// says when it is over.
-func (r *orderRun) copyLog(ctx context.Context, actor *lease.Actor, wg *sync.WaitGroup) *logCopy {
-	t := &logCopy{r: r, lease: actor, from: r.snapshot().LogFrom, began: r.c.now(), done: make(chan struct{})}
-	l, err := r.ownLog()
-	if err != nil {
-		r.c.log.Error("The log of a job cannot be kept", "order", r.row.ID, "error", err)
-		close(t.done)
-		return t
+// opened is the log if it is open, else nil.
+func (w *ownLog) opened() *joblog.Log {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log
+}
+
+// follows is the copying of the lease that is followed; nil: there was none since the start.
+func (w *ownLog) follows() *logCopy {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.copying
+}
+
+// moved is when the last bytes of a job came; zero: none since the start.
+func (w *ownLog) moved() time.Time {
+	t := w.follows()
+	if t == nil {
+		return time.Time{}
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.moved
+}
+
+// follow starts the copying for the lease that is followed; it ends with ctx at the latest.
+func (w *ownLog) follow(ctx context.Context, actor *lease.Actor, wg *sync.WaitGroup) {
+	r := w.r
+	t := &logCopy{own: w, lease: actor, from: r.snapshot().LogFrom, began: r.c.now(), done: make(chan struct{})}
+	l, err := w.open()
 	t.log = l
+	w.mu.Lock()
+	w.copying = t
+	w.mu.Unlock()
+	if err != nil {
+		r.c.log.Error("The log of a job cannot be kept", "order", r.snapshot().ID, "error", err)
+		close(t.done)
+		return
+	}
 	wg.Go(func() {
 		defer close(t.done)
 		t.run(ctx)
 		if err := l.Close(); err != nil {
-			r.c.log.Warn("The log of a job was not written", "order", r.row.ID, "error", err)
+			r.c.log.Warn("The log of a job was not written", "order", r.snapshot().ID, "error", err)
 		}
 	})
-	return t
 }
 
 func (t *logCopy) run(ctx context.Context) {
@@ -102,7 +139,7 @@ func (t *logCopy) run(ctx context.Context) {
 		if t.log.Next() != before {
 			wait = logAgain
 		}
-		t.r.c.log.Debug("Log of a job was cut", "order", t.r.row.ID, "at", t.log.Next(), "error", err)
+		t.own.r.c.log.Debug("Log of a job was cut", "order", t.own.r.snapshot().ID, "at", t.log.Next(), "error", err)
 		if await.Sleep(ctx, wait) != nil {
 			return
 		}
@@ -139,7 +176,7 @@ func (t *logCopy) overdue() bool {
 	t.mu.Lock()
 	moved := latest(since, t.moved)
 	t.mu.Unlock()
-	now := t.r.c.now()
+	now := t.own.r.c.now()
 	return now.Sub(moved) > min(logPatience, m.Terms.SilentEnd/3) ||
 		now.Sub(since) > min(logMost, m.Terms.SilentEnd*2/3)
 }
@@ -153,7 +190,7 @@ func latest(a, b time.Time) time.Time {
 
 // once reads from the provider until its stream ends, or is overdue.
 func (t *logCopy) once(ctx context.Context) (end tunnel.LogEnd, err error) {
-	o := t.r.snapshot()
+	o := t.own.r.snapshot()
 	if o.Lease == nil {
 		return end, errors.New("the lease was refused")
 	}
@@ -172,7 +209,7 @@ func (t *logCopy) once(ctx context.Context) (end tunnel.LogEnd, err error) {
 			}
 		}
 	})
-	fc, err := t.r.c.net.Tunnel(ctx, o.Provider,
+	fc, err := t.own.r.c.net.Tunnel(ctx, o.Provider,
 		streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelLogs, Args: args})
 	if err != nil {
 		return end, err
@@ -220,7 +257,7 @@ func (t *logCopy) take(fc *streams.FrameConn) (end tunnel.LogEnd, err error) {
 			return end, fmt.Errorf("keep log: %w", err)
 		}
 		t.mu.Lock()
-		t.moved = t.r.c.now()
+		t.moved = t.own.r.c.now()
 		t.mu.Unlock()
 	}
 }
@@ -236,35 +273,30 @@ func decodeLog(placed bool, next uint64, b []byte) (job.LogRecord, error) {
 // finish puts the end on disk and into the order's row, and tells people what is missing. A disk that fails is told as
 // a log that is not whole.
 func (t *logCopy) finish(ctx context.Context, e joblog.End) {
-	if t.r.mayGoOn() {
+	if o := t.own.r.snapshot(); t.lease.Lease().Fault == market.FaultProvider && o.again() {
 		return // the next attempt's words follow in the same log
 	}
 	if err := t.log.Finish(e); err != nil {
-		t.r.c.log.Error("The log of a job was not kept", "order", t.r.row.ID, "error", err)
+		t.own.r.c.log.Error("The log of a job was not kept", "order", t.own.r.snapshot().ID, "error", err)
 	}
-	t.r.endLog(ctx)
-}
-
-// mayGoOn reports that the lease was lost by its provider, so that another one may follow it.
-func (r *orderRun) mayGoOn() bool {
-	o, m := r.snapshot(), r.leaseNow()
-	return m.Fault == market.FaultProvider && o.again()
+	t.own.note(ctx)
 }
 
 // again reports that another attempt may follow if the provider is lost.
 func (o *orderRow) again() bool { return len(o.Lost) < o.Terms.Retry && !o.Stopping() }
 
-// logEnd is where the next attempt's part of the log begins.
-func (r *orderRun) logEnd() uint64 {
-	if r.log == nil {
-		return 0
+// next is where the next attempt's part of the log begins.
+func (w *ownLog) next() uint64 {
+	if l := w.opened(); l != nil {
+		return l.Next()
 	}
-	return r.log.Next()
+	return 0
 }
 
-// endLog notes how the order's log ended.
-func (r *orderRun) endLog(ctx context.Context) {
-	l, err := r.ownLog()
+// note stores how the log ended.
+func (w *ownLog) note(ctx context.Context) {
+	r := w.r
+	l, err := w.open()
 	if err != nil {
 		return
 	}
@@ -293,9 +325,9 @@ func lacks(s joblog.State) string {
 	return fmt.Sprintf("%d of %d bytes are missing", s.Missing, s.Total)
 }
 
-// logOutcome is what the Outcome says of the log.
-func (r *orderRun) logOutcome() (bytes, missing uint64, end market.LogEnd) {
-	o := r.snapshot()
+// outcome is what the Outcome says of the log.
+func (w *ownLog) outcome() (bytes, missing uint64, end market.LogEnd) {
+	o := w.r.snapshot()
 	switch {
 	case o.Log == nil || o.Log.Total == 0 && o.ReadyAt.IsZero():
 		return 0, 0, market.LogUnsaid
@@ -305,11 +337,9 @@ func (r *orderRun) logOutcome() (bytes, missing uint64, end market.LogEnd) {
 	return o.Log.Total, o.Log.Missing, market.LogCut
 }
 
-// awaitLog holds the agreement back until the log is here: the provider removes the container after it.
-func (r *orderRun) awaitLog(ctx context.Context) error {
-	r.mu.Lock()
-	t := r.copying
-	r.mu.Unlock()
+// await holds the agreement back until the log is here: the provider removes the container after it.
+func (w *ownLog) await(ctx context.Context) error {
+	t := w.follows()
 	if t == nil {
 		return nil
 	}
@@ -321,13 +351,10 @@ func (r *orderRun) awaitLog(ctx context.Context) error {
 	}
 }
 
-// closeLog ends the log of an order that is over, if nothing else has.
-func (r *orderRun) closeLog(ctx context.Context) {
-	r.mu.Lock()
-	l, row := r.log, r.row
-	r.mu.Unlock()
-	over := row.Ended()
-	if l == nil || !over || l.State().Over {
+// close ends the log of an order that is over, if nothing else has.
+func (w *ownLog) close(ctx context.Context) {
+	l, row := w.opened(), w.r.snapshot()
+	if l == nil || !row.Ended() || l.State().Over {
 		return
 	}
 	e := joblog.End{Total: l.Next(), Why: joblog.WhySilent}
@@ -335,9 +362,9 @@ func (r *orderRun) closeLog(ctx context.Context) {
 		e = joblog.End{Whole: true, Why: joblog.WhyNone} // it never ran
 	}
 	if err := errors.Join(l.Finish(e), l.Close()); err != nil {
-		r.c.log.Error("The log of a job was not kept", "order", row.ID, "error", err)
+		w.r.c.log.Error("The log of a job was not kept", "order", row.ID, "error", err)
 	}
-	r.endLog(ctx)
+	w.note(ctx)
 }
 
 // LogQuery is what to read of a log: from an offset on, beginning with the first record that is not before Since.
@@ -356,53 +383,49 @@ func (c *Customer) Logs(ctx context.Context, ref string, q LogQuery, f func(job.
 	if err != nil {
 		return joblog.State{}, err
 	}
-	if err := r.logged(ctx, q.Follow); err != nil {
-		return joblog.State{}, err
-	}
-	l, err := r.ownLog()
+	l, err := r.log.some(ctx, q.Follow)
 	if err != nil {
 		return joblog.State{}, err
 	}
 	s, err := l.Read(ctx, q.From, q.Since, q.Follow, f)
 	if err == nil && s.Over && s.Total == 0 && r.snapshot().ReadyAt.IsZero() {
-		return s, r.noLog("the job never ran")
+		return s, r.log.none("the job never ran")
 	}
 	return s, err
 }
 
-// logged waits until the order has a log. Errors: not-found if it never will; without wait, if it has none yet.
-func (r *orderRun) logged(ctx context.Context, wait bool) error {
+// some waits until the order has a log, and opens it. Errors: not-found if it never will; without wait, if it has none
+// yet.
+func (w *ownLog) some(ctx context.Context, wait bool) (*joblog.Log, error) {
 	for {
-		changed := r.bell.Next()
-		r.mu.Lock()
-		row, have := r.row, r.log != nil
-		r.mu.Unlock()
+		changed := w.r.bell.Next()
+		l, row := w.opened(), w.r.snapshot()
 		over := row.Ended()
 		switch {
-		case have:
-			return nil
+		case l != nil:
+			return l, nil
 		case row.Log != nil:
-			l, err := r.ownLog()
+			l, err := w.open()
 			if err == nil && over && !l.State().Over {
-				err = r.noLog("it was removed from this node's spool")
+				err = w.none("it was removed from this node's spool")
 			}
-			return err
+			return l, err
 		case over && row.Lease == nil:
-			return r.noLog("the order " + row.Standing() + " before any job started")
+			return nil, w.none("the order " + row.Standing() + " before any job started")
 		case over:
-			return r.noLog("this node kept none")
+			return nil, w.none("this node kept none")
 		case !wait:
-			return r.noLog("no job runs yet: the order is " + row.Standing())
+			return nil, w.none("no job runs yet: the order is " + row.Standing())
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-changed:
 		}
 	}
 }
 
-func (r *orderRun) noLog(why string) error {
+func (w *ownLog) none(why string) error {
 	return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "read logs",
-		Detail: "there is no log: " + why, Hint: "gpuai show " + r.snapshot().ID.String()}
+		Detail: "there is no log: " + why, Hint: "gpuai show " + w.r.snapshot().ID.String()}
 }

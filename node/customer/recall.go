@@ -3,12 +3,9 @@ package customer
 import (
 	"context"
 	"errors"
-	"io"
-	"os"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // recall takes back vouchers of our own that the provider holds and our store does not know: it was put back to an
@@ -46,19 +43,6 @@ func (r *orderRun) recall(ctx context.Context, o orderRow, s market.Status) {
 	if a != nil && share > a.Lease().Signed {
 		r.event(ctx, market.VoucherSeen{LeaseAmount: share})
 	}
-}
-
-// have reports that the outputs of that root are here already, whole.
-func (r *orderRun) have(o orderRow, root [32]byte) bool {
-	f, err := os.Open(r.c.Spool.Outputs(o.ID))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	man, err := spec.Filter(f, io.Discard,
-		spec.Limits{Total: max(o.Request.File.Disk, 1<<30), Code: market.CodeOutputTooBig},
-		nil)
-	return err == nil && man.ID() == root
 }
 
 // unknown tells the machine that the provider does not know a lease that it accepted.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/joblog"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
@@ -29,11 +28,8 @@ type orderRun struct {
 	turn  chan struct{} // full while a lease is followed
 
 	receiptSeq uint64 // of the newest Receipt of this start
-	log        *joblog.Log
-	copying    *logCopy // of the lease that is followed
-
-	lastInputs, lastOutputs market.Code // codes of the last failures to move them; each owned by its effect
-	sent                    sent
+	log        ownLog
+	files      transfers
 }
 
 // Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors:
@@ -73,7 +69,7 @@ func (c *Customer) enter(ctx context.Context, r Request, waits bool) (market.Ord
 // newRun returns a run of a row that is not on disk yet.
 func (c *Customer) newRun(row orderRow) *orderRun {
 	r := &orderRun{machine: machine{record: record{c: c, row: row}}, turn: make(chan struct{}, 1)}
-	r.work = r
+	r.work, r.log.r, r.files.r = r, r, r
 	return r
 }
 

@@ -78,8 +78,8 @@ func (r *orderRun) view() View {
 		FinishSig: o.Tx, Attempts: o.Lost, buys: o.Purchase, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
 		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
 	}
-	l := r.log
 	r.mu.Unlock()
+	l := r.log.opened()
 	v.addLost()
 	if o.Ended() {
 		v.Code, v.Detail, v.Hint = o.End.Code, o.End.Detail, o.End.Hint
@@ -91,8 +91,8 @@ func (r *orderRun) view() View {
 	}
 	v.Files = o.Files
 	// what has left; the provider only knows that it waits
-	if size := r.sent.size.Load(); v.Phase == "inputs" && size > 0 {
-		v.Done, v.Total = r.sent.bytes.Load(), size
+	if size := r.files.sent.size.Load(); v.Phase == "inputs" && size > 0 {
+		v.Done, v.Total = r.files.sent.bytes.Load(), size
 	}
 	if o.Outcome != nil {
 		if out, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network); err == nil {
