@@ -181,13 +181,13 @@ func (m *machine) arm(ctx context.Context, at time.Time) {
 func (r *orderRun) do(ctx context.Context, e market.PurchaseEffect) {
 	switch e := e.(type) {
 	case market.AskQuotes:
-		r.askQuotes(ctx, e)
+		r.place.askQuotes(ctx, e)
 	case market.WatchBook:
-		r.watchBook(ctx, e)
+		r.place.watchBook(ctx, e)
 	case market.MakeChannel:
-		r.makeChannel(ctx, e)
+		r.place.makeChannel(ctx, e)
 	case market.SignLease:
-		r.signLease(ctx, e)
+		r.place.signLease(ctx, e)
 	case market.FollowLease:
 		r.followLease(ctx, e)
 	case market.StopLease:
@@ -197,19 +197,7 @@ func (r *orderRun) do(ctx context.Context, e market.PurchaseEffect) {
 	}
 }
 
-// stands gives back what the state does not need any more.
-func (r *orderRun) stands(p market.Purchase) {
-	if p.Stage == market.StageFunding || p.Stage == market.StageProposing {
-		return
-	}
-	r.mu.Lock()
-	held := r.held
-	r.held = nil
-	r.mu.Unlock()
-	if held != nil {
-		held.drop(r)
-	}
-}
+func (r *orderRun) stands(p market.Purchase) { r.place.stands(p) }
 
 func (r *orderRun) over(ctx context.Context) { r.log.close(ctx) }
 

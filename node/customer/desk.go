@@ -133,8 +133,8 @@ func (c *Customer) expected(ch *channel) bool {
 	defer c.mu.Unlock()
 	for _, r := range c.runs {
 		r.mu.Lock()
-		s, refused := r.look.shunned[provider]
-		waits := refused && searches(&r.row) && waitsFor(s.err) == patience
+		why, _ := r.place.refused(provider)
+		waits := why != nil && searches(&r.row) && waitsFor(why) == patience
 		r.mu.Unlock()
 		if waits {
 			return true

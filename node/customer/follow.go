@@ -76,7 +76,7 @@ func (r *orderRun) leaseOver(ctx context.Context, m market.Lease) {
 	if h := advice(m.Code, o.Provider); h != "" && m.State == market.Refused {
 		ev.Hint = h
 	}
-	ev.Passes, ev.Unfit = r.verdictOn(ctx, m)
+	ev.Passes, ev.Unfit = r.place.verdictOn(ctx, m)
 	if ctx.Err() != nil {
 		return // told at the next start
 	}

@@ -56,8 +56,8 @@ func (r *orderRun) needs(id market.ChannelID, provider market.NodeID) bool {
 	case o.Needs(id, provider):
 		return true
 	case searches(o):
-		_, asked := r.look.shunned[provider]
-		return asked || len(r.look.shunned) == 0 // it waits for this one, or has not asked anybody yet
+		why, some := r.place.refused(provider)
+		return why != nil || !some // it waits for this one, or has not asked anybody yet
 	case o.Channel != id:
 		return false
 	case !o.Request.KeepChannel && (o.Lease == nil || !o.Lease.KeepChannel):

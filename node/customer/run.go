@@ -2,15 +2,12 @@ package customer
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
-	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // orderRun does what an order's purchase calls due.
@@ -21,15 +18,13 @@ type orderRun struct {
 	done  uint64
 	total uint64
 
-	offer *offered // the quote that it goes on with
-	held  *channel // whose money is promised to it
-	look  look     // of the search
-	used  use
-	turn  chan struct{} // full while a lease is followed
+	used use
+	turn chan struct{} // full while a lease is followed
 
 	receiptSeq uint64 // of the newest Receipt of this start
 	log        ownLog
 	files      transfers
+	place      placing
 }
 
 // Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors:
@@ -69,7 +64,7 @@ func (c *Customer) enter(ctx context.Context, r Request, waits bool) (market.Ord
 // newRun returns a run of a row that is not on disk yet.
 func (c *Customer) newRun(row orderRow) *orderRun {
 	r := &orderRun{machine: machine{record: record{c: c, row: row}}, turn: make(chan struct{}, 1)}
-	r.work, r.log.r, r.files.r = r, r, r
+	r.work, r.place.r, r.log.r, r.files.r = r, r, r, r
 	return r
 }
 
@@ -78,74 +73,6 @@ func termsOf(r *Request) market.PurchaseTerms {
 	l := r.File.Limits
 	return market.PurchaseTerms{Budget: l.MaxTotal, Retry: r.File.Retry, IdleStop: l.IdleStop, TTL: l.TTL,
 		Keep: r.KeepChannel}
-}
-
-// propose signs the Lease and stores it.
-func (r *orderRun) propose(ctx context.Context, req *Request, off *offered, ch *channel, round uint32) error {
-	now := r.c.now()
-	sp, err := req.File.Spec().Encode()
-	if err != nil {
-		return &market.Error{Code: market.CodeSpecSize, Kind: market.KindInvalid, Op: "encode job", Err: err,
-			Hint: "shorten command and env"}
-	}
-	p := market.Proposal{
-		Order: off.orderRaw, Quote: off.quoteRaw, Channel: ch.id, VoucherKey: ch.row().Terms.VoucherKey,
-		BindSig: signBind(ch.key, r.c.cfg.ID, ch.id), Cap: leaseCap(req, off), Spec: sp,
-		Created: now.Truncate(time.Millisecond), AcceptUntil: now.Add(acceptWithin).Truncate(time.Millisecond),
-	}
-	h := sha256.Sum256(append(off.quoteRaw, ch.id[:]...))
-	copy(p.Nonce[:], h[:])
-	raw, err := wire.SealProposal(r.c.cfg.Key, r.c.cfg.Network, p)
-	if err != nil {
-		return fmt.Errorf("seal lease: %w", err)
-	}
-	env, err := wire.Open(raw, r.c.cfg.Network)
-	if err != nil {
-		return fmt.Errorf("open own lease: %w", err)
-	}
-	id := market.LeaseID(env.ID)
-	m, err := market.NewLease(id, market.CustomerSide, r.c.terms(req, off, p, ch.account().Ahead()))
-	if err != nil {
-		return err
-	}
-	if m, _, err = m.Apply(market.Placed{}, now); err != nil {
-		return err
-	}
-	return r.enterLease(ctx, ch, market.LeaseSigned{Round: round, Lease: id}, p.Cap, off.quote.MinHeadroom,
-		func(o *orderRow) { o.Raw, o.Lease, o.BootID = raw, &m, r.c.clock.BootID() })
-}
-
-// enterLease enters the lease's share of the channel and makes it the order's, in one Change.
-func (r *orderRun) enterLease(ctx context.Context, ch *channel, ev market.LeaseSigned, limit, headroom market.Amount,
-	change func(*orderRow)) error {
-	var wrong error
-	var v version
-	err := r.c.enterBooks(ctx, ch, func(e *entry) error {
-		account, err := e.Account.AddLease(ev.Lease, limit, headroom)
-		if err != nil {
-			return err
-		}
-		ch.mu.Lock()
-		avoid := ch.avoid
-		ch.mu.Unlock()
-		if avoid {
-			return market.Refuse(market.CodeChannelUnfit, market.KindConflict, "its money is asked back")
-		}
-		add, now := r.change(r.step(ev, change, &wrong))
-		if wrong != nil {
-			return wrong
-		}
-		v = now
-		e.Account = account
-		e.Add(add)
-		return nil
-	})
-	if wrong == nil {
-		if err = r.ended(v, err); err != nil {
-			return err
-		}
-	}
-	return r.applied(ctx, ev, wrong)
 }
 
 func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead market.Amount) market.Terms {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -33,9 +34,15 @@ type shunned struct {
 	times int
 }
 
-// look is what an order knows of its search: the book's changes at the last look, and who has refused it.
-type look struct {
-	seen    uint64
+// placing finds a provider for one attempt of an order, its channel and its lease. Quotes, and who has refused, are in
+// memory only: the next start asks anew.
+type placing struct {
+	r *orderRun
+
+	mu      sync.Mutex
+	offer   *offered // the quote that the order goes on with
+	held    *channel // whose money is promised to it
+	seen    uint64   // the book's changes at the last look
 	shunned map[market.NodeID]shunned
 }
 
@@ -81,47 +88,54 @@ func (v *verdict) see(err error) {
 }
 
 // shun leaves a provider alone for as long as it said, at most lookAgain, and longer each time.
-func (r *orderRun) shun(p market.NodeID, err error) {
-	r.c.bookMu.RLock()
-	_, offer, _, _ := r.c.book.Get(p)
-	r.c.bookMu.RUnlock()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	times := min(r.look.shunned[p].times, 4)
+func (pl *placing) shun(p market.NodeID, err error) {
+	pl.r.c.bookMu.RLock()
+	_, offer, _, _ := pl.r.c.book.Get(p)
+	pl.r.c.bookMu.RUnlock()
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	times := min(pl.shunned[p].times, 4)
 	wait := time.Second << times
 	var refusal *market.Refusal
 	if errors.As(err, &refusal) {
 		wait = max(wait, refusal.RetryAfter)
 	}
-	if r.look.shunned == nil {
-		r.look.shunned = map[market.NodeID]shunned{}
+	if pl.shunned == nil {
+		pl.shunned = map[market.NodeID]shunned{}
 	}
-	r.look.shunned[p] = shunned{err: err, until: r.c.now().Add(min(wait, lookAgain)), offer: offer, times: times + 1}
+	pl.shunned[p] = shunned{err: err, until: pl.r.c.now().Add(min(wait, lookAgain)), offer: offer, times: times + 1}
+}
+
+// refused says why a provider has refused the order, nil if it has not; some: any provider has.
+func (pl *placing) refused(by market.NodeID) (why error, some bool) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return pl.shunned[by].err, len(pl.shunned) > 0
 }
 
 // shuns reports whether a candidate has refused lately and said nothing new since.
-func (r *orderRun) shuns(c book.Candidate) bool {
-	r.mu.Lock()
-	s, ok := r.look.shunned[c.Provider]
-	r.mu.Unlock()
-	return ok && s.offer == c.OfferID && r.c.now().Before(s.until)
+func (pl *placing) shuns(c book.Candidate) bool {
+	pl.mu.Lock()
+	s, ok := pl.shunned[c.Provider]
+	pl.mu.Unlock()
+	return ok && s.offer == c.OfferID && pl.r.c.now().Before(s.until)
 }
 
 // best asks for quotes, the cheapest five first, and returns the cheapest. Where all that fits is rented, it asks those
 // rigs: an Offer may be some seconds old, and only the rig knows when it is free. Errors: no-offer-fits with the
 // explanation, quote-refused with each refusal.
-func (r *orderRun) best(ctx context.Context, req *Request, e market.AskQuotes) (offered, verdict, error) {
+func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (offered, verdict, error) {
 	if e.First != (market.NodeID{}) { // its channel waits there, whatever the book knows by now
-		good, _ := r.c.quotes(ctx, req, []book.Candidate{{Provider: e.First,
-			Offer: market.Offer{Reach: r.snapshot().Reach}}})
+		good, _ := pl.r.c.quotes(ctx, req, []book.Candidate{{Provider: e.First,
+			Offer: market.Offer{Reach: pl.r.snapshot().Reach}}})
 		if o, ok := one(good); ok {
 			return o, verdict{}, nil
 		}
 	}
-	res, rented := r.fitting(req)
+	res, rented := pl.fitting(req)
 	if len(res.Candidates) == 0 {
-		res, _ = r.c.match(req, maxAsked, true)
-		return offered{}, verdict{patience: r.c.fitPatience(e.Patient), again: lookAgain}, &market.Error{
+		res, _ = pl.r.c.match(req, maxAsked, true)
+		return offered{}, verdict{patience: pl.r.c.fitPatience(e.Patient), again: lookAgain}, &market.Error{
 			Code: market.CodeNoOfferFits, Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
 			Hint: res.Explanation.Hint(),
 		}
@@ -130,8 +144,8 @@ func (r *orderRun) best(ctx context.Context, req *Request, e market.AskQuotes) (
 	if rented {
 		cands = cands[:min(len(cands), topQuotes)]
 	}
-	for batch := range slices.Chunk(slices.DeleteFunc(slices.Clone(cands), r.shuns), topQuotes) {
-		good, refused := r.c.quotes(ctx, req, batch)
+	for batch := range slices.Chunk(slices.DeleteFunc(slices.Clone(cands), pl.shuns), topQuotes) {
+		good, refused := pl.r.c.quotes(ctx, req, batch)
 		if len(good) > 0 {
 			return good[0], verdict{}, nil
 		}
@@ -139,16 +153,14 @@ func (r *orderRun) best(ctx context.Context, req *Request, e market.AskQuotes) (
 			return offered{}, verdict{}, ctx.Err()
 		}
 		for i, err := range refused { // one per candidate: none was good
-			r.shun(batch[i].Provider, err)
+			pl.shun(batch[i].Provider, err)
 		}
 	}
 	v := verdict{rented: rented}
 	var detail []string
 	hint := "gpuai offers --explain"
 	for _, cand := range cands {
-		r.mu.Lock()
-		err := r.look.shunned[cand.Provider].err
-		r.mu.Unlock()
+		err, _ := pl.refused(cand.Provider)
 		if err == nil {
 			continue
 		}
@@ -159,7 +171,7 @@ func (r *orderRun) best(ctx context.Context, req *Request, e market.AskQuotes) (
 		}
 	}
 	if v.again > 0 {
-		v.free = r.c.now().Add(v.again)
+		v.free = pl.r.c.now().Add(v.again)
 	}
 	return offered{}, v, &market.Error{Code: market.CodeQuoteRefused, Kind: market.KindConflict, Op: "ask for quotes",
 		Detail: strings.Join(detail, "; "), Hint: hint}
@@ -181,8 +193,8 @@ func (c *Customer) fitPatience(patient bool) time.Duration {
 }
 
 // fitting is what fits an order. Providers that have lost it before come only where no other fits.
-func (r *orderRun) fitting(req *Request) (book.Result, bool) {
-	lost := r.snapshot().Lost
+func (pl *placing) fitting(req *Request) (book.Result, bool) {
+	lost := pl.r.snapshot().Lost
 	if len(lost) > 0 {
 		others := *req
 		not := slices.Clone(req.File.Placement.Exclude)
@@ -190,11 +202,11 @@ func (r *orderRun) fitting(req *Request) (book.Result, bool) {
 			not = append(not, a.Provider)
 		}
 		others.File.Placement.Exclude = not
-		if res, rented := r.c.match(&others, maxAsked, false); len(res.Candidates) > 0 {
+		if res, rented := pl.r.c.match(&others, maxAsked, false); len(res.Candidates) > 0 {
 			return res, rented
 		}
 	}
-	return r.c.match(req, maxAsked, false)
+	return pl.r.c.match(req, maxAsked, false)
 }
 
 // busyError is the end of a wait for rigs that are rented.
@@ -216,10 +228,10 @@ func busyError(v verdict, now time.Time, err error) error {
 }
 
 // askQuotes chooses a provider, or says for how long it is worth to ask again.
-func (r *orderRun) askQuotes(ctx context.Context, e market.AskQuotes) {
-	req := r.wish()
-	seen := r.c.bookSeq.Load()
-	o, v, err := r.best(ctx, &req, e)
+func (pl *placing) askQuotes(ctx context.Context, e market.AskQuotes) {
+	req := pl.r.wish()
+	seen := pl.r.c.bookSeq.Load()
+	o, v, err := pl.best(ctx, &req, e)
 	if ctx.Err() != nil {
 		return // it is asked again, if it still is due
 	}
@@ -229,37 +241,37 @@ func (r *orderRun) askQuotes(ctx context.Context, e market.AskQuotes) {
 		}
 	}
 	if err == nil {
-		r.choose(&o)
-		r.happens(ctx, market.QuoteChosen{Round: e.Round, Provider: o.provider, Rate: o.quote.Rate},
+		pl.choose(&o)
+		pl.r.happens(ctx, market.QuoteChosen{Round: e.Round, Provider: o.provider, Rate: o.quote.Rate},
 			func(row *orderRow) { row.Reach = o.reach })
 		return
 	}
 	waits := waitText(v, err)
 	if v.rented {
-		err = busyError(v, r.c.now(), err)
+		err = busyError(v, pl.r.c.now(), err)
 	}
 	wait := min(max(v.again, time.Second), lookAgain)
-	r.mu.Lock()
-	r.look.seen = seen
-	r.mu.Unlock()
-	r.happens(ctx, market.NoQuote{Round: e.Round, Why: reasonOf(err), Patience: v.patience,
+	pl.mu.Lock()
+	pl.seen = seen
+	pl.mu.Unlock()
+	pl.r.happens(ctx, market.NoQuote{Round: e.Round, Why: reasonOf(err), Patience: v.patience,
 		Rented: v.patience == patience, Again: wait + rand.N(wait/4+1), Waits: waits}, nil)
 }
 
 // watchBook looks at each change of the book, until it holds a free rig that has not refused.
-func (r *orderRun) watchBook(ctx context.Context, e market.WatchBook) {
-	req := r.wish()
-	r.mu.Lock()
-	seen := r.look.seen
-	r.mu.Unlock()
+func (pl *placing) watchBook(ctx context.Context, e market.WatchBook) {
+	req := pl.r.wish()
+	pl.mu.Lock()
+	seen := pl.seen
+	pl.mu.Unlock()
 	for {
 		var err error
-		if seen, err = r.c.bookMoved(ctx, seen); err != nil {
+		if seen, err = pl.r.c.bookMoved(ctx, seen); err != nil {
 			return
 		}
-		res, rented := r.fitting(&req)
-		if !rented && slices.ContainsFunc(res.Candidates, func(c book.Candidate) bool { return !r.shuns(c) }) {
-			r.happens(ctx, market.BookMoved{Round: e.Round}, nil)
+		res, rented := pl.fitting(&req)
+		if !rented && slices.ContainsFunc(res.Candidates, func(c book.Candidate) bool { return !pl.shuns(c) }) {
+			pl.r.happens(ctx, market.BookMoved{Round: e.Round}, nil)
 			return
 		}
 		if await.Sleep(ctx, lookBook) != nil {

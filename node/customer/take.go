@@ -2,98 +2,182 @@ package customer
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // choose keeps the quote that the order goes on with; quotes are not stored.
-func (r *orderRun) choose(o *offered) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.offer = o
+func (pl *placing) choose(o *offered) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.offer = o
 }
 
-func (r *orderRun) chosen() (offered, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.offer == nil {
+// stands drops what the order's state does not need any more.
+func (pl *placing) stands(p market.Purchase) {
+	if p.Stage == market.StageFunding || p.Stage == market.StageProposing {
+		return
+	}
+	pl.mu.Lock()
+	held := pl.held
+	pl.held = nil
+	pl.mu.Unlock()
+	if held != nil {
+		held.drop(pl.r)
+	}
+}
+
+func (pl *placing) chosen() (offered, error) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if pl.offer == nil {
 		return offered{}, market.Refuse(market.CodeQuoteExpired, market.KindExpired, "the quote is not known any more")
 	}
-	return *r.offer, nil
+	return *pl.offer, nil
 }
 
 // makeChannel has the chosen provider hold its devices, and a channel to it that carries the lease.
-func (r *orderRun) makeChannel(ctx context.Context, e market.MakeChannel) {
-	req := r.wish()
-	off, err := r.chosen()
+func (pl *placing) makeChannel(ctx context.Context, e market.MakeChannel) {
+	req := pl.r.wish()
+	off, err := pl.chosen()
 	if err == nil {
-		off, err = r.meant(ctx, &req, off)
+		off, err = pl.meant(ctx, &req, off)
 	}
 	var ch *channel
 	if err == nil {
-		ch, err = r.funded(ctx, &req, &off)
+		ch, err = pl.r.funded(ctx, &req, &off)
 	}
 	if ctx.Err() != nil && err != nil {
 		return
 	}
 	if err != nil {
-		r.notTaken(ctx, e.Round, off.provider, err)
+		pl.notTaken(ctx, e.Round, off.provider, err)
 		return
 	}
-	r.choose(&off)
+	pl.choose(&off)
 	deposit := ch.account().Seen
-	r.mu.Lock()
-	r.held = ch
-	r.mu.Unlock()
-	r.happens(ctx, market.ChannelReady{Round: e.Round, Channel: ch.id, Deposit: deposit}, nil)
+	pl.mu.Lock()
+	pl.held = ch
+	pl.mu.Unlock()
+	pl.r.happens(ctx, market.ChannelReady{Round: e.Round, Channel: ch.id, Deposit: deposit}, nil)
 }
 
 // notTaken tells the purchase what kept a chosen quote from becoming a lease; a provider that may think better of it is
 // left alone for a while.
-func (r *orderRun) notTaken(ctx context.Context, round uint32, provider market.NodeID, err error) {
+func (pl *placing) notTaken(ctx context.Context, round uint32, provider market.NodeID, err error) {
 	code := market.CodeOf(err)
 	no := market.NoChannel{Round: round, Why: reasonOf(err), Passes: waitsFor(err) > 0 &&
 		code != market.CodeTransactionPending,
 		// our own word: it was released, or its close asked for, since it was chosen
 		Unfit: code == market.CodeChannelUnfit}
 	if no.Passes && !no.Unfit {
-		r.shun(provider, err)
+		pl.shun(provider, err)
 	}
-	r.happens(ctx, no, nil)
+	pl.r.happens(ctx, no, nil)
 }
 
 // signLease signs the lease for the channel that is ready, and stores it: its machine sends it.
-func (r *orderRun) signLease(ctx context.Context, e market.SignLease) {
-	req := r.wish()
-	off, err := r.chosen()
+func (pl *placing) signLease(ctx context.Context, e market.SignLease) {
+	req := pl.r.wish()
+	off, err := pl.chosen()
 	// the chain, or the line before it, took longer than the quote lives
-	if err == nil && r.c.now().Add(2*time.Second).After(off.quote.Expires) {
-		off, err = r.meant(ctx, &req, off)
+	if err == nil && pl.r.c.now().Add(2*time.Second).After(off.quote.Expires) {
+		off, err = pl.meant(ctx, &req, off)
 	}
-	ch := r.c.channelOf(e.Channel)
+	ch := pl.r.c.channelOf(e.Channel)
 	if err == nil && ch == nil {
 		err = market.Refuse(market.CodeChannelUnfit, market.KindConflict, "it is not there any more")
 	}
 	if err == nil {
-		err = r.propose(ctx, &req, &off, ch, e.Round)
+		err = pl.propose(ctx, &req, &off, ch, e.Round)
 	}
 	if err != nil && ctx.Err() == nil {
-		r.notTaken(ctx, e.Round, off.provider, err)
+		pl.notTaken(ctx, e.Round, off.provider, err)
 	}
+}
+
+// propose signs the Lease and stores it.
+func (pl *placing) propose(ctx context.Context, req *Request, off *offered, ch *channel, round uint32) error {
+	now := pl.r.c.now()
+	sp, err := req.File.Spec().Encode()
+	if err != nil {
+		return &market.Error{Code: market.CodeSpecSize, Kind: market.KindInvalid, Op: "encode job", Err: err,
+			Hint: "shorten command and env"}
+	}
+	p := market.Proposal{
+		Order: off.orderRaw, Quote: off.quoteRaw, Channel: ch.id, VoucherKey: ch.row().Terms.VoucherKey,
+		BindSig: signBind(ch.key, pl.r.c.cfg.ID, ch.id), Cap: leaseCap(req, off), Spec: sp,
+		Created: now.Truncate(time.Millisecond), AcceptUntil: now.Add(acceptWithin).Truncate(time.Millisecond),
+	}
+	h := sha256.Sum256(append(off.quoteRaw, ch.id[:]...))
+	copy(p.Nonce[:], h[:])
+	raw, err := wire.SealProposal(pl.r.c.cfg.Key, pl.r.c.cfg.Network, p)
+	if err != nil {
+		return fmt.Errorf("seal lease: %w", err)
+	}
+	env, err := wire.Open(raw, pl.r.c.cfg.Network)
+	if err != nil {
+		return fmt.Errorf("open own lease: %w", err)
+	}
+	id := market.LeaseID(env.ID)
+	m, err := market.NewLease(id, market.CustomerSide, pl.r.c.terms(req, off, p, ch.account().Ahead()))
+	if err != nil {
+		return err
+	}
+	if m, _, err = m.Apply(market.Placed{}, now); err != nil {
+		return err
+	}
+	return pl.enterLease(ctx, ch, market.LeaseSigned{Round: round, Lease: id}, p.Cap, off.quote.MinHeadroom,
+		func(o *orderRow) { o.Raw, o.Lease, o.BootID = raw, &m, pl.r.c.clock.BootID() })
+}
+
+// enterLease enters the lease's share of the channel and makes it the order's, in one Change.
+func (pl *placing) enterLease(ctx context.Context, ch *channel, ev market.LeaseSigned, limit, headroom market.Amount,
+	change func(*orderRow)) error {
+	var wrong error
+	var v version
+	err := pl.r.c.enterBooks(ctx, ch, func(e *entry) error {
+		account, err := e.Account.AddLease(ev.Lease, limit, headroom)
+		if err != nil {
+			return err
+		}
+		ch.mu.Lock()
+		avoid := ch.avoid
+		ch.mu.Unlock()
+		if avoid {
+			return market.Refuse(market.CodeChannelUnfit, market.KindConflict, "its money is asked back")
+		}
+		add, now := pl.r.change(pl.r.step(ev, change, &wrong))
+		if wrong != nil {
+			return wrong
+		}
+		v = now
+		e.Account = account
+		e.Add(add)
+		return nil
+	})
+	if wrong == nil {
+		if err = pl.r.ended(v, err); err != nil {
+			return err
+		}
+	}
+	return pl.r.applied(ctx, ev, wrong)
 }
 
 // meant asks the chosen provider again: now it holds the devices while they are paid for. Errors: the provider's;
 // quote-expired if it asks more than before, so that others are compared anew.
-func (r *orderRun) meant(ctx context.Context, req *Request, off offered) (offered, error) {
+func (pl *placing) meant(ctx context.Context, req *Request, off offered) (offered, error) {
 	again := off
 	var err error
-	if r.c.now().Add(quoteWait).After(off.order.ValidUntil) {
-		again, err = r.c.quoteInTurn(ctx, req, off.provider, off.reach)
+	if pl.r.c.now().Add(quoteWait).After(off.order.ValidUntil) {
+		again, err = pl.r.c.quoteInTurn(ctx, req, off.provider, off.reach)
 	}
 	if err == nil {
-		again, err = r.c.quoteAgain(ctx, again)
+		again, err = pl.r.c.quoteAgain(ctx, again)
 	}
 	if err != nil {
 		return off, fmt.Errorf("ask for a fresh quote: %w", err)
@@ -133,26 +217,26 @@ func nextQuote(code market.Code) bool {
 
 // verdictOn says whether an order may search on after a lease that never began: refused for a reason that may pass or
 // that another provider may not share, for its channel, or without an answer in time. Nothing is owed for it.
-func (r *orderRun) verdictOn(ctx context.Context, m market.Lease) (passes, unfit bool) {
-	o := r.snapshot()
+func (pl *placing) verdictOn(ctx context.Context, m market.Lease) (passes, unfit bool) {
+	o := pl.r.snapshot()
 	switch {
 	case m.State == market.Lapsed:
 		sctx, cancel := context.WithTimeout(ctx, quoteWait)
 		defer cancel()
 		// it may be deciding still, or have accepted, and its answer be lost
-		if err := r.act(sctx, m, market.SendStop{Code: market.CodeNeverUsed}); err != nil {
-			r.c.log.Debug("Lease that lapsed was not stopped", "lease", m.ID, "error", err)
+		if err := pl.r.act(sctx, m, market.SendStop{Code: market.CodeNeverUsed}); err != nil {
+			pl.r.c.log.Debug("Lease that lapsed was not stopped", "lease", m.ID, "error", err)
 		}
 		if o.Stopping() {
 			return false, false
 		}
-		r.shun(o.Provider, market.Refuse(market.CodeBusy, market.KindUnavailable, "the lease was not answered"))
+		pl.shun(o.Provider, market.Refuse(market.CodeBusy, market.KindUnavailable, "the lease was not answered"))
 		return true, false
 	case m.State == market.Refused && nextQuote(m.Code):
-		r.shun(o.Provider, market.Refuse(m.Code, market.KindUnavailable, m.Detail))
+		pl.shun(o.Provider, market.Refuse(m.Code, market.KindUnavailable, m.Detail))
 		return true, false
 	case m.State == market.Refused:
-		return false, r.c.avoid(o.Channel, m.Code)
+		return false, pl.r.c.avoid(o.Channel, m.Code)
 	}
 	return false, false
 }
