@@ -43,7 +43,7 @@ func newBuyer(_ context.Context, s *Site) (Role, error) {
 	log := s.Log.With("role", "customer")
 	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, s.Log.With("part", "streams")), s.Host})
 	b := Buyer{customer.New(cc, s.Store, s.Spending, ask, s.Clock, log)}
-	s.Offers.Attach(b) // gossip and sync run already; what they have brought comes now
+	s.Offers.Attach(b.Book) // gossip and sync run already; what they have brought comes now
 	return b, nil
 }
 
@@ -55,7 +55,7 @@ func (n *Node) Customer() *customer.Customer {
 
 // State implements stater.
 func (b Buyer) State(s *api.Status) {
-	s.Offers = len(b.Offers())
+	s.Offers = len(b.Book.Offers())
 	for _, v := range b.Orders() {
 		if !orders.Over(v) {
 			s.Orders++
@@ -70,6 +70,9 @@ func (b Buyer) State(s *api.Status) {
 	}
 }
 
+// Offers are those that the node has heard of.
+func (b Buyer) Offers() []market.Offer { return b.Book.Offers() }
+
 // Sides implements lessor.
 func (b Buyer) Sides() (out []leases.Side) {
 	for _, v := range b.Orders() {
@@ -82,7 +85,7 @@ func (b Buyer) Sides() (out []leases.Side) {
 
 // Facts implements gauge.
 func (b Buyer) Facts(f *health.Facts) {
-	n := len(b.Offers())
+	n := len(b.Book.Offers())
 	f.BookOffers = &n
 }
 

@@ -66,10 +66,7 @@ func (r *orderRun) ask(ctx context.Context, o orderRow) error {
 
 // redial drops a connection on which the provider does not answer, and looks for it where its newest Offer says.
 func (c *Customer) redial(o orderRow) {
-	c.bookMu.RLock()
-	offer, _, _, ok := c.book.Get(o.Provider)
-	c.bookMu.RUnlock()
-	if ok && len(offer.Reach) > 0 {
+	if offer, _, ok := c.Book.offerOf(o.Provider); ok && len(offer.Reach) > 0 {
 		o.Reach = offer.Reach
 	}
 	c.net.HangUp(o.Provider)

@@ -10,7 +10,6 @@ package customer
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -18,12 +17,10 @@ import (
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/node/till"
 	"github.com/gpuai/gpuai/p2p/streams"
-	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // Net is how the customer reaches providers; p2p joined by node/buyer.go.
@@ -65,7 +62,9 @@ type Config struct {
 
 // Customer is the role. Use New, then Serve.
 type Customer struct {
-	Spool *Spool
+	Spool  *Spool
+	Book   *Book
+	Quotes *Quotes
 
 	cfg    Config
 	db     *store.Store
@@ -76,25 +75,16 @@ type Customer struct {
 	keys   escrow.Keys
 	till   *till.Till[channelRow]
 
-	rigTerms knownTerms
-	marks    marks
-	bookMu   sync.RWMutex
-	book     *book.Book
-	bookSeq  atomic.Uint64 // counts its changes
-	bookNew  chan struct{} // closed at the next one; under bookMu
-
 	mu       sync.Mutex
 	runs     map[market.OrderID]*orderRun
 	order    []market.OrderID // creation order
 	sessions map[market.NodeID]*session
 	channels map[market.ChannelID]*channel
-	paid     sync.Map // payout accounts that the ledger called payable
 	desks    map[market.NodeID]*desk
 
 	ready chan struct{}   // closed once the store is read: an order that is placed again must be known
 	base  context.Context // of Serve, under mu; nil before
 	chain atomic.Int64    // when the ledger last answered: the node's clock in ns
-	began time.Time
 	wg    sync.WaitGroup
 }
 
@@ -112,86 +102,26 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	c := &Customer{
 		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed),
 		till: till.New[channelRow](db, till.Buying),
-		book: book.New(50_000),
 		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{},
 		channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
-		ready: make(chan struct{}), bookNew: make(chan struct{}), began: time.Now(),
+		ready: make(chan struct{}),
 	}
 	c.ledger = costed{ledger, c}
 	c.Spool = newSpool(&c.cfg, c, log)
-	c.marks.turn = make(chan struct{}, 1)
+	c.Book = newBook(&c.cfg, db, clock, log)
+	c.Quotes = &Quotes{cfg: &c.cfg, net: c.net, ledger: ledger, clock: clock, terms: knownTerms{},
+		usable: func(o *offered, limit market.Amount, room bool) bool { return c.usable(o, limit, room) != nil }}
 	return c
 }
 
 func (c *Customer) now() time.Time { return c.clock.Now() }
-
-// Offer takes one verified Offer from gossip or sync.
-func (c *Customer) Offer(o market.Offer, raw []byte) {
-	env, err := wire.Parse(raw, c.cfg.Network)
-	if err != nil {
-		return // it was verified before; this cannot happen
-	}
-	c.bookMu.Lock()
-	defer c.bookMu.Unlock()
-	if _, err := c.book.Put(o, env.ID, raw, c.now()); err != nil && !errors.Is(err, book.ErrOld) {
-		c.log.Warn("Offer was not kept", "provider", o.Provider, "error", err)
-	}
-	c.tellBook(o.Provider)
-	c.bookSeq.Add(1)
-	close(c.bookNew)
-	c.bookNew = make(chan struct{})
-}
-
-// bookMoved waits until the book has changed since seen, and returns what it counts then. Errors: ctx's.
-func (c *Customer) bookMoved(ctx context.Context, seen uint64) (uint64, error) {
-	c.bookMu.RLock()
-	now, next := c.bookSeq.Load(), c.bookNew
-	c.bookMu.RUnlock()
-	if now != seen {
-		return now, nil
-	}
-	select {
-	case <-next:
-		return c.bookSeq.Load(), nil
-	case <-ctx.Done():
-		return seen, ctx.Err()
-	}
-}
-
-// AwaitOffers returns once the book holds an Offer that sells, or settleIn after the start.
-func (c *Customer) AwaitOffers(ctx context.Context) {
-	c.awaitBook(ctx, func() bool { return len(c.Offers()) > 0 })
-}
-
-// AwaitFit returns once something fits a request, or settleIn after the start: the first Offer heard may be of another
-// kind of rig.
-func (c *Customer) AwaitFit(ctx context.Context, r *Request) {
-	c.awaitBook(ctx, func() bool { res, _ := c.match(r, 1, false); return len(res.Candidates) > 0 })
-}
-
-func (c *Customer) awaitBook(ctx context.Context, enough func() bool) {
-	ctx, cancel := context.WithDeadline(ctx, c.began.Add(settleIn))
-	defer cancel()
-	seen, err := c.bookSeq.Load(), ctx.Err()
-	for err == nil && !enough() {
-		seen, err = c.bookMoved(ctx, seen)
-	}
-}
-
-// Offers returns the book as it is.
-func (c *Customer) Offers() []market.Offer {
-	c.bookMu.Lock()
-	defer c.bookMu.Unlock()
-	c.book.Expire(c.now())
-	return c.book.Offers()
-}
 
 // Serve loads what the store knows, resumes it, and places new orders until ctx ends; jobs run on.
 func (c *Customer) Serve(ctx context.Context) error {
 	if err := c.load(ctx); err != nil {
 		return err
 	}
-	c.loadMarks()
+	c.Book.loadMarks()
 	c.mu.Lock()
 	c.base = ctx
 	c.mu.Unlock()

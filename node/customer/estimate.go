@@ -43,19 +43,19 @@ type Estimate struct {
 
 // Estimate asks the candidate for its terms, which reserves nothing. usualFee stands in for the claim fee of a rig that
 // does not answer.
-func (c *Customer) Estimate(ctx context.Context, r *Request, cand book.Candidate, usualFee market.Amount) Estimate {
-	q, ok := c.termsOf(ctx, r, cand)
+func (q *Quotes) Estimate(ctx context.Context, r *Request, cand book.Candidate, usualFee market.Amount) Estimate {
+	t, ok := q.termsOf(ctx, r, cand)
 	if !ok {
-		q = market.Quote{Rate: cand.Rate, ClaimFee: usualFee,
+		t = market.Quote{Rate: cand.Rate, ClaimFee: usualFee,
 			Tick: time.Duration(cand.Offer.Fields[market.FieldTickMin]) * time.Millisecond}
 	}
-	e := Estimate{Quoted: ok, ClaimFee: q.ClaimFee, Tick: q.Tick, Hold: q.Hold}
+	e := Estimate{Quoted: ok, ClaimFee: t.ClaimFee, Tick: t.Tick, Hold: t.Hold}
 	devices := r.File.Devices()
 	limit := r.File.Limits.MaxTotal
 	if whole, err := cand.Rate.For(devices, r.File.Limits.MaxDuration); err == nil {
 		limit = min(limit, whole)
 	}
-	o := offered{provider: cand.Provider, quote: q}
+	o := offered{provider: cand.Provider, quote: t}
 	if len(o.quote.Devices) == 0 {
 		o.quote.Devices = make([]market.DeviceID, devices)
 	}
@@ -66,36 +66,36 @@ func (c *Customer) Estimate(ctx context.Context, r *Request, cand book.Candidate
 	e.Deposit = deposit
 	switch {
 	case !ok:
-	case c.usable(&o, limit, true) != nil:
+	case q.usable(&o, limit, true):
 		e.Reuses, e.Deposit, e.ClaimFee = true, 0, 0
-	case c.usable(&o, limit, false) != nil:
+	case q.usable(&o, limit, false):
 		e.Reuses, e.ClaimFee = true, 0
 	}
 	e.Runs, e.Grace = market.CapTime(cand.Rate, devices, limit, r.File.Limits.MaxDuration, r.File.StopGrace)
 	if away, err := cand.Rate.For(devices, r.File.Limits.Away); err == nil {
-		e.AtRisk = min(away, c.cfg.AwayMax, limit)
+		e.AtRisk = min(away, q.cfg.AwayMax, limit)
 	}
-	e.Asleep = min(cand.Rate.Reach(devices, e.AtRisk)+q.Tick, r.File.Limits.MaxDuration)
+	e.Asleep = min(cand.Rate.Reach(devices, e.AtRisk)+t.Tick, r.File.Limits.MaxDuration)
 	return e
 }
 
 // termsOf returns a rig's newest Quote, asked for unless it is known.
-func (c *Customer) termsOf(ctx context.Context, r *Request, cand book.Candidate) (market.Quote, bool) {
-	c.rigTerms.mu.Lock()
-	defer c.rigTerms.mu.Unlock()
-	if k, ok := c.rigTerms.terms[cand.Provider]; ok && time.Since(k.at) < termsLife {
+func (q *Quotes) termsOf(ctx context.Context, r *Request, cand book.Candidate) (market.Quote, bool) {
+	q.terms.mu.Lock()
+	defer q.terms.mu.Unlock()
+	if k, ok := q.terms.terms[cand.Provider]; ok && time.Since(k.at) < termsLife {
 		return k.quote, k.ok
 	}
 	ctx, cancel := context.WithTimeout(ctx, termsWait)
 	defer cancel()
-	good, _ := c.quotes(ctx, r, []book.Candidate{cand})
+	good, _ := q.ask(ctx, r, []book.Candidate{cand})
 	heard := heardTerms{ok: len(good) > 0, at: time.Now()}
 	if heard.ok {
 		heard.quote = good[0].quote
 	}
-	if c.rigTerms.terms == nil || len(c.rigTerms.terms) > 1000 {
-		c.rigTerms.terms = map[market.NodeID]heardTerms{}
+	if q.terms.terms == nil || len(q.terms.terms) > 1000 {
+		q.terms.terms = map[market.NodeID]heardTerms{}
 	}
-	c.rigTerms.terms[cand.Provider] = heard
+	q.terms.terms[cand.Provider] = heard
 	return heard.quote, heard.ok
 }

@@ -80,7 +80,7 @@ func (r *orderRun) leaseOver(ctx context.Context, m market.Lease) {
 	if ctx.Err() != nil {
 		return // told at the next start
 	}
-	r.mark(ctx, m)
+	r.c.Book.mark(ctx, o.Provider, m)
 	lost := false
 	r.happens(ctx, ev, func(o *orderRow) {
 		if o.Stage != market.StageQuoting {

@@ -40,84 +40,83 @@ func (m mark) score() uint64 {
 	return min(good*1_000_000/all, 800_000)
 }
 
-// mark notes how a lease that was accepted has ended.
-func (r *orderRun) mark(ctx context.Context, m market.Lease) {
+// mark notes how a provider's lease, if it was accepted, has ended.
+func (b *Book) mark(ctx context.Context, p market.NodeID, m market.Lease) {
 	if m.Accepted.IsZero() {
 		return
 	}
-	o, c := r.snapshot(), r.c
-	c.marks.mu.Lock()
-	k := c.marks.rows[o.Provider]
-	k.At = c.now()
+	b.marks.mu.Lock()
+	k := b.marks.rows[p]
+	k.At = b.clock.Now()
 	if m.Fault == market.FaultProvider {
 		k.Bad, k.Was, k.Last, k.Why = k.Bad+1, k.Last, k.At, string(m.Code)
 	} else {
 		k.Good++
 	}
-	if c.marks.rows == nil {
-		c.marks.rows = map[market.NodeID]mark{}
+	if b.marks.rows == nil {
+		b.marks.rows = map[market.NodeID]mark{}
 	}
-	c.marks.rows[o.Provider] = k
-	for len(c.marks.rows) > maxMarks {
-		delete(c.marks.rows, slices.MinFunc(slices.Collect(maps.Keys(c.marks.rows)), func(a, b market.NodeID) int {
-			return c.marks.rows[a].At.Compare(c.marks.rows[b].At)
+	b.marks.rows[p] = k
+	for len(b.marks.rows) > maxMarks {
+		delete(b.marks.rows, slices.MinFunc(slices.Collect(maps.Keys(b.marks.rows)), func(x, y market.NodeID) int {
+			return b.marks.rows[x].At.Compare(b.marks.rows[y].At)
 		}))
 	}
-	c.marks.mu.Unlock()
-	c.bookMu.Lock()
-	c.tellBook(o.Provider)
-	c.bookMu.Unlock()
-	c.saveMarks(ctx)
+	b.marks.mu.Unlock()
+	b.mu.Lock()
+	b.tell(p)
+	b.mu.Unlock()
+	b.saveMarks(ctx)
 }
 
 // saveMarks writes the row; the newest state is written last, whoever writes it.
-func (c *Customer) saveMarks(ctx context.Context) {
-	c.marks.turn <- struct{}{}
-	defer func() { <-c.marks.turn }()
-	c.marks.mu.Lock()
-	b := store.Row(c.marks.rows)
-	c.marks.mu.Unlock()
-	put := store.Put{Bucket: store.BucketMeta, Key: keyMarks, Value: b}
-	if err := c.db.Commit(context.WithoutCancel(ctx), store.Change{Puts: []store.Put{put}}); err != nil {
-		c.log.Warn("How a provider ended an order was not stored", "error", err)
+func (b *Book) saveMarks(ctx context.Context) {
+	b.marks.turn <- struct{}{}
+	defer func() { <-b.marks.turn }()
+	b.marks.mu.Lock()
+	row := store.Row(b.marks.rows)
+	b.marks.mu.Unlock()
+	put := store.Put{Bucket: store.BucketMeta, Key: keyMarks, Value: row}
+	if err := b.db.Commit(context.WithoutCancel(ctx), store.Change{Puts: []store.Put{put}}); err != nil {
+		b.log.Warn("How a provider ended an order was not stored", "error", err)
 	}
 }
 
 // loadMarks reads the row, and tells the book of the providers that it has heard of by now. A row that cannot be read
 // is no reason not to start.
-func (c *Customer) loadMarks() {
-	b, err := c.db.Get(store.BucketMeta, keyMarks)
-	if err != nil || b == nil {
+func (b *Book) loadMarks() {
+	row, err := b.db.Get(store.BucketMeta, keyMarks)
+	if err != nil || row == nil {
 		return
 	}
 	rows := map[market.NodeID]mark{}
-	if err := store.Unrow(b, &rows); err != nil {
-		c.log.Warn("How providers ended orders is not known any more", "error", err)
+	if err := store.Unrow(row, &rows); err != nil {
+		b.log.Warn("How providers ended orders is not known any more", "error", err)
 		return
 	}
-	c.marks.mu.Lock()
-	c.marks.rows = rows
-	c.marks.mu.Unlock()
-	c.bookMu.Lock()
-	defer c.bookMu.Unlock()
+	b.marks.mu.Lock()
+	b.marks.rows = rows
+	b.marks.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for p := range rows {
-		c.tellBook(p)
+		b.tell(p)
 	}
 }
 
-// tellBook gives the book what is known of a provider: it is ranked by that, and hidden after two failures. Caller
-// holds bookMu.
-func (c *Customer) tellBook(p market.NodeID) {
-	c.marks.mu.Lock()
-	m, ok := c.marks.rows[p]
-	c.marks.mu.Unlock()
+// tell gives the book what is known of a provider: it is ranked by that, and hidden after two failures. Caller
+// holds mu.
+func (b *Book) tell(p market.NodeID) {
+	b.marks.mu.Lock()
+	m, ok := b.marks.rows[p]
+	b.marks.mu.Unlock()
 	if !ok {
 		return
 	}
-	c.book.Mark(p, book.Observation{At: m.At, Score: m.score()})
+	b.book.Mark(p, book.Observation{At: m.At, Score: m.score()})
 	for _, at := range []time.Time{m.Was, m.Last} {
 		if !at.IsZero() {
-			c.book.Mark(p, book.Observation{At: at, Failed: true, Why: m.Why})
+			b.book.Mark(p, book.Observation{At: at, Failed: true, Why: m.Why})
 		}
 	}
 }

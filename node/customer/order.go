@@ -68,9 +68,9 @@ func (r *Request) promised() uint64 {
 }
 
 // makeOrder makes the Order document of one placement attempt.
-func (c *Customer) makeOrder(r *Request, now time.Time) market.Order {
+func (c *Config) makeOrder(r *Request, now time.Time) market.Order {
 	o := r.File.Order()
-	o.Nonce, o.Customer, o.Payer, o.ClusterTag = OrderIDOf(c.cfg.ID, r.Key), c.cfg.ID, c.cfg.Payer, c.cfg.ClusterTag
+	o.Nonce, o.Customer, o.Payer, o.ClusterTag = OrderIDOf(c.ID, r.Key), c.ID, c.Payer, c.ClusterTag
 	o.Created, o.ValidUntil = now.Truncate(time.Millisecond), now.Add(time.Minute).Truncate(time.Millisecond)
 	o.Image, o.ImageBytes, o.Platform = imageName(r.Image), r.Image.CompressedBytes, r.Image.Platform
 	o.InputBytes = r.promised()

@@ -14,6 +14,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/node/await"
+	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -40,32 +41,21 @@ type offered struct {
 	quoteRaw []byte
 }
 
-// Match ranks the book for a request and explains every rejection. rented: the candidates fit but for a free device,
-// and no other does.
-func (c *Customer) Match(r *Request) (res book.Result, rented bool) {
-	return c.match(r, topQuotes, true)
+// Quotes asks providers what an order costs. All methods are safe for any goroutine.
+type Quotes struct {
+	cfg    *Config
+	net    *paced
+	ledger escrow.Ledger
+	clock  *lease.Clock
+	terms  knownTerms
+	paid   sync.Map // payout accounts that the ledger called payable
+	// usable reports that an own channel takes the lease; room: without more money in it
+	usable func(o *offered, limit market.Amount, room bool) bool
 }
 
-func (c *Customer) match(r *Request, limit int, explain bool) (res book.Result, rented bool) {
-	c.bookMu.RLock()
-	defer c.bookMu.RUnlock()
-	q := book.QueryOf(c.makeOrder(r, c.now()))
-	q.Limit, q.Explain = limit, explain
-	q.Providers, q.Exclude = r.File.Placement.Providers, r.File.Placement.Exclude
-	if res = c.book.Match(q, c.now()); len(res.Candidates) > 0 {
-		return res, false
-	}
-	q.Rented, q.Explain = true, false
-	if all := c.book.Match(q, c.now()); len(all.Candidates) > 0 {
-		res.Candidates = all.Candidates
-		return res, true
-	}
-	return res, false
-}
-
-// quotes asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in
+// ask asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in
 // their order.
-func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidate) (good []offered, refused []error) {
+func (q *Quotes) ask(ctx context.Context, r *Request, cands []book.Candidate) (good []offered, refused []error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	enough := sync.OnceFunc(func() { time.AfterFunc(quoteMore, cancel) })
@@ -77,9 +67,9 @@ func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidat
 	var g errgroup.Group
 	for i, cand := range cands {
 		g.Go(func() error {
-			o, err := c.quoteInTurn(ctx, r, cand.Provider, cand.Offer.Reach)
+			o, err := q.inTurn(ctx, r, cand.Provider, cand.Offer.Reach)
 			if err == nil {
-				err = c.payable(ctx, o)
+				err = q.payable(ctx, o)
 			}
 			if err == nil {
 				enough()
@@ -108,56 +98,56 @@ func (c *Customer) quotes(ctx context.Context, r *Request, cands []book.Candidat
 	return good, refused
 }
 
-// quoteInTurn asks one provider when it may be asked; its time to answer begins then.
-func (c *Customer) quoteInTurn(ctx context.Context, r *Request, to market.NodeID, reach []string) (offered, error) {
-	o := c.makeOrder(r, c.now())
-	raw, err := wire.SealOrder(c.cfg.Key, c.cfg.Network, o)
+// inTurn asks one provider when it may be asked; its time to answer begins then.
+func (q *Quotes) inTurn(ctx context.Context, r *Request, to market.NodeID, reach []string) (offered, error) {
+	o := q.cfg.makeOrder(r, q.clock.Now())
+	raw, err := wire.SealOrder(q.cfg.Key, q.cfg.Network, o)
 	if err != nil {
 		return offered{}, err
 	}
-	return c.quoteAgain(ctx, offered{provider: to, reach: reach, order: o, orderRaw: raw})
+	return q.again(ctx, offered{provider: to, reach: reach, order: o, orderRaw: raw})
 }
 
-// quoteAgain asks for a quote with the same Order document.
-func (c *Customer) quoteAgain(ctx context.Context, off offered) (offered, error) {
-	leave, err := c.net.turn(ctx, off.provider)
+// again asks for a quote with the same Order document.
+func (q *Quotes) again(ctx context.Context, off offered) (offered, error) {
+	leave, err := q.net.turn(ctx, off.provider)
 	if err != nil {
 		return offered{}, err
 	}
 	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, quoteWait)
 	defer cancel()
-	return c.quote(ctx, off)
+	return q.one(ctx, off)
 }
 
-// quote asks one provider and checks that its answer is what was asked for.
-func (c *Customer) quote(ctx context.Context, off offered) (offered, error) {
+// one asks a provider and checks that its answer is what was asked for.
+func (q *Quotes) one(ctx context.Context, off offered) (offered, error) {
 	to, reach, raw := off.provider, off.reach, off.orderRaw
 	first, cancel := context.WithTimeout(ctx, quoteFirst)
-	answer, err := c.net.Quote(first, to, reach, raw)
+	answer, err := q.net.Quote(first, to, reach, raw)
 	cancel()
 	var refusal *market.Refusal
 	if err != nil && !errors.As(err, &refusal) && ctx.Err() == nil {
-		c.net.HangUp(to) // of before the peer's last start, or on a path that is gone
+		q.net.HangUp(to) // of before the peer's last start, or on a path that is gone
 		if await.Sleep(ctx, 200*time.Millisecond) == nil {
-			answer, err = c.net.Quote(ctx, to, reach, raw)
+			answer, err = q.net.Quote(ctx, to, reach, raw)
 		}
 	}
 	if err != nil {
 		return offered{}, err
 	}
-	q, env, err := wire.OpenQuote(answer, c.cfg.Network)
+	quote, env, err := wire.OpenQuote(answer, q.cfg.Network)
 	if err != nil {
 		return offered{}, fmt.Errorf("open quote: %w", err)
 	}
-	oenv, err := wire.Open(raw, c.cfg.Network)
+	oenv, err := wire.Open(raw, q.cfg.Network)
 	if err != nil {
 		return offered{}, err
 	}
-	if err := checkQuote(q, off.order, oenv.ID, env.Signer, to, c.now()); err != nil {
+	if err := checkQuote(quote, off.order, oenv.ID, env.Signer, to, q.clock.Now()); err != nil {
 		return offered{}, err
 	}
-	off.quote, off.quoteRaw = q, answer
+	off.quote, off.quoteRaw = quote, answer
 	return off, nil
 }
 
@@ -211,12 +201,12 @@ const payableWait = time.Second
 
 // payable refuses a provider whose payout account can never be paid, before anything is signed for it. A ledger that
 // does not answer refuses nobody: the program refuses the open.
-func (c *Customer) payable(ctx context.Context, o offered) error {
-	l, ok := c.ledger.(payees)
+func (q *Quotes) payable(ctx context.Context, o offered) error {
+	l, ok := q.ledger.(payees)
 	if !ok {
 		return nil
 	}
-	if _, known := c.paid.Load(o.quote.Payout); known {
+	if _, known := q.paid.Load(o.quote.Payout); known {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, payableWait)
@@ -226,7 +216,7 @@ func (c *Customer) payable(ctx context.Context, o offered) error {
 	case err != nil:
 		return nil
 	case reason == "":
-		c.paid.Store(o.quote.Payout, nil)
+		q.paid.Store(o.quote.Payout, nil)
 		return nil
 	}
 	return &market.Error{

@@ -89,9 +89,7 @@ func (v *verdict) see(err error) {
 
 // shun leaves a provider alone for as long as it said, at most lookAgain, and longer each time.
 func (pl *placing) shun(p market.NodeID, err error) {
-	pl.r.c.bookMu.RLock()
-	_, offer, _, _ := pl.r.c.book.Get(p)
-	pl.r.c.bookMu.RUnlock()
+	_, offer, _ := pl.r.c.Book.offerOf(p)
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	times := min(pl.shunned[p].times, 4)
@@ -126,7 +124,7 @@ func (pl *placing) shuns(c book.Candidate) bool {
 // explanation, quote-refused with each refusal.
 func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (offered, verdict, error) {
 	if e.First != (market.NodeID{}) { // its channel waits there, whatever the book knows by now
-		good, _ := pl.r.c.quotes(ctx, req, []book.Candidate{{Provider: e.First,
+		good, _ := pl.r.c.Quotes.ask(ctx, req, []book.Candidate{{Provider: e.First,
 			Offer: market.Offer{Reach: pl.r.snapshot().Reach}}})
 		if o, ok := one(good); ok {
 			return o, verdict{}, nil
@@ -134,8 +132,8 @@ func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (
 	}
 	res, rented := pl.fitting(req)
 	if len(res.Candidates) == 0 {
-		res, _ = pl.r.c.match(req, maxAsked, true)
-		return offered{}, verdict{patience: pl.r.c.fitPatience(e.Patient), again: lookAgain}, &market.Error{
+		res, _ = pl.r.c.Book.match(req, maxAsked, true)
+		return offered{}, verdict{patience: pl.r.c.Book.patience(e.Patient), again: lookAgain}, &market.Error{
 			Code: market.CodeNoOfferFits, Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
 			Hint: res.Explanation.Hint(),
 		}
@@ -145,7 +143,7 @@ func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (
 		cands = cands[:min(len(cands), topQuotes)]
 	}
 	for batch := range slices.Chunk(slices.DeleteFunc(slices.Clone(cands), pl.shuns), topQuotes) {
-		good, refused := pl.r.c.quotes(ctx, req, batch)
+		good, refused := pl.r.c.Quotes.ask(ctx, req, batch)
 		if len(good) > 0 {
 			return good[0], verdict{}, nil
 		}
@@ -184,14 +182,6 @@ func one(good []offered) (offered, bool) {
 	return good[0], true
 }
 
-// fitPatience is how long an order waits for an offer that fits; patient: this node's book may not have filled yet.
-func (c *Customer) fitPatience(patient bool) time.Duration {
-	if patient {
-		return resumeFor
-	}
-	return max(time.Until(c.began.Add(settleIn)), 0)
-}
-
 // fitting is what fits an order. Providers that have lost it before come only where no other fits.
 func (pl *placing) fitting(req *Request) (book.Result, bool) {
 	lost := pl.r.snapshot().Lost
@@ -202,11 +192,11 @@ func (pl *placing) fitting(req *Request) (book.Result, bool) {
 			not = append(not, a.Provider)
 		}
 		others.File.Placement.Exclude = not
-		if res, rented := pl.r.c.match(&others, maxAsked, false); len(res.Candidates) > 0 {
+		if res, rented := pl.r.c.Book.match(&others, maxAsked, false); len(res.Candidates) > 0 {
 			return res, rented
 		}
 	}
-	return pl.r.c.match(req, maxAsked, false)
+	return pl.r.c.Book.match(req, maxAsked, false)
 }
 
 // busyError is the end of a wait for rigs that are rented.
@@ -230,7 +220,7 @@ func busyError(v verdict, now time.Time, err error) error {
 // askQuotes chooses a provider, or says for how long it is worth to ask again.
 func (pl *placing) askQuotes(ctx context.Context, e market.AskQuotes) {
 	req := pl.r.wish()
-	seen := pl.r.c.bookSeq.Load()
+	seen, _ := pl.r.c.Book.changes()
 	o, v, err := pl.best(ctx, &req, e)
 	if ctx.Err() != nil {
 		return // it is asked again, if it still is due
@@ -266,7 +256,7 @@ func (pl *placing) watchBook(ctx context.Context, e market.WatchBook) {
 	pl.mu.Unlock()
 	for {
 		var err error
-		if seen, err = pl.r.c.bookMoved(ctx, seen); err != nil {
+		if seen, err = pl.r.c.Book.moved(ctx, seen); err != nil {
 			return
 		}
 		res, rented := pl.fitting(&req)

@@ -174,10 +174,10 @@ func (pl *placing) meant(ctx context.Context, req *Request, off offered) (offere
 	again := off
 	var err error
 	if pl.r.c.now().Add(quoteWait).After(off.order.ValidUntil) {
-		again, err = pl.r.c.quoteInTurn(ctx, req, off.provider, off.reach)
+		again, err = pl.r.c.Quotes.inTurn(ctx, req, off.provider, off.reach)
 	}
 	if err == nil {
-		again, err = pl.r.c.quoteAgain(ctx, again)
+		again, err = pl.r.c.Quotes.again(ctx, again)
 	}
 	if err != nil {
 		return off, fmt.Errorf("ask for a fresh quote: %w", err)

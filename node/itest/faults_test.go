@@ -77,7 +77,7 @@ func TestFaults_BeforeTheJobRuns_CostNothing(t *testing.T) {
 		t.Errorf("%d of %d came back", returned, deposit)
 	}
 	wait(t, "the devices are not free again", 30*time.Second, func() bool {
-		o := n.Customer().Offers()
+		o := n.Customer().Book.Offers()
 		return len(o) == 1 && len(o[0].Groups) > 0 && o[0].Groups[0].Free == 7
 	})
 }

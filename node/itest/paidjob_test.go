@@ -127,7 +127,7 @@ func TestPaidJob_RealParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := n.Customer()
-	wait(t, "the offer is not seen", 30*time.Second, func() bool { return len(c.Offers()) == 1 })
+	wait(t, "the offer is not seen", 30*time.Second, func() bool { return len(c.Book.Offers()) == 1 })
 
 	scene := check.DefaultScene
 	f := spec.NewFile(image.Ref)

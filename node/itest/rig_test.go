@@ -75,7 +75,7 @@ func (r *rig) customer(t *testing.T) *node.Node {
 		t.Fatal(err)
 	}
 	wait(t, "the offer is not seen", 60*time.Second, func() bool {
-		o := n.Customer().Offers()
+		o := n.Customer().Book.Offers()
 		return len(o) == 1 &&
 			len(o[0].Groups) > 0
 	})

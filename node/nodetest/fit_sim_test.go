@@ -18,7 +18,7 @@ func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
 		}
 		w.startProvider(t)
 		until(t, "the rig is still listed", func() bool {
-			o := w.cust.Offers()
+			o := w.cust.Book.Offers()
 			return len(o) == 0 ||
 				len(o[0].Groups) == 0
 		})
@@ -29,7 +29,7 @@ func TestFit_WeakSandbox_SellsNothing(t *testing.T) {
 		w.setup.fit = func(context.Context) (bool, error) { return false, nil }
 		w.startProvider(t)
 		until(t, "the rig is not listed again", func() bool {
-			o := w.cust.Offers()
+			o := w.cust.Book.Offers()
 			// The guard does not work here: only egress none is offered.
 			return len(o) == 1 && len(o[0].Groups) == 1 && o[0].Fields[market.FieldEgress] == uint64(market.EgressNone)
 		})

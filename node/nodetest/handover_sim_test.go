@@ -99,7 +99,7 @@ func TestHandOver_NeverClear_IsQuarantined(t *testing.T) {
 				t.Errorf("the device is %s", s)
 			}
 			until(t, "the device is still offered", func() bool {
-				o := w.cust.Offers()
+				o := w.cust.Book.Offers()
 				return len(o) == 0 ||
 					len(o[0].Groups) == 0
 			})

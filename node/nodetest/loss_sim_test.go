@@ -26,10 +26,10 @@ func (w *world) another(t *testing.T, n byte, rate string) *world {
 	v.files = map[string]string{"p": filepath.Join(v.p.dir, "state.db")}
 	v.p.deps = node.Deps{Clock: v.clock, Chain: Cluster{v.chain, v.account}, Devices: v.devices,
 		Provider: v.tuneProvider, Engine: Engine{v.engine, v.fit}.Open}
-	known := len(w.cust.Offers())
+	known := len(w.cust.Book.Offers())
 	v.startProvider(t)
 	until(t, "the other rig does not sell", func() bool { return v.prov.View().Selling })
-	until(t, "the other offer did not arrive", func() bool { return len(w.cust.Offers()) == known+1 })
+	until(t, "the other offer did not arrive", func() bool { return len(w.cust.Book.Offers()) == known+1 })
 	w.c.set["p2p.bootstrap"] += "," + strings.Join(v.ph.FullAddrs(), ",")
 	return v
 }
@@ -158,7 +158,7 @@ func TestLoss_TwoFailures_HideTheProvider(t *testing.T) {
 		}
 		hidden := func() (first market.NodeID, n int, why string) {
 			r := request("plan")
-			res, _ := w.cust.Match(&r)
+			res, _ := w.cust.Book.Match(&r)
 			for _, x := range res.Explanation.Rejected {
 				why += x.Text
 			}
@@ -178,7 +178,7 @@ func TestLoss_TwoFailures_HideTheProvider(t *testing.T) {
 		check("at once")
 		w.stopCust()
 		w.startCustomer(t)
-		until(t, "the offers are not known again", func() bool { return len(w.cust.Offers()) == 2 })
+		until(t, "the offers are not known again", func() bool { return len(w.cust.Book.Offers()) == 2 })
 		check("after a restart")
 		time.Sleep(11 * time.Minute)
 		if first, n, why := hidden(); n != 2 || first != second.ph.ID() {

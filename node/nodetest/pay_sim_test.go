@@ -110,7 +110,7 @@ func TestPay_StrangerNever_GetsNothing(t *testing.T) {
 func (w *world) freeAgain(t *testing.T, n uint64) {
 	t.Helper()
 	until(t, "the devices are not free again", func() bool {
-		o := w.cust.Offers()
+		o := w.cust.Book.Offers()
 		return len(o) == 1 && len(o[0].Groups) == 1 && o[0].Groups[0].Free == 1<<n-1
 	})
 }

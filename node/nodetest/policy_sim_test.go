@@ -315,7 +315,7 @@ func TestImages_RuledAtTheQuoteAndAtTheLease(t *testing.T) {
 func TestPrice_Changed_NewOfferOldQuoteBinds(t *testing.T) {
 	t.Parallel()
 	simulate(t, setup{work: time.Hour}, func(t *testing.T, w *world) {
-		old := w.cust.Offers()[0]
+		old := w.cust.Book.Offers()[0]
 		h := w.newHand(t, 10)
 		order := h.order(nil)
 		q, quote, err := h.quote(order)
@@ -324,7 +324,7 @@ func TestPrice_Changed_NewOfferOldQuoteBinds(t *testing.T) {
 		pol.Rate, pol.Rates = 9_000_000_000, map[string]market.Rate{market.ClassCPU: 3_700_000_000}
 		w.prov.SetPolicy(pol)
 		until(t, "the new price is not offered", func() bool {
-			o := w.cust.Offers()[0]
+			o := w.cust.Book.Offers()[0]
 			return o.Seq > old.Seq && len(o.Groups) == 1 && o.Groups[0].Rates[0] == 3_700_000_000
 		})
 		id, raw := h.lease(order, quote, h.open(q, 500_000_000, nil), nil)

@@ -40,7 +40,7 @@ func TestNode_OffersBeforeTheRole_AreInTheBook(t *testing.T) {
 			t.Fatalf("the role was there after %s", took)
 		}
 		time.Sleep(time.Second)
-		if n := len(w.cust.Offers()); n != 1 {
+		if n := len(w.cust.Book.Offers()); n != 1 {
 			t.Errorf("%d offers", n)
 		}
 	})
@@ -122,7 +122,7 @@ func TestNode_BothRoles_RestartInTheMiddle(t *testing.T) {
 		there.File.Placement.Providers, back.File.Placement.Providers = []market.NodeID{w.ph.ID()},
 			[]market.NodeID{w.ch.ID()}
 		ids := map[bool]market.OrderID{true: w.place(t, there)}
-		until(t, "the other's offer does not come", func() bool { return len(a.Customer().Offers()) == 2 })
+		until(t, "the other's offer does not come", func() bool { return len(a.Customer().Book.Offers()) == 2 })
 		id, err := a.Customer().Place(t.Context(), back)
 		if err != nil {
 			t.Fatal(err)
@@ -195,11 +195,11 @@ func TestNode_HotKeys_ReachTheMarket(t *testing.T) {
 		}
 		set("provider.rate", "3.9/h")
 		until(t, "the new rate is not heard", func() bool {
-			o := w.cust.Offers()
+			o := w.cust.Book.Offers()
 			return len(o) == 1 && o[0].Groups[0].Rates[0] == 3_900_000_000
 		})
 		set("provider.sell", "false")
-		until(t, "the rig is still offered", func() bool { return len(w.cust.Offers()) == 0 })
+		until(t, "the rig is still offered", func() bool { return len(w.cust.Book.Offers()) == 0 })
 		c, err := b.Config(t.Context())
 		i := slices.IndexFunc(c.Settings, func(s api.Setting) bool { return s.Key == "provider.rate" })
 		if err != nil || i < 0 || c.Settings[i].Value != "3.9/h" || c.Settings[i].From != "file" {
@@ -256,7 +256,7 @@ func TestNode_AnotherRole_IsOneMoreGuest(t *testing.T) {
 				return l, nil
 			}}}
 		w.startCustomer(t)
-		until(t, "somebody hears no offer", func() bool { return l.all() == 1 && len(w.cust.Offers()) == 1 })
+		until(t, "somebody hears no offer", func() bool { return l.all() == 1 && len(w.cust.Book.Offers()) == 1 })
 		st, err := w.c.backend(t).Status(t.Context())
 		if err != nil || st.Notice != "listening" || st.Offers != 1 {
 			t.Errorf("%+v, %v", st, err)

@@ -26,7 +26,7 @@ func TestStart_ProviderRestarts_OrdersWait(t *testing.T) {
 		w.startProvider(t)
 		id := w.place(t, request("early"))
 		for range 50 {
-			if o := w.cust.Offers(); len(o) != 1 || len(o[0].Groups) != 1 {
+			if o := w.cust.Book.Offers(); len(o) != 1 || len(o[0].Groups) != 1 {
 				t.Fatalf("the rig's offer was withdrawn: %+v", o)
 			}
 			time.Sleep(100 * time.Millisecond)

@@ -175,7 +175,7 @@ func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtes
 	w.startProvider(t)
 	w.c.set["p2p.bootstrap"] = strings.Join(w.ph.FullAddrs(), ",")
 	w.startCustomer(t)
-	until(t, "the offer did not arrive", func() bool { return len(w.cust.Offers()) == 1 })
+	until(t, "the offer did not arrive", func() bool { return len(w.cust.Book.Offers()) == 1 })
 	// the first Offer may be of before the check
 	until(t, "the rig does not sell", func() bool { return !w.pc.Selling || w.prov.View().Selling })
 	return w

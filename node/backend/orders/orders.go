@@ -35,9 +35,9 @@ func (d *Desk) Offers(ctx context.Context) ([]api.Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.AwaitOffers(ctx)
+	c.Book.AwaitOffers(ctx)
 	out := []api.Offer{}
-	for _, o := range c.Offers() {
+	for _, o := range c.Book.Offers() {
 		for _, g := range o.Groups {
 			row := api.Offer{
 				Schema: "gpuai.offer/v1", Provider: o.Provider.String(), Class: g.Class, Devices: len(g.Devices),

@@ -31,8 +31,8 @@ func (d *Desk) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 	if err != nil {
 		return api.Plan{}, err
 	}
-	c.AwaitFit(ctx, &req)
-	res, rented := c.Match(&req)
+	c.Book.AwaitFit(ctx, &req)
+	res, rented := c.Book.Match(&req)
 	p := api.Plan{
 		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes,
 		Candidates: []api.Candidate{},
@@ -68,7 +68,7 @@ func (d *Desk) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 // it still is so then.
 func (d *Desk) estimate(ctx context.Context, c *customer.Customer, req *customer.Request, cand book.Candidate,
 	p *api.Plan) {
-	e := c.Estimate(ctx, req, cand, usualClaimFee)
+	e := c.Quotes.Estimate(ctx, req, cand, usualClaimFee)
 	p.Quoted, p.Deposit, p.ClaimFee = e.Quoted, api.SOL(e.Deposit), api.SOL(e.ClaimFee)
 	p.RunsMS, p.GraceMS, p.HoldMS = e.Runs.Milliseconds(), e.Grace.Milliseconds(), e.Hold.Milliseconds()
 	p.AtRisk, p.AsleepMS = api.SOL(e.AtRisk), e.Asleep.Milliseconds()
