@@ -189,8 +189,11 @@ func (h *Host) watch(ctx context.Context, lp host.Host, events <-chan any) error
 					h.keep.identified(e.Peer, signedAddrs(lp, e.Peer))
 				}
 			case event.EvtPeerConnectednessChanged:
-				if e.Connectedness == network.NotConnected {
+				switch e.Connectedness {
+				case network.NotConnected:
 					h.keep.disconnected(e.Peer)
+				case network.Limited:
+					h.keep.stir() // a direct connection may be wanted
 				}
 			case event.EvtLocalAddressesUpdated:
 				h.keep.ownAddressChanged()

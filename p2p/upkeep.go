@@ -21,6 +21,7 @@ const (
 	maxDials    = 8
 	lostFor     = 15 * time.Minute
 	saveEvery   = time.Minute
+	roundRest   = 200 * time.Millisecond // changes come in groups
 	backoffBase = 30 * time.Second
 	backoffMax  = time.Hour
 )
@@ -48,7 +49,8 @@ type entry struct {
 // upkeep holds connections: nothing else in libp2p redials a lost one, and without it a healed split never heals the
 // gossip.
 type upkeep struct {
-	h *Host
+	h    *Host
+	wake chan struct{} // something may be due that was not
 
 	mu    sync.Mutex
 	peers map[peer.ID]*entry
@@ -59,7 +61,7 @@ type upkeep struct {
 }
 
 func newUpkeep(h *Host) *upkeep {
-	k := &upkeep{h: h, peers: map[peer.ID]*entry{}, aimed: map[netip.Addr]time.Time{},
+	k := &upkeep{h: h, wake: make(chan struct{}, 1), peers: map[peer.ID]*entry{}, aimed: map[netip.Addr]time.Time{},
 		surplus: make(chan network.Conn, 64)}
 	for _, b := range h.boot {
 		if b.ID != h.self {
@@ -69,42 +71,66 @@ func newUpkeep(h *Host) *upkeep {
 	return k
 }
 
+// serve dials when a back-off ends or something has changed, and saves once a minute.
 func (k *upkeep) serve(ctx context.Context) error {
 	var g errgroup.Group
 	g.SetLimit(maxDials)
 	defer func() { _ = g.Wait() }() // dials end with ctx and return nil
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
 	saved := time.Now()
+	t := time.NewTimer(0)
+	defer t.Stop()
 	for {
-		k.round(ctx, &g, time.Now())
+		next := k.round(ctx, &g, time.Now())
 		if time.Since(saved) >= saveEvery {
 			k.save(ctx)
 			saved = time.Now()
 		}
+		if next.IsZero() || next.After(saved.Add(saveEvery)) {
+			next = saved.Add(saveEvery)
+		}
+		t.Reset(time.Until(next))
 		select {
 		case <-ctx.Done():
 			return nil
 		case c := <-k.surplus:
 			_ = c.Close() // it may be closed already
-		case <-tick.C:
+			continue
+		case <-t.C:
+			continue
+		case <-k.wake:
+		}
+		t.Reset(roundRest)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
 		}
 	}
 }
 
-// round starts the dials that are due.
-func (k *upkeep) round(ctx context.Context, g *errgroup.Group, now time.Time) {
-	for _, p := range k.due(now) {
-		if !g.TryGo(func() error { k.dial(ctx, p); return nil }) {
+// stir has the next round come soon.
+func (k *upkeep) stir() {
+	select {
+	case k.wake <- struct{}{}:
+	default: // it comes already
+	}
+}
+
+// round starts the dials that are due and says when the next one will be; zero: none is known.
+func (k *upkeep) round(ctx context.Context, g *errgroup.Group, now time.Time) (next time.Time) {
+	due, next := k.due(now)
+	for _, p := range due {
+		if !g.TryGo(func() error { k.dial(ctx, p); return nil }) { // the end of another dial stirs
 			k.mu.Lock()
 			k.peers[p].busy = false
 			k.mu.Unlock()
 		}
 	}
+	return next
 }
 
-// due chooses whom to dial, most wanted first, and marks them busy.
-func (k *upkeep) due(now time.Time) []peer.ID {
+// due chooses whom to dial, most wanted first, and marks them busy. next is when another one is due, zero for none.
+func (k *upkeep) due(now time.Time) (out []peer.ID, next time.Time) {
 	lp := k.h.Libp2p()
 	direct := 0
 	for _, p := range lp.Network().Peers() {
@@ -112,25 +138,26 @@ func (k *upkeep) due(now time.Time) []peer.ID {
 			direct++
 		}
 	}
+	few := direct < k.h.profile.wanted
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var out []peer.ID
 	for p, e := range k.peers {
-		if e.busy || now.Before(e.next) || lp.Network().Connectedness(p) == network.Connected || k.h.gate.banned(p) {
-			continue
-		}
 		if !e.lost.IsZero() && now.Sub(e.lost) > lostFor {
 			e.lost = time.Time{}
 		}
-		few := direct < k.h.profile.wanted
-		if e.lease || !e.lost.IsZero() && (few || !e.boot) || few && len(e.addrs) > 0 {
+		wanted := e.lease || !e.lost.IsZero() && (few || !e.boot) || few && len(e.addrs) > 0
+		switch {
+		case !wanted || e.busy || lp.Network().Connectedness(p) == network.Connected || k.h.gate.banned(p):
+		case !now.Before(e.next):
 			out = append(out, p)
+		case next.IsZero() || e.next.Before(next):
+			next = e.next
 		}
 	}
 	slices.SortFunc(out, func(a, b peer.ID) int { return k.peers[b].rank() - k.peers[a].rank() })
 	out = slices.DeleteFunc(out, func(p peer.ID) bool { return !k.mayAim(k.peers[p], now) })
 	if len(out) > maxDials {
-		out = out[:maxDials]
+		out = out[:maxDials] // the end of each stirs
 	}
 	for _, p := range out {
 		k.peers[p].busy = true
@@ -138,7 +165,7 @@ func (k *upkeep) due(now time.Time) []peer.ID {
 			k.peers[p].tries = 0 // isolated: bootstrap nodes know no long back-off
 		}
 	}
-	return out
+	return out, next
 }
 
 func (e *entry) rank() int {
@@ -206,11 +233,13 @@ func (k *upkeep) dial(ctx context.Context, p peer.ID) {
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	err := k.h.Libp2p().Connect(dctx, peer.AddrInfo{ID: p, Addrs: addrs})
 	cancel()
+	defer k.stir()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e.busy = false
 	if err == nil || ctx.Err() != nil {
-		return // what a good connection changes, identify will report
+		e.next = time.Now().Add(time.Second) // a relayed connection leaves a direct one wanted
+		return                               // what a good connection changes, identify will report
 	}
 	k.h.log.Debug("dial failed", "peer", p, "err", err)
 	e.rec.Fails = min(e.rec.Fails, 254) + 1
@@ -247,6 +276,7 @@ func (k *upkeep) get(p peer.ID) *entry {
 
 // identified: a peer of our network is connected.
 func (k *upkeep) identified(p peer.ID, addrs []ma.Multiaddr) {
+	defer k.stir()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.get(p)
@@ -262,6 +292,7 @@ func (k *upkeep) identified(p peer.ID, addrs []ma.Multiaddr) {
 }
 
 func (k *upkeep) disconnected(p peer.ID) {
+	defer k.stir()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.peers[p]
@@ -277,6 +308,7 @@ func (k *upkeep) disconnected(p peer.ID) {
 
 // ownAddressChanged: a new network may reach what the old one did not.
 func (k *upkeep) ownAddressChanged() {
+	defer k.stir()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, e := range k.peers {
@@ -291,6 +323,7 @@ func (k *upkeep) keepConnected(id market.NodeID, addrs []string) {
 	if err != nil || p == k.h.self {
 		return
 	}
+	defer k.stir()
 	k.mu.Lock()
 	e := k.get(p)
 	e.lease, e.next = true, time.Time{}
@@ -330,6 +363,9 @@ func (k *upkeep) learn(id market.NodeID, addrs []string) {
 		return
 	}
 	e := k.get(p)
+	if len(e.addrs) == 0 {
+		k.stir() // renewed Offers do not
+	}
 	e.addrs, e.dirty = a, true
 	k.evict()
 }
@@ -337,6 +373,7 @@ func (k *upkeep) learn(id market.NodeID, addrs []string) {
 // found: mDNS has seen the peer on the LAN. Its addresses are unsigned, so they are never saved before identify
 // confirms the peer.
 func (k *upkeep) found(info peer.AddrInfo) {
+	defer k.stir()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.get(info.ID)

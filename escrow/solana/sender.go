@@ -18,6 +18,7 @@ import (
 const (
 	resendEvery  = 2 * time.Second
 	keepEnded    = 24 * time.Hour
+	tidyEvery    = time.Hour // looks for ended intents whose time is over
 	statusesCall = 256
 )
 
@@ -83,11 +84,12 @@ func (l *Ledger) commit(r record) error {
 }
 
 // Serve drives all intents until ctx ends; it returns nil then. Run it once. A journal that fails ends it with that
-// error: nothing may be sent that is not stored.
+// error: nothing may be sent that is not stored. Without an open intent it sleeps until Submit wakes it.
 func (l *Ledger) Serve(ctx context.Context) error {
-	t := time.NewTicker(l.cfg.Step)
+	t := time.NewTimer(0)
 	defer t.Stop()
 	for failing := false; ; {
+		began := time.Now()
 		err := l.step(ctx)
 		if errors.Is(err, errJournal) && ctx.Err() == nil {
 			return err
@@ -97,6 +99,11 @@ func (l *Ledger) Serve(ctx context.Context) error {
 				err) // once per outage
 		}
 		failing = err != nil
+		rest := l.cfg.Step - time.Since(began)
+		if l.idle() {
+			rest = tidyEvery
+		}
+		t.Reset(max(rest, 0))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -104,6 +111,18 @@ func (l *Ledger) Serve(ctx context.Context) error {
 		case <-t.C:
 		}
 	}
+}
+
+// idle: every intent has ended.
+func (l *Ledger) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.recs {
+		if !r.Result.State.Ended() {
+			return false
+		}
+	}
+	return true
 }
 
 // step moves every intent as far as it goes now; one that cannot go on holds up no other. Errors: chain-unreachable and

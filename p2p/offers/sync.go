@@ -29,6 +29,7 @@ const (
 	startSyncs   = 3
 	syncsAtOnce  = 3 // a peer that never answers holds up no other
 	gapAfter     = time.Minute
+	lookEvery    = 20 * time.Second // whether anybody is there, and for what has expired
 	idsPerFrame  = 4000
 	docsPerFrame = 60 << 10 // bytes
 	maxSyncIDs   = maxSet
@@ -54,7 +55,7 @@ func (s *Service) syncLoop(ctx context.Context) error {
 	left, busy, alone, again := startSyncs, 0, s.now(), syncSoon
 	next := time.NewTimer(jitter(again))
 	defer next.Stop()
-	check := time.NewTicker(5 * time.Second)
+	check := time.NewTicker(lookEvery)
 	defer check.Stop()
 	for {
 		var p peer.ID
