@@ -35,7 +35,8 @@ func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]l
 		libp2p.EnableNATService(),
 	}
 	if !h.net.Local { // a local network has no public address, which hole punching looks for every 5 s
-		opts = append(opts, libp2p.NonPublicAddrPublishing(false), libp2p.EnableAutoNATv2(), libp2p.EnableHolePunching())
+		opts = append(opts, libp2p.NonPublicAddrPublishing(false), libp2p.EnableAutoNATv2(),
+			libp2p.EnableHolePunching())
 	}
 	if h.cfg.Infra || h.net.Local {
 		opts = append(opts, libp2p.ForceReachabilityPublic())
