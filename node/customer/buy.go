@@ -189,15 +189,17 @@ func (r *orderRun) do(ctx context.Context, e market.PurchaseEffect) {
 	case market.SignLease:
 		r.place.signLease(ctx, e)
 	case market.FollowLease:
-		r.followLease(ctx, e)
+		r.hire.follow(ctx, e)
 	case market.StopLease:
-		r.stopLease(ctx, e)
+		r.hire.stop(ctx, e)
 	case market.BringHome:
 		r.bringHome(ctx, e)
 	}
 }
 
 func (r *orderRun) stands(p market.Purchase) { r.place.stands(p) }
+
+func (r *orderRun) lastUsed() time.Time { return r.hire.lastUsed() }
 
 func (r *orderRun) over(ctx context.Context) { r.log.close(ctx) }
 
@@ -223,22 +225,22 @@ func reasonOf(err error) market.Reason {
 }
 
 // wish is the order as it is asked for now: within what is left of its budget.
-func (r *orderRun) wish() Request {
-	o := r.snapshot()
+func (o orderRow) wish() Request {
 	q := o.Request
 	q.File.Limits.MaxTotal = o.Left()
 	return q
 }
 
-// stopLease tells the lease's machine that its order wants the end.
-func (r *orderRun) stopLease(ctx context.Context, e market.StopLease) {
+// stop tells the lease's machine that its order wants the end.
+func (h *hire) stop(ctx context.Context, e market.StopLease) {
 	grace := time.Duration(0)
 	if e.Kill {
 		grace = -1
 	}
-	if r.bell.Until(ctx, func() bool { return r.actorOf(e.Lease) != nil }) != nil { // it is about to run
+	// it is about to run
+	if h.r.bell.Until(ctx, func() bool { a := h.at(); return a != nil && a.Lease().ID == e.Lease }) != nil {
 		return
 	}
-	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: e.Code, Grace: grace})
-	r.happens(ctx, market.StopTold{N: e.N}, nil)
+	h.event(ctx, market.StopAsked{By: market.CustomerSide, Code: e.Code, Grace: grace})
+	h.r.happens(ctx, market.StopTold{N: e.N}, nil)
 }

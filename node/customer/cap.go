@@ -23,9 +23,7 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 	fail := func(code market.Code, kind market.Kind, detail, hint string) error {
 		return &market.Error{Code: code, Kind: kind, Op: "raise cap", Detail: detail, Hint: hint}
 	}
-	r.mu.Lock()
-	a, o := r.actor, r.row
-	r.mu.Unlock()
+	a, o := r.hire.at(), r.snapshot()
 	show := "gpuai show " + o.ID.String()
 	if amount == 0 {
 		return fail(market.CodeBadUsage, market.KindInvalid, "a cap is an amount of SOL", "gpuai cap --help")
@@ -66,18 +64,21 @@ func (c *Customer) RaiseCap(ctx context.Context, ref string, amount market.Amoun
 	return fail(market.CodeConflict, market.KindConflict, "the provider refused the cap: "+string(m.CapRefused), show)
 }
 
-// raiseCap performs the effect: the provider first, then our own books, then the machine.
-func (r *orderRun) raiseCap(ctx context.Context, o orderRow, m market.Lease, to market.Amount) error {
-	raw, err := wire.SealAmend(r.c.cfg.Key, r.c.cfg.Network,
-		market.Amend{Lease: m.ID, Cap: to, At: r.c.now().Truncate(time.Millisecond)})
+// capRaise performs the effect of RaiseCap.
+type capRaise struct{ h *hire }
+
+// raise performs the effect: the provider first, then our own books, then the machine.
+func (k capRaise) raise(ctx context.Context, o orderRow, m market.Lease, to market.Amount) error {
+	raw, err := wire.SealAmend(k.h.r.c.cfg.Key, k.h.r.c.cfg.Network,
+		market.Amend{Lease: m.ID, Cap: to, At: k.h.r.c.now().Truncate(time.Millisecond)})
 	if err != nil {
 		return err
 	}
-	err = r.c.net.Amend(ctx, o.Provider, raw)
+	err = k.h.r.c.net.Amend(ctx, o.Provider, raw)
 	var refusal *market.Refusal
 	switch {
 	case errors.As(err, &refusal) && refusal.Kind != market.KindUnavailable:
-		r.event(ctx, market.CapAnswered{Cap: to, Code: refusal.Code})
+		k.h.event(ctx, market.CapAnswered{Cap: to, Code: refusal.Code})
 		return nil
 	case err != nil:
 		if m.State != market.Silent && !m.State.Live() {
@@ -85,33 +86,33 @@ func (r *orderRun) raiseCap(ctx context.Context, o orderRow, m market.Lease, to 
 		}
 		return errors.New(err.Error()) // no refusal: it is tried again
 	}
-	r.c.mu.Lock()
-	ch := r.c.channels[o.Channel]
-	r.c.mu.Unlock()
+	k.h.r.c.mu.Lock()
+	ch := k.h.r.c.channels[o.Channel]
+	k.h.r.c.mu.Unlock()
 	if ch == nil {
 		return errors.New("no channel")
 	}
-	err = r.c.enterBooks(ctx, ch, func(e *entry) error {
+	err = k.h.r.c.enterBooks(ctx, ch, func(e *entry) error {
 		e.Account = e.Account.RaiseCap(m.ID, to)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	r.event(ctx, market.CapAnswered{Cap: to})
+	k.h.event(ctx, market.CapAnswered{Cap: to})
 	return nil
 }
 
-// noteCap follows the lease's cap in the order's row.
-func (r *orderRun) noteCap(o *orderRow, m market.Lease) {
+// note follows the lease's cap in the order's row.
+func (k capRaise) note(o *orderRow, m market.Lease) {
 	budget := m.Terms.Budget + o.Terms.Budget - o.Left()
 	if budget <= o.Terms.Budget {
 		return
 	}
-	next, _, err := o.Purchase.Apply(market.BudgetRaised{Budget: budget}, r.c.now())
+	next, _, err := o.Purchase.Apply(market.BudgetRaised{Budget: budget}, k.h.r.c.now())
 	if err != nil {
 		return
 	}
 	o.Purchase, o.Request.File.Limits.MaxTotal = next, budget
-	o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: "cap", Detail: "raised to " + budget.SOL() + " SOL"})
+	o.Steps = append(o.Steps, Step{At: k.h.r.c.now(), Phase: "cap", Detail: "raised to " + budget.SOL() + " SOL"})
 }

@@ -83,7 +83,7 @@ func (t *transfers) push(ctx context.Context, o orderRow) error {
 		}
 		return err
 	case neverTaken[code]:
-		r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: code, Detail: err.Error(), Grace: -1})
+		r.hire.event(ctx, market.StopAsked{By: market.CustomerSide, Code: code, Detail: err.Error(), Grace: -1})
 		return nil
 	case ctx.Err() == nil && code != "" && t.told != code:
 		t.told = code
@@ -211,22 +211,22 @@ func (t *transfers) fetch(ctx context.Context) error {
 	r := t.r
 	o := r.snapshot()
 	if len(o.Request.File.Outputs) == 0 {
-		r.event(ctx, market.OutputsVerified{})
+		r.hire.event(ctx, market.OutputsVerified{})
 		return nil
 	}
-	out, err := r.peerOutcome(ctx)
+	out, err := agreement{&r.hire}.peer(ctx)
 	if err != nil {
 		return err
 	}
 	if !wasReady(out) {
-		r.event(ctx, market.OutputsVerified{})
+		r.hire.event(ctx, market.OutputsVerified{})
 		return nil
 	}
 	if out.OutputsRoot == ([32]byte{}) {
 		return t.none(ctx, market.CodeOutputLost, "the provider has signed that it cannot give them")
 	}
 	if t.have(o, out.OutputsRoot) { // brought home before this store was put back
-		r.event(ctx, market.OutputsVerified{Root: out.OutputsRoot})
+		r.hire.event(ctx, market.OutputsVerified{Root: out.OutputsRoot})
 		return nil
 	}
 	man, err := t.download(ctx, o)
@@ -262,7 +262,7 @@ func (t *transfers) fetch(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	r.event(ctx, market.OutputsVerified{Root: man.ID()})
+	r.hire.event(ctx, market.OutputsVerified{Root: man.ID()})
 	r.c.Spool.look()
 	return nil
 }
@@ -287,7 +287,7 @@ func (t *transfers) none(ctx context.Context, code market.Code, detail string) e
 	if err != nil {
 		return err
 	}
-	t.r.event(ctx, market.OutputsVerified{Lost: code == market.CodeOutputLost})
+	t.r.hire.event(ctx, market.OutputsVerified{Lost: code == market.CodeOutputLost})
 	return nil
 }
 

@@ -73,7 +73,7 @@ func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 	for {
 		held := false
 		for _, r := range c.runsOn(id) {
-			m := r.leaseNow()
+			m := r.hire.now()
 			if m.MoneyOver() {
 				continue
 			}
@@ -85,7 +85,7 @@ func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 				continue // it is about to be silent
 			}
 			if m.State != market.Stopping || !m.Heard(c.now()) { // a job that was told to stop has its grace
-				r.giveUp(ctx)
+				r.hire.giveUp(ctx)
 			}
 		}
 		c.mu.Lock()
@@ -106,7 +106,7 @@ func (c *Customer) runsOn(id market.ChannelID) (out []*orderRun) {
 	defer c.mu.Unlock()
 	for _, r := range c.runs {
 		r.mu.Lock()
-		if r.row.Channel == id && r.row.Lease != nil && r.actor != nil {
+		if r.row.Channel == id && r.row.Lease != nil && r.hire.at() != nil {
 			out = append(out, r)
 		}
 		r.mu.Unlock()

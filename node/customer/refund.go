@@ -467,7 +467,7 @@ func (c *Customer) tellFunds(ctx context.Context, id market.ChannelID, a escrow.
 	var live []*orderRun
 	for _, r := range c.runs {
 		r.mu.Lock()
-		if r.row.Channel == id && r.row.Lease != nil && r.row.Lease.State.Live() && r.actor != nil {
+		if r.row.Channel == id && r.row.Lease != nil && r.row.Lease.State.Live() && r.hire.at() != nil {
 			live = append(live, r)
 		}
 		r.mu.Unlock()
@@ -476,6 +476,6 @@ func (c *Customer) tellFunds(ctx context.Context, id market.ChannelID, a escrow.
 	for _, r := range live {
 		share := a.Leases[r.snapshot().Lease.ID]
 		others := a.PaidSum() - share.Paid
-		r.event(ctx, market.FundsSeen{LeaseMax: a.Seen - min(others, a.Seen)})
+		r.hire.event(ctx, market.FundsSeen{LeaseMax: a.Seen - min(others, a.Seen)})
 	}
 }

@@ -13,18 +13,10 @@ import (
 // orderRun does what an order's purchase calls due.
 type orderRun struct {
 	machine
-	actor *lease.Actor
-	phase string // progress of the preparation
-	done  uint64
-	total uint64
-
-	used use
-	turn chan struct{} // full while a lease is followed
-
-	receiptSeq uint64 // of the newest Receipt of this start
-	log        ownLog
-	files      transfers
-	place      placing
+	place placing
+	hire  hire
+	log   ownLog
+	files transfers
 }
 
 // Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors:
@@ -63,8 +55,9 @@ func (c *Customer) enter(ctx context.Context, r Request, waits bool) (market.Ord
 
 // newRun returns a run of a row that is not on disk yet.
 func (c *Customer) newRun(row orderRow) *orderRun {
-	r := &orderRun{machine: machine{record: record{c: c, row: row}}, turn: make(chan struct{}, 1)}
+	r := &orderRun{machine: machine{record: record{c: c, row: row}}}
 	r.work, r.place.r, r.log.r, r.files.r = r, r, r, r
+	r.hire = hire{r: r, turn: make(chan struct{}, 1)}
 	return r
 }
 
@@ -120,20 +113,20 @@ func (c *Customer) endShare(ctx context.Context, id market.ChannelID, m market.L
 	}
 }
 
-var _ lease.Store = (*orderRun)(nil)
+var _ lease.Store = (*hire)(nil)
 
 // Commit implements lease.Store. A voucher that the step asks for is signed and kept with it, in one Change: what
 // leaves afterwards is on disk. One that cannot be signed is the payment's own failure.
-func (r *orderRun) Commit(ctx context.Context, m market.Lease, effects []market.Effect) error {
+func (h *hire) Commit(ctx context.Context, m market.Lease, effects []market.Effect) error {
 	var v version
 	add := func(c *store.Change) {
 		var put func(*store.Change)
-		put, v = r.stepped(m)
+		put, v = h.stepped(m)
 		put(c)
 	}
 	for _, e := range effects {
 		pay, ok := e.(market.SignPayment)
-		ch := r.c.channelOf(r.snapshot().Channel)
+		ch := h.r.c.channelOf(h.r.snapshot().Channel)
 		if !ok || ch == nil {
 			continue
 		}
@@ -144,36 +137,36 @@ func (r *orderRun) Commit(ctx context.Context, m market.Lease, effects []market.
 			b.Add(add)
 			return nil
 		})
-		return r.ended(v, err)
+		return h.r.ended(v, err)
 	}
-	err := r.c.till.Queue(add) // before v is read
-	return r.ended(v, err)
+	err := h.r.c.till.Queue(add) // before v is read
+	return h.r.ended(v, err)
 }
 
 // stepped takes a step of the lease into the row. Most change its tick alone.
-func (r *orderRun) stepped(m market.Lease) (func(*store.Change), version) {
-	r.mu.Lock()
-	o := &r.row
+func (h *hire) stepped(m market.Lease) (func(*store.Change), version) {
+	h.r.mu.Lock()
+	o := &h.r.row
 	if o.Lease == nil || o.Lease.ID != m.ID { // the order has gone on without it
-		r.mu.Unlock()
+		h.r.mu.Unlock()
 		return func(*store.Change) {}, version{}
 	}
-	if !r.behind() && o.Lease.State == m.State && (!o.ReadyAt.IsZero() || m.Ready.IsZero()) &&
+	if !h.r.behind() && o.Lease.State == m.State && (!o.ReadyAt.IsZero() || m.Ready.IsZero()) &&
 		m.Terms == o.Lease.Terms {
 		o.Lease = &m
 		put := o.tick()
-		r.mu.Unlock()
+		h.r.mu.Unlock()
 		return func(c *store.Change) { c.Puts = append(c.Puts, put) }, version{}
 	}
-	r.mu.Unlock()
-	return r.change(func(o *orderRow) {
+	h.r.mu.Unlock()
+	return h.r.change(func(o *orderRow) {
 		if o.Lease.State != m.State {
-			o.Steps = append(o.Steps, Step{At: r.c.now(), Phase: m.State.String(), Detail: string(m.Code)})
+			o.Steps = append(o.Steps, Step{At: h.r.c.now(), Phase: m.State.String(), Detail: string(m.Code)})
 		}
 		if o.ReadyAt.IsZero() && !m.Ready.IsZero() {
 			o.ReadyAt = m.Ready
 		}
-		r.noteCap(o, m)
+		capRaise{h}.note(o, m)
 		o.Lease = &m
 	})
 }

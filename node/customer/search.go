@@ -219,7 +219,7 @@ func busyError(v verdict, now time.Time, err error) error {
 
 // askQuotes chooses a provider, or says for how long it is worth to ask again.
 func (pl *placing) askQuotes(ctx context.Context, e market.AskQuotes) {
-	req := pl.r.wish()
+	req := pl.r.snapshot().wish()
 	seen, _ := pl.r.c.Book.changes()
 	o, v, err := pl.best(ctx, &req, e)
 	if ctx.Err() != nil {
@@ -250,7 +250,7 @@ func (pl *placing) askQuotes(ctx context.Context, e market.AskQuotes) {
 
 // watchBook looks at each change of the book, until it holds a free rig that has not refused.
 func (pl *placing) watchBook(ctx context.Context, e market.WatchBook) {
-	req := pl.r.wish()
+	req := pl.r.snapshot().wish()
 	pl.mu.Lock()
 	seen := pl.seen
 	pl.mu.Unlock()

@@ -104,11 +104,11 @@ func (s *session) take(ctx context.Context, m streams.VoucherPush) {
 			return
 		}
 		if run := s.c.runOf(r.Lease, s.provider); run != nil {
-			run.takeReceipt(ctx, s.provider, m.Receipt)
+			run.hire.takeReceipt(ctx, s.provider, m.Receipt)
 		}
 	case m.Status != nil:
 		if run := s.c.runOf(m.Status.Lease, s.provider); run != nil {
-			run.takeStatus(ctx, *m.Status)
+			run.hire.takeStatus(ctx, *m.Status)
 		}
 	case m.Release != nil:
 		if err := s.c.keepRelease(ctx, s.provider, *m.Release); err != nil {
@@ -150,7 +150,7 @@ func (c *Customer) runOf(id market.LeaseID, provider market.NodeID) *orderRun {
 	defer c.mu.Unlock()
 	for _, r := range c.runs {
 		r.mu.Lock()
-		hit := r.row.Lease != nil && r.row.Lease.ID == id && r.row.Provider == provider && r.actor != nil
+		hit := r.row.Lease != nil && r.row.Lease.ID == id && r.row.Provider == provider && r.hire.at() != nil
 		r.mu.Unlock()
 		if hit {
 			return r
@@ -160,59 +160,57 @@ func (c *Customer) runOf(id market.LeaseID, provider market.NodeID) *orderRun {
 }
 
 // event gives the machine what happened; an illegal event is a late or repeated message.
-func (r *orderRun) event(ctx context.Context, ev market.Event) {
-	r.mu.Lock()
-	a := r.actor
-	r.mu.Unlock()
+func (h *hire) event(ctx context.Context, ev market.Event) {
+	a := h.at()
 	if a == nil {
 		return
 	}
 	if err := a.Do(ctx, ev); err != nil && !errors.Is(err, market.ErrIllegal) && !a.Lease().Terminal() &&
 		ctx.Err() == nil {
-		r.c.log.Warn("Lease event was not taken", "order", r.row.ID, "event", fmt.Sprintf("%T", ev), "error", err)
+		h.r.c.log.Warn("Lease event was not taken", "order", h.r.row.ID, "event", fmt.Sprintf("%T", ev), "error", err)
 	}
 }
 
-func (r *orderRun) takeStatus(ctx context.Context, s market.Status) {
-	r.mu.Lock()
-	r.phase, r.done, r.total = s.Phase, s.Done, s.Total
-	o := r.row
-	r.mu.Unlock()
+func (h *hire) takeStatus(ctx context.Context, s market.Status) {
+	h.mu.Lock()
+	h.phase, h.done, h.total = s.Phase, s.Done, s.Total
+	h.mu.Unlock()
+	o := h.r.snapshot()
 	if o.Lease == nil { // refused meanwhile, the order searches on
 		return
 	}
 	if o.Decision == nil && s.Decision != nil {
-		if d, env, err := wire.OpenDecision(s.Decision, r.c.cfg.Network); err == nil && env.Signer == o.Provider &&
+		if d, env, err := wire.OpenDecision(s.Decision, h.r.c.cfg.Network); err == nil && env.Signer == o.Provider &&
 			d.Lease == o.Lease.ID {
-			_ = r.update(ctx, func(o *orderRow) { o.Decision = s.Decision })
+			_ = h.r.update(ctx, func(o *orderRow) { o.Decision = s.Decision })
 		}
 	}
-	ran := r.takeOutcome(ctx, o, s.Outcome)
+	ran := h.takeOutcome(ctx, o, s.Outcome)
 	wrong := false
-	if p, _, err := wire.OpenProposal(o.Raw, r.c.cfg.Network); err == nil {
+	if p, _, err := wire.OpenProposal(o.Raw, h.r.c.cfg.Network); err == nil {
 		named := s.State == market.Running || s.State == market.Paused || s.State > market.Paused && len(s.Devices) > 0
-		if q, _, err := wire.OpenQuote(p.Quote, r.c.cfg.Network); err == nil && named {
+		if q, _, err := wire.OpenQuote(p.Quote, h.r.c.cfg.Network); err == nil && named {
 			wrong = !sameDevices(s.Devices, q.Devices)
 		}
 	}
-	r.event(ctx, market.StatusSeen{Status: s, WrongDevices: wrong, Ran: ran, BootMS: r.c.clock.BootMS()})
-	r.recall(ctx, o, s)
-	r.bell.Ring()
+	h.event(ctx, market.StatusSeen{Status: s, WrongDevices: wrong, Ran: ran, BootMS: h.r.c.clock.BootMS()})
+	h.recall(ctx, o, s)
+	h.r.bell.Ring()
 }
 
 // takeOutcome keeps the provider's signed Outcome; one that names outputs replaces one that names none. ran: it says
 // that the job was ready.
-func (r *orderRun) takeOutcome(ctx context.Context, o orderRow, raw []byte) (ran bool) {
+func (h *hire) takeOutcome(ctx context.Context, o orderRow, raw []byte) (ran bool) {
 	if raw == nil {
 		return false
 	}
-	out, env, err := wire.OpenOutcome(raw, r.c.cfg.Network)
+	out, env, err := wire.OpenOutcome(raw, h.r.c.cfg.Network)
 	if err != nil || env.Signer != o.Provider || out.Lease != o.Lease.ID {
 		return false
 	}
-	old, _, err := wire.OpenOutcome(o.Outcome, r.c.cfg.Network)
+	old, _, err := wire.OpenOutcome(o.Outcome, h.r.c.cfg.Network)
 	if o.Outcome == nil || err == nil && old.OutputsRoot == ([32]byte{}) && out.OutputsRoot != ([32]byte{}) {
-		_ = r.update(ctx, func(o *orderRow) { o.Outcome = raw })
+		_ = h.r.update(ctx, func(o *orderRow) { o.Outcome = raw })
 	}
 	return wasReady(out)
 }

@@ -42,7 +42,7 @@ func (pl *placing) chosen() (offered, error) {
 
 // makeChannel has the chosen provider hold its devices, and a channel to it that carries the lease.
 func (pl *placing) makeChannel(ctx context.Context, e market.MakeChannel) {
-	req := pl.r.wish()
+	req := pl.r.snapshot().wish()
 	off, err := pl.chosen()
 	if err == nil {
 		off, err = pl.meant(ctx, &req, off)
@@ -82,7 +82,7 @@ func (pl *placing) notTaken(ctx context.Context, round uint32, provider market.N
 
 // signLease signs the lease for the channel that is ready, and stores it: its machine sends it.
 func (pl *placing) signLease(ctx context.Context, e market.SignLease) {
-	req := pl.r.wish()
+	req := pl.r.snapshot().wish()
 	off, err := pl.chosen()
 	// the chain, or the line before it, took longer than the quote lives
 	if err == nil && pl.r.c.now().Add(2*time.Second).After(off.quote.Expires) {
@@ -224,7 +224,7 @@ func (pl *placing) verdictOn(ctx context.Context, m market.Lease) (passes, unfit
 		sctx, cancel := context.WithTimeout(ctx, quoteWait)
 		defer cancel()
 		// it may be deciding still, or have accepted, and its answer be lost
-		if err := pl.r.act(sctx, m, market.SendStop{Code: market.CodeNeverUsed}); err != nil {
+		if err := pl.r.hire.act(sctx, m, market.SendStop{Code: market.CodeNeverUsed}); err != nil {
 			pl.r.c.log.Debug("Lease that lapsed was not stopped", "lease", m.ID, "error", err)
 		}
 		if o.Stopping() {

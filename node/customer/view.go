@@ -73,12 +73,12 @@ func (r *orderRun) view() View {
 	v := View{
 		ID: o.ID, Request: o.Request, Created: o.Created, ReadyAt: o.ReadyAt, Standing: o.Standing(),
 		Provider: o.Provider, Rate: o.Rate, Channel: o.Channel, Lease: o.Lease, Steps: append([]Step(nil), o.Steps...),
-		Phase: r.phase, Done: r.done,
-		Total: r.total, Paid: o.Purchase.Paid, Returned: o.Purchase.Returned, Finished: o.Home, RefundLater: o.Later,
+		Paid: o.Purchase.Paid, Returned: o.Purchase.Returned, Finished: o.Home, RefundLater: o.Later,
 		FinishSig: o.Tx, Attempts: o.Lost, buys: o.Purchase, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
 		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
 	}
 	r.mu.Unlock()
+	v.Phase, v.Done, v.Total = r.hire.preparation()
 	l := r.log.opened()
 	v.addLost()
 	if o.Ended() {
@@ -190,8 +190,8 @@ func (c *Customer) StopOrder(ctx context.Context, ref string, now bool) error {
 }
 
 // giveUp tells the lease that its user waits no longer.
-func (r *orderRun) giveUp(ctx context.Context) {
-	r.event(ctx, market.StopAsked{By: market.CustomerSide, Code: market.CodeStopped})
+func (h *hire) giveUp(ctx context.Context) {
+	h.event(ctx, market.StopAsked{By: market.CustomerSide, Code: market.CodeStopped})
 }
 
 func (c *Customer) tunnelTo(ctx context.Context, ref string, kind streams.TunnelKind, args any) (*streams.FrameConn,
@@ -229,7 +229,7 @@ func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, r
 		return 0, err
 	}
 	defer fc.Close()
-	defer r.uses()()
+	defer r.hire.uses()()
 	stop := context.AfterFunc(ctx, fc.Abort)
 	defer stop()
 	over, end := context.WithCancel(ctx)
