@@ -100,9 +100,7 @@ func (h *hire) over(ctx context.Context, m market.Lease) {
 			return
 		}
 		lost = m.State != market.Refused && m.State != market.Lapsed
-		o.Lease, o.Raw, o.Decision = nil, nil, nil
-		// whatever came with it is not of the next lease
-		o.Receipt, o.Outcome, o.OwnOutcome = nil, nil, nil
+		o.Lease, o.papers = nil, papers{}
 		if lost {
 			o.InputsSent, o.ReadyAt, o.Log, o.Files.Failure, o.Files.FailureDetail = false, time.Time{}, nil, "", ""
 			o.Files.Missing, o.Files.Outputs, o.Files.Fetched, o.LogFrom = nil, LeftOut{}, time.Time{}, h.r.log.next()

@@ -28,23 +28,28 @@ type orderRow struct {
 	Created         time.Time
 	market.Purchase `json:"Purchase"` // where the order stands
 	Reach           []string          // of the provider
-	Raw             []byte            // the Lease envelope
 	LeaseID         market.LeaseID    `json:",omitzero"` // of Lease, whose row is its tick
 	Lease           *market.Lease     `json:"-"`
-	Decision        []byte
-	Receipt         []byte `json:"-"` // in the tick
-	Outcome         []byte // the provider's
-	OwnOutcome      []byte
-	InputsSent      bool
-	BootID          string
-	ReadyAt         time.Time
-	Steps           []Step
-	Events          int    `json:"-"` // that the lease has left in the store; in the tick
-	Costs           []cost `json:",omitempty"`
+	papers
+	InputsSent bool
+	BootID     string
+	ReadyAt    time.Time
+	Steps      []Step
+	Events     int    `json:"-"` // that the lease has left in the store; in the tick
+	Costs      []cost `json:",omitempty"`
 
 	Log     *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
 	LogFrom uint64        `json:",omitempty"` // where the newest lease's part of it begins
 	Files   Files
+}
+
+// papers are the signed documents of an order's newest lease.
+type papers struct {
+	Raw        []byte // the Lease envelope
+	Decision   []byte
+	Receipt    []byte `json:"-"` // in the tick
+	Outcome    []byte // the provider's
+	OwnOutcome []byte
 }
 
 // Step is one line of progress, for people.
