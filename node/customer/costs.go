@@ -153,13 +153,7 @@ func (c *Customer) reclaimed(id market.ChannelID) bool {
 
 // settleCosts makes durable what the ledger's own records keep for a day only.
 func (c *Customer) settleCosts(ctx context.Context) {
-	c.mu.Lock()
-	runs := make([]*orderRun, 0, len(c.order))
-	for _, id := range c.order {
-		runs = append(runs, c.runs[id])
-	}
-	c.mu.Unlock()
-	for _, r := range runs {
+	for _, r := range c.all() {
 		o := r.snapshot()
 		next, changed := slices.Clone(o.Costs), false
 		for i, k := range next {

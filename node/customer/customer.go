@@ -62,6 +62,7 @@ type Config struct {
 
 // Customer is the role. Use New, then Serve.
 type Customer struct {
+	*orders
 	Spool  *Spool
 	Book   *Book
 	Quotes *Quotes
@@ -75,9 +76,6 @@ type Customer struct {
 	keys   escrow.Keys
 	till   *till.Till[channelRow]
 
-	mu       sync.Mutex
-	runs     map[market.OrderID]*orderRun
-	order    []market.OrderID // creation order
 	sessions map[market.NodeID]*session
 	channels map[market.ChannelID]*channel
 	desks    map[market.NodeID]*desk
@@ -101,13 +99,14 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	}
 	c := &Customer{
 		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed),
-		till: till.New[channelRow](db, till.Buying),
-		runs: map[market.OrderID]*orderRun{}, sessions: map[market.NodeID]*session{},
+		till:     till.New[channelRow](db, till.Buying),
+		sessions: map[market.NodeID]*session{},
 		channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
 		ready: make(chan struct{}),
 	}
 	c.ledger = costed{ledger, c}
-	c.Spool = newSpool(&c.cfg, c, log)
+	c.orders = &orders{c: c, runs: map[market.OrderID]*orderRun{}}
+	c.Spool = newSpool(&c.cfg, c.orders, log)
 	c.Book = newBook(&c.cfg, db, clock, log)
 	c.Quotes = &Quotes{cfg: &c.cfg, net: c.net, ledger: ledger, clock: clock, terms: knownTerms{},
 		usable: func(o *offered, limit market.Amount, room bool) bool { return c.usable(o, limit, room) != nil }}
@@ -141,18 +140,13 @@ func (c *Customer) serving() context.Context {
 	return c.base
 }
 
-// resume lets the orders go on that the last start of this node has left.
-func (c *Customer) resume(ctx context.Context) {
-	c.mu.Lock()
-	runs := make([]*orderRun, 0, len(c.order))
-	for _, id := range c.order {
-		runs = append(runs, c.runs[id])
-	}
-	c.mu.Unlock()
-	for _, r := range runs {
-		if o := r.snapshot(); o.Stage != market.StageOver || o.Lingers {
-			r.happens(ctx, market.NodeStarted{}, nil)
-		}
+// whenRead waits until the store is read.
+func (c *Customer) whenRead(ctx context.Context) error {
+	select {
+	case <-c.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

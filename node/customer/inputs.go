@@ -22,22 +22,22 @@ const (
 
 // Await stores an order that waits for its inputs, also over restarts; the same Key returns the same order. Supplied
 // lets it go on. Errors: as of Place; busy: too many wait.
-func (c *Customer) Await(ctx context.Context, r Request) (market.OrderID, error) {
+func (l *orders) Await(ctx context.Context, r Request) (market.OrderID, error) {
 	if err := r.Validate(); err != nil {
 		return market.OrderID{}, err
 	}
-	if err := c.whenRead(ctx); err != nil {
+	if err := l.c.whenRead(ctx); err != nil {
 		return market.OrderID{}, err
 	}
-	if waiting := c.waiting(); len(waiting) >= maxWaiting {
-		if c.now().Sub(waiting[0].row.Created) < yieldInputs {
+	if waiting := l.waiting(); len(waiting) >= maxWaiting {
+		if l.c.now().Sub(waiting[0].row.Created) < yieldInputs {
 			return market.OrderID{}, &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable,
 				Op:     "create order",
 				Detail: "too many orders wait for their inputs", Hint: "send the inputs of the others first"}
 		}
 		waiting[0].happens(ctx, market.OrderFailed{Why: reasonOf(noInputs)}, nil)
 	}
-	return c.enter(ctx, r, true)
+	return l.enter(ctx, r, true)
 }
 
 var noInputs = &market.Error{Code: market.CodeInputStalled, Kind: market.KindExpired, Op: "wait for inputs",
@@ -45,8 +45,8 @@ var noInputs = &market.Error{Code: market.CodeInputStalled, Kind: market.KindExp
 
 // Supplied lets an order go on whose inputs are in the spool now. One that went on already is not changed. Errors:
 // not-found; conflict: it ended meanwhile; the store's. left is what the sender's archive held and does not travel.
-func (c *Customer) Supplied(ctx context.Context, id market.OrderID, left spec.Manifest) error {
-	r, err := c.find(id.String())
+func (l *orders) Supplied(ctx context.Context, id market.OrderID, left spec.Manifest) error {
+	r, err := l.find(id.String())
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (c *Customer) Supplied(ctx context.Context, id market.OrderID, left spec.Ma
 }
 
 // Waits returns the request of an order that waits for its inputs. Errors: not-found; conflict: it ended without them.
-func (c *Customer) Waits(ctx context.Context, id market.OrderID) (q Request, waits bool, err error) {
-	if err := c.whenRead(ctx); err != nil {
+func (l *orders) Waits(ctx context.Context, id market.OrderID) (q Request, waits bool, err error) {
+	if err := l.c.whenRead(ctx); err != nil {
 		return q, false, err
 	}
-	r, err := c.find(id.String())
+	r, err := l.find(id.String())
 	if err != nil {
 		return q, false, err
 	}
@@ -81,8 +81,8 @@ func (r *orderRun) mayRepeat() error {
 }
 
 // resolve implements filed.
-func (c *Customer) resolve(ref string) (market.OrderID, error) {
-	r, err := c.find(ref)
+func (l *orders) resolve(ref string) (market.OrderID, error) {
+	r, err := l.find(ref)
 	if err != nil {
 		return market.OrderID{}, err
 	}
@@ -90,10 +90,10 @@ func (c *Customer) resolve(ref string) (market.OrderID, error) {
 }
 
 // filed implements filed.
-func (c *Customer) filed(id market.OrderID) (e SpoolEntry, known bool) {
-	c.mu.Lock()
-	r := c.runs[id]
-	c.mu.Unlock()
+func (l *orders) filed(id market.OrderID) (e SpoolEntry, known bool) {
+	l.mu.Lock()
+	r := l.runs[id]
+	l.mu.Unlock()
 	if r == nil {
 		return e, false
 	}
@@ -103,30 +103,20 @@ func (c *Customer) filed(id market.OrderID) (e SpoolEntry, known bool) {
 }
 
 // note implements filed.
-func (c *Customer) note(ctx context.Context, id market.OrderID, f func(*Files)) error {
-	r, err := c.find(id.String())
+func (l *orders) note(ctx context.Context, id market.OrderID, f func(*Files)) error {
+	r, err := l.find(id.String())
 	if err != nil {
 		return err
 	}
 	return r.update(ctx, func(o *orderRow) { f(&o.Files) })
 }
 
-// whenRead waits until the store is read.
-func (c *Customer) whenRead(ctx context.Context) error {
-	select {
-	case <-c.ready:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // waiting are the orders without their inputs, oldest first.
-func (c *Customer) waiting() (out []*orderRun) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, id := range c.order {
-		r := c.runs[id]
+func (l *orders) waiting() (out []*orderRun) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range l.order {
+		r := l.runs[id]
 		r.mu.Lock()
 		if r.row.Stage == market.StageInputs {
 			out = append(out, r)
@@ -137,9 +127,9 @@ func (c *Customer) waiting() (out []*orderRun) {
 }
 
 // expireInputs ends orders whose inputs never came.
-func (c *Customer) expireInputs(ctx context.Context) {
-	for _, r := range c.waiting() {
-		if c.now().Sub(r.snapshot().Created) > c.cfg.InputsWait {
+func (l *orders) expireInputs(ctx context.Context) {
+	for _, r := range l.waiting() {
+		if l.c.now().Sub(r.snapshot().Created) > l.c.cfg.InputsWait {
 			r.happens(ctx, market.OrderFailed{Why: reasonOf(noInputs)}, nil)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gpuai/gpuai/market"
@@ -20,8 +19,6 @@ const (
 
 // load reads channels and orders.
 func (c *Customer) load(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	books, err := c.till.Load()
 	if err != nil {
 		return fmt.Errorf("load channels: %w", err)
@@ -32,26 +29,11 @@ func (c *Customer) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.mu.Lock()
 		c.channels[id] = &channel{Book: b, id: id, key: key, loaded: true, closing: make(chan struct{}, 1)}
+		c.mu.Unlock()
 	}
-	err = c.db.Scan(bucketOrders, nil, func(k, v []byte) error {
-		row, err := readOrder(v, c.tickOf)
-		if err != nil {
-			return fmt.Errorf("order row %x: %w", k, err)
-		}
-		r := c.newRun(row)
-		r.kept.purchase = row.Purchase
-		c.runs[row.ID] = r
-		c.order = append(c.order, row.ID)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(c.order, func(i, j market.OrderID) int {
-		return c.runs[i].row.Created.Compare(c.runs[j].row.Created)
-	})
-	return nil
+	return c.orders.load()
 }
 
 // imageName is the Order's image: name@digest of the manifest, also where the user pinned another one (an index, which

@@ -2,7 +2,6 @@ package customer
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
@@ -17,40 +16,6 @@ type orderRun struct {
 	hire  hire
 	log   ownLog
 	files transfers
-}
-
-// Place takes an order; the same Key returns the same order. It waits until Serve has read the store. Errors:
-// bad-usage; ctx's; the store's.
-func (c *Customer) Place(ctx context.Context, r Request) (market.OrderID, error) {
-	if err := r.Validate(); err != nil {
-		return market.OrderID{}, err
-	}
-	if err := c.whenRead(ctx); err != nil {
-		return market.OrderID{}, err
-	}
-	return c.enter(ctx, r, false)
-}
-
-// enter stores a new order and lets it go on; waits: once its inputs are here. A known Key is the same order.
-func (c *Customer) enter(ctx context.Context, r Request, waits bool) (market.OrderID, error) {
-	id := OrderIDOf(c.cfg.ID, r.Key)
-	p, err := market.NewPurchase(id, termsOf(&r), waits, c.now())
-	if err != nil {
-		return id, err
-	}
-	run := c.newRun(orderRow{Request: r, ID: id, Created: c.now(), Purchase: p})
-	c.mu.Lock()
-	if _, have := c.runs[id]; have {
-		c.mu.Unlock()
-		return id, nil
-	}
-	c.runs[id], c.order = run, append(c.order, id) // entered first: two calls at once are one order too
-	c.mu.Unlock()
-	if err := run.create(); err != nil {
-		return id, fmt.Errorf("store order: %w", err) // the store is dead, and with it this node
-	}
-	run.proceed(ctx)
-	return id, nil
 }
 
 // newRun returns a run of a row that is not on disk yet.

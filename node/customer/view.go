@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -117,76 +115,6 @@ func (r *orderRun) view() View {
 		}
 	}
 	return v
-}
-
-// Orders lists orders, oldest first.
-func (c *Customer) Orders() []View {
-	c.mu.Lock()
-	ids := append([]market.OrderID(nil), c.order...)
-	runs := make([]*orderRun, len(ids))
-	for i, id := range ids {
-		runs[i] = c.runs[id]
-	}
-	c.mu.Unlock()
-	out := make([]View, len(runs))
-	for i, r := range runs {
-		out[i] = r.view()
-	}
-	return out
-}
-
-// Find resolves an order or lease id, a unique prefix of either, a name, or "-" (the last). Error: not-found.
-func (c *Customer) find(ref string) (*orderRun, error) {
-	var hits []*orderRun
-	c.mu.Lock()
-	for _, id := range c.order {
-		r := c.runs[id]
-		r.mu.Lock()
-		match := strings.HasPrefix(id.String(), ref) || r.row.Request.File.Name == ref && ref != "" ||
-			r.row.Lease != nil && strings.HasPrefix(r.row.Lease.ID.String(), ref)
-		r.mu.Unlock()
-		if match || ref == "-" {
-			hits = append(hits, r)
-		}
-	}
-	c.mu.Unlock()
-	if ref == "-" && len(hits) > 0 {
-		hits = hits[len(hits)-1:]
-	}
-	if len(hits) != 1 || ref == "" {
-		return nil, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find order",
-			Detail: unfound(ref, len(hits)), Hint: "gpuai ps -a"}
-	}
-	return hits[0], nil
-}
-
-// unfound says why a word names no order.
-func unfound(ref string, hits int) string {
-	switch {
-	case ref == "-" && hits == 0:
-		return "there is no order yet, so none is the last"
-	case ref == "" || hits == 0:
-		return fmt.Sprintf("no order has the id or name %q", ref)
-	}
-	return fmt.Sprintf("%q fits %d orders: give more of the id", ref, hits)
-}
-
-// Order returns one order; ref as in Find. Error: not-found.
-func (c *Customer) Order(ref string) (View, error) {
-	r, err := c.find(ref)
-	if err != nil {
-		return View{}, err
-	}
-	return r.view(), nil
-}
-
-// StopOrder ends an order; now skips the grace.
-func (c *Customer) StopOrder(ctx context.Context, ref string, now bool) error {
-	r, err := c.find(ref)
-	if err != nil {
-		return err
-	}
-	return r.apply(ctx, market.OrderStopped{Kill: now}, nil)
 }
 
 // giveUp tells the lease that its user waits no longer.
