@@ -79,17 +79,18 @@ var timed = map[string]string{
 	"node/customer tend":      "inputs expire by their age; a transfer wakes it",
 	"node/health Serve": "findings are looked at again by the clock: most are the machine's, which " +
 		"tells nobody",
-	"node/lease Serve":        "the next timer of the lease",
-	"node/provider Serve":     "debts are asked for again by the clock",
-	"node/provider waitTurn":  "the pace that the network allows Offers",
-	"p2p/offers syncLoop":     "rounds of sync by the clock, and a look whether anybody is there",
-	"p2p/streams ping":        "a line that is quiet is told from one that is dead by pings",
-	"p2p serve":               "back-offs of dials",
-	"runtime/docker watch":    "free disk and sizes: neither kernel nor engine tells of them",
-	"runtime/sandbox Network": "counters of the packet filter, which tells nobody",
-	"cmd/gpuai newStatusCmd":  "status --watch",
-	"cmd/gpuai wait":          "a second Ctrl-C, which must come soon; the order's events wake it",
-	"cmd/gpuai pulse":         "progress, the meter and the ledger are no events; an event wakes it",
+	"node/lease Serve":           "the next timer of the lease",
+	"node/customer untilOverdue": "how long a log may stand still; its lease's steps wake it",
+	"node/provider Serve":        "debts are asked for again by the clock",
+	"node/provider waitTurn":     "the pace that the network allows Offers",
+	"p2p/offers syncLoop":        "rounds of sync by the clock, and a look whether anybody is there",
+	"p2p/streams ping":           "a line that is quiet is told from one that is dead by pings",
+	"p2p serve":                  "back-offs of dials",
+	"runtime/docker watch":       "free disk and sizes: neither kernel nor engine tells of them",
+	"runtime/sandbox Network":    "counters of the packet filter, which tells nobody",
+	"cmd/gpuai newStatusCmd":     "status --watch",
+	"cmd/gpuai wait":             "a second Ctrl-C, which must come soon; the order's events wake it",
+	"cmd/gpuai pulse":            "progress, the meter and the ledger are no events; an event wakes it",
 
 	// A call that failed is tried again later, with growing rests.
 	"node awaitGenesis":           "a ledger that does not answer yet",
@@ -122,10 +123,7 @@ var timed = map[string]string{
 
 	// An event exists or could: these go with the pure machines and Watch.
 	"escrow/solana Watch":      "to come: nobody watches",
-	"node End":                 "to come: Watch of the orders",
 	"node/api wait":            "to come: Watch of the order",
-	"node/customer GiveUp":     "to come: Watch of the order",
-	"node/customer once":       "to come: Watch of the lease",
 	"node/provider awaitFirst": "to come: a peer that joins the topic",
 	"node/provider loop": "an Offer expires, an engine tells of little, quarantine backs off; to come: a " +
 		"job's events",

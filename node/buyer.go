@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -16,9 +15,6 @@ import (
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
-
-// endPoll is how often End looks.
-const endPoll = 200 * time.Millisecond
 
 // wired joins requests and upkeep for the customer.
 type wired struct {
@@ -97,13 +93,13 @@ func (b Buyer) End(ctx context.Context) error {
 			errs = append(errs, b.StopOrder(ctx, v.ID.String(), false))
 		}
 	}
-	for slices.ContainsFunc(b.Orders(), func(v customer.View) bool { return !orders.Over(v) }) {
-		select {
-		case <-ctx.Done():
-			return errors.Join(append(errs,
-				&market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: "end leases", Err: ctx.Err(),
-					Hint: "gpuai ps"})...)
-		case <-time.After(endPoll):
+	for _, v := range b.Orders() {
+		if orders.Over(v) {
+			continue
+		}
+		if err := b.Until(ctx, v.ID.String(), orders.Over); err != nil {
+			return errors.Join(append(errs, &market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable,
+				Op: "end leases", Err: err, Hint: "gpuai ps"})...)
 		}
 	}
 	return errors.Join(errs...)

@@ -64,6 +64,7 @@ type channel struct {
 	grower market.OrderID
 	// closing is full while one closes it
 	closing chan struct{}
+	bell    await.Bell // rings after each entry
 }
 
 // channelOf is an own channel; nil: there is none.
@@ -76,6 +77,7 @@ func (c *Customer) channelOf(id market.ChannelID) *channel {
 // enterBooks changes the books of a channel and stores them with the event of another phase. Most looks at the chain
 // change nothing. Errors: f's, the store's.
 func (c *Customer) enterBooks(ctx context.Context, ch *channel, f func(*entry) error) error {
+	defer ch.bell.Ring()
 	return ch.Write(ctx, false, func(e *entry) error {
 		was := e.Account.Phase
 		if err := f(e); err != nil {

@@ -25,7 +25,6 @@ const (
 	logAgainMax = 10 * time.Second
 	logPatience = time.Minute
 	logMost     = 20 * time.Minute
-	logLook     = time.Second
 	logBound    = 256 << 20 // bytes on disk, where the configuration says nothing
 )
 
@@ -166,19 +165,46 @@ func (t *logCopy) ended() bool {
 	return m.State == market.Closing || m.Terminal()
 }
 
-// overdue: the job has ended, and nobody waits for its log any longer.
-func (t *logCopy) overdue() bool {
+// due is when nobody waits for the log any longer; zero: the job has not ended.
+func (t *logCopy) due() time.Time {
 	m := t.lease.Lease()
-	if m.State != market.Closing {
-		return m.Terminal()
+	switch {
+	case m.Terminal():
+		return time.Unix(0, 0)
+	case m.State != market.Closing:
+		return time.Time{}
 	}
 	since := latest(m.Ended, t.began)
 	t.mu.Lock()
 	moved := latest(since, t.moved)
 	t.mu.Unlock()
-	now := t.own.r.c.now()
-	return now.Sub(moved) > min(logPatience, m.Terms.SilentEnd/3) ||
-		now.Sub(since) > min(logMost, m.Terms.SilentEnd*2/3)
+	idle := moved.Add(min(logPatience, m.Terms.SilentEnd/3))
+	if most := since.Add(min(logMost, m.Terms.SilentEnd*2/3)); most.Before(idle) {
+		return most
+	}
+	return idle
+}
+
+func (t *logCopy) overdue() bool {
+	at := t.due()
+	return !at.IsZero() && t.own.r.c.now().After(at)
+}
+
+// untilOverdue returns once nobody waits for the log any longer, or with ctx.
+func (t *logCopy) untilOverdue(ctx context.Context) {
+	for !t.overdue() {
+		changed := t.lease.Watch()
+		var timer <-chan time.Time
+		if at := t.due(); !at.IsZero() {
+			timer = time.After(at.Sub(t.own.r.c.now()) + time.Millisecond)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-timer:
+		}
+	}
 }
 
 func latest(a, b time.Time) time.Time {
@@ -203,11 +229,8 @@ func (t *logCopy) once(ctx context.Context) (end tunnel.LogEnd, err error) {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() {
-		for await.Sleep(ctx, logLook) == nil {
-			if t.overdue() {
-				cancel()
-			}
-		}
+		t.untilOverdue(ctx)
+		cancel()
 	})
 	fc, err := t.own.r.c.net.Tunnel(ctx, o.Provider,
 		streams.TunnelOpen{Lease: o.Lease.ID, Kind: streams.TunnelLogs, Args: args})

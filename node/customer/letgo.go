@@ -4,9 +4,10 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/await"
 )
 
 // Bounds of waiting for a provider: giveUpWait is how long GiveUp waits until a lease lets its money go, more than the
@@ -70,32 +71,42 @@ func startTimeout(order, quote time.Duration) time.Duration {
 func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 	ctx, cancel := context.WithTimeout(ctx, giveUpWait)
 	defer cancel()
+	var g errgroup.Group
+	for _, r := range c.runsOn(id) {
+		g.Go(func() error { return r.hire.letGo(ctx) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	ch := c.channelOf(id)
+	if ch != nil && ch.bell.Until(ctx, func() bool { return !ch.inUse() }) != nil {
+		return errLive()
+	}
+	return nil
+}
+
+// letGo ends what keeps a lease's money with a provider that is not heard, and returns once nothing does. Errors:
+// lease-live.
+func (h *hire) letGo(ctx context.Context) error {
+	a, told := h.at(), market.LeaseState(0)
 	for {
-		held := false
-		for _, r := range c.runsOn(id) {
-			m := r.hire.now()
-			if m.MoneyOver() {
-				continue
-			}
-			held = true
-			if m.State != market.Silent && m.State != market.Stopping && m.State != market.Closing {
-				if m.Heard(c.now()) {
-					return errLive()
-				}
-				continue // it is about to be silent
-			}
-			if m.State != market.Stopping || !m.Heard(c.now()) { // a job that was told to stop has its grace
-				r.hire.giveUp(ctx)
-			}
-		}
-		c.mu.Lock()
-		ch := c.channels[id]
-		c.mu.Unlock()
-		if !held && (ch == nil || !ch.inUse()) {
+		changed := a.Watch()
+		m := a.Lease()
+		heard := m.Heard(h.r.c.now())
+		switch {
+		case m.MoneyOver():
 			return nil
-		}
-		if await.Sleep(ctx, 200*time.Millisecond) != nil {
+		case m.State == market.Stopping && heard || m.State == told: // one that was told to stop has its grace
+		case m.State == market.Silent || m.State == market.Stopping || m.State == market.Closing:
+			told = m.State
+			h.giveUp(ctx)
+		case heard:
 			return errLive()
+		}
+		select { // one that is not heard is about to be silent
+		case <-ctx.Done():
+			return errLive()
+		case <-changed:
 		}
 	}
 }

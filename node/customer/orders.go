@@ -118,6 +118,15 @@ func (l *orders) Order(ref string) (View, error) {
 	return r.view(), nil
 }
 
+// Until returns once an order is as ok says, which is asked at each of its changes. Errors: not-found; ctx's.
+func (l *orders) Until(ctx context.Context, ref string, ok func(View) bool) error {
+	r, err := l.find(ref)
+	if err != nil {
+		return err
+	}
+	return r.bell.Until(ctx, func() bool { return ok(r.view()) })
+}
+
 // StopOrder ends an order; now skips the grace.
 func (l *orders) StopOrder(ctx context.Context, ref string, now bool) error {
 	r, err := l.find(ref)
