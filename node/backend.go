@@ -17,6 +17,7 @@ import (
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/node/rest"
+	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/runtime/image"
 )
 
@@ -73,7 +74,8 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 
 // API is what the API's server needs of this node.
 func (b *Backend) API() api.Config {
-	return api.Config{Backend: b, Events: b, Answers: b.n.db, Observe: b.metrics.Request, Told: b.operation}
+	return api.Config{Backend: b, Events: b, Answers: store.Answers{DB: b.n.db}, Observe: b.metrics.Request,
+		Told: b.operation}
 }
 
 // Serve does the backend's own work until ctx ends: the hourly look at the machine, old rows go, and metrics if they

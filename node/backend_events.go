@@ -133,7 +133,7 @@ func (b *Backend) prune(ctx context.Context) error {
 		if err := b.n.db.PruneEvents(ctx, now, store.KeepEvents); err != nil {
 			b.n.log.Warn("Old events were not deleted", "error", err)
 		}
-		if err := b.n.db.PruneAnswers(ctx, now); err != nil {
+		if err := (store.Answers{DB: b.n.db}).Prune(ctx, now); err != nil {
 			b.n.log.Warn("Old answers were not deleted", "error", err)
 		}
 		select {

@@ -11,9 +11,12 @@ type answerRow struct {
 	Record  []byte    `json:"record"`
 }
 
+// Answers are what creating requests of the API were answered, by their idempotency keys.
+type Answers struct{ DB *Store }
+
 // LoadAnswer returns the record of an idempotency key, nil if there is none or it has expired.
-func (s *Store) LoadAnswer(key string) ([]byte, error) {
-	b, err := s.Get(BucketAnswers, []byte(key))
+func (a Answers) LoadAnswer(key string) ([]byte, error) {
+	b, err := a.DB.Get(BucketAnswers, []byte(key))
 	if b == nil || err != nil {
 		return nil, err
 	}
@@ -25,20 +28,20 @@ func (s *Store) LoadAnswer(key string) ([]byte, error) {
 }
 
 // SaveAnswer writes the record of a key.
-func (s *Store) SaveAnswer(key string, record []byte, expires time.Time) error {
-	return s.Commit(context.Background(),
+func (a Answers) SaveAnswer(key string, record []byte, expires time.Time) error {
+	return a.DB.Commit(context.Background(),
 		Change{Puts: []Put{{BucketAnswers, []byte(key), Row(answerRow{expires, record})}}})
 }
 
 // DropAnswer frees a key.
-func (s *Store) DropAnswer(key string) error {
-	return s.Commit(context.Background(), Change{Deletes: []Ref{{BucketAnswers, []byte(key)}}})
+func (a Answers) DropAnswer(key string) error {
+	return a.DB.Commit(context.Background(), Change{Deletes: []Ref{{BucketAnswers, []byte(key)}}})
 }
 
-// PruneAnswers deletes what has expired.
-func (s *Store) PruneAnswers(ctx context.Context, now time.Time) error {
+// Prune deletes what has expired.
+func (a Answers) Prune(ctx context.Context, now time.Time) error {
 	var c Change
-	err := s.Scan(BucketAnswers, nil, func(k, v []byte) error {
+	err := a.DB.Scan(BucketAnswers, nil, func(k, v []byte) error {
 		var r answerRow
 		if err := Unrow(v, &r); err != nil {
 			return err
@@ -51,5 +54,5 @@ func (s *Store) PruneAnswers(ctx context.Context, now time.Time) error {
 	if err != nil || len(c.Deletes) == 0 {
 		return err
 	}
-	return s.Commit(ctx, c)
+	return a.DB.Commit(ctx, c)
 }

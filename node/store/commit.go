@@ -224,7 +224,7 @@ func (s *Store) commit(group []request) {
 		r.answer(results[i])
 	}
 	if tells {
-		s.told()
+		s.events.Ring()
 	}
 }
 

@@ -57,20 +57,8 @@ func putEvents(tx *bolt.Tx, events []Event) error {
 	return nil
 }
 
-// told wakes who waits for events.
-func (s *Store) told() {
-	s.eventsMu.Lock()
-	defer s.eventsMu.Unlock()
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
 // EventsChanged is closed at the next event.
-func (s *Store) EventsChanged() <-chan struct{} {
-	s.eventsMu.Lock()
-	defer s.eventsMu.Unlock()
-	return s.changed
-}
+func (s *Store) EventsChanged() <-chan struct{} { return s.events.Next() }
 
 // Events returns at most limit events after a sequence, oldest first; floor is the newest sequence that was pruned,
 // last the newest of all.

@@ -108,7 +108,8 @@ func TestEvents_Prune(t *testing.T) {
 
 func TestAnswers_ExpireAndGo(t *testing.T) {
 	t.Parallel()
-	s, _ := openEvents(t)
+	db, _ := openEvents(t)
+	s := Answers{db}
 	now := time.Now()
 	for key, life := range map[string]time.Duration{"new": time.Hour, "old": -time.Second} {
 		if err := s.SaveAnswer(key, []byte(key), now.Add(life)); err != nil {
@@ -120,10 +121,10 @@ func TestAnswers_ExpireAndGo(t *testing.T) {
 			t.Errorf("%s: %q, %v", key, got, err)
 		}
 	}
-	if err := s.PruneAnswers(t.Context(), now); err != nil {
+	if err := s.Prune(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := s.Get(BucketAnswers, []byte("old")); b != nil || err != nil {
+	if b, err := db.Get(BucketAnswers, []byte("old")); b != nil || err != nil {
 		t.Errorf("an expired answer stayed: %q, %v", b, err)
 	}
 	if err := s.DropAnswer("new"); err != nil {

@@ -18,6 +18,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 )
 
 // lockWait is how long Open waits for another process to let go of the file.
@@ -53,9 +54,8 @@ type Store struct {
 	queue  []request
 	closed bool
 
-	took     atomic.Pointer[func(time.Duration)] // hears how long each commit took
-	eventsMu sync.Mutex
-	changed  chan struct{} // closed at the next event
+	took   atomic.Pointer[func(time.Duration)] // hears how long each commit took
+	events await.Bell
 
 	dead    chan struct{} // closed after a failed sync
 	deadErr error         // valid once dead is closed
@@ -88,7 +88,7 @@ func openWith(path string, wrap func(updater) updater) (*Store, error) {
 	if err := backUp(db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	s := &Store{db: db, update: wrap(db.Update), dead: make(chan struct{}), changed: make(chan struct{})}
+	s := &Store{db: db, update: wrap(db.Update), dead: make(chan struct{})}
 	s.queued.L = &s.mu
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, db.Close())
