@@ -73,42 +73,47 @@ const (
 
 // Intent is one wanted effect on the chain. Key is idempotent: the same Key is never effective twice.
 type Intent struct {
-	Op      Op
-	Channel market.ChannelID // OpOpen: must equal Open.Address(program); OpTransfer: zero
-	Nonce   uint64           // cumulative amount for claims, a counter else
-	Amount  market.Amount    // deposit, top-up, transfer
+	Op      Op               `json:"Op"`
+	Channel market.ChannelID `json:"Channel"` // OpOpen: must equal Open.Address(program); OpTransfer: zero
+	Nonce   uint64           `json:"Nonce"`   // cumulative amount for claims, a counter else
+	Amount  market.Amount    `json:"Amount"`  // deposit, top-up, transfer
 	// OpTopUp: the deposit afterwards, so that a repeat adds nothing; 0: Amount more than when it is first built
-	Total    market.Amount
-	Open     *OpenTerms     // OpOpen
-	Voucher  *Signed        // OpClaim, OpRecord
-	Release  *SignedRelease // OpFinish, or nil
-	To       market.Address // OpTransfer
-	All      bool           // OpTransfer: everything less the fee
-	ClaimFee market.Amount  // OpOpen
-	FeePayer market.Address // OpOpen: receives ClaimFee
+	Total    market.Amount  `json:"Total"`
+	Open     *OpenTerms     `json:"Open"`     // OpOpen
+	Voucher  *Signed        `json:"Voucher"`  // OpClaim, OpRecord
+	Release  *SignedRelease `json:"Release"`  // OpFinish, or nil
+	To       market.Address `json:"To"`       // OpTransfer
+	All      bool           `json:"All"`      // OpTransfer: everything less the fee
+	ClaimFee market.Amount  `json:"ClaimFee"` // OpOpen
+	FeePayer market.Address `json:"FeePayer"` // OpOpen: receives ClaimFee
 
-	Also []market.ChannelID `json:",omitempty"` // OpPay: other Channels of the same payee, at most MaxPaid-1
+	Also []market.ChannelID `json:"Also,omitempty"` // OpPay: other Channels of the same payee, at most MaxPaid-1
 }
 
 // OpenTerms fixes a Channel at open; with the program id it determines the address. Salt is counted up until the
 // address has bump 255.
 type OpenTerms struct {
-	Payer, Payee, Mint         market.Address
-	VoucherKey, ReleaseKey     [32]byte
-	CloseDelay                 time.Duration
-	Salt, ClusterTag, OpenSlot uint64
+	Payer      market.Address `json:"Payer"`
+	Payee      market.Address `json:"Payee"`
+	Mint       market.Address `json:"Mint"`
+	VoucherKey [32]byte       `json:"VoucherKey"`
+	ReleaseKey [32]byte       `json:"ReleaseKey"`
+	CloseDelay time.Duration  `json:"CloseDelay"`
+	Salt       uint64         `json:"Salt"`
+	ClusterTag uint64         `json:"ClusterTag"`
+	OpenSlot   uint64         `json:"OpenSlot"`
 }
 
 // Result is an intent's fate. State uses the sender's numbers (docs/flows/payment.md): 6 Failed and 7 Final are ends, 4
 // Confirmed is enough to go on.
 type Result struct {
-	State     SendState
-	Signature string // base58
-	Slot      uint64
-	Fee       uint64 // lamports, once known, of the newest transaction
-	Burnt     uint64 `json:",omitempty"` // lamports that failed transactions of this intent have cost
-	Code      uint32 // program error, 0 = none
-	Err       string
+	State     SendState `json:"State"`
+	Signature string    `json:"Signature"` // base58
+	Slot      uint64    `json:"Slot"`
+	Fee       uint64    `json:"Fee"`             // lamports, once known, of the newest transaction
+	Burnt     uint64    `json:"Burnt,omitempty"` // lamports that failed transactions of this intent have cost
+	Code      uint32    `json:"Code"`            // program error, 0 = none
+	Err       string    `json:"Err"`
 }
 
 // Cost is what the intent has cost its signer in fees so far: only transactions that landed cost anything.

@@ -34,40 +34,44 @@ func (s Stage) String() string {
 // PurchaseTerms are what the user asked for. Only Budget changes after the order is placed, and it only rises.
 type PurchaseTerms struct {
 	// Budget is the most that all attempts together may cost.
-	Budget Amount
+	Budget Amount `json:"Budget"`
 	// Retry is how many more attempts a provider's loss may be followed by.
-	Retry int `json:",omitempty"`
+	Retry int `json:"Retry,omitempty"`
 	// IdleStop ends a job that was neither heard nor used for so long; 0: never.
-	IdleStop time.Duration `json:",omitempty"`
+	IdleStop time.Duration `json:"IdleStop,omitempty"`
 	// TTL is the longest life of the order from its placing on; 0: none.
-	TTL time.Duration `json:",omitempty"`
+	TTL time.Duration `json:"TTL,omitempty"`
 	// Keep leaves the channel open for the next order.
-	Keep bool `json:",omitempty"`
+	Keep bool `json:"Keep,omitempty"`
 }
 
 // Reason is why an order ended or waits, for programs and for people.
 type Reason struct {
-	Code         Code
-	Detail, Hint string
+	Code   Code   `json:"Code"`
+	Detail string `json:"Detail"`
+	Hint   string `json:"Hint"`
 }
 
 // Attempt is a lease that its provider lost, for good.
 type Attempt struct {
-	Provider NodeID
-	Rate     Rate
-	Channel  ChannelID
-	Lease    LeaseID
-	Code     Code
-	Detail   string `json:",omitempty"`
-	Fault    Fault
-	Began    time.Time
-	Ended    time.Time
+	Provider NodeID    `json:"Provider"`
+	Rate     Rate      `json:"Rate"`
+	Channel  ChannelID `json:"Channel"`
+	Lease    LeaseID   `json:"Lease"`
+	Code     Code      `json:"Code"`
+	Detail   string    `json:"Detail,omitempty"`
+	Fault    Fault     `json:"Fault"`
+	Began    time.Time `json:"Began"`
+	Ended    time.Time `json:"Ended"`
 	// Signed is what the lost provider can redeem, Owed what it is owed by its last claim; Deposit what its channel
 	// holds until it comes home.
-	Signed, Owed, Deposit Amount
+	Signed  Amount `json:"Signed"`
+	Owed    Amount `json:"Owed"`
+	Deposit Amount `json:"Deposit"`
 	// Home: the channel is settled. Paid and Returned are this order's part of it.
-	Home           bool   `json:",omitempty"`
-	Paid, Returned Amount `json:",omitempty"`
+	Home     bool   `json:"Home,omitempty"`
+	Paid     Amount `json:"Paid,omitempty"`
+	Returned Amount `json:"Returned,omitempty"`
 }
 
 // spent is the most that an attempt has cost or may still cost.
@@ -99,49 +103,51 @@ func (a Attempt) locked() Amount {
 //
 // An order of many leases is many Purchases: nothing here knows of others.
 type Purchase struct {
-	ID     OrderID
-	Terms  PurchaseTerms
-	Stage  Stage
-	Since  time.Time // Stage entered
-	Placed time.Time
+	ID     OrderID       `json:"ID"`
+	Terms  PurchaseTerms `json:"Terms"`
+	Stage  Stage         `json:"Stage"`
+	Since  time.Time     `json:"Since"` // Stage entered
+	Placed time.Time     `json:"Placed"`
 	// Round numbers the looks for a provider; what comes of an earlier one is illegal.
-	Round uint32
+	Round uint32 `json:"Round"`
 
 	// The search. Begun: when it began. Until: how long it may last while all that fits is rented. Again: when the next
 	// look is. Resumed: a start of the node interrupted it, and its book is empty. Waits: what it waits for.
-	Begun   time.Time `json:",omitzero"`
-	Until   time.Time `json:",omitzero"`
-	Again   time.Time `json:",omitzero"`
-	Resumed bool      `json:",omitempty"`
-	Waits   string    `json:",omitempty"`
+	Begun   time.Time `json:"Begun,omitzero"`
+	Until   time.Time `json:"Until,omitzero"`
+	Again   time.Time `json:"Again,omitzero"`
+	Resumed bool      `json:"Resumed,omitempty"`
+	Waits   string    `json:"Waits,omitempty"`
 	// Unfit counts channels of this attempt that its provider, or this node, did not take.
-	Unfit uint8 `json:",omitempty"`
+	Unfit uint8 `json:"Unfit,omitempty"`
 
 	// The attempt. Prefer: Provider was chosen before the node started again.
-	Provider NodeID    `json:",omitzero"`
-	Prefer   bool      `json:",omitempty"`
-	Rate     Rate      `json:",omitempty"`
-	Channel  ChannelID `json:",omitzero"`
-	Deposit  Amount    `json:",omitempty"` // of Channel, when the order began to count on it
-	Lease    LeaseID   `json:",omitzero"`
-	Began    time.Time `json:",omitzero"` // the lease was signed
-	Used     time.Time `json:",omitzero"` // the job was last heard or used
+	Provider NodeID    `json:"Provider,omitzero"`
+	Prefer   bool      `json:"Prefer,omitempty"`
+	Rate     Rate      `json:"Rate,omitempty"`
+	Channel  ChannelID `json:"Channel,omitzero"`
+	Deposit  Amount    `json:"Deposit,omitempty"` // of Channel, when the order began to count on it
+	Lease    LeaseID   `json:"Lease,omitzero"`
+	Began    time.Time `json:"Began,omitzero"` // the lease was signed
+	Used     time.Time `json:"Used,omitzero"`  // the job was last heard or used
 	// Lingers: the money does not wait for the lease any more; its last words and its outputs may still come.
-	Lingers bool      `json:",omitempty"`
-	Lost    []Attempt `json:",omitempty"` // earlier ones
+	Lingers bool      `json:"Lingers,omitempty"`
+	Lost    []Attempt `json:"Lost,omitempty"` // earlier ones
 
 	// The wish to end it. Stops counts it, Told how often the lease was told. StopCode is the first one's.
-	StopCode    Code   `json:",omitempty"`
-	Stops, Told uint16 `json:",omitempty"`
-	Kill        bool   `json:",omitempty"` // without grace
+	StopCode Code   `json:"StopCode,omitempty"`
+	Stops    uint16 `json:"Stops,omitempty"`
+	Told     uint16 `json:"Told,omitempty"`
+	Kill     bool   `json:"Kill,omitempty"` // without grace
 
 	// The end. Failed: no lease came to its end. Later: the order is over before its money is home. Home: it is.
-	End            Reason `json:",omitzero"`
-	Failed         bool   `json:",omitempty"`
-	Later          bool   `json:",omitempty"`
-	Home           bool   `json:",omitempty"`
-	Paid, Returned Amount `json:",omitempty"` // of the last attempt's channel
-	Tx             string `json:",omitempty"` // that finished it
+	End      Reason `json:"End,omitzero"`
+	Failed   bool   `json:"Failed,omitempty"`
+	Later    bool   `json:"Later,omitempty"`
+	Home     bool   `json:"Home,omitempty"`
+	Paid     Amount `json:"Paid,omitempty"`
+	Returned Amount `json:"Returned,omitempty"` // of the last attempt's channel
+	Tx       string `json:"Tx,omitempty"`       // that finished it
 }
 
 // How long an order waits for rented rigs, counted from its search or the node's start on; how many channels an attempt

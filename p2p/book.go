@@ -27,12 +27,13 @@ const (
 
 // PeerRecord is what is remembered of a peer. Addrs come from signed sources only.
 type PeerRecord struct {
-	ID                  market.NodeID
-	Addrs               []string // ≤ 8 of ≤ 128 bytes
-	LastOK, BannedUntil time.Time
-	Fails               uint8
-	Roles               []string
-	BanReason           string
+	ID          market.NodeID `json:"ID"`
+	Addrs       []string      `json:"Addrs"` // ≤ 8 of ≤ 128 bytes
+	LastOK      time.Time     `json:"LastOK"`
+	BannedUntil time.Time     `json:"BannedUntil"`
+	Fails       uint8         `json:"Fails"`
+	Roles       []string      `json:"Roles"`
+	BanReason   string        `json:"BanReason"`
 }
 
 // PeerStore keeps the peer book. Called from one goroutine: at start, every 60 s, at stop. Its failures are logged and

@@ -11,15 +11,15 @@ import (
 // cost is what one transaction of this wallet cost an order beside what its provider earns. Each transaction belongs to
 // one order, so that costs add up to the wallet's own change.
 type cost struct {
-	Key      string // the intent's
-	Op       escrow.Op
-	Channel  market.ChannelID
-	Fee      market.Amount `json:",omitempty"` // once Done
-	ClaimFee market.Amount `json:",omitempty"` // OpOpen: for the rig's own transactions
+	Key      string           `json:"Key"` // the intent's
+	Op       escrow.Op        `json:"Op"`
+	Channel  market.ChannelID `json:"Channel"`
+	Fee      market.Amount    `json:"Fee,omitempty"`      // once Done
+	ClaimFee market.Amount    `json:"ClaimFee,omitempty"` // OpOpen: for the rig's own transactions
 	// OpOpen: what the ledger holds for the channel's account until it is reclaimed
-	Storage market.Amount `json:",omitempty"`
-	Took    bool          `json:",omitempty"` // it took effect
-	Done    bool          `json:",omitempty"` // nothing of it changes any more
+	Storage market.Amount `json:"Storage,omitempty"`
+	Took    bool          `json:"Took,omitempty"` // it took effect
+	Done    bool          `json:"Done,omitempty"` // nothing of it changes any more
 }
 
 // Costs are what an order cost beside what was paid to its provider. Storage is still held by the ledger, and comes

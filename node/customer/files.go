@@ -22,8 +22,8 @@ import (
 
 // LeftOut is what did not travel, and why; More others are not named.
 type LeftOut struct {
-	Skipped []spec.Skipped `json:",omitempty"`
-	More    int            `json:",omitempty"`
+	Skipped []spec.Skipped `json:"Skipped,omitempty"`
+	More    int            `json:"More,omitempty"`
 }
 
 func (l *LeftOut) add(m spec.Manifest) {
@@ -32,12 +32,13 @@ func (l *LeftOut) add(m spec.Manifest) {
 
 // Files is what became of an order's files; all fields are optional in a stored row.
 type Files struct {
-	Inputs, Outputs LeftOut
-	Missing         []string    `json:",omitempty"` // declared outputs that the job has not made
-	Failure         market.Code `json:",omitempty"` // code: why the outputs can never be here
-	FailureDetail   string      `json:",omitempty"`
-	Fetched         time.Time   // when the outputs were last read from the spool
-	Dropped         time.Time   // when the spool gave them up
+	Inputs        LeftOut     `json:"Inputs"`
+	Outputs       LeftOut     `json:"Outputs"`
+	Missing       []string    `json:"Missing,omitempty"` // declared outputs that the job has not made
+	Failure       market.Code `json:"Failure,omitempty"` // code: why the outputs can never be here
+	FailureDetail string      `json:"FailureDetail,omitempty"`
+	Fetched       time.Time   `json:"Fetched"` // when the outputs were last read from the spool
+	Dropped       time.Time   `json:"Dropped"` // when the spool gave them up
 }
 
 // transfers move an order's files. Each direction is an effect of its own, and one goroutine's at a time.

@@ -22,10 +22,12 @@ type marks struct {
 
 // mark counts the orders that ended well and those that the provider failed, and remembers the newest two failures.
 type mark struct {
-	Good, Bad uint32
-	At        time.Time
-	Last, Was time.Time `json:",omitzero"` // the newest failure, and the one before
-	Why       string    `json:",omitempty"`
+	Good uint32    `json:"Good"`
+	Bad  uint32    `json:"Bad"`
+	At   time.Time `json:"At"`
+	Last time.Time `json:"Last,omitzero"`
+	Was  time.Time `json:"Was,omitzero"` // the newest failure, and the one before
+	Why  string    `json:"Why,omitempty"`
 }
 
 // maxMarks bounds the row; above it the providers that were used longest ago are forgotten.

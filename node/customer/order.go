@@ -13,11 +13,11 @@ import (
 // of the order alone. Key is the idempotency key: the same Key is the same Order. As JSON it is part of the order's
 // row.
 type Request struct {
-	Key         string
-	File        spec.File
-	Image       spec.ImageRef
-	InputBytes  uint64
-	KeepChannel bool
+	Key         string        `json:"Key"`
+	File        spec.File     `json:"File"`
+	Image       spec.ImageRef `json:"Image"`
+	InputBytes  uint64        `json:"InputBytes"`
+	KeepChannel bool          `json:"KeepChannel"`
 }
 
 // Validate joins the faults of a request. Errors: *market.Error bad-usage.

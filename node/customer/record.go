@@ -23,40 +23,40 @@ const (
 
 // orderRow is what the store keeps of an Order and its newest lease.
 type orderRow struct {
-	Request         Request
-	ID              market.OrderID
-	Created         time.Time
+	Request         Request           `json:"Request"`
+	ID              market.OrderID    `json:"ID"`
+	Created         time.Time         `json:"Created"`
 	market.Purchase `json:"Purchase"` // where the order stands
-	Reach           []string          // of the provider
-	LeaseID         market.LeaseID    `json:",omitzero"` // of Lease, whose row is its tick
+	Reach           []string          `json:"Reach"`            // of the provider
+	LeaseID         market.LeaseID    `json:"LeaseID,omitzero"` // of Lease, whose row is its tick
 	Lease           *market.Lease     `json:"-"`
 	papers
-	InputsSent bool
-	BootID     string
-	ReadyAt    time.Time
-	Steps      []Step
-	Events     int    `json:"-"` // that the lease has left in the store; in the tick
-	Costs      []cost `json:",omitempty"`
+	InputsSent bool      `json:"InputsSent"`
+	BootID     string    `json:"BootID"`
+	ReadyAt    time.Time `json:"ReadyAt"`
+	Steps      []Step    `json:"Steps"`
+	Events     int       `json:"-"` // that the lease has left in the store; in the tick
+	Costs      []cost    `json:"Costs,omitempty"`
 
-	Log     *joblog.State `json:",omitempty"` // how the job's log ended; nil until then
-	LogFrom uint64        `json:",omitempty"` // where the newest lease's part of it begins
-	Files   Files
+	Log     *joblog.State `json:"Log,omitempty"`     // how the job's log ended; nil until then
+	LogFrom uint64        `json:"LogFrom,omitempty"` // where the newest lease's part of it begins
+	Files   Files         `json:"Files"`
 }
 
 // papers are the signed documents of an order's newest lease.
 type papers struct {
-	Raw        []byte // the Lease envelope
-	Decision   []byte
-	Receipt    []byte `json:"-"` // in the tick
-	Outcome    []byte // the provider's
-	OwnOutcome []byte
+	Raw        []byte `json:"Raw"` // the Lease envelope
+	Decision   []byte `json:"Decision"`
+	Receipt    []byte `json:"-"`       // in the tick
+	Outcome    []byte `json:"Outcome"` // the provider's
+	OwnOutcome []byte `json:"OwnOutcome"`
 }
 
 // Step is one line of progress, for people.
 type Step struct {
-	At     time.Time
-	Phase  string
-	Detail string
+	At     time.Time `json:"At"`
+	Phase  string    `json:"Phase"`
+	Detail string    `json:"Detail"`
 }
 
 // record keeps an order's row: in memory as its changes leave it, on disk in their order, which is the till's. No lock

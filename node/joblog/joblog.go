@@ -49,11 +49,11 @@ const (
 
 // State is how a log stands.
 type State struct {
-	Total   uint64 // the offset behind the last byte that is known of
-	Missing uint64 // bytes below Total that are not here
-	Over    bool   // nothing more will come
-	Whole   bool   // over, and nothing is missing behind Total
-	Why     string // over and not whole
+	Total   uint64 `json:"Total"`   // the offset behind the last byte that is known of
+	Missing uint64 `json:"Missing"` // bytes below Total that are not here
+	Over    bool   `json:"Over"`    // nothing more will come
+	Whole   bool   `json:"Whole"`   // over, and nothing is missing behind Total
+	Why     string `json:"Why"`     // over and not whole
 }
 
 // Complete reports whether every byte of an ended log is here.

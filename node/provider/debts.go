@@ -35,7 +35,7 @@ func (d *debts) load(db *store.Store) error {
 		if len(k) != len(x.Lease) {
 			return fmt.Errorf("debt row %x is not of a lease", k)
 		}
-		if err := unrow(v, &x); err != nil {
+		if err := store.Unrow(v, &x); err != nil {
 			return err
 		}
 		d.mu.Lock()
@@ -86,7 +86,7 @@ func (d *debts) enter(l *leaseRun, sum market.Amount, now time.Time) func(*store
 		Amounts: map[string]market.Amount{"debt": sum},
 	}
 	return func(c *store.Change) {
-		c.Puts = append(c.Puts, store.Put{Bucket: bucketDebts, Key: l.id[:], Value: row(x)})
+		c.Puts = append(c.Puts, store.Put{Bucket: bucketDebts, Key: l.id[:], Value: store.Row(x)})
 		c.Events = append(c.Events, told)
 	}
 }

@@ -198,7 +198,7 @@ func (d *desk) reopen(t rows.Tick) (*leaseRun, error) {
 		return nil, err
 	}
 	var r leaseRow
-	if err := unrow(b, &r); err != nil {
+	if err := store.Unrow(b, &r); err != nil {
 		return fail(err)
 	}
 	body, _, err := wire.OpenProposal(r.Raw, d.cfg.Network)

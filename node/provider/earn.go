@@ -205,7 +205,7 @@ func (s *sums) book(e *entry) (jobs []soldJob) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for k := range adds {
-			c.Puts = append(c.Puts, store.Put{Bucket: bucketEarned, Key: k.bytes(), Value: row(s.rows[k])})
+			c.Puts = append(c.Puts, store.Put{Bucket: bucketEarned, Key: k.bytes(), Value: store.Row(s.rows[k])})
 		}
 	})
 	return jobs
@@ -316,7 +316,7 @@ func (s *sums) load() error {
 		}
 		key.day = binary.BigEndian.Uint32(k)
 		copy(key.device[:], k[4:])
-		if err := unrow(v, &r); err != nil {
+		if err := store.Unrow(v, &r); err != nil {
 			return err
 		}
 		s.rows[key] = r

@@ -12,9 +12,6 @@ const (
 	bucketEarned = store.BucketEarned
 )
 
-func row(v any) []byte            { return store.Row(v) }
-func unrow(b []byte, v any) error { return store.Unrow(b, v) }
-
 // plan is what the engine must run, from the signed documents and the rig's policy.
 func (l *leaseRun) plan() job.Plan {
 	return job.Plan{

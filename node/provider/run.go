@@ -180,7 +180,7 @@ func (l *leaseRun) withFiles(ctx context.Context) (done func(), err error) {
 
 // document puts the lease's documents.
 func (l *leaseRun) document() store.Put {
-	return store.Put{Bucket: bucketLeases, Key: l.id[:], Value: row(l.row)}
+	return store.Put{Bucket: bucketLeases, Key: l.id[:], Value: store.Row(l.row)}
 }
 
 // update changes the row and stores it.

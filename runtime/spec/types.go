@@ -30,8 +30,12 @@ type Output struct {
 
 // ImageRef pins an image. Ref: name as written; Manifest, Config: "sha256:…"; Platform "linux/amd64".
 type ImageRef struct {
-	Ref, Manifest, Config, Platform string
-	CompressedBytes, UnpackedBytes  uint64
+	Ref             string `json:"Ref"`
+	Manifest        string `json:"Manifest"`
+	Config          string `json:"Config"`
+	Platform        string `json:"Platform"`
+	CompressedBytes uint64 `json:"CompressedBytes"`
+	UnpackedBytes   uint64 `json:"UnpackedBytes"`
 }
 
 // Entry is one file of a Manifest. Type: "file", "dir" or "symlink". SHA256: hex, files only. MTime: unix seconds.

@@ -26,15 +26,15 @@ const (
 // Ask is one order that asked this rig for its price, with the last answer. Code "" is a Quote; Leased: its lease was
 // accepted.
 type Ask struct {
-	At       time.Time
-	Order    market.OrderID
-	Customer market.NodeID
-	Devices  int         `json:",omitempty"`
-	MaxRate  market.Rate `json:",omitempty"`
-	Rate     market.Rate `json:",omitempty"` // quoted
-	Code     market.Code `json:",omitempty"`
-	Detail   string      `json:",omitempty"`
-	Leased   bool        `json:",omitempty"`
+	At       time.Time      `json:"At"`
+	Order    market.OrderID `json:"Order"`
+	Customer market.NodeID  `json:"Customer"`
+	Devices  int            `json:"Devices,omitempty"`
+	MaxRate  market.Rate    `json:"MaxRate,omitempty"`
+	Rate     market.Rate    `json:"Rate,omitempty"` // quoted
+	Code     market.Code    `json:"Code,omitempty"`
+	Detail   string         `json:"Detail,omitempty"`
+	Leased   bool           `json:"Leased,omitempty"`
 }
 
 // asks is the memory of a day, oldest first.

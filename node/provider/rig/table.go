@@ -32,10 +32,10 @@ func (s State) String() string { return stateWords[s] }
 // Row is one device: what the store holds under bucket devices. Idle is how it looked before its lease; rows of older
 // nodes have it with the lease.
 type Row struct {
-	State      State
-	Lease      market.LeaseID
-	Generation uint32
-	Idle       *gpu.Idle `json:",omitempty"`
+	State      State          `json:"State"`
+	Lease      market.LeaseID `json:"Lease"`
+	Generation uint32         `json:"Generation"`
+	Idle       *gpu.Idle      `json:"Idle,omitempty"`
 }
 
 func putRow(id market.DeviceID, r Row) store.Put {
