@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ const (
 
 // pages checks the tree of a file before bbolt walks it, since damage would send that into a panic in a goroutine of
 // its own, or round in a circle: every page is in the file, is what its place says, and has one parent, and every
-// element lies within its page.
+// element lies within its page, and keys ascend, on a page and below their parents.
 type pages struct {
 	file io.ReaderAt
 	size int64 // of a page
@@ -30,8 +31,17 @@ type pages struct {
 	seen map[uint64]bool
 }
 
+// span is where a page's keys lie: at from or above it, below to; nil: no limit.
+type span struct{ from, to []byte }
+
+// holds reports whether a key lies in the span and, but for the page's first, above the one before it.
+func (s span) holds(key, before []byte) bool {
+	return bytes.Compare(key, s.from) >= 0 && (s.to == nil || bytes.Compare(key, s.to) < 0) &&
+		(before == nil || bytes.Compare(key, before) > 0)
+}
+
 // tree checks the pages below root. inner: those of one of our buckets, which hold no further bucket.
-func (p *pages) tree(root uint64, inner bool, depth int) error {
+func (p *pages) tree(root uint64, keys span, inner bool, depth int) error {
 	b, err := p.read(root)
 	if err != nil {
 		return err
@@ -40,34 +50,48 @@ func (p *pages) tree(root uint64, inner bool, depth int) error {
 	case depth > maxDepth:
 		return fmt.Errorf("page %d lies too deep", root)
 	case flags == flagLeaf:
-		return p.leaf(b, root, inner, depth)
+		return p.leaf(b, root, keys, inner, depth)
 	case flags == flagBranch:
-		n := int(binary.LittleEndian.Uint16(b[10:]))
-		if n == 0 || pageHeader+n*pageElement > len(b) {
-			return fmt.Errorf("page %d has %d elements", root, n)
-		}
-		for i := range n {
-			at := pageHeader + i*pageElement
-			e := b[at:]
-			if !within(b, at, binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:]), 0) {
-				return fmt.Errorf("element %d of page %d", i, root)
-			}
-			if err := p.tree(binary.LittleEndian.Uint64(e[8:]), inner, depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
+		return p.branch(b, root, keys, inner, depth)
 	default:
 		return fmt.Errorf("page %d is of kind %d", root, flags)
 	}
 }
 
+// branch checks a branch page and what is below it, from its last element to its first: each ends where the next one
+// begins.
+func (p *pages) branch(b []byte, id uint64, keys span, inner bool, depth int) error {
+	n := int(binary.LittleEndian.Uint16(b[10:]))
+	if n == 0 || pageHeader+n*pageElement > len(b) {
+		return fmt.Errorf("page %d has %d elements", id, n)
+	}
+	below := keys
+	for i := n - 1; i >= 0; i-- {
+		at := pageHeader + i*pageElement
+		e := b[at:]
+		pos, size := binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:])
+		if !within(b, at, pos, size, 0) {
+			return fmt.Errorf("element %d of page %d", i, id)
+		}
+		below.from = e[pos:][:size]
+		if !(span{keys.from, below.to}).holds(below.from, nil) {
+			return fmt.Errorf("keys of page %d are out of order", id)
+		}
+		if err := p.tree(binary.LittleEndian.Uint64(e[8:]), below, inner, depth+1); err != nil {
+			return err
+		}
+		below.to = below.from
+	}
+	return nil
+}
+
 // leaf checks a leaf page, of the file or inside a bucket's value.
-func (p *pages) leaf(b []byte, id uint64, inner bool, depth int) error {
+func (p *pages) leaf(b []byte, id uint64, keys span, inner bool, depth int) error {
 	n := int(binary.LittleEndian.Uint16(b[10:]))
 	if pageHeader+n*pageElement > len(b) {
 		return fmt.Errorf("page %d has %d elements", id, n)
 	}
+	var before []byte
 	for i := range n {
 		at := pageHeader + i*pageElement
 		e := b[at:]
@@ -76,10 +100,14 @@ func (p *pages) leaf(b []byte, id uint64, inner bool, depth int) error {
 		if !within(b, at, pos, key, value) || flags != 0 && flags != flagBucket || (flags == flagBucket) == inner {
 			return fmt.Errorf("element %d of page %d", i, id)
 		}
+		k, v := e[pos:][:key], e[pos+key:][:value]
+		if !keys.holds(k, before) {
+			return fmt.Errorf("keys of page %d are out of order", id)
+		}
+		before = k
 		if inner {
 			continue
 		}
-		v := b[at+int(pos)+int(key):][:value]
 		if len(v) < bucketHeader {
 			return fmt.Errorf("bucket %d of page %d", i, id)
 		}
@@ -87,11 +115,11 @@ func (p *pages) leaf(b []byte, id uint64, inner bool, depth int) error {
 		var err error
 		switch in := v[bucketHeader:]; {
 		case root != 0:
-			err = p.tree(root, true, depth+1)
+			err = p.tree(root, span{}, true, depth+1)
 		case len(in) < pageHeader || binary.LittleEndian.Uint16(in[8:]) != flagLeaf:
 			err = fmt.Errorf("bucket %d of page %d", i, id)
 		default:
-			err = p.leaf(in, id, true, depth+1)
+			err = p.leaf(in, id, span{}, true, depth+1)
 		}
 		if err != nil {
 			return err
