@@ -3,6 +3,7 @@ package market
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,18 +56,25 @@ type Terms struct {
 }
 
 // Lease is one side's machine of one lease: the only persisted state machine of a job. It is a comparable value that
-// marshals as JSON; use NewLease, then Apply. Transition tables: providerTable, customerTable. The tree of states:
+// marshals as JSON; use NewLease, then Apply. Rules of one side see Common and its own part alone. Transition tables:
+// providerTable, customerTable. The tree of states:
 //
 //	provider: 0 → Preparing → Running ⇄ Paused → Stopping → Releasing → Closing → Ended; Preparing, Running, Paused → Releasing
 //	customer: 0 → Proposed → Preparing → Running ⇄ Paused → Stopping → Closing → Ended; Proposed → Refused, Lapsed; live ⇄ Silent → Closing
 type Lease struct {
+	Common
+	Sold
+	Bought
+}
+
+// Common is what both sides keep of a lease, each as it knows it.
+type Common struct {
 	ID    LeaseID
 	Side  Side
 	Terms Terms
 	State LeaseState // 0 before Accepted or Placed
 	Cause string     // why Paused: unpaid, chain, runtime
 	Phase string     // step of the preparation
-	Words string     `json:",omitempty"` // provider: why the step is tried again
 
 	Code     Code // end reason; "" while it goes on
 	Fault    Fault
@@ -78,56 +86,67 @@ type Lease struct {
 
 	// Meter is the provider's, or the customer's own.
 	Meter meter.Meter
+	Billed
+	Paid Amount // provider: covered by vouchers on disk; customer: acknowledged
 
-	// Money. ReceiptSeq, Claim, ClaimMS, ClaimPausedMS, ClaimUnobservedMS, Final: the last Receipt made or taken.
+	// Ending.
+	StopAt, AskedAt                       time.Time     // AskedAt: of what is repeated
+	Grace                                 time.Duration // of this stop
+	OutcomeDone, OutputsDone, KeepChannel bool
+	Exit                                  int32
+	OutputsRoot                           [32]byte
+}
+
+// Billed is the last Receipt made or taken.
+type Billed struct {
 	ReceiptSeq                                uint64
 	Claim                                     Amount
 	ClaimMS, ClaimPausedMS, ClaimUnobservedMS uint64
 	ClaimState                                LeaseState
 	ClaimAt                                   time.Time
 	Final                                     bool
-	Paid                                      Amount // provider: covered by vouchers on disk; customer: acknowledged
-	Answered                                  Amount // provider: the claim that the last Payment answered
-	Debt                                      Amount // provider: as last written to the debt row
-	Signed                                    Amount // customer: this lease's share of the last voucher; never shrinks
-	SentAt                                    time.Time
-	Funds                                     Amount // customer: FundsSeen; 0 = not known
-	ToppedAt                                  Amount // customer: Funds when TopUp was asked
+}
 
-	// Ending.
-	UnpaidPause                           time.Duration // provider: sum of the unpaid pauses that are over
-	StopAt, KillAt, AskedAt               time.Time
-	Grace                                 time.Duration // of this stop
-	Quarantine, Gone                      bool
-	OutcomeDone, OutputsDone, KeepChannel bool
-	Exited                                bool
-	Exit                                  int32
-	OutputsRoot                           [32]byte
-	PeerState                             LeaseState // customer: as last heard
-	HeardAt                               time.Time  // customer
-	SaidAt                                time.Time  // customer: the same, but for its own restarts
-	AwakeMS                               uint64     // customer: boot clock at the last event
-	OwnGap                                bool       // customer: this node itself was away since HeardAt
-	OfflineFor                            time.Duration
-	AskWait                               time.Duration
-	PendMS                                uint64    // customer: own gap that the next claim may fill
-	GapHour                               time.Time // customer: start of the hour in which GapMS was granted
-	GapMS                                 uint64
-	// customer: receipts in a row that are wrong, or above what may be signed
-	Bad, Over uint8
-	// LetGo, customer: in Closing, the money does not wait for the provider any more. The lease stays for outputs and
-	// the last words.
-	LetGo bool `json:",omitempty"`
-	// UnknownAt, customer: since when the provider says that it does not know the lease.
-	UnknownAt time.Time `json:",omitzero"`
-	// CapWanted, CapRefused, customer: a cap that its provider was asked to take and has not answered; with what code
-	// it refused the last one.
-	CapWanted  Amount `json:",omitempty"`
-	CapRefused Code   `json:",omitempty"`
-	// CapWas, CapAt, provider: the limit before it was raised last, and when: the deposit for more takes its time to
-	// become final.
-	CapWas Amount    `json:",omitempty"`
-	CapAt  time.Time `json:",omitzero"`
+// Sold is what the provider alone keeps of a lease.
+type Sold struct {
+	Words                    string        // why the step of the preparation is tried again
+	Answered                 Amount        // the claim that the last Payment answered
+	Debt                     Amount        // as last written to the debt row
+	UnpaidPause              time.Duration // sum of the unpaid pauses that are over
+	KillAt                   time.Time
+	Quarantine, Gone, Exited bool
+	// CapWas, CapAt: the limit before it was raised last, and when: the deposit for more takes its time to become
+	// final.
+	CapWas Amount
+	CapAt  time.Time
+}
+
+// Bought is what the customer alone keeps of a lease.
+type Bought struct {
+	Signed     Amount // this lease's share of the last voucher; never shrinks
+	SentAt     time.Time
+	Funds      Amount     // FundsSeen; 0 = not known
+	ToppedAt   Amount     // Funds when TopUp was asked
+	PeerState  LeaseState // as last heard
+	HeardAt    time.Time
+	SaidAt     time.Time // the same, but for its own restarts
+	AwakeMS    uint64    // boot clock at the last event
+	OwnGap     bool      // this node itself was away since HeardAt
+	OfflineFor time.Duration
+	AskWait    time.Duration
+	PendMS     uint64    // own gap that the next claim may fill
+	GapHour    time.Time // start of the hour in which GapMS was granted
+	GapMS      uint64
+	Bad, Over  uint8 // receipts in a row that are wrong, or above what may be signed
+	// LetGo: in Closing, the money does not wait for the provider any more. The lease stays for outputs and the last
+	// words.
+	LetGo bool
+	// UnknownAt: since when the provider says that it does not know the lease.
+	UnknownAt time.Time
+	// CapWanted, CapRefused: a cap that the provider was asked to take and has not answered; with what code it refused
+	// the last one.
+	CapWanted  Amount
+	CapRefused Code
 }
 
 // MaxAway bounds Terms.Away.
@@ -157,37 +176,50 @@ func NewLease(id LeaseID, side Side, t Terms) (Lease, error) {
 	if bad || side != ProviderSide && side != CustomerSide {
 		return Lease{}, fmt.Errorf("%w: terms of lease %s", ErrRange, id)
 	}
-	return Lease{ID: id, Side: side, Terms: t}, nil
+	return Lease{Common: Common{ID: id, Side: side, Terms: t}}, nil
 }
 
 // clean strips the monotonic reading and the zone: what is compared must survive JSON.
 func clean(t time.Time) time.Time { return t.Round(0).UTC() }
 
-// step is one Apply in progress.
-type step struct {
-	Lease
-	wasSeq uint64 // ReceiptSeq before
-	now    time.Time
-	eff    []Effect
+// turn is one Apply in progress: what its rule says beside what becomes due.
+type turn struct {
+	now time.Time
+	eff []Effect
 }
 
-func (s *step) emit(e ...Effect) { s.eff = append(s.eff, e...) }
-
-// to enters a state.
-func (s *step) to(st LeaseState) {
-	if s.State == Paused && s.Cause == CauseUnpaid {
-		s.UnpaidPause += max(0, s.now.Sub(s.Since))
+func (t *turn) emit(all ...Effect) {
+	for _, e := range all {
+		if !slices.Contains(t.eff, e) {
+			t.eff = append(t.eff, e)
+		}
 	}
-	s.State, s.Since, s.Cause = st, s.now, ""
 }
+
+// seller is a lease as the provider's rules see it, buyer as the customer's do.
+type seller struct {
+	*Common
+	*Sold
+	*turn
+}
+
+type buyer struct {
+	*Common
+	*Bought
+	*turn
+}
+
+func (l *Lease) seller(t *turn) *seller { return &seller{&l.Common, &l.Sold, t} }
+func (l *Lease) buyer(t *turn) *buyer   { return &buyer{&l.Common, &l.Bought, t} }
+
+// enter enters a state.
+func (c *Common) enter(st LeaseState, now time.Time) { c.State, c.Since, c.Cause = st, now, "" }
 
 // ends notes the end reason; the first one stays.
-func (s *step) ends(code Code, by Side, ev Evidence, detail string) {
-	if s.Code != "" {
-		return
+func (c *Common) ends(code Code, by Side, ev Evidence, detail string) {
+	if c.Code == "" {
+		c.Code, c.Fault, c.Evidence, c.Detail = code, FaultOf(code, by), ev, short(detail)
 	}
-	detail = short(detail)
-	s.Code, s.Fault, s.Evidence, s.Detail = code, FaultOf(code, by), ev, detail
 }
 
 // short is the most of a text that a lease keeps.
@@ -198,59 +230,50 @@ func short(s string) string {
 	return s
 }
 
-// rule is one line of a transition table: the states in which the event is legal, and what it does.
-type rule struct {
+// rule is one line of a side's transition table: the states in which the event is legal, and what it does.
+type rule[S any] struct {
 	in []LeaseState
-	do func(*step, Event) error
+	do func(S, Event) error
 }
 
-// Apply returns the lease after ev and the effects that the new state asks for; commit both, then act. now is the
-// node's clock. It is pure. Errors: ErrIllegal, ErrInvariant, ErrOverflow; then the lease is unchanged and there are no
-// effects.
+// Apply returns the lease after ev and the effects that are due by it; commit both, then act. They are what the new
+// state asks for and the old one did not (Due), and what the event itself asks for or repeats. now is the node's clock.
+// It is pure. Errors: ErrIllegal, ErrInvariant, ErrOverflow; then the lease is unchanged and there are no effects.
 func (l Lease) Apply(ev Event, now time.Time) (Lease, []Effect, error) {
 	if ev == nil {
 		return l, nil, ErrIllegal
 	}
-	table := &providerTable
-	if l.Side == CustomerSide {
-		table = &customerTable
-	}
-	r := table[ev.kind()]
-	if !r.allows(l.State) {
+	if !l.Legal(ev) {
 		return l, nil, fmt.Errorf("%w: %T in %s of the %s", ErrIllegal, ev, l.State, l.Side)
 	}
-	s := &step{Lease: l, wasSeq: l.ReceiptSeq, now: clean(now)}
+	next, t, err := l, &turn{now: clean(now)}, error(nil)
 	if l.Side == CustomerSide {
+		s := next.buyer(t)
 		s.awake(ev)
+		err = customerTable[ev.kind()].do(s, ev)
+	} else {
+		err = providerTable[ev.kind()].do(next.seller(t), ev)
 	}
-	if err := r.do(s, ev); err != nil {
+	if err == nil {
+		err = next.Valid()
+	}
+	if err != nil {
 		return l, nil, err
 	}
-	if err := s.Valid(); err != nil {
-		return l, nil, err
-	}
-	return s.Lease, s.eff, nil
-}
-
-func (r rule) allows(st LeaseState) bool {
-	for _, x := range r.in {
-		if x == st {
-			return true
-		}
-	}
-	return false
+	return next, t.due(&l, &next, ev), nil
 }
 
 // Legal reports whether an event of ev's type is in the table for the lease's state.
 func (l Lease) Legal(ev Event) bool {
+	in := providerTable[ev.kind()].in
 	if l.Side == CustomerSide {
-		return customerTable[ev.kind()].allows(l.State)
+		in = customerTable[ev.kind()].in
 	}
-	return providerTable[ev.kind()].allows(l.State)
+	return slices.Contains(in, l.State)
 }
 
 // Terminal reports whether the lease is over: Ended, Refused or Lapsed.
-func (l Lease) Terminal() bool { return l.State == Ended || l.State == Refused || l.State == Lapsed }
+func (c Common) Terminal() bool { return c.State == Ended || c.State == Refused || c.State == Lapsed }
 
 // MoneyOver reports whether nothing more of the lease's money waits for the provider: it is over, or it was let go.
 func (l Lease) MoneyOver() bool { return l.Terminal() || l.LetGo }
@@ -270,7 +293,8 @@ func (l Lease) Durable() Lease {
 }
 
 // Want returns what the job should be, a pure function of the state; 0 before Accepted and on the customer's side.
-func (l Lease) Want() (JobPhase, time.Duration) {
+// grace is the time from StopAt to SIGKILL.
+func (l Lease) Want() (phase JobPhase, grace time.Duration) {
 	if l.Side == CustomerSide {
 		return 0, 0
 	}

@@ -7,12 +7,12 @@ import "time"
 // debt. So the customer asks until it is answered.
 
 // raise sets both limits in money.
-func (s *step) raise(to Amount) {
-	s.Terms.Cap, s.Terms.Budget = max(s.Terms.Cap, to), max(s.Terms.Budget, to)
+func (c *Common) raise(to Amount) {
+	c.Terms.Cap, c.Terms.Budget = max(c.Terms.Cap, to), max(c.Terms.Budget, to)
 }
 
-// pCapRaised: Preparing, Running, Paused. The stop for the old cap is off, if it has not begun.
-func (s *step) pCapRaised(ev Event) error {
+// capRaised: Preparing, Running, Paused. The stop for the old cap is off, if it has not begun.
+func (s *seller) capRaised(ev Event) error {
 	if to := ev.(CapRaised).Cap; to > s.Limit() {
 		s.CapWas, s.CapAt = s.Limit(), s.now
 		s.raise(to)
@@ -21,8 +21,8 @@ func (s *step) pCapRaised(ev Event) error {
 	return nil
 }
 
-// cCapAsked: Preparing, Running, Paused, Silent.
-func (s *step) cCapAsked(ev Event) error {
+// capAsked: Preparing, Running, Paused, Silent.
+func (s *buyer) capAsked(ev Event) error {
 	to := ev.(CapAsked).Cap
 	s.CapRefused = ""
 	if to > max(s.Limit(), s.CapWanted) {
@@ -38,14 +38,14 @@ func (s *step) cCapAsked(ev Event) error {
 const capFunds = time.Minute
 
 // funded is the limit in money that the deposit must carry by now.
-func (s *step) funded() Amount {
+func (s *seller) funded() Amount {
 	if s.now.Sub(s.CapAt) < capFunds {
 		return s.CapWas
 	}
 	return s.Limit()
 }
 
-func (s *step) cCapAnswered(ev Event) error {
+func (s *buyer) capAnswered(ev Event) error {
 	e := ev.(CapAnswered)
 	if e.Code != "" {
 		if e.Cap >= s.CapWanted {
@@ -58,6 +58,8 @@ func (s *step) cCapAnswered(ev Event) error {
 		s.CapWanted = 0
 	}
 	s.ToppedAt = 0 // the deposit was enough for the old cap
-	s.pay()
+	if s.State != Ended {
+		s.pay(false)
+	}
 	return nil
 }

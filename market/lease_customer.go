@@ -22,30 +22,31 @@ var (
 )
 
 // customerTable: which event is legal where. The customer is never in Releasing: the provider's shows as Stopping.
-var customerTable = [numKinds]rule{
-	kPlaced:          {[]LeaseState{0}, (*step).cPlaced},
-	kDecision:        {cHeard, (*step).cDecision},
-	kStatus:          {cHeard, (*step).cStatus},
-	kReceipt:         {cMoney, (*step).cReceipt},
-	kHeard:           {cHeard, (*step).cHeardOf},
-	kPaymentAcked:    {cMoney, (*step).cAcked},
-	kFunds:           {cMoney, (*step).cFunds},
-	kOutputsVerified: {[]LeaseState{Closing}, (*step).cOutputs},
-	kRelease:         {[]LeaseState{Closing, Ended}, (*step).cRelease},
-	kCloseNow:        {[]LeaseState{Closing}, (*step).cCloseNow},
-	kStop:            {cHeard, (*step).cStop},
-	kChainClosing:    {cHeard, (*step).cChainClosing},
-	kRestarted:       {cHeard, (*step).cRestarted},
-	kOutcome:         {[]LeaseState{Closing, Ended}, (*step).cOutcome},
-	kVoucher:         {cMoney, (*step).cVoucher},
-	kUnknown:         {cMoney, (*step).cUnknown},
-	kCapAsked:        {[]LeaseState{Preparing, Running, Paused, Silent}, (*step).cCapAsked},
-	kCapAnswered:     {cMoney, (*step).cCapAnswered},
-	kTimer:           {cHeard, (*step).cTimer},
+var customerTable = [numKinds]rule[*buyer]{
+	kPlaced:          {[]LeaseState{0}, (*buyer).placed},
+	kDecision:        {cHeard, (*buyer).decision},
+	kStatus:          {cHeard, (*buyer).status},
+	kReceipt:         {cMoney, (*buyer).receipt},
+	kHeard:           {cHeard, (*buyer).heardOf},
+	kPaymentAcked:    {cMoney, (*buyer).acked},
+	kFunds:           {cMoney, (*buyer).funds},
+	kOutputsVerified: {[]LeaseState{Closing}, (*buyer).outputs},
+	kCloseNow:        {[]LeaseState{Closing}, (*buyer).closeNow},
+	kStop:            {cHeard, (*buyer).stopAsked},
+	kChainClosing:    {cHeard, (*buyer).chainClosing},
+	kRestarted:       {cHeard, (*buyer).restarted},
+	kOutcome:         {[]LeaseState{Closing, Ended}, (*buyer).outcome},
+	kVoucher:         {cMoney, (*buyer).voucher},
+	kUnknown:         {cMoney, (*buyer).unknown},
+	kCapAsked:        {[]LeaseState{Preparing, Running, Paused, Silent}, (*buyer).capAsked},
+	kCapAnswered:     {cMoney, (*buyer).capAnswered},
+	kTimer:           {cHeard, (*buyer).timer},
 }
 
+func (s *buyer) to(st LeaseState) { s.enter(st, s.now) }
+
 // awake notices own gaps: a node that was suspended sees its boot clock jump between two events.
-func (s *step) awake(ev Event) {
+func (s *buyer) awake(ev Event) {
 	var boot uint64
 	offline := false
 	switch e := ev.(type) {
@@ -72,15 +73,14 @@ func (s *step) awake(ev Event) {
 }
 
 // 0 → Proposed.
-func (s *step) cPlaced(Event) error {
+func (s *buyer) placed(Event) error {
 	s.to(Proposed)
 	s.HeardAt, s.AskedAt = s.now, s.now
-	s.emit(SendLease{})
 	return nil
 }
 
 // Proposed → Preparing, Refused; a late yes gets a Stop.
-func (s *step) cDecision(ev Event) error {
+func (s *buyer) decision(ev Event) error {
 	e := ev.(DecisionSeen)
 	switch {
 	case s.State == Proposed && e.Accepted:
@@ -93,20 +93,18 @@ func (s *step) cDecision(ev Event) error {
 	return nil
 }
 
-func (s *step) accepted() {
+func (s *buyer) accepted() {
 	s.Accepted, s.HeardAt, s.PeerState = s.now, s.now, Preparing
 	s.to(Preparing)
-	s.emit(PushInputs{})
 }
 
-func (s *step) refused(code Code, detail string) {
+func (s *buyer) refused(code Code, detail string) {
 	s.ends(code, ProviderSide, EvidenceSigned, detail)
 	s.to(Refused)
-	s.emit(FreeBudget{})
 }
 
 // Proposed → Preparing, Refused; live, Silent → the provider's state.
-func (s *step) cStatus(ev Event) error {
+func (s *buyer) status(ev Event) error {
 	e := ev.(StatusSeen)
 	st := e.Status
 	switch {
@@ -136,7 +134,7 @@ func (s *step) cStatus(ev Event) error {
 	}
 	if e.WrongDevices && st.State >= Running && s.Code == "" {
 		s.ran()
-		s.cEnd(CodeNotAsQuoted, EvidenceSigned, 0, "devices differ from the quote")
+		s.end(CodeNotAsQuoted, EvidenceSigned, 0, "devices differ from the quote")
 	}
 	s.follow(st.State, st.Cause, st.Detail, e.BootMS)
 	if s.State == Closing && st.State >= Closing && s.Code == "" && st.Cause != "" {
@@ -147,7 +145,7 @@ func (s *step) cStatus(ev Event) error {
 
 // ran notes that the job was ready: the provider says that it runs, or its signed documents say that it did while
 // nobody here listened.
-func (s *step) ran() {
+func (s *buyer) ran() {
 	if !s.Ready.IsZero() || s.Accepted.IsZero() {
 		return
 	}
@@ -158,7 +156,7 @@ func (s *step) ran() {
 }
 
 // overruled: an own request that the job's end was faster than is not why it ended.
-func (s *step) overruled(cause Code, detail string) {
+func (s *buyer) overruled(cause Code, detail string) {
 	switch s.Code {
 	case CodeIdleStop, CodeOrderExpired:
 		if cause == CodeStopped { // what a provider calls every wish of its customer
@@ -174,7 +172,7 @@ func (s *step) overruled(cause Code, detail string) {
 }
 
 // follow takes the provider's state over. Closing and terminal states stay.
-func (s *step) follow(st LeaseState, cause, detail string, boot uint64) {
+func (s *buyer) follow(st LeaseState, cause, detail string, boot uint64) {
 	if !s.State.Live() && s.State != Silent {
 		return
 	}
@@ -214,12 +212,12 @@ func (s *step) follow(st LeaseState, cause, detail string, boot uint64) {
 		if cause != "" {
 			s.ends(Code(cause), ProviderSide, EvidenceSigned, detail)
 		}
-		s.cClosing()
+		s.closing()
 	}
 }
 
 // metered opens the own meter while the provider says that the job runs.
-func (s *step) metered(st LeaseState, boot uint64) {
+func (s *buyer) metered(st LeaseState, boot uint64) {
 	if (st == Running || st == Stopping) && s.Fault != FaultProvider {
 		s.Meter = s.Meter.Open(boot)
 		return
@@ -227,7 +225,7 @@ func (s *step) metered(st LeaseState, boot uint64) {
 	s.Meter = s.Meter.Close()
 }
 
-func (s *step) cHeardOf(ev Event) error {
+func (s *buyer) heardOf(ev Event) error {
 	s.heard(ev.(Heard).BootMS)
 	if s.State == Silent {
 		s.emit(AskStatus{})
@@ -237,7 +235,7 @@ func (s *step) cHeardOf(ev Event) error {
 
 // live, Closing, Silent: checks a Receipt and signs what §tick allows; three bad ones in a row: Stopping,
 // meter-dispute.
-func (s *step) cReceipt(ev Event) error {
+func (s *buyer) receipt(ev Event) error {
 	e := ev.(ReceiptSeen)
 	r := e.Receipt
 	if s.State == Ended {
@@ -250,7 +248,7 @@ func (s *step) cReceipt(ev Event) error {
 		return nil // overtaken by a newer one
 	}
 	if r.Seq == s.ReceiptSeq && r.Amount > s.Claim && !later {
-		s.cEnd(CodeEquivocation, EvidenceSigned, -1, "two receipts with one number")
+		s.end(CodeEquivocation, EvidenceSigned, -1, "two receipts with one number")
 		return nil
 	}
 	owed, err := s.Terms.Rate.For(s.Terms.Devices, ms(r.BillableMS))
@@ -274,7 +272,6 @@ func (s *step) cReceipt(ev Event) error {
 	s.ReceiptSeq, s.Claim, s.ClaimMS, s.ClaimPausedMS, s.ClaimUnobservedMS = r.Seq, r.Amount, r.BillableMS, r.PausedMS,
 		r.UnobservedMS
 	s.ClaimState, s.ClaimAt = r.State, clean(r.Wall)
-	wasFinal := s.Final
 	s.Final = s.Final || r.Final
 	s.fillGap(r.BillableMS)
 	switch over := r.Amount > min(s.trusted(), s.Limit()); {
@@ -283,25 +280,22 @@ func (s *step) cReceipt(ev Event) error {
 	case isNew: // a repeat claims nothing more
 		s.bad(&s.Over)
 	}
-	s.pay()
-	if s.State == Closing && s.Final && !wasFinal {
-		s.emit(SendOutcome{})
-	}
+	s.pay(isNew)
 	return nil
 }
 
 // bad counts what is wrong; the third in a row ends the lease in a dispute.
-func (s *step) bad(n *uint8) {
+func (s *buyer) bad(n *uint8) {
 	if *n < disputeAt {
 		*n++
 	}
 	if *n >= disputeAt && (s.State.Live() || s.State == Silent) && s.State != Stopping {
-		s.cEnd(CodeMeterDispute, EvidenceMeasured, 0, "")
+		s.end(CodeMeterDispute, EvidenceMeasured, 0, "")
 	}
 }
 
-// cEnd: live, Silent → Stopping with a Stop. grace as in StopAsked.
-func (s *step) cEnd(code Code, ev Evidence, grace time.Duration, detail string) {
+// end: live, Silent → Stopping with a Stop. grace as in StopAsked.
+func (s *buyer) end(code Code, ev Evidence, grace time.Duration, detail string) {
 	if !s.State.Live() && s.State != Silent {
 		return
 	}
@@ -310,80 +304,62 @@ func (s *step) cEnd(code Code, ev Evidence, grace time.Duration, detail string) 
 		s.to(Stopping)
 	}
 	s.StopAt, s.AskedAt, s.Grace = s.now, s.now, s.graceOf(grace)
-	s.emit(SendStop{Code: code, Grace: s.Grace})
+	s.emit(s.standing()...) // also where the same Stop was sent before
 }
 
-// cClosing: live, Silent → Closing. Whether there are outputs is what the provider's signed Outcome says, not what was
+// closing: live, Silent → Closing. Whether there are outputs is what the provider's signed Outcome says, not what was
 // heard of the job.
-func (s *step) cClosing() {
+func (s *buyer) closing() {
 	s.Meter = s.Meter.Close()
 	s.to(Closing)
 	s.Ended, s.AskedAt, s.AskWait = s.now, s.now, time.Second
-	s.emit(FetchOutputs{}, AskStatus{})
-	if s.Final {
-		s.emit(SendOutcome{})
-	}
+	s.emit(AskStatus{})
 }
 
-func (s *step) cAcked(ev Event) error {
+func (s *buyer) acked(ev Event) error {
 	s.Paid = max(s.Paid, min(ev.(PaymentAcked).LeaseAmount, s.Signed))
 	return nil
 }
 
-func (s *step) cFunds(ev Event) error {
+func (s *buyer) funds(ev Event) error {
 	s.Funds = ev.(FundsSeen).LeaseMax
 	s.topUp()
 	return nil
 }
 
 // Closing → Ended if the Outcome is agreed too.
-func (s *step) cOutputs(ev Event) error {
+func (s *buyer) outputs(ev Event) error {
 	e := ev.(OutputsVerified)
 	s.OutputsDone, s.OutputsRoot = true, e.Root
 	if e.Lost {
 		s.Code, s.Fault, s.Evidence = CodeOutputLost, FaultProvider, EvidenceMeasured
 	}
-	return s.cMaybeEnd()
+	return s.maybeEnd()
 }
 
-func (s *step) cOutcome(ev Event) error {
+func (s *buyer) outcome(ev Event) error {
 	if s.State == Ended {
 		return nil
 	}
 	s.OutcomeDone, s.KeepChannel = true, ev.(OutcomeAgreed).KeepChannel
-	return s.cMaybeEnd()
+	return s.maybeEnd()
 }
 
-func (s *step) cMaybeEnd() error {
+func (s *buyer) maybeEnd() error {
 	if s.OutcomeDone && s.OutputsDone {
-		s.cOver()
+		s.to(Ended)
 	}
 	return nil
 }
 
-func (s *step) cOver() {
+func (s *buyer) closeNow(Event) error {
 	s.to(Ended)
-	s.emit(FreeBudget{})
-	if !s.KeepChannel {
-		s.emit(FinishChannel{})
-	}
-}
-
-func (s *step) cRelease(Event) error {
-	if s.State == Ended {
-		s.emit(FinishChannel{})
-	}
-	return nil
-}
-
-func (s *step) cCloseNow(Event) error {
-	s.cOver()
 	return nil
 }
 
 // Proposed → Lapsed; live, Silent → Stopping; the provider's own Stop needs no answer. A second one of the user's does
 // not wait for a provider that is unheard: Stopping → Closing, and in Closing the money is let go.
-func (s *step) cStop(ev Event) error {
+func (s *buyer) stopAsked(ev Event) error {
 	e := ev.(StopAsked)
 	code := e.Code
 	switch {
@@ -401,31 +377,30 @@ func (s *step) cStop(ev Event) error {
 		s.ends(code, ProviderSide, EvidenceSigned, e.Detail)
 		if s.State != Stopping {
 			s.to(Stopping)
-			s.StopAt, s.AskedAt, s.Grace = s.now, s.now, s.graceOf(e.Grace)
+			s.AskedAt, s.Grace = s.now, s.graceOf(e.Grace) // no StopAt: it needs no Stop of ours
 		}
 	default:
 		if code == "" {
 			code = CodeStopped
 		}
-		s.cEnd(code, EvidenceOperator, e.Grace, e.Detail)
+		s.end(code, EvidenceOperator, e.Grace, e.Detail)
 	}
 	return nil
 }
 
 // lapse: Proposed → Lapsed.
-func (s *step) lapse(ev Evidence) {
+func (s *buyer) lapse(ev Evidence) {
 	s.ends(CodeNeverUsed, CustomerSide, ev, "")
 	s.to(Lapsed)
-	s.emit(SendStop{Code: CodeNeverUsed}, FreeBudget{})
 }
 
-func (s *step) cChainClosing(Event) error {
-	s.cEnd(CodeChannelClosing, EvidenceFinalised, 0, "")
+func (s *buyer) chainClosing(Event) error {
+	s.end(CodeChannelClosing, EvidenceFinalised, 0, "")
 	return nil
 }
 
-// Any state: all standing effects are repeated; the time away waits for the next claim.
-func (s *step) cRestarted(ev Event) error {
+// Any state; the time away waits for the next claim.
+func (s *buyer) restarted(ev Event) error {
 	e := ev.(Restarted)
 	if s.Meter.Running {
 		s.pend(uint64(max(0, s.now.Sub(s.HeardAt)).Milliseconds()))
@@ -436,45 +411,17 @@ func (s *step) cRestarted(ev Event) error {
 		s.HeardAt = s.now
 	}
 	s.AskedAt = s.now
-	switch s.State {
-	case Proposed:
-		s.emit(SendLease{})
-	case Preparing:
-		s.emit(PushInputs{}, AskStatus{})
-	case Stopping:
-		if s.PeerState < Releasing && !s.StopAt.IsZero() {
-			s.emit(SendStop{Code: s.Code, Grace: s.Grace})
-		}
-		s.emit(AskStatus{})
-	case Closing:
-		if !s.OutputsDone {
-			s.emit(FetchOutputs{})
-		}
-		s.emit(AskStatus{})
-		if s.Final && !s.OutcomeDone {
-			s.emit(SendOutcome{})
-		}
-	case Ended:
-		if !s.KeepChannel {
-			s.emit(FinishChannel{})
-		}
-		return nil
-	case Refused, Lapsed:
-		s.emit(FreeBudget{})
-	default:
-		s.emit(AskStatus{})
-	}
 	if s.Signed > s.Paid {
-		s.repay()
+		s.SentAt = s.now
 	}
-	if s.CapWanted > 0 {
-		s.emit(RaiseCap{Cap: s.CapWanted})
+	if s.State != Proposed && !s.Terminal() {
+		s.emit(AskStatus{})
 	}
 	return nil
 }
 
-// repay repeats the last Payment.
-func (s *step) repay() {
+// repay sends the last Payment.
+func (s *buyer) repay() {
 	s.SentAt = s.now
-	s.emit(SignPayment{LeaseAmount: s.Signed, OwnMS: s.Meter.BillableMS, ReceiptSeq: s.ReceiptSeq})
+	s.emit(SignPayment{LeaseAmount: s.Signed, ReceiptSeq: s.ReceiptSeq})
 }

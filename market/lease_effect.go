@@ -18,7 +18,8 @@ const (
 
 // Effects of the provider's side.
 type (
-	// WantJob: reconcile the job to Phase. Grace: time from SIGTERM to SIGKILL, 0 kills at once; only with WantGone.
+	// WantJob: reconcile the job to Phase. Grace: time from StopAt, when SIGTERM is sent, to SIGKILL, 0 kills at
+	// once; only with WantGone.
 	WantJob struct {
 		Phase JobPhase
 		Grace time.Duration
@@ -31,8 +32,6 @@ type (
 	FreeDevices struct{ Quarantine bool }
 	// SignOutcome: make this side's signed Outcome (Lease.Outcome) and have it in Status.
 	SignOutcome struct{}
-	// DebtRow: what this lease leaves unpaid is now Sum; 0 clears the row.
-	DebtRow struct{ Sum Amount }
 	// ClaimNow: let the settlement policy redeem what is owed.
 	ClaimNow struct{}
 	// SignRelease: if no other lease of the channel lives, sign a Release at the sum owed.
@@ -56,7 +55,6 @@ type (
 	// the last one: repeat it.
 	SignPayment struct {
 		LeaseAmount Amount
-		OwnMS       uint64
 		ReceiptSeq  uint64
 	}
 	// AskStatus: send a StatusRequest and feed the answer back as StatusSeen.
@@ -70,30 +68,22 @@ type (
 	TopUp struct{}
 	// RaiseCap: sign and send the new cap; feed back CapAnswered.
 	RaiseCap struct{ Cap Amount }
-	// FinishChannel: the lease is over: with a Release in hand close the channel and print the sums, else ask for the
-	// Release.
-	FinishChannel struct{}
-	// FreeBudget: nothing more will happen to a refused or lapsed lease: free the budget hold, try the next Quote.
-	FreeBudget struct{}
 )
 
-func (WantJob) isEffect()       {}
-func (SendReceipt) isEffect()   {}
-func (SendStatus) isEffect()    {}
-func (FreeDevices) isEffect()   {}
-func (SignOutcome) isEffect()   {}
-func (DebtRow) isEffect()       {}
-func (ClaimNow) isEffect()      {}
-func (SignRelease) isEffect()   {}
-func (RemoveFiles) isEffect()   {}
-func (SendLease) isEffect()     {}
-func (PushInputs) isEffect()    {}
-func (SendStop) isEffect()      {}
-func (SignPayment) isEffect()   {}
-func (AskStatus) isEffect()     {}
-func (FetchOutputs) isEffect()  {}
-func (SendOutcome) isEffect()   {}
-func (TopUp) isEffect()         {}
-func (FinishChannel) isEffect() {}
-func (RaiseCap) isEffect()      {}
-func (FreeBudget) isEffect()    {}
+func (WantJob) isEffect()      {}
+func (SendReceipt) isEffect()  {}
+func (SendStatus) isEffect()   {}
+func (FreeDevices) isEffect()  {}
+func (SignOutcome) isEffect()  {}
+func (ClaimNow) isEffect()     {}
+func (SignRelease) isEffect()  {}
+func (RemoveFiles) isEffect()  {}
+func (SendLease) isEffect()    {}
+func (PushInputs) isEffect()   {}
+func (SendStop) isEffect()     {}
+func (SignPayment) isEffect()  {}
+func (AskStatus) isEffect()    {}
+func (FetchOutputs) isEffect() {}
+func (SendOutcome) isEffect()  {}
+func (TopUp) isEffect()        {}
+func (RaiseCap) isEffect()     {}

@@ -35,7 +35,6 @@ const (
 	kPaymentAcked
 	kFunds
 	kOutputsVerified
-	kRelease
 	kCloseNow
 	kStop
 	kChainClosing
@@ -143,8 +142,6 @@ type (
 		Root [32]byte
 		Lost bool
 	}
-	// ReleaseSeen: a valid Release of the channel is in hand.
-	ReleaseSeen struct{}
 	// VoucherSeen: the provider has shown a voucher of our own key that this node's store does not know, since it was
 	// put back: this lease's share of it.
 	VoucherSeen struct{ LeaseAmount Amount }
@@ -213,7 +210,6 @@ func (Heard) kind() kind           { return kHeard }
 func (PaymentAcked) kind() kind    { return kPaymentAcked }
 func (FundsSeen) kind() kind       { return kFunds }
 func (OutputsVerified) kind() kind { return kOutputsVerified }
-func (ReleaseSeen) kind() kind     { return kRelease }
 func (CloseNow) kind() kind        { return kCloseNow }
 func (StopAsked) kind() kind       { return kStop }
 func (ChainClosing) kind() kind    { return kChainClosing }

@@ -4,9 +4,9 @@ import "time"
 
 // Figures of the customer's side, as people read them.
 
-// Due is what the job has cost so far: the provider's claim, as far as it is signed and acknowledged; once the lease
+// Cost is what the job has cost so far: the provider's claim, as far as it is signed and acknowledged; once the lease
 // closes, as far as it is signed. What is signed ahead of the meter is not in it. It never falls.
-func (l Lease) Due() Amount {
+func (l Lease) Cost() Amount {
 	if l.State == Closing || l.Terminal() {
 		return min(l.Claim, l.Signed)
 	}
@@ -15,6 +15,9 @@ func (l Lease) Due() Amount {
 
 // Ahead is what is signed beyond the claim: it comes back, or becomes due.
 func (l Lease) Ahead() Amount { return sub(l.Signed, l.Claim) }
+
+// AtRisk is what may be signed beyond the claim so that a sleeping customer does not stop its job.
+func (l Lease) AtRisk() Amount { return l.buyer(nil).atRisk() }
 
 // Asleep is what this node may lose while it sleeps from now on, and how long the job works on meanwhile before its
 // provider pauses it: for what is signed ahead, and for the tick that a provider works before it must be paid, unless
@@ -47,7 +50,7 @@ func (l Lease) Asleep() (risk Amount, runs time.Duration) {
 // the grace that then remains of both. A provider begins the stop while the grace, but at most half of the limit, is
 // left.
 func CapTime(rate Rate, devices int, limit Amount, longest, stopGrace time.Duration) (runs, grace time.Duration) {
-	l := Lease{Terms: Terms{Rate: rate, Devices: devices, Cap: limit, Budget: limit, MaxDuration: longest,
+	l := Common{Terms: Terms{Rate: rate, Devices: devices, Cap: limit, Budget: limit, MaxDuration: longest,
 		StopGrace: stopGrace}}
 	runs = longest - l.stopGrace()
 	if rate > 0 {

@@ -85,8 +85,8 @@ func (w *world) customer(ev Event) {
 	if l.Signed > before.Signed {
 		// The allowance is judged as it was when it was signed: before, two minutes may not have been paid.
 		l.Signed = before.Signed
-		if w.c.Signed > min(l.trusted(), l.Limit()) {
-			w.t.Fatalf("signed %d, own %d, ahead %d", w.c.Signed, l.Owed(), l.ahead())
+		if w.c.Signed > min(l.buyer(nil).trusted(), l.Limit()) {
+			w.t.Fatalf("signed %d, own %d, ahead %d", w.c.Signed, l.Owed(), l.buyer(nil).ahead())
 		}
 	}
 	for _, e := range eff {

@@ -16,41 +16,49 @@ var (
 )
 
 // providerTable: which event is legal where; each rule documents its edges.
-var providerTable = [numKinds]rule{
-	kAccepted:      {[]LeaseState{0}, (*step).pAccepted},
-	kPrepStep:      {[]LeaseState{Preparing}, (*step).pPrepStep},
-	kJobReady:      {[]LeaseState{Preparing}, (*step).pReady},
-	kPrepFailed:    {[]LeaseState{Preparing}, (*step).pPrepFailed},
-	kJobSeen:       {inLive, (*step).pSeen},
-	kJobExited:     {[]LeaseState{Preparing, Running, Paused, Stopping, Releasing}, (*step).pExited},
-	kJobGone:       {[]LeaseState{Running, Paused, Stopping, Releasing}, (*step).pGone},
-	kEngineSilent:  {inLive, (*step).pEngineSilent},
-	kDeviceLost:    {[]LeaseState{Preparing, Running, Paused, Stopping, Releasing}, (*step).pDeviceLost},
-	kDeviceBusy:    {[]LeaseState{Paused}, (*step).pDeviceBusy},
-	kDevicesClear:  {[]LeaseState{Releasing}, (*step).pClear},
-	kPayment:       {inSince2, (*step).pPayment},
-	kHeadroom:      {inLive, (*step).pHeadroom},
-	kChainBlind:    {inLive, (*step).pChainBlind},
-	kChainSeen:     {inLive, (*step).pChainSeen},
-	kOutputsHashed: {[]LeaseState{Releasing, Closing}, (*step).pHashed},
-	kOutputsServed: {[]LeaseState{Closing}, (*step).pServed},
-	kStop:          {inSince2, (*step).pStop},
-	kChainClosing:  {inSince2, (*step).pChainClosing},
-	kRestarted:     {inSince2, (*step).pRestarted},
-	kOutcome:       {[]LeaseState{Closing, Ended}, (*step).pOutcome},
-	kTimer:         {inSince2, (*step).pTimer},
-	kCapRaised:     {[]LeaseState{Preparing, Running, Paused}, (*step).pCapRaised},
+var providerTable = [numKinds]rule[*seller]{
+	kAccepted:      {[]LeaseState{0}, (*seller).accepted},
+	kPrepStep:      {[]LeaseState{Preparing}, (*seller).prepStep},
+	kJobReady:      {[]LeaseState{Preparing}, (*seller).ready},
+	kPrepFailed:    {[]LeaseState{Preparing}, (*seller).prepFailed},
+	kJobSeen:       {inLive, (*seller).seen},
+	kJobExited:     {[]LeaseState{Preparing, Running, Paused, Stopping, Releasing}, (*seller).exited},
+	kJobGone:       {[]LeaseState{Running, Paused, Stopping, Releasing}, (*seller).gone},
+	kEngineSilent:  {inLive, (*seller).engineSilent},
+	kDeviceLost:    {[]LeaseState{Preparing, Running, Paused, Stopping, Releasing}, (*seller).deviceLost},
+	kDeviceBusy:    {[]LeaseState{Paused}, (*seller).deviceBusy},
+	kDevicesClear:  {[]LeaseState{Releasing}, (*seller).clear},
+	kPayment:       {inSince2, (*seller).payment},
+	kHeadroom:      {inLive, (*seller).headroom},
+	kChainBlind:    {inLive, (*seller).chainBlind},
+	kChainSeen:     {inLive, (*seller).chainSeen},
+	kOutputsHashed: {[]LeaseState{Releasing, Closing}, (*seller).outputsHashed},
+	kOutputsServed: {[]LeaseState{Closing}, (*seller).served},
+	kStop:          {inSince2, (*seller).stopAsked},
+	kChainClosing:  {inSince2, (*seller).chainClosing},
+	kRestarted:     {inSince2, (*seller).restarted},
+	kOutcome:       {[]LeaseState{Closing, Ended}, (*seller).outcome},
+	kTimer:         {inSince2, (*seller).timer},
+	kCapRaised:     {[]LeaseState{Preparing, Running, Paused}, (*seller).capRaised},
+}
+
+// to enters a state, and tells the customer.
+func (s *seller) to(st LeaseState) {
+	if s.State == Paused && s.Cause == CauseUnpaid {
+		s.UnpaidPause += max(0, s.now.Sub(s.Since))
+	}
+	s.enter(st, s.now)
+	s.emit(SendStatus{})
 }
 
 // 0 → Preparing.
-func (s *step) pAccepted(Event) error {
+func (s *seller) accepted(Event) error {
 	s.Accepted = s.now
 	s.to(Preparing)
-	s.emit(WantJob{Phase: WantRunning}, SendStatus{})
 	return nil
 }
 
-func (s *step) pPrepStep(ev Event) error {
+func (s *seller) prepStep(ev Event) error {
 	e := ev.(PrepStep)
 	if e.Phase != s.Phase || short(e.Detail) != s.Words {
 		s.Phase, s.Words = e.Phase, short(e.Detail)
@@ -60,7 +68,7 @@ func (s *step) pPrepStep(ev Event) error {
 }
 
 // Preparing → Running; with prepay → Paused(unpaid) until the first Payment.
-func (s *step) pReady(ev Event) error {
+func (s *seller) ready(ev Event) error {
 	s.Ready, s.Phase, s.Words = s.now, "", ""
 	s.Meter = s.Meter.Open(ev.(JobReady).BootMS)
 	s.to(Running)
@@ -69,12 +77,11 @@ func (s *step) pReady(ev Event) error {
 		return nil
 	}
 	s.receipt()
-	s.emit(SendStatus{})
 	return nil
 }
 
 // Preparing → Releasing, owes 0.
-func (s *step) pPrepFailed(ev Event) error {
+func (s *seller) prepFailed(ev Event) error {
 	e := ev.(PrepFailed)
 	s.ends(e.Code, ProviderSide, EvidenceMeasured, e.Detail)
 	if e.Fault != 0 {
@@ -85,13 +92,12 @@ func (s *step) pPrepFailed(ev Event) error {
 }
 
 // Running, Stopping: the meter runs. Paused(runtime) → Running.
-func (s *step) pSeen(ev Event) error {
+func (s *seller) seen(ev Event) error {
 	at := ev.(JobSeen).BootMS
 	if s.State == Paused && s.Cause == CauseRuntime {
 		s.to(Running)
 		s.Meter = s.Meter.Open(at)
 		s.receipt()
-		s.emit(SendStatus{})
 	}
 	switch {
 	case s.State == Running && !s.Meter.Running:
@@ -104,7 +110,7 @@ func (s *step) pSeen(ev Event) error {
 }
 
 // check applies the limits of money and time to Running and Stopping.
-func (s *step) check() {
+func (s *seller) check() {
 	owed, limit := s.Owed(), s.Limit()
 	switch {
 	case s.State == Running && !s.now.Before(s.stopBy()):
@@ -122,28 +128,24 @@ func (s *step) check() {
 }
 
 // stopBy is when a job must be asked to stop so that its grace fits into max_duration.
-func (l Lease) stopBy() time.Time { return l.Ready.Add(l.Terms.MaxDuration - l.stopGrace()) }
+func (s *seller) stopBy() time.Time { return s.Ready.Add(s.Terms.MaxDuration - s.stopGrace()) }
 
 // freeze: Running → Paused; the meter closes at the last proof.
-func (s *step) freeze(cause string) {
+func (s *seller) freeze(cause string) {
 	s.Meter = s.Meter.Close()
 	s.to(Paused)
 	s.Cause = cause
 	s.AskedAt = s.now
-	phase, _ := s.Want()
-	s.emit(WantJob{Phase: phase})
 	s.receipt()
-	s.emit(SendStatus{})
 }
 
 // stop: Running, Paused → Stopping; Preparing, Paused(unpaid) → Releasing; a second one only shortens the grace.
-func (s *step) stop(code Code, by Side, ev Evidence, grace time.Duration, detail string) {
+func (s *seller) stop(code Code, by Side, ev Evidence, grace time.Duration, detail string) {
 	g := s.graceOf(grace)
 	switch {
 	case s.State == Stopping:
 		if left := s.StopAt.Add(s.Grace).Sub(s.now); g < left {
 			s.Grace = max(0, s.now.Sub(s.StopAt)+g)
-			s.emit(WantJob{Phase: WantGone, Grace: g})
 		}
 		return
 	case s.State == Preparing || s.State == Paused && s.Cause == CauseUnpaid:
@@ -156,42 +158,36 @@ func (s *step) stop(code Code, by Side, ev Evidence, grace time.Duration, detail
 	s.StopAt, s.Grace = s.now, g
 	if g == 0 {
 		s.kill()
-	} else {
-		s.emit(WantJob{Phase: WantGone, Grace: g})
 	}
 	s.receipt()
-	s.emit(SendStatus{})
 }
 
 // graceOf maps a request to what the terms allow: 0 = theirs, negative = none.
-func (l Lease) graceOf(asked time.Duration) time.Duration {
+func (c Common) graceOf(asked time.Duration) time.Duration {
 	if asked < 0 {
 		return 0
 	}
 	if asked == 0 {
-		return l.stopGrace()
+		return c.stopGrace()
 	}
-	return min(asked, l.stopGrace())
+	return min(asked, c.stopGrace())
 }
 
-func (s *step) kill() {
+func (s *seller) kill() {
 	s.Meter = s.Meter.Close()
 	s.KillAt, s.AskedAt = s.now, s.now
-	s.emit(WantJob{Phase: WantGone})
 }
 
 // release: live → Releasing; what is owed is final.
-func (s *step) release() {
+func (s *seller) release() {
 	s.Meter = s.Meter.Close()
 	s.to(Releasing)
 	s.Ended, s.AskedAt = s.now, s.now
-	s.emit(WantJob{Phase: WantGone})
 	s.receipt()
-	s.emit(SendStatus{})
 }
 
 // Preparing, Running, Paused, Stopping → Releasing; there JobGone confirms that nothing of the job is left.
-func (s *step) pExited(ev Event) error {
+func (s *seller) exited(ev Event) error {
 	e := ev.(JobExited)
 	if !s.Exited {
 		s.Exited, s.Exit = true, e.Exit
@@ -219,7 +215,7 @@ func (s *step) pExited(ev Event) error {
 }
 
 // Running, Paused → Releasing (container-lost); Stopping → Releasing.
-func (s *step) pGone(Event) error {
+func (s *seller) gone(Event) error {
 	s.Gone = true
 	if s.State != Releasing {
 		s.ends(CodeContainerLost, ProviderSide, EvidenceMeasured, "")
@@ -229,7 +225,7 @@ func (s *step) pGone(Event) error {
 }
 
 // Running → Paused(runtime).
-func (s *step) pEngineSilent(Event) error {
+func (s *seller) engineSilent(Event) error {
 	if s.State == Running {
 		s.freeze(CauseRuntime)
 	}
@@ -237,7 +233,7 @@ func (s *step) pEngineSilent(Event) error {
 }
 
 // live → Releasing, billed to the last proof.
-func (s *step) pDeviceLost(ev Event) error {
+func (s *seller) deviceLost(ev Event) error {
 	s.Quarantine = true
 	if s.State.Live() {
 		s.ends(CodeDeviceLost, ProviderSide, EvidenceMeasured, ev.(DeviceLost).Detail)
@@ -246,7 +242,7 @@ func (s *step) pDeviceLost(ev Event) error {
 	return nil
 }
 
-func (s *step) pDeviceBusy(Event) error {
+func (s *seller) deviceBusy(Event) error {
 	if s.Cause == CauseUnpaid && s.now.Sub(s.Since) >= s.Terms.Tick {
 		s.overdue()
 	}
@@ -254,23 +250,17 @@ func (s *step) pDeviceBusy(Event) error {
 }
 
 // overdue: Paused(unpaid) → Releasing without grace, which would be unpaid work.
-func (s *step) overdue() {
+func (s *seller) overdue() {
 	s.ends(CodePaymentOverdue, CustomerSide, EvidenceOverdue, "")
 	s.release()
 	s.debt()
-	s.emit(ClaimNow{})
 }
 
-// debt keeps the debt row at what is unpaid.
-func (s *step) debt() {
-	if d := sub(s.Owed(), s.Paid); d != s.Debt {
-		s.Debt = d
-		s.emit(DebtRow{Sum: d})
-	}
-}
+// debt keeps the debt at what is unpaid.
+func (s *seller) debt() { s.Debt = sub(s.Owed(), s.Paid) }
 
 // Releasing → Closing.
-func (s *step) pClear(Event) error {
+func (s *seller) clear(Event) error {
 	if !s.Gone {
 		return ErrIllegal
 	}
@@ -278,14 +268,13 @@ func (s *step) pClear(Event) error {
 	return nil
 }
 
-func (s *step) closing() {
+func (s *seller) closing() {
 	s.to(Closing)
 	s.OutputsDone = s.Ready.IsZero()
-	s.emit(FreeDevices{Quarantine: s.Quarantine}, SignOutcome{}, SendStatus{})
 }
 
 // Paused(unpaid) → Running when U ≤ ½ τ; a late Payment of an ended lease clears its debt.
-func (s *step) pPayment(ev Event) error {
+func (s *seller) payment(ev Event) error {
 	e := ev.(PaymentStored)
 	s.Paid = max(s.Paid, e.LeaseAmount)
 	if e.ReceiptSeq == s.ReceiptSeq {
@@ -303,15 +292,13 @@ func (s *step) pPayment(ev Event) error {
 }
 
 // resume: Paused → Running; the meter opens at the next proof.
-func (s *step) resume() {
+func (s *seller) resume() {
 	s.to(Running)
-	s.emit(WantJob{Phase: WantRunning})
 	s.receipt()
-	s.emit(SendStatus{})
 }
 
 // Running, Paused → Stopping when the deposit no longer carries an orderly stop.
-func (s *step) pHeadroom(ev Event) error {
+func (s *seller) headroom(ev Event) error {
 	left := ev.(HeadroomSeen).Left
 	need := min(s.price(s.stopGrace()+s.Terms.Tick), sub(s.funded(), s.Owed()))
 	if (s.State == Running || s.State == Paused) && left < need {
@@ -321,7 +308,7 @@ func (s *step) pHeadroom(ev Event) error {
 }
 
 // Running → Paused(chain).
-func (s *step) pChainBlind(Event) error {
+func (s *seller) chainBlind(Event) error {
 	if s.State == Running {
 		s.freeze(CauseChain)
 	}
@@ -329,20 +316,20 @@ func (s *step) pChainBlind(Event) error {
 }
 
 // Paused(chain) → Running.
-func (s *step) pChainSeen(Event) error {
+func (s *seller) chainSeen(Event) error {
 	if s.State == Paused && s.Cause == CauseChain {
 		s.resume()
 	}
 	return nil
 }
 
-func (s *step) pHashed(ev Event) error {
+func (s *seller) outputsHashed(ev Event) error {
 	s.hashed(ev.(OutputsHashed).Root)
 	return nil
 }
 
 // hashed notes outputs_root; an Outcome signed without it is signed anew.
-func (s *step) hashed(root [32]byte) {
+func (s *seller) hashed(root [32]byte) {
 	if root == s.OutputsRoot || root == ([32]byte{}) {
 		return
 	}
@@ -353,21 +340,21 @@ func (s *step) hashed(root [32]byte) {
 }
 
 // Closing → Ended if the Outcome is agreed too.
-func (s *step) pServed(ev Event) error {
+func (s *seller) served(ev Event) error {
 	s.hashed(ev.(OutputsServed).Root)
 	s.OutputsDone = true
-	return s.pMaybeEnd()
+	return s.maybeEnd()
 }
 
-func (s *step) pOutcome(ev Event) error {
+func (s *seller) outcome(ev Event) error {
 	if s.State == Ended {
 		return nil
 	}
 	s.OutcomeDone, s.KeepChannel = true, ev.(OutcomeAgreed).KeepChannel
-	return s.pMaybeEnd()
+	return s.maybeEnd()
 }
 
-func (s *step) pMaybeEnd() error {
+func (s *seller) maybeEnd() error {
 	if s.OutcomeDone && s.OutputsDone {
 		s.end()
 	}
@@ -375,12 +362,8 @@ func (s *step) pMaybeEnd() error {
 }
 
 // end: Closing → Ended.
-func (s *step) end() {
+func (s *seller) end() {
 	s.to(Ended)
 	s.debt()
-	s.emit(ClaimNow{})
-	if !s.KeepChannel {
-		s.emit(SignRelease{})
-	}
-	s.emit(RemoveFiles{}, SendStatus{})
+	s.emit(ClaimNow{}) // again: what an overdue lease owes may have become less
 }

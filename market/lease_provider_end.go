@@ -3,7 +3,7 @@ package market
 import "time"
 
 // live: see stop; later: the answer is the Status.
-func (s *step) pStop(ev Event) error {
+func (s *seller) stopAsked(ev Event) error {
 	e := ev.(StopAsked)
 	if !s.State.Live() {
 		s.emit(SendStatus{})
@@ -23,7 +23,7 @@ func (s *step) pStop(ev Event) error {
 }
 
 // live → Releasing.
-func (s *step) pChainClosing(Event) error {
+func (s *seller) chainClosing(Event) error {
 	if s.State.Live() {
 		s.ends(CodeChannelClosing, CustomerSide, EvidenceFinalised, "")
 		s.release()
@@ -32,55 +32,27 @@ func (s *step) pChainClosing(Event) error {
 	return nil
 }
 
-// live, another boot → Releasing (rig-restarted); else all standing effects are repeated.
-func (s *step) pRestarted(ev Event) error {
-	if s.State.Live() && !ev.(Restarted).SameBoot {
+// live, another boot → Releasing (rig-restarted). Receipts are numbered from the time on: this store may be an older
+// copy, and no number may stand under two Receipts. The last one is repeated under a new number.
+func (s *seller) restarted(ev Event) error {
+	s.ReceiptSeq = max(s.ReceiptSeq, uint64(max(0, s.now.UnixMilli())))
+	switch {
+	case s.State.Live() && !ev.(Restarted).SameBoot:
 		s.ends(CodeRigRestarted, ProviderSide, EvidenceMeasured, "")
 		s.release()
 		return nil
-	}
-	if s.State == Paused && s.Cause == CauseUnpaid {
+	case s.State == Paused && s.Cause == CauseUnpaid:
 		s.Since, s.AskedAt = s.now, s.now // nobody could pay while this node was away: the hold begins anew
 	}
-	if s.State != Ended {
-		phase, grace := s.Want()
-		if s.State == Stopping && grace > 0 {
-			grace = max(0, s.StopAt.Add(grace).Sub(s.now))
-		}
-		s.emit(WantJob{Phase: phase, Grace: grace})
+	if !s.ClaimAt.IsZero() {
+		s.ReceiptSeq++
+		s.ClaimAt = s.now
 	}
-	s.newSeq()
-	if s.Debt > 0 {
-		s.emit(DebtRow{Sum: s.Debt})
-	}
-	switch s.State {
-	case Closing:
-		s.emit(FreeDevices{Quarantine: s.Quarantine}, SignOutcome{})
-	case Ended:
-		s.emit(FreeDevices{Quarantine: s.Quarantine}) // it may have ended before they were
-		if !s.KeepChannel {
-			s.emit(SignRelease{})
-		}
-		s.emit(RemoveFiles{})
-	}
-	s.emit(SendStatus{})
 	return nil
 }
 
-// newSeq numbers Receipts from the time on: this store may be an older copy, and no number may stand under two
-// Receipts. The last one is repeated under a new number.
-func (s *step) newSeq() {
-	had := !s.ClaimAt.IsZero()
-	s.ReceiptSeq = max(s.ReceiptSeq, uint64(max(0, s.now.UnixMilli())))
-	if had {
-		s.ReceiptSeq++
-		s.ClaimAt = s.now
-		s.emit(SendReceipt{Receipt: s.LastReceipt()})
-	}
-}
-
 // Deadlines of each state.
-func (s *step) pTimer(Event) error {
+func (s *seller) timer(Event) error {
 	switch s.State {
 	case Preparing:
 		if !s.now.Before(s.Accepted.Add(s.Terms.PrepMax)) {
@@ -90,9 +62,9 @@ func (s *step) pTimer(Event) error {
 	case Running:
 		s.check()
 	case Paused:
-		s.pPausedTimer()
+		s.pausedTimer()
 	case Stopping:
-		s.pStoppingTimer()
+		s.stoppingTimer()
 	case Releasing:
 		if s.now.Sub(s.Since) >= stuckAfter {
 			s.Quarantine = true
@@ -110,21 +82,21 @@ func (s *step) pTimer(Event) error {
 }
 
 // lateCode is the end of a preparation whose time is up: by its step, and by whether somebody refused that step.
-func (l Lease) lateCode() Code {
+func (s *seller) lateCode() Code {
 	switch {
-	case l.Phase == "inputs":
+	case s.Phase == "inputs":
 		return CodeInputStalled
-	case l.Phase == "start":
+	case s.Phase == "start":
 		return CodeStartTimeout
-	case l.Phase == "create":
+	case s.Phase == "create":
 		return CodeEngineError
-	case l.Words != "":
+	case s.Words != "":
 		return CodeRegistryUnreachable
 	}
 	return CodeImageStalled
 }
 
-func (s *step) pPausedTimer() {
+func (s *seller) pausedTimer() {
 	switch {
 	case s.Cause == CauseUnpaid && !s.now.Before(s.holdEnds()):
 		s.overdue()
@@ -136,7 +108,7 @@ func (s *step) pPausedTimer() {
 	}
 }
 
-func (s *step) pStoppingTimer() {
+func (s *seller) stoppingTimer() {
 	switch {
 	case s.KillAt.IsZero():
 		s.check()
@@ -150,19 +122,19 @@ func (s *step) pStoppingTimer() {
 }
 
 // repeatEvery is how often the last Receipt of a frozen lease is sent again.
-func (l Lease) repeatEvery() time.Duration { return max(l.Terms.Tick/2, time.Second) }
+func (s *seller) repeatEvery() time.Duration { return max(s.Terms.Tick/2, time.Second) }
 
 // holdEnds is when an unpaid pause ends the lease.
-func (l Lease) holdEnds() time.Time {
-	return l.Since.Add(min(l.Terms.Hold, max(0, maxUnpaidPause-l.UnpaidPause)))
+func (s *seller) holdEnds() time.Time {
+	return s.Since.Add(min(s.Terms.Hold, max(0, maxUnpaidPause-s.UnpaidPause)))
 }
 
 // keep is how long Closing waits for the other side.
-func (l Lease) keep() time.Duration {
+func (c Common) keep() time.Duration {
 	switch {
-	case l.Terms.Keep > 0:
-		return l.Terms.Keep
-	case l.Side == ProviderSide && l.Owed() > l.Paid:
+	case c.Terms.Keep > 0:
+		return c.Terms.Keep
+	case c.Side == ProviderSide && c.Owed() > c.Paid:
 		return keepUnpaid
 	}
 	return keepPaid

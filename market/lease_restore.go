@@ -11,7 +11,7 @@ const unknownFor = 30 * time.Second
 
 // putBack takes a Receipt that says less than an earlier one of the same provider and was made later: its store was put
 // back. What it forgot to bill it does not get; what it forgot to have been paid it is told again.
-func (s *step) putBack(r Receipt) Receipt {
+func (s *buyer) putBack(r Receipt) Receipt {
 	s.again()
 	if r.BillableMS < s.ClaimMS {
 		r.BillableMS, r.Amount = s.ClaimMS, s.Claim
@@ -20,21 +20,21 @@ func (s *step) putBack(r Receipt) Receipt {
 }
 
 // remind repeats the last Payment to a provider that holds less than was signed.
-func (s *step) remind(held Amount) {
+func (s *buyer) remind(held Amount) {
 	if held < s.Signed && s.State != Ended {
 		s.again()
 	}
 }
 
 // again repeats the last Payment, not faster than an unanswered one.
-func (s *step) again() {
+func (s *buyer) again() {
 	if s.Signed > 0 && s.now.Sub(s.SentAt) >= s.resendEvery() {
 		s.repay()
 	}
 }
 
-// cVoucher takes back what this node itself signed and its store forgot. The time that it paid for was an own gap.
-func (s *step) cVoucher(ev Event) error {
+// voucher takes back what this node itself signed and its store forgot. The time that it paid for was an own gap.
+func (s *buyer) voucher(ev Event) error {
 	a := min(ev.(VoucherSeen).LeaseAmount, s.Limit())
 	if a <= s.Signed {
 		return nil
@@ -47,9 +47,9 @@ func (s *step) cVoucher(ev Event) error {
 	return nil
 }
 
-// cUnknown: live, Silent → Closing once the provider has forgotten the lease for good: its store was put back to before
+// unknown: live, Silent → Closing once the provider has forgotten the lease for good: its store was put back to before
 // it.
-func (s *step) cUnknown(Event) error {
+func (s *buyer) unknown(Event) error {
 	switch {
 	case s.Accepted.IsZero() || !s.State.Live() && s.State != Silent:
 	case s.UnknownAt.IsZero():
@@ -57,7 +57,7 @@ func (s *step) cUnknown(Event) error {
 	case s.now.Sub(s.UnknownAt) >= unknownFor:
 		s.ends(CodeProviderSilent, ProviderSide, EvidenceSigned, "the provider does not know the lease any more")
 		s.LetGo = true
-		s.cClosing()
+		s.closing()
 	}
 	return nil
 }

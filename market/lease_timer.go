@@ -9,137 +9,137 @@ func (l Lease) NextTimer(now time.Time) time.Time {
 		return time.Time{}
 	}
 	if l.Side == ProviderSide {
-		return l.pNext()
+		return l.seller(nil).next()
 	}
-	return l.cNext(clean(now))
+	return l.buyer(nil).next(clean(now))
 }
 
-func (l Lease) pNext() time.Time {
-	switch l.State {
+func (s *seller) next() time.Time {
+	switch s.State {
 	case Preparing:
-		return l.Accepted.Add(l.Terms.PrepMax)
+		return s.Accepted.Add(s.Terms.PrepMax)
 	case Running:
-		return l.stopBy()
+		return s.stopBy()
 	case Paused:
-		t := earliest(l.stopBy(), l.AskedAt.Add(l.repeatEvery()))
-		if l.Cause == CauseUnpaid {
-			t = earliest(t, l.holdEnds())
+		t := earliest(s.stopBy(), s.AskedAt.Add(s.repeatEvery()))
+		if s.Cause == CauseUnpaid {
+			t = earliest(t, s.holdEnds())
 		}
 		return t
 	case Stopping:
-		if l.KillAt.IsZero() {
-			return l.StopAt.Add(l.Grace)
+		if s.KillAt.IsZero() {
+			return s.StopAt.Add(s.Grace)
 		}
-		return earliest(l.AskedAt.Add(killEvery), l.KillAt.Add(stuckAfter))
+		return earliest(s.AskedAt.Add(killEvery), s.KillAt.Add(stuckAfter))
 	case Releasing:
-		return earliest(l.AskedAt.Add(killEvery), l.Since.Add(stuckAfter))
+		return earliest(s.AskedAt.Add(killEvery), s.Since.Add(stuckAfter))
 	}
-	return l.Since.Add(l.keep())
+	return s.Since.Add(s.keep())
 }
 
-func (l Lease) cNext(now time.Time) time.Time {
-	t := l.askAt()
-	if l.Signed > l.Paid && l.State != Silent {
-		t = earliest(t, l.SentAt.Add(l.resendEvery()))
+func (s *buyer) next(now time.Time) time.Time {
+	t := s.askAt()
+	if s.Signed > s.Paid && s.State != Silent {
+		t = earliest(t, s.SentAt.Add(s.resendEvery()))
 	}
-	if l.State.Live() || l.State == Silent || l.State == Closing && !l.LetGo {
-		t = earliest(t, now.Add(l.wakeEvery()))
+	if s.State.Live() || s.State == Silent || s.State == Closing && !s.LetGo {
+		t = earliest(t, now.Add(s.wakeEvery()))
 	}
-	switch l.State {
+	switch s.State {
 	case Proposed:
-		return earliest(t, l.lapsesAt())
+		return earliest(t, s.lapsesAt())
 	case Preparing:
-		if at := l.startBy(); at.After(now) || l.late() {
+		if at := s.startBy(); at.After(now) || s.late() {
 			t = earliest(t, at)
 		}
-		return earliest(t, l.silentAt())
+		return earliest(t, s.silentAt())
 	case Running, Paused:
-		return earliest(t, l.Ready.Add(l.Terms.MaxDuration), l.silentAt())
+		return earliest(t, s.Ready.Add(s.Terms.MaxDuration), s.silentAt())
 	case Silent:
-		return earliest(t, l.silentEndsAt())
+		return earliest(t, s.silentEndsAt())
 	case Stopping:
-		return earliest(t, l.givesUpAt())
+		return earliest(t, s.givesUpAt())
 	case Closing:
-		if !l.LetGo {
-			t = earliest(t, l.letsGoAt())
+		if !s.LetGo {
+			t = earliest(t, s.letsGoAt())
 		}
-		return earliest(t, l.Since.Add(l.keep()))
+		return earliest(t, s.Since.Add(s.keep()))
 	}
 	return t
 }
 
 // startBy is when the job must be ready.
-func (l Lease) startBy() time.Time { return l.Accepted.Add(l.Terms.StartTimeout) }
+func (s *buyer) startBy() time.Time { return s.Accepted.Add(s.Terms.StartTimeout) }
 
 // late: the provider itself said after startBy that it still prepares. A node that slept or was away until then does
 // not know.
-func (l Lease) late() bool { return !l.SaidAt.Before(l.startBy()) }
+func (s *buyer) late() bool { return !s.SaidAt.Before(s.startBy()) }
 
 // letsGoAt is when the money in Closing waits no longer, whatever the provider still has to bring. One that fell silent
 // has the rest of silent_end: its Release is the faster way.
-func (l Lease) letsGoAt() time.Time {
-	if l.Code == CodeProviderSilent {
-		return l.Since.Add(l.lastChance())
+func (s *buyer) letsGoAt() time.Time {
+	if s.Code == CodeProviderSilent {
+		return s.Since.Add(s.lastChance())
 	}
-	return l.Since.Add(l.Terms.SilentEnd + l.OfflineFor)
+	return s.Since.Add(s.Terms.SilentEnd + s.OfflineFor)
 }
 
 // lastChance is the part of silent_end in which a provider that was given up may still end the lease with its customer.
-func (l Lease) lastChance() time.Duration { return l.Terms.SilentEnd / 6 }
+func (s *buyer) lastChance() time.Duration { return s.Terms.SilentEnd / 6 }
 
 // silentEndsAt is when a provider that stays silent is given up.
-func (l Lease) silentEndsAt() time.Time {
-	return l.Since.Add(l.Terms.SilentEnd - l.lastChance() + l.OfflineFor)
+func (s *buyer) silentEndsAt() time.Time {
+	return s.Since.Add(s.Terms.SilentEnd - s.lastChance() + s.OfflineFor)
 }
 
 // Heard reports that the provider was heard so lately that it does not count as silent.
-func (l Lease) Heard(now time.Time) bool { return now.Before(l.silentAt()) }
+func (l Lease) Heard(now time.Time) bool { return now.Before(l.buyer(nil).silentAt()) }
 
 // unheard reports that the provider was not heard for as long as makes a live lease Silent.
-func (s *step) unheard() bool { return !s.now.Before(s.silentAt()) }
+func (s *buyer) unheard() bool { return !s.now.Before(s.silentAt()) }
 
 // lapsesAt is when a Proposed lease is given up. A node that was not running when the time was over asks first: it may
 // have been accepted.
-func (l Lease) lapsesAt() time.Time {
-	at := l.Terms.AcceptUntil
-	if l.HeardAt.After(at) {
-		at = l.HeardAt
+func (s *buyer) lapsesAt() time.Time {
+	at := s.Terms.AcceptUntil
+	if s.HeardAt.After(at) {
+		at = s.HeardAt
 	}
 	return at.Add(lapseAfter)
 }
 
 // wakeEvery is how often a live lease of the customer wants a Timer at least: a late one shows that this node slept.
-func (l Lease) wakeEvery() time.Duration { return max(l.Terms.Tick/2, time.Second) }
+func (s *buyer) wakeEvery() time.Duration { return max(s.Terms.Tick/2, time.Second) }
 
 // silentAt is when an unheard provider counts as silent.
-func (l Lease) silentAt() time.Time { return l.HeardAt.Add(max(2*l.Terms.Tick, silentMin)) }
+func (s *buyer) silentAt() time.Time { return s.HeardAt.Add(max(2*s.Terms.Tick, silentMin)) }
 
 // resendEvery: no acknowledgement for τ/5, at least 200 ms; once the lease is over there is no hurry.
-func (l Lease) resendEvery() time.Duration {
-	d := max(l.Terms.Tick/5, 200*time.Millisecond)
-	if l.State == Closing {
-		d = max(d, l.AskWait)
+func (s *buyer) resendEvery() time.Duration {
+	d := max(s.Terms.Tick/5, 200*time.Millisecond)
+	if s.State == Closing {
+		d = max(d, s.AskWait)
 	}
 	return d
 }
 
 // askAt is when the provider is asked for its Status again.
-func (l Lease) askAt() time.Time {
-	switch l.State {
+func (s *buyer) askAt() time.Time {
+	switch s.State {
 	case Proposed:
-		return l.AskedAt.Add(askPlacing)
+		return s.AskedAt.Add(askPlacing)
 	case Silent, Closing:
-		return l.AskedAt.Add(l.AskWait)
+		return s.AskedAt.Add(s.AskWait)
 	case Preparing:
-		return l.AskedAt.Add(2 * askPlacing)
+		return s.AskedAt.Add(2 * askPlacing)
 	case Stopping:
-		return l.AskedAt.Add(askEvery)
+		return s.AskedAt.Add(askEvery)
 	}
-	at := l.HeardAt
-	if l.AskedAt.After(at) {
-		at = l.AskedAt
+	at := s.HeardAt
+	if s.AskedAt.After(at) {
+		at = s.AskedAt
 	}
-	return at.Add(min(max(l.Terms.Tick*3/4, askPlacing), askEvery)) // receipts come each τ/2
+	return at.Add(min(max(s.Terms.Tick*3/4, askPlacing), askEvery)) // receipts come each τ/2
 }
 
 func earliest(t time.Time, more ...time.Time) time.Time {
@@ -151,28 +151,26 @@ func earliest(t time.Time, more ...time.Time) time.Time {
 	return t
 }
 
-// cTimer: deadlines of each state, questions and repeats.
-func (s *step) cTimer(Event) error {
+// timer: deadlines of each state, questions and repeats.
+func (s *buyer) timer(Event) error {
 	if s.Terminal() {
 		return nil
 	}
-	if !s.now.Before(s.askAt()) {
-		s.ask()
-	}
-	switch s.State {
+	was := s.State
+	switch was {
 	case Proposed:
 		if !s.now.Before(s.lapsesAt()) {
 			s.lapse(EvidenceDeadline)
 		}
 	case Preparing:
 		if !s.now.Before(s.startBy()) && s.late() {
-			s.cEnd(CodeStartTimeout, EvidenceDeadline, -1, "")
+			s.end(CodeStartTimeout, EvidenceDeadline, -1, "")
 			break
 		}
 		s.maybeSilent()
 	case Running, Paused:
 		if !s.now.Before(s.Ready.Add(s.Terms.MaxDuration)) {
-			s.cEnd(CodeMaxDuration, EvidenceDeadline, 0, "")
+			s.end(CodeMaxDuration, EvidenceDeadline, 0, "")
 			break
 		}
 		s.maybeSilent()
@@ -185,9 +183,11 @@ func (s *step) cTimer(Event) error {
 	case Closing:
 		s.LetGo = s.LetGo || !s.now.Before(s.letsGoAt())
 		if !s.now.Before(s.Since.Add(s.keep())) {
-			s.cOver()
-			return nil
+			s.to(Ended)
 		}
+	}
+	if s.State == was && !s.now.Before(s.askAt()) {
+		s.ask()
 	}
 	if s.Signed > s.Paid && s.State != Silent && s.State != Ended && s.now.Sub(s.SentAt) >= s.resendEvery() {
 		s.repay()
@@ -196,29 +196,17 @@ func (s *step) cTimer(Event) error {
 }
 
 // ask sends a StatusRequest and what else is repeated with it.
-func (s *step) ask() {
+func (s *buyer) ask() {
 	s.AskedAt = s.now
 	s.AskWait = min(max(askEvery, 2*s.AskWait), askMost)
-	switch s.State {
-	case Proposed:
-		s.emit(SendLease{})
-	case Stopping:
-		if s.PeerState < Releasing && s.Code != "" && !s.StopAt.IsZero() {
-			s.emit(SendStop{Code: s.Code, Grace: s.Grace})
-		}
-	case Closing:
-		if !s.OutputsDone {
-			s.emit(FetchOutputs{})
-		}
-		if s.Final && !s.OutcomeDone {
-			s.emit(SendOutcome{})
-		}
+	if s.State != Preparing {
+		s.emit(s.standing()...)
 	}
 	s.emit(AskStatus{})
 }
 
 // maybeSilent: live → Silent; nothing is signed any more.
-func (s *step) maybeSilent() {
+func (s *buyer) maybeSilent() {
 	if s.now.Before(s.silentAt()) {
 		return
 	}
@@ -228,37 +216,37 @@ func (s *step) maybeSilent() {
 }
 
 // silent: Silent, Stopping → Closing without the provider; letGo: without a last minute for it.
-func (s *step) silent(ev Evidence, letGo bool) {
+func (s *buyer) silent(ev Evidence, letGo bool) {
 	s.ends(CodeProviderSilent, CustomerSide, ev, "not heard since "+s.HeardAt.Format(time.DateTime)+" UTC")
 	s.LetGo = letGo
-	s.cClosing()
+	s.closing()
 }
 
-// stopAsked is since when the lease is Stopping.
-func (l Lease) stopAsked() time.Time {
-	if l.StopAt.IsZero() {
-		return l.Since
+// stoppingSince is since when the lease is Stopping.
+func (s *buyer) stoppingSince() time.Time {
+	if s.StopAt.IsZero() {
+		return s.Since
 	}
-	return l.StopAt
+	return s.StopAt
 }
 
 // givesUpAt is when a Stop waits no longer for a provider that is unheard: the grace and a minute, or a last question
 // where it was silent when the Stop was asked for.
-func (l Lease) givesUpAt() time.Time {
-	asked := l.stopAsked()
-	if !l.silentAt().After(asked) {
+func (s *buyer) givesUpAt() time.Time {
+	asked := s.stoppingSince()
+	if !s.silentAt().After(asked) {
 		return asked.Add(stopSilent)
 	}
-	at := asked.Add(l.Grace + stopWait + l.OfflineFor)
-	if l.silentAt().After(at) {
-		return l.silentAt()
+	at := asked.Add(s.Grace + stopWait + s.OfflineFor)
+	if s.silentAt().After(at) {
+		return s.silentAt()
 	}
 	return at
 }
 
 // maybeGiveUp: Stopping → Closing when the provider does not answer, or never comes to an end.
-func (s *step) maybeGiveUp() {
-	if !s.now.Before(s.givesUpAt()) || !s.now.Before(s.stopAsked().Add(s.Terms.SilentEnd+s.OfflineFor)) {
+func (s *buyer) maybeGiveUp() {
+	if !s.now.Before(s.givesUpAt()) || !s.now.Before(s.stoppingSince().Add(s.Terms.SilentEnd+s.OfflineFor)) {
 		s.silent(EvidenceDeadline, true)
 	}
 }

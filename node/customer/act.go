@@ -107,7 +107,7 @@ func (h *hire) pay(ctx context.Context, o orderRow, m market.Lease, e market.Sig
 	if err != nil {
 		return err
 	}
-	p.ReceiptSeq, p.OwnMS = e.ReceiptSeq, e.OwnMS
+	p.ReceiptSeq, p.OwnMS = e.ReceiptSeq, m.Meter.BillableMS
 	if _, err := s.pay(ctx, p); err != nil {
 		var refusal *market.Refusal
 		if errors.As(err, &refusal) && refusal.Code == market.CodeVoucherBackwards {

@@ -22,14 +22,15 @@ func TestSilence_SaysWhatFollows(t *testing.T) {
 		"stopping": {market.Purchase{Terms: market.PurchaseTerms{Retry: 1}, StopCode: market.CodeStopped}, false},
 	} {
 		for _, state := range []market.LeaseState{market.Running, market.Silent} {
-			got, _ := silence(orderRow{Purchase: c.purchase, Lease: &market.Lease{State: state}}, time.Now())
+			got, _ := silence(orderRow{Purchase: c.purchase, Lease: &market.Lease{Common: market.Common{State: state}}},
+				time.Now())
 			anew, ends := strings.Contains(got, "is placed anew"), strings.Contains(got, "the order ends")
 			if anew != c.anew || ends == anew {
 				t.Errorf("%s, %s: %s", name, state, got)
 			}
 		}
 	}
-	v := View{Lease: &market.Lease{State: market.Silent},
+	v := View{Lease: &market.Lease{Common: market.Common{State: market.Silent}},
 		buys: market.Purchase{Terms: market.PurchaseTerms{Retry: 1}}}
 	if got, _ := v.Silence(); !strings.Contains(got, "is placed anew") {
 		t.Error(got)

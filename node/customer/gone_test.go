@@ -18,10 +18,9 @@ func TestUnheard_SaysWhoSinceWhenAndWhatNext(t *testing.T) {
 	at := func(s market.LeaseState) orderRow {
 		return orderRow{ID: market.OrderID{7},
 			Purchase: market.Purchase{Provider: market.NodeID{1}, Stage: market.StageLeased},
-			Lease: &market.Lease{
-				State: s, HeardAt: now.Add(-42 * time.Second), Since: now.Add(-20 * time.Second),
-				Terms: market.Terms{SilentEnd: 30 * time.Minute},
-			}}
+			Lease: &market.Lease{Common: market.Common{State: s, Since: now.Add(-20 * time.Second),
+				Terms: market.Terms{SilentEnd: 30 * time.Minute}},
+				Bought: market.Bought{HeardAt: now.Add(-42 * time.Second)}}}
 	}
 	for state, want := range map[market.LeaseState]market.Code{market.Running: market.CodePeerUnreachable,
 		market.Paused: market.CodePeerUnreachable, market.Silent: market.CodeProviderSilent,
@@ -72,7 +71,7 @@ func TestRuns_ByState(t *testing.T) {
 	} {
 		r := orderRow{Purchase: market.Purchase{Stage: c.standing}}
 		if c.state != 0 {
-			r.Lease = &market.Lease{State: c.state}
+			r.Lease = &market.Lease{Common: market.Common{State: c.state}}
 		}
 		if got := market.CodeOf(r.runs("exec")); got != c.want {
 			t.Errorf("%s %s: %q, want %q", c.standing, c.state, got, c.want)

@@ -94,7 +94,8 @@ func TestBook_Mark_OutlivesStart(t *testing.T) {
 	db := openTestStore(t, path)
 	b := newTestBook(t, db)
 	bad := hear(t, b, 1, 100)
-	lost := market.Lease{Accepted: time.Now(), Fault: market.FaultProvider, Code: market.CodeProviderSilent}
+	lost := market.Lease{Common: market.Common{Accepted: time.Now(), Fault: market.FaultProvider,
+		Code: market.CodeProviderSilent}}
 	hidden := func(b *Book) bool {
 		_, _, known := b.offerOf(bad)
 		r := Request{Key: "k", File: spec.NewFile("busybox")}

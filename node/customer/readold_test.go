@@ -21,7 +21,7 @@ func readOld(b []byte) (orderRow, error) {
 	}
 	return readOrder(store.Row(row), func(id market.LeaseID) (rows.Tick, error) {
 		if old.Lease == nil {
-			old.Lease = &market.Lease{ID: id}
+			old.Lease = &market.Lease{Common: market.Common{ID: id}}
 		}
 		return rows.Tick{Lease: *old.Lease}, nil
 	})

@@ -66,7 +66,7 @@ func (c *Customer) repeat(ctx context.Context, provider market.NodeID) {
 		if m.Signed == 0 {
 			continue
 		}
-		e := market.SignPayment{LeaseAmount: m.Signed, OwnMS: m.Meter.BillableMS, ReceiptSeq: m.ReceiptSeq}
+		e := market.SignPayment{LeaseAmount: m.Signed, ReceiptSeq: m.ReceiptSeq}
 		if err := r.hire.pay(ctx, r.snapshot(), m, e); err != nil && ctx.Err() == nil {
 			c.log.Debug("Payment was not repeated", "order", r.row.ID, "error", err) // the machine repeats it as well
 		}

@@ -3,8 +3,8 @@
 // Invariants: no effect before its commit; effects run in order and are repeated until they succeed, so each must be
 // idempotent (by lease id and its content). Illegal events change nothing. Concurrency: one event at a time, in arrival
 // order; the inbox holds 64; full for 1 s: Send returns a *market.Error of kind unavailable. Persistence: what the
-// given Store keeps; after a restart market.Restarted repeats all standing effects, so nothing else need survive. Next:
-// Actor.Serve, docs/flows/order.md, docs/flows/crash.md.
+// given Store keeps; after a restart market.Restarted brings all that market.Lease.Due lists, so nothing else need
+// survive. Next: Actor.Serve, docs/flows/order.md, docs/flows/crash.md.
 package lease
 
 import (

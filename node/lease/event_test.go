@@ -10,7 +10,7 @@ import (
 func TestEvents_StateChangesOnly_AtMostAThousandAndTheEnd(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	l := market.Lease{ID: market.LeaseID{1}, Side: market.ProviderSide}
+	l := market.Lease{Common: market.Common{ID: market.LeaseID{1}, Side: market.ProviderSide}}
 	left, rows := 0, 0
 	for i := range 3 * maxEvents {
 		was := l.State

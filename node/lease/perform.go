@@ -20,7 +20,7 @@ type queue struct {
 // newestWins are the kinds of which only the last one matters.
 func newestWins(e market.Effect) bool {
 	switch e.(type) {
-	case market.SendReceipt, market.SendStatus, market.WantJob, market.AskStatus, market.SignPayment, market.DebtRow,
+	case market.SendReceipt, market.SendStatus, market.WantJob, market.AskStatus, market.SignPayment,
 		market.SendStop, market.SendLease:
 		return true
 	}
@@ -99,8 +99,8 @@ func (a *Actor) perform(ctx context.Context) {
 			continue
 		}
 		k := kindOf(e)
-		if k == kindOf(market.DebtRow{}) || k == kindOf(market.ClaimNow{}) || k == kindOf(market.SignRelease{}) {
-			k = "money" // a debt is written before the claim, the claim before the release
+		if k == kindOf(market.ClaimNow{}) || k == kindOf(market.SignRelease{}) {
+			k = "money" // the claim goes before the release
 		}
 		lane, ok := lanes[k]
 		if !ok {

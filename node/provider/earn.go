@@ -137,7 +137,7 @@ type sale struct {
 
 // frozen is a lease that does not change any more, as far as it is counted.
 func frozen(m market.Lease) func() market.Lease {
-	m = market.Lease{Accepted: m.Accepted, Ready: m.Ready, Ended: m.Ended, Meter: m.Meter}
+	m = market.Lease{Common: market.Common{Accepted: m.Accepted, Ready: m.Ready, Ended: m.Ended, Meter: m.Meter}}
 	return func() market.Lease { return m }
 }
 

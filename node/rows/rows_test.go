@@ -122,8 +122,8 @@ func TestRows_Golden(t *testing.T) {
 
 // TestTick_Older_ReadsAsZero: a row that ends before a field is of a version without it.
 func TestTick_Older_ReadsAsZero(t *testing.T) {
-	v := rows.Tick{Lease: market.Lease{ID: market.LeaseID{1}, Side: market.ProviderSide, State: market.Running,
-		Paid: 5}}
+	v := rows.Tick{Lease: market.Lease{Common: market.Common{ID: market.LeaseID{1}, Side: market.ProviderSide,
+		State: market.Running, Paid: 5}}}
 	b := v.Encode()
 	got, err := rows.DecodeTick(v.Lease.ID, market.ProviderSide, b[:len(b)-12]) // all zero at its end
 	if diff := cmp.Diff(v, got); err != nil || diff != "" {

@@ -30,7 +30,8 @@ func TestRun_AtRiskIsTrue(t *testing.T) {
 		"near the cap":  {18 * minute, 18 * minute, 2 * minute, nil},
 		"known already": {0, 0, 10 * minute, func(t *market.Terms) { t.PriorMS = 120_000 }},
 	} {
-		lease := market.Lease{State: market.Running, Terms: terms, Signed: c.signed, Claim: c.claim}
+		lease := market.Lease{Common: market.Common{State: market.Running, Terms: terms,
+			Billed: market.Billed{Claim: c.claim}}, Bought: market.Bought{Signed: c.signed}}
 		if c.change != nil {
 			c.change(&lease.Terms)
 		}
@@ -39,7 +40,8 @@ func TestRun_AtRiskIsTrue(t *testing.T) {
 			t.Errorf("%s: at risk %d, want %d; the lease may sign %d ahead", name, got, c.want, lease.AtRisk())
 		}
 	}
-	ended := market.Lease{State: market.Ended, Terms: terms, Signed: 5 * minute, Claim: 5 * minute}
+	ended := market.Lease{Common: market.Common{State: market.Ended, Terms: terms,
+		Billed: market.Billed{Claim: 5 * minute}}, Bought: market.Bought{Signed: 5 * minute}}
 	if got := (&Desk{}).Doc(customer.View{Lease: &ended}).AtRisk.Lamports(); got != 0 {
 		t.Errorf("an ended lease has %d at risk", got)
 	}

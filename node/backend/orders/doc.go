@@ -117,7 +117,7 @@ func Paid(v customer.View) market.Amount {
 	case v.Lease == nil:
 		return v.Before()
 	}
-	return v.Before() + v.Lease.Due()
+	return v.Before() + v.Lease.Cost()
 }
 
 // Ahead is what is signed beyond it. Until the channel is finished its provider could take it, also after the lease.

@@ -58,8 +58,9 @@ func TestAdmits_TableOfRules(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	terms := market.Terms{Rate: 3_600_000, Devices: 1, Tick: 10 * time.Second, Cap: 1_000_000, Budget: 1_000_000}
-	live := market.Lease{State: market.Preparing, Accepted: ago(time.Minute), Terms: terms}
-	failed := market.Lease{State: market.Ended, Accepted: ago(20 * time.Minute), Ended: ago(10 * time.Minute)}
+	live := market.Lease{Common: market.Common{State: market.Preparing, Accepted: ago(time.Minute), Terms: terms}}
+	failed := market.Lease{Common: market.Common{State: market.Ended, Accepted: ago(20 * time.Minute),
+		Ended: ago(10 * time.Minute)}}
 	me, sameNode, samePayer, other := order(1), order(2), order(3), order(4)
 	sameNode.Customer, samePayer.Payer = me.Customer, me.Payer
 	for name, c := range map[string]struct {
@@ -117,7 +118,7 @@ func TestEnter_AtOnce_StrangerGetsOneLease(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)
 	c := at(t, now, Policy{PayerStarts: 1}, books{})
-	m := market.Lease{State: market.Preparing, Accepted: now}
+	m := market.Lease{Common: market.Common{State: market.Preparing, Accepted: now}}
 	var wg sync.WaitGroup
 	won := make(chan func(bool), 8)
 	for n := byte(1); n <= 8; n++ {
@@ -151,12 +152,14 @@ func TestEnter_QuoteIsUsedOnce(t *testing.T) {
 	for n := range byte(2) {
 		c.quotes[market.DocID{100 + n}] = &quoted{order: order(1), quote: market.Quote{Order: market.DocID{7}}}
 	}
-	first, err := c.Enter(visit(1, order(1), market.Lease{State: market.Preparing}), order(1), market.DocID{7})
+	first, err := c.Enter(visit(1, order(1), market.Lease{Common: market.Common{State: market.Preparing}}), order(1),
+		market.DocID{7})
 	if err != nil {
 		t.Fatal(err)
 	}
 	second := func() error {
-		done, err := c.Enter(visit(2, order(1), market.Lease{State: market.Preparing}), order(1), market.DocID{7})
+		done, err := c.Enter(visit(2, order(1), market.Lease{Common: market.Common{State: market.Preparing}}), order(1),
+			market.DocID{7})
 		if err == nil {
 			done(true)
 		}
@@ -188,7 +191,7 @@ func TestGuests_OverLeavesAnHourLater(t *testing.T) {
 	g, now := newGuests(open(t)), time.Unix(1_000_000, 0)
 	for i := range 1000 {
 		o := order(byte(i % 7))
-		m := market.Lease{State: market.Ended, Accepted: now}
+		m := market.Lease{Common: market.Common{State: market.Ended, Accepted: now}}
 		v := visit(0, o, m)
 		v.Lease = market.LeaseID{byte(i >> 8), byte(i), 1}
 		g.add(&v)
@@ -209,7 +212,8 @@ func TestLeave_WhoHasPaidStaysKnown(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	c := at(t, now, Policy{}, books{})
 	terms := market.Terms{Rate: 3_600_000, Devices: 1, Tick: time.Second, Cap: 1_000_000, Budget: 1_000_000}
-	m := market.Lease{State: market.Ended, Terms: terms, Ended: now, Meter: meter.Meter{BillableMS: 5000}}
+	m := market.Lease{Common: market.Common{State: market.Ended, Terms: terms, Ended: now,
+		Meter: meter.Meter{BillableMS: 5000}}}
 	for n, paid := range map[byte]market.Amount{1: 5000, 2: 0} {
 		m.Paid = paid
 		v := visit(n, order(n), m)

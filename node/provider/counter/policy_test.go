@@ -36,7 +36,8 @@ func TestWasPaid_OnlyWhatWasOwedAndPaid(t *testing.T) {
 		"over, nothing paid":      {state: market.Ended, ms: 9_000},
 		"over, a little was paid": {state: market.Closing, ms: 3, paid: 10_000, known: true},
 	} {
-		m := market.Lease{Terms: terms, State: c.state, Meter: meter.Meter{BillableMS: c.ms}, Paid: c.paid}
+		m := market.Lease{Common: market.Common{Terms: terms, State: c.state, Meter: meter.Meter{BillableMS: c.ms},
+			Paid: c.paid}}
 		if c.state != market.Preparing {
 			m.Ready = time.Unix(1, 0)
 		}

@@ -33,16 +33,16 @@ func TestFreePreparation_CountsWhatLedToNoJob(t *testing.T) {
 		m    market.Lease
 		want time.Duration
 	}{
-		"under way": {market.Lease{Accepted: ago(5 * time.Minute)}, 5 * time.Minute},
-		"failed": {market.Lease{Accepted: ago(20 * time.Minute), Ended: ago(17 * time.Minute),
-			Fault: market.FaultCustomer}, 3 * time.Minute},
-		"stalled": {market.Lease{Accepted: ago(70 * time.Minute), Ended: ago(50 * time.Minute),
-			Fault: market.FaultNone}, 20 * time.Minute},
-		"by the rig": {market.Lease{Accepted: ago(20 * time.Minute), Ended: ago(17 * time.Minute),
-			Fault: market.FaultProvider}, 0},
-		"it ran": {market.Lease{Accepted: ago(20 * time.Minute), Ready: ago(19 * time.Minute),
-			Ended: ago(17 * time.Minute)}, 0},
-		"long ago": {market.Lease{Accepted: ago(3 * time.Hour), Ended: ago(2 * time.Hour)}, 0},
+		"under way": {market.Lease{Common: market.Common{Accepted: ago(5 * time.Minute)}}, 5 * time.Minute},
+		"failed": {market.Lease{Common: market.Common{Accepted: ago(20 * time.Minute), Ended: ago(17 * time.Minute),
+			Fault: market.FaultCustomer}}, 3 * time.Minute},
+		"stalled": {market.Lease{Common: market.Common{Accepted: ago(70 * time.Minute), Ended: ago(50 * time.Minute),
+			Fault: market.FaultNone}}, 20 * time.Minute},
+		"by the rig": {market.Lease{Common: market.Common{Accepted: ago(20 * time.Minute), Ended: ago(17 * time.Minute),
+			Fault: market.FaultProvider}}, 0},
+		"it ran": {market.Lease{Common: market.Common{Accepted: ago(20 * time.Minute), Ready: ago(19 * time.Minute),
+			Ended: ago(17 * time.Minute)}}, 0},
+		"long ago": {market.Lease{Common: market.Common{Accepted: ago(3 * time.Hour), Ended: ago(2 * time.Hour)}}, 0},
 	} {
 		if got, _ := freePreparation(c.m, now); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)

@@ -32,8 +32,8 @@ func fill(t *testing.T, db *store.Store, n int, start time.Time) {
 	t.Helper()
 	var c store.Change
 	for i := range n {
-		m := market.Lease{ID: market.LeaseID{byte(i >> 8), byte(i)}, Side: market.ProviderSide, State: market.Ended,
-			Ended: start.Add(time.Duration(i) * time.Minute).UTC(), Code: "exited"}
+		m := market.Lease{Common: market.Common{ID: market.LeaseID{byte(i >> 8), byte(i)}, Side: market.ProviderSide,
+			State: market.Ended, Ended: start.Add(time.Duration(i) * time.Minute).UTC(), Code: "exited"}}
 		past.Put(&c, past.Lease{Tick: rows.Tick{Lease: m, Receipt: []byte("receipt")}, Customer: market.NodeID{7},
 			Order:   past.OrderOf(market.Order{Payer: market.Address{8}, Image: "busybox", RAM: 1 << 20}),
 			Devices: []market.DeviceID{{9}}})
@@ -76,8 +76,8 @@ func TestPage_NewestFirst(t *testing.T) {
 	if err != nil || !found {
 		t.Fatal(found, err)
 	}
-	want := market.Lease{ID: market.LeaseID{0, 3}, Side: market.ProviderSide, State: market.Ended,
-		Ended: start.Add(3 * time.Minute).UTC(), Code: "exited"}
+	want := market.Lease{Common: market.Common{ID: market.LeaseID{0, 3}, Side: market.ProviderSide, State: market.Ended,
+		Ended: start.Add(3 * time.Minute).UTC(), Code: "exited"}}
 	if diff := cmp.Diff(want, l.Tick.Lease); diff != "" || string(l.Tick.Receipt) != "receipt" ||
 		l.Order.Image != "busybox" || l.Customer != (market.NodeID{7}) || len(l.Devices) != 1 {
 		t.Errorf("%+v\n%s", l, diff)

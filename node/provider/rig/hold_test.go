@@ -47,7 +47,7 @@ func ask(n byte, devices int) Ask {
 }
 
 func claim(id byte, devices ...market.DeviceID) Claim {
-	m := market.Lease{ID: market.LeaseID{id}, State: market.Preparing}
+	m := market.Lease{Common: market.Common{ID: market.LeaseID{id}, State: market.Preparing}}
 	return Claim{Lease: m.ID, Devices: devices, RAM: 1 << 28, Now: func() market.Lease { return m }}
 }
 
@@ -139,7 +139,7 @@ func TestHold_MemoryIsShared(t *testing.T) {
 	big := ask(1, 1)
 	big.Order.RAM = 3 << 29 // of 2 GiB
 	var c store.Change
-	m := market.Lease{ID: market.LeaseID{1}, State: market.Running}
+	m := market.Lease{Common: market.Common{ID: market.LeaseID{1}, State: market.Running}}
 	cl := Claim{Lease: m.ID, Devices: r.table.ids[:1], RAM: big.Order.RAM, Now: func() market.Lease { return m }}
 	if _, err := r.Hold(&c, cl, big, now); err != nil {
 		t.Fatal(err)
