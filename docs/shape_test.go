@@ -19,7 +19,6 @@ const (
 var tooLarge = map[string]string{
 	"node/customer/Customer": "machines",
 	"node/customer/View":     "machines",
-	"node/api/Order":         "api", "node/api/Plan": "api", "node/api/Lease": "api",
 }
 
 // shape is a struct's size, as it is declared: promoted methods and fields are their owners'.

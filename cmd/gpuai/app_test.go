@@ -239,8 +239,8 @@ func (b *bed) run(in string, args ...string) (code int, out, errOut string) {
 }
 
 func ended(code market.Code, exit *int) api.Order {
-	o := api.Order{ID: "order_7", Standing: "ended", State: "ended", Code: code, ExitCode: exit, Finished: true,
-		Channel: "ch", LeaseID: "lease_1"}
+	o := api.Order{ID: "order_7", Standing: "ended", State: "ended", Code: code, LeaseID: "lease_1",
+		OrderRun: api.OrderRun{ExitCode: exit, Channel: "ch"}, OrderClose: api.OrderClose{Finished: true}}
 	now := time.Now()
 	ready := rest.At(now)
 	o.ReadyAt = &ready
@@ -280,7 +280,7 @@ func TestRun_OurFailureIs125(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.node.order = api.Order{ID: "order_7", Standing: "failed", Code: market.CodeImageStalled, Detail: "3 MB in 60 s",
-		Hint: "gpuai show order_7", Finished: true}
+		Hint: "gpuai show order_7", OrderClose: api.OrderClose{Finished: true}}
 	status := filepath.Join(b.dir, "status.json")
 	code, _, errOut := b.run("", "run", "-y", "--max-total", "0.02", "--status-file", status, "alpine:3")
 	if code != exitAttached || !strings.Contains(errOut, "error[image-stalled]") ||

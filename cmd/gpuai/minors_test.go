@@ -78,16 +78,16 @@ func TestNext_ByWhatTheJobIs(t *testing.T) {
 	t.Parallel()
 	ready := rest.At(time.Now())
 	for want, o := range map[string]api.Order{
-		"gpuai logs -f train, gpuai stop train": {ID: "order_7", Name: "train",
-			Standing: "leased", State: "running", ReadyAt: &ready},
+		"gpuai logs -f train, gpuai stop train": {ID: "order_7", Name: "train", Standing: "leased", State: "running",
+			OrderRun: api.OrderRun{ReadyAt: &ready}},
 		"wait, or: gpuai stop order_7": {ID: "order_7", Standing: "leased",
 			State: "preparing"},
 		"wait: the job has ended, what is not spent is on its way back": {ID: "order_7", Standing: "leased",
-			State: "closing", ReadyAt: &ready, Channel: "c"},
-		"gpuai outputs train DIR": {ID: "order_7", Name: "train",
-			Standing: "ended", State: "ended", Finished: true, OutputsReady: true},
-		"gpuai receipt order_7": {ID: "order_7", Name: "a b", Standing: "ended",
-			State: "ended", Finished: true},
+			State: "closing", OrderRun: api.OrderRun{ReadyAt: &ready, Channel: "c"}},
+		"gpuai outputs train DIR": {ID: "order_7", Name: "train", Standing: "ended", State: "ended",
+			OrderClose: api.OrderClose{Finished: true, OutputsReady: true}},
+		"gpuai receipt order_7": {ID: "order_7", Name: "a b", Standing: "ended", State: "ended",
+			OrderClose: api.OrderClose{Finished: true}},
 	} {
 		if got := next(o); got != want {
 			t.Errorf("%+v: %q, want %q", o, got, want)

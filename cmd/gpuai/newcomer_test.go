@@ -18,22 +18,23 @@ func TestReturned_KeptChannel_IsNoLoss(t *testing.T) {
 		want string
 	}{
 		"own channel": {
-			api.Order{Finished: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(75e6),
-				Deposit: api.SOL(80e6)},
+			api.Order{OrderClose: api.OrderClose{Finished: true, Returned: api.SOL(75e6), Deposit: api.SOL(80e6)},
+				OrderRun: api.OrderRun{Channel: "Ch1"}, OrderMoney: api.OrderMoney{Paid: api.SOL(5e6)}},
 			"0.075 SOL of 0.08 SOL",
 		},
 		"kept": {
-			api.Order{RefundLater: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(0),
-				Deposit: api.SOL(80e6)},
+			api.Order{OrderClose: api.OrderClose{RefundLater: true, Returned: api.SOL(0), Deposit: api.SOL(80e6)},
+				OrderRun: api.OrderRun{Channel: "Ch1"}, OrderMoney: api.OrderMoney{Paid: api.SOL(5e6)}},
 			"nothing yet: the rest stays in the channel of 0.08 SOL (back: gpuai channel close Ch1)",
 		},
 		"shared": {
-			api.Order{Finished: true, Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(70e6),
-				Deposit: api.SOL(80e6)},
+			api.Order{OrderClose: api.OrderClose{Finished: true, Returned: api.SOL(70e6), Deposit: api.SOL(80e6)},
+				OrderRun: api.OrderRun{Channel: "Ch1"}, OrderMoney: api.OrderMoney{Paid: api.SOL(5e6)}},
 			"0.07 SOL of 0.08 SOL, a deposit that other orders were paid from too",
 		},
 		"under way": {
-			api.Order{Channel: "Ch1", Paid: api.SOL(5e6), Returned: api.SOL(0), Deposit: api.SOL(80e6)},
+			api.Order{OrderRun: api.OrderRun{Channel: "Ch1"}, OrderMoney: api.OrderMoney{Paid: api.SOL(5e6)},
+				OrderClose: api.OrderClose{Returned: api.SOL(0), Deposit: api.SOL(80e6)}},
 			"nothing yet of 0.08 SOL",
 		},
 	} {
@@ -81,7 +82,7 @@ func TestLogs_NotStarted(t *testing.T) {
 	t.Parallel()
 	const says = "has not started yet (funding); its output follows here"
 	b := newBed(t)
-	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "funding", Channel: "ch"}
+	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "funding", OrderRun: api.OrderRun{Channel: "ch"}}
 	if _, _, errOut := b.run("", "logs", "-f", "-"); !strings.Contains(errOut, says) {
 		t.Errorf("before the start: %q", errOut)
 	}
@@ -89,8 +90,8 @@ func TestLogs_NotStarted(t *testing.T) {
 		t.Errorf("without -f: %q", errOut)
 	}
 	now := rest.At(time.Now())
-	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "leased", State: "running", Channel: "ch",
-		LeaseID: "lease_1", ReadyAt: &now}
+	b.node.order = api.Order{ID: "order_7", Name: "train", Standing: "leased", State: "running", LeaseID: "lease_1",
+		OrderRun: api.OrderRun{Channel: "ch", ReadyAt: &now}}
 	if _, _, errOut := b.run("", "logs", "-f", "-"); strings.Contains(errOut, "not started") {
 		t.Errorf("while it runs: %q", errOut)
 	}
@@ -100,7 +101,8 @@ func TestLogs_NotStarted(t *testing.T) {
 func TestSizes_OneCore(t *testing.T) {
 	t.Parallel()
 	for milli, want := range map[uint32]string{1000: "1 core, ", 334: "0.334 cores, ", 2000: "2 cores, "} {
-		if got := sizes(api.Lease{CPUMilli: milli, RAM: 1 << 30}); !strings.HasPrefix(got, want) {
+		if got := sizes(api.Lease{LeaseAsked: api.LeaseAsked{CPUMilli: milli, RAM: 1 << 30}}); !strings.HasPrefix(got,
+			want) {
 			t.Errorf("%d: %q", milli, got)
 		}
 	}

@@ -223,7 +223,7 @@ func receiptTable(t *Table, r api.Receipt) {
 	t.Row("lease", o.LeaseID)
 	t.Row("provider", o.Provider)
 	t.Row("ran", span(time.Duration(o.BillableMS)*time.Millisecond))
-	t.Row("rate", o.Rate.String())
+	t.Row("rate", rateText(o))
 	t.Row("paid", o.Paid.String())
 	t.Row("returned", returned(o))
 	moneyRows(t, o)

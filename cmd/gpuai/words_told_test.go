@@ -68,8 +68,9 @@ func TestDropped_Fetched(t *testing.T) {
 func TestRateText(t *testing.T) {
 	t.Parallel()
 	for want, o := range map[string]api.Order{
-		"-": {Rate: api.RateSOL(0)}, "1 SOL/hour": {Rate: api.RateSOL(1e9)},
-		"0 SOL/hour": {Rate: api.RateSOL(0), LeaseID: "lease_1"},
+		"-":          {OrderMoney: api.OrderMoney{Rate: api.RateSOL(0)}},
+		"1 SOL/hour": {OrderMoney: api.OrderMoney{Rate: api.RateSOL(1e9)}},
+		"0 SOL/hour": {LeaseID: "lease_1", OrderMoney: api.OrderMoney{Rate: api.RateSOL(0)}},
 	} {
 		if got := rateText(o); got != want {
 			t.Errorf("%q, not %q", got, want)

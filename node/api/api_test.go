@@ -158,7 +158,8 @@ func unchecked(c *Client) {
 func TestClient_CallsReachTheBackend(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	f := &fake{order: Order{ID: "order_1", Rate: RateSOL(2_400_000), Steps: []Step{{Phase: "quote"}}}}
+	f := &fake{order: Order{ID: "order_1", OrderMoney: OrderMoney{Rate: RateSOL(2_400_000)},
+		OrderRun: OrderRun{Steps: []Step{{Phase: "quote"}}}}}
 	c, _ := serve(t, f)
 	if s, err := c.Status(ctx); err != nil || s.PeerID != "p" {
 		t.Errorf("status %+v, %v", s, err)

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -92,185 +90,6 @@ type Offer struct {
 	Tick      int64             `json:"tick_ms"`
 	Facts     map[string]string `json:"facts,omitempty"`
 	Seen      rest.Time         `json:"seen_at"`
-}
-
-// Candidate is an offer that fits; Rejection one that does not.
-type Candidate struct {
-	Provider string `json:"provider"`
-	Class    string `json:"class"`
-	Rate     Money  `json:"rate"`
-	Total    Money  `json:"total"` // for max_duration, all devices
-}
-
-// Rejection says why an offer does not fit.
-type Rejection struct {
-	Provider string `json:"provider"`
-	Code     string `json:"code"`
-	Detail   string `json:"detail"`
-}
-
-// Plan is what an order would do.
-type Plan struct {
-	Schema     string      `json:"schema"`
-	Image      string      `json:"image"` // pinned
-	ImageBytes uint64      `json:"image_bytes"`
-	Candidates []Candidate `json:"candidates"`
-	Rejections []Rejection `json:"rejections"`
-	Deposit    Money       `json:"deposit"` // 0 where an open channel carries the order
-	MaxTotal   Money       `json:"max_total"`
-	// how long the job runs by cap and longest time before it is told to stop
-	RunsMS int64 `json:"runs_ms,omitempty"`
-	// inside them: what then remains for it to end by itself
-	GraceMS int64 `json:"stop_grace_ms,omitempty"`
-	// the most that is signed ahead, once two minutes are paid to the rig
-	AtRisk Money `json:"at_risk"`
-	// how long the job works on for it while this computer sleeps
-	AsleepMS int64 `json:"asleep_runs_ms,omitempty"`
-	// how long it is then paused before it is ended; absent: the rig has not said
-	HoldMS int64 `json:"hold_ms,omitempty"`
-	// for the channel's account if one must be opened, comes back; absent: the ledger does not answer
-	Storage *Money `json:"storage_deposit,omitempty"`
-	Fees    Money  `json:"fees"` // network_fees and claim_fee
-	// of opening, finishing and clearing the channel, at most
-	NetworkFees Money `json:"network_fees,omitzero"`
-	ClaimFee    Money `json:"claim_fee,omitzero"` // to the rig, for its own transactions
-	// the rig has said its terms; else they are the usual ones
-	Quoted    bool  `json:"quoted"`
-	Minimum   Money `json:"wallet_minimum,omitzero"` // must stay in the wallet
-	UnderWay  Money `json:"under_way,omitzero"`      // what other transactions of the wallet still take
-	Needed    Money `json:"needed,omitzero"`         // all of it: what the wallet must hold
-	Available Money `json:"available,omitzero"`      // what it holds
-	Missing   Money `json:"missing,omitzero"`        // what it lacks; absent: nothing
-	// why it is not feasible: no-offer-fits, funds-short, cap-too-small
-	Code     market.Code `json:"code,omitempty"`
-	Detail   string      `json:"detail,omitempty"`
-	AwayMS   int64       `json:"away_ms"`
-	Feasible bool        `json:"feasible"`
-	// the candidates fit, but all are rented now: an order waits for one
-	Rented      bool         `json:"rented,omitempty"`
-	Request     OrderRequest `json:"request"`
-	NearestHint string       `json:"hint,omitempty"`
-}
-
-// Step is one line of progress.
-type Step struct {
-	At     rest.Time `json:"at"`
-	Phase  string    `json:"phase"`
-	Detail string    `json:"detail"`
-}
-
-// Progress is how far the current phase is; Total 0 = unknown.
-type Progress struct {
-	Phase string `json:"phase"`
-	Done  uint64 `json:"done"`
-	Total uint64 `json:"total"`
-}
-
-// Order is an order and its lease. ExitCode is nil until the job exited.
-type Order struct {
-	Schema string `json:"schema"`
-	ID     string `json:"id"`
-	Name   string `json:"name,omitempty"`
-	// of the job file: its owner's own words about it
-	Labels      map[string]string `json:"labels,omitempty"`
-	Standing    string            `json:"standing"` // searching, funding, leased, ended, failed
-	State       string            `json:"state,omitempty"`
-	Cause       string            `json:"cause,omitempty"`
-	Code        market.Code       `json:"code,omitempty"`
-	Detail      string            `json:"detail,omitempty"`
-	Hint        string            `json:"hint,omitempty"`
-	Fault       string            `json:"fault,omitempty"`
-	Provider    string            `json:"provider,omitempty"`
-	LeaseID     string            `json:"lease_id,omitempty"`
-	Image       string            `json:"image,omitempty"`
-	Devices     int               `json:"devices"`
-	Rate        Money             `json:"rate"`
-	Cap         Money             `json:"cap"`
-	Owed        Money             `json:"owed"`
-	Paid        Money             `json:"paid"`                  // due by the meter and acknowledged; it never falls
-	SignedAhead Money             `json:"signed_ahead,omitzero"` // beyond paid: comes back, or becomes due
-	// the most that may be lost while this computer sleeps from now on
-	AtRisk   Money `json:"at_risk"`
-	AsleepMS int64 `json:"asleep_runs_ms"`    // how long the job works on then, before it is paused
-	HoldMS   int64 `json:"hold_ms,omitempty"` // and how long it is paused before it is ended
-	// at this rate, until it is told to stop by its cap or longest time
-	StopsInMS int64 `json:"stops_in_ms,omitempty"`
-	CapLeft   Money `json:"cap_left,omitzero"`
-	// in the cap: what is left for the job to end by itself
-	GraceMS int64 `json:"stop_grace_ms,omitempty"`
-	// of this wallet's transactions for the order, so far
-	NetworkFees Money `json:"network_fees,omitzero"`
-	ClaimFee    Money `json:"claim_fee,omitzero"` // went to the rig, for its own transactions
-	// paid, network_fees and claim_fee: what the wallet has less for good
-	Cost Money `json:"cost,omitzero"`
-	// held by the ledger for the channel's account, comes back
-	StorageDeposit      Money      `json:"storage_deposit,omitzero"`
-	OwnMS               int64      `json:"own_ms"`
-	BillableMS          int64      `json:"billable_ms"`
-	ReceiptSeq          uint64     `json:"receipt_seq"`
-	ExitCode            *int       `json:"exit_code,omitempty"`
-	CreatedAt           rest.Time  `json:"created_at"`
-	ReadyAt             *rest.Time `json:"ready_at,omitempty"`
-	HeardAt             *rest.Time `json:"heard_at,omitempty"` // the provider was heard last, while the order goes on
-	Channel             string     `json:"channel,omitempty"`
-	Steps               []Step     `json:"steps"`
-	Progress            Progress   `json:"progress"`
-	Deposit             Money      `json:"deposit"`
-	Returned            Money      `json:"returned"`
-	FinishTx            string     `json:"finish_tx,omitempty"`
-	Finished            bool       `json:"finished"`     // the channel is settled, or none was opened
-	RefundLater         bool       `json:"refund_later"` // the order is over, its channel goes on
-	OutputsRoot         string     `json:"outputs_root,omitempty"`
-	OutputsReady        bool       `json:"outputs_ready"`
-	OutcomeSignedByBoth bool       `json:"outcome_signed_by_both"`
-	// of paid: settled, and not with the provider yet, whose account does not exist
-	PayeeWaits *Money `json:"payee_waits,omitempty"`
-	// what is not spent is back after this, without the provider
-	RefundDue *rest.Time `json:"refund_due,omitempty"`
-
-	// leases before this one that their providers lost; their sums are part of paid, deposit and returned
-	Attempts []Attempt `json:"attempts,omitempty"`
-
-	Logs *LogState `json:"logs,omitempty"` // of the job; absent while there is none
-	OrderFiles
-}
-
-// labelled reports whether the order has all of these labels, each NAME=VALUE.
-func (o Order) labelled(all []string) bool {
-	return !slices.ContainsFunc(all, func(s string) bool {
-		name, value, _ := strings.Cut(s, "=")
-		have, ok := o.Labels[name]
-		return !ok || have != value
-	})
-}
-
-// Attempt is a lease of an order that its provider lost: why, and what it has cost.
-type Attempt struct {
-	Provider string      `json:"provider"`
-	Lease    string      `json:"lease_id"`
-	Channel  string      `json:"channel"`
-	Rate     Money       `json:"rate"`
-	Code     market.Code `json:"code"`
-	Detail   string      `json:"detail,omitempty"`
-	Fault    string      `json:"fault"`
-	Began    rest.Time   `json:"began_at"`
-	Ended    rest.Time   `json:"ended_at"`
-	Cost     Money       `json:"cost"` // owed; once finished what was paid
-	Returned Money       `json:"returned"`
-	Finished bool        `json:"finished"` // its channel is settled
-}
-
-// Ended reports whether nothing more happens to the job.
-func (o Order) Ended() bool { return o.Standing == "ended" || o.Standing == "failed" }
-
-// Receipt is the proof of what ran and what was paid; the documents are base64 of the signed bytes.
-type Receipt struct {
-	Schema     string `json:"schema"`
-	Order      Order  `json:"order"`
-	Lease      []byte `json:"lease,omitempty"`
-	Receipt    []byte `json:"receipt,omitempty"`
-	Outcome    []byte `json:"outcome,omitempty"`
-	OwnOutcome []byte `json:"own_outcome,omitempty"`
 }
 
 // Wallet is the spending account.
@@ -362,29 +181,44 @@ func (ProviderPatch) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Sche
 
 // Lease is one lease of this node: role "provider" or "customer". Peer fields name the other side.
 type Lease struct {
-	Schema     string      `json:"schema"`
-	ID         string      `json:"id"`
-	Role       string      `json:"role"`
-	Order      string      `json:"order_id,omitempty"` // the customer's
-	Customer   string      `json:"customer,omitempty"`
-	Provider   string      `json:"provider,omitempty"`
-	State      string      `json:"state"`
-	Cause      string      `json:"cause,omitempty"`
-	Code       market.Code `json:"code,omitempty"`
-	Devices    int         `json:"devices"`
-	Rate       Money       `json:"rate"`
-	Owed       Money       `json:"owed"`                  // by the meter
-	Paid       Money       `json:"paid"`                  // of it, covered by vouchers
-	Ahead      Money       `json:"signed_ahead,omitzero"` // beyond what is owed; not earned
-	BillableMS int64       `json:"billable_ms"`
-	CreatedAt  rest.Time   `json:"created_at"`
-	Image      string      `json:"image,omitempty"` // this and what follows: what was asked for
-	CPUMilli   uint32      `json:"cpu_milli,omitempty"`
-	RAM        uint64      `json:"ram_bytes,omitempty"`
-	Disk       uint64      `json:"disk_bytes,omitempty"`
-	Egress     string      `json:"egress,omitempty"`      // none, web or any
-	UsedCPUMS  int64       `json:"used_cpu_ms,omitempty"` // by the job since its start; on the provider's list only
-	UsedRAM    uint64      `json:"used_ram_bytes,omitempty"`
+	Schema   string      `json:"schema"`
+	ID       string      `json:"id"`
+	Role     string      `json:"role"`
+	Order    string      `json:"order_id,omitempty"` // the customer's
+	Customer string      `json:"customer,omitempty"`
+	Provider string      `json:"provider,omitempty"`
+	State    string      `json:"state"`
+	Cause    string      `json:"cause,omitempty"`
+	Code     market.Code `json:"code,omitempty"`
+	Devices  int         `json:"devices"`
+	LeaseMoney
+	CreatedAt rest.Time `json:"created_at"`
+	LeaseAsked
+	LeaseUse
+}
+
+// LeaseMoney is what a lease costs, by the meter and by vouchers.
+type LeaseMoney struct {
+	Rate       Money `json:"rate"`
+	Owed       Money `json:"owed"`                  // by the meter
+	Paid       Money `json:"paid"`                  // of it, covered by vouchers
+	Ahead      Money `json:"signed_ahead,omitzero"` // beyond what is owed; not earned
+	BillableMS int64 `json:"billable_ms"`
+}
+
+// LeaseAsked is what was asked for of the rig.
+type LeaseAsked struct {
+	Image    string `json:"image,omitempty"` // this and what follows: what was asked for
+	CPUMilli uint32 `json:"cpu_milli,omitempty"`
+	RAM      uint64 `json:"ram_bytes,omitempty"`
+	Disk     uint64 `json:"disk_bytes,omitempty"`
+	Egress   string `json:"egress,omitempty"` // none, web or any
+}
+
+// LeaseUse is what the job takes of it; on the provider's list only.
+type LeaseUse struct {
+	UsedCPUMS int64  `json:"used_cpu_ms,omitempty"` // by the job since its start; on the provider's list only
+	UsedRAM   uint64 `json:"used_ram_bytes,omitempty"`
 }
 
 // LeaseReceipt is one Receipt of a lease: base64 of the signed bytes, and what they say.

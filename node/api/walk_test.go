@@ -34,12 +34,13 @@ var _ Backend = (*whole)(nil)
 
 var (
 	someTime  = rest.At(time.UnixMilli(1_700_000_000_120))
-	someOrder = Order{Schema: "gpuai.order/v1", ID: "order_1", Standing: "ended", CreatedAt: someTime,
-		ReadyAt: &someTime,
+	someOrder = Order{Schema: "gpuai.order/v1", ID: "order_1", Standing: "ended",
 		OrderFiles: OrderFiles{LeftOut: []LeftOut{{"output", "/workspace/out/p", "it is a named pipe"}},
-			OutputsFetchedAt: &someTime}, Steps: []Step{{At: someTime, Phase: "quote"}}, Cap: SOL(1), Rate: RateSOL(1)}
-	someLease = Lease{Schema: "gpuai.lease/v1", ID: "lease_1", Role: "customer", CreatedAt: someTime, Rate: RateSOL(1),
-		Owed: SOL(1), Paid: SOL(1)}
+			OutputsFetchedAt: &someTime},
+		OrderRun:   OrderRun{CreatedAt: someTime, ReadyAt: &someTime, Steps: []Step{{At: someTime, Phase: "quote"}}},
+		OrderMoney: OrderMoney{Cap: SOL(1), Rate: RateSOL(1)}}
+	someLease = Lease{Schema: "gpuai.lease/v1", ID: "lease_1", Role: "customer", CreatedAt: someTime,
+		LeaseMoney: LeaseMoney{Rate: RateSOL(1), Owed: SOL(1), Paid: SOL(1)}}
 	someProv = Provider{Schema: "gpuai.provider/v1", Rate: RateSOL(5), Rates: map[string]Money{},
 		Devices: []Device{{Schema: "gpuai.device/v1", ID: "d", Rate: RateSOL(1)}}, Earned: SOL(1)}
 	someDoc = Doctor{Schema: "gpuai.doctor/v1", Level: "ok", CheckedAt: &someTime,
@@ -510,7 +511,7 @@ func TestPages_EachOnce(t *testing.T) {
 	m := &many{}
 	for i := range 2*rest.MaxLimit + 7 {
 		m.list = append(m.list, Order{ID: fmt.Sprintf("order_%03d", (i*37)%1000),
-			Steps: []Step{}, CreatedAt: rest.At(time.UnixMilli(int64(i / 3)))})
+			OrderRun: OrderRun{Steps: []Step{}, CreatedAt: rest.At(time.UnixMilli(int64(i / 3)))}})
 	}
 	c, _ := serve(t, m)
 	got, err := c.Orders(t.Context(), true)

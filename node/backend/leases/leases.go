@@ -42,10 +42,9 @@ func leaseDoc(m *market.Lease, role string) api.Lease {
 	covered := min(m.Owed(), m.Paid)
 	return api.Lease{
 		Schema: "gpuai.lease/v1", ID: m.ID.String(), Role: role, State: m.State.String(), Cause: m.Cause, Code: m.Code,
-		Devices: m.Terms.Devices,
-		Rate:    api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(covered),
-		Ahead:      api.SOL(m.Paid - covered),
-		BillableMS: int64(m.Meter.BillableMS), CreatedAt: rest.At(m.Accepted),
+		Devices: m.Terms.Devices, CreatedAt: rest.At(m.Accepted),
+		LeaseMoney: api.LeaseMoney{Rate: api.RateSOL(m.Terms.Rate), Owed: api.SOL(m.Owed()), Paid: api.SOL(covered),
+			Ahead: api.SOL(m.Paid - covered), BillableMS: int64(m.Meter.BillableMS)},
 	}
 }
 

@@ -15,23 +15,12 @@ import (
 )
 
 // Doc is the document of an order.
-//
-//nolint:funlen // one field after the other
 func (d *Desk) Doc(v customer.View) api.Order {
 	o := api.Order{
 		Schema: "gpuai.order/v1", ID: v.ID.String(), Name: v.Request.File.Name, Labels: v.Request.File.Labels,
-		Standing: v.Standing, Code: v.Code,
-		Detail: v.Detail, Hint: v.Hint,
-		Image: v.Request.Image.Ref, Devices: v.Request.File.Devices(), Rate: api.RateSOL(v.Rate),
-		Cap: api.SOL(v.Request.File.Limits.MaxTotal), Owed: api.SOL(0),
-		Paid: api.SOL(Paid(v)), SignedAhead: api.SOL(Ahead(v)), AtRisk: api.SOL(0),
-		NetworkFees: api.SOL(v.Costs.Network), ClaimFee: api.SOL(v.Costs.ClaimFee),
-		Cost: api.SOL(Paid(v) + v.Costs.Network + v.Costs.ClaimFee), StorageDeposit: api.SOL(v.Costs.Storage),
-		CreatedAt: rest.At(v.Created), Steps: []api.Step{},
-		Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
-		Deposit:  api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished,
-		RefundLater: v.RefundLater, OutputsReady: v.OutputsReady,
-		OutcomeSignedByBoth: v.BothSigned, OrderFiles: filesOf(v),
+		Standing: v.Standing, Code: v.Code, Detail: v.Detail, Hint: v.Hint, Image: v.Request.Image.Ref,
+		Devices: v.Request.File.Devices(), OrderMoney: moneyOf(v), OrderRun: runOf(v), OrderClose: closeOf(v),
+		OrderFiles: filesOf(v),
 	}
 	if v.Code == market.CodeFundsShort {
 		o.Hint = cmp.Or(d.Hint(0), o.Hint)
@@ -39,55 +28,83 @@ func (d *Desk) Doc(v customer.View) api.Order {
 	if v.Provider != (market.NodeID{}) {
 		o.Provider = v.Provider.String()
 	}
+	if v.Log != nil && (v.Log.Total > 0 || v.Log.Over && o.ReadyAt != nil) {
+		s := LogState(*v.Log)
+		o.Logs = &s
+	}
+	if m := v.Lease; m != nil {
+		o.LeaseID, o.State, o.Cause = m.ID.String(), m.State.String(), m.Cause
+		if m.Fault != 0 {
+			o.Fault = m.Fault.String()
+		}
+		if why, hint := v.Silence(); why != "" && !o.Ended() {
+			o.Detail, o.Hint = why, hint
+		}
+	}
+	return o
+}
+
+// moneyOf is what an order costs; without a rate while no rig has said one.
+func moneyOf(v customer.View) api.OrderMoney {
+	o := api.OrderMoney{
+		Cap: api.SOL(v.Request.File.Limits.MaxTotal), Owed: api.SOL(0), Paid: api.SOL(Paid(v)),
+		SignedAhead: api.SOL(Ahead(v)), AtRisk: api.SOL(Risk(v)), NetworkFees: api.SOL(v.Costs.Network),
+		ClaimFee: api.SOL(v.Costs.ClaimFee), Cost: api.SOL(Paid(v) + v.Costs.Network + v.Costs.ClaimFee),
+		StorageDeposit: api.SOL(v.Costs.Storage),
+	}
+	m := v.Lease
+	if v.Rate > 0 || m != nil {
+		o.Rate = api.RateSOL(v.Rate)
+	}
+	if m == nil {
+		return o
+	}
+	o.Owed = api.SOL(m.Claim)
+	if m.State.Live() || m.State == market.Silent {
+		left, money := m.Left()
+		_, grace := market.CapTime(m.Terms.Rate, m.Terms.Devices, m.Limit(), m.Terms.MaxDuration, m.Terms.StopGrace)
+		_, runs := m.Asleep()
+		o.AsleepMS, o.HoldMS = runs.Milliseconds(), m.Terms.Hold.Milliseconds()
+		o.StopsInMS, o.CapLeft, o.GraceMS = left.Milliseconds(), api.SOL(money), grace.Milliseconds()
+	}
+	return o
+}
+
+// runOf is how far an order and its job are.
+func runOf(v customer.View) api.OrderRun {
+	o := api.OrderRun{
+		CreatedAt: rest.At(v.Created), ReadyAt: timeOf(v.ReadyAt), Steps: []api.Step{},
+		Progress: api.Progress{Phase: v.Phase, Done: v.Done, Total: v.Total},
+	}
 	if v.Channel != (market.ChannelID{}) {
 		o.Channel = v.Channel.String()
 	}
-	if !v.ReadyAt.IsZero() {
-		at := rest.At(v.ReadyAt)
-		o.ReadyAt = &at
+	for _, s := range v.Steps {
+		o.Steps = append(o.Steps, api.Step{At: rest.At(s.At), Phase: s.Phase, Detail: s.Detail})
+	}
+	if m := v.Lease; m != nil {
+		o.OwnMS, o.BillableMS, o.ReceiptSeq = int64(m.Meter.BillableMS), int64(m.ClaimMS), m.ReceiptSeq
+		o.ExitCode = exitOf(m)
+		if !Over(v) {
+			o.HeardAt = timeOf(m.HeardAt)
+		}
+	}
+	return o
+}
+
+// closeOf is how an order comes to its end.
+func closeOf(v customer.View) api.OrderClose {
+	o := api.OrderClose{
+		Deposit: api.SOL(v.Deposit), Returned: api.SOL(v.Returned), FinishTx: v.FinishSig, Finished: v.Finished,
+		RefundLater: v.RefundLater, OutputsReady: v.OutputsReady, OutcomeSignedByBoth: v.BothSigned,
+		RefundDue: timeOf(v.RefundDue), Attempts: attemptsOf(v),
 	}
 	if v.PayeeWaits > 0 {
 		w := api.SOL(v.PayeeWaits)
 		o.PayeeWaits = &w
 	}
-	if !v.RefundDue.IsZero() {
-		at := rest.At(v.RefundDue)
-		o.RefundDue = &at
-	}
-	if v.Log != nil && (v.Log.Total > 0 || v.Log.Over && o.ReadyAt != nil) {
-		s := LogState(*v.Log)
-		o.Logs = &s
-	}
 	if v.OutputsRoot != ([32]byte{}) {
 		o.OutputsRoot = hex.EncodeToString(v.OutputsRoot[:])
-	}
-	o.Attempts = attemptsOf(v)
-	for _, s := range v.Steps {
-		o.Steps = append(o.Steps, api.Step{At: rest.At(s.At), Phase: s.Phase, Detail: s.Detail})
-	}
-	if m := v.Lease; m != nil {
-		o.LeaseID, o.State, o.Cause = m.ID.String(), m.State.String(), m.Cause
-		o.Owed, o.OwnMS, o.BillableMS, o.ReceiptSeq = api.SOL(m.Claim), int64(m.Meter.BillableMS), int64(m.ClaimMS),
-			m.ReceiptSeq
-		o.ExitCode = exitOf(m)
-		if m.Fault != 0 {
-			o.Fault = m.Fault.String()
-		}
-		o.AtRisk = api.SOL(Risk(v))
-		if m.State.Live() || m.State == market.Silent {
-			left, money := m.Left()
-			_, grace := market.CapTime(m.Terms.Rate, m.Terms.Devices, m.Limit(), m.Terms.MaxDuration, m.Terms.StopGrace)
-			_, runs := m.Asleep()
-			o.AsleepMS, o.HoldMS = runs.Milliseconds(), m.Terms.Hold.Milliseconds()
-			o.StopsInMS, o.CapLeft, o.GraceMS = left.Milliseconds(), api.SOL(money), grace.Milliseconds()
-		}
-		if !m.HeardAt.IsZero() && !o.Ended() {
-			at := rest.At(m.HeardAt)
-			o.HeardAt = &at
-		}
-		if why, hint := v.Silence(); why != "" && !o.Ended() {
-			o.Detail, o.Hint = why, hint
-		}
 	}
 	return o
 }

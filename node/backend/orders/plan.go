@@ -34,12 +34,11 @@ func (d *Desk) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 	c.Book.AwaitFit(ctx, &req)
 	res, rented := c.Book.Match(&req)
 	p := api.Plan{
-		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest, ImageBytes: req.Image.CompressedBytes,
-		Candidates: []api.Candidate{},
-		Rejections: []api.Rejection{}, MaxTotal: api.SOL(req.File.Limits.MaxTotal),
-		AwayMS:   r.Job.Limits.Away.Milliseconds(),
-		Feasible: len(res.Candidates) > 0, Request: r,
-		Rented: rented, Deposit: api.SOL(0), AtRisk: api.SOL(0), Fees: api.SOL(planFees),
+		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest,
+		ImageBytes: req.Image.CompressedBytes, Candidates: []api.Candidate{}, Rejections: []api.Rejection{},
+		PlanTerms: api.PlanTerms{Deposit: api.SOL(0), MaxTotal: api.SOL(req.File.Limits.MaxTotal), AtRisk: api.SOL(0)},
+		PlanFees:  api.PlanFees{Fees: api.SOL(planFees)},
+		AwayMS:    r.Job.Limits.Away.Milliseconds(), Feasible: len(res.Candidates) > 0, Rented: rented, Request: r,
 	}
 	for _, cand := range res.Candidates {
 		total, err := cand.Rate.For(req.File.Devices(), req.File.Limits.MaxDuration)
