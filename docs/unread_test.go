@@ -40,6 +40,8 @@ var unreadOK = map[string]string{
 	"node/customer.View.Signed":        "shown to tests",
 	"node/provider.*leaseRun.owed":     "shown to tests",
 	"node/provider.leaseRun.body":      "the document that a lease came with",
+	"node/rest.*Sessions.Drop":         "the web app's sign-out",
+	"node/rest.*Sessions.SignIn":       "the web app's sign-in",
 	"node/rest.PageLimit":              "the tests page by it",
 	"node/rest.Route.Says":             "a part of the description of a route",
 	"node/rest.Serve":                  "a socket that serves at once, for tests",

@@ -47,6 +47,9 @@ const (
 	CodeTransactionFailed   Code = "transaction-failed"
 	CodeOfferInvalid        Code = "offer-invalid"
 	CodeRateLimited         Code = "rate-limited"
+	CodeNoCredentials       Code = "no-credentials"
+	CodeWrongHost           Code = "wrong-host"
+	CodeCrossSite           Code = "cross-site"
 	CodeFundsShort          Code = "funds-short"
 	CodeCapTooSmall         Code = "cap-too-small"
 	CodeSpendCap            Code = "spend-cap"
@@ -246,10 +249,23 @@ var commandCodes = []Meaning{
 		Title: "offer invalid",
 		Means: "the own offer breaks a rule of the network",
 		Fix:   "check the `provider` settings"},
-	{Code: CodeRateLimited, Kind: KindUnavailable,
+	{Code: CodeRateLimited, Kind: KindUnavailable, Status: 429, Exit: 8, Whose: "network",
 		Title: "rate limited",
-		Means: "the other node answers so many requests only",
+		Means: "the node, or another one, answers so many requests only",
 		Fix:   "it is tried again"},
+	{Code: CodeNoCredentials, Kind: KindDenied, Status: 401, Exit: 4, Whose: "you",
+		Title: "the node does not know who asks",
+		Means: "a call to `api.listen` without the node's token, or with another one",
+		Fix:   "a call by `--api` reads the file of `api.token_file`; it must be the node's"},
+	{Code: CodeWrongHost, Kind: KindDenied, Status: 421, Exit: 4, Whose: "you",
+		Title: "this host is another",
+		Means: "a call to `api.listen` by a name that the node does not have there, as a web page makes it that was " +
+			"pointed at this machine",
+		Fix: "call `http://127.0.0.1:PORT`"},
+	{Code: CodeCrossSite, Kind: KindDenied, Status: 403, Exit: 4, Whose: "you",
+		Title: "a page of another site sent this",
+		Means: "a web page called the node through your browser, and was refused",
+		Fix:   "close the page; `gpuai` is not affected"},
 	{Code: CodeFundsShort, Kind: KindConflict, Status: 402, Exit: 6, Whose: "you",
 		Title: "the spending account has too little",
 		Means: "the spending account has too little, fees and the storage deposit included",

@@ -97,10 +97,8 @@ func (b *Backend) state() api.Status {
 	n, host, c := b.n, b.n.host, b.n.site.Config
 	s := api.Status{
 		Schema: "gpuai.status/v1", PeerID: host.ID().String(), Version: Version, Network: host.Network().Name,
-		Roles: c.Node.Roles, Addresses: host.FullAddrs(), Peers: host.Peers(), StartedAt: rest.At(b.started),
-	}
-	if s.Roles == nil {
-		s.Roles = []string{}
+		Roles: append([]string{}, c.Node.Roles...), Addresses: append([]string{}, host.FullAddrs()...),
+		Peers: host.Peers(), StartedAt: rest.At(b.started), // its lists are never null
 	}
 	if n.early() {
 		s.Notice = "the ledger of " + s.Network + " has not answered yet: offers, orders and money wait for it"

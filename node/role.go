@@ -152,7 +152,7 @@ func (n *Node) build(ctx context.Context) error {
 	return nil
 }
 
-// kinds are the roles of this program.
+// kinds are the roles of this program, those of config.Roles.
 func kinds() []Guests {
-	return []Guests{{"provider", true, newSeller}, {"customer", true, newBuyer}}
+	return []Guests{{config.RoleProvider, true, newSeller}, {config.RoleCustomer, true, newBuyer}}
 }

@@ -28,7 +28,7 @@ type App struct {
 
 	network string // of the node that answers, once it did
 
-	config, socket      string
+	config, socket, api string
 	sets                []string
 	json, yes, no, mute bool
 	color, progress     string
@@ -64,6 +64,7 @@ func newRoot(a *App) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.config, "config", "", "settings file")
 	f.StringVar(&a.socket, "socket", "", "the node's socket")
+	f.StringVar(&a.api, "api", "", "the node's api.listen instead, as http://127.0.0.1:7072; its token: api.token_file")
 	f.StringArrayVar(&a.sets, "set", nil, "change a setting for this call: section.key=value")
 	f.BoolVar(&a.json, "json", false, "print the API's document")
 	f.BoolVarP(&a.yes, "yes", "y", false, "answer yes to every question")

@@ -49,7 +49,8 @@ type fakeNode struct {
 
 func (f *fakeNode) Config(context.Context) (api.Settings, error) {
 	l, err := config.Load(f.settings)
-	out := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{}}
+	out := api.Settings{Schema: "gpuai.config/v1", File: l.Path, Settings: []api.Setting{},
+		Restart: []string{}}
 	for _, k := range config.Keys() {
 		out.Settings = append(out.Settings, api.Setting{Key: k.Name, Value: k.Text(&l.Config), From: l.Origin[k.Name],
 			Hot: k.Hot})
@@ -88,6 +89,8 @@ func (f *fakeNode) Offers(context.Context) ([]api.Offer, error) {
 func (f *fakeNode) Plan(_ context.Context, r api.OrderRequest) (api.Plan, error) {
 	p := f.plan
 	p.Request = r
+	p.Candidates = append([]api.Candidate{}, p.Candidates...)
+	p.Rejections = append([]api.Rejection{}, p.Rejections...)
 	return p, nil
 }
 
@@ -95,7 +98,7 @@ func (f *fakeNode) CreateOrder(_ context.Context, r api.OrderRequest) (api.Order
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.request = r
-	return f.order, nil
+	return complete(f.order), nil
 }
 
 func (f *fakeNode) PutInputs(ctx context.Context, _ string, r io.Reader) (err error) {
@@ -116,8 +119,9 @@ func (f *fakeNode) Order(_ context.Context, id string) (api.Order, error) {
 	o := f.order
 	if f.settleIn > 0 {
 		f.settleIn, o.Finished = f.settleIn-1, false
+		o.Steps = o.Steps[:max(0, len(o.Steps)-f.settleIn)]
 	}
-	return o, nil
+	return complete(o), nil
 }
 
 func (f *fakeNode) Orders(context.Context, bool) ([]api.Order, error) {
@@ -126,7 +130,15 @@ func (f *fakeNode) Orders(context.Context, bool) ([]api.Order, error) {
 	if f.none {
 		return []api.Order{}, nil
 	}
-	return []api.Order{f.order}, nil
+	return []api.Order{complete(f.order)}, nil
+}
+
+// complete has the lists that a node never leaves out.
+func complete(o api.Order) api.Order {
+	if o.Steps == nil {
+		o.Steps = []api.Step{}
+	}
+	return o
 }
 
 func (f *fakeNode) StopOrder(_ context.Context, _ string, now bool) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/config"
 )
 
 func newNodeCmd(a *App) *cobra.Command {
@@ -45,7 +46,7 @@ func newNodeCmd(a *App) *cobra.Command {
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&network, "network", "", "localnet, devnet or mainnet")
-	flags.StringVar(&roles, "roles", "", "of provider, customer")
+	flags.StringVar(&roles, "roles", "", "of "+strings.Join(config.Roles, ", "))
 	flags.StringArrayVar(&simulate, "simulate-gpu", nil, "localnet only: pretend to have MODEL:N")
 	flags.BoolVar(&weak, "allow-weak-runtime", false, "localnet only: sell on an engine below the safe versions")
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,10 +43,29 @@ func runNode(ctx context.Context, settings config.Options, cfg config.Config, lo
 			return err
 		}
 		g.Go(func() error { return b.Serve(ctx) })
-		return rest.ServeGroup(ctx, cfg.API.Socket, cfg.API.Group, api.New(b.API(), log.With("part", "api")))
+		m := api.New(b.API(), log.With("part", "api"))
+		if cfg.API.Listen != "" {
+			l, token, err := listen(ctx, cfg.API)
+			if err != nil {
+				return err
+			}
+			log.Info("API listens", "address", l.Addr().String(), "token_file", cfg.API.TokenFile)
+			g.Go(func() error { return rest.ServeOn(ctx, l, rest.Local(m, l.Addr(), token)) })
+		}
+		return rest.ServeGroup(ctx, cfg.API.Socket, cfg.API.Group, m)
 	})
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// listen opens api.listen, with the token that its callers need.
+func listen(ctx context.Context, c config.API) (net.Listener, string, error) {
+	token, err := rest.TokenFile(c.TokenFile)
+	if err != nil {
+		return nil, "", err
+	}
+	l, err := rest.Listen(ctx, c.Listen)
+	return l, token, err
 }

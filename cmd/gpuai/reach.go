@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -97,15 +101,39 @@ func (a *App) client() (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.api != "" {
+		return a.byAddress(c)
+	}
 	socket, err := a.socketOf(c)
 	return api.Dial(socket), err
+}
+
+// byAddress is the client of --api. Errors: bad-usage, file-error.
+func (a *App) byAddress(c config.Loaded) (*api.Client, error) {
+	u, err := url.Parse(a.api)
+	if err == nil {
+		var at netip.AddrPort
+		at, err = netip.ParseAddrPort(strings.Replace(u.Host, "localhost:", "127.0.0.1:", 1))
+		if err == nil && (u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || !at.Addr().IsLoopback()) {
+			err = errors.New("not this machine's")
+		}
+	}
+	if err != nil {
+		return nil, usage("--api "+a.api+" is no address of this machine",
+			"write --api http://127.0.0.1:PORT; the token would travel in the clear")
+	}
+	token, err := os.ReadFile(c.API.TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("read api.token_file: %w", err)
+	}
+	return api.DialTCP(u.Host, strings.TrimSpace(string(token))), nil
 }
 
 // running reaches a node, and starts one in the background if none answers.
 func (a *App) running(ctx context.Context) (*api.Client, error) {
 	c, err := a.client()
-	if err != nil {
-		return nil, err
+	if err != nil || a.api != "" { // an address has an owner who starts its node
+		return c, err
 	}
 	s, err := c.Status(ctx)
 	if market.CodeOf(err) != market.CodeNodeUnreachable {
@@ -136,7 +164,7 @@ func (a *App) reached(ctx context.Context) (*api.Client, error) {
 
 // hinted names the next step of somebody whose network is not open: starting a node would only say so.
 func (a *App) hinted(err error) error {
-	if market.CodeOf(err) != market.CodeNodeUnreachable || a.socket != "" {
+	if market.CodeOf(err) != market.CodeNodeUnreachable || a.socket+a.api != "" {
 		return err
 	}
 	c, e := a.load()

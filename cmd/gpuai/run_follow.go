@@ -241,8 +241,11 @@ func (fl *follower) wait(ctx context.Context) error {
 // show prints what is new: steps, what is waited for, and the job's output from Ready on.
 func (fl *follower) show(ctx context.Context, o api.Order) {
 	for _, s := range o.Steps[min(fl.steps, len(o.Steps)):] {
+		if s.Phase == "refund" { // it is shown while it lasts, and the bill says what came back
+			continue
+		}
 		fl.line.reset()
-		if s.Detail != "" && s.Phase != "refund" { // the others show while they last, and the bill says what came back
+		if s.Detail != "" { // the others show while they last
 			fl.a.say("%-9s %s", clean(s.Phase), clean(s.Detail))
 		}
 	}

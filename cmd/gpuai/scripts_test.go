@@ -23,11 +23,13 @@ import (
 	"github.com/gpuai/gpuai/escrow/localnet"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/api/apitest"
 	"github.com/gpuai/gpuai/node/rest"
 )
 
-// TestMain lets the test's own binary be gpuai: scripts run the real program, as processes of their own.
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"gpuai": main}) }
+// TestMain lets the test's own binary be gpuai: scripts run the real program, as processes of their own. Every answer
+// that it gets, here or there, is held against the API's document.
+func TestMain(m *testing.M) { testscript.Main(apitest.Tests(m), map[string]func(){"gpuai": main}) }
 
 // scripts are the parameters of all scripts: no setting of the machine is seen, and "schema" checks a document.
 func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
@@ -36,6 +38,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"schema": schemaOf},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv(apitest.Env, os.Getenv(apitest.Env))
 			return setup(env)
 		},
 	}

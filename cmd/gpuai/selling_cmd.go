@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -160,6 +161,14 @@ func newKick(a *App) *cobra.Command {
 			c, err := a.client()
 			if err != nil {
 				return err
+			}
+			list, err := c.ProviderLeases(cmd.Context())
+			if err != nil {
+				return a.hinted(err)
+			}
+			if !slices.ContainsFunc(list, func(l api.Lease) bool { return strings.HasPrefix(l.ID, args[0]) }) {
+				return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find lease",
+					Detail: "no lease of this rig begins with " + args[0], Hint: "gpuai provider leases"}
 			}
 			if err := a.confirm("end " + args[0] + "? it counts as this rig's fault"); err != nil {
 				return err

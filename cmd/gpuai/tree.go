@@ -179,7 +179,13 @@ func (s *spanFlag) Set(text string) error {
 	return nil
 }
 
-func (s *spanFlag) String() string { return time.Duration(*s).String() }
+// String is empty for none: help then shows no default.
+func (s *spanFlag) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return time.Duration(*s).String()
+}
 
 // Type names it in help.
 func (s *spanFlag) Type() string { return "span" }

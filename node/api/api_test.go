@@ -111,7 +111,7 @@ func (f *fake) Shutdown(_ context.Context, end bool) error { return f.call("shut
 func serve(t *testing.T, b Backend) (*Client, string) {
 	t.Helper()
 	c := serveConfig(t, Config{Backend: b})
-	return c, c.socket
+	return c, c.address
 }
 
 func serveConfig(t *testing.T, c Config) *Client {

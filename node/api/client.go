@@ -38,8 +38,9 @@ var _ Backend = (*Client)(nil)
 
 // link is the way to the node, which the parts of a Client share.
 type link struct {
-	socket string
-	http   *http.Client
+	network, address string // as net.Dial takes them
+	token            string // "" on a socket: who may open it may call
+	http             *http.Client
 }
 
 type (
@@ -52,12 +53,18 @@ type (
 )
 
 // Transport is put around the way to the node of each client that is dialled later. A test that sets it sees every
-// answer; exec alone goes another way.
+// answer.
 var Transport = func(rt http.RoundTripper) http.RoundTripper { return rt }
 
-// Dial returns a client; it connects at the first call.
-func Dial(socket string) *Client {
-	l := &link{socket: socket}
+// Dial returns a client of a node's socket; it connects at the first call.
+func Dial(socket string) *Client { return dial(&link{network: "unix", address: socket}) }
+
+// DialTCP is Dial of a node's api.listen, as 127.0.0.1:7072, with its token.
+func DialTCP(address, token string) *Client {
+	return dial(&link{network: "tcp", address: address, token: token})
+}
+
+func dial(l *link) *Client {
 	l.http = &http.Client{Transport: Transport(&http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return l.dial(ctx) },
 	})}
@@ -68,19 +75,26 @@ func Dial(socket string) *Client {
 
 func (c *link) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", c.socket)
+	conn, err := d.DialContext(ctx, c.network, c.address)
 	if err != nil {
 		return nil, &market.Error{Code: market.CodeNodeUnreachable, Kind: market.KindUnavailable, Op: "reach node",
-			Detail: "no node answers at " + c.socket, Hint: "gpuai node start", Err: err}
+			Detail: "no node answers at " + c.address, Hint: "gpuai node start", Err: err}
 	}
 	return conn, nil
 }
 
 func (c *link) do(ctx context.Context, method, path string, body io.Reader, header ...string) (*http.Response,
 	error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://node"+Base+path, body)
+	host := "node"
+	if c.network == "tcp" {
+		host = c.address
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+host+Base+path, body)
 	if err != nil {
 		return nil, err
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
@@ -107,7 +121,7 @@ func (c *link) cutOff(ctx context.Context, err error) error {
 	}
 	return &market.Error{
 		Code: market.CodeNodeUnreachable, Kind: market.KindUnavailable, Op: "ask node", Err: err,
-		Detail: "the node at " + c.socket + " went away in the middle of an answer; what it had begun goes on when " +
+		Detail: "the node at " + c.address + " went away in the middle of an answer; what it had begun goes on when " +
 			"it runs again", Hint: "gpuai node start",
 	}
 }
@@ -293,32 +307,20 @@ func readStream(r io.Reader, f func(stream uint8, b []byte) error) (exit int, er
 // Exec implements Leases. A stdin that blocks forever keeps one goroutine until the process ends.
 func (c leasesClient) Exec(ctx context.Context, id string, argv []string, tty *Terminal, stdin io.Reader,
 	out func(stream uint8, b []byte) error) (int, error) {
-	conn, err := c.dial(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
 	q := url.Values{"arg": argv}
 	tty.query(q)
-	req, err := http.NewRequestWithContext(ctx, "POST", "http://node"+Base+lease(id, "/exec?"+q.Encode()), nil)
+	resp, err := c.do(ctx, "POST", lease(id, "/exec?"+q.Encode()), nil, "Connection", "Upgrade", "Upgrade",
+		"gpuai-exec")
 	if err != nil {
 		return 0, err
 	}
-	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Upgrade", "gpuai-exec")
-	if err := req.Write(conn); err != nil {
-		return 0, c.cutOff(ctx, err)
+	defer resp.Body.Close()
+	conn, ok := resp.Body.(io.ReadWriter)
+	if !ok {
+		return 0, c.cutOff(ctx, errCut)
 	}
-	br := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(br, req)
-	if err != nil {
-		return 0, c.cutOff(ctx, err)
-	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return 0, problemFrom(resp)
-	}
+	stop := context.AfterFunc(ctx, func() { _ = resp.Body.Close() })
+	defer stop()
 	var wg sync.WaitGroup // not waited for: a terminal's read cannot be cancelled
 	fw := &frameWriter{w: conn}
 	wg.Go(func() { sendStdin(fw, stdin) })
@@ -327,7 +329,7 @@ func (c leasesClient) Exec(ctx context.Context, id string, argv []string, tty *T
 	if tty != nil && tty.Resized != nil {
 		wg.Go(func() { sendSizes(over, fw, tty.Resized) })
 	}
-	exit, err := readStream(br, out)
+	exit, err := readStream(bufio.NewReader(conn), out)
 	if errors.Is(err, errCut) {
 		return 0, c.cutOff(ctx, err)
 	}

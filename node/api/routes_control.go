@@ -22,7 +22,7 @@ func (s *control) routes() []rest.Route {
 		rest.Get("/status", "status", "who this node is, its peers and counts", s.status),
 		rest.Get("/health", "health", "what the hourly look at this machine found", s.health),
 		rest.Tagged("GET", "/config", "config", "settings, where each is from, `hot`: applies without a restart",
-			s.config),
+			s.config).Fails(market.CodeConfigInvalid),
 		rest.Tagged("PATCH", "/config", "patchConfig",
 			"`{\"set\": {\"section.key\": \"text\"}}`; `restart` names keys that wait for the next start", s.patch).
 			In(rest.ScopeAdmin).Fails(market.CodeConfigInvalid).Answers(http.StatusPreconditionFailed,
@@ -71,7 +71,7 @@ func (s *control) patch(ctx context.Context, in *patchConfig) (c Settings, tag a
 		return c, nil, err
 	}
 	c, err = s.b.Config(ctx)
-	c.Restart = restart
+	c.Restart = append([]string{}, restart...) // a list is never null
 	return c, c.Settings, err
 }
 

@@ -30,6 +30,8 @@ type Node struct {
 type API struct {
 	Socket           string `toml:"socket" help:"unix socket; default by system"`
 	Group            string `toml:"group" help:"group whose members may use the socket too (mode 0660), and so spend the wallet's money; none: only the node's user (0600)"`
+	Listen           string `toml:"listen" help:"address for the API beside the socket, as in 127.0.0.1:7072, on this machine only; calls carry the token; none: off"`
+	TokenFile        string `toml:"token_file" help:"file with the token for api.listen, made with mode 0600; default api.token in the data folder"`
 	Metrics          string `toml:"metrics" help:"address for Prometheus, as in 127.0.0.1:7071; none: off"`
 	MetricsTokenFile string `toml:"metrics_token_file" help:"file with the token that a scrape must carry; needed beyond loopback"`
 }

@@ -237,6 +237,9 @@ func (l *Loaded) bySystem(env []string) {
 	if l.API.Socket == "" {
 		l.API.Socket = filepath.Join(l.Node.DataDir, "api.sock")
 	}
+	if l.API.TokenFile == "" {
+		l.API.TokenFile = filepath.Join(l.Node.DataDir, "api.token")
+	}
 	if l.Solana.RPC == nil && len(l.Node.Roles) > 0 {
 		l.Solana.RPC = endpoints[l.Node.Network]
 	}

@@ -21,6 +21,15 @@ const (
 	maxHold = 10 * time.Minute
 )
 
+// Names of roles.
+const (
+	RoleProvider = "provider"
+	RoleCustomer = "customer"
+)
+
+// Roles are what node.roles may name.
+var Roles = []string{RoleProvider, RoleCustomer}
+
 // Local reports whether the node's network is a local one, where test relaxations are allowed.
 func (c *Config) Local() bool {
 	return c.Node.Network == "localnet" || strings.HasPrefix(c.Node.Network, "localnet-")
@@ -34,8 +43,8 @@ func (c *Config) Validate() error {
 		bad("node.network", "%q is none of localnet, localnet-NAME, devnet, mainnet", c.Node.Network)
 	}
 	for _, r := range c.Node.Roles {
-		if r != "provider" && r != "customer" {
-			bad("node.roles", "%q is none of provider, customer", r)
+		if !slices.Contains(Roles, r) {
+			bad("node.roles", "%q is none of %s", r, strings.Join(Roles, ", "))
 		}
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Node.Log) {
@@ -46,6 +55,9 @@ func (c *Config) Validate() error {
 	}
 	if c.API.Socket == "" {
 		bad("api.socket", "is empty")
+	}
+	if at, err := netip.ParseAddrPort(c.API.Listen); c.API.Listen != "" && (err != nil || !at.Addr().IsLoopback()) {
+		bad("api.listen", "%q is no address of this machine alone, like 127.0.0.1:7072", c.API.Listen)
 	}
 	c.metrics(bad)
 	// that one is off, whatever its endpoint

@@ -13,10 +13,12 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// everywhere are codes that each operation may answer: about the request, the node, the machine below it.
+// everywhere are codes that each operation may answer: about the request, the node, the machine below it, and of a
+// guarded listener the caller.
 var everywhere = []market.Code{
 	market.CodeBadUsage, market.CodeRoleOff, market.CodeFileError, market.CodeInterrupted, market.CodeInternal,
 	market.CodeStoreDead, market.CodeDiskFull, market.CodeConnectionCut, market.CodeTimeout,
+	market.CodeNoCredentials, market.CodeWrongHost, market.CodeCrossSite, market.CodeRateLimited,
 }
 
 // documented is the operation of a route in the document.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/gpuai/gpuai/market"
 )
 
@@ -40,15 +42,33 @@ func ServeGroup(ctx context.Context, socket, group string, h http.Handler) error
 	if err := protect(socket, group); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx }}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // streams end with ctx
-	defer stop()
-	err = srv.Serve(l)
+	err = ServeOn(ctx, l, h)
 	if s, ok := h.(*Mux); ok {
 		s.Close()
 	}
-	if !errors.Is(err, http.ErrServerClosed) {
+	return err
+}
+
+// maxConns are open at a time on a TCP listener.
+const maxConns = 256
+
+// Listen opens a TCP listener. Error: config-invalid if the address is taken or not this machine's.
+func Listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, &market.Error{Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "listen", Err: err,
+			Detail: "api.listen: " + err.Error(), Hint: "gpuai config set api.listen=127.0.0.1:PORT"}
+	}
+	return netutil.LimitListener(l, maxConns), nil
+}
+
+// ServeOn serves h on l until ctx ends, and closes l. It does not close h: others may serve it too.
+func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return ctx }}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // streams end with ctx
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve api: %w", err)
 	}
 	return ctx.Err()

@@ -123,6 +123,14 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mux.ServeHTTP(seen, r)
 }
 
+// Open reports whether a request needs no credentials.
+func (m *Mux) Open(r *http.Request) bool {
+	_, pattern := m.mux.Handler(r)
+	return slices.ContainsFunc(m.routes, func(rt Route) bool {
+		return rt.Scope == ScopeNone && pattern == rt.Method+" "+m.base+rt.Path
+	})
+}
+
 // unknown answers what no route has: 405 where another method has it, else 404.
 func (m *Mux) unknown(w http.ResponseWriter, r *http.Request) {
 	var allowed []string

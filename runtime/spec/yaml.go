@@ -97,7 +97,11 @@ func syntaxFault(err error) *Fault {
 	var e yaml.Error
 	if errors.As(err, &e) {
 		f.Want = cut(e.GetMessage(), 200)
-		if t := e.GetToken(); t != nil && t.Position != nil {
+		t := e.GetToken()
+		if strings.HasPrefix(f.Want, "mapping value is not allowed") && t != nil && t.Next != nil {
+			t = t.Next // the words before a misplaced colon may have begun lines above it
+		}
+		if t != nil && t.Position != nil {
 			f.Line, f.Column = t.Position.Line, t.Position.Column
 		}
 	}

@@ -7,11 +7,8 @@ package apitest
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -115,42 +112,4 @@ func (c *Checker) Check(r *http.Request, status int, media string, body []byte) 
 		return fmt.Errorf("%s answers %d: %w: %.2000s", name, status, err, body)
 	}
 	return nil
-}
-
-// Transport is a round tripper that fails a call whose answer the document does not allow.
-func Transport(next http.RoundTripper) http.RoundTripper {
-	return &checked{next: next}
-}
-
-// checker is made once.
-var checker = sync.OnceValues(New)
-
-type checked struct{ next http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (t *checked) RoundTrip(r *http.Request) (*http.Response, error) {
-	c, err := checker()
-	if err != nil {
-		return nil, err
-	}
-	resp, err := t.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	var body []byte
-	if isJSON(media) {
-		body, err = io.ReadAll(resp.Body)
-		_ = resp.Body.Close() // read to its end, or its error counts
-		if err != nil {
-			return nil, err
-		}
-		resp.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	if err := c.Check(r, resp.StatusCode, media, body); err != nil {
-		err = fmt.Errorf("the answer is not as the API's document says: %w", err)
-		fmt.Fprintln(os.Stderr, err) // a command has words of its own for a call that fails
-		return nil, err
-	}
-	return resp, nil
 }
