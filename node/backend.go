@@ -10,6 +10,7 @@ import (
 	"github.com/gpuai/gpuai/node/backend/control"
 	"github.com/gpuai/gpuai/node/backend/leases"
 	"github.com/gpuai/gpuai/node/backend/money"
+	"github.com/gpuai/gpuai/node/backend/network"
 	"github.com/gpuai/gpuai/node/backend/orders"
 	"github.com/gpuai/gpuai/node/backend/selling"
 	"github.com/gpuai/gpuai/node/config"
@@ -25,7 +26,7 @@ import (
 const Version = api.Version
 
 // Backend serves the API out of a node, by parts that no one has to know all of: Panel is api.Control, Desk and Shelf
-// are Orders and Files, Book is Leases, Purse is Spending, Counter is Selling.
+// are Orders and Files, Book is Leases, Purse is Spending, Counter is Selling, Links is Network.
 type Backend struct {
 	*control.Panel
 	*orders.Desk
@@ -33,6 +34,7 @@ type Backend struct {
 	*leases.Book
 	*money.Purse
 	*selling.Counter
+	network.Links
 
 	n       *Node
 	started time.Time
@@ -69,6 +71,8 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 	b.Purse = &money.Purse{Network: n.host.Network(), Account: b.account, Role: buyer, Hint: b.fundHint, Tell: b.tell}
 	b.Counter = &selling.Counter{Self: n.host.ID(), Role: seller, Early: n.early, Known: b.offersKnown,
 		Set: b.PatchConfig, Tell: b.tell}
+	f := n.site.finder
+	b.Links = network.Links{Host: n.host, Heard: n.site.Offers, DHT: f.dht, Find: f.Find}
 	return b, nil
 }
 

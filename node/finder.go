@@ -139,7 +139,7 @@ func (f *finder) Serve(ctx context.Context) error {
 			case k := <-f.wanted:
 				f.look(ctx, k)
 			case <-look.C:
-				if f.host.Peers() < fewPeers && f.dht.Size() > 0 {
+				if f.host.Peers() < fewPeers && f.dht.Stats().Table > 0 {
 					f.Seek(nil)
 				}
 			}

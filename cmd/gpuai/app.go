@@ -77,7 +77,7 @@ func newRoot(a *App) *cobra.Command {
 		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd, newExecCmd,
 		newStopCmd, newCapCmd, newOutputsCmd, newSpoolCmd,
 		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newDemoCmd,
-		newVersionCmd, newAgentCmd, newJobCmd, newJobFileTopic,
+		newNetCmd, newVersionCmd, newAgentCmd, newJobCmd, newJobFileTopic,
 	} {
 		root.AddCommand(c(a))
 	}

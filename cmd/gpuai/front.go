@@ -13,7 +13,7 @@ var groups = []struct {
 	{"rent", "Rent:", []string{"offers", "run", "ps", "show", "logs", "exec", "stop", "cap", "outputs", "receipt"}},
 	{"money", "Money:", []string{"wallet", "channel"}},
 	{"sell", "Sell:", []string{"doctor", "provider"}},
-	{"node", "Node and network:", []string{"node", "status", "config", "localnet", "demo"}},
+	{"node", "Node and network:", []string{"node", "status", "net", "config", "localnet", "demo"}},
 	{"help", "More:", nil},
 }
 

@@ -194,6 +194,32 @@ func (f *fakeNode) ProviderEarnings(_ context.Context, since time.Time) (api.Ear
 	return e, nil
 }
 
+func (f *fakeNode) Net(context.Context) (api.Net, error) {
+	return api.Net{Schema: "gpuai.net/v1", Network: "localnet", Addresses: []string{},
+			DHT: api.NetDHT{Keys: []string{}}},
+		nil
+}
+
+func (f *fakeNode) Peers(context.Context) ([]api.Peer, error) {
+	return []api.Peer{{ID: "12D3KooWcheapone", Address: "/ip4/127.0.0.1/udp/4801/quic-v1", Inbound: true, Lease: true,
+		RTTus: 1234, Since: rest.At(time.Now())}}, nil
+}
+
+func (f *fakeNode) FindPeers(_ context.Context, r api.FindRequest) (api.FoundPeers, error) {
+	out := api.FoundPeers{Schema: "gpuai.found-peers/v1", Key: r.Key, Records: 7, Peers: []string{"12D3KooWcheapone"}}
+	if strings.Contains(r.Key, " ") {
+		return out, &market.Error{Code: market.CodeBadUsage, Kind: market.KindInvalid, Hint: "gpuai net find rtx-4090"}
+	}
+	return out, nil
+}
+
+func (f *fakeNode) PingPeer(_ context.Context, r api.PingRequest) (api.Ping, error) {
+	if r.Peer == "nobody" {
+		return api.Ping{}, &market.Error{Code: market.CodePeerUnreachable, Kind: market.KindUnavailable}
+	}
+	return api.Ping{Schema: "gpuai.ping/v1", ID: r.Peer, Address: "/ip4/127.0.0.1/udp/4801/quic-v1", RTTus: 345}, nil
+}
+
 func (f *fakeNode) ProviderIdle(context.Context) (api.Idle, error) {
 	at := rest.At(time.Unix(0, 0))
 	return api.Idle{

@@ -23,6 +23,7 @@ type Backend interface {
 	Leases
 	Spending
 	Selling
+	Network
 }
 
 // Control is about the node itself: how it stands, its settings, its end.

@@ -32,6 +32,7 @@ type Client struct {
 	leasesClient
 	spendingClient
 	sellingClient
+	networkClient
 }
 
 var _ Backend = (*Client)(nil)
@@ -50,6 +51,7 @@ type (
 	leasesClient   struct{ *link }
 	spendingClient struct{ *link }
 	sellingClient  struct{ *link }
+	networkClient  struct{ *link }
 )
 
 // Transport is put around the way to the node of each client that is dialled later. A test that sets it sees every
@@ -70,6 +72,7 @@ func dial(l *link) *Client {
 	})}
 	return &Client{
 		l, controlClient{l}, ordersClient{l}, filesClient{l}, leasesClient{l}, spendingClient{l}, sellingClient{l},
+		networkClient{l},
 	}
 }
 

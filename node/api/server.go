@@ -43,6 +43,7 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 	m.Add("leases", (&leases{b: b, orders: b}).routes()...)
 	m.Add("money", (&spending{b: b, ops: m.Operations}).routes()...)
 	m.Add("provider", (&selling{b: b}).routes()...)
+	m.Add("network", (&network{b: b}).routes()...)
 	stream := &rest.Events{
 		Feed: c.Events, Topics: Topics, Life: m.Operations.Life(),
 		Dress: func(row rest.Event) rest.Event {

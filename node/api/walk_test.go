@@ -140,6 +140,20 @@ func (w *whole) PatchConfig(context.Context, SettingsPatch) ([]string, error) {
 	return []string{"node.log"}, nil
 }
 func (w *whole) Shutdown(context.Context, bool) error { return nil }
+func (w *whole) Net(context.Context) (Net, error) {
+	n := 1
+	return Net{Schema: "gpuai.net/v1", Addresses: []string{},
+		DHT: NetDHT{Keys: []string{}, AnnouncedAt: &someTime, Held: &n, Asked: &n}}, nil
+}
+func (w *whole) Peers(context.Context) ([]Peer, error) {
+	return []Peer{{ID: "a", Since: someTime}}, nil
+}
+func (w *whole) FindPeers(_ context.Context, r FindRequest) (FoundPeers, error) {
+	return FoundPeers{Schema: "gpuai.found-peers/v1", Key: r.Key, Peers: []string{}}, nil
+}
+func (w *whole) PingPeer(context.Context, PingRequest) (Ping, error) {
+	return Ping{Schema: "gpuai.ping/v1", ID: "a"}, nil
+}
 func (w *whole) LeaseReceipts(_ context.Context, id string) ([]LeaseReceipt, error) {
 	return []LeaseReceipt{{Schema: "gpuai.lease-receipt/v1", Lease: id, Claim: SOL(1), Signed: []byte{1}}}, missing(id)
 }
@@ -246,6 +260,10 @@ var endpoints = []struct {
 	{"POST", "/channels/" + solMint + "/close", "", 202, "operation", false},
 	{"PATCH", "/config", `{"set":{"node.log":"debug"}}`, 200, "config", false},
 	{"POST", "/shutdown?end_leases=true", "", 200, "done", false},
+	{"GET", "/net", "", 200, "net", false},
+	{"GET", "/net/peers", "", 200, "peers", false},
+	{"POST", "/net/find", `{"key":"rtx-4090"}`, 200, "found-peers", false},
+	{"POST", "/net/ping", `{"peer":"12D3"}`, 200, "ping", false},
 }
 
 var (

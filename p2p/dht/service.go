@@ -11,9 +11,11 @@ import (
 	"time"
 
 	kad "github.com/libp2p/go-libp2p-kad-dht"
+	kadpb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gpuai/gpuai/p2p"
 )
@@ -42,6 +44,14 @@ type Service struct {
 	mu   sync.Mutex
 	keys []Key
 	wake chan struct{}
+	last Announced
+}
+
+// Announced says how the newest announcement went.
+type Announced struct {
+	Keys []Key
+	At   time.Time // of the last one that succeeded whole; zero: none yet
+	Err  error     // of the last try; nil: it succeeded
 }
 
 // New wires the service and does no I/O.
@@ -147,6 +157,7 @@ func (s *Service) announce(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		s.noted(keys, err)
 		if err == nil {
 			retry = retryFirst
 			next.Reset(Reprovide*4/5 + rand.N(Reprovide*2/5))
@@ -174,12 +185,72 @@ func (s *Service) provide(ctx context.Context, keys []Key) error {
 	return errors.Join(errs...)
 }
 
-// Size is the number of nodes in the routing table; 0 before Serve has begun.
-func (s *Service) Size() int {
+func (s *Service) noted(keys []Key, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last.Keys, s.last.Err = keys, err
+	if err == nil {
+		s.last.At = time.Now()
+	}
+}
+
+// Stats are counts for people and metrics.
+type Stats struct {
+	Server    bool // answers others
+	Table     int  // nodes in the routing table
+	Announced Announced
+}
+
+// Stats returns the current counts; zero before Serve has begun.
+func (s *Service) Stats() (out Stats) {
 	select {
 	case <-s.ready:
-		return s.table.RoutingTable().Size()
+		out.Table = s.table.RoutingTable().Size()
+		out.Server = slices.Contains(s.host.Libp2p().Mux().Protocols(), p2p.DHTPrefix(s.host.Network())+"/kad/1.0.0")
 	default:
-		return 0
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.Announced = s.last
+	return out
+}
+
+// Probe asks the nodes that should keep a record of this node under a key whether they do: asked answered, held have
+// it. Errors: the table is not up or is empty, ctx's.
+func (s *Service) Probe(ctx context.Context, key Key) (held, asked int, err error) {
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
+		return 0, 0, fmt.Errorf("probe %s: %w", key, ctx.Err())
+	}
+	c, err := key.cid(s.host.Network().Name)
+	if err != nil {
+		return 0, 0, err
+	}
+	ask, err := kadpb.NewProtocolMessenger(s.table.MessageSender())
+	if err != nil {
+		return 0, 0, fmt.Errorf("probe %s: %w", key, err)
+	}
+	near, err := s.table.GetClosestPeers(ctx, string(c.Hash()))
+	if err != nil {
+		return 0, 0, fmt.Errorf("probe %s: %w", key, err)
+	}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(asksAtOnce)
+	for _, p := range near {
+		g.Go(func() error {
+			records, _, err := ask.GetProviders(ctx, p, c.Hash())
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				asked++
+			}
+			if slices.ContainsFunc(records, func(r *peer.AddrInfo) bool { return r.ID == s.table.PeerID() }) {
+				held++
+			}
+			return nil
+		})
+	}
+	return held, asked, g.Wait()
 }

@@ -234,6 +234,19 @@ func (s *Service) Stats() Stats {
 // Sellers is how many rigs of a class are known.
 func (s *Service) Sellers(class string) int { return s.set.sellers(class) }
 
+// Reach is the addresses of a rig's newest Offer; none if no Offer is held.
+func (s *Service) Reach(id market.NodeID) []string {
+	raw, ok := s.set.of(id)
+	if !ok {
+		return nil
+	}
+	o, _, err := wire.OpenOffer(raw, s.network)
+	if err != nil {
+		return nil // it was read before it was kept; this cannot happen
+	}
+	return o.Reach
+}
+
 // violation blames a peer for what no version of this program sends.
 func (s *Service) violation(p peer.ID, cause error) {
 	if id, ok := p2p.NodeOf(p); ok {
