@@ -138,16 +138,11 @@ const (
 	Final
 )
 
-// Update is a channel change or an intent's outcome.
+// Update is what an own intent on a Channel has come to.
 type Update struct {
-	Channel *ChannelState
-	Intent  string // Intent.Key(), with Result
+	Channel market.ChannelID
+	Intent  string // Intent.Key()
 	Result  Result
-}
-
-// Filter selects what Watch reports.
-type Filter struct {
-	Channels func() []market.ChannelID // read before each poll; nil = none
 }
 
 // Needs is what an intent takes from the signer's account, part by part, beside what the account holds. Fees is the
@@ -180,6 +175,7 @@ type Ledger interface {
 	Result(ctx context.Context, key string) (r Result, ok bool, err error)
 	// Probe simulates record: nil means redeemable. Errors: *market.Error voucher-unredeemable.
 	Probe(ctx context.Context, s Signed) error
-	// Watch calls f for channel changes and intent outcomes, at least once each; it returns when ctx ends or f fails.
-	Watch(ctx context.Context, flt Filter, f func(Update) error) error
+	// Watch calls f with the state of each known intent, and again when it changes, the newest at least; it returns
+	// when ctx ends or f fails.
+	Watch(ctx context.Context, f func(Update) error) error
 }

@@ -42,6 +42,9 @@ type PayerNeeds struct {
 	Hourly market.Amount
 	// Wanted: an order uses the Channel, counts on it, waits for its payee, or wants it kept.
 	Wanted bool
+	// Close is since when its user wants it closed, whatever orders want; zero: its user does not. No lease begins
+	// then.
+	Close time.Time
 	// FreeSince is since when nobody wants it, or its payee is back: from then on its Release is asked for. Zero: since
 	// now; while it closes by itself, not at all.
 	FreeSince time.Time
@@ -80,8 +83,8 @@ const (
 )
 
 // DecidePayer is the payer's policy, the twin of Decide; the first matching rule wins. It is pure. Money in a Channel
-// always has a next step that returns it: a Channel that nobody wants is closed, one that closes is finished, one that
-// is sealed is paid out and reclaimed.
+// always has a next step that returns it: a Channel that nobody wants, or whose user wants it closed, is closed, one
+// that closes is finished, one that is sealed is paid out and reclaimed.
 func DecidePayer(a *Account, n PayerNeeds, now time.Time) PayerDecision {
 	switch a.Phase {
 	case PhaseOpening:
@@ -117,13 +120,16 @@ func payerOpen(a *Account, n PayerNeeds, now time.Time) PayerDecision {
 		return PayerDecision{Act: PayerTopUp, Amount: add, Total: a.Seen + add, Why: "20 % of an hour are left"}
 	case live:
 		return wait(time.Time{}, "a lease lives")
-	case n.Wanted:
+	case n.Wanted && n.Close.IsZero():
 		return wait(time.Time{}, "an order needs it, or wants it kept")
 	}
 	if at := n.FailedAt.Add(submitAgain); now.Before(at) {
 		return wait(at, "a transaction has failed")
 	}
-	if n.FreeSince.IsZero() {
+	switch {
+	case !n.Close.IsZero():
+		n.FreeSince = n.Close // a restart does not begin anew
+	case n.FreeSince.IsZero():
 		n.FreeSince = now
 	}
 	if d, ok := byRelease(n, now); ok {

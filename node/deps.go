@@ -78,7 +78,6 @@ type Chain interface {
 type cluster struct {
 	rpc    []string
 	maxFee uint64
-	every  time.Duration
 	step   time.Duration
 }
 
@@ -89,7 +88,7 @@ func (cluster) Program() market.Address { return program.ID }
 func (c cluster) Open(genesis string, signer ed25519.PrivateKey, maxPerDay market.Amount, j solana.Journal,
 	log *slog.Logger) (Ledger, error) {
 	return solana.New(solana.Config{RPC: c.rpc, Genesis: genesis, Program: program.ID, MaxFee: c.maxFee,
-		MaxPerDay: maxPerDay, Poll: c.every, Step: c.step}, signer, j, log)
+		MaxPerDay: maxPerDay, Step: c.step}, signer, j, log)
 }
 
 // dockerEngine is the Engine of the settings.
@@ -111,7 +110,7 @@ func (d Deps) real(s *Site) (_ Deps, err error) {
 		d.Clock, err = lease.NewClock()
 	}
 	if d.Chain == nil {
-		c := cluster{rpc: s.Config.Solana.RPC, maxFee: uint64(s.Config.Solana.MaxFee), every: s.ChainEvery()}
+		c := cluster{rpc: s.Config.Solana.RPC, maxFee: uint64(s.Config.Solana.MaxFee)}
 		if s.Host.Network().Local {
 			c.step = 50 * time.Millisecond
 		}

@@ -179,7 +179,7 @@ func TestLedger(t *testing.T, newWorld func(t *testing.T) *World) {
 		{"Payout_CreatedByTheSum", payout},
 		{"Funds_ShortSaysWhatIsNeeded", shortOfFunds},
 		{"Probe_TellsWhatTheChainWould", probe},
-		{"Watch_ReportsChangesAndOutcomes", watch},
+		{"Watch_ReportsOutcomes", watch},
 		{"Transfer_All", transferAll},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newWorld(t)) })

@@ -23,8 +23,9 @@ type Ledger struct {
 }
 
 type entry struct {
-	result escrow.Result
-	at     time.Time
+	channel market.ChannelID
+	result  escrow.Result
+	at      time.Time
 }
 
 var _ escrow.Ledger = (*Ledger)(nil)
@@ -109,7 +110,7 @@ func (l *Ledger) Submit(_ context.Context, in escrow.Intent) error {
 	default:
 		r = escrow.Result{State: escrow.Failed, Err: err.Error()}
 	}
-	l.results[key] = entry{r, time.Now()}
+	l.results[key] = entry{in.Channel, r, time.Now()}
 	close(l.changed)
 	l.changed = make(chan struct{})
 	return nil

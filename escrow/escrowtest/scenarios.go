@@ -236,21 +236,16 @@ func watch(t *testing.T, w *World) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), w.SettleTimeout)
 	defer cancel()
-	done := errors.New("seen both")
-	var channel, outcome bool
-	err := w.Payer.Watch(ctx, escrow.Filter{Channels: func() []market.ChannelID { return []market.ChannelID{id} }},
-		func(u escrow.Update) error {
-			channel = channel || u.Channel != nil && u.Channel.ID == id && u.Channel.Status == escrow.StatusOpen &&
-				u.Channel.Deposit == deciSOL
-			outcome = outcome || u.Intent == in.Key() && u.Result.State >= escrow.ConfirmedTx &&
-				u.Result.State != escrow.Failed
-			if channel && outcome {
-				return done
-			}
-			return nil
-		})
+	done := errors.New("seen")
+	err := w.Payer.Watch(ctx, func(u escrow.Update) error {
+		if u.Channel == id && u.Intent == in.Key() && u.Result.State >= escrow.ConfirmedTx &&
+			u.Result.State != escrow.Failed {
+			return done
+		}
+		return nil
+	})
 	if !errors.Is(err, done) {
-		t.Errorf("watch ended with %v; channel seen %v, outcome seen %v", err, channel, outcome)
+		t.Errorf("watch ended with %v", err)
 	}
 }
 

@@ -24,15 +24,14 @@ type Journal interface {
 
 // Config names a cluster. RPC is tried in order; Genesis (base58) must be what every endpoint says. MaxFee bounds the
 // priority fee of one transaction in lamports (default 100,000); MaxPerDay bounds deposits per 24 h in lamports, 0 = no
-// bound. Poll is the period of Watch (default 15 s; localnet 1 s or less); Step is the period of the sender (default 1
-// s, at most Poll).
+// bound. Step is the period of the sender (default 1 s).
 type Config struct {
-	RPC        []string
-	Genesis    string
-	Program    market.Address
-	MaxFee     uint64
-	MaxPerDay  market.Amount
-	Poll, Step time.Duration
+	RPC       []string
+	Genesis   string
+	Program   market.Address
+	MaxFee    uint64
+	MaxPerDay market.Amount
+	Step      time.Duration
 }
 
 // Ledger is a Solana cluster behind escrow.Ledger, with one signer that pays every fee: the customer's spending
@@ -73,11 +72,8 @@ func New(cfg Config, signer ed25519.PrivateKey, journal Journal, log *slog.Logge
 	if cfg.MaxFee == 0 {
 		cfg.MaxFee = 100_000
 	}
-	if cfg.Poll <= 0 {
-		cfg.Poll = 15 * time.Second
-	}
 	if cfg.Step <= 0 {
-		cfg.Step = min(time.Second, cfg.Poll)
+		cfg.Step = time.Second
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -23,8 +23,7 @@ func testSigner(name string) ed25519.PrivateKey {
 // serve opens a ledger on s and runs its sender until the test ends.
 func serve(t *testing.T, s *localnet.Server, signer ed25519.PrivateKey) *Ledger {
 	t.Helper()
-	cfg := Config{RPC: []string{s.RPC}, Genesis: s.Genesis, Program: s.Program, Poll: 20 * time.Millisecond,
-		Step: 10 * time.Millisecond}
+	cfg := Config{RPC: []string{s.RPC}, Genesis: s.Genesis, Program: s.Program, Step: 10 * time.Millisecond}
 	l, err := New(cfg, signer, &memJournal{}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -135,7 +135,7 @@ func newLie(t *testing.T, more ...string) *lie {
 
 func (x *lie) restart(t *testing.T) {
 	t.Helper()
-	cfg := Config{RPC: x.urls, Genesis: x.s.Genesis, Program: x.s.Program, Poll: time.Second, Step: time.Millisecond,
+	cfg := Config{RPC: x.urls, Genesis: x.s.Genesis, Program: x.s.Program, Step: time.Millisecond,
 		MaxPerDay: 1_800_000}
 	l, err := New(cfg, testSigner("payer behind "+t.Name()), x.j, nil)
 	if err != nil {

@@ -78,7 +78,7 @@ func (l *Ledger) commit(r record) error {
 	subs := slices.Collect(maps.Keys(l.subs))
 	l.mu.Unlock()
 	for _, s := range subs {
-		s.result(key, r.Result)
+		s.add(&r)
 	}
 	return nil
 }

@@ -2,24 +2,22 @@ package solana
 
 import (
 	"context"
-	"maps"
 	"sync"
-	"time"
 
 	"github.com/gpuai/gpuai/escrow"
-	"github.com/gpuai/gpuai/market"
 )
 
-// subscriber collects intent outcomes for one Watch: the newest per intent, so a slow callback costs no memory.
+// subscriber collects the states of intents for one Watch: the newest per intent, so a slow callback costs no memory.
 type subscriber struct {
-	mu      sync.Mutex
-	results map[string]escrow.Result
-	signal  chan struct{}
+	mu     sync.Mutex
+	news   map[string]escrow.Update
+	signal chan struct{}
 }
 
-func (s *subscriber) result(key string, r escrow.Result) {
+func (s *subscriber) add(r *record) {
+	key := r.Intent.Key()
 	s.mu.Lock()
-	s.results[key] = r
+	s.news[key] = escrow.Update{Channel: r.Intent.Channel, Intent: key, Result: r.Result}
 	s.mu.Unlock()
 	select {
 	case s.signal <- struct{}{}:
@@ -27,21 +25,20 @@ func (s *subscriber) result(key string, r escrow.Result) {
 	}
 }
 
-func (s *subscriber) take() map[string]escrow.Result {
+func (s *subscriber) take() map[string]escrow.Update {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := s.results
-	s.results = map[string]escrow.Result{}
+	out := s.news
+	s.news = map[string]escrow.Update{}
 	return out
 }
 
-// Watch implements escrow.Ledger by polling the confirmed view every Config.Poll, and at once after an own intent. It
-// first reports every known intent and every Channel of the filter. An endpoint that does not answer is waited for.
-func (l *Ledger) Watch(ctx context.Context, flt escrow.Filter, f func(escrow.Update) error) error {
-	s := &subscriber{results: map[string]escrow.Result{}, signal: make(chan struct{}, 1)}
+// Watch implements escrow.Ledger.
+func (l *Ledger) Watch(ctx context.Context, f func(escrow.Update) error) error {
+	s := &subscriber{news: map[string]escrow.Update{}, signal: make(chan struct{}, 1)}
 	l.mu.Lock()
-	for key, r := range l.recs {
-		s.results[key] = r.Result
+	for _, r := range l.recs {
+		s.add(r)
 	}
 	l.subs[s] = struct{}{}
 	l.mu.Unlock()
@@ -50,54 +47,16 @@ func (l *Ledger) Watch(ctx context.Context, flt escrow.Filter, f func(escrow.Upd
 		delete(l.subs, s)
 		l.mu.Unlock()
 	}()
-	last := map[market.ChannelID]escrow.ChannelState{}
-	t := time.NewTicker(l.cfg.Poll)
-	defer t.Stop()
 	for {
-		for key, r := range s.take() {
-			if err := f(escrow.Update{Intent: key, Result: r}); err != nil {
+		for _, u := range s.take() {
+			if err := f(u); err != nil {
 				return err
 			}
-		}
-		if err := l.changes(ctx, flt, last, f); err != nil {
-			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.signal:
-		case <-t.C:
 		}
 	}
-}
-
-// changes reports Channels that differ from last; only f's error ends the watch.
-func (l *Ledger) changes(ctx context.Context, flt escrow.Filter, last map[market.ChannelID]escrow.ChannelState,
-	f func(escrow.Update) error) error {
-	if flt.Channels == nil {
-		return nil
-	}
-	ids := flt.Channels()
-	states, err := l.Channels(ctx, ids, escrow.Confirmed)
-	if err != nil {
-		if ctx.Err() == nil {
-			l.log.Warn("watching channels", "err", err)
-		}
-		return nil
-	}
-	asked := make(map[market.ChannelID]bool, len(ids))
-	for i, cs := range states {
-		asked[ids[i]] = true
-		plain := cs
-		plain.Slot = 0 // the view moves on without a change
-		if old, ok := last[ids[i]]; ok && old == plain {
-			continue
-		}
-		if err := f(escrow.Update{Channel: &cs}); err != nil {
-			return err
-		}
-		last[ids[i]] = plain
-	}
-	maps.DeleteFunc(last, func(id market.ChannelID, _ escrow.ChannelState) bool { return !asked[id] })
-	return nil
 }

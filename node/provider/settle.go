@@ -38,8 +38,21 @@ func (s *settler) soon() {
 	}
 }
 
+// follow has the chain read once a transaction of this node has come to its end.
+func (s *settler) follow(ctx context.Context) {
+	_ = s.ledger.Watch(ctx, func(u escrow.Update) error { // it ends with ctx
+		if u.Result.State.Ended() {
+			s.soon()
+		}
+		return nil
+	})
+}
+
 // serve keeps accounts at what the chain says and settles what the policy asks for.
 func (s *settler) serve(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { s.follow(ctx) })
 	seen, failing := s.now(), false
 	for ctx.Err() == nil {
 		age, err := s.readChain(ctx)
