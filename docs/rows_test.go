@@ -10,7 +10,7 @@ import (
 
 // storedRows are types that reach the store's JSON in other ways than by store.Row.
 var storedRows = []string{
-	"node/provider.channelRow", "node/customer.channelRow", // what a role keeps in node/till's row
+	"node/provider.channelRow", "node/customer/purse.Row", // what a role keeps in node/till's row
 	"escrow/solana.record", "runtime/docker.row", // rows of others: journal and jobs
 }
 

@@ -106,30 +106,24 @@ var timed = map[string]string{
 	"runtime/image get":           "a registry that asks to be left alone",
 
 	// Whoever is waited for tells nobody.
-	"cmd/gpuai await":            "another process that starts",
-	"cmd/gpuai newNodeStop":      "another process that ends",
-	"cmd/gpuai settledStatus":    "a node that starts",
-	"runtime/docker pull":        "an engine's download: its rate must not fall below the floor",
-	"runtime/sandbox killRest":   "processes that the kernel ends",
-	"runtime/sandbox openGate":   "init's socket, which comes with its start",
-	"node/backend poll":          "the chain",
-	"node/customer chainLoop":    "the chain",
-	"node/customer grow":         "the chain",
-	"node/customer topUp":        "the chain",
-	"node/customer waitFinished": "the chain",
-	"node/customer waitOpen":     "the chain",
-	"node/customer waitRelease":  "the provider's Release and the chain",
-	"node/provider tryAccept":    "the chain: a deposit that is confirmed and not final yet",
+	"cmd/gpuai await":          "another process that starts",
+	"cmd/gpuai newNodeStop":    "another process that ends",
+	"cmd/gpuai settledStatus":  "a node that starts",
+	"runtime/docker pull":      "an engine's download: its rate must not fall below the floor",
+	"runtime/sandbox killRest": "processes that the kernel ends",
+	"runtime/sandbox openGate": "init's socket, which comes with its start",
+	"node/backend poll":        "the chain",
+	"node/customer Serve":      "the chain: the one reader of it; a transaction of this node wakes it",
+	"node/provider tryAccept":  "the chain: a deposit that is confirmed and not final yet",
 
 	// An event exists or could: these go with the pure machines and Watch.
-	"escrow/solana Watch":      "to come: nobody watches",
 	"node/api wait":            "to come: Watch of the order",
 	"node/provider awaitFirst": "to come: a peer that joins the topic",
 	"node/provider loop": "an Offer expires, an engine tells of little, quarantine backs off; to come: a " +
 		"job's events",
 	"node/provider follow":      "addresses settle before they are told; a change wakes it",
 	"node/provider started":     "not a loop that waits: one limit for all steps of a start",
-	"node/provider serve":       "the chain; containers without a lease: nobody tells of them",
+	"node/provider serve":       "the chain, own transactions wake it; containers without a lease: nobody tells",
 	"node/provider waitCreated": "to come: Watch of the lease",
 }
 

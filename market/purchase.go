@@ -218,12 +218,12 @@ func (p Purchase) Uses(id ChannelID) bool {
 	return p.Channel == id || slices.ContainsFunc(p.Lost, func(a Attempt) bool { return a.Channel == id })
 }
 
-// Needs reports whether the order uses a channel, or has chosen its provider: nobody else may close it.
+// Needs reports whether the order uses a channel, or has chosen its provider: nobody may close it.
 func (p Purchase) Needs(id ChannelID, provider NodeID) bool {
 	switch p.Stage {
 	case StageFunding, StageProposing:
 		return p.Provider == provider || p.Channel == id
-	case StageLeased, StageRefunding:
+	case StageLeased:
 		return p.Channel == id
 	}
 	return p.Stage == StageQuoting && p.Prefer && p.Provider == provider

@@ -41,7 +41,7 @@ func (h *hire) act(ctx context.Context, m market.Lease, e market.Effect) error {
 	case market.RaiseCap:
 		return capRaise{h}.raise(ctx, o, m, e.Cap)
 	case market.TopUp:
-		return h.r.c.topUp(ctx, o.Channel)
+		return h.r.c.TopUp(ctx, o.Channel)
 	}
 	return nil
 }
@@ -90,17 +90,13 @@ func (h *hire) takeReceipt(ctx context.Context, provider market.NodeID, raw []by
 // pay signs, stores, then sends; the newest Payment is repeated by the next Receipt if this one is lost.
 func (h *hire) pay(ctx context.Context, o orderRow, m market.Lease, e market.SignPayment) error {
 	h.r.c.mu.Lock()
-	ch, s := h.r.c.channels[o.Channel], h.r.c.sessions[o.Provider]
+	s := h.r.c.sessions[o.Provider]
 	h.r.c.mu.Unlock()
+	ch := h.r.c.Of(o.Channel)
 	if ch == nil || s == nil {
 		return errors.New("no channel or session")
 	}
-	var p market.Payment
-	// signed with the lease's step; this waits for the disk
-	err := h.r.c.enterBooks(ctx, ch, func(b *entry) (err error) {
-		b.Account, p, err = b.Account.Sign(ch.key, m.ID, e.LeaseAmount)
-		return err
-	})
+	p, err := ch.Sign(ctx, m.ID, e.LeaseAmount) // signed with the lease's step; this waits for the disk
 	if market.CodeOf(err) == market.CodeVoucherBackwards {
 		return nil // a newer one is signed already
 	}

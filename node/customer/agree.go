@@ -63,7 +63,7 @@ func (g agreement) send(ctx context.Context, m market.Lease) error {
 	own := ownOutcome(m, peer)
 	keep := g.h.r.snapshot().Request.KeepChannel
 	// a Release that came unasked would close it under the next order
-	own.KeepChannel = keep || g.h.r.c.awaited(g.h.r.snapshot().Channel)
+	own.KeepChannel = keep || g.h.r.c.Expected(g.h.r.snapshot().Channel)
 	own.LogBytes, own.LogMissing, own.LogEnd = g.h.r.log.outcome()
 	raw, err := wire.SealOutcome(g.h.r.c.cfg.Key, g.h.r.c.cfg.Network, own)
 	if err != nil {

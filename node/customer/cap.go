@@ -86,17 +86,11 @@ func (k capRaise) raise(ctx context.Context, o orderRow, m market.Lease, to mark
 		}
 		return errors.New(err.Error()) // no refusal: it is tried again
 	}
-	k.h.r.c.mu.Lock()
-	ch := k.h.r.c.channels[o.Channel]
-	k.h.r.c.mu.Unlock()
+	ch := k.h.r.c.Of(o.Channel)
 	if ch == nil {
 		return errors.New("no channel")
 	}
-	err = k.h.r.c.enterBooks(ctx, ch, func(e *entry) error {
-		e.Account = e.Account.RaiseCap(m.ID, to)
-		return nil
-	})
-	if err != nil {
+	if err := ch.RaiseCap(ctx, m.ID, to); err != nil {
 		return err
 	}
 	k.h.event(ctx, market.CapAnswered{Cap: to})

@@ -30,24 +30,9 @@ type Costs struct {
 	Storage  market.Amount
 }
 
-// costed is the ledger as the role uses it: what an order's transactions cost is noted before they are submitted.
-type costed struct {
-	escrow.Ledger
-	c *Customer
-}
-
-// Submit implements escrow.Ledger.
-func (l costed) Submit(ctx context.Context, in escrow.Intent) error {
-	if err := l.c.notes(ctx, in); err != nil {
-		return err
-	}
-	return l.Ledger.Submit(ctx, in)
-}
-
-// notes enters an intent in the books of the order that it is for: the one that opens the channel or adds to it at its
-// start, else the newest that uses it.
-func (c *Customer) notes(ctx context.Context, in escrow.Intent) error {
-	r := c.spender(in)
+// Spends implements purse.Orders: what an order's transactions cost is noted before they are submitted.
+func (b buyers) Spends(ctx context.Context, in escrow.Intent, opener, by market.OrderID) error {
+	r := b.spender(in, opener, by)
 	if r == nil {
 		return nil
 	}
@@ -57,7 +42,7 @@ func (c *Customer) notes(ctx context.Context, in escrow.Intent) error {
 		return nil
 	}
 	if in.Op == escrow.OpOpen {
-		head, err := c.ledger.Head(ctx)
+		head, err := b.c.ledger.Head(ctx)
 		if err != nil {
 			return err
 		}
@@ -74,48 +59,46 @@ func (c *Customer) notes(ctx context.Context, in escrow.Intent) error {
 	})
 }
 
-// spender is the order that a transaction on a channel is for; nil: no order, as with a withdrawal.
-func (c *Customer) spender(in escrow.Intent) (r *orderRun) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ch := c.channels[in.Channel]
-	if ch == nil {
-		return nil
+// spender is the order that a transaction on a channel is for; nil: it is not known any more.
+func (b buyers) spender(in escrow.Intent, opener, by market.OrderID) (r *orderRun) {
+	if r = b.payer(in.Key()); r != nil {
+		return r // sent before for this order: no other one pays its fee again
 	}
-	opener := ch.row().Order
-	ch.mu.Lock()
-	grower := ch.grower
-	ch.mu.Unlock()
-	if in.Op == escrow.OpOpen {
-		return c.runs[opener]
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
+	if r = b.c.runs[by]; r != nil {
+		return r
 	}
-	r = c.runs[opener]
-	for _, id := range c.order {
-		run := c.runs[id]
+	r = b.c.runs[opener]
+	for _, id := range b.c.order {
+		run := b.c.runs[id]
 		run.mu.Lock()
-		uses := run.row.Purchase.Uses(in.Channel)
-		has := slices.ContainsFunc(run.row.Costs, func(k cost) bool { return k.Key == in.Key() })
-		run.mu.Unlock()
-		if has { // sent before for this order: no other one pays its fee again
-			return run
-		}
-		if uses {
+		if run.row.Purchase.Uses(in.Channel) {
 			r = run
 		}
-	}
-	if run := c.runs[grower]; run != nil && in.Op == escrow.OpTopUp {
-		return run
+		run.mu.Unlock()
 	}
 	return r
 }
 
+// payer is the order among whose costs a transaction is; nil: none.
+func (b buyers) payer(key string) (payer *orderRun) {
+	b.any(func(r *orderRun) bool {
+		if slices.ContainsFunc(r.row.Costs, func(k cost) bool { return k.Key == key }) {
+			payer = r
+		}
+		return payer != nil
+	})
+	return payer
+}
+
 // judge completes a cost by what became of its intent. A record that is not known any more was never submitted, or
 // ended a day ago.
-func (c *Customer) judge(ctx context.Context, k cost) cost {
+func (b buyers) judge(ctx context.Context, k cost) cost {
 	if k.Done {
 		return k
 	}
-	res, ok, err := c.ledger.Result(ctx, k.Key)
+	res, ok, err := b.c.ledger.Result(ctx, k.Key)
 	if err != nil || !ok {
 		return k
 	}
@@ -125,13 +108,13 @@ func (c *Customer) judge(ctx context.Context, k cost) cost {
 }
 
 // costsOf sums what an order's transactions have cost by now.
-func (c *Customer) costsOf(ctx context.Context, o *orderRow) (sum Costs) {
+func (b buyers) costsOf(ctx context.Context, o *orderRow) (sum Costs) {
 	for _, k := range o.Costs {
-		k = c.judge(ctx, k)
+		k = b.judge(ctx, k)
 		sum.Network += k.Fee
 		if k.Op == escrow.OpOpen && k.Took {
 			sum.ClaimFee += k.ClaimFee
-			if !c.reclaimed(k.Channel) {
+			if !b.c.Reclaimed(ctx, k.Channel) {
 				sum.Storage += k.Storage
 			}
 		}
@@ -139,38 +122,29 @@ func (c *Customer) costsOf(ctx context.Context, o *orderRow) (sum Costs) {
 	return sum
 }
 
-// reclaimed reports that a channel's account is gone, and with it what the ledger held for it.
-func (c *Customer) reclaimed(id market.ChannelID) bool {
-	c.mu.Lock()
-	ch := c.channels[id]
-	c.mu.Unlock()
-	if ch == nil {
-		return true
+// Spent implements purse.Orders: it makes durable what the ledger's own records keep for a day only.
+func (b buyers) Spent(ctx context.Context, key string) {
+	r := b.payer(key)
+	if r == nil {
+		return
 	}
-	phase := ch.account().Phase
-	return phase == escrow.PhaseGone || phase == escrow.PhaseLost
-}
-
-// settleCosts makes durable what the ledger's own records keep for a day only.
-func (c *Customer) settleCosts(ctx context.Context) {
-	for _, r := range c.all() {
-		o := r.snapshot()
-		next, changed := slices.Clone(o.Costs), false
-		for i, k := range next {
-			if next[i] = c.judge(ctx, k); next[i].Done && !k.Done {
-				changed = true
-			}
+	is := func(k cost) bool { return k.Key == key && !k.Done }
+	costs := r.snapshot().Costs
+	i := slices.IndexFunc(costs, is)
+	if i < 0 {
+		return
+	}
+	k := b.judge(ctx, costs[i])
+	if !k.Done {
+		return
+	}
+	err := r.update(ctx, func(o *orderRow) {
+		if i := slices.IndexFunc(o.Costs, is); i >= 0 {
+			o.Costs = slices.Clone(o.Costs)
+			o.Costs[i] = k
 		}
-		if changed && ctx.Err() == nil {
-			_ = r.update(ctx, func(o *orderRow) { // tried again at the next look
-				for _, k := range next {
-					if i := slices.IndexFunc(o.Costs, func(old cost) bool { return old.Key == k.Key }); i >= 0 &&
-						k.Done {
-						o.Costs = slices.Clone(o.Costs)
-						o.Costs[i] = k
-					}
-				}
-			})
-		}
+	})
+	if err != nil && ctx.Err() == nil {
+		b.c.log.Warn("Cost of a transaction was not stored", "intent", key, "error", err) // the next start tells again
 	}
 }

@@ -12,14 +12,13 @@ import (
 	"crypto/ed25519"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/customer/purse"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
-	"github.com/gpuai/gpuai/node/till"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
 
@@ -63,9 +62,10 @@ type Config struct {
 // Customer is the role. Use New, then Serve.
 type Customer struct {
 	*orders
-	Spool  *Spool
-	Book   *Book
-	Quotes *Quotes
+	Spool        *Spool
+	Book         *Book
+	Quotes       *Quotes
+	*purse.Purse // channels and the money in them
 
 	cfg    Config
 	db     *store.Store
@@ -73,16 +73,11 @@ type Customer struct {
 	net    *paced
 	clock  *lease.Clock
 	log    *slog.Logger
-	keys   escrow.Keys
-	till   *till.Till[channelRow]
 
 	sessions map[market.NodeID]*session
-	channels map[market.ChannelID]*channel
-	desks    map[market.NodeID]*desk
 
 	ready chan struct{}   // closed once the store is read: an order that is placed again must be known
 	base  context.Context // of Serve, under mu; nil before
-	chain atomic.Int64    // when the ledger last answered: the node's clock in ns
 	wg    sync.WaitGroup
 }
 
@@ -98,18 +93,16 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 		cfg.InputsWait = inputsWait
 	}
 	c := &Customer{
-		cfg: cfg, db: db, net: newPaced(net), clock: clock, log: log, keys: escrow.NewKeys(cfg.Seed),
-		till:     till.New[channelRow](db, till.Buying),
-		sessions: map[market.NodeID]*session{},
-		channels: map[market.ChannelID]*channel{}, desks: map[market.NodeID]*desk{},
-		ready: make(chan struct{}),
+		cfg: cfg, db: db, net: newPaced(net), clock: clock, ledger: ledger, log: log,
+		sessions: map[market.NodeID]*session{}, ready: make(chan struct{}),
 	}
-	c.ledger = costed{ledger, c}
+	c.Purse = purse.New(purse.Config{ClusterTag: cfg.ClusterTag, Payer: cfg.Payer, Program: cfg.Program, Seed: cfg.Seed,
+		Every: cfg.ChainEvery}, db, ledger, buyers{c}, c.now, log)
 	c.orders = &orders{c: c, runs: map[market.OrderID]*orderRun{}}
 	c.Spool = newSpool(&c.cfg, c.orders, log)
 	c.Book = newBook(&c.cfg, db, clock, log)
 	c.Quotes = &Quotes{cfg: &c.cfg, net: c.net, ledger: ledger, clock: clock, terms: knownTerms{},
-		usable: func(o *offered, limit market.Amount, room bool) bool { return c.usable(o, limit, room) != nil }}
+		purse: c.Purse}
 	return c
 }
 
@@ -117,7 +110,7 @@ func (c *Customer) now() time.Time { return c.clock.Now() }
 
 // Serve loads what the store knows, resumes it, and places new orders until ctx ends; jobs run on.
 func (c *Customer) Serve(ctx context.Context) error {
-	if err := c.load(ctx); err != nil {
+	if err := c.load(); err != nil {
 		return err
 	}
 	c.Book.loadMarks()
@@ -127,7 +120,7 @@ func (c *Customer) Serve(ctx context.Context) error {
 	close(c.ready)
 	defer c.wg.Wait()
 	c.resume(ctx)
-	c.wg.Go(func() { c.chainLoop(ctx) })
+	c.wg.Go(func() { c.Purse.Serve(ctx) })
 	c.wg.Go(func() { c.Spool.tend(ctx, c.expireInputs) })
 	<-ctx.Done()
 	return ctx.Err()

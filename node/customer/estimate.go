@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/market/book"
+	"github.com/gpuai/gpuai/node/customer/purse"
 )
 
 // How long a plan waits for a rig's terms, and how long it holds them for known: they hardly change, and many plans at
@@ -55,21 +56,12 @@ func (q *Quotes) Estimate(ctx context.Context, r *Request, cand book.Candidate, 
 	if whole, err := cand.Rate.For(devices, r.File.Limits.MaxDuration); err == nil {
 		limit = min(limit, whole)
 	}
-	o := offered{provider: cand.Provider, quote: t}
-	if len(o.quote.Devices) == 0 {
-		o.quote.Devices = make([]market.DeviceID, devices)
+	if len(t.Devices) == 0 {
+		t.Devices = make([]market.DeviceID, devices)
 	}
-	deposit, err := depositOf(&o, limit)
-	if err != nil {
-		deposit = limit
-	}
-	e.Deposit = deposit
-	switch {
-	case !ok:
-	case q.usable(&o, limit, true):
-		e.Reuses, e.Deposit, e.ClaimFee = true, 0, 0
-	case q.usable(&o, limit, false):
-		e.Reuses, e.ClaimFee = true, 0
+	// the usual terms suit no channel
+	if e.Deposit, e.Reuses = q.purse.Would(purse.Want{Provider: cand.Provider, Quote: t, Limit: limit}); e.Reuses {
+		e.ClaimFee = 0
 	}
 	e.Runs, e.Grace = market.CapTime(cand.Rate, devices, limit, r.File.Limits.MaxDuration, r.File.StopGrace)
 	if away, err := cand.Rate.For(devices, r.File.Limits.Away); err == nil {

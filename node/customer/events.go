@@ -3,7 +3,6 @@ package customer
 import (
 	"time"
 
-	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
@@ -43,17 +42,4 @@ func happened(old *orderRow, now *orderRow, at time.Time) (out []store.Event) {
 		now.Events = 0
 	}
 	return append(out, lease.Events(was, *now.Lease, &now.Events, at)...)
-}
-
-// channelHappened is the event of a channel whose phase changed.
-func channelHappened(id market.ChannelID, e *entry, at time.Time) store.Event {
-	a := e.Account
-	paid := a.PaidSum()
-	if a.Phase == escrow.PhaseSealed || a.Phase == escrow.PhaseGone {
-		paid = e.Own.Paid // what the ledger paid out: less than was signed, if that was ahead of the meter
-	}
-	return store.Event{
-		At: at, Topic: "channel", ID: id.String(), Cause: a.Phase.String(), Money: true,
-		Amounts: map[string]market.Amount{"deposit": a.Seen, "paid": paid, "returned": e.Own.Returned},
-	}
 }

@@ -74,7 +74,7 @@ func (h *hire) follow(ctx context.Context, e market.FollowLease) {
 		return
 	}
 	h.r.c.endShare(ctx, o.Channel, m)
-	h.r.c.finishEarly(ctx, o.Channel)
+	h.r.c.Hasten(o.Channel)
 	h.r.happens(ctx, market.LeaseGone(e), nil)
 }
 

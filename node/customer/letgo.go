@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/customer/purse"
 )
 
 // Bounds of waiting for a provider: giveUpWait is how long GiveUp waits until a lease lets its money go, more than the
@@ -19,43 +19,11 @@ const (
 	maxPrep      = 12 * time.Hour
 )
 
-// finishEarly ends the close delay of a channel whose provider came back: with its Release the money need not wait for
-// the deadline.
-func (c *Customer) finishEarly(ctx context.Context, id market.ChannelID) {
-	c.mu.Lock()
-	ch := c.channels[id]
-	c.mu.Unlock()
-	if ch == nil || ch.inUse() {
-		return
-	}
-	p := ch.account().Phase
-	closing := p == escrow.PhaseClosing || p == escrow.PhaseReleasing // its Release may be in hand
-	if !closing {
-		return
-	}
-	if err := c.finishByRelease(ctx, ch); err != nil && ctx.Err() == nil {
-		c.log.Debug("Channel waits for its close delay", "channel", id, "error", err)
-	}
-}
-
-// finishByRelease closes a channel with its provider's consent. Errors: no Release within releaseWait; the ledger's.
-func (c *Customer) finishByRelease(ctx context.Context, ch *channel) error {
-	rel, err := c.waitRelease(ctx, ch)
-	if err != nil {
-		return err
-	}
-	in := escrow.Intent{Op: escrow.OpFinish, Channel: ch.id, Nonce: uint64(rel.Expires), Release: rel}
-	if err := c.ledger.Submit(ctx, in); err != nil {
-		return err
-	}
-	return c.waitFinished(ctx, ch, in.Key())
-}
-
 // offline reports that this node does not hear the ledger: a provider that is unheard meanwhile is not silent, and no
 // money could be asked back.
 func (c *Customer) offline() bool {
-	at := c.chain.Load()
-	return at != 0 && c.now().Sub(time.Unix(0, at)) > offlineAfter+3*c.cfg.ChainEvery
+	at := c.Heard()
+	return !at.IsZero() && c.now().Sub(at) > offlineAfter+3*c.cfg.ChainEvery
 }
 
 // startTimeout is the order's, else what the quote asks for, within maxPrep.
@@ -78,9 +46,8 @@ func (c *Customer) GiveUp(ctx context.Context, id market.ChannelID) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	ch := c.channelOf(id)
-	if ch != nil && ch.bell.Until(ctx, func() bool { return !ch.inUse() }) != nil {
-		return errLive()
+	if ch := c.Of(id); ch != nil && ch.AwaitIdle(ctx) != nil {
+		return purse.ErrLive()
 	}
 	return nil
 }
@@ -101,11 +68,11 @@ func (h *hire) letGo(ctx context.Context) error {
 			told = m.State
 			h.giveUp(ctx)
 		case heard:
-			return errLive()
+			return purse.ErrLive()
 		}
 		select { // one that is not heard is about to be silent
 		case <-ctx.Done():
-			return errLive()
+			return purse.ErrLive()
 		case <-changed:
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
-	"github.com/gpuai/gpuai/node/till"
 )
 
 // heard is a worker that notes what is due, and does it until it is not due any more.
@@ -54,7 +53,6 @@ func bareCustomer(t *testing.T) (*Customer, *store.Store) {
 		t.Fatal(err)
 	}
 	c := New(Config{Spool: t.TempDir()}, db, nil, nil, clock, slog.New(slog.DiscardHandler))
-	c.till = till.New[channelRow](db, till.Buying)
 	ctx, cancel := context.WithCancel(t.Context())
 	c.base = ctx
 	t.Cleanup(func() { cancel(); c.wg.Wait(); _ = db.Close() })

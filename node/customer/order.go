@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/customer/purse"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
 
@@ -75,4 +76,18 @@ func (c *Config) makeOrder(r *Request, now time.Time) market.Order {
 	o.Image, o.ImageBytes, o.Platform = imageName(r.Image), r.Image.CompressedBytes, r.Image.Platform
 	o.InputBytes = r.promised()
 	return o
+}
+
+// leaseCap is what one lease may cost at most: the order's budget, or the rate for its longest time.
+func leaseCap(r *Request, o *offered) market.Amount {
+	whole, err := o.quote.Rate.For(len(o.quote.Devices), r.File.Limits.MaxDuration)
+	if err != nil {
+		return r.File.Limits.MaxTotal
+	}
+	return min(r.File.Limits.MaxTotal, whole)
+}
+
+// wantOf is what an order wants to be paid for by a quote.
+func wantOf(id market.OrderID, r *Request, o *offered) purse.Want {
+	return purse.Want{Order: id, Provider: o.provider, Quote: o.quote, Limit: leaseCap(r, o)}
 }

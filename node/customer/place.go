@@ -14,6 +14,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/node/await"
+	"github.com/gpuai/gpuai/node/customer/purse"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
@@ -26,7 +27,6 @@ const (
 	quoteMore    = time.Second             // for the others, once there is one
 	quoteFirst   = 1500 * time.Millisecond // on a connection that may be dead
 	acceptWithin = 30 * time.Second
-	fundWithin   = 90 * time.Second
 	maxClaimFee  = market.Amount(1_000_000) // 0.001 SOL
 	maxDelay     = 24 * time.Hour
 )
@@ -49,8 +49,7 @@ type Quotes struct {
 	clock  *lease.Clock
 	terms  knownTerms
 	paid   sync.Map // payout accounts that the ledger called payable
-	// usable reports that an own channel takes the lease; room: without more money in it
-	usable func(o *offered, limit market.Amount, room bool) bool
+	purse  *purse.Purse
 }
 
 // ask asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in

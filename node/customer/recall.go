@@ -15,20 +15,11 @@ func (h *hire) recall(ctx context.Context, o orderRow, s market.Status) {
 	if err != nil || s.LeaseAmount == 0 {
 		return // an older peer, or nothing is paid yet
 	}
-	h.r.c.mu.Lock()
-	ch := h.r.c.channels[o.Channel]
-	h.r.c.mu.Unlock()
+	ch := h.r.c.Of(o.Channel)
 	if ch == nil {
 		return
 	}
-	changed, share := false, market.Amount(0)
-	err = h.r.c.enterBooks(ctx, ch, func(e *entry) error {
-		was := e.Account
-		e.Account = was.Recall(escrow.Signed{Voucher: v, Sig: s.VoucherSig}, s.Lease, s.LeaseAmount)
-		share = e.Account.Leases[s.Lease].Paid
-		changed = e.Account.Newest != was.Newest || share != was.Leases[s.Lease].Paid
-		return nil
-	})
+	share, changed, err := ch.Recall(ctx, escrow.Signed{Voucher: v, Sig: s.VoucherSig}, s.Lease, s.LeaseAmount)
 	if err != nil {
 		h.r.c.log.Error("Channel was not stored", "channel", o.Channel, "error", err)
 		return

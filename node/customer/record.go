@@ -81,7 +81,7 @@ type version struct {
 // update changes the row and stores it. Errors: the store's.
 func (r *record) update(_ context.Context, f func(*orderRow)) error {
 	var v version
-	err := r.c.till.Queue(func(c *store.Change) {
+	err := r.c.Queue(func(c *store.Change) {
 		var put func(*store.Change)
 		put, v = r.change(f)
 		put(c)
@@ -92,7 +92,7 @@ func (r *record) update(_ context.Context, f func(*orderRow)) error {
 // create stores a row that is new. Errors: the store's.
 func (r *record) create() error {
 	var v version
-	err := r.c.till.Queue(func(c *store.Change) {
+	err := r.c.Queue(func(c *store.Change) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		v = r.stage(c, orderRow{})

@@ -1,12 +1,8 @@
 package customer
 
 import (
-	"context"
-	"crypto/ed25519"
-	"fmt"
 	"strings"
 
-	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -18,20 +14,9 @@ const (
 )
 
 // load reads channels and orders.
-func (c *Customer) load(ctx context.Context) error {
-	books, err := c.till.Load()
-	if err != nil {
-		return fmt.Errorf("load channels: %w", err)
-	}
-	for id, b := range books {
-		_, row := b.See()
-		key, err := c.keys.Voucher(c.cfg.ClusterTag, c.cfg.Payer, row.Terms.Payee, row.Terms.Mint, row.N)
-		if err != nil {
-			return err
-		}
-		c.mu.Lock()
-		c.channels[id] = &channel{Book: b, id: id, key: key, loaded: true, closing: make(chan struct{}, 1)}
-		c.mu.Unlock()
+func (c *Customer) load() error {
+	if err := c.Load(); err != nil {
+		return err
 	}
 	return c.orders.load()
 }
@@ -41,10 +26,4 @@ func (c *Customer) load(ctx context.Context) error {
 func imageName(i spec.ImageRef) string {
 	name, _, _ := strings.Cut(i.Ref, "@")
 	return name + "@" + i.Manifest
-}
-
-// signBind binds a voucher key to our node and a channel; the provider checks it.
-func signBind(key ed25519.PrivateKey, node market.NodeID, ch market.ChannelID) (sig [64]byte) {
-	copy(sig[:], ed25519.Sign(key, append(append([]byte("gpuai/bind/1"), node[:]...), ch[:]...)))
-	return sig
 }

@@ -3,7 +3,6 @@ package customer
 import (
 	"context"
 
-	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/node/store"
@@ -62,18 +61,11 @@ func (c *Customer) paidTo(provider market.NodeID) (ms uint64) {
 
 // endShare makes the lease's share of the channel final in our own books.
 func (c *Customer) endShare(ctx context.Context, id market.ChannelID, m market.Lease) {
-	c.mu.Lock()
-	ch := c.channels[id]
-	c.mu.Unlock()
+	ch := c.Of(id)
 	if ch == nil {
 		return
 	}
-	ch.alone.Store(m.LetGo && !m.Heard(c.now()))
-	err := c.enterBooks(ctx, ch, func(e *entry) error {
-		e.Account = e.Account.EndLease(m.ID, acknowledged(m))
-		return nil
-	})
-	if err != nil {
+	if err := ch.EndLease(ctx, m.ID, acknowledged(m), m.LetGo && !m.Heard(c.now())); err != nil {
 		c.log.Error("Channel was not stored", "channel", id, "error", err)
 	}
 }
@@ -91,20 +83,14 @@ func (h *hire) Commit(ctx context.Context, m market.Lease, effects []market.Effe
 	}
 	for _, e := range effects {
 		pay, ok := e.(market.SignPayment)
-		ch := h.r.c.channelOf(h.r.snapshot().Channel)
+		ch := h.r.c.Of(h.r.snapshot().Channel)
 		if !ok || ch == nil {
 			continue
 		}
-		err := ch.Write(ctx, false, func(b *entry) error {
-			if next, _, err := b.Account.Sign(ch.key, m.ID, pay.LeaseAmount); err == nil {
-				b.Account = next
-			}
-			b.Add(add)
-			return nil
-		})
+		err := ch.SignWith(ctx, m.ID, pay.LeaseAmount, add) // before v is read
 		return h.r.ended(v, err)
 	}
-	err := h.r.c.till.Queue(add) // before v is read
+	err := h.r.c.Queue(add) // before v is read
 	return h.r.ended(v, err)
 }
 
@@ -135,6 +121,3 @@ func (h *hire) stepped(m market.Lease) (func(*store.Change), version) {
 		o.Lease = &m
 	})
 }
-
-// parseRelease decodes 50 + 64 bytes.
-func parseRelease(b [114]byte) (escrow.SignedRelease, error) { return escrow.ParseRelease(b[:]) }

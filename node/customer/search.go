@@ -13,6 +13,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/node/await"
+	"github.com/gpuai/gpuai/node/customer/purse"
 )
 
 // How long an order waits for what may pass, and how often it looks again. The book tells of devices that are free
@@ -40,9 +41,9 @@ type placing struct {
 	r *orderRun
 
 	mu      sync.Mutex
-	offer   *offered // the quote that the order goes on with
-	held    *channel // whose money is promised to it
-	seen    uint64   // the book's changes at the last look
+	offer   *offered       // the quote that the order goes on with
+	held    *purse.Channel // whose money is promised to it
+	seen    uint64         // the book's changes at the last look
 	shunned map[market.NodeID]shunned
 }
 

@@ -111,7 +111,7 @@ func (s *session) take(ctx context.Context, m streams.VoucherPush) {
 			run.hire.takeStatus(ctx, *m.Status)
 		}
 	case m.Release != nil:
-		if err := s.c.keepRelease(ctx, s.provider, *m.Release); err != nil {
+		if err := s.c.KeepRelease(ctx, s.provider, m.Release.Channel, m.Release.Bytes); err != nil {
 			// it is asked for when the channel is closed
 			s.c.log.Debug("Release was ignored", "provider", s.provider, "error", err)
 		}

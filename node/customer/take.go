@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/customer/purse"
+	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -27,7 +29,7 @@ func (pl *placing) stands(p market.Purchase) {
 	pl.held = nil
 	pl.mu.Unlock()
 	if held != nil {
-		held.drop(pl.r)
+		held.Drop(p.ID)
 	}
 }
 
@@ -47,9 +49,10 @@ func (pl *placing) makeChannel(ctx context.Context, e market.MakeChannel) {
 	if err == nil {
 		off, err = pl.meant(ctx, &req, off)
 	}
-	var ch *channel
+	var ch *purse.Channel
 	if err == nil {
-		ch, err = pl.r.funded(ctx, &req, &off)
+		say := func(phase, detail string) { pl.r.say(ctx, phase, detail) }
+		ch, err = pl.r.c.Fund(ctx, wantOf(pl.r.snapshot().ID, &req, &off), say)
 	}
 	if ctx.Err() != nil && err != nil {
 		return
@@ -59,11 +62,11 @@ func (pl *placing) makeChannel(ctx context.Context, e market.MakeChannel) {
 		return
 	}
 	pl.choose(&off)
-	deposit := ch.account().Seen
+	deposit := ch.Account().Seen
 	pl.mu.Lock()
 	pl.held = ch
 	pl.mu.Unlock()
-	pl.r.happens(ctx, market.ChannelReady{Round: e.Round, Channel: ch.id, Deposit: deposit}, nil)
+	pl.r.happens(ctx, market.ChannelReady{Round: e.Round, Channel: ch.ID(), Deposit: deposit}, nil)
 }
 
 // notTaken tells the purchase what kept a chosen quote from becoming a lease; a provider that may think better of it is
@@ -88,7 +91,7 @@ func (pl *placing) signLease(ctx context.Context, e market.SignLease) {
 	if err == nil && pl.r.c.now().Add(2*time.Second).After(off.quote.Expires) {
 		off, err = pl.meant(ctx, &req, off)
 	}
-	ch := pl.r.c.channelOf(e.Channel)
+	ch := pl.r.c.Of(e.Channel)
 	if err == nil && ch == nil {
 		err = market.Refuse(market.CodeChannelUnfit, market.KindConflict, "it is not there any more")
 	}
@@ -101,7 +104,7 @@ func (pl *placing) signLease(ctx context.Context, e market.SignLease) {
 }
 
 // propose signs the Lease and stores it.
-func (pl *placing) propose(ctx context.Context, req *Request, off *offered, ch *channel, round uint32) error {
+func (pl *placing) propose(ctx context.Context, req *Request, off *offered, ch *purse.Channel, round uint32) error {
 	now := pl.r.c.now()
 	sp, err := req.File.Spec().Encode()
 	if err != nil {
@@ -109,11 +112,11 @@ func (pl *placing) propose(ctx context.Context, req *Request, off *offered, ch *
 			Hint: "shorten command and env"}
 	}
 	p := market.Proposal{
-		Order: off.orderRaw, Quote: off.quoteRaw, Channel: ch.id, VoucherKey: ch.row().Terms.VoucherKey,
-		BindSig: signBind(ch.key, pl.r.c.cfg.ID, ch.id), Cap: leaseCap(req, off), Spec: sp,
+		Order: off.orderRaw, Quote: off.quoteRaw, Channel: ch.ID(), VoucherKey: ch.Row().Terms.VoucherKey,
+		BindSig: ch.Bind(pl.r.c.cfg.ID), Cap: leaseCap(req, off), Spec: sp,
 		Created: now.Truncate(time.Millisecond), AcceptUntil: now.Add(acceptWithin).Truncate(time.Millisecond),
 	}
-	h := sha256.Sum256(append(off.quoteRaw, ch.id[:]...))
+	h := sha256.Sum256(append(off.quoteRaw, p.Channel[:]...))
 	copy(p.Nonce[:], h[:])
 	raw, err := wire.SealProposal(pl.r.c.cfg.Key, pl.r.c.cfg.Network, p)
 	if err != nil {
@@ -124,7 +127,7 @@ func (pl *placing) propose(ctx context.Context, req *Request, off *offered, ch *
 		return fmt.Errorf("open own lease: %w", err)
 	}
 	id := market.LeaseID(env.ID)
-	m, err := market.NewLease(id, market.CustomerSide, pl.r.c.terms(req, off, p, ch.account().Ahead()))
+	m, err := market.NewLease(id, market.CustomerSide, pl.r.c.terms(req, off, p, ch.Account().Ahead()))
 	if err != nil {
 		return err
 	}
@@ -136,29 +139,17 @@ func (pl *placing) propose(ctx context.Context, req *Request, off *offered, ch *
 }
 
 // enterLease enters the lease's share of the channel and makes it the order's, in one Change.
-func (pl *placing) enterLease(ctx context.Context, ch *channel, ev market.LeaseSigned, limit, headroom market.Amount,
+func (pl *placing) enterLease(ctx context.Context, ch *purse.Channel, ev market.LeaseSigned, limit,
+	headroom market.Amount,
 	change func(*orderRow)) error {
 	var wrong error
 	var v version
-	err := pl.r.c.enterBooks(ctx, ch, func(e *entry) error {
-		account, err := e.Account.AddLease(ev.Lease, limit, headroom)
-		if err != nil {
-			return err
-		}
-		ch.mu.Lock()
-		avoid := ch.avoid
-		ch.mu.Unlock()
-		if avoid {
-			return market.Refuse(market.CodeChannelUnfit, market.KindConflict, "its money is asked back")
-		}
+	err := ch.AddLease(ctx, ev.Lease, limit, headroom, func() (add func(*store.Change), err error) {
 		add, now := pl.r.change(pl.r.step(ev, change, &wrong))
-		if wrong != nil {
-			return wrong
+		if wrong == nil {
+			v = now
 		}
-		v = now
-		e.Account = account
-		e.Add(add)
-		return nil
+		return add, wrong
 	})
 	if wrong == nil {
 		if err = pl.r.ended(v, err); err != nil {
@@ -190,17 +181,13 @@ func (pl *placing) meant(ctx context.Context, req *Request, off offered) (offere
 
 // avoid gives up a reused channel that its provider does not take, so that the next attempt opens a new one.
 func (c *Customer) avoid(id market.ChannelID, code market.Code) bool {
-	c.mu.Lock()
-	ch := c.channels[id]
-	c.mu.Unlock()
+	ch := c.Of(id)
 	if ch == nil || (code != market.CodeChannelUnfit && code != market.CodeChannelTooSmall &&
 		code != market.CodeChannelUnknown) {
 		return false
 	}
-	a := ch.account()
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	ch.avoid = true
+	ch.Avoid()
+	a := ch.Account()
 	return a.Past.Leases+len(a.Leases) > 1 // others used it, too: not a fault of the order
 }
 

@@ -82,7 +82,7 @@ func (r *orderRun) view() View {
 	if o.Ended() {
 		v.Code, v.Detail, v.Hint = o.End.Code, o.End.Detail, o.End.Hint
 	}
-	v.Costs = r.c.costsOf(context.Background(), &o)
+	v.Costs = buyers{r.c}.costsOf(context.Background(), &o)
 	if v.Log = o.Log; v.Log == nil && l != nil {
 		s := l.State()
 		v.Log = &s
@@ -100,18 +100,15 @@ func (r *orderRun) view() View {
 	if _, err := os.Stat(r.c.Spool.Outputs(o.ID)); err == nil {
 		v.OutputsReady = true
 	}
-	r.c.mu.Lock()
-	ch := r.c.channels[o.Channel]
-	r.c.mu.Unlock()
-	if ch != nil {
-		a := ch.account()
+	if o.Lease != nil {
+		v.Signed = o.Lease.Signed
+	}
+	if ch := r.c.Of(o.Channel); ch != nil {
+		a := ch.Account()
 		v.Deposit += a.Seen
-		v.PayeeWaits = min(owes(a), v.Paid)
+		v.PayeeWaits = min(ch.Owes(), v.Paid)
 		if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
 			v.RefundDue = time.Unix(a.Deadline, 0)
-		}
-		if o.Lease != nil {
-			v.Signed = a.Leases[o.Lease.ID].Paid
 		}
 	}
 	return v
@@ -201,29 +198,6 @@ func (c *Customer) Exec(ctx context.Context, ref string, args tunnel.ExecArgs, r
 			return 0, err
 		}
 	}
-}
-
-// ChannelView is an own channel as people see it.
-type ChannelView struct {
-	ID       market.ChannelID
-	Provider market.NodeID
-	Account  escrow.Account
-	Paid     market.Amount
-	Returned market.Amount
-	Opened   time.Time
-	Owes     market.Amount // sealed, and the provider's account cannot take it yet
-}
-
-// Channels lists own channels.
-func (c *Customer) Channels() (out []ChannelView) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, ch := range c.channels {
-		a, row := ch.See()
-		out = append(out, ChannelView{ID: id, Provider: row.Provider, Account: a, Paid: row.Paid,
-			Returned: row.Returned, Opened: row.Opened, Owes: owes(a)})
-	}
-	return out
 }
 
 // ID is this customer's node.

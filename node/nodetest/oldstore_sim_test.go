@@ -15,6 +15,7 @@ import (
 	"github.com/gpuai/gpuai/escrow/escrowtest"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/customer/purse"
 	"github.com/gpuai/gpuai/node/lease"
 	"github.com/gpuai/gpuai/p2p/p2ptest"
 	"github.com/gpuai/gpuai/runtime/job"
@@ -36,7 +37,7 @@ type golden struct {
 	Owed     market.Amount  // claimed of it
 	Debt     market.Amount  // of Debtor
 	Earned   market.Amount  // by all, now or for good
-	Channels []customer.ChannelView
+	Channels []purse.View
 	Chain    json.RawMessage
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/backend/orders"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/customer/purse"
 	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p"
@@ -78,7 +79,7 @@ type walletFigures struct {
 
 // figures sums over orders and channels: what is due on a channel is paid, the rest of its deposit is locked, or on its
 // way back.
-func figures(list []customer.View, channels []customer.ChannelView) (f walletFigures) {
+func figures(list []customer.View, channels []purse.View) (f walletFigures) {
 	due := map[market.ChannelID]market.Amount{}
 	for _, v := range list {
 		paid := orders.Paid(v)
@@ -235,7 +236,7 @@ var phases = map[escrow.Phase]string{
 }
 
 // Channel is a channel's document.
-func Channel(v customer.ChannelView) api.Channel {
+func Channel(v purse.View) api.Channel {
 	a := v.Account
 	ch := api.Channel{
 		Schema: "gpuai.channel/v1", Address: v.ID.String(), Provider: v.Provider.String(), State: phases[a.Phase],
