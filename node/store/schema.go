@@ -29,8 +29,6 @@
 //	answers   idempotency key (text)      -> answer of a creating request, 24 h
 package store
 
-import "slices"
-
 // Buckets of the store.
 const (
 	BucketMeta        = "meta"
@@ -66,7 +64,10 @@ var buckets = []string{
 	BucketPast, BucketPastEnds,
 }
 
-func isBucket(name string) bool { return slices.Contains(buckets, name) }
+func isBucket(name string) bool {
+	_, ok := bucketSums[name]
+	return ok
+}
 
 // schemaVersion is written at each opening; a newer file is refused. 2: rows are sealed. 3: what a payment writes has
 // rows of its own.
