@@ -179,6 +179,15 @@ func (a Account) prune() Account {
 	return a
 }
 
+// Thin drops the kept voucher before the newest where the one before that is at most grain below the newest: so often
+// paid, it says nothing that is worth a row. What is earned falls short of what is owed by no more than grain for that.
+func (a Account) Thin(grain market.Amount) Account {
+	if n := len(a.Kept); n > 2 && a.Kept[n-1].Amount-a.Kept[n-3].Amount <= grain {
+		a.Kept = slices.Concat(a.Kept[:n-2], a.Kept[n-1:])
+	}
+	return a
+}
+
 // Earned returns the highest kept voucher at or below Σ owed; ok is false if there is none. Only it goes on chain.
 func (a Account) Earned() (s Signed, ok bool) {
 	owed := a.OwedSum()

@@ -175,16 +175,21 @@ func (b *books) enter(ch *channel) bool {
 
 type applyFunc = func(market.Event) (market.Lease, []market.Effect, error)
 
+// thinParts of a tick are the least that two kept vouchers are apart: a customer pays twice a tick.
+const thinParts = 4
+
 // take books a checked Payment and what it does to its lease in one Change. Refusals: as TakePayment.
 func (b *books) take(ctx context.Context, l *leaseRun, ch *channel, checked escrow.Checked, pay market.Payment,
 	apply applyFunc) (stored market.Amount, err error) {
 	var paid []soldJob
+	grain, _ := l.quote.Rate.For(len(l.quote.Devices), l.quote.Tick/thinParts) // a rate that was quoted cannot overflow
 	err = ch.Write(ctx, true, func(e *entry) error {
 		was := e.Account
 		var err error
 		if e.Account, stored, err = was.TakeChecked(checked); err != nil {
 			return err
 		}
+		e.Account = e.Account.Thin(grain)
 		share := e.Account.Leases[pay.Lease]
 		if same := e.Account.Newest == was.Newest && share == was.Leases[pay.Lease]; !same {
 			if e.Own.OldestUnclaimed.IsZero() {

@@ -96,7 +96,8 @@ func (m *manyLeases) pay(t *testing.T, share, more market.Amount) (bytes int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stored, err := m.b.take(context.Background(), nil, m.ch, checked, p, nil); err != nil || stored != m.paid {
+	if stored, err := m.b.take(context.Background(), &leaseRun{}, m.ch, checked, p, nil); err != nil ||
+		stored != m.paid {
 		t.Fatalf("stored %d, %v", stored, err)
 	}
 	for k, v := range m.rows(t) {

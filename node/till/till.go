@@ -267,11 +267,15 @@ func (b *Book[R]) diff(c *store.Change, was, now stored[R]) {
 	}
 	i := 0
 	for _, v := range now.vouchers {
+		if i < len(was.vouchers) && was.vouchers[i] == v {
+			i++
+			continue
+		}
 		for ; i < len(was.vouchers) && was.vouchers[i].Amount < v.Amount; i++ {
 			c.Deletes = append(c.Deletes,
 				store.Ref{Bucket: k.Vouchers, Key: rows.VoucherKey(b.id, was.vouchers[i].Amount)})
 		}
-		if i < len(was.vouchers) && (was.vouchers[i] == v || *was.vouchers[i] == *v) {
+		if i < len(was.vouchers) && *was.vouchers[i] == *v {
 			i++
 			continue
 		}
