@@ -23,6 +23,7 @@ type switches struct {
 	noOutcome atomic.Bool // neither do outcomes
 	cut       atomic.Bool // nothing does; see cutOff
 	noAmend   atomic.Bool // new caps do not leave
+	dead      atomic.Bool // nothing is submitted to the ledger
 	// noChannels: the ledger shows the customer no channel, as before a confirmation
 	noChannels atomic.Bool
 	// failTopUps is how many top-ups are taken and then fail, as with a wallet that was emptied meanwhile
@@ -186,6 +187,9 @@ func (l ledger) Airdrop(ctx context.Context, to market.Address, amount market.Am
 }
 
 func (l ledger) Submit(ctx context.Context, in escrow.Intent) error {
+	if l.sw.dead.Load() {
+		return errCut
+	}
 	if in.Op == escrow.OpTopUp && l.sw.failTopUps.Load() > 0 {
 		return nil
 	}

@@ -45,6 +45,15 @@ func (o *orphans) lookAt(ctx context.Context, f job.Found, since map[market.Leas
 		}
 		return
 	}
+	if known, err := o.desk.knows(f.Key.Lease); err != nil || known { // the same, and the lease has left memory
+		if err == nil {
+			err = o.desk.runner.Remove(ctx, f.Key)
+		}
+		if err != nil && ctx.Err() == nil {
+			o.log.Warn("Container of a lease that is over was not removed", "lease", f.Key.Lease, "error", err)
+		}
+		return
+	}
 	if since[f.Key.Lease].IsZero() {
 		since[f.Key.Lease] = o.now()
 		o.log.Warn("Container without a lease is paused", "code", market.CodeContainerUnknown, "lease", f.Key.Lease)
