@@ -147,7 +147,7 @@ func TestWaits_EachHasAReason(t *testing.T) {
 	}
 	for name := range timed {
 		if found[name] == 0 {
-			t.Logf("%s does not loop and wait for time any more: delete its line in timed", name)
+			t.Errorf("%s does not loop and wait for time any more: delete its line in timed", name)
 		}
 	}
 }
