@@ -6,7 +6,7 @@
 // finds; each rig counts once in an Explanation, so its counts add up.
 // Concurrency: none inside; the caller holds its lock, shared for Match and Offers, exclusive for the rest.
 // Persistence: none; offers are heard again after a restart. Next: Match in match.go, the index in index.go and
-// pick.go, Explanation in explain.go.
+// pick.go and narrow.go, Explanation in explain.go.
 package book
 
 import (
@@ -84,6 +84,7 @@ type Book struct {
 	hidden      map[*entry]bool
 	index       index
 	enough      int // enoughRows; tests make it small
+	often       int // boundEvery; the same
 }
 
 // expiry is a heap of all entries, the first that expires on top.
@@ -125,7 +126,7 @@ func (x expiry) each(now time.Time, f func(*entry)) {
 // New returns an empty book of at most limit rows (one row is one device group).
 func New(limit int) *Book {
 	return &Book{limit: limit, byProvider: map[market.NodeID]*entry{}, hidden: map[*entry]bool{},
-		enough: enoughRows}
+		enough: enoughRows, often: boundEvery}
 }
 
 // Put takes a verified offer with its document id and envelope. Errors: ErrOld, ErrFull, market.ErrRange for a shape

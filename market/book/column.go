@@ -5,10 +5,28 @@ import "math/bits"
 // bitmap is a set of rows of one chunk.
 type bitmap [chunkWords]uint64
 
-// column is one number of each row of a chunk. slices[b*words:] is the bitmap of bit b.
+// column is one number of each row of a chunk. slices[b*words:] is the bitmap of bit b, which ones[b] rows have: where
+// none or all have it, nobody reads the bitmap.
 type column struct {
 	stated []uint64
 	slices []uint64
+	ones   []uint16
+	states int // rows that state it
+}
+
+// same says what a bit is of all live rows: known only if all have it or none has.
+func (c *chunk) same(col *column, b int) (set, known bool) {
+	n := int(col.ones[b])
+	return n > 0, n == 0 || n == c.count
+}
+
+// top is the number of bits of the largest number, at most.
+func (col *column) top() int {
+	n := len(col.ones)
+	for n > 0 && col.ones[n-1] == 0 {
+		n--
+	}
+	return n
 }
 
 func (c *chunk) col(id uint8) *column {
@@ -18,21 +36,59 @@ func (c *chunk) col(id uint8) *column {
 	return nil
 }
 
-// atLeast drops the rows of m whose number is below x.
+// value is a row's number, and whether it states one.
+func (c *chunk) value(id uint8, slot int) (x uint64, stated bool) {
+	col := c.col(id)
+	if col == nil {
+		return 0, false
+	}
+	w, bit := slot/64, slot%64
+	for b, at := 0, w; at < len(col.slices); b, at = b+1, at+c.words {
+		x |= col.slices[at] >> bit & 1 << b
+	}
+	return x, col.stated[w]>>bit&1 > 0
+}
+
+// atLeast drops the rows of m, all live, whose number is below x.
 func (c *chunk) atLeast(id uint8, x uint64, m []uint64) {
 	if x == 0 {
 		return
 	}
 	col := c.col(id)
-	if col == nil || bits.Len64(x) > len(col.slices)/c.words {
+	if col == nil || bits.Len64(x) > col.top() {
 		clear(m)
 		return
 	}
-	low, top := bits.TrailingZeros64(x), len(col.slices)/c.words
+	low, n := bits.TrailingZeros64(x), 0
+	var differ [64]uint8 // bits that are read, highest first
+	for b := col.top() - 1; b >= low; b-- {
+		set, known := c.same(col, b)
+		if known && set == (x>>b&1 > 0) {
+			continue
+		}
+		if known && !set { // below x in the first bit that differs, if in no bit before
+			c.above(col, x, differ[:n], m, false)
+			return
+		}
+		if known {
+			c.above(col, x, differ[:n], m, true)
+			return
+		}
+		differ[n] = uint8(b)
+		n++
+	}
+	c.above(col, x, differ[:n], m, true)
+}
+
+// above drops the rows of m whose number is below x by the given bits, and those that are equal by them unless equals.
+func (c *chunk) above(col *column, x uint64, differ []uint8, m []uint64, equals bool) {
 	for i, equal := range m { // rows that are equal to x by the bits so far; soon there are none
 		above := uint64(0)
-		for b, at := top-1, (top-1)*c.words+i; b >= low && equal > 0; b, at = b-1, at-c.words {
-			s := col.slices[at]
+		for _, b := range differ {
+			if equal == 0 {
+				break
+			}
+			s := col.slices[int(b)*c.words+i]
 			if x>>b&1 > 0 {
 				equal &= s
 			} else {
@@ -40,7 +96,10 @@ func (c *chunk) atLeast(id uint8, x uint64, m []uint64) {
 				equal &^= s
 			}
 		}
-		m[i] = above | equal
+		if equals {
+			above |= equal
+		}
+		m[i] = above
 	}
 }
 
@@ -58,21 +117,32 @@ func (c *chunk) atMost(id uint8, x uint64, m []uint64) {
 	}
 }
 
-// equal drops the rows of m whose number is not x.
+// equal drops the rows of m, all live, whose number is not x.
 func (c *chunk) equal(id uint8, x uint64, m []uint64) {
 	col := c.col(id)
-	if col == nil || bits.Len64(x) > len(col.slices)/c.words {
+	if col == nil || bits.Len64(x) > col.top() {
 		clear(m)
 		return
 	}
-	top := len(col.slices) / c.words
+	n := 0
+	var differ [64]uint8
+	for b := col.top() - 1; b >= 0; b-- {
+		set, known := c.same(col, b)
+		if known && set != (x>>b&1 > 0) {
+			clear(m)
+			return
+		}
+		if !known {
+			differ[n] = uint8(b)
+			n++
+		}
+	}
 	for i, equal := range m {
-		for b, at := top-1, (top-1)*c.words+i; b >= 0 && equal > 0; b, at = b-1, at-c.words {
-			s := col.slices[at]
-			if x>>b&1 == 0 {
-				s = ^s
+		for _, b := range differ[:n] {
+			if equal == 0 {
+				break
 			}
-			equal &= s
+			equal &= col.slices[int(b)*c.words+i] ^ (x>>b&1 - 1)
 		}
 		m[i] = equal
 	}

@@ -99,13 +99,26 @@ func (c *chunk) flip(id uint8, slot uint16, stated bool, diff uint64) {
 	w, bit := int(slot/64), uint64(1)<<(slot%64)
 	if stated {
 		col.stated[w] ^= bit
+		col.states += step(col.stated[w] & bit)
 	}
-	if need := bits.Len64(diff) * c.words; need > len(col.slices) {
-		col.slices = append(col.slices, make([]uint64, need-len(col.slices))...)
+	if need := bits.Len64(diff); need > len(col.ones) {
+		col.slices = append(col.slices, make([]uint64, need*c.words-len(col.slices))...)
+		col.ones = append(col.ones, make([]uint16, need-len(col.ones))...)
 	}
 	for ; diff > 0; diff &= diff - 1 {
-		col.slices[bits.TrailingZeros64(diff)*c.words+w] ^= bit
+		b := bits.TrailingZeros64(diff)
+		s := &col.slices[b*c.words+w]
+		*s ^= bit
+		col.ones[b] += uint16(step(*s & bit))
 	}
+}
+
+// step is what a bit that was flipped adds to the number of rows that have it.
+func step(set uint64) int {
+	if set > 0 {
+		return 1
+	}
+	return -1
 }
 
 // index finds rows by what they state.
