@@ -86,15 +86,15 @@ func measureIdle(ctx context.Context, o options, r *report, n *process) error {
 	if err != nil {
 		return err
 	}
-	var mb [3]float64
-	for i, key := range []string{"VmRSS", "RssAnon", "VmHWM"} {
-		var kb float64
-		if _, err := fmt.Sscan(field(fmt.Sprintf("/proc/%d/status", pid), key, ":"), &kb); err != nil {
-			return fmt.Errorf("read memory of the node: %w", err)
-		}
-		mb[i] = kb * 1024 / 1e6
+	mb, err := memoryOf(pid)
+	if err != nil {
+		return err
 	}
-	for _, f := range []figure{
+	maps, err := mappings(pid, n.cmd.Path)
+	if err != nil {
+		return err
+	}
+	figures := []figure{
 		{Name: "idle_rss", Value: mb[0], Unit: "MB", Target: fmt.Sprintf("≤ %g MB", idleRSS), OK: mb[0] <= idleRSS},
 		{Name: "idle_rss_anonymous", Value: mb[1], Unit: "MB", OK: true},
 		{Name: "idle_rss_peak", Value: mb[2], Unit: "MB", OK: true},
@@ -102,7 +102,13 @@ func measureIdle(ctx context.Context, o options, r *report, n *process) error {
 			OK: cpu <= idleCPU},
 		{Name: "idle_peers", Value: float64(s.Peers), Unit: "peers", Target: fmt.Sprintf("≥ %d", o.peers),
 			OK: s.Peers >= o.peers},
-	} {
+	}
+	for _, m := range maps {
+		figures = append(figures,
+			figure{Name: "idle_" + m.name, Value: m.resident / 1e6, Unit: "MB", OK: true},
+			figure{Name: "idle_" + m.name + "_anonymous", Value: m.own / 1e6, Unit: "MB", OK: true})
+	}
+	for _, f := range figures {
 		if err := r.add(f); err != nil {
 			return err
 		}
