@@ -66,8 +66,8 @@ func groupOf(words []string, exe string) int {
 		return 1
 	case path == exe:
 		return 2
-	case path == "" && strings.HasPrefix(words[0], "c0"), strings.Contains(path, "Go: heap"):
-		return 3 // where Go's allocator begins on 64-bit Linux; stacks of goroutines are in it, too
+	case path == "" && len(words[0]) > 20 && !strings.HasPrefix(words[0], "7f"):
+		return 3 // Go's arenas begin above the program and below what the kernel maps; goroutines' stacks are in them, too
 	case strings.HasSuffix(path, ".db"):
 		return 4
 	case strings.Contains(path, ".so"):
