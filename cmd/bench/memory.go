@@ -67,7 +67,7 @@ func groupOf(words []string, exe string) int {
 	case path == exe:
 		return 2
 	case path == "" && len(words[0]) > 20 && !strings.HasPrefix(words[0], "7f"):
-		return 3 // Go's arenas begin above the program and below what the kernel maps; goroutines' stacks are in them, too
+		return 3 // Go's arenas lie between the program and what the kernel maps; goroutines' stacks are in them
 	case strings.HasSuffix(path, ".db"):
 		return 4
 	case strings.Contains(path, ".so"):
