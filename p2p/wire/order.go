@@ -205,9 +205,6 @@ func OpenProposal(raw []byte, network string) (market.Proposal, Envelope, error)
 	return open(raw, network, KindLease, DecodeProposal)
 }
 
-// LeaseID is the id of the Lease that the envelope holds; meaningless for other kinds.
-func (e Envelope) LeaseID() market.LeaseID { return market.LeaseID(e.ID) }
-
 // seal checks a body by the receiver's own decoder before signing it.
 func seal[T any](key ed25519.PrivateKey, network string, kind Kind, body []byte,
 	decode func([]byte) (T, error)) ([]byte, error) {
