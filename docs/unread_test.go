@@ -49,7 +49,6 @@ var unreadOK = map[string]string{
 	"node/rest.tagged.Body":            "huma reads it",
 	"node/rows.MaxTick":                "a test holds a tick to it",
 	"node/store.Entry.Value":           "a row whole",
-	"p2p/wire.Envelope.LeaseID":        "an envelope whole",
 	"runtime/docker.ending.name":       "a row of a table: what the ending is called",
 	"runtime/docker.word.Seen":         "a row of a table: the engine that said it",
 	"runtime/job.Device.Minor":         "drivers of other hardware map by it",
