@@ -32,3 +32,32 @@ func TestLease_AsleepAtTheStart_NoDispute(t *testing.T) {
 		})
 	}
 }
+
+// TestLease_ResumeUnheard_MeterFollows: the word that a paused job goes on is lost, again and again. What it worked
+// until the next Receipt counts, as with a provider that was unheard: at most three ticks an hour.
+func TestLease_ResumeUnheard_MeterFollows(t *testing.T) {
+	t.Parallel()
+	terms := testTerms()
+	terms.Tick = 2 * time.Second
+	b := bought(t, terms)
+	claim, seq := uint64(0), uint64(0)
+	hear := func(worked uint64, st LeaseState) {
+		claim, seq = claim+worked, seq+1
+		b.after(time.Second).do(b.receipt(seq, claim, st))
+	}
+	hear(1000, Running)
+	for range 6 {
+		hear(1000, Paused)
+		hear(900, Running)
+		if b.l.Meter.BillableMS != claim || b.l.Over != 0 {
+			t.Fatalf("claimed %d ms, own meter %d, over %d", claim, b.l.Meter.BillableMS, b.l.Over)
+		}
+	}
+	for range 6 {
+		hear(1000, Paused)
+		hear(900, Running)
+	}
+	if behind := claim - b.l.Meter.BillableMS; behind != 12*900-6000 {
+		t.Errorf("the own meter is %d ms behind", behind)
+	}
+}

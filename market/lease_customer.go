@@ -265,6 +265,7 @@ func (s *buyer) receipt(ev Event) error {
 	if r.BillableMS > 0 {
 		s.ran()
 	}
+	s.resumed(r.BillableMS)
 	s.follow(r.State, "", "", e.BootMS)
 	if r.Seq > s.ReceiptSeq && r.State >= Paused && r.State <= Closing || s.State == Silent {
 		s.emit(AskStatus{}) // for the cause; the answer repeats the Receipt, which asks no more

@@ -214,14 +214,27 @@ func (s *buyer) heard(boot uint64) {
 	case d <= s.tickMS():
 		s.Meter = s.Meter.Proof(boot, d, s.limitMS())
 	default:
-		if s.now.Sub(s.GapHour) >= time.Hour {
-			s.GapHour, s.GapMS = s.now, 0
-		}
-		grant := min(s.tickMS(), sub64(3*s.tickMS(), s.GapMS))
-		s.GapMS += grant
-		s.Meter = s.Meter.Proof(boot, grant, s.limitMS())
+		s.Meter = s.Meter.Proof(boot, s.unheardWork(d), s.limitMS())
 	}
 	s.OwnGap = false
+}
+
+// unheardWork is what of d counts though the provider was not heard meanwhile: one tick, three ticks an hour.
+func (s *buyer) unheardWork(d uint64) uint64 {
+	if s.now.Sub(s.GapHour) >= time.Hour {
+		s.GapHour, s.GapMS = s.now, 0
+	}
+	d = min(d, s.tickMS(), sub64(3*s.tickMS(), s.GapMS))
+	s.GapMS += d
+	return d
+}
+
+// resumed lets the own meter follow a claim that has grown since a pause: the word that the job goes on was lost.
+func (s *buyer) resumed(claimMS uint64) {
+	if s.State == Paused && claimMS > max(s.ClaimMS, s.Meter.BillableMS) {
+		d := min(claimMS-max(s.ClaimMS, s.Meter.BillableMS), uint64(max(0, s.now.Sub(s.Since)).Milliseconds()))
+		s.Meter = s.Meter.Add(s.unheardWork(d), s.limitMS())
+	}
 }
 
 // pend notes an own gap: claims may later lift the own meter by it, but by no more than an honest provider can have
