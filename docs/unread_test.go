@@ -37,8 +37,6 @@ var unreadOK = map[string]string{
 	"node.*Node.Store":                 "simulations look into the store of a whole node",
 	"node/customer.Config.Away":        "the place of a setting",
 	"node/customer.View.Signed":        "shown to tests",
-	"node/provider.*leaseRun.owed":     "shown to tests",
-	"node/provider.leaseRun.body":      "the document that a lease came with",
 	"node/rest.*Sessions.Drop":         "the web app's sign-out",
 	"node/rest.*Sessions.SignIn":       "the web app's sign-in",
 	"node/rest.PageLimit":              "the tests page by it",

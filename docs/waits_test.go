@@ -118,13 +118,12 @@ var timed = map[string]string{
 
 	// An event exists or could: these go with the pure machines and Watch.
 	"node/api wait":            "to come: Watch of the order",
-	"node/provider awaitFirst": "to come: a peer that joins the topic",
+	"node/provider awaitFirst": "one limit for what the first Offer waits for; changes and moves wake it",
 	"node/provider loop": "an Offer expires, an engine tells of little, quarantine backs off; to come: a " +
 		"job's events",
-	"node/provider follow":      "addresses settle before they are told; a change wakes it",
-	"node/provider started":     "not a loop that waits: one limit for all steps of a start",
-	"node/provider serve":       "the chain, own transactions wake it; containers without a lease: nobody tells",
-	"node/provider waitCreated": "to come: Watch of the lease",
+	"node/provider follow":  "addresses settle before they are told; a change wakes it",
+	"node/provider started": "not a loop that waits: one limit for all steps of a start",
+	"node/provider serve":   "the chain, own transactions wake it; containers without a lease: nobody tells",
 }
 
 func TestWaits_EachHasAReason(t *testing.T) {

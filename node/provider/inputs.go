@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/node/tunnel"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/job"
@@ -86,6 +85,7 @@ func (in *inputs) stalled(now time.Time, floor uint64) string {
 func (h *inputs) waitCreated(ctx context.Context) error {
 	l := h.l
 	for {
+		stepped, looked := l.actor.Watch(), l.watch.changed.Next()
 		l.mu.Lock()
 		s := l.seen.State
 		l.mu.Unlock()
@@ -95,8 +95,11 @@ func (h *inputs) waitCreated(ctx context.Context) error {
 		if m := l.actor.Lease(); m.State != market.Preparing {
 			return market.Refuse(market.CodeConflict, market.KindConflict, "the job is "+m.State.String())
 		}
-		if err := await.Sleep(ctx, settleEvery); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-stepped:
+		case <-looked:
 		}
 	}
 }

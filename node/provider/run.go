@@ -49,7 +49,6 @@ type leaseRun struct {
 	key      job.Key
 	order    market.Order
 	quote    market.Quote
-	body     market.Proposal
 	spec     spec.Spec
 	customer market.NodeID
 	channel  market.ChannelID
@@ -99,7 +98,7 @@ func (d *desk) newLease(pr *proposal, ch market.ChannelID) (*leaseRun, error) {
 
 func (d *desk) runOf(r leaseRow, t rows.Tick, pr *proposal) (*leaseRun, error) {
 	l := &leaseRun{
-		d: d, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, body: pr.body, spec: pr.spec,
+		d: d, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, spec: pr.spec,
 		customer: r.From,
 		channel:  r.Channel, kick: make(chan struct{}, 1), files: make(chan struct{}, 1),
 		row: r, tick: t,
@@ -203,8 +202,6 @@ func (l *leaseRun) poke() {
 	default:
 	}
 }
-
-func (l *leaseRun) owed() market.Amount { return l.actor.Lease().Owed() }
 
 // tell applies an event and waits for its commit. What the state does not take, or a lease that is over, is no error:
 // peers repeat themselves.

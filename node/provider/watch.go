@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
@@ -16,16 +17,22 @@ type aliver interface {
 	Alive(ctx context.Context, k job.Key) bool
 }
 
-// watch is the hook that turns what the engine shows of a job into events of its lease. It belongs to the lease's loop.
+// watch is the hook that turns what the engine shows of a job into events of its lease. silentSince belongs to the
+// lease's loop.
 type watch struct {
-	silentSince time.Time // the engine does not answer
+	silentSince time.Time  // the engine does not answer
+	changed     await.Bell // what is seen is in another state
 }
 
 // saw turns what was seen into events; an illegal one (already known) changes nothing.
 func (h *watch) saw(ctx context.Context, l *leaseRun, m market.Lease, o job.Observed) {
 	l.mu.Lock()
+	anew := o.State != l.seen.State
 	l.seen = o
 	l.mu.Unlock()
+	if anew {
+		h.changed.Ring()
+	}
 	boot := l.d.clock.BootMS()
 	send := func(ev market.Event) {
 		if err := l.tell(ctx, ev); err != nil && ctx.Err() == nil {

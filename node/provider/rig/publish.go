@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,12 +19,10 @@ const (
 	offerBurst = 10
 )
 
-// Of a start and a move: firstWait is how long the first Offer waits for the engine's check and for an address,
-// firstLook how often it looks for them, moveWait how long own addresses must stay before an Offer tells them: they
-// come one by one.
+// Of a start and a move: firstWait is how long the first Offer waits for the engine's check and for an address, moveWait
+// how long own addresses must stay before an Offer tells them: they come one by one.
 const (
 	firstWait = 30 * time.Second
-	firstLook = 100 * time.Millisecond
 	moveWait  = 2 * time.Second
 )
 
@@ -36,8 +35,6 @@ type announcer struct{ *Rig }
 func (a announcer) awaitFirst(ctx context.Context) error {
 	end := time.NewTimer(firstWait)
 	defer end.Stop()
-	look := time.NewTicker(firstLook)
-	defer look.Stop()
 	for {
 		reach := len(a.deps.Reach.Addrs()) > 0
 		a.mu.Lock()
@@ -49,7 +46,8 @@ func (a announcer) awaitFirst(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-look.C:
+		case <-a.changed:
+		case <-a.deps.Moved:
 		case <-end.C:
 			if !checked {
 				a.deps.Log.Warn("Nothing is offered yet: the engine's check takes long")
@@ -61,6 +59,17 @@ func (a announcer) awaitFirst(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// serve publishes the first Offer once it says something, then each other one, until ctx ends.
+func (a announcer) serve(ctx context.Context) {
+	if a.awaitFirst(ctx) != nil {
+		return
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { a.follow(ctx) })
+	a.loop(ctx)
 }
 
 // follow publishes when the own addresses are others than those in the last Offer: the first ones, a relay's, those
@@ -99,9 +108,6 @@ func (a announcer) follow(ctx context.Context) {
 // loop publishes at half of the lifetime and on each change, until ctx ends.
 func (a announcer) loop(ctx context.Context) {
 	pace := rate.NewLimiter(rate.Every(offerGap), offerBurst)
-	if a.awaitFirst(ctx) != nil {
-		return
-	}
 	for {
 		a.waitTurn(ctx, pace) // also without peers: our own gossip counts them too
 		select {

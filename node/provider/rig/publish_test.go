@@ -101,8 +101,7 @@ func roam(t *testing.T, r *roamer, fit time.Duration, f func(t *testing.T, rig *
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
-		wg.Go(func() { announcer{rig}.loop(ctx) })
-		wg.Go(func() { announcer{rig}.follow(ctx) })
+		wg.Go(func() { announcer{rig}.serve(ctx) })
 		wg.Go(func() { checker{rig}.loop(ctx) })
 		defer wg.Wait()
 		defer cancel()

@@ -143,8 +143,7 @@ func (r *Rig) Serve(ctx context.Context) {
 	cleaner{r}.learn(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { announcer{r}.loop(ctx) })
-	wg.Go(func() { announcer{r}.follow(ctx) })
+	wg.Go(func() { announcer{r}.serve(ctx) })
 	wg.Go(func() { checker{r}.loop(ctx) })
 	wg.Go(func() { cleaner{r}.loop(ctx) })
 }
