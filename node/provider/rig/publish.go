@@ -19,8 +19,8 @@ const (
 	offerBurst = 10
 )
 
-// Of a start and a move: firstWait is how long the first Offer waits for the engine's check and for an address, moveWait
-// how long own addresses must stay before an Offer tells them: they come one by one.
+// Of a start and a move: firstWait is how long the first Offer waits for the engine's check and for an address,
+// moveWait how long own addresses must stay before an Offer tells them: they come one by one.
 const (
 	firstWait = 30 * time.Second
 	moveWait  = 2 * time.Second
