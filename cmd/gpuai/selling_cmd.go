@@ -185,7 +185,8 @@ func newKick(a *App) *cobra.Command {
 }
 
 func newLeases(a *App) *cobra.Command {
-	return &cobra.Command{Use: "leases", Short: "Who rents it, what runs, and what it brings",
+	var most int
+	cmd := &cobra.Command{Use: "leases", Short: "Who rents it, what runs, and what it brings",
 		Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -195,17 +196,27 @@ func newLeases(a *App) *cobra.Command {
 			if err != nil {
 				return a.hinted(err)
 			}
-			return a.print("leases", map[string]any{"leases": list}, func(t *Table) {
-				t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID", "AGE", "ASKED FOR", "USES",
-					"NETWORK", "IMAGE")
-				for _, l := range list {
-					t.Row(l.ID, short(l.Customer), l.State, fmt.Sprint(l.Devices), span(ms(l.BillableMS)),
-						l.Owed.String(),
-						l.Paid.String(), ago(l.CreatedAt.Time), sizes(l), uses(l), or(l.Egress, "-"),
-						or(imageWord(l.Image), "-"))
-				}
+			all, older := len(list), len(list)-most
+			list = slices.DeleteFunc(list, func(l api.Lease) bool {
+				older--
+				return most > 0 && older >= 0 && l.State == market.Ended.String() // one that goes on is always shown
 			})
+			if hidden := all - len(list); hidden > 0 {
+				a.say("%s not shown: --limit 0 shows all", count(hidden, "older lease is", "older leases are"))
+			}
+			return a.print("leases", map[string]any{"leases": list}, func(t *Table) { leasesTable(t, list) })
 		}}
+	cmd.Flags().IntVar(&most, "limit", 50, "the newest so many; 0: all")
+	return cmd
+}
+
+func leasesTable(t *Table, list []api.Lease) {
+	t.Head("LEASE", "CUSTOMER", "STATE", "DEVICES", "RAN", "OWED", "PAID", "AGE", "ASKED FOR", "USES", "NETWORK",
+		"IMAGE")
+	for _, l := range list {
+		t.Row(l.ID, short(l.Customer), l.State, fmt.Sprint(l.Devices), span(ms(l.BillableMS)), l.Owed.String(),
+			l.Paid.String(), ago(l.CreatedAt.Time), sizes(l), uses(l), or(l.Egress, "-"), or(imageWord(l.Image), "-"))
+	}
 }
 
 // sizes are what a lease asked for of the rig.

@@ -10,7 +10,7 @@ import (
 
 // Shutdown of the tests' node is refused: it lives as long as its test.
 func (f *fakeNode) Shutdown(context.Context, bool) error {
-	return &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable, Op: "stop node",
+	return &market.Error{Code: market.CodeTimeout, Kind: market.KindUnavailable, Op: "stop node",
 		Detail: "the test goes on",
 		Hint:   "gpuai ps"}
 }
@@ -36,7 +36,7 @@ func TestNodeStop_UnderAPaidJob_SaysWhatGoesOn(t *testing.T) {
 		"paid ahead is 0 SOL (it is paused at once; ") {
 		t.Errorf("nothing paid ahead:\n%s", errOut)
 	}
-	if !strings.Contains(errOut, "error[busy]") {
+	if !strings.Contains(errOut, "error[timeout]") {
 		t.Errorf("a script was held up:\n%s", errOut)
 	}
 	if code, _, errOut := b.run("", "node", "stop", "--end-leases"); code != 2 ||

@@ -57,6 +57,11 @@ func (in *orderIn) request(ctx context.Context) (out OrderRequest, err error) {
 	return out, err
 }
 
+// jobCodes are what a job as JSON can be refused for.
+var jobCodes = []market.Code{market.CodeSpecSyntax, market.CodeSpecSize, market.CodeSpecUnknownKey,
+	market.CodeSpecType, market.CodeSpecUnit, market.CodeSpecFormat, market.CodeSpecRange, market.CodeSpecRequired,
+	market.CodeSpecPath, market.CodeSpecEnvReserved, market.CodeSpecConflict, market.CodeSpecImage}
+
 func readJob(raw []byte) (spec.File, error) {
 	f, faults := spec.ParseFile(raw)
 	if len(faults) == 0 {

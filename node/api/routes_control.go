@@ -26,8 +26,9 @@ func (s *control) routes() []rest.Route {
 		rest.Tagged("PATCH", "/config", "patchConfig",
 			"`{\"set\": {\"section.key\": \"text\"}}`; `restart` names keys that wait for the next start", s.patch).
 			In(rest.ScopeAdmin).Fails(market.CodeConfigInvalid).Answers(http.StatusPreconditionFailed,
-			market.CodeConflict),
-		rest.Call("POST", "/doctor", "doctor", "`{\"only\": [\"rig\"], \"offline\": true}`, both optional", s.doctor),
+			market.CodeConflict).Asks(`{"set": {"customer.max_total": "0.05 SOL"}}`),
+		rest.Call("POST", "/doctor", "doctor", "`{\"only\": [\"rig\"], \"offline\": true}`, both optional", s.doctor).
+			Asks(`{"only": ["rig"], "offline": true}`),
 		rest.Call("POST", "/shutdown", "shutdown", "`end_leases=true` ends the node's leases first", s.shutdown).
 			In(rest.ScopeAdmin),
 	}

@@ -16,16 +16,17 @@ func (s *files) routes() []rest.Route {
 		rest.Stream("PUT", "/orders/{id}/inputs/{n}", "putInputs", "tar of all inputs, n is 0; the order is placed "+
 			"once it is whole. It waits for them for 24 h, also over restarts of the node", s.put).
 			In(rest.ScopeJobs).Takes("application/x-tar", "all inputs, in one archive").
-			Shows("Done", "it is here").Fails(orderCodes...).
-			Fails(market.CodeConflict, market.CodeInputTooBig, market.CodeInputLost),
+			Shows("Done", "it is here").Fails(market.CodeNotFound).
+			Fails(market.CodeConflict, market.CodeInputTooBig),
 		rest.Stream("GET", "/orders/{id}/outputs/{n}", "getOutputs",
 			"verified outputs, n is 0; read to their end they count as fetched", s.get).
 			In(rest.ScopeJobs).Gives(200, "application/x-tar", "the outputs, in one archive").
-			Fails(orderCodes...).Fails(market.CodeOutputsDropped),
+			Fails(market.CodeNotFound).Fails(market.CodeOutputsDropped),
 		rest.Get("/spool", "spool", "what the node keeps of orders' files, in bytes, per order", s.spool),
 		rest.Call("POST", "/spool/prune", "pruneSpool", "`{\"orders\": [\"order_…\"], \"unfetched\": true}`, both "+
 			"optional: frees outputs that were fetched, of these orders or of all that are over; `unfetched`: the "+
-			"others too", s.prune).In(rest.ScopeJobs).Fails(orderCodes...),
+			"others too", s.prune).In(rest.ScopeJobs).Fails(market.CodeNotFound).
+			Asks(`{"orders": ["order_7hd2kq5mzc3v6w8t4b9n0j1xre"], "unfetched": true}`),
 	}
 }
 

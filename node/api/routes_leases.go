@@ -32,7 +32,7 @@ type (
 func (s *leases) routes() []rest.Route {
 	return []rest.Route{
 		rest.Get("/orders/{id}/receipt", "receipt", "order, lease and signed documents in one", s.receipt).
-			Fails(orderCodes...),
+			Fails(market.CodeNotFound),
 		rest.Get("/leases", "leases", "of both roles", s.list),
 		rest.Get("/leases/{id}", "lease", "a lease id, or its order's", s.lease).Fails(market.CodeNotFound),
 		rest.Get("/leases/{id}/receipts", "leaseReceipts",
@@ -41,11 +41,11 @@ func (s *leases) routes() []rest.Route {
 			Fails(market.CodeNotFound),
 		rest.Stream("GET", "/leases/{id}/logs", "logs", "`follow=true`, `since=TIME`, `from=OFFSET`, `places=true`; "+
 			"out of the node's own copy, also after the end", s.logs).In(rest.ScopeJobs).
-			Gives(200, "application/x-gpuai-frames", framesAbout).Fails(orderCodes...).Fails(market.CodeNotReady),
+			Gives(200, "application/x-gpuai-frames", framesAbout).Fails(market.CodeNotFound).Fails(market.CodeNotReady),
 		rest.Stream("POST", "/leases/{id}/exec", "exec", "`arg=…` repeated; `tty=true` with `cols`, `rows` and "+
 			"`term`; header `Upgrade: gpuai-exec`; frame 6 to the node is a new size: columns, rows, u16 each", s.exec).
 			In(rest.ScopeJobs).Gives(101, "", "the connection carries frames both ways. "+framesAbout).
-			Fails(orderCodes...).Answers(http.StatusUpgradeRequired, market.CodeBadUsage),
+			Fails(market.CodeNotFound).Answers(http.StatusUpgradeRequired, market.CodeBadUsage),
 	}
 }
 

@@ -16,9 +16,10 @@ func (s *network) routes() []rest.Route {
 			"nodes that should keep its announcement do", s.net),
 		rest.Get("/net/peers", "peers", "connected nodes, oldest first", s.peers),
 		rest.Call("POST", "/net/find", "findPeers", "`{\"key\": \"rtx-4090\"}`: looks in the DHT, where gossip does "+
-			"not reach; rigs that are found come to the offers too", s.find).Fails(market.CodeBadUsage),
+			"not reach; rigs that are found come to the offers too", s.find).Asks(`{"key": "rtx-4090"}`),
 		rest.Call("POST", "/net/ping", "pingPeer", "`{\"peer\": \"12D3…\"}`: connects, and measures one round trip",
-			s.ping).Fails(market.CodeBadUsage, market.CodePeerUnreachable),
+			s.ping).Fails(market.CodePeerUnreachable).
+			Asks(`{"peer": "12D3KooWNVcnyi3tAfKwAhD5ejJKpnkXHBBNAJCgFThTgyPfR8HB"}`),
 	}
 }
 

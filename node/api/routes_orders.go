@@ -32,34 +32,37 @@ type (
 	}
 )
 
-// codes of the customer's side beside those of every operation.
-var orderCodes = []market.Code{market.CodeNotFound, market.CodeChainUnreachable}
+// imageCodes are those of a registry that is asked for an image.
+var imageCodes = []market.Code{market.CodeImageNotFound, market.CodeImageDenied, market.CodeImageRefused,
+	market.CodeRegistryUnreachable}
+
+const orderExample = `{"job": {"image": "pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime", "gpu": "rtx-4090",
+	"args": ["nvidia-smi"], "limits": {"max_total": 0.02}}}`
 
 func (s *orders) routes() []rest.Route {
 	return []rest.Route{
-		rest.Get("/offers", "offers", "all that the node has heard, one row per device group", s.offers).
-			Fails(market.CodeChainUnreachable),
+		rest.Get("/offers", "offers", "all that the node has heard, one row per device group", s.offers),
 		rest.Get("/orders", "orders", "live ones, `all=true` for all; `label=NAME=VALUE` (repeated: all of "+
-			"them) only those", s.list).Fails(market.CodeChainUnreachable),
+			"them) only those", s.list),
 		rest.Get("/orders/{id}", "order",
-			"`{id}`: an order or lease id, a unique prefix, a name, `-` for the last", s.order).Fails(orderCodes...),
+			"`{id}`: an order or lease id, a unique prefix, a name, `-` for the last",
+			s.order).Fails(market.CodeNotFound),
 		rest.Get("/job/schema", "jobSchema", "of a job file, draft 2020-12; `job` of an order",
 			s.schema).In(rest.ScopeNone),
 		rest.Call("POST", "/plans", "plan", "body of an order; ranks offers, signs nothing", s.plan).
-			Fails(market.CodeChainUnreachable, market.CodeImageNotFound, market.CodeImageDenied,
-				market.CodeSpecUnknownKey, market.CodeSpecRange),
+			Fails(imageCodes...).Fails(jobCodes...).Asks(orderExample),
 		rest.Create("/orders", "createOrder", "takes an order; `job` is a job file as JSON",
 			s.create).In(rest.ScopeJobs).
-			Fails(market.CodeChainUnreachable, market.CodeFundsShort, market.CodeSpendCap, market.CodeCapTooSmall,
-				market.CodeImageNotFound, market.CodeImageDenied, market.CodeSpecUnknownKey, market.CodeSpecRange),
+			Fails(market.CodeFundsShort, market.CodeSpendCap, market.CodeCapTooSmall).
+			Fails(imageCodes...).Fails(jobCodes...).Asks(orderExample),
 		rest.Call("PUT", "/orders/{id}/cap", "raiseCap", "`{\"cap\": \"LAMPORTS\"}`: a running order may cost up to "+
 			"it; not above the present cap: nothing changes. `conflict` once the job stops", s.raiseCap).
-			In(rest.ScopeJobs).Fails(orderCodes...).Fails(market.CodeConflict, market.CodeFundsShort,
-			market.CodeSpendCap),
+			In(rest.ScopeJobs).Fails(market.CodeNotFound).Fails(market.CodeConflict, market.CodeFundsShort,
+			market.CodeSpendCap).Asks(`{"cap": "30000000"}`),
 		rest.Call("POST", "/orders/{id}/stop", "stopOrder", "`now=true` skips the grace", s.stop).
-			In(rest.ScopeJobs).Fails(orderCodes...),
+			In(rest.ScopeJobs).Fails(market.CodeNotFound),
 		rest.Get("/operations/{id}", "operation", "`state`, `phase`, `done` of `total` `unit`s", s.operation).
-			Fails(orderCodes...),
+			Fails(market.CodeNotFound),
 	}
 }
 

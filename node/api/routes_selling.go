@@ -29,7 +29,7 @@ func (s *selling) routes() []rest.Route {
 		rest.Tagged("PATCH", "/provider", "patchProvider",
 			"`{\"selling\": true, \"rate\": MONEY, \"rates\": {\"rtx-4090\": MONEY}}`, each optional", s.patch).
 			In(rest.ScopeMarket).Fails(market.CodeConfigInvalid).Answers(http.StatusPreconditionFailed,
-			market.CodeConflict),
+			market.CodeConflict).Asks(`{"selling": true, "rate": {"amount": "2400000"}}`),
 		rest.Call("POST", "/provider/pause", "pauseProvider", "withdraw the rig; jobs go on", s.sell(false)).
 			In(rest.ScopeMarket),
 		rest.Call("POST", "/provider/resume", "resumeProvider", "list it again", s.sell(true)).In(rest.ScopeMarket),
@@ -40,7 +40,8 @@ func (s *selling) routes() []rest.Route {
 		rest.Get("/provider/idle", "providerIdle", "who asked in the last 24 h, what came of it, and the rank of the "+
 			"own prices", s.idle).In(rest.ScopeMarket),
 		rest.Call("POST", "/provider/leases/{id}/kick", "kickLease", "ends a lease as its provider, with "+
-			"`{\"reason\": \"…\"}` for the customer", s.kick).In(rest.ScopeMarket).Fails(market.CodeNotFound),
+			"`{\"reason\": \"…\"}` for the customer", s.kick).In(rest.ScopeMarket).Fails(market.CodeNotFound).
+			Asks(`{"reason": "the rig moves house"}`),
 	}
 }
 

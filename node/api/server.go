@@ -38,11 +38,11 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 	}, log)
 	b := c.Backend
 	m.Add("node", (&control{b: b}).routes()...)
-	m.Add("orders", (&orders{b: b, ops: m.Operations}).routes()...)
-	m.Add("files", (&files{b: b}).routes()...)
-	m.Add("leases", (&leases{b: b, orders: b}).routes()...)
-	m.Add("money", (&spending{b: b, ops: m.Operations}).routes()...)
-	m.Add("provider", (&selling{b: b}).routes()...)
+	m.Add("orders", ofRole((&orders{b: b, ops: m.Operations}).routes())...)
+	m.Add("files", ofRole((&files{b: b}).routes())...)
+	m.Add("leases", ofRole((&leases{b: b, orders: b}).routes())...)
+	m.Add("money", ofRole((&spending{b: b, ops: m.Operations}).routes())...)
+	m.Add("provider", ofRole((&selling{b: b}).routes())...)
 	m.Add("network", (&network{b: b}).routes()...)
 	stream := &rest.Events{
 		Feed: c.Events, Topics: Topics, Life: m.Operations.Life(),
@@ -56,6 +56,16 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 	m.Add("node", rest.Stream("GET", "/events", "events", "what happens, as it happens", stream.Serve).
 		Gives(200, "text/event-stream", eventsAbout).Fails(market.CodeBusy, market.CodeNotFound))
 	return m
+}
+
+// ofRole adds what operations answer while the node has not their role, or not yet.
+func ofRole(routes []rest.Route) []rest.Route {
+	for i, rt := range routes {
+		if rt.Scope != rest.ScopeNone {
+			routes[i] = rt.Fails(market.CodeRoleOff, market.CodeChainUnreachable)
+		}
+	}
+	return routes
 }
 
 const (

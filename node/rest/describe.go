@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,7 +17,7 @@ import (
 // everywhere are codes that each operation may answer: about the request, the node, the machine below it, and of a
 // guarded listener the caller.
 var everywhere = []market.Code{
-	market.CodeBadUsage, market.CodeRoleOff, market.CodeFileError, market.CodeInterrupted, market.CodeInternal,
+	market.CodeBadUsage, market.CodeFileError, market.CodeInterrupted, market.CodeInternal,
 	market.CodeStoreDead, market.CodeDiskFull, market.CodeConnectionCut, market.CodeTimeout,
 	market.CodeNoCredentials, market.CodeWrongHost, market.CodeCrossSite, market.CodeRateLimited,
 }
@@ -33,6 +34,9 @@ func (m *Mux) documented(rt Route) *huma.Operation {
 // describe adds to a route's document what its types do not say: scope, key and errors by status.
 func (m *Mux) describe(rt *Route, op *huma.Operation) {
 	op.Extensions = map[string]any{"x-scope": string(rt.Scope)}
+	if rt.example != "" {
+		op.RequestBody.Content["application/json"].Example = json.RawMessage(rt.example)
+	}
 	delete(op.Responses, "default")
 	common := byStatus(everywhere)
 	said := byStatus(slices.Concat(everywhere, rt.Codes))
@@ -53,12 +57,14 @@ func (m *Mux) describe(rt *Route, op *huma.Operation) {
 		shared.Responses = map[string]*huma.Response{}
 	}
 	for status, codes := range said {
+		codes = slices.Compact(slices.Sorted(slices.Values(codes)))
 		resp := &huma.Response{
 			Description: strings.Join(words(codes), "; "),
+			Extensions:  map[string]any{"x-codes": codes},
 			Content: map[string]*huma.MediaType{"application/problem+json": {
 				Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
 		}
-		if name := fmt.Sprint("Error", status); slices.Equal(codes, common[status]) {
+		if name := fmt.Sprint("Error", status); slices.Equal(codes, slices.Sorted(slices.Values(common[status]))) {
 			shared.Responses[name] = resp
 			resp = &huma.Response{Ref: "#/components/responses/" + name}
 		}
@@ -128,9 +134,9 @@ func operationsOf(p *huma.PathItem) []*huma.Operation {
 	return slices.DeleteFunc(all, func(op *huma.Operation) bool { return op == nil })
 }
 
-// words are codes and their titles, in the order of the alphabet, each once.
+// words are codes and their titles.
 func words(codes []market.Code) (out []string) {
-	for _, c := range slices.Compact(slices.Sorted(slices.Values(codes))) {
+	for _, c := range codes {
 		m, _ := c.Meaning()
 		out = append(out, string(c)+": "+m.Title)
 	}

@@ -39,9 +39,10 @@ type Route struct {
 	Codes        []market.Code // of errors, beside those that every operation may answer
 	Keyed        bool          // it creates, so it needs an Idempotency-Key
 
-	own map[int]market.Code // errors whose status is not the code's
-	op  huma.Operation
-	add func(m *Mux, op huma.Operation)
+	example string              // JSON
+	own     map[int]market.Code // errors whose status is not the code's
+	op      huma.Operation
+	add     func(m *Mux, op huma.Operation)
 }
 
 // In names the scope that a caller needs.
@@ -55,6 +56,9 @@ func (r Route) Fails(codes ...market.Code) Route {
 
 // Says adds to the summary.
 func (r Route) Says(about string) Route { r.About = about; return r }
+
+// Asks shows a body of a request, as JSON.
+func (r Route) Asks(example string) Route { r.example = example; return r }
 
 // Creates makes the route need an Idempotency-Key: the same request with the same key is done once.
 func (r Route) Creates() Route { r.Keyed = true; return r }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,6 +111,11 @@ func (c *Checker) Check(r *http.Request, status int, media string, body []byte) 
 	}
 	if err != nil {
 		return fmt.Errorf("%s answers %d: %w: %.2000s", name, status, err, body)
+	}
+	if codes, ok := c.at(where)["x-codes"].([]any); ok {
+		if p, _ := v.(map[string]any); !slices.Contains(codes, p["code"]) {
+			return fmt.Errorf("%s answers %d with the code %v, documented are %v", name, status, p["code"], codes)
+		}
 	}
 	return nil
 }

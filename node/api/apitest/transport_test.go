@@ -48,17 +48,18 @@ func TestTransport_WrongAnswer_IsRefusedAndKept(t *testing.T) {
 		answer fixed
 		bad    string // part of what is said, "" = nothing is wrong
 	}{
-		"good":             {"/version", fixed{200, doc, good}, ""},
-		"not ours":         {"/else", fixed{200, "text/html", "<p>"}, ""},
-		"unknown field":    {"/version", fixed{200, doc, strings.Replace(good, "{", `{"secret":1,`, 1)}, "secret"},
-		"missing field":    {"/version", fixed{200, doc, `{"schema":"gpuai.version/v1","version":"1"}`}, "min_client"},
-		"wrong type":       {"/version", fixed{200, doc, strings.Replace(good, `"1"`, "1", 1)}, "got number"},
-		"null for a list":  {"/orders", fixed{200, doc, `{"schema":"gpuai.orders/v1","orders":null}`}, "got null"},
-		"no JSON":          {"/version", fixed{200, doc, "{"}, "no JSON"},
-		"unknown status":   {"/version", fixed{204, doc, good}, "answers 204"},
-		"another media":    {"/version", fixed{200, "text/plain", good}, "text/plain"},
-		"half a problem":   {"/version", fixed{500, problem, `{"code":"internal"}`}, "missing propert"},
-		"code of no table": {"/version", fixed{500, problem, `{"code":"never-heard-of"}`}, "missing propert"},
+		"good":            {"/version", fixed{200, doc, good}, ""},
+		"not ours":        {"/else", fixed{200, "text/html", "<p>"}, ""},
+		"unknown field":   {"/version", fixed{200, doc, strings.Replace(good, "{", `{"secret":1,`, 1)}, "secret"},
+		"missing field":   {"/version", fixed{200, doc, `{"schema":"gpuai.version/v1","version":"1"}`}, "min_client"},
+		"wrong type":      {"/version", fixed{200, doc, strings.Replace(good, `"1"`, "1", 1)}, "got number"},
+		"null for a list": {"/orders", fixed{200, doc, `{"schema":"gpuai.orders/v1","orders":null}`}, "got null"},
+		"no JSON":         {"/version", fixed{200, doc, "{"}, "no JSON"},
+		"unknown status":  {"/version", fixed{204, doc, good}, "answers 204"},
+		"another media":   {"/version", fixed{200, "text/plain", good}, "text/plain"},
+		"half a problem":  {"/version", fixed{500, problem, `{"code":"internal"}`}, "missing propert"},
+		"another code": {"/orders/x", fixed{404, problem, `{"type":"a","title":"t","status":404,"code":"funds-short",` +
+			`"fix":[],"fault":"you","retryable":false}`}, "funds-short"},
 	} {
 		if err := os.WriteFile(log, nil, 0o600); err != nil {
 			t.Fatal(err)
