@@ -30,11 +30,11 @@ func (w *window) Status(ctx context.Context, from market.NodeID, id market.Lease
 	if err := w.started(ctx); err != nil {
 		return market.Status{}, err
 	}
+	d, refused, deciding := w.clerk.answer(id) // first: what is decided right after is found at the desk
 	l, err := w.desk.own(from, id)
 	if err == nil {
 		return messages{l}.status(), nil
 	}
-	d, refused, deciding := w.clerk.answer(id)
 	switch {
 	case refused:
 		d.Detail, d.At = cut(d.Detail), d.At.Truncate(time.Millisecond)
