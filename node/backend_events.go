@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/backend/leases"
 	"github.com/gpuai/gpuai/node/backend/money"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/rest"
@@ -75,9 +76,11 @@ func (b *Backend) eventDoc(ctx context.Context, row store.Event) any {
 			}
 			return nil
 		}
-		for _, s := range b.sides() {
-			if s.Doc.ID == row.ID && s.Doc.Role == row.Role {
-				return s.Doc
+		if c := b.n.Customer(); c != nil {
+			if v, err := c.Order(row.ID); err == nil {
+				if s, ok := leases.Bought(v); ok && s.Doc.ID == row.ID {
+					return s.Doc
+				}
 			}
 		}
 	case "channel":

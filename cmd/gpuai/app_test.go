@@ -124,7 +124,7 @@ func (f *fakeNode) Order(_ context.Context, id string) (api.Order, error) {
 	return complete(o), nil
 }
 
-func (f *fakeNode) Orders(context.Context, bool) ([]api.Order, error) {
+func (f *fakeNode) Orders(context.Context, api.OrderQuery) ([]api.Order, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.none {

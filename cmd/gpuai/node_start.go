@@ -175,7 +175,7 @@ func (a *App) mayStop(ctx context.Context, c *api.Client, end bool) error {
 	if end {
 		return a.confirm("end all leases of this node?")
 	}
-	orders, err := c.Orders(ctx, false)
+	orders, err := c.Orders(ctx, api.OrderQuery{})
 	if err != nil && market.CodeOf(err) != market.CodeRoleOff {
 		return err
 	}

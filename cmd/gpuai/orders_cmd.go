@@ -12,9 +12,13 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 )
 
+// mostListed is how many orders a list asks for that may be long.
+const mostListed = 200
+
 func newPsCmd(a *App) *cobra.Command {
 	var all bool
 	var labels []string
+	limit := mostListed
 	cmd := &cobra.Command{
 		Use: "ps", Short: "Orders", Args: exact(0, "no arguments"),
 		Example: "  gpuai ps -a\n  gpuai ps --label project=demo",
@@ -28,9 +32,17 @@ func newPsCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := c.OrdersLabelled(cmd.Context(), all, labels)
+			q := api.OrderQuery{All: all, Labels: labels, Newest: limit}
+			if !all || limit > mostListed {
+				q.Newest = 0
+			}
+			list, err := c.Orders(cmd.Context(), q)
 			if err != nil {
 				return err
+			}
+			if limit > 0 && all && len(list) >= limit {
+				list = list[len(list)-limit:]
+				a.say("the newest %d orders; all of them: gpuai ps -a --limit 0", limit)
 			}
 			if len(list) == 0 && len(labels) > 0 {
 				a.say("no order has %s", strings.Join(labels, " and "))
@@ -49,6 +61,7 @@ func newPsCmd(a *App) *cobra.Command {
 	}
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "only with this NAME=VALUE; repeat for all of several")
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also orders that are over")
+	cmd.Flags().IntVar(&limit, "limit", limit, "with --all, so many of the newest; 0: all of them")
 	return cmd
 }
 

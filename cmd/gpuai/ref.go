@@ -25,7 +25,7 @@ func (a *App) ref(ctx context.Context, c *api.Client, word string) (string, erro
 	if word == "-" || strings.HasPrefix(word, "order_") || strings.HasPrefix(word, "lease_") {
 		return word, nil
 	}
-	list, err := c.Orders(ctx, true)
+	list, err := c.Orders(ctx, api.OrderQuery{All: true, Name: word, Newest: mostListed})
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
 )
 
 // usageText puts examples first; the flags that every command has stand in gpuai --help only, so that a page fits on a
@@ -102,7 +103,7 @@ func (a *App) completeOrders(cmd *cobra.Command, args []string, _ string) ([]str
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeWait)
 	defer cancel()
-	list, err := c.Orders(ctx, true)
+	list, err := c.Orders(ctx, api.OrderQuery{All: true, Newest: mostListed})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

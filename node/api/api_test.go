@@ -42,8 +42,8 @@ func (f *fake) Status(context.Context) (Status, error) {
 	return Status{Schema: "gpuai.status/v1", PeerID: "p", Roles: []string{}, Addresses: []string{}}, f.fail
 }
 func (f *fake) Offers(context.Context) ([]Offer, error) { return nil, f.fail }
-func (f *fake) Orders(_ context.Context, all bool) ([]Order, error) {
-	return []Order{f.order}, f.call("orders", all)
+func (f *fake) Orders(_ context.Context, q OrderQuery) ([]Order, error) {
+	return []Order{f.order}, f.call("orders", q.All)
 }
 func (f *fake) Order(_ context.Context, id string) (Order, error) {
 	return f.order, f.call("order", id)
@@ -167,7 +167,7 @@ func TestClient_CallsReachTheBackend(t *testing.T) {
 	if l, err := c.Offers(ctx); err != nil || l == nil || len(l) != 0 {
 		t.Errorf("no offers must be an empty list, got %#v, %v", l, err)
 	}
-	if l, err := c.Orders(ctx, true); err != nil || !cmp.Equal(l, []Order{f.order}) {
+	if l, err := c.Orders(ctx, OrderQuery{All: true}); err != nil || !cmp.Equal(l, []Order{f.order}) {
 		t.Errorf("orders: %s, %v", cmp.Diff([]Order{f.order}, l), err)
 	}
 	if _, err := c.Order(ctx, "a/../b c"); err != nil {

@@ -38,6 +38,19 @@ type Control interface {
 	Shutdown(ctx context.Context, endLeases bool) error
 }
 
+// OrderQuery is which orders are listed, oldest first; zero: all live ones. A backend may give more than are asked for
+// by Newest, After and Limit, but leaves none of them out.
+type OrderQuery struct {
+	All    bool     // also those that are over
+	Name   string   // only of this name
+	Labels []string // NAME=VALUE, only with each of them
+	Newest int      // so many of the newest; 0: all
+	// After is the id of the order that was placed At: only younger ones, the oldest Limit of them; 0: all.
+	After string
+	At    time.Time
+	Limit int
+}
+
 // Orders finds offers and places jobs on them, as their customer.
 type Orders interface {
 	Offers(ctx context.Context) ([]Offer, error)
@@ -45,8 +58,8 @@ type Orders interface {
 	Plan(ctx context.Context, r OrderRequest) (Plan, error)
 	// CreateOrder takes an order. A job with inputs is placed only after PutInputs.
 	CreateOrder(ctx context.Context, r OrderRequest) (Order, error)
-	// Orders lists live orders, or all.
-	Orders(ctx context.Context, all bool) ([]Order, error)
+	// Orders lists live orders, or all: see OrderQuery.
+	Orders(ctx context.Context, q OrderQuery) ([]Order, error)
 	Order(ctx context.Context, id string) (Order, error)
 	// StopOrder ends an order; now skips the grace.
 	StopOrder(ctx context.Context, id string, now bool) error

@@ -255,13 +255,16 @@ func (c filesClient) PutInputs(ctx context.Context, id string, r io.Reader) erro
 }
 
 // Orders implements Orders.
-func (c ordersClient) Orders(ctx context.Context, over bool) ([]Order, error) {
-	return c.OrdersLabelled(ctx, over, nil)
-}
-
-// OrdersLabelled lists the orders that have all of these labels, each NAME=VALUE.
-func (c ordersClient) OrdersLabelled(ctx context.Context, over bool, labels []string) ([]Order, error) {
-	q := url.Values{"all": {strconv.FormatBool(over)}, "label": labels}
+func (c ordersClient) Orders(ctx context.Context, o OrderQuery) ([]Order, error) {
+	q := url.Values{"all": {strconv.FormatBool(o.All)}, "label": o.Labels}
+	if o.Name != "" {
+		q.Set("name", o.Name)
+	}
+	if o.Newest > 0 {
+		q["newest"], q["limit"] = []string{"true"}, []string{strconv.Itoa(min(o.Newest, rest.MaxLimit))}
+		l, err := call[orderList](ctx, c.link, "GET", "/orders?"+q.Encode(), nil)
+		return l.Orders, err
+	}
 	return all(ctx, c.link, "/orders?"+q.Encode()+"&",
 		func(l orderList) ([]Order, string) { return l.Orders, l.Cursor })
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/rest"
@@ -78,16 +79,34 @@ func (s *orders) offers(ctx context.Context, in *rest.Paging) (out offerList, er
 type ordersIn struct {
 	rest.Paging
 	All    bool     `query:"all" doc:"also those that are over"`
+	Newest bool     `query:"newest" doc:"the newest of them, as many as limit says, without a cursor"`
+	Name   string   `query:"name" doc:"only orders of this name"`
 	Labels []string `query:"label,explode" doc:"NAME=VALUE, only orders with this label; several: with each of them"`
 }
 
 func (s *orders) list(ctx context.Context, in *ordersIn) (out orderList, err error) {
-	l, err := s.b.Orders(ctx, in.All)
+	q := OrderQuery{All: in.All, Name: in.Name, Labels: in.Labels, Limit: in.Limit + 1}
+	if in.Newest {
+		q.Newest = in.Limit
+	} else if at, id, ok := strings.Cut(in.After(), " "); ok {
+		if q.At, err = time.Parse(rest.TimeForm, at); err != nil {
+			return out, rest.Usage(http.StatusBadRequest, "cursor is none of this list")
+		}
+		q.After = id
+	}
+	l, err := s.b.Orders(ctx, q)
 	if err != nil {
 		return out, err
 	}
-	l = slices.DeleteFunc(slices.Clone(l), func(o Order) bool { return !o.labelled(in.Labels) })
-	l, cursor, err := rest.Page(in.Paging, l, func(o Order) string { return byAge(o.CreatedAt, o.ID) })
+	l = slices.DeleteFunc(slices.Clone(l), func(o Order) bool {
+		return in.Name != "" && o.Name != in.Name || !o.labelled(in.Labels)
+	})
+	key := func(o Order) string { return byAge(o.CreatedAt, o.ID) }
+	if in.Newest {
+		slices.SortFunc(l, func(a, b Order) int { return strings.Compare(key(a), key(b)) })
+		return orderList{"gpuai.orders/v1", l[max(0, len(l)-in.Limit):], ""}, nil
+	}
+	l, cursor, err := rest.Page(in.Paging, l, key)
 	return orderList{"gpuai.orders/v1", l, cursor}, err
 }
 

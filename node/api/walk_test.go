@@ -64,7 +64,7 @@ func (w *whole) Plan(_ context.Context, r OrderRequest) (Plan, error) {
 	return Plan{Schema: "gpuai.plan/v1", Request: r, Candidates: []Candidate{}, Rejections: []Rejection{}}, nil
 }
 func (w *whole) PutInputs(_ context.Context, id string, r io.Reader) error { return missing(id) }
-func (w *whole) Orders(context.Context, bool) ([]Order, error)             { return []Order{someOrder}, nil }
+func (w *whole) Orders(context.Context, OrderQuery) ([]Order, error)       { return []Order{someOrder}, nil }
 func (w *whole) Order(_ context.Context, id string) (Order, error)         { return someOrder, missing(id) }
 func (w *whole) StopOrder(_ context.Context, id string, _ bool) error      { return missing(id) }
 func (w *whole) CreateOrder(context.Context, OrderRequest) (Order, error) {
@@ -522,7 +522,7 @@ type many struct {
 	list []Order
 }
 
-func (m *many) Orders(context.Context, bool) ([]Order, error) { return m.list, nil }
+func (m *many) Orders(context.Context, OrderQuery) ([]Order, error) { return m.list, nil }
 
 func TestPages_EachOnce(t *testing.T) {
 	t.Parallel()
@@ -532,7 +532,7 @@ func TestPages_EachOnce(t *testing.T) {
 			OrderRun: OrderRun{Steps: []Step{}, CreatedAt: rest.At(time.UnixMilli(int64(i / 3)))}})
 	}
 	c, _ := serve(t, m)
-	got, err := c.Orders(t.Context(), true)
+	got, err := c.Orders(t.Context(), OrderQuery{All: true})
 	if err != nil || len(got) != len(m.list) {
 		t.Fatalf("%d of %d orders, %v", len(got), len(m.list), err)
 	}

@@ -27,6 +27,13 @@ type machine struct {
 	timer *time.Timer
 }
 
+// busies reports that something is being done for the purchase.
+func (m *machine) busies() bool {
+	m.busy.Lock()
+	defer m.busy.Unlock()
+	return len(m.doing) > 0
+}
+
 // worker does what a machine calls due.
 type worker interface {
 	// do performs one effect until it is done or ctx ends.

@@ -25,9 +25,9 @@ type cost struct {
 // Costs are what an order cost beside what was paid to its provider. Storage is still held by the ledger, and comes
 // back.
 type Costs struct {
-	Network  market.Amount // fees of own transactions
-	ClaimFee market.Amount
-	Storage  market.Amount
+	Network  market.Amount `json:"network"` // fees of own transactions
+	ClaimFee market.Amount `json:"claim_fee"`
+	Storage  market.Amount `json:"storage"`
 }
 
 // Spends implements purse.Orders: what an order's transactions cost is noted before they are submitted.
@@ -147,4 +147,5 @@ func (b buyers) Spent(ctx context.Context, key string) {
 	if err != nil && ctx.Err() == nil {
 		b.c.log.Warn("Cost of a transaction was not stored", "intent", key, "error", err) // the next start tells again
 	}
+	b.c.archive.look()
 }

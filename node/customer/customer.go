@@ -98,7 +98,8 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	}
 	c.Purse = purse.New(purse.Config{ClusterTag: cfg.ClusterTag, Payer: cfg.Payer, Program: cfg.Program, Seed: cfg.Seed,
 		Every: cfg.ChainEvery}, db, ledger, buyers{c}, c.now, log)
-	c.orders = &orders{c: c, runs: map[market.OrderID]*orderRun{}}
+	c.orders = &orders{c: c, archive: archive{db: db, kick: make(chan struct{}, 1)},
+		runs: map[market.OrderID]*orderRun{}}
 	c.Spool = newSpool(&c.cfg, c.orders, log)
 	c.Book = newBook(&c.cfg, db, clock, log)
 	c.Quotes = &Quotes{cfg: &c.cfg, net: c.net, ledger: ledger, clock: clock, terms: knownTerms{},
@@ -121,7 +122,8 @@ func (c *Customer) Serve(ctx context.Context) error {
 	defer c.wg.Wait()
 	c.resume(ctx)
 	c.wg.Go(func() { c.Purse.Serve(ctx) })
-	c.wg.Go(func() { c.Spool.tend(ctx, c.expireInputs) })
+	c.wg.Go(func() { c.archive.tend(ctx, c.orders) })
+	c.wg.Go(func() { c.Spool.tend(ctx, c.tidy) })
 	<-ctx.Done()
 	return ctx.Err()
 }

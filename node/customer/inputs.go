@@ -94,10 +94,12 @@ func (l *orders) filed(id market.OrderID) (e SpoolEntry, known bool) {
 	l.mu.Lock()
 	r := l.runs[id]
 	l.mu.Unlock()
-	if r == nil {
+	var o orderRow
+	if r != nil {
+		o = r.snapshot()
+	} else if o, known, _ = l.get(id); !known { // a store that fails ends the node
 		return e, false
 	}
-	o := r.snapshot()
 	return SpoolEntry{Name: o.Request.File.Name, Standing: o.Standing(), Over: o.Ended(), Fetched: o.Files.Fetched},
 		true
 }
@@ -126,11 +128,14 @@ func (l *orders) waiting() (out []*orderRun) {
 	return out
 }
 
-// expireInputs ends orders whose inputs never came.
-func (l *orders) expireInputs(ctx context.Context) {
+// tidy ends orders whose inputs never came, and forgets those that have been over for long.
+func (l *orders) tidy(ctx context.Context) {
 	for _, r := range l.waiting() {
 		if l.c.now().Sub(r.snapshot().Created) > l.c.cfg.InputsWait {
 			r.happens(ctx, market.OrderFailed{Why: reasonOf(noInputs)}, nil)
 		}
+	}
+	if err := l.prune(ctx, l.c.Spool, l.c.now()); err != nil && ctx.Err() == nil {
+		l.c.log.Warn("Old orders were not forgotten", "error", err)
 	}
 }

@@ -10,8 +10,10 @@ import (
 	"github.com/gpuai/gpuai/market"
 )
 
-// orders is the list of this node's orders. All methods are safe for any goroutine.
+// orders is the list of this node's orders: those that are not done with in memory, the others in the archive. All
+// methods are safe for any goroutine.
 type orders struct {
+	archive
 	c *Customer
 
 	mu    sync.Mutex
@@ -63,7 +65,7 @@ func (l *orders) resume(ctx context.Context) {
 	}
 }
 
-// Orders lists orders, oldest first.
+// Orders lists the orders that are not done with, oldest first.
 func (l *orders) Orders() []View {
 	runs := l.all()
 	out := make([]View, len(runs))
@@ -76,26 +78,61 @@ func (l *orders) Orders() []View {
 // Find resolves an order or lease id, a unique prefix of either, a name, or "-" (the last). Error: not-found.
 func (l *orders) find(ref string) (*orderRun, error) {
 	var hits []*orderRun
-	l.mu.Lock()
-	for _, id := range l.order {
-		r := l.runs[id]
-		r.mu.Lock()
-		match := strings.HasPrefix(id.String(), ref) || r.row.Request.File.Name == ref && ref != "" ||
-			r.row.Lease != nil && strings.HasPrefix(r.row.Lease.ID.String(), ref)
-		r.mu.Unlock()
-		if match || ref == "-" {
+	for _, r := range l.all() {
+		o := r.snapshot()
+		if ref == "-" || strings.HasPrefix(o.ID.String(), ref) || o.Request.File.Name == ref && ref != "" ||
+			o.Lease != nil && strings.HasPrefix(o.Lease.ID.String(), ref) {
 			hits = append(hits, r)
 		}
 	}
-	l.mu.Unlock()
+	past, err := l.named(ref)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range past {
+		o, found, err := l.get(id)
+		if err != nil {
+			return nil, err
+		}
+		if found && !slices.ContainsFunc(hits,
+			func(r *orderRun) bool { return r.row.ID == id }) { // else it left just now
+			hits = append(hits, l.recalled(o))
+		}
+	}
 	if ref == "-" && len(hits) > 0 {
-		hits = hits[len(hits)-1:]
+		hits = []*orderRun{slices.MaxFunc(hits,
+			func(a, b *orderRun) int { return a.row.Created.Compare(b.row.Created) })}
 	}
 	if len(hits) != 1 || ref == "" {
 		return nil, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find order",
 			Detail: unfound(ref, len(hits)), Hint: "gpuai ps -a"}
 	}
 	return hits[0], nil
+}
+
+// recalled is an order of the archive.
+func (l *orders) recalled(o orderRow) *orderRun {
+	r := l.c.newRun(o)
+	r.kept.purchase, r.left = o.Purchase, true
+	return r
+}
+
+// Past lists at most n orders that have left memory, in the order in which they were placed, after or before a place;
+// nil: from the first or the last. name, and label as NAME=VALUE: only those, if it is not empty. next is nil at the
+// end. Errors: the store's.
+func (l *orders) Past(name, label string, place []byte, n int, backwards bool) (list []View, next []byte, err error) {
+	word := ""
+	switch {
+	case name != "":
+		word = "=" + name
+	case label != "":
+		word = "#" + label
+	}
+	rows, next, err := l.page(word, place, n, backwards)
+	for _, o := range rows {
+		list = append(list, l.recalled(o).view())
+	}
+	return list, next, err
 }
 
 // unfound says why a word names no order.
@@ -153,6 +190,9 @@ func (l *orders) enter(ctx context.Context, r Request, waits bool) (market.Order
 	id := OrderIDOf(l.c.cfg.ID, r.Key)
 	p, err := market.NewPurchase(id, termsOf(&r), waits, l.c.now())
 	if err != nil {
+		return id, err
+	}
+	if _, have, err := l.get(id); have || err != nil {
 		return id, err
 	}
 	run := l.c.newRun(orderRow{Request: r, ID: id, Created: l.c.now(), Purchase: p})

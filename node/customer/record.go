@@ -70,6 +70,7 @@ type record struct {
 	seq    uint64  // counts the changes of the row
 	kept   version // the newest that is on disk
 	missed uint64  // the newest that found no room there
+	left   bool    // its row is in the archive
 }
 
 // version is what one change of the row makes of the order's purchase.
@@ -122,6 +123,10 @@ func (r *record) stage(c *store.Change, old orderRow) version {
 		o.LeaseID = o.Lease.ID
 	}
 	c.Events = append(c.Events, happened(&old, o, r.c.now())...)
+	if r.left {
+		r.c.put(c, o)
+		return version{r.seq, o.Purchase}
+	}
 	c.Puts = append(c.Puts, store.Put{Bucket: bucketOrders, Key: o.ID[:], Value: store.Row(o)})
 	if o.Lease != nil {
 		c.Puts = append(c.Puts, o.tick())

@@ -47,16 +47,25 @@ func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead ma
 
 // paidTo is the time that leases which are over have paid to a provider.
 func (c *Customer) paidTo(provider market.NodeID) (ms uint64) {
+	ms = c.servedBy(provider)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.runs {
 		r.mu.Lock()
-		if m := r.row.Lease; m != nil && r.row.Provider == provider && m.Terminal() && m.Paid >= m.Claim {
-			ms += m.ClaimMS
+		if r.row.Provider == provider {
+			ms += paidMS(r.row.Lease)
 		}
 		r.mu.Unlock()
 	}
 	return ms
+}
+
+// paidMS is the time that a lease has paid, once it is over.
+func paidMS(m *market.Lease) uint64 {
+	if m == nil || !m.Terminal() || m.Paid < m.Claim {
+		return 0
+	}
+	return m.ClaimMS
 }
 
 // endShare makes the lease's share of the channel final in our own books.

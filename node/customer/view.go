@@ -62,6 +62,17 @@ func (v *View) addLost() {
 	}
 }
 
+// Cost is what the order's job has cost: due by the meter while the channel lives, then what the ledger has settled.
+func (v View) Cost() market.Amount {
+	switch {
+	case v.Finished:
+		return v.Paid
+	case v.Lease == nil:
+		return v.Before()
+	}
+	return v.Before() + v.Lease.Cost()
+}
+
 // Before is what the earlier attempts cost, as far as it is known: what was settled, else what they are owed.
 func (v View) Before() market.Amount { return market.Purchase{Lost: v.Attempts}.Cost() }
 
@@ -110,6 +121,8 @@ func (r *orderRun) view() View {
 		if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
 			v.RefundDue = time.Unix(a.Deadline, 0)
 		}
+	} else {
+		v.Deposit += o.Purchase.Deposit
 	}
 	return v
 }

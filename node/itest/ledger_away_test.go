@@ -95,7 +95,7 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 	if after := r.jobs(t, mark); before == "" || after != before {
 		t.Errorf("the container was %q and is %q", before, after)
 	}
-	if list, err := c.api.Orders(ctx, false); err != nil || len(list) != 1 {
+	if list, err := c.api.Orders(ctx, api.OrderQuery{}); err != nil || len(list) != 1 {
 		t.Errorf("%d orders are listed (%v)", len(list), err)
 	}
 	var log strings.Builder

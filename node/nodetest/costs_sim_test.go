@@ -13,7 +13,7 @@ import (
 // spent sums what the customer's books say: what is gone for good, and what is held but comes back, or becomes due.
 func (w *world) spent() (gone, held market.Amount) {
 	due := map[market.ChannelID]market.Amount{}
-	for _, v := range w.cust.Orders() {
+	for _, v := range w.orders() {
 		paid := v.Paid
 		if !v.Finished {
 			paid = 0

@@ -77,7 +77,7 @@ func TestSim_PlacedAgainAtTheStart_SameOrder(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		end := w.await(t, id, over)
 		w.exact(t, end, market.CodeCompleted, before)
-		if n := len(w.cust.Orders()); n != 1 || end.Lease.ID != v.Lease.ID || w.engine.Started() != 1 {
+		if n := len(w.orders()); n != 1 || end.Lease.ID != v.Lease.ID || w.engine.Started() != 1 {
 			t.Errorf("%d orders, lease %s was %s, %d jobs started", n, end.Lease.ID, v.Lease.ID, w.engine.Started())
 		}
 	})

@@ -91,7 +91,7 @@ func TestNode_LedgerNeverSeen_RolesWait(t *testing.T) {
 		if _, err := b.Offers(t.Context()); market.CodeOf(err) != market.CodeChainUnreachable {
 			t.Errorf("offers: %v", err)
 		}
-		if list, err := b.Orders(t.Context(), true); err != nil || len(list) != 0 {
+		if list, err := b.Orders(t.Context(), api.OrderQuery{All: true}); err != nil || len(list) != 0 {
 			t.Errorf("orders: %v, %v", list, err)
 		}
 		w.chain.Down(false)

@@ -112,17 +112,22 @@ type Paging struct {
 	Cursor string `query:"cursor" doc:"where the page before ended, as it said"`
 }
 
+// After is the key that the page begins after; empty: it is the first one, or the cursor is none.
+func (p Paging) After() string {
+	b, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	if err != nil || len(b) < 2 || b[0] != '1' {
+		return ""
+	}
+	return string(b[1:])
+}
+
 // Page cuts one page out of a list, in the order of key, which must be unique and grow with time where the list does.
 // cursor is empty at the end.
 func Page[T any](p Paging, list []T, key func(T) string) (out []T, cursor string, err error) {
 	limit := min(max(p.Limit, 1), MaxLimit) // it was checked, and has its default
-	after := ""
-	if p.Cursor != "" {
-		b, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-		if err != nil || len(b) < 2 || b[0] != '1' {
-			return nil, "", Usage(http.StatusBadRequest, "cursor is none of this list")
-		}
-		after = string(b[1:])
+	after := p.After()
+	if p.Cursor != "" && after == "" {
+		return nil, "", Usage(http.StatusBadRequest, "cursor is none of this list")
 	}
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b T) int { return strings.Compare(key(a), key(b)) })

@@ -25,6 +25,10 @@
 //	earned    day u32 ‖ DeviceID          -> what a device brought on a day
 //	past      LeaseID                     -> sold lease that is over: its last tick, who, on what
 //	past_ends ended ms u64 ‖ LeaseID      -> 1
+//	own_past  OrderID                     -> own order that is over: its lease's tick, its row
+//	own_past_times placed ms u64 ‖ OrderID -> 1
+//	own_past_words what names it (text) 0 ‖ OrderID -> 1
+//	own_served NodeID                     -> what own leases that are over have paid to a provider, ms u64
 //	known     node key or payer           -> since when it has paid for a lease here, ms u64
 //	answers   idempotency key (text)      -> answer of a creating request, 24 h
 package store
@@ -54,6 +58,10 @@ const (
 	BucketKnown       = "known"
 	BucketPast        = "past"
 	BucketPastEnds    = "past_ends"
+	BucketOwnPast     = "own_past"
+	BucketOwnTimes    = "own_past_times"
+	BucketOwnWords    = "own_past_words"
+	BucketOwnServed   = "own_served"
 )
 
 var buckets = []string{
@@ -61,7 +69,7 @@ var buckets = []string{
 	BucketJobs, BucketOffers, BucketPeers, BucketEvents,
 	BucketAnswers, BucketEarned,
 	BucketTicks, BucketShares, BucketVouchers, BucketOwnTicks, BucketOwnShares, BucketOwnVouchers, BucketKnown,
-	BucketPast, BucketPastEnds,
+	BucketPast, BucketPastEnds, BucketOwnPast, BucketOwnTimes, BucketOwnWords, BucketOwnServed,
 }
 
 func isBucket(name string) bool {

@@ -66,7 +66,7 @@ func Bought(v customer.View) (s Side, ok bool) {
 	d := leaseDoc(v.Lease, "customer")
 	d.Order, d.Provider, d.Owed, d.BillableMS, d.CreatedAt = v.ID.String(), v.Provider.String(), api.SOL(v.Lease.Claim),
 		int64(v.Lease.ClaimMS), rest.At(v.Created)
-	d.Paid, d.Ahead = api.SOL(orders.Paid(v)), api.SOL(orders.Ahead(v))
+	d.Paid, d.Ahead = api.SOL(v.Cost()), api.SOL(orders.Ahead(v))
 	return Side{d, v.Receipt, v.Outcome, v.OwnOutcome}, true
 }
 
@@ -87,6 +87,9 @@ func (b *Book) findLease(id string) (Side, error) {
 	slices.Reverse(all) // the customer's first
 	i := slices.IndexFunc(all, func(s Side) bool { return id != "" && (s.Doc.ID == id || s.Doc.Order == id) })
 	if i < 0 || all[i].Doc.Role == "provider" {
+		if s, ok := b.bought(id); ok {
+			return s, nil
+		}
 		if s, found, err := b.Sold(id); found || err != nil {
 			return s, err
 		}
@@ -96,6 +99,19 @@ func (b *Book) findLease(id string) (Side, error) {
 			Detail: "this node has no such lease", Hint: "gpuai ps -a"}
 	}
 	return all[i], nil
+}
+
+// bought is the lease of an order, of either's id, also of one that has left memory.
+func (b *Book) bought(id string) (s Side, ok bool) {
+	c, err := b.Role()
+	if err != nil {
+		return s, false
+	}
+	v, err := c.Order(id)
+	if err != nil || v.ID.String() != id && (v.Lease == nil || v.Lease.ID.String() != id) {
+		return s, false
+	}
+	return Bought(v)
 }
 
 // Leases implements api.Leases.

@@ -62,7 +62,11 @@ func (p *Purse) Wallet(ctx context.Context) (api.Wallet, error) {
 		Available: api.SOL(balance)}
 	var f walletFigures
 	if c, err := p.Role(); err == nil {
-		f = figures(c.Orders(), c.Channels())
+		past, err := c.Spent()
+		if err != nil {
+			return api.Wallet{}, err
+		}
+		f = figures(past, c.Orders(), c.Channels())
 	}
 	w.InChannels, w.AtRisk, w.Returning, w.Storage = api.SOL(f.locked), api.SOL(f.risk), api.SOL(f.returning),
 		api.SOL(f.costs.Storage)
@@ -77,12 +81,13 @@ type walletFigures struct {
 	costs                         customer.Costs
 }
 
-// figures sums over orders and channels: what is due on a channel is paid, the rest of its deposit is locked, or on its
-// way back.
-func figures(list []customer.View, channels []purse.View) (f walletFigures) {
+// figures sums over orders and channels, beside past orders: what is due on a channel is paid, the rest of its deposit
+// is locked, or on its way back.
+func figures(past customer.Spent, list []customer.View, channels []purse.View) (f walletFigures) {
+	f.paid, f.costs = past.Paid, past.Costs
 	due := map[market.ChannelID]market.Amount{}
 	for _, v := range list {
-		paid := orders.Paid(v)
+		paid := v.Cost()
 		f.paid += paid
 		f.costs.Network, f.costs.ClaimFee, f.costs.Storage = f.costs.Network+v.Costs.Network,
 			f.costs.ClaimFee+v.Costs.ClaimFee, f.costs.Storage+v.Costs.Storage

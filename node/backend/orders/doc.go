@@ -47,9 +47,9 @@ func (d *Desk) Doc(v customer.View) api.Order {
 // moneyOf is what an order costs; without a rate while no rig has said one.
 func moneyOf(v customer.View) api.OrderMoney {
 	o := api.OrderMoney{
-		Cap: api.SOL(v.Request.File.Limits.MaxTotal), Owed: api.SOL(0), Paid: api.SOL(Paid(v)),
+		Cap: api.SOL(v.Request.File.Limits.MaxTotal), Owed: api.SOL(0), Paid: api.SOL(v.Cost()),
 		SignedAhead: api.SOL(Ahead(v)), AtRisk: api.SOL(Risk(v)), NetworkFees: api.SOL(v.Costs.Network),
-		ClaimFee: api.SOL(v.Costs.ClaimFee), Cost: api.SOL(Paid(v) + v.Costs.Network + v.Costs.ClaimFee),
+		ClaimFee: api.SOL(v.Costs.ClaimFee), Cost: api.SOL(v.Cost() + v.Costs.Network + v.Costs.ClaimFee),
 		StorageDeposit: api.SOL(v.Costs.Storage),
 	}
 	m := v.Lease
@@ -124,17 +124,6 @@ func attemptsOf(v customer.View) (out []api.Attempt) {
 		})
 	}
 	return out
-}
-
-// Paid is what the order's job has cost: due by the meter while the channel lives, then what the ledger has settled.
-func Paid(v customer.View) market.Amount {
-	switch {
-	case v.Finished:
-		return v.Paid
-	case v.Lease == nil:
-		return v.Before()
-	}
-	return v.Before() + v.Lease.Cost()
 }
 
 // Ahead is what is signed beyond it. Until the channel is finished its provider could take it, also after the lease.

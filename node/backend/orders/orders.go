@@ -7,6 +7,8 @@ package orders
 import (
 	"context"
 	"math/bits"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -14,6 +16,7 @@ import (
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/rest"
+	"github.com/gpuai/gpuai/node/shelf"
 	"github.com/gpuai/gpuai/runtime/image"
 )
 
@@ -91,7 +94,7 @@ func (d *Desk) CreateOrder(ctx context.Context, r api.OrderRequest) (api.Order, 
 }
 
 // Orders implements api.Orders.
-func (d *Desk) Orders(_ context.Context, all bool) ([]api.Order, error) {
+func (d *Desk) Orders(_ context.Context, q api.OrderQuery) ([]api.Order, error) {
 	if d.Early() {
 		return []api.Order{}, nil // none was ever placed
 	}
@@ -99,13 +102,59 @@ func (d *Desk) Orders(_ context.Context, all bool) ([]api.Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []api.Order{}
+	out, known := []api.Order{}, map[market.OrderID]bool{}
 	for _, v := range c.Orders() {
-		if all || !Over(v) {
+		if q.All || !Over(v) {
+			out = append(out, d.Doc(v))
+			known[v.ID] = true
+		}
+	}
+	if !q.All {
+		return out, nil
+	}
+	past, err := pastOf(c, q)
+	for _, v := range past {
+		if !known[v.ID] { // else it left just now
 			out = append(out, d.Doc(v))
 		}
 	}
+	return out, err
+}
+
+// pastOf are the orders of a query that have left memory.
+func pastOf(c *customer.Customer, q api.OrderQuery) (out []customer.View, err error) {
+	var place []byte
+	if id, err := market.ParseOrderID(q.After); err == nil {
+		place = shelf.KeyOf(q.At, id)
+	}
+	label, most := "", max(q.Newest, q.Limit)
+	if len(q.Labels) > 0 {
+		label = q.Labels[0]
+	}
+	for more := true; more && (most == 0 || len(out) < most); {
+		n := rest.MaxLimit
+		if most > 0 {
+			n = min(n, most-len(out))
+		}
+		list, next, err := c.Past(q.Name, label, place, n, q.Newest > 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range list {
+			if !slices.ContainsFunc(q.Labels, func(l string) bool { return !hasLabel(v, l) }) {
+				out = append(out, v)
+			}
+		}
+		place, more = next, next != nil
+	}
 	return out, nil
+}
+
+// hasLabel reports whether an order has a label, as NAME=VALUE.
+func hasLabel(v customer.View, label string) bool {
+	name, value, _ := strings.Cut(label, "=")
+	got, ok := v.Request.File.Labels[name]
+	return ok && got == value
 }
 
 // Order implements api.Orders.

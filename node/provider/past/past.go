@@ -7,20 +7,17 @@ package past
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/rows"
+	"github.com/gpuai/gpuai/node/shelf"
 	"github.com/gpuai/gpuai/node/store"
 )
 
-// Life is how long a lease is kept after its end.
-const Life = 90 * 24 * time.Hour
-
-// pruneStep is how many leases one Change forgets.
-const pruneStep = 500
+// rack is where the rows lie, in the order of their ends.
+var rack = shelf.Shelf{Rows: store.BucketPast, Times: store.BucketPastEnds}
 
 // Lease is a lease that is over: its last tick, and what lists show and rules count of its documents.
 type Lease struct {
@@ -58,13 +55,7 @@ func Put(c *store.Change, l Lease) {
 	m := l.Tick.Lease
 	l.Row = l.Tick.Encode()
 	c.Deletes = append(c.Deletes, store.Ref{Bucket: store.BucketTicks, Key: m.ID[:]})
-	c.Puts = append(c.Puts, store.Put{Bucket: store.BucketPast, Key: m.ID[:], Value: store.Row(l)},
-		store.Put{Bucket: store.BucketPastEnds, Key: endKey(m), Value: []byte{1}})
-}
-
-// endKey orders leases by their end, in ms.
-func endKey(m market.Lease) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(max(m.Ended.UnixMilli(), 0))), m.ID[:]...)
+	rack.Put(c, m.Ended, m.ID, store.Row(l))
 }
 
 // Get reads a lease; false: it is not here. Errors: the store's; a row that is none.
@@ -73,73 +64,35 @@ func Get(db *store.Store, id market.LeaseID) (l Lease, found bool, err error) {
 	if err != nil || b == nil {
 		return l, false, err
 	}
-	if err := store.Unrow(b, &l); err != nil {
-		return l, false, fmt.Errorf("past lease %s: %w", id, err)
+	l, err = read(id, b)
+	return l, err == nil, err
+}
+
+func read(id market.LeaseID, b []byte) (l Lease, err error) {
+	if err = store.Unrow(b, &l); err == nil {
+		l.Tick, err = rows.DecodeTick(id, market.ProviderSide, l.Row)
 	}
-	l.Tick, err = rows.DecodeTick(id, market.ProviderSide, l.Row)
 	if err != nil {
-		return l, false, fmt.Errorf("past lease %s: %w", id, err)
+		return l, fmt.Errorf("past lease %s: %w", id, err)
 	}
-	return l, true, nil
+	return l, nil
 }
 
 // Page lists n leases, those that ended last first. before is what the page before returned, nil: from the last. next
 // is nil at the end. Errors: as Get.
 func Page(db *store.Store, before []byte, n int) (list []Lease, next []byte, err error) {
-	keys, err := db.Page(store.BucketPastEnds, before, n, true)
-	if err != nil {
-		return nil, nil, err
+	found, next, err := rack.Page(db, before, n, true)
+	for i := 0; err == nil && i < len(found); i++ {
+		var l Lease
+		l, err = read(found[i].ID, found[i].Value)
+		list = append(list, l)
 	}
-	for _, k := range keys {
-		id, err := idOf(k.Key)
-		if err != nil {
-			return nil, nil, err
-		}
-		l, found, err := Get(db, id)
-		if err != nil {
-			return nil, nil, err
-		}
-		if found { // else it was pruned meanwhile
-			list = append(list, l)
-		}
-	}
-	if len(keys) == n && n > 0 {
-		next = keys[n-1].Key
-	}
-	return list, next, nil
+	return list, next, err
 }
 
-func idOf(key []byte) (id market.LeaseID, err error) {
-	if len(key) != 8+len(id) {
-		return id, fmt.Errorf("key %x is of no past lease", key)
-	}
-	return market.LeaseID(key[8:]), nil
-}
-
-// Prune forgets leases that ended more than Life ago, with their documents. Errors: as Get and the store's Commit.
+// Prune forgets leases that ended more than shelf.Life ago, with their documents. Errors: the store's.
 func Prune(ctx context.Context, db *store.Store, now time.Time) error {
-	for {
-		keys, err := db.Page(store.BucketPastEnds, nil, pruneStep, false)
-		if err != nil {
-			return err
-		}
-		var c store.Change
-		for _, k := range keys {
-			id, err := idOf(k.Key)
-			if err != nil {
-				return err
-			}
-			if now.Sub(time.UnixMilli(int64(binary.BigEndian.Uint64(k.Key)))) < Life {
-				break
-			}
-			c.Deletes = append(c.Deletes, store.Ref{Bucket: store.BucketPastEnds, Key: k.Key},
-				store.Ref{Bucket: store.BucketPast, Key: id[:]}, store.Ref{Bucket: store.BucketLeases, Key: id[:]})
-		}
-		if len(c.Deletes) == 0 {
-			return nil
-		}
-		if err := db.Commit(ctx, c); err != nil {
-			return fmt.Errorf("forget old leases: %w", err)
-		}
-	}
+	return rack.Prune(ctx, db, now, func(r shelf.Row) ([]store.Ref, bool, error) {
+		return []store.Ref{{Bucket: store.BucketLeases, Key: r.ID[:]}}, true, nil
+	})
 }

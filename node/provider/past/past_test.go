@@ -10,6 +10,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/provider/past"
 	"github.com/gpuai/gpuai/node/rows"
+	"github.com/gpuai/gpuai/node/shelf"
 	"github.com/gpuai/gpuai/node/store"
 )
 
@@ -92,7 +93,7 @@ func TestPrune_After90Days(t *testing.T) {
 	t.Parallel()
 	db, start := open(t), time.Unix(1_700_000_000, 0)
 	fill(t, db, 1200, start)
-	if err := past.Prune(t.Context(), db, start.Add(past.Life+1100*time.Minute)); err != nil {
+	if err := past.Prune(t.Context(), db, start.Add(shelf.Life+1100*time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	for _, bucket := range []string{store.BucketPast, store.BucketPastEnds, store.BucketLeases} {
