@@ -71,8 +71,10 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 	b.Purse = &money.Purse{Network: n.host.Network(), Account: b.account, Role: buyer, Hint: b.fundHint, Tell: b.tell}
 	b.Counter = &selling.Counter{Self: n.host.ID(), Role: seller, Early: n.early, Known: b.offersKnown,
 		Set: b.PatchConfig, Tell: b.tell}
-	f := n.site.finder
-	b.Links = network.Links{Host: n.host, Heard: n.site.Offers, DHT: f.dht, Find: f.Find}
+	b.Links = network.Links{Host: n.host, Heard: n.site.Offers}
+	if f := n.site.finder; f != nil { // it is there once the node serves
+		b.Links.DHT, b.Links.Find = f.dht, f.Find
+	}
 	return b, nil
 }
 
