@@ -46,6 +46,38 @@ var payerCells = map[string]struct {
 			PhaseClosing: PayerWait, PhaseReleasing: PayerWait, PhaseSealed: PayerWait, PhaseGone: PayerWait,
 			PhaseLost: PayerWait},
 	},
+	"its user wants it closed, an order kept": {
+		func(_ *Account, n *PayerNeeds) { n.Wanted, n.Close = true, p0 },
+		map[Phase]PayerAct{PhaseOpening: PayerWait, PhaseSeen: PayerAskRelease, PhaseOpen: PayerAskRelease,
+			PhaseClosing: PayerWait, PhaseReleasing: PayerAskRelease, PhaseSealed: PayerWait, PhaseGone: PayerWait,
+			PhaseLost: PayerWait},
+	},
+	"its user wanted it closed before a restart": {
+		func(_ *Account, n *PayerNeeds) {
+			n.Wanted, n.Close, n.Asked, n.AskedAt, n.FreeSince = true, p0.Add(-releaseWithin), 1, p0, p0
+		},
+		map[Phase]PayerAct{PhaseOpening: PayerWait, PhaseSeen: PayerRequestClose, PhaseOpen: PayerRequestClose,
+			PhaseClosing: PayerWait, PhaseReleasing: PayerRequestClose, PhaseSealed: PayerWait,
+			PhaseGone: PayerWait, PhaseLost: PayerWait},
+	},
+	"its user wants it closed under a lease": {
+		func(a *Account, n *PayerNeeds) {
+			a.Leases[market.LeaseID{1}] = Share{Cap: 100, Live: true}
+			n.Close = p0
+		},
+		map[Phase]PayerAct{PhaseOpening: PayerWait, PhaseSeen: PayerWait, PhaseOpen: PayerWait,
+			PhaseClosing: PayerWait, PhaseReleasing: PayerWait, PhaseSealed: PayerWait, PhaseGone: PayerWait,
+			PhaseLost: PayerWait},
+	},
+	"its user wants it closed, its release is here": {
+		func(_ *Account, n *PayerNeeds) {
+			n.Wanted, n.Close, n.Release = true, p0, &SignedRelease{}
+			n.Release.Expires = p0.Add(time.Minute).Unix()
+		},
+		map[Phase]PayerAct{PhaseOpening: PayerWait, PhaseSeen: PayerFinish, PhaseOpen: PayerFinish,
+			PhaseClosing: PayerFinish, PhaseReleasing: PayerFinish, PhaseSealed: PayerWait, PhaseGone: PayerWait,
+			PhaseLost: PayerWait},
+	},
 	"nobody does": {
 		func(_ *Account, n *PayerNeeds) { n.FreeSince = p0 },
 		map[Phase]PayerAct{PhaseOpening: PayerWait, PhaseSeen: PayerAskRelease, PhaseOpen: PayerAskRelease,
@@ -217,8 +249,8 @@ func (c *chan1) do(rt *rapid.T, d PayerDecision, a *Account, n *PayerNeeds, now 
 	}
 }
 
-// TestDecidePayer_Model: whatever happens to it, a channel comes home once nobody wants it, is never finished or asked
-// back under a lease, and there is no look without progress for ever.
+// TestDecidePayer_Model: whatever happens to it, a channel comes home once nobody wants it, or its user wants it closed
+// and orders do not, is never finished or asked back under a lease, and there is no look without progress for ever.
 func TestDecidePayer_Model(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -228,6 +260,7 @@ func TestDecidePayer_Model(t *testing.T) {
 		n := PayerNeeds{Hourly: 1000, Wanted: true}
 		id := market.LeaseID{1}
 		steps := rapid.IntRange(0, 30).Draw(rt, "steps")
+		byHand := rapid.Bool().Draw(rt, "by hand") // its orders want it for ever
 		for i := 0; c.cs.Status != StatusGone; i++ {
 			if i > steps+400 {
 				rt.Fatalf("it stays %s: %+v", a.Phase, DecidePayer(&a, n, now))
@@ -246,14 +279,21 @@ func TestDecidePayer_Model(t *testing.T) {
 			}
 			if i >= steps { // the order is over
 				a = a.EndLease(id, a.Leases[id].Paid)
-				if n.Wanted {
+				switch {
+				case byHand && n.Close.IsZero():
+					n.Close = now
+				case !byHand && n.Wanted:
 					n.Wanted, n.FreeSince = false, now
 				}
 				continue
 			}
-			switch rapid.IntRange(0, 5).Draw(rt, "what") {
+			switch rapid.IntRange(0, 6).Draw(rt, "what") {
+			case 6:
+				if a.Live() == 0 && n.Close.IsZero() {
+					n.Close = now
+				}
 			case 0:
-				if next, err := a.AddLease(id, 1500, 0); err == nil {
+				if next, err := a.AddLease(id, 1500, 0); err == nil && n.Close.IsZero() {
 					a = next
 				}
 			case 1:
@@ -264,7 +304,7 @@ func TestDecidePayer_Model(t *testing.T) {
 			case 2:
 				c.silent = !c.silent
 			case 3:
-				n = PayerNeeds{Hourly: n.Hourly, Wanted: n.Wanted, FreeSince: n.FreeSince} // a restart forgets
+				n = PayerNeeds{Hourly: n.Hourly, Wanted: n.Wanted, FreeSince: n.FreeSince, Close: n.Close} // a restart forgets
 			case 4:
 				a = a.EndLease(id, a.Leases[id].Paid)
 			}
