@@ -188,7 +188,33 @@ func (f *funder) Would(w Want) (deposit market.Amount, reuses bool) {
 	if err != nil {
 		deposit = w.Limit
 	}
-	return deposit, f.usable(&w, false) != nil
+	if ch := f.usable(&w, false); ch != nil {
+		return f.missing(ch, deposit), true
+	}
+	return deposit, false
+}
+
+// missing is what an open channel without room lacks to deposit, beside an hour of its live leases and what is
+// promised.
+func (f *funder) missing(ch *Channel, deposit market.Amount) market.Amount {
+	hourly, a := f.orders.Hourly(ch.id), ch.Account()
+	var rest, reserve market.Amount
+	for _, s := range a.Leases {
+		if s.Live {
+			left := s.Cap - min(s.Paid, s.Cap)
+			rest, reserve = rest+left, reserve+min(left, s.MinHeadroom)
+		}
+	}
+	taken := max(a.PaidSum(), a.OwedSum()) + max(min(hourly, rest), reserve)
+	ch.mu.Lock()
+	for _, p := range ch.promised {
+		taken += p.hourly
+	}
+	ch.mu.Unlock()
+	if add := deposit - min(a.Seen-min(taken, a.Seen), deposit); add > 0 {
+		return add
+	}
+	return deposit // it has no room all the same
 }
 
 // fund returns a channel to the quote's provider that can carry the lease: an open one with room, else with deposit
@@ -202,8 +228,9 @@ func (f *funder) fund(ctx context.Context, w *Want, deposit market.Amount, say f
 	ch := f.unfinished(ctx, w)
 	if ch == nil {
 		if ch = f.usable(w, false); ch != nil {
-			say("channel", fmt.Sprintf("adds %s SOL to channel %s", deposit.SOL(), ch.id))
-			return ch, f.grow(ctx, ch, w.Order, deposit)
+			add := f.missing(ch, deposit)
+			say("channel", fmt.Sprintf("adds %s SOL to channel %s", add.SOL(), ch.id))
+			return ch, f.grow(ctx, ch, w.Order, add)
 		}
 		var err error
 		if ch, err = f.create(ctx, w, deposit); err != nil {

@@ -240,3 +240,33 @@ func TestKeeper_NobodyWantsIt_ComesHome(t *testing.T) {
 		}
 	})
 }
+
+// TestFund_ReusedChannel_TakesWhatIsMissing: what earlier orders have left in a channel counts for the next one.
+func TestFund_ReusedChannel_TakesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _, _, _, ch := serving(t)
+		ctx, cent := t.Context(), market.Amount(market.LamportsSOL/100)
+		err := ch.AddLease(ctx, lease(1), 100*cent, 0,
+			func() (func(*store.Change), error) { return func(*store.Change) {}, nil })
+		if err == nil {
+			_, err = ch.Sign(ctx, lease(1), 95*cent)
+		}
+		if err == nil {
+			err = ch.EndLease(ctx, lease(1), 95*cent, false)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch.Drop(market.OrderID{1})
+		w := want(2, market.Address{2})
+		w.Limit = 50 * cent
+		if d, reuses := p.Would(w); d != 45*cent || !reuses {
+			t.Errorf("it would add %d, to an open channel: %v", d, reuses)
+		}
+		next, err := p.Fund(ctx, w, func(string, string) {})
+		if err != nil || next != ch || ch.Account().Seen != 145*cent {
+			t.Errorf("%v, another channel: %v, with %d", err, next != ch, ch.Account().Seen)
+		}
+	})
+}
