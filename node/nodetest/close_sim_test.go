@@ -10,8 +10,8 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 )
 
-// TestCrash_CloseByHand: a node that dies while its user closes a kept channel, before the wish is on disk, after it, or
-// after the ledger was asked, goes on at its next start: with the wish the channel comes home by itself, without it
+// TestCrash_CloseByHand: a node that dies while its user closes a kept channel, before the wish is on disk, after it,
+// or after the ledger was asked, goes on at its next start: with the wish the channel comes home by itself, without it
 // stays as it was.
 func TestCrash_CloseByHand(t *testing.T) {
 	t.Parallel()
