@@ -304,7 +304,8 @@ func TestDecidePayer_Model(t *testing.T) {
 			case 2:
 				c.silent = !c.silent
 			case 3:
-				n = PayerNeeds{Hourly: n.Hourly, Wanted: n.Wanted, FreeSince: n.FreeSince, Close: n.Close} // a restart forgets
+				// a restart forgets the rest
+				n = PayerNeeds{Hourly: n.Hourly, Wanted: n.Wanted, FreeSince: n.FreeSince, Close: n.Close}
 			case 4:
 				a = a.EndLease(id, a.Leases[id].Paid)
 			}

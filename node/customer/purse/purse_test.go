@@ -80,9 +80,9 @@ func serving(t *testing.T) (*Purse, *customers, *escrowtest.Chain, *store.Store,
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { p.Serve(ctx); close(done) }()
-	t.Cleanup(func() { cancel(); <-done; _ = db.Close() })
+	var wg sync.WaitGroup
+	wg.Go(func() { p.Serve(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait(); _ = db.Close() })
 	ch, err := p.Fund(ctx, want(1, payee), func(string, string) {})
 	if err != nil {
 		t.Fatal(err)
