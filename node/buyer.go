@@ -20,6 +20,7 @@ import (
 type wired struct {
 	*streams.Service
 	*p2p.Host
+	*finder
 }
 
 // Buyer is the customer's role as a guest.
@@ -37,7 +38,7 @@ func newBuyer(_ context.Context, s *Site) (Role, error) {
 	}
 	s.deps.Customer(&cc)
 	log := s.Log.With("role", "customer")
-	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, s.Log.With("part", "streams")), s.Host})
+	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, s.Log.With("part", "streams")), s.Host, s.finder})
 	b := Buyer{customer.New(cc, s.Store, s.Spending, ask, s.Clock, log)}
 	s.Offers.Attach(b.Book) // gossip and sync run already; what they have brought comes now
 	return b, nil

@@ -34,12 +34,18 @@ type finder struct {
 	wanted chan dht.Key
 
 	mu     sync.Mutex
-	sought map[dht.Key]time.Time
+	sought map[dht.Key]*look
+}
+
+// look is the newest look-up of a key.
+type look struct {
+	began time.Time
+	goes  bool // on, or waits for its turn
 }
 
 func newFinder(h *p2p.Host, o *offers.Service, log *slog.Logger) *finder {
 	return &finder{host: h, offers: o, dht: dht.New(h, log), log: log, wanted: make(chan dht.Key, seeksMost),
-		sought: map[dht.Key]time.Time{}}
+		sought: map[dht.Key]*look{}}
 }
 
 // Offer implements offers.Sink: the classes of the own Offer are what this node is found under.
@@ -67,8 +73,8 @@ func (f *finder) announce(classes []string) {
 }
 
 // Seek looks for rigs of classes, or for meeting points if there are none, without waiting: what comes is in the book
-// then. One key is looked up once in half a minute.
-func (f *finder) Seek(classes []string) {
+// then. One key is looked up once in half a minute. True: a look-up of them goes on.
+func (f *finder) Seek(classes []string) (goes bool) {
 	keys := []dht.Key{dht.Infra}
 	if len(classes) > 0 {
 		keys = nil
@@ -76,27 +82,25 @@ func (f *finder) Seek(classes []string) {
 	for _, c := range classes {
 		keys = append(keys, dht.Class(c))
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, k := range keys {
-		if f.due(k, time.Now()) {
+		l := f.sought[k]
+		if l == nil || !l.goes && time.Since(l.began) >= seekEvery {
+			if len(f.sought) >= seeksMost {
+				clear(f.sought)
+			}
+			l = &look{began: time.Now()}
+			f.sought[k] = l
 			select {
 			case f.wanted <- k:
+				l.goes = true
 			default: // plenty is looked for already
 			}
 		}
+		goes = goes || l.goes
 	}
-}
-
-func (f *finder) due(k dht.Key, now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if last, ok := f.sought[k]; ok && now.Sub(last) < seekEvery {
-		return false
-	}
-	if len(f.sought) >= seeksMost {
-		clear(f.sought)
-	}
-	f.sought[k] = now
-	return true
+	return goes
 }
 
 // Find looks a key up and says what it met. Errors: as dht.Find.
@@ -153,4 +157,9 @@ func (f *finder) look(ctx context.Context, k dht.Key) {
 	defer cancel()
 	found, err := f.Find(ctx, k, seekRigs)
 	f.log.Debug("Looked up in the DHT", "key", k, "records", found.Records, "good", len(found.Good), "error", err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l := f.sought[k]; l != nil {
+		l.goes = false
+	}
 }

@@ -20,6 +20,9 @@ func (h *Host) MeetingPoints() []peer.AddrInfo { return slices.Clone(h.boot) }
 // Infra reports whether the node is a meeting point for others.
 func (h *Host) Infra() bool { return h.cfg.Infra }
 
+// Quiet reports whether the node hears no gossip.
+func (h *Host) Quiet() bool { return h.cfg.Quiet }
+
 // Serves reports whether others look for this node: a rig, an indexer, a meeting point.
 func (h *Host) Serves() bool {
 	return h.cfg.Infra || slices.Contains(h.cfg.Roles, "provider") || slices.Contains(h.cfg.Roles, "indexer")

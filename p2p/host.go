@@ -35,6 +35,7 @@ type Config struct {
 	Roles     []string           // "provider", "customer", "indexer": choose limits
 	Infra     bool               // bootstrap and relay for others
 	MDNS      bool               // find nodes on the LAN
+	Quiet     bool               // hear no gossip
 	Announce  string             // "" or "relay": announce relay addresses only
 	Metrics   prometheus.Registerer
 	Options   []libp2p.Option // appended last; for simulated networks in tests

@@ -47,6 +47,10 @@ func (c *Config) Validate() error {
 			bad("node.roles", "%q is none of %s", r, strings.Join(Roles, ", "))
 		}
 	}
+	if c.P2P.Quiet && (c.P2P.Infra ||
+		slices.ContainsFunc(c.Node.Roles, func(r string) bool { return r != "customer" })) {
+		bad("p2p.quiet", "only a customer can be: the offers of others go by its gossip")
+	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Node.Log) {
 		bad("node.log", "%q is none of debug, info, warn, error", c.Node.Log)
 	}

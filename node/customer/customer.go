@@ -35,6 +35,9 @@ type Net interface {
 	KeepConnected(id market.NodeID, addrs []string)
 	Forget(id market.NodeID)
 	HangUp(id market.NodeID)
+	// Seek looks for rigs that the book does not know, of classes or of any, without waiting; true: the look-up goes
+	// on.
+	Seek(classes []string) bool
 }
 
 // Config is what the role needs to know; durations and amounts as in node/config.

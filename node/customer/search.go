@@ -23,6 +23,7 @@ const (
 	restart   = time.Minute      // with rigs that start, end, are being mended, or do not answer
 	resumeFor = 3 * time.Minute  // with a book in which nothing fits yet, for an order that a restart interrupted
 	settleIn  = 10 * time.Second // the same for a new one, from this node's start on
+	seekFor   = 30 * time.Second // while rigs are looked for elsewhere
 	lookAgain = 15 * time.Second
 	lookBook  = 500 * time.Millisecond // at most so often, however busy the book is
 )
@@ -134,7 +135,11 @@ func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (
 	res, rented := pl.fitting(req)
 	if len(res.Candidates) == 0 {
 		res, _ = pl.r.c.Book.match(req, maxAsked, true)
-		return offered{}, verdict{patience: pl.r.c.Book.patience(e.Patient), again: lookAgain}, &market.Error{
+		wait := pl.r.c.Book.patience(e.Patient)
+		if pl.r.c.net.Seek(req.File.Classes()) {
+			wait = max(wait, seekFor)
+		}
+		return offered{}, verdict{patience: wait, again: lookAgain}, &market.Error{
 			Code: market.CodeNoOfferFits, Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
 			Hint: res.Explanation.Hint(),
 		}

@@ -94,6 +94,11 @@ func (s *Service) Serve(ctx context.Context) error {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.queue.serve(ctx, s.deliver) })
+	g.Go(func() error { return s.expireLoop(ctx) })
+	if s.host.Quiet() { // what comes is what Fetch asks for
+		return g.Wait()
+	}
 	topic, err := s.join(ctx)
 	if err != nil {
 		return err
@@ -118,7 +123,6 @@ func (s *Service) Serve(ctx context.Context) error {
 	close(s.ready)
 	g.Go(func() error { return s.drain(ctx, sub) })
 	g.Go(func() error { return s.watch(ctx, events) })
-	g.Go(func() error { return s.queue.serve(ctx, s.deliver) })
 	g.Go(func() error { return s.syncLoop(ctx) })
 	return g.Wait()
 }

@@ -33,6 +33,7 @@ const (
 	idsPerFrame  = 4000
 	docsPerFrame = 60 << 10 // bytes
 	maxSyncIDs   = maxSet
+	expireEvery  = time.Minute
 	firstFrame   = 5 * time.Second // a peer that does not even say hello holds up nobody for longer
 )
 
@@ -74,7 +75,6 @@ func (s *Service) syncLoop(ctx context.Context) error {
 				left, again = startSyncs, syncSoon
 				next.Reset(jitter(again))
 			}
-			s.set.expire(now)
 			continue
 		case err := <-synced:
 			if busy--; err == nil {
@@ -103,6 +103,20 @@ func (s *Service) syncLoop(ctx context.Context) error {
 			case <-ctx.Done():
 			}
 		})
+	}
+}
+
+// expireLoop drops Offers that have ended.
+func (s *Service) expireLoop(ctx context.Context) error {
+	every := time.NewTicker(expireEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+			s.set.expire(s.now())
+		}
 	}
 }
 
