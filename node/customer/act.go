@@ -89,10 +89,7 @@ func (h *hire) takeReceipt(ctx context.Context, provider market.NodeID, raw []by
 
 // pay signs, stores, then sends; the newest Payment is repeated by the next Receipt if this one is lost.
 func (h *hire) pay(ctx context.Context, o orderRow, m market.Lease, e market.SignPayment) error {
-	h.r.c.mu.Lock()
-	s := h.r.c.sessions[o.Provider]
-	h.r.c.mu.Unlock()
-	ch := h.r.c.Of(o.Channel)
+	ch, s := h.r.c.Of(o.Channel), h.r.c.sessions.with(o.Provider)
 	if ch == nil || s == nil {
 		return errors.New("no channel or session")
 	}

@@ -186,7 +186,7 @@ func homeOf(p *market.Purchase, id market.ChannelID, lease market.LeaseID) bool 
 
 // Release implements purse.Orders.
 func (b buyers) Release(ctx context.Context, provider market.NodeID, id market.ChannelID) (rel [114]byte, err error) {
-	conn := b.c.live(provider) // a second session would end the one that pays other jobs there
+	conn := b.c.sessions.with(provider).live() // a second session would end the one that pays other jobs there
 	if conn == nil {
 		if conn, err = b.c.net.Vouchers(ctx, provider); err != nil {
 			return rel, err

@@ -77,10 +77,10 @@ type Customer struct {
 	clock  *lease.Clock
 	log    *slog.Logger
 
-	sessions map[market.NodeID]*session
+	sessions sessions
 
 	ready chan struct{}   // closed once the store is read: an order that is placed again must be known
-	base  context.Context // of Serve, under mu; nil before
+	base  context.Context // of Serve, set when ready is closed
 	wg    sync.WaitGroup
 }
 
@@ -97,8 +97,9 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	}
 	c := &Customer{
 		cfg: cfg, db: db, net: newPaced(net), clock: clock, ledger: ledger, log: log,
-		sessions: map[market.NodeID]*session{}, ready: make(chan struct{}),
+		ready: make(chan struct{}),
 	}
+	c.sessions.c, c.sessions.of = c, map[market.NodeID]*session{}
 	c.Purse = purse.New(purse.Config{ClusterTag: cfg.ClusterTag, Payer: cfg.Payer, Program: cfg.Program, Seed: cfg.Seed,
 		Every: cfg.ChainEvery}, db, ledger, buyers{c}, c.now, log)
 	c.orders = &orders{c: c, archive: archive{db: db, kick: make(chan struct{}, 1)},
@@ -118,9 +119,7 @@ func (c *Customer) Serve(ctx context.Context) error {
 		return err
 	}
 	c.Book.loadMarks()
-	c.mu.Lock()
 	c.base = ctx
-	c.mu.Unlock()
 	close(c.ready)
 	defer c.wg.Wait()
 	c.resume(ctx)
@@ -133,9 +132,12 @@ func (c *Customer) Serve(ctx context.Context) error {
 
 // serving is the context of Serve; nil before it has read the store.
 func (c *Customer) serving() context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.base
+	select {
+	case <-c.ready:
+		return c.base
+	default:
+		return nil
+	}
 }
 
 // whenRead waits until the store is read.

@@ -48,7 +48,7 @@ func (h *hire) follow(ctx context.Context, e market.FollowLease) {
 	h.mu.Unlock()
 	h.r.bell.Ring()
 	h.r.c.net.KeepConnected(o.Provider, o.Reach)
-	s := h.r.c.sessionWith(ctx, o.Provider)
+	s := h.r.c.sessions.join(ctx, o.Provider)
 	defer func() {
 		if s.leave() { // other leases need the connection
 			h.r.c.net.Forget(o.Provider)

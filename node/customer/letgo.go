@@ -79,10 +79,10 @@ func (h *hire) letGo(ctx context.Context) error {
 }
 
 // runsOn lists the orders whose lease uses a channel and has an actor.
-func (c *Customer) runsOn(id market.ChannelID) (out []*orderRun) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, r := range c.runs {
+func (l *orders) runsOn(id market.ChannelID) (out []*orderRun) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.runs {
 		r.mu.Lock()
 		if r.row.Channel == id && r.row.Lease != nil && r.hire.at() != nil {
 			out = append(out, r)

@@ -55,6 +55,7 @@ func bareCustomer(t *testing.T) (*Customer, *store.Store) {
 	c := New(Config{Spool: t.TempDir()}, db, nil, nil, clock, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	c.base = ctx
+	close(c.ready)
 	t.Cleanup(func() { cancel(); c.wg.Wait(); _ = db.Close() })
 	return c, db
 }

@@ -42,24 +42,19 @@ func (h *hire) unknown(ctx context.Context, err error) {
 }
 
 // repeat sends the last Payment of each lease with a provider that was reached again: it may have lost it.
-func (c *Customer) repeat(ctx context.Context, provider market.NodeID) {
-	c.mu.Lock()
-	var mine []*orderRun
-	for _, r := range c.runs {
-		a := r.hire.at()
-		if o := r.snapshot(); o.Provider == provider && o.Lease != nil && a != nil && !a.Lease().Terminal() {
-			mine = append(mine, r)
+func (s *session) repeat(ctx context.Context) {
+	for _, r := range s.c.all() {
+		a, o := r.hire.at(), r.snapshot()
+		if a == nil || o.Provider != s.provider || o.Lease == nil {
+			continue
 		}
-	}
-	c.mu.Unlock()
-	for _, r := range mine {
-		m := r.hire.now()
-		if m.Signed == 0 {
+		m := a.Lease()
+		if m.Terminal() || m.Signed == 0 {
 			continue
 		}
 		e := market.SignPayment{LeaseAmount: m.Signed, ReceiptSeq: m.ReceiptSeq}
-		if err := r.hire.pay(ctx, r.snapshot(), m, e); err != nil && ctx.Err() == nil {
-			c.log.Debug("Payment was not repeated", "order", r.row.ID, "error", err) // the machine repeats it as well
+		if err := r.hire.pay(ctx, o, m, e); err != nil && ctx.Err() == nil {
+			s.c.log.Debug("Payment was not repeated", "order", r.row.ID, "error", err) // the machine repeats it as well
 		}
 	}
 }

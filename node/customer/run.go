@@ -46,11 +46,11 @@ func (c *Customer) terms(req *Request, off *offered, p market.Proposal, ahead ma
 }
 
 // paidTo is the time that leases which are over have paid to a provider.
-func (c *Customer) paidTo(provider market.NodeID) (ms uint64) {
-	ms = c.servedBy(provider)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, r := range c.runs {
+func (l *orders) paidTo(provider market.NodeID) (ms uint64) {
+	ms = l.servedBy(provider)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.runs {
 		r.mu.Lock()
 		if r.row.Provider == provider {
 			ms += paidMS(r.row.Lease)

@@ -13,27 +13,35 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
+// sessions are the voucher streams. All methods are safe for any goroutine.
+type sessions struct {
+	c *Customer
+
+	mu sync.Mutex
+	of map[market.NodeID]*session
+}
+
 // session is the voucher stream to one provider, shared by all leases with it; it reconnects while a lease needs it.
 type session struct {
 	c        *Customer
 	provider market.NodeID
-	users    int
+	users    int // under sessions.mu
 	cancel   context.CancelFunc
 
 	mu   sync.Mutex
 	conn streams.VoucherSession
 }
 
-// sessionWith joins the session with a provider; leave ends it with its last user.
-func (c *Customer) sessionWith(ctx context.Context, provider market.NodeID) *session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.sessions[provider]
+// join joins the session with a provider; leave ends it with its last user.
+func (l *sessions) join(ctx context.Context, provider market.NodeID) *session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.of[provider]
 	if s == nil {
 		sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		s = &session{c: c, provider: provider, cancel: cancel}
-		c.sessions[provider] = s
-		c.wg.Go(func() { s.serve(sctx) })
+		s = &session{c: l.c, provider: provider, cancel: cancel}
+		l.of[provider] = s
+		l.c.wg.Go(func() { s.serve(sctx) })
 	}
 	s.users++
 	return s
@@ -41,12 +49,13 @@ func (c *Customer) sessionWith(ctx context.Context, provider market.NodeID) *ses
 
 // leave reports whether the last user left.
 func (s *session) leave() (last bool) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
+	l := &s.c.sessions
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if s.users--; s.users > 0 {
 		return false
 	}
-	delete(s.c.sessions, s.provider)
+	delete(l.of, s.provider)
 	s.cancel()
 	return true
 }
@@ -83,7 +92,7 @@ func (s *session) once(ctx context.Context) error {
 	}()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	s.c.wg.Go(func() { s.c.repeat(ctx, s.provider) })
+	s.c.wg.Go(func() { s.repeat(ctx) })
 	for {
 		m, err := conn.Recv(ctx)
 		if err != nil {
@@ -118,11 +127,15 @@ func (s *session) take(ctx context.Context, m streams.VoucherPush) {
 	}
 }
 
-// live is the session's stream with a provider while there is one.
-func (c *Customer) live(provider market.NodeID) streams.VoucherSession {
-	c.mu.Lock()
-	s := c.sessions[provider]
-	c.mu.Unlock()
+// with is the session with a provider, nil if there is none.
+func (l *sessions) with(provider market.NodeID) *session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.of[provider]
+}
+
+// live is the stream while there is one; a nil session has none.
+func (s *session) live() streams.VoucherSession {
 	if s == nil {
 		return nil
 	}
@@ -133,9 +146,7 @@ func (c *Customer) live(provider market.NodeID) streams.VoucherSession {
 
 // pay sends a Payment over the live stream.
 func (s *session) pay(ctx context.Context, p market.Payment) (market.Amount, error) {
-	s.mu.Lock()
-	conn := s.conn
-	s.mu.Unlock()
+	conn := s.live()
 	if conn == nil {
 		return 0, errors.New("no voucher session")
 	}
@@ -145,10 +156,10 @@ func (s *session) pay(ctx context.Context, p market.Payment) (market.Amount, err
 }
 
 // runOf finds the order of a lease with this provider.
-func (c *Customer) runOf(id market.LeaseID, provider market.NodeID) *orderRun {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, r := range c.runs {
+func (l *orders) runOf(id market.LeaseID, provider market.NodeID) *orderRun {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.runs {
 		r.mu.Lock()
 		hit := r.row.Lease != nil && r.row.Lease.ID == id && r.row.Provider == provider && r.hire.at() != nil
 		r.mu.Unlock()
