@@ -17,39 +17,53 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// View is an order as people see it.
+// View is an order as people see it. Reason is why it is over, empty before.
 type View struct {
-	ID                      market.OrderID
-	Request                 Request
-	Created, ReadyAt        time.Time
-	Standing                string
-	Code                    market.Code
-	Detail, Hint            string
-	Provider                market.NodeID
-	Rate                    market.Rate
+	ID       market.OrderID
+	Request  Request
+	Created  time.Time
+	Provider market.NodeID
+	Rate     market.Rate
+	Lease    *market.Lease
+	Attempts []market.Attempt // that providers have lost, before this one
+	Files    Files
+	Log      *joblog.State // how the node's own copy of the log stands; nil: there is none
+	buys     market.Purchase
+	Progress
+	Money
+	Papers
+	market.Reason
+}
+
+// Progress is how far an order has come. Done of Total bytes are through in the phase, or Total is 0.
+type Progress struct {
+	Standing     string
+	ReadyAt      time.Time
+	Steps        []Step
+	Phase        string // of the preparation
+	Done, Total  uint64
+	OutputsReady bool // they are in the spool
+}
+
+// Money is what an order has put into its channels, and what became of it.
+type Money struct {
 	Channel                 market.ChannelID
-	Lease                   *market.Lease
-	Steps                   []Step
-	Phase                   string
-	Done, Total             uint64
 	Deposit, Paid, Returned market.Amount
 	Signed                  market.Amount // voucher share, with what is signed ahead
 	Costs                   Costs
-	Finished, OutputsReady  bool
-	RefundLater             bool // over, but its channel goes on
-	// of Paid: settled, and not with the provider yet, whose account cannot take it
-	PayeeWaits market.Amount
-	// the close delay of its channel ends; zero: it does not close without the provider
-	RefundDue           time.Time
-	FinishSig           string
-	Attempts            []market.Attempt // that providers have lost, before this one
-	buys                market.Purchase
-	BothSigned          bool
-	OutputsRoot         [32]byte
-	Files               Files
+	Finished                bool          // all of it is home
+	RefundLater             bool          // over, but its channel goes on
+	PayeeWaits              market.Amount // of Paid: settled, while the provider's account cannot take it yet
+	RefundDue               time.Time     // its close delay ends; zero: the channel does not close without the provider
+	FinishSig               string
+}
+
+// Papers are what the parties have signed; nil: it is not here.
+type Papers struct {
 	RawLease, Receipt   []byte
 	Outcome, OwnOutcome []byte
-	Log                 *joblog.State // how the node's own copy of the log stands; nil: there is none
+	BothSigned          bool
+	OutputsRoot         [32]byte
 }
 
 // addLost adds the earlier attempts to the sums. The order is finished once the money of all of them is home.
@@ -80,25 +94,26 @@ func (r *orderRun) view() View {
 	r.mu.Lock()
 	o := r.row
 	v := View{
-		ID: o.ID, Request: o.Request, Created: o.Created, ReadyAt: o.ReadyAt, Standing: o.Standing(),
-		Provider: o.Provider, Rate: o.Rate, Channel: o.Channel, Lease: o.Lease, Steps: append([]Step(nil), o.Steps...),
-		Paid: o.Purchase.Paid, Returned: o.Purchase.Returned, Finished: o.Home, RefundLater: o.Later,
-		FinishSig: o.Tx, Attempts: o.Lost, buys: o.Purchase, BothSigned: o.Outcome != nil && o.OwnOutcome != nil,
-		RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
+		ID: o.ID, Request: o.Request, Created: o.Created, Provider: o.Provider, Rate: o.Rate, Lease: o.Lease,
+		Attempts: o.Lost, Files: o.Files, Log: o.Log, buys: o.Purchase,
+		Progress: Progress{Standing: o.Standing(), ReadyAt: o.ReadyAt, Steps: append([]Step(nil), o.Steps...)},
+		Money: Money{Channel: o.Channel, Paid: o.Purchase.Paid, Returned: o.Purchase.Returned, Finished: o.Home,
+			RefundLater: o.Later, FinishSig: o.Tx},
+		Papers: Papers{RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,
+			BothSigned: o.Outcome != nil && o.OwnOutcome != nil},
 	}
 	r.mu.Unlock()
 	v.Phase, v.Done, v.Total = r.hire.preparation()
 	l := r.log.opened()
 	v.addLost()
 	if o.Ended() {
-		v.Code, v.Detail, v.Hint = o.End.Code, o.End.Detail, o.End.Hint
+		v.Reason = o.End
 	}
 	v.Costs = buyers{r.c}.costsOf(context.Background(), &o)
-	if v.Log = o.Log; v.Log == nil && l != nil {
+	if v.Log == nil && l != nil {
 		s := l.State()
 		v.Log = &s
 	}
-	v.Files = o.Files
 	// what has left; the provider only knows that it waits
 	if size := r.files.sent.size.Load(); v.Phase == "inputs" && size > 0 {
 		v.Done, v.Total = r.files.sent.bytes.Load(), size
@@ -108,9 +123,8 @@ func (r *orderRun) view() View {
 			v.OutputsRoot = out.OutputsRoot
 		}
 	}
-	if _, err := os.Stat(r.c.Spool.Outputs(o.ID)); err == nil {
-		v.OutputsReady = true
-	}
+	_, err := os.Stat(r.c.Spool.Outputs(o.ID))
+	v.OutputsReady = err == nil
 	if o.Lease != nil {
 		v.Signed = o.Lease.Signed
 	}
