@@ -36,7 +36,7 @@ var unreadOK = map[string]string{
 	"market/book.Rejected.Sole":        "what an explanation counts",
 	"node.*Node.Store":                 "simulations look into the store of a whole node",
 	"node/customer.Config.Away":        "the place of a setting",
-	"node/customer.View.Signed":        "shown to tests",
+	"node/customer.Money.Signed":       "shown to tests",
 	"node/rest.*Sessions.Drop":         "the web app's sign-out",
 	"node/rest.*Sessions.SignIn":       "the web app's sign-in",
 	"node/rest.PageLimit":              "the tests page by it",

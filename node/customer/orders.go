@@ -77,6 +77,9 @@ func (l *orders) Orders() []View {
 
 // Find resolves an order or lease id, a unique prefix of either, a name, or "-" (the last). Error: not-found.
 func (l *orders) find(ref string) (*orderRun, error) {
+	if r := l.run(ref); r != nil {
+		return r, nil
+	}
 	var hits []*orderRun
 	for _, r := range l.all() {
 		o := r.snapshot()
@@ -108,6 +111,17 @@ func (l *orders) find(ref string) (*orderRun, error) {
 			Detail: unfound(ref, len(hits)), Hint: "gpuai ps -a"}
 	}
 	return hits[0], nil
+}
+
+// run is the order in memory whose whole id ref is, nil if there is none.
+func (l *orders) run(ref string) *orderRun {
+	id, err := market.ParseOrderID(ref)
+	if err != nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.runs[id]
 }
 
 // recalled is an order of the archive.
