@@ -57,7 +57,7 @@ func (n *Node) open(cfg config.Config, d Deps) (err error) {
 	}
 	net := p2p.Config{
 		Network: cfg.Node.Network, Key: s.keys.node, Listen: cfg.P2P.Listen, Bootstrap: cfg.P2P.Bootstrap,
-		Roles: cfg.Node.Roles, Infra: cfg.P2P.Infra, Quiet: cfg.P2P.Quiet,
+		Roles: cfg.Node.Roles, Infra: cfg.P2P.Infra, Quiet: cfg.P2P.Quiet, MDNS: cfg.P2P.MDNS,
 	}
 	if len(net.Listen) == 0 {
 		net.Port = lastPort(n.db)

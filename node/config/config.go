@@ -41,6 +41,7 @@ type P2P struct {
 	Listen    []string `toml:"listen" help:"multiaddresses; none: port 4801 UDP (QUIC) and TCP, buyers any port"`
 	Bootstrap []string `toml:"bootstrap" help:"multiaddresses ending in /p2p/ID, beside the network's own list"`
 	Infra     bool     `toml:"infra" help:"be a bootstrap node and relay for others"`
+	MDNS      bool     `toml:"mdns" help:"find nodes on the LAN, and be found there"`
 	Quiet     bool     `toml:"quiet" help:"hear no offers, look rigs up when an order needs them; customers only"`
 }
 

@@ -201,6 +201,9 @@ func (w *window) Payment(ctx context.Context, from market.NodeID, pay market.Pay
 	return stored, err
 }
 
+// Deals reports whether a customer has a lease here that is not over.
+func (w *window) Deals(from market.NodeID) bool { return len(w.desk.ofCustomer(from)) > 0 }
+
 // Session keeps the push of a customer's live stream and repeats what it may have missed.
 func (w *window) Session(from market.NodeID, push func(streams.VoucherPush) error) func() {
 	// bounded; without its leases a session has nothing to repeat, and is asked for it

@@ -42,6 +42,9 @@ type Amender interface {
 type VoucherServer interface {
 	// Session is called when a customer connects; the returned func is called at its end.
 	Session(from market.NodeID, push func(VoucherPush) error) (closed func())
+	// Deals reports whether the customer has a lease here that is not over. A session of another one ends when it says
+	// nothing for strangerTime.
+	Deals(from market.NodeID) bool
 	// Payment returns the stored total only after the voucher is durable. Refusal codes: docs/flows/payment.md.
 	Payment(ctx context.Context, from market.NodeID, p market.Payment) (stored market.Amount, err error)
 	// ReleaseRequest returns the 50 + 64 bytes of a signed Release of a channel without live leases.

@@ -21,6 +21,7 @@ type fakeProvider struct {
 	push  func(VoucherPush) error
 	total market.Amount
 
+	deals   bool                                    // the customer has a lease
 	echo    bool                                    // answer a payment with its own amount
 	quote   func(context.Context) error             // if set, answers "slow"
 	logsEnd chan struct{}                           // closed when a log follower ends
@@ -54,6 +55,7 @@ func (f *fakeProvider) Outcome(_ context.Context, _ market.NodeID, o []byte) ([]
 	return append([]byte("own "), o...), nil
 }
 
+func (f *fakeProvider) Deals(market.NodeID) bool { return f.deals }
 func (f *fakeProvider) Session(_ market.NodeID, push func(VoucherPush) error) func() {
 	f.mu.Lock()
 	f.push = push

@@ -21,6 +21,8 @@ import (
 const (
 	pingEvery = 5 * time.Second
 	readWait  = 30 * time.Second
+
+	strangerTime = 30 * time.Second
 )
 
 // Frames that a customer may send on a voucher session, per second and as burst.
@@ -121,10 +123,16 @@ func (s *Service) serveVoucher(ctx context.Context, from market.NodeID, st netwo
 	defer func() { resetFor(st, err) }() // unblocks a ping in flight before stop waits for it
 	defer s.hs.Vouchers.Session(from, l.push)()
 	bound := rate.NewLimiter(voucherRate, voucherBurst)
+	said := time.Now()
 	for {
 		t, body, err := l.read()
 		if err != nil {
 			return err
+		}
+		if t != msgPing {
+			said = time.Now()
+		} else if time.Since(said) > strangerTime && !s.hs.Vouchers.Deals(from) {
+			return errors.New("voucher stream of nobody's lease") // pings alone hold no place that others may need
 		}
 		if !bound.Allow() {
 			_ = st.ResetWithError(network.StreamRateLimited)
