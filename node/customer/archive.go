@@ -62,8 +62,8 @@ func (o *orderRow) words() (out [][]byte) {
 	return out
 }
 
-// put moves an order here, in c.
-func (a *archive) put(c *store.Change, o *orderRow) {
+// put moves an order here, in c, and returns its row.
+func (a *archive) put(c *store.Change, o *orderRow) []byte {
 	var tick []byte
 	c.Deletes = append(c.Deletes, store.Ref{Bucket: bucketOrders, Key: o.ID[:]})
 	if o.Lease != nil {
@@ -72,10 +72,12 @@ func (a *archive) put(c *store.Change, o *orderRow) {
 		c.Deletes = append(c.Deletes, store.Ref{Bucket: bucketTicks, Key: p.Key})
 	}
 	value := append(binary.AppendUvarint(nil, uint64(len(tick))), tick...)
-	shelved.Put(c, o.Created, o.ID, append(value, store.Row(o)...))
+	value = append(value, store.Row(o)...)
+	shelved.Put(c, o.Created, o.ID, value)
 	for _, w := range o.words() {
 		c.Puts = append(c.Puts, store.Put{Bucket: store.BucketOwnWords, Key: w, Value: []byte{1}})
 	}
+	return value
 }
 
 // read decodes what put has written.
@@ -92,14 +94,19 @@ func (a *archive) read(b []byte) (orderRow, error) {
 
 // get reads an order; false: it is not here. Errors: the store's; a row that is none.
 func (a *archive) get(id market.OrderID) (o orderRow, found bool, err error) {
-	b, err := a.db.Get(store.BucketOwnPast, id[:])
-	if err != nil || b == nil {
-		return o, false, err
+	o, b, err := a.row(id)
+	return o, b != nil, err
+}
+
+// row is get with the row itself; nil: the order is not here.
+func (a *archive) row(id market.OrderID) (o orderRow, b []byte, err error) {
+	if b, err = a.db.Get(store.BucketOwnPast, id[:]); err != nil || b == nil {
+		return o, nil, err
 	}
 	if o, err = a.read(b); err != nil {
-		return o, false, fmt.Errorf("past order %s: %w", id, err)
+		return o, nil, fmt.Errorf("past order %s: %w", id, err)
 	}
-	return o, true, nil
+	return o, b, nil
 }
 
 // named lists the orders, at most maxHits, that an id, the beginning of one, or a name names. "-" is the newest.
@@ -312,8 +319,7 @@ func (a *archive) shelve(l *orders, runs []*orderRun) error {
 	err = l.c.Queue(func(c *store.Change) {
 		for i, r := range runs {
 			r.mu.Lock()
-			r.left = true // what is said of it from now on is said there
-			a.put(c, &r.row)
+			r.past = a.put(c, &r.row) // what is said of it from now on is said there
 			r.mu.Unlock()
 			a.count(&sum, served, &views[i])
 		}
@@ -324,6 +330,11 @@ func (a *archive) shelve(l *orders, runs []*orderRun) error {
 		}
 	})
 	if err != nil {
+		for _, r := range runs {
+			r.mu.Lock()
+			r.past = nil
+			r.mu.Unlock()
+		}
 		return err
 	}
 	l.mu.Lock()

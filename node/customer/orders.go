@@ -93,13 +93,13 @@ func (l *orders) find(ref string) (*orderRun, error) {
 		return nil, err
 	}
 	for _, id := range past {
-		o, found, err := l.get(id)
+		o, b, err := l.row(id)
 		if err != nil {
 			return nil, err
 		}
-		if found && !slices.ContainsFunc(hits,
+		if b != nil && !slices.ContainsFunc(hits,
 			func(r *orderRun) bool { return r.row.ID == id }) { // else it left just now
-			hits = append(hits, l.recalled(o))
+			hits = append(hits, l.recalled(o, b))
 		}
 	}
 	if ref == "-" && len(hits) > 0 {
@@ -124,10 +124,10 @@ func (l *orders) run(ref string) *orderRun {
 	return l.runs[id]
 }
 
-// recalled is an order of the archive.
-func (l *orders) recalled(o orderRow) *orderRun {
+// recalled is an order of the archive; past is its row there.
+func (l *orders) recalled(o orderRow, past []byte) *orderRun {
 	r := l.c.newRun(o)
-	r.kept.purchase, r.left = o.Purchase, true
+	r.kept.purchase, r.past = o.Purchase, past
 	return r
 }
 
@@ -144,7 +144,7 @@ func (l *orders) Past(name, label string, place []byte, n int, backwards bool) (
 	}
 	rows, next, err := l.page(word, place, n, backwards)
 	for _, o := range rows {
-		list = append(list, l.recalled(o).view())
+		list = append(list, l.recalled(o, nil).view())
 	}
 	return list, next, err
 }

@@ -2,6 +2,7 @@ package customer
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ type record struct {
 	seq    uint64  // counts the changes of the row
 	kept   version // the newest that is on disk
 	missed uint64  // the newest that found no room there
-	left   bool    // its row is in the archive
+	past   []byte  // its row in the archive, as this record has read or put it; nil: it has not left memory
 }
 
 // version is what one change of the row makes of the order's purchase.
@@ -79,15 +80,32 @@ type version struct {
 	purchase market.Purchase
 }
 
-// update changes the row and stores it. Errors: the store's.
+// update changes the row and stores it. f is called again where another record of an order that has left memory was
+// stored first. Errors: the store's.
 func (r *record) update(_ context.Context, f func(*orderRow)) error {
-	var v version
-	err := r.c.Queue(func(c *store.Change) {
-		var put func(*store.Change)
-		put, v = r.change(f)
-		put(c)
-	})
-	return r.ended(v, err)
+	for {
+		var v version
+		err := r.c.Queue(func(c *store.Change) {
+			var put func(*store.Change)
+			put, v = r.change(f)
+			put(c)
+		})
+		if err = r.ended(v, err); !errors.Is(err, store.ErrGuard) || !r.reread() {
+			return err
+		}
+	}
+}
+
+// reread takes the row as the archive has it; false: it is not there.
+func (r *record) reread() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o, b, err := r.c.row(r.row.ID)
+	if err != nil || b == nil {
+		return false
+	}
+	r.row, r.past = o, b
+	return true
 }
 
 // create stores a row that is new. Errors: the store's.
@@ -110,6 +128,7 @@ func (r *record) change(f func(*orderRow)) (put func(*store.Change), v version) 
 	var c store.Change
 	v = r.stage(&c, old)
 	return func(to *store.Change) {
+		to.Guards = append(to.Guards, c.Guards...)
 		to.Puts, to.Events = append(to.Puts, c.Puts...), append(to.Events, c.Events...)
 	}, v
 }
@@ -123,8 +142,9 @@ func (r *record) stage(c *store.Change, old orderRow) version {
 		o.LeaseID = o.Lease.ID
 	}
 	c.Events = append(c.Events, happened(&old, o, r.c.now())...)
-	if r.left {
-		r.c.put(c, o)
+	if r.past != nil {
+		c.Guards = append(c.Guards, store.Guard{Bucket: store.BucketOwnPast, Key: o.ID[:], Want: r.past})
+		r.past = r.c.put(c, o)
 		return version{r.seq, o.Purchase}
 	}
 	c.Puts = append(c.Puts, store.Put{Bucket: bucketOrders, Key: o.ID[:], Value: store.Row(o)})
