@@ -54,13 +54,7 @@ func checkFile(path string) (err error) {
 		if tx.Size() > maxCheck && endedClean(tx) {
 			return checkSchema(path, tx)
 		}
-		if err := checkTree(path, db.Info().PageSize, tx); err != nil {
-			return err
-		}
-		if err := checkSchema(path, tx); err != nil {
-			return err
-		}
-		return walk(path, tx)
+		return checkPages(path, db.Info().PageSize, tx)
 	})
 	if cerr := db.Close(); err == nil {
 		err = cerr
@@ -78,16 +72,25 @@ func schemaOf(tx *bolt.Tx) uint32 {
 	return schemaVersion
 }
 
-// checkTree reads the pages themselves, below bbolt.
-func checkTree(path string, size int, tx *bolt.Tx) error {
+// checkPages reads the pages themselves, below bbolt, with all rows. What a newer schema's rows are is not known here.
+func checkPages(path string, size int, tx *bolt.Tx) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
 	defer f.Close()
-	p := &pages{file: f, size: int64(size), end: uint64(tx.Size() / int64(size)), seen: map[uint64]bool{}}
+	p := newPages(f, int64(size), uint64(tx.Size()/int64(size)))
 	if err := p.tree(uint64(tx.Cursor().Bucket().Root()), span{}, false, 0); err != nil {
 		return damaged(path, err.Error())
+	}
+	if err := p.free(uint64(tx.ID())); err != nil {
+		return damaged(path, err.Error())
+	}
+	if err := checkSchema(path, tx); err != nil {
+		return err
+	}
+	if p.row != nil {
+		return damaged(path, p.row.Error())
 	}
 	return nil
 }
@@ -114,16 +117,4 @@ func checkSchema(path string, tx *bolt.Tx) error {
 			Detail: fmt.Sprintf("schema %d, this program knows %d", got, schemaVersion), Hint: "use the newer gpuai"}
 	}
 	return nil
-}
-
-// walk reads every value of every bucket: it must be as it was sealed.
-func walk(path string, tx *bolt.Tx) error {
-	return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
-		return b.ForEach(func(k, v []byte) error {
-			if _, err := unseal(string(name), k, v); err != nil {
-				return damaged(path, fmt.Sprintf("row %x of %s: %v", k, name, err))
-			}
-			return nil
-		})
-	})
 }

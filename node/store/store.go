@@ -343,7 +343,12 @@ func (s *Store) Close() error {
 	if s.alive() != nil {
 		return s.db.Close()
 	}
-	err := s.update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(BucketMeta)).Put([]byte(keyClean), []byte{1}) })
+	err := s.update(func(tx *bolt.Tx) error {
+		// The list of free pages spares the next start a walk through all others. Above maxCheck nothing would check
+		// it.
+		s.db.NoFreelistSync = tx.Size() > maxCheck
+		return tx.Bucket([]byte(BucketMeta)).Put([]byte(keyClean), []byte{1})
+	})
 	if isDiskFull(err) {
 		err = nil // the mark is a favour to the next start
 	}
