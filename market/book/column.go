@@ -12,21 +12,13 @@ type column struct {
 	slices []uint64
 	ones   []uint16
 	states int // rows that state it
+	high   int // bits of the largest number
 }
 
 // same says what a bit is of all live rows: known only if all have it or none has.
 func (c *chunk) same(col *column, b int) (set, known bool) {
 	n := int(col.ones[b])
 	return n > 0, n == 0 || n == c.count
-}
-
-// top is the number of bits of the largest number, at most.
-func (col *column) top() int {
-	n := len(col.ones)
-	for n > 0 && col.ones[n-1] == 0 {
-		n--
-	}
-	return n
 }
 
 func (c *chunk) col(id uint8) *column {
@@ -55,13 +47,13 @@ func (c *chunk) atLeast(id uint8, x uint64, m []uint64) {
 		return
 	}
 	col := c.col(id)
-	if col == nil || bits.Len64(x) > col.top() {
+	if col == nil || bits.Len64(x) > col.high {
 		clear(m)
 		return
 	}
 	low, n := bits.TrailingZeros64(x), 0
 	var differ [64]uint8 // bits that are read, highest first
-	for b := col.top() - 1; b >= low; b-- {
+	for b := col.high - 1; b >= low; b-- {
 		set, known := c.same(col, b)
 		if known && set == (x>>b&1 > 0) {
 			continue
@@ -120,13 +112,13 @@ func (c *chunk) atMost(id uint8, x uint64, m []uint64) {
 // equal drops the rows of m, all live, whose number is not x.
 func (c *chunk) equal(id uint8, x uint64, m []uint64) {
 	col := c.col(id)
-	if col == nil || bits.Len64(x) > col.top() {
+	if col == nil || bits.Len64(x) > col.high {
 		clear(m)
 		return
 	}
 	n := 0
 	var differ [64]uint8
-	for b := col.top() - 1; b >= 0; b-- {
+	for b := col.high - 1; b >= 0; b-- {
 		set, known := c.same(col, b)
 		if known && set != (x>>b&1 > 0) {
 			clear(m)

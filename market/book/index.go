@@ -110,6 +110,10 @@ func (c *chunk) flip(id uint8, slot uint16, stated bool, diff uint64) {
 		s := &col.slices[b*c.words+w]
 		*s ^= bit
 		col.ones[b] += uint16(step(*s & bit))
+		col.high = max(col.high, b+1)
+	}
+	for col.high > 0 && col.ones[col.high-1] == 0 {
+		col.high--
 	}
 }
 

@@ -12,18 +12,25 @@ import (
 // boundEvery: a closer bound is looked for when so many times the wanted rows are there.
 const boundEvery = 4
 
+// mark is a number in a column that a row may not be beyond. Those that equal it are told apart by the next mark.
+type mark struct {
+	col    uint8
+	down   bool // the largest is the best
+	stated bool // a row that states none is beyond
+	value  uint64
+}
+
 // tighten finds the bound that leaves at least the best n rows of those found so far, and drops what is beyond it.
 func (p *picker) tighten() {
 	found := p.hits
 	p.hits = make([]hit, len(found))
 	for i, h := range found {
-		p.hits[i] = hit{c: h.c, set: slices.Clone(h.set), rows: h.rows, sure: make([]uint64, len(h.set))}
+		p.hits[i] = hit{c: h.c, set: slices.Clone(h.set), rows: h.rows}
 	}
-	left := p.by(p.n, p.total, p.sort.col, p.sort.down, true)
-	bound, stated := p.last(left)
+	bound, tie := p.closest()
 	p.hits = found
-	if stated {
-		p.bound, p.bounded = bound, true
+	if len(bound) > 0 {
+		p.bound, p.tie = bound, tie
 		p.total, p.hits = 0, found[:0]
 		for _, h := range found {
 			if p.within(h.c, h.set) {
@@ -36,42 +43,130 @@ func (p *picker) tighten() {
 	p.again = p.often * max(p.n, p.total)
 }
 
-// last is the number in the sort's column of the last undecided row; false: it states none. More rows than enough are
-// equal.
-func (p *picker) last(r rest) (bound uint64, stated bool) {
+// closest is the bound by all keys that columns hold, as far as they tell rows apart: many rows may be equally good by
+// the first ones. It uses the hits up.
+func (p *picker) closest() (bound []mark, tie uint64) {
+	r := rest{p.n, p.total}
+	for _, key := range p.keys() {
+		r = p.by(r.need, r.rows, key.col, key.down, key.stated)
+		at, ok := p.last(r, key)
+		if !ok {
+			return bound, 1<<64 - 1
+		}
+		if bound = append(bound, at); r.rows <= p.enough {
+			return bound, 1<<64 - 1
+		}
+	}
+	if len(bound) == 1 {
+		return bound, 1<<64 - 1 // what follows is no column
+	}
+	return bound, p.lastTie(r)
+}
+
+// keys are those of a ranking that columns hold, in its order, up to the first that none holds.
+func (p *picker) keys() []mark {
+	keys := []mark{{col: p.sort.col, down: p.sort.down, stated: true}}
+	if slices.ContainsFunc(p.s.q.Terms, func(t market.Term) bool { return t.Soft }) {
+		return keys
+	}
+	return append(keys, mark{col: colOf[market.FieldProof], down: true}, mark{col: colNear})
+}
+
+// last is the number of the last undecided row; false: it states none and has to. More rows than enough are equal.
+func (p *picker) last(r rest, key mark) (mark, bool) {
 	first := true
 	for _, h := range p.hits {
 		for w := range h.set {
 			for m := h.set[w]; m > 0; m &= m - 1 {
-				x, ok := h.c.value(p.sort.col, 64*w+bits.TrailingZeros64(m))
-				if !ok || r.rows > p.enough {
-					return x, ok
+				x, ok := h.c.value(key.col, 64*w+bits.TrailingZeros64(m))
+				ok = ok || !key.stated
+				if !ok || first || (x > key.value) != key.down {
+					key.value, first = x, false
 				}
-				if first || (x > bound) != p.sort.down {
-					bound, first = x, false
+				if !ok || r.rows > p.enough {
+					return key, ok
 				}
 			}
 		}
 	}
-	return bound, !first
+	return key, !first
+}
+
+// lastTie is the tie of the last undecided row that is needed.
+func (p *picker) lastTie(r rest) uint64 {
+	ties := make([]uint64, 0, r.rows)
+	order := seedOf(p.s.q.Order[:])
+	for _, h := range p.hits {
+		for w := range h.set {
+			for m := h.set[w]; m > 0; m &= m - 1 {
+				ties = append(ties, tieOf(h.c.seeds[64*w+bits.TrailingZeros64(m)], order))
+			}
+		}
+	}
+	slices.Sort(ties)
+	return ties[r.need-1]
 }
 
 // within drops the rows of m that are beyond the bound, and reports whether one is left.
 func (p *picker) within(c *chunk, m []uint64) bool {
-	col := c.col(p.sort.col)
-	if col == nil {
+	last, ties := len(p.bound)-1, p.tie < 1<<64-1
+	var equal, better bitmap // those that equal the marks so far; those that one mark finds better
+	same := equal[:len(m)]
+	copy(same, m)
+	for i, key := range p.bound {
+		c.upTo(key, same)
+		if i == last && !ties {
+			break
+		}
+		copy(m, same)
+		c.equals(key, same)
+		for w := range m {
+			better[w] |= m[w] &^ same[w]
+		}
+	}
+	if ties {
+		c.upToTie(p.tie, seedOf(p.s.q.Order[:]), same)
+	}
+	some := uint64(0)
+	for w := range m {
+		m[w] = better[w] | same[w]
+		some |= m[w]
+	}
+	return some > 0
+}
+
+// upTo drops the rows of m that are beyond a mark.
+func (c *chunk) upTo(key mark, m []uint64) {
+	if col := c.col(key.col); key.stated && col == nil {
 		clear(m)
-		return false
+	} else if key.stated {
+		for i := range m {
+			m[i] &= col.stated[i]
+		}
 	}
-	for i := range m {
-		m[i] &= col.stated[i]
-	}
-	if p.sort.down {
-		c.atLeast(p.sort.col, p.bound, m)
+	if key.down {
+		c.atLeast(key.col, key.value, m)
 	} else {
-		c.atMost(p.sort.col, p.bound, m)
+		c.atMost(key.col, key.value, m)
 	}
-	return slices.ContainsFunc(m, func(w uint64) bool { return w > 0 })
+}
+
+// equals drops the rows of m whose number is another than a mark's, or whose number is none and the mark's is not 0.
+func (c *chunk) equals(key mark, m []uint64) {
+	if c.col(key.col) != nil || key.value > 0 {
+		c.equal(key.col, key.value, m)
+	}
+}
+
+// upToTie drops the rows of m whose tie in an order is above a limit.
+func (c *chunk) upToTie(limit, order uint64, m []uint64) {
+	for w := range m {
+		for left := m[w]; left > 0; left &= left - 1 {
+			if slot := bits.TrailingZeros64(left); tieOf(c.seeds[64*w+slot], order) > limit {
+				m[w] &^= 1 << slot
+			}
+		}
+	}
 }
 
 // enoughRows are cheaper to compare one by one.
@@ -103,7 +198,7 @@ func (p *picker) by(need, rows int, id uint8, down, stated bool) rest {
 	top := 0
 	for _, h := range p.hits {
 		if col := h.c.col(id); col != nil {
-			top = max(top, col.top())
+			top = max(top, col.high)
 		}
 	}
 	r := rest{need, rows}
@@ -224,7 +319,7 @@ func (p *picker) split(r rest, bitOf func(c *chunk) half) rest {
 	hits := p.hits[:0]
 	for i, h := range p.hits {
 		h.keep(bitOf(h.c), p.good[i], better >= r.need)
-		if h.rows > 0 || h.some {
+		if h.rows > 0 || h.sure != nil {
 			hits = append(hits, h)
 		}
 	}
@@ -242,6 +337,9 @@ func (h *hit) keep(b half, good int, enough bool) {
 		return
 	}
 	lacks, all := b.turned(), good == h.rows
+	if !enough && h.sure == nil {
+		h.sure = make([]uint64, len(h.set))
+	}
 	for i, m := range h.set {
 		better := uint64(0)
 		if all {
@@ -259,7 +357,7 @@ func (h *hit) keep(b half, good int, enough bool) {
 	if enough {
 		h.rows = good
 	} else {
-		h.rows, h.some = h.rows-good, true
+		h.rows -= good
 	}
 }
 

@@ -14,26 +14,25 @@ type hit struct {
 	c    *chunk
 	set  []uint64 // those that may be among the best
 	rows int      // of set
-	sure []uint64 // those that are, if any
-	some bool     // sure has one
+	sure []uint64 // those that are; nil: none
 }
 
 // picker finds the best rows of one query.
 type picker struct {
-	s       *scan
-	now     time.Time
-	n       int // how many are wanted
-	enough  int
-	often   int                 // see again
-	conds   []*condition        // those that columns decide, the most selective first
-	drop    map[*chunk][]uint16 // rows that no column rules out: expired, hidden, excluded
-	sort    sorting
-	hits    []hit
-	total   int    // rows of hits
-	bound   uint64 // if bounded: a row whose number in the sort's column is beyond it comes after n others
-	again   int    // so many rows are worth a closer bound
-	bounded bool
-	good    []int // see split
+	s      *scan
+	now    time.Time
+	n      int // how many are wanted
+	enough int
+	often  int                 // see again
+	conds  []*condition        // those that columns decide, the most selective first
+	drop   map[*chunk][]uint16 // rows that no column rules out: expired, hidden, excluded
+	sort   sorting
+	hits   []hit
+	total  int    // rows of hits
+	bound  []mark // a row that is beyond it comes after n others
+	tie    uint64 // of the rows that equal all marks, those above it are beyond, too
+	again  int    // so many rows are worth a closer bound
+	good   []int  // see split
 }
 
 // pick returns at least the best n rows that fit, in no order, and whether those are all that fit.
@@ -52,13 +51,17 @@ func (b *Book) pick(s *scan, n int, now time.Time) (rows []row, all bool) {
 			p.look(c)
 		}
 	}
-	all = p.total <= n && !p.bounded
+	all = p.total <= n && len(p.bound) == 0
 	if p.total > n {
 		p.narrow(n, p.total)
 	}
 	for _, h := range p.hits {
 		for w := range h.set {
-			for m := h.set[w] | h.sure[w]; m > 0; m &= m - 1 {
+			m := h.set[w]
+			if h.sure != nil {
+				m |= h.sure[w]
+			}
+			for ; m > 0; m &= m - 1 {
 				slot := 64*w + bits.TrailingZeros64(m)
 				rows = append(rows, row{place: place{h.c, uint16(slot)}, group: int(h.c.groups[slot])})
 			}
@@ -147,7 +150,7 @@ func (p *picker) look(c *chunk) {
 	for _, slot := range p.drop[c] {
 		m[slot/64] &^= 1 << (slot % 64)
 	}
-	if p.bounded && !p.within(c, m) {
+	if len(p.bound) > 0 && !p.within(c, m) {
 		return
 	}
 	for _, cond := range p.conds {
@@ -155,9 +158,7 @@ func (p *picker) look(c *chunk) {
 			return
 		}
 	}
-	sets := make([]uint64, 2*c.words)
-	copy(sets, m)
-	h := hit{c: c, set: sets[:c.words], rows: count(m), sure: sets[c.words:]}
+	h := hit{c: c, set: slices.Clone(m), rows: count(m)}
 	p.hits = append(p.hits, h)
 	if p.total += h.rows; p.total >= p.again {
 		p.tighten()
