@@ -17,6 +17,9 @@ func (h *hire) act(ctx context.Context, m market.Lease, e market.Effect) error {
 	}
 	switch e := e.(type) {
 	case market.SendLease:
+		if m.State != market.Proposed {
+			return nil // given up meanwhile
+		}
 		if err := h.r.c.net.Propose(ctx, o.Provider, o.Raw); err != nil {
 			return err
 		}
@@ -29,7 +32,7 @@ func (h *hire) act(ctx context.Context, m market.Lease, e market.Effect) error {
 		if err != nil {
 			return err
 		}
-		return h.r.c.net.Stop(ctx, o.Provider, raw)
+		return h.stopAnswered(m.ID, h.r.c.net.Stop(ctx, o.Provider, raw))
 	case market.SignPayment:
 		return h.pay(ctx, o, m, e)
 	case market.PushInputs:
@@ -44,6 +47,30 @@ func (h *hire) act(ctx context.Context, m market.Lease, e market.Effect) error {
 		return h.r.c.TopUp(ctx, o.Channel)
 	}
 	return nil
+}
+
+// stopAnswered notes that a provider has answered a lease's Stop, be it with a refusal that stands.
+func (h *hire) stopAnswered(id market.LeaseID, err error) error {
+	var refusal *market.Refusal
+	if err == nil || errors.As(err, &refusal) && !refusal.Passes() {
+		h.mu.Lock()
+		h.stopped = id
+		h.mu.Unlock()
+		h.r.bell.Ring()
+	}
+	return err
+}
+
+// awaitStop waits until the Stop of a lease, which its machine sends until then, is answered. Errors: ctx's, or of the
+// time that is over.
+func (h *hire) awaitStop(ctx context.Context, id market.LeaseID, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return h.r.bell.Until(ctx, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.stopped == id
+	})
 }
 
 func (h *hire) ask(ctx context.Context, o orderRow) error {

@@ -21,6 +21,7 @@ type hire struct {
 	done, total uint64
 	receiptSeq  uint64 // of the newest Receipt of this lease since the start
 	used        use
+	stopped     market.LeaseID // the newest one whose Stop was answered
 }
 
 // follow runs the lease's machine until no money waits for its provider any more, tells the purchase how it ended,

@@ -208,10 +208,12 @@ func (pl *placing) verdictOn(ctx context.Context, m market.Lease) (passes, unfit
 	o := pl.r.snapshot()
 	switch {
 	case m.State == market.Lapsed:
-		sctx, cancel := context.WithTimeout(ctx, quoteWait)
-		defer cancel()
 		// it may be deciding still, or have accepted, and its answer be lost
-		if err := pl.r.hire.act(sctx, m, market.SendStop{Code: market.CodeNeverUsed}); err != nil {
+		within := quoteWait
+		if o.Stopping() { // nobody else waits: as long as it may still be accepted
+			within = max(within, m.Terms.AcceptUntil.Sub(pl.r.c.now()))
+		}
+		if err := pl.r.hire.awaitStop(ctx, m.ID, within); err != nil {
 			pl.r.c.log.Debug("Lease that lapsed was not stopped", "lease", m.ID, "error", err)
 		}
 		if o.Stopping() {

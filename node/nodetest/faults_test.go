@@ -33,6 +33,8 @@ type switches struct {
 	// lie makes the provider's documents another's: a receipt is changed and signed anew with the provider's key, a
 	// release replaced
 	lie atomic.Pointer[lies]
+	// proposing is called before a lease leaves, which then leaves whatever becomes of its sender
+	proposing atomic.Pointer[func()]
 	// paying is called before a payment leaves, heard when a receipt has come
 	paying, heard atomic.Pointer[func()]
 
@@ -101,6 +103,10 @@ func (n custNet) Propose(ctx context.Context, to market.NodeID, lease []byte) er
 	}
 	if n.sw.refuses(market.LeaseID(env.ID)) {
 		return nil
+	}
+	if f := n.sw.proposing.Load(); f != nil {
+		(*f)()
+		ctx = context.WithoutCancel(ctx)
 	}
 	return n.Net.Propose(ctx, to, lease)
 }

@@ -19,7 +19,6 @@ func TestStop_WhileTheProviderDecides_FreesBothSides(t *testing.T) {
 		w.opened(t)
 		w.sw.noChannels.Store(false)
 		w.await(t, id, in(market.Proposed))
-		time.Sleep(75 * time.Millisecond) // the proposal has left
 		if err := w.cust.StopOrder(t.Context(), id.String(), false); err != nil {
 			t.Fatal(err)
 		}

@@ -40,12 +40,13 @@ type clerk struct {
 	serving  context.Context // serve's; nil before and after: nothing new is decided
 	deciding map[market.LeaseID]*pending
 	refused  map[market.LeaseID]market.Decision // last 4,096, memory only
+	early    earlyStops
 	wg       sync.WaitGroup
 }
 
 func newClerk(c *common, ledger escrow.Ledger, r *rig.Rig, k *counter.Counter, b *releases, d *desk) *clerk {
 	return &clerk{common: c, ledger: ledger, rig: r, counter: k, books: b, desk: d,
-		deciding: map[market.LeaseID]*pending{}, refused: map[market.LeaseID]market.Decision{}}
+		deciding: map[market.LeaseID]*pending{}, refused: map[market.LeaseID]market.Decision{}, early: earlyStops{}}
 }
 
 // pending is a lease that is being decided.
@@ -96,23 +97,13 @@ func (k *clerk) Propose(ctx context.Context, from market.NodeID, raw []byte) err
 	}
 	// The time is not the request's: the decision goes on without it.
 	dctx, cancel := context.WithTimeout(k.serving, time.Minute)
-	k.deciding[pr.id] = &pending{from: from, cancel: cancel}
+	p := &pending{from: from, cancel: cancel}
+	if p.stop = k.early.take(from, pr.id, k.now()); p.stop != nil {
+		cancel() // refused as soon as its parts are read: what is held for it goes free
+	}
+	k.deciding[pr.id] = p
 	k.wg.Go(func() { defer cancel(); k.decide(dctx, pr) })
 	return nil
-}
-
-// withdraw takes a Stop for a lease that is being decided: it is refused, or stopped as soon as it is accepted. False:
-// no such lease of this customer.
-func (k *clerk) withdraw(from market.NodeID, id market.LeaseID, stop market.StopAsked) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	p := k.deciding[id]
-	if p == nil || p.from != from {
-		return false
-	}
-	p.stop = &stop
-	p.cancel()
-	return true
 }
 
 // decide checks by cost, then reserves and answers in one commit.
@@ -164,6 +155,9 @@ func (k *clerk) tryAccept(ctx context.Context, pr *proposal) error {
 	}
 	if err := k.openParts(pr, now); err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if !boundKey(pr) {
 		return market.Refuse(market.CodeBadSignature, market.KindInvalid,

@@ -129,7 +129,8 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 		Prices: func() rig.Prices { return p.Prices() }, Fit: d.Fit, Recheck: d.Recheck, Moved: d.Moved,
 		HandOver: d.HandOver,
 	})
-	p.books = &releases{newBooks(c, newSums(c, p.ClassOf)), d.Ledger, escrow.NewKeys(cfg.Seed), p.sessions.push}
+	p.books = &releases{books: newBooks(c, newSums(c, p.ClassOf)), ledger: d.Ledger, keys: escrow.NewKeys(cfg.Seed),
+		push: p.sessions.push}
 	p.Counter = counter.New(counter.Config{
 		Network: cfg.Network, ClusterTag: cfg.ClusterTag, Key: cfg.Key, Payout: cfg.Payout, FeePayer: cfg.FeePayer,
 		Tick: cfg.Tick, Hold: cfg.Hold, MinCloseDelay: cfg.Dues.MinCloseDelay, Policy: cfg.Policy,
@@ -191,7 +192,7 @@ func (p *Provider) Days(since time.Time) []DayEarned { return p.books.sums.Days(
 func (p *Provider) Waits() Waits { return p.settler.Waits() }
 
 // ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live,
-// chain-unreachable.
+// chain-unreachable, rate-limited.
 func (p *Provider) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
 	return p.books.ReleaseRequest(ctx, from, id)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
@@ -17,10 +19,41 @@ type releases struct {
 	ledger escrow.Ledger
 	keys   escrow.Keys
 	push   func(market.NodeID, streams.VoucherPush)
+
+	looks sync.Mutex
+	// looked is when the chain was last read for a customer's channel that is not known here; looks guards it.
+	looked map[market.NodeID]time.Time
+}
+
+// lookAgain is how often the chain is read for a customer whose channel is not known here: its deposit may not be final
+// yet, and it asks each 5 s. maxLooks bounds for how many that is done at a time.
+const (
+	lookAgain = 3 * time.Second
+	maxLooks  = 1024
+)
+
+// mayLook reports whether the chain may be read for a customer now, and counts it.
+func (r *releases) mayLook(from market.NodeID) bool {
+	now := r.now()
+	r.looks.Lock()
+	defer r.looks.Unlock()
+	for id, at := range r.looked {
+		if d := now.Sub(at); d < 0 || d >= lookAgain {
+			delete(r.looked, id)
+		}
+	}
+	if _, lately := r.looked[from]; lately || len(r.looked) >= maxLooks {
+		return false
+	}
+	if r.looked == nil {
+		r.looked = map[market.NodeID]time.Time{}
+	}
+	r.looked[from] = now
+	return true
 }
 
 // ReleaseRequest answers with a signed Release of a channel without live leases. Refusals: channel-unknown, lease-live,
-// chain-unreachable.
+// chain-unreachable, rate-limited.
 func (r *releases) ReleaseRequest(ctx context.Context, from market.NodeID, id market.ChannelID) ([114]byte, error) {
 	if err := r.started(ctx); err != nil {
 		return [114]byte{}, err
@@ -41,8 +74,13 @@ func (r *releases) ReleaseRequest(ctx context.Context, from market.NodeID, id ma
 
 // adoptUnused enters a channel on which no lease was ever accepted, so that its deposit can go back at once: a customer
 // funds before it is refused. Only one with the release key of exactly this customer is taken. Refusals:
-// channel-unknown, chain-unreachable.
+// channel-unknown, chain-unreachable, rate-limited.
 func (r *releases) adoptUnused(ctx context.Context, from market.NodeID, id market.ChannelID) (*channel, error) {
+	if !r.mayLook(from) {
+		no := market.Refuse(market.CodeRateLimited, market.KindUnavailable, "the chain was asked for you just now")
+		no.RetryAfter = lookAgain
+		return nil, no
+	}
 	// the customer asks again until it is
 	states, err := r.ledger.Channels(ctx, []market.ChannelID{id}, escrow.Finalised)
 	if err != nil {

@@ -49,7 +49,8 @@ func (w *window) Status(ctx context.Context, from market.NodeID, id market.Lease
 	return market.Status{}, err
 }
 
-// Stop ends a lease for its customer.
+// Stop ends a lease for its customer, also one that has not come yet. Refusals: malformed, signer-not-peer, busy;
+// unknown-lease for somebody else's.
 func (w *window) Stop(ctx context.Context, from market.NodeID, raw []byte) error {
 	s, env, err := wire.OpenStop(raw, w.cfg.Network)
 	if err != nil {
@@ -66,10 +67,7 @@ func (w *window) Stop(ctx context.Context, from market.NodeID, raw []byte) error
 		grace = -1
 	}
 	stop := market.StopAsked{By: market.CustomerSide, Code: stopCode(s.Code), Grace: grace}
-	if w.clerk.withdraw(from, s.Lease, stop) {
-		return nil
-	}
-	return w.desk.stop(ctx, from, s.Lease, stop)
+	return w.clerk.stop(ctx, from, s.Lease, stop)
 }
 
 // Outcome takes the customer's signed Outcome and answers with the own one. Refusal: conflict while the job is not

@@ -10,12 +10,14 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// MaxSkew is how much clocks may differ.
-const MaxSkew = 5 * time.Second
-
-// Limits of quoting: a Quote lives quoteLife, and maxQuotes of them are kept in memory.
+// MaxSkew is how much clocks may differ, QuoteLife how long a Quote lives.
 const (
-	quoteLife  = 20 * time.Second
+	MaxSkew   = 5 * time.Second
+	QuoteLife = 20 * time.Second
+)
+
+// Limits of quoting: maxQuotes are kept in memory.
+const (
 	maxQuotes  = 4096
 	prepFloor  = 3 * time.Minute
 	assumeRate = 8 << 20 // bytes/s: our download rate until one was measured
@@ -58,7 +60,7 @@ func (c *Counter) quote(ctx context.Context, from market.NodeID, raw []byte) ([]
 	}
 	ask := c.Ask(order, from)
 	ask.Named = c.quotes.named(order, now)
-	expires := now.Add(quoteLife).Truncate(time.Millisecond)
+	expires := now.Add(QuoteLife).Truncate(time.Millisecond)
 	if mine, _ := c.quotes.of(env.ID); len(mine) > 0 { // asked again
 		ask.Until = expires.Add(MaxSkew)
 		ask.One, ask.Busy = c.policy.Load().PayerStarts > 0 && !ask.Known, oneAtATime(c.cfg.Tick)
