@@ -39,7 +39,7 @@ func sendInputs(ctx context.Context, c *api.Client, id string, sources []spec.So
 // the node.
 func (a *App) fetch(ctx context.Context, c *api.Client, o *api.Order) (all error) {
 	for _, out := range o.Outputs {
-		if out.To == "" || slices.Contains(o.MissingOutputs, out.Path) {
+		if out.To == "" || out.LeftOut != "" || slices.Contains(o.MissingOutputs, out.Path) {
 			continue
 		}
 		dir, name := target(out)

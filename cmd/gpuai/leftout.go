@@ -32,12 +32,23 @@ func (a *App) sayLeftOut(list []api.LeftOut, more int) {
 	}
 }
 
+// unwanted lists the outputs that were left out whole because the job has not succeeded: so it was ordered.
+func unwanted(o api.Order) (list []api.LeftOut) {
+	for _, out := range o.Outputs {
+		if out.LeftOut != "" {
+			list = append(list, api.LeftOut{Direction: "output", Path: out.Path, Reason: out.LeftOut})
+		}
+	}
+	return list
+}
+
 // leftOut tells what of an order's files is missing or was left out, and is the error of it unless that is allowed. An
 // order that never ran misses nothing.
 func (a *App) leftOut(o api.Order, allow bool) (err error) {
 	for _, p := range o.MissingOutputs {
 		a.say("output %s does not exist", clean(p))
 	}
+	a.sayLeftOut(unwanted(o), 0)
 	a.sayLeftOut(o.LeftOut, o.LeftOutMore)
 	if o.OutputsDroppedAt != nil && !o.OutputsReady {
 		err = both(err, dropped(o))
@@ -116,7 +127,7 @@ func filesTable(t *Table, o api.Order) {
 	for _, p := range o.MissingOutputs {
 		t.Row("missing", clean(p))
 	}
-	for _, l := range o.LeftOut {
+	for _, l := range append(unwanted(o), o.LeftOut...) {
 		t.Row("left out", fmt.Sprintf("%s %s: %s", l.Direction, clean(l.Path), clean(l.Reason)))
 	}
 	if o.LeftOutMore > 0 {

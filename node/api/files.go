@@ -15,10 +15,13 @@ type LeftOut struct {
 	Reason    string `json:"reason"`
 }
 
-// Output is a path of the job that comes home. To is where, on the machine that asked; empty: nothing was said.
+// Output is a path of the job that comes home. To is where, on the machine that asked; empty: nothing was said. When is
+// success or always; empty: always. LeftOut is why all of it was left out: it is wanted of a successful job alone.
 type Output struct {
-	Path string `json:"path"`
-	To   string `json:"to,omitempty"`
+	Path    string `json:"path"`
+	To      string `json:"to,omitempty"`
+	When    string `json:"when,omitempty"`
+	LeftOut string `json:"left_out,omitempty"`
 }
 
 // OrderFiles is what became of an order's files; all of it is absent until it is known.

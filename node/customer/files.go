@@ -37,6 +37,8 @@ type Files struct {
 	Missing       []string    `json:"Missing,omitempty"` // declared outputs that the job has not made
 	Failure       market.Code `json:"Failure,omitempty"` // code: why the outputs can never be here
 	FailureDetail string      `json:"FailureDetail,omitempty"`
+	Stay          []string    `json:"Stay,omitempty"` // declared outputs that do not leave this node, by StayWhy
+	StayWhy       string      `json:"StayWhy,omitempty"`
 	Fetched       time.Time   `json:"Fetched"` // when the outputs were last read from the spool
 	Dropped       time.Time   `json:"Dropped"` // when the spool gave them up
 }
@@ -223,6 +225,9 @@ func (t *transfers) fetch(ctx context.Context) error {
 		r.hire.event(ctx, market.OutputsVerified{})
 		return nil
 	}
+	if err := t.stay(ctx, &o, out); err != nil {
+		return err
+	}
 	if out.OutputsRoot == ([32]byte{}) {
 		return t.none(ctx, market.CodeOutputLost, "the provider has signed that it cannot give them")
 	}
@@ -252,12 +257,14 @@ func (t *transfers) fetch(ctx context.Context) error {
 	}
 	var paths []string
 	for _, p := range o.Request.File.Outputs {
-		paths = append(paths, p.Path)
+		if !o.Files.Stays(p) {
+			paths = append(paths, p.Path)
+		}
 	}
 	if err := r.update(ctx, func(o *orderRow) {
 		o.Files.Missing, o.Files.Outputs = man.Missing(paths), LeftOut{man.Skipped, man.More}
 		o.Files.Failure, o.Files.FailureDetail = "", ""
-		if len(man.Entries) == 0 { // nobody needs to fetch nothing
+		if len(man.Entries) == 0 || len(paths) == 0 { // nobody needs to fetch nothing
 			o.Files.Fetched = r.c.now()
 		}
 	}); err != nil {

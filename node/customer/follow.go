@@ -104,6 +104,7 @@ func (h *hire) over(ctx context.Context, m market.Lease) {
 		o.Lease, o.papers = nil, papers{}
 		if lost {
 			o.InputsSent, o.ReadyAt, o.Log, o.Files.Failure, o.Files.FailureDetail = false, time.Time{}, nil, "", ""
+			o.Files.Stay, o.Files.StayWhy = nil, ""
 			o.Files.Missing, o.Files.Outputs, o.Files.Fetched, o.LogFrom = nil, LeftOut{}, time.Time{}, h.r.log.next()
 		}
 	})

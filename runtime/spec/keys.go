@@ -140,7 +140,8 @@ func (o *Output) keys() []key {
 	return []key{
 		{"path", "a path in the job", "/workspace/out", Flag{}, inWorkspace(&o.Path)},
 		{"to", "a local path, relative to this file", "./out", Flag{}, localPath(&o.To)},
-		{"when", "success is not obeyed yet: all are brought", "always", Flag{}, oneOf(&o.When, "success", "always")},
+		{"when", "success: only of a job that ended by itself with exit code 0", "always", Flag{},
+			oneOf(&o.When, WhenSuccess, "always")},
 	}
 }
 

@@ -123,7 +123,7 @@ func (s Spec) check() (f []Fault) {
 	}
 	for i, out := range s.Outputs {
 		add(checkWorkspace(out.Path), fmt.Sprintf("outputs[%d].path", i))
-		add(checkOneOf(out.When, "", "success", "always"), fmt.Sprintf("outputs[%d].when", i))
+		add(checkOneOf(out.When, "", WhenSuccess, "always"), fmt.Sprintf("outputs[%d].when", i))
 	}
 	return f
 }

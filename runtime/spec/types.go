@@ -28,6 +28,9 @@ type Output struct {
 	When string `json:"when,omitempty"`
 }
 
+// WhenSuccess is the When of an output that is only wanted of a job that ended by itself with exit code 0.
+const WhenSuccess = "success"
+
 // ImageRef pins an image. Ref: name as written; Manifest, Config: "sha256:…"; Platform "linux/amd64".
 type ImageRef struct {
 	Ref             string `json:"Ref"`

@@ -166,7 +166,11 @@ func LogState(s joblog.State) api.LogState {
 // filesOf is what became of an order's files.
 func filesOf(v customer.View) (f api.OrderFiles) {
 	for _, o := range v.Request.File.Outputs {
-		f.Outputs = append(f.Outputs, api.Output{Path: o.Path, To: o.To})
+		out := api.Output{Path: o.Path, To: o.To, When: o.When}
+		if v.Files.Stays(o) {
+			out.LeftOut = v.Files.StayWhy
+		}
+		f.Outputs = append(f.Outputs, out)
 	}
 	f.MissingOutputs, f.OutputsCode, f.OutputsDetail = v.Files.Missing, v.Files.Failure, v.Files.FailureDetail
 	for _, side := range []struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -65,7 +66,7 @@ func spool(path string, r io.Reader, limit uint64) (left spec.Manifest, err erro
 	return spec.Manifest{Skipped: m.Skipped, More: m.More}, nil
 }
 
-// GetOutputs implements api.Files. Error: not-found while there are none.
+// GetOutputs implements api.Files: all that is to leave the node. Error: not-found while there are none.
 func (s Shelf) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 	c, err := s.Role()
 	if err != nil {
@@ -84,7 +85,12 @@ func (s Shelf) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 		return fmt.Errorf("read outputs: %w", err)
 	}
 	defer f.Close()
-	if _, err = io.Copy(w, f); err != nil {
+	if len(v.Files.Stay) == 0 {
+		_, err = io.Copy(w, f)
+	} else { // no bound: the archive is ours
+		_, err = spec.Filter(f, w, spec.Limits{Total: math.MaxInt64}, v.Comes)
+	}
+	if err != nil {
 		return err
 	}
 	return c.Spool.Fetched(context.WithoutCancel(ctx), v.ID)
