@@ -88,7 +88,7 @@ type books struct {
 	log    *slog.Logger
 	keys   escrow.Keys
 	till   *till.Till[Row]
-	woken  chan struct{} // full while a channel is to be looked at
+	woken  chan struct{} // full while a channel is new or to be looked at
 
 	mu       sync.Mutex
 	channels map[market.ChannelID]*Channel
@@ -125,8 +125,9 @@ func (b *books) Of(id market.ChannelID) *Channel {
 
 func (b *books) add(ch *Channel) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.channels[ch.id] = ch
+	b.mu.Unlock()
+	b.wake()
 }
 
 func (b *books) all() []*Channel {
@@ -148,6 +149,10 @@ func (b *books) look(ch *Channel) {
 	ch.mu.Lock()
 	ch.due = true
 	ch.mu.Unlock()
+	b.wake()
+}
+
+func (b *books) wake() {
 	select {
 	case b.woken <- struct{}{}:
 	default:

@@ -21,7 +21,7 @@ type reader struct {
 }
 
 // Serve keeps channels at what the chain says, tells their orders, and does what is due, until ctx ends. Own
-// transactions wake it, and what was to be done at a time.
+// transactions wake it, new channels, and what was to be done at a time. While the chain can tell nothing it sleeps.
 func (r *reader) Serve(ctx context.Context) {
 	defer r.keeper.wg.Wait()
 	r.keeper.wg.Go(func() { r.follow(ctx) })
@@ -29,24 +29,35 @@ func (r *reader) Serve(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := r.now()
 		due, next := r.dueAt(now)
+		open := r.open()
 		if !now.Before(round) {
-			due, round = r.open(), now.Add(r.cfg.Every)
+			due, round = looked(open), now.Add(r.cfg.Every)
 		}
+		watches := len(open)+len(due) > 0
 		for len(due) > 0 { // what was not read is read in the next round
 			n := min(len(due), readAtOnce)
 			r.read(ctx, due[:n])
 			due = due[n:]
 		}
-		if next.IsZero() || next.After(round) {
+		if watches && (next.IsZero() || next.After(round)) {
 			next = round
 		}
-		t := time.NewTimer(next.Sub(r.now()))
-		select {
-		case <-ctx.Done():
-		case <-r.woken:
-		case <-t.C:
-		}
-		t.Stop()
+		r.sleep(ctx, next)
+	}
+}
+
+// sleep waits until a time, zero: for ever, or until it is woken.
+func (r *reader) sleep(ctx context.Context, until time.Time) {
+	var at <-chan time.Time
+	if !until.IsZero() {
+		t := time.NewTimer(until.Sub(r.now()))
+		defer t.Stop()
+		at = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-r.woken:
+	case <-at:
 	}
 }
 
@@ -68,13 +79,20 @@ func (r *reader) follow(ctx context.Context) {
 func (r *reader) open() (out []*Channel) {
 	for _, ch := range r.all() {
 		if a, row := ch.book.See(); a.Phase != escrow.PhaseGone || row.Paid+row.Returned == 0 {
-			ch.mu.Lock()
-			ch.due = false
-			ch.mu.Unlock()
 			out = append(out, ch)
 		}
 	}
 	return out
+}
+
+// looked are channels that nobody has to ask for any more.
+func looked(list []*Channel) []*Channel {
+	for _, ch := range list {
+		ch.mu.Lock()
+		ch.due = false
+		ch.mu.Unlock()
+	}
+	return list
 }
 
 // dueAt lists the channels that are to be looked at now, and says when the next one is; zero: with the round.
