@@ -14,24 +14,25 @@ import (
 )
 
 // syncAlone appends a voucher and its signature to a file and syncs it, one after another: what a store without group
-// commit does at least.
-func syncAlone(ctx context.Context, dir string, d time.Duration) (perSecond float64, err error) {
+// commit does at least. The result is how long each took.
+func syncAlone(ctx context.Context, dir string, d time.Duration) (took []time.Duration, err error) {
 	f, err := os.Create(filepath.Join(dir, "alone"))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	var voucher [114]byte
-	n, began := 0, time.Now()
-	for ; time.Since(began) < d && ctx.Err() == nil; n++ {
+	for began := time.Now(); time.Since(began) < d && ctx.Err() == nil; {
+		was := time.Now()
 		if _, err := f.Write(voucher[:]); err != nil {
-			return 0, err
+			return nil, err
 		}
 		if err := f.Sync(); err != nil {
-			return 0, err
+			return nil, err
 		}
+		took = append(took, time.Since(was))
 	}
-	return float64(n) / time.Since(began).Seconds(), ctx.Err()
+	return took, ctx.Err()
 }
 
 // batchAlone has as many goroutines as the rig has jobs put the rows of one voucher each with bbolt's own group commit:
