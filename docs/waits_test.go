@@ -118,7 +118,7 @@ var timed = map[string]string{
 	"node/provider tryAccept":  "the chain: a deposit that is confirmed and not final yet",
 
 	// An event exists or could: these go with the pure machines and Watch.
-	"node/api wait":            "to come: Watch of the order",
+	"node/api follow":          "a node without events, or with too many readers; its events wake it",
 	"node/provider awaitFirst": "one limit for what the first Offer waits for; changes and moves wake it",
 	"node/provider loop": "an Offer expires, an engine tells of little, quarantine backs off; to come: a " +
 		"job's events",

@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/rest"
@@ -191,18 +190,10 @@ func all[L, T any](ctx context.Context, c *link, path string, of func(L) (items 
 	}
 }
 
-// operationPoll is how often the client looks at an operation.
-const operationPoll = 100 * time.Millisecond
-
 // wait follows an operation to its end and reads its result.
 func wait[A any](ctx context.Context, c *link, op rest.Operation, err error) (a A, _ error) {
-	for err == nil && op.State == "running" {
-		select {
-		case <-ctx.Done():
-			return a, ctx.Err()
-		case <-time.After(operationPoll):
-		}
-		op, err = ordersClient{c}.Operation(ctx, op.ID)
+	if err == nil && op.State == "running" {
+		op, err = c.follow(ctx, op)
 	}
 	if err != nil {
 		return a, err

@@ -35,6 +35,7 @@ func (k *keeper) seen(ctx context.Context, ch *Channel, head escrow.Head, absent
 		return
 	}
 	k.wg.Go(func() { // neither a provider nor a disk holds up the others' looks
+		k.log.Debug("Channel step", "channel", ch.id, "act", d.Act, "why", d.Why)
 		again := k.do(ctx, ch, d, head)
 		ch.busy.Store(false)
 		if again {
