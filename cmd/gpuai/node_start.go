@@ -179,7 +179,7 @@ func (a *App) mayStop(ctx context.Context, c *api.Client, end bool) error {
 	if err != nil && market.CodeOf(err) != market.CodeRoleOff {
 		return err
 	}
-	leases, err := c.ProviderLeases(ctx)
+	leases, _, err := c.ProviderLeases(ctx, api.LeaseQuery{Live: true})
 	if err != nil && market.CodeOf(err) != market.CodeRoleOff {
 		return err
 	}

@@ -238,16 +238,20 @@ func (f *fakeNode) KickLease(_ context.Context, id, reason string) error {
 	return nil
 }
 
-func (f *fakeNode) ProviderLeases(context.Context) ([]api.Lease, error) {
-	return []api.Lease{{
-		Schema: "gpuai.lease/v1", ID: "lease_0", Role: "provider", Customer: "12D3KooWcustomer", State: "ended",
-		Devices: 1, CreatedAt: rest.At(time.Unix(-1, 0)),
-		LeaseMoney: api.LeaseMoney{Rate: api.RateSOL(1), Owed: api.SOL(1), Paid: api.SOL(1)},
-	}, {
+func (f *fakeNode) ProviderLeases(_ context.Context, q api.LeaseQuery) ([]api.Lease, string, error) {
+	list := []api.Lease{{
 		Schema: "gpuai.lease/v1", ID: "lease_1", Role: "provider", Customer: "12D3KooWcustomer", State: "running",
 		Devices: 1, CreatedAt: rest.At(time.Unix(0, 0)),
 		LeaseMoney: api.LeaseMoney{Rate: api.RateSOL(1), Owed: api.SOL(2), Paid: api.SOL(1), BillableMS: 250},
-	}}, nil
+	}, {
+		Schema: "gpuai.lease/v1", ID: "lease_0", Role: "provider", Customer: "12D3KooWcustomer", State: "ended",
+		Devices: 1, CreatedAt: rest.At(time.Unix(-1, 0)),
+		LeaseMoney: api.LeaseMoney{Rate: api.RateSOL(1), Owed: api.SOL(1), Paid: api.SOL(1)},
+	}}
+	if q.Live {
+		list = list[:1]
+	}
+	return list[:min(q.Limit, len(list))], "", nil
 }
 
 func (f *fakeNode) WalletNew(ctx context.Context) (api.Wallet, error) { return f.Wallet(ctx) }

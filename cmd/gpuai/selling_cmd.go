@@ -162,7 +162,7 @@ func newKick(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := c.ProviderLeases(cmd.Context())
+			list, _, err := c.ProviderLeases(cmd.Context(), api.LeaseQuery{Live: true})
 			if err != nil {
 				return a.hinted(err)
 			}
@@ -192,18 +192,24 @@ func newLeases(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := c.ProviderLeases(cmd.Context())
+			live, _, err := c.ProviderLeases(cmd.Context(), api.LeaseQuery{Live: true})
 			if err != nil {
 				return a.hinted(err)
 			}
-			all, older := len(list), len(list)-most
-			list = slices.DeleteFunc(list, func(l api.Lease) bool {
-				older--
-				return most > 0 && older >= 0 && l.State == market.Ended.String() // one that goes on is always shown
-			})
-			if hidden := all - len(list); hidden > 0 {
-				a.say("%s not shown: --limit 0 shows all", count(hidden, "older lease is", "older leases are"))
+			q := api.LeaseQuery{}
+			if most > 0 {
+				// one that goes on is always shown, and one more says that there are more
+				q.Limit = max(most, len(live)) + 1
 			}
+			list, _, err := c.ProviderLeases(cmd.Context(), q)
+			if err != nil {
+				return a.hinted(err)
+			}
+			if most > 0 && len(list) == q.Limit {
+				list = list[:q.Limit-1]
+				a.say("older leases are not shown: --limit 0 shows all")
+			}
+			slices.SortStableFunc(list, func(x, y api.Lease) int { return x.CreatedAt.Compare(y.CreatedAt.Time) })
 			return a.print("leases", map[string]any{"leases": list}, func(t *Table) { leasesTable(t, list) })
 		}}
 	cmd.Flags().IntVar(&most, "limit", 50, "the newest so many; 0: all")

@@ -105,12 +105,21 @@ type Spending interface {
 	CloseChannel(ctx context.Context, addr string) (Channel, error)
 }
 
+// LeaseQuery is which leases of the provider's side are listed: those that are not done with, then the others, what
+// ended last first.
+type LeaseQuery struct {
+	Live  bool   // only those that are not done with
+	After string // where another list ended; empty: from the beginning
+	Limit int    // at most so many; to a client 0: all
+}
+
 // Selling is the provider's side.
 type Selling interface {
 	Provider(ctx context.Context) (Provider, error)
 	ProviderSell(ctx context.Context, on bool) (Provider, error)
 	PatchProvider(ctx context.Context, p ProviderPatch) error
-	ProviderLeases(ctx context.Context) ([]Lease, error)
+	// ProviderLeases lists leases of this side: see LeaseQuery. next is what After continues, empty at the end.
+	ProviderLeases(ctx context.Context, q LeaseQuery) (list []Lease, next string, err error)
 	// ProviderEarnings has rows from the UTC day of since on; zero: all.
 	ProviderEarnings(ctx context.Context, since time.Time) (Earnings, error)
 	ProviderIdle(ctx context.Context) (Idle, error)

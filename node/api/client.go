@@ -175,18 +175,28 @@ func create[A any](ctx context.Context, c *link, path string, body any) (A, erro
 
 // all collects the pages of a list.
 func all[L, T any](ctx context.Context, c *link, path string, of func(L) (items []T, cursor string)) ([]T, error) {
-	out, cursor := []T{}, ""
+	out, _, err := some(ctx, c, path, "", 0, of)
+	return out, err
+}
+
+// some fetches at most n items of a list, 0: all, that come after a cursor, and says what continues it.
+func some[L, T any](ctx context.Context, c *link, path, cursor string, n int, of func(L) (items []T, cursor string)) (
+	out []T, next string, err error) {
+	out = []T{}
 	for {
-		l, err := call[L](ctx, c, "GET", path+"limit="+strconv.Itoa(rest.MaxLimit)+cursor, nil)
+		most := rest.MaxLimit
+		if n > 0 {
+			most = min(most, n-len(out))
+		}
+		l, err := call[L](ctx, c, "GET", path+"limit="+strconv.Itoa(most)+"&cursor="+url.QueryEscape(cursor), nil)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		items, next := of(l)
-		out = append(out, items...)
-		if next == "" {
-			return out, nil
+		if out = append(out, items...); next == "" || n > 0 && len(out) >= n {
+			return out, next, nil
 		}
-		cursor = "&cursor=" + url.QueryEscape(next)
+		cursor = next
 	}
 }
 
@@ -413,25 +423,6 @@ func (c spendingClient) Channels(ctx context.Context) ([]Channel, error) {
 func (c spendingClient) CloseChannel(ctx context.Context, addr string) (Channel, error) {
 	op, err := call[rest.Operation](ctx, c.link, "POST", "/channels/"+url.PathEscape(addr)+"/close", nil)
 	return wait[Channel](ctx, c.link, op, err)
-}
-
-// Provider implements Selling.
-func (c sellingClient) Provider(ctx context.Context) (Provider, error) {
-	return call[Provider](ctx, c.link, "GET", "/provider", nil)
-}
-
-// ProviderSell implements Selling.
-func (c sellingClient) ProviderSell(ctx context.Context, on bool) (Provider, error) {
-	verb := "pause"
-	if on {
-		verb = "resume"
-	}
-	return call[Provider](ctx, c.link, "POST", "/provider/"+verb, nil)
-}
-
-// ProviderLeases implements Selling.
-func (c sellingClient) ProviderLeases(ctx context.Context) ([]Lease, error) {
-	return all(ctx, c.link, "/provider/leases?", func(l leaseList) ([]Lease, string) { return l.Leases, l.Cursor })
 }
 
 // Shutdown implements Control.

@@ -68,14 +68,10 @@ func (s *leases) outcome(ctx context.Context, in *ByID) (LeaseOutcome, error) {
 
 func (s *leases) list(ctx context.Context, in *rest.Paging) (leaseList, error) {
 	l, err := s.b.Leases(ctx)
-	return leasePage(*in, l, err)
-}
-
-func leasePage(p rest.Paging, l []Lease, err error) (leaseList, error) {
 	if err != nil {
 		return leaseList{}, err
 	}
-	l, cursor, err := rest.Page(p, l, func(l Lease) string { return byAge(l.CreatedAt, l.ID+l.Role) })
+	l, cursor, err := rest.Page(*in, l, func(l Lease) string { return byAge(l.CreatedAt, l.ID+l.Role) })
 	return leaseList{"gpuai.leases/v1", l, cursor}, err
 }
 

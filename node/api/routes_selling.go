@@ -33,8 +33,9 @@ func (s *selling) routes() []rest.Route {
 		rest.Call("POST", "/provider/pause", "pauseProvider", "withdraw the rig; jobs go on", s.sell(false)).
 			In(rest.ScopeMarket),
 		rest.Call("POST", "/provider/resume", "resumeProvider", "list it again", s.sell(true)).In(rest.ScopeMarket),
-		rest.Get("/provider/leases", "providerLeases", "of the selling side; running jobs with the CPU time and "+
-			"memory that they use", s.leases).In(rest.ScopeMarket),
+		rest.Get("/provider/leases", "providerLeases", "of the selling side: those that are not done with, then "+
+			"the others, what ended last first; running jobs with the CPU time and memory that they use",
+			s.leases).In(rest.ScopeMarket),
 		rest.Get("/provider/earnings", "providerEarnings", "by UTC day and device, from `since=TIME` on; and all that "+
 			"was ever earned", s.earnings).In(rest.ScopeMarket),
 		rest.Get("/provider/idle", "providerIdle", "who asked in the last 24 h, what came of it, and the rank of the "+
@@ -87,9 +88,14 @@ func (s *selling) sell(on bool) func(context.Context, *Empty) (Provider, error) 
 	return func(ctx context.Context, _ *Empty) (Provider, error) { return s.b.ProviderSell(ctx, on) }
 }
 
-func (s *selling) leases(ctx context.Context, in *rest.Paging) (leaseList, error) {
-	l, err := s.b.ProviderLeases(ctx)
-	return leasePage(*in, l, err)
+type soldIn struct {
+	rest.Paging
+	Live bool `query:"live" doc:"only those that are not done with"`
+}
+
+func (s *selling) leases(ctx context.Context, in *soldIn) (leaseList, error) {
+	l, next, err := s.b.ProviderLeases(ctx, LeaseQuery{in.Live, in.Cursor, in.Limit})
+	return leaseList{"gpuai.leases/v1", append([]Lease{}, l...), next}, err
 }
 
 type sinceIn struct {

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"net/url"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -70,6 +72,32 @@ type Idle struct {
 // Kick is the body that ends a lease as its provider.
 type Kick struct {
 	Reason string `json:"reason,omitempty"`
+}
+
+// Provider implements Selling.
+func (c sellingClient) Provider(ctx context.Context) (Provider, error) {
+	return call[Provider](ctx, c.link, "GET", "/provider", nil)
+}
+
+// ProviderSell implements Selling.
+func (c sellingClient) ProviderSell(ctx context.Context, on bool) (Provider, error) {
+	verb := "pause"
+	if on {
+		verb = "resume"
+	}
+	return call[Provider](ctx, c.link, "POST", "/provider/"+verb, nil)
+}
+
+// ProviderLeases implements Selling.
+func (c sellingClient) ProviderLeases(ctx context.Context, q LeaseQuery) ([]Lease, string, error) {
+	list, next, err := some(ctx, c.link, "/provider/leases?live="+strconv.FormatBool(q.Live)+"&", q.After, q.Limit,
+		func(l leaseList) ([]Lease, string) { return l.Leases, l.Cursor })
+	seen := map[string]bool{}
+	return slices.DeleteFunc(list, func(l Lease) bool { // one that ended meanwhile came twice
+		had := seen[l.ID]
+		seen[l.ID] = true
+		return had
+	}), next, err
 }
 
 // ProviderEarnings implements Selling.

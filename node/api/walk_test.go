@@ -126,8 +126,10 @@ func (w *whole) ProviderIdle(context.Context) (Idle, error) {
 	return Idle{Schema: "gpuai.idle/v1", Refused: []IdleReason{}, Prices: []PriceRank{{Class: "cpu", Own: RateSOL(1)}}},
 		nil
 }
-func (w *whole) KickLease(_ context.Context, id, _ string) error       { return missing(id) }
-func (w *whole) ProviderLeases(context.Context) ([]Lease, error)       { return nil, nil }
+func (w *whole) KickLease(_ context.Context, id, _ string) error { return missing(id) }
+func (w *whole) ProviderLeases(context.Context, LeaseQuery) ([]Lease, string, error) {
+	return nil, "", nil
+}
 func (w *whole) Leases(context.Context) ([]Lease, error)               { return []Lease{someLease}, nil }
 func (w *whole) Lease(_ context.Context, id string) (Lease, error)     { return someLease, missing(id) }
 func (w *whole) Health(context.Context) (Doctor, error)                { return someDoc, nil }

@@ -151,7 +151,7 @@ func TestMissed_CustomerAwayWhileItsJobRan_GetsItsOutputs(t *testing.T) {
 		})
 		away.leave(t)
 		wait(t, "the job does not end", 90*time.Second, func() bool {
-			list, err := prov.api.ProviderLeases(context.Background())
+			list, _, err := prov.api.ProviderLeases(context.Background(), api.LeaseQuery{})
 			return err == nil && slices.ContainsFunc(list,
 				func(l api.Lease) bool { return l.ID == lease && l.State == "closing" })
 		})

@@ -1,7 +1,7 @@
 package provider
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/provider/past"
 	"github.com/gpuai/gpuai/node/provider/rig"
+	"github.com/gpuai/gpuai/node/shelf"
 	"github.com/gpuai/gpuai/runtime/job"
 )
 
@@ -41,32 +42,61 @@ func (p *Provider) View() View {
 		FeePayer: p.cfg.FeePayer, Live: len(p.desk.live()), FeeBalance: balance, Earned: p.Earned()}
 }
 
-// LeasesKept is how many leases that have left memory are listed.
+// LeasesKept is how many leases Leases lists.
 const LeasesKept = 1000
 
 // Leases lists the leases that are not done with and the newest of the others, oldest first. Those have no Outcome
 // here: see Lease.
 func (p *Provider) Leases() []LeaseView {
-	var out []LeaseView
-	for _, l := range p.desk.all() {
-		out = append(out, l.view())
+	out, _, err := p.Page(nil, LeasesKept, false)
+	if err != nil {
+		p.log.Warn("Past leases were not read", "error", err) // the node ends, or its store is damaged
 	}
-	for next, more := []byte(nil), true; more && len(out) < LeasesKept; more = next != nil {
-		var list []past.Lease
-		var err error
-		if list, next, err = past.Page(p.db, next, pastPage); err != nil {
-			p.log.Warn("Past leases were not read", "error", err) // the node ends, or its store is damaged
-			break
+	slices.SortFunc(out, func(a, b LeaseView) int { return bytes.Compare(a.place(), b.place()) })
+	return out
+}
+
+// place orders the leases that are not done with.
+func (v LeaseView) place() []byte { return shelf.KeyOf(v.Lease.Accepted, v.Lease.ID) }
+
+// The first byte of a place says where it lies.
+const (
+	placeLive = iota
+	placePast
+)
+
+// Page lists at most n leases: those that are not done with, oldest first, then the others unless live, what ended last
+// first. after is what the page before returned as next, which is nil at the end; nil: from the beginning. A lease that
+// ends meanwhile may come once more. Errors: the store's.
+func (p *Provider) Page(after []byte, n int, live bool) (list []LeaseView, next []byte, err error) {
+	have := map[market.LeaseID]bool{}
+	for _, l := range p.desk.all() {
+		have[l.id] = true
+		if v := l.view(); len(after) == 0 || bytes.Compare(append([]byte{placeLive}, v.place()...), after) > 0 {
+			list = append(list, v)
 		}
-		for _, x := range list {
-			out = append(out, LeaseView{Lease: x.Tick.Lease, Customer: x.Customer, Order: x.Order.Order(),
+	}
+	slices.SortFunc(list, func(a, b LeaseView) int { return bytes.Compare(a.place(), b.place()) })
+	if len(list) > n || len(list) == n && !live {
+		return list[:n], append([]byte{placeLive}, list[n-1].place()...), nil
+	}
+	if live {
+		return list, nil, nil
+	}
+	if next = nil; len(after) > 0 && after[0] == placePast {
+		next = after[1:]
+	}
+	old, next, err := past.Page(p.db, next, n-len(list))
+	for _, x := range old {
+		if !have[x.Tick.Lease.ID] { // else it leaves just now
+			list = append(list, LeaseView{Lease: x.Tick.Lease, Customer: x.Customer, Order: x.Order.Order(),
 				Receipt: x.Tick.Receipt})
 		}
 	}
-	slices.SortFunc(out, func(a, b LeaseView) int {
-		return cmp.Or(a.Lease.Accepted.Compare(b.Lease.Accepted), slices.Compare(a.Lease.ID[:], b.Lease.ID[:]))
-	})
-	return slices.CompactFunc(out, func(a, b LeaseView) bool { return a.Lease.ID == b.Lease.ID }) // it left just now
+	if next != nil {
+		next = append([]byte{placePast}, next...)
+	}
+	return list, next, err
 }
 
 // Lease is one lease with all its documents, also one that has left memory; false: there is none. Errors: the store's.

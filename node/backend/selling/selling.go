@@ -7,9 +7,11 @@ package selling
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"maps"
 	"math/bits"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,23 +100,28 @@ func (c *Counter) ProviderSell(ctx context.Context, on bool) (api.Provider, erro
 }
 
 // ProviderLeases implements api.Selling.
-func (c *Counter) ProviderLeases(ctx context.Context) ([]api.Lease, error) {
+func (c *Counter) ProviderLeases(ctx context.Context, q api.LeaseQuery) (out []api.Lease, next string, err error) {
 	if c.Early() {
-		return []api.Lease{}, nil // none was ever taken
+		return nil, "", nil // none was ever taken
 	}
 	p, err := c.Role()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	out, used := []api.Lease{}, p.Usage(ctx)
-	for _, v := range p.Leases() {
+	after, err := base64.RawURLEncoding.DecodeString(q.After)
+	if err != nil {
+		return nil, "", rest.Usage(http.StatusBadRequest, "cursor is none of this list")
+	}
+	list, place, err := p.Page(after, q.Limit, q.Live)
+	used := p.Usage(ctx)
+	for _, v := range list {
 		d := leases.Sold(v).Doc
 		if u, ok := used[v.Lease.ID]; ok {
 			d.UsedCPUMS, d.UsedRAM = u.CPU.Milliseconds(), u.Memory
 		}
 		out = append(out, d)
 	}
-	return out, nil
+	return out, base64.RawURLEncoding.EncodeToString(place), err
 }
 
 // signed makes Money of lamports that may be negative.
