@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/backend/leases"
 	"github.com/gpuai/gpuai/node/backend/money"
@@ -88,8 +89,8 @@ func (b *Backend) eventDoc(ctx context.Context, row store.Event) any {
 		if c == nil {
 			return nil
 		}
-		for _, v := range c.Channels() {
-			if v.ID.String() == row.ID {
+		if a, err := market.ParseAddress(row.ID); err == nil {
+			if v, ok := c.Channel(market.ChannelID(a)); ok {
 				return money.Channel(v)
 			}
 		}

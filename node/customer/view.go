@@ -128,10 +128,10 @@ func (r *orderRun) view() View {
 	if o.Lease != nil {
 		v.Signed = o.Lease.Signed
 	}
-	if ch := r.c.Of(o.Channel); ch != nil {
-		a := ch.Account()
+	if ch, ok := r.c.Channel(o.Channel); ok {
+		a := ch.Account
 		v.Deposit += a.Seen
-		v.PayeeWaits = min(ch.Owes(), v.Paid)
+		v.PayeeWaits = min(ch.Owes, v.Paid)
 		if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
 			v.RefundDue = time.Unix(a.Deadline, 0)
 		}

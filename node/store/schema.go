@@ -28,6 +28,7 @@
 //	own_past  OrderID                     -> own order that is over: its lease's tick, its row
 //	own_past_times placed ms u64 ‖ OrderID -> 1
 //	own_past_words what names it (text) 0 ‖ OrderID -> 1
+//	own_past_channels ChannelID           -> own channel that is gone, with its newest voucher, JSON
 //	own_served NodeID                     -> what own leases that are over have paid to a provider, ms u64
 //	known     node key or payer           -> since when it has paid for a lease here, ms u64
 //	answers   idempotency key (text)      -> answer of a creating request, 24 h
@@ -62,6 +63,7 @@ const (
 	BucketOwnTimes    = "own_past_times"
 	BucketOwnWords    = "own_past_words"
 	BucketOwnServed   = "own_served"
+	BucketOwnGone     = "own_past_channels"
 )
 
 var buckets = []string{
@@ -70,6 +72,7 @@ var buckets = []string{
 	BucketAnswers, BucketEarned,
 	BucketTicks, BucketShares, BucketVouchers, BucketOwnTicks, BucketOwnShares, BucketOwnVouchers, BucketKnown,
 	BucketPast, BucketPastEnds, BucketOwnPast, BucketOwnTimes, BucketOwnWords, BucketOwnServed,
+	BucketOwnGone,
 }
 
 func isBucket(name string) bool {

@@ -26,16 +26,18 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 )
 
-// Buckets are where a role's books lie. Only who is paid keeps more vouchers than the newest.
+// Buckets are where a role's books lie, Past: those that have left. Only who is paid keeps more vouchers than the
+// newest.
 type Buckets struct {
-	Channels, Shares, Vouchers string
-	keep                       bool
+	Channels, Shares, Vouchers, Past string
+	keep                             bool
 }
 
 // The books of the roles.
 var (
-	Selling = Buckets{store.BucketChannels, store.BucketShares, store.BucketVouchers, true}
-	Buying  = Buckets{store.BucketOwnChannels, store.BucketOwnShares, store.BucketOwnVouchers, false}
+	Selling = Buckets{store.BucketChannels, store.BucketShares, store.BucketVouchers, "", true}
+	Buying  = Buckets{store.BucketOwnChannels, store.BucketOwnShares, store.BucketOwnVouchers, store.BucketOwnGone,
+		false}
 )
 
 // diskAgain is how often a full disk is tried again.
@@ -54,6 +56,7 @@ type Till[R comparable] struct {
 type disk interface {
 	Queue(c store.Change, then func(error)) error
 	Commit(ctx context.Context, c store.Change) error
+	Get(bucket string, key []byte) ([]byte, error)
 	Scan(bucket string, prefix []byte, f func(key, value []byte) error) error
 }
 
@@ -108,6 +111,7 @@ type Book[R comparable] struct {
 	behind  bool      // one of them was not stored: the next one says all
 	stale   []store.Ref
 	waits   int // Changes that are queued and not stored
+	past    bool
 }
 
 // stored is what a book's rows say.
@@ -231,8 +235,11 @@ func (b *Book[R]) ended(c store.Change, err error) error {
 
 // rows is what the book's rows should say.
 func (b *Book[R]) rows() stored[R] {
-	s := stored[R]{cold: coldOf(&b.account), own: b.own, known: true, shares: b.account.Leases,
-		vouchers: b.account.Kept}
+	s := stored[R]{cold: coldOf(&b.account), own: b.own, known: true}
+	if b.past {
+		return s
+	}
+	s.shares, s.vouchers = b.account.Leases, b.account.Kept
 	if n := b.account.Newest; n.Amount > 0 &&
 		(len(s.vouchers) == 0 || s.vouchers[len(s.vouchers)-1].Amount < n.Amount) {
 		s.vouchers = append(slices.Clip(s.vouchers), &n)
@@ -242,7 +249,10 @@ func (b *Book[R]) rows() stored[R] {
 
 func (b *Book[R]) coldRow() []byte {
 	r := coldRow[R]{Account: b.account, Own: b.own}
-	r.Account.Leases, r.Account.Kept, r.Account.Newest = nil, nil, escrow.Signed{}
+	r.Account.Leases, r.Account.Kept = nil, nil
+	if !b.past {
+		r.Account.Newest = escrow.Signed{}
+	}
 	return store.Row(r)
 }
 
@@ -253,7 +263,11 @@ func (b *Book[R]) diff(c *store.Change, was, now stored[R]) {
 		c.Puts = append(c.Puts, store.Put{Bucket: bucket, Key: key, Value: value})
 	}
 	if was.cold != now.cold || was.own != now.own || was.known != now.known {
-		puts(k.Channels, b.id[:], b.coldRow())
+		bucket := k.Channels
+		if b.past {
+			bucket = k.Past
+		}
+		puts(bucket, b.id[:], b.coldRow())
 	}
 	for id, s := range now.shares {
 		if old, ok := was.shares[id]; !ok || old != s {
@@ -347,6 +361,11 @@ func (t *Till[R]) loadVouchers(books map[market.ChannelID]*Book[R]) error {
 	return t.db.Scan(t.buckets.Vouchers, nil, func(k, v []byte) error {
 		s, err := rows.DecodeVoucher(v)
 		b := books[s.Channel]
+		if err == nil && b == nil && t.buckets.Past != "" {
+			if gone, err := t.db.Get(t.buckets.Past, s.Channel[:]); gone != nil || err != nil {
+				return err
+			}
+		}
 		if err != nil || b == nil || !bytes.Equal(k, rows.VoucherKey(s.Channel, s.Amount)) {
 			return fmt.Errorf("voucher row %x: %w", k, errors.Join(err, rows.ErrRow))
 		}

@@ -66,7 +66,7 @@ func (p *Purse) Wallet(ctx context.Context) (api.Wallet, error) {
 		if err != nil {
 			return api.Wallet{}, err
 		}
-		f = figures(past, c.Orders(), c.Channels())
+		f = figures(past, c.Orders(), c.Held())
 	}
 	w.InChannels, w.AtRisk, w.Returning, w.Storage = api.SOL(f.locked), api.SOL(f.risk), api.SOL(f.returning),
 		api.SOL(f.costs.Storage)
@@ -280,10 +280,8 @@ func (p *Purse) CloseChannel(ctx context.Context, addr string) (api.Channel, err
 	if err := c.CloseChannel(ctx, id); err != nil {
 		return api.Channel{}, err
 	}
-	for _, v := range c.Channels() {
-		if v.ID == id {
-			return Channel(v), nil
-		}
+	if v, ok := c.Channel(id); ok {
+		return Channel(v), nil
 	}
 	return api.Channel{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "close channel",
 		Detail: "no channel of this node has that address", Hint: "gpuai channel list"}

@@ -101,9 +101,6 @@ func (ch *Channel) Row() Row {
 	return r
 }
 
-// Owes is what the provider waits for that its account cannot take yet.
-func (ch *Channel) Owes() market.Amount { return owes(ch.Account()) }
-
 // Bind binds the voucher key to a node and the channel; the provider checks it.
 func (ch *Channel) Bind(node market.NodeID) (sig [64]byte) {
 	copy(sig[:], ed25519.Sign(ch.key, append(append([]byte("gpuai/bind/1"), node[:]...), ch.id[:]...)))

@@ -94,33 +94,86 @@ type books struct {
 	channels map[market.ChannelID]*Channel
 }
 
-// Load reads the store. Errors: the store's.
+// Load reads the store. Channels that are over are left there. Errors: the store's.
 func (b *books) Load() error {
 	list, err := b.till.Load()
 	if err != nil {
 		return fmt.Errorf("load channels: %w", err)
 	}
-	for id, book := range list {
-		_, row := book.See()
-		key, err := b.keys.Voucher(b.cfg.ClusterTag, b.cfg.Payer, row.Terms.Payee, row.Terms.Mint, row.N)
+	var over []*till.Book[Row]
+	for _, book := range list {
+		if isOver(book) {
+			over = append(over, book)
+		}
+	}
+	left := b.till.Leave(over...)
+	if left != nil {
+		b.log.Warn("Channels that are gone stay in memory", "error", left)
+	}
+	for _, book := range list {
+		if left == nil && isOver(book) {
+			continue
+		}
+		ch, err := b.channelOf(book)
 		if err != nil {
 			return err
 		}
-		ch := newChannel(b, book, id, key)
 		ch.loaded = true
 		b.add(ch)
 	}
 	return nil
 }
 
+func (b *books) channelOf(book *till.Book[Row]) (*Channel, error) {
+	_, row := book.See()
+	key, err := b.keys.Voucher(b.cfg.ClusterTag, b.cfg.Payer, row.Terms.Payee, row.Terms.Mint, row.N)
+	if err != nil {
+		return nil, err
+	}
+	return newChannel(b, book, book.ID(), key), nil
+}
+
+// isOver reports that the chain has nothing more to tell of a channel, and that no lease is in its books. One that is
+// absent and was never seen paid out may be the endpoint's fault.
+func isOver(book *till.Book[Row]) bool {
+	a, row := book.See()
+	return a.Phase == escrow.PhaseGone && row.Paid+row.Returned > 0 && len(a.Leases) == 0
+}
+
+// leave lets a channel go from memory if it is over; Of reads it from the store.
+func (b *books) leave(ch *Channel) {
+	if !isOver(ch.book) {
+		return
+	}
+	if err := b.till.Leave(ch.book); err != nil {
+		b.log.Warn("Channel that is gone stays in memory", "channel", ch.id, "error", err)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.channels, ch.id)
+}
+
 // Queue stores what f puts, in the order of the entries of all channels; see till.Till.
 func (b *books) Queue(f func(*store.Change)) error { return b.till.Queue(f) }
 
-// Of is an own channel; nil: there is none.
+// Of is an own channel; nil: there is none. One that has left memory is read from the store.
 func (b *books) Of(id market.ChannelID) *Channel {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.channels[id]
+	ch := b.channels[id]
+	b.mu.Unlock()
+	if ch != nil {
+		return ch
+	}
+	book := b.past(id)
+	if book == nil {
+		return nil
+	}
+	ch, err := b.channelOf(book)
+	if err != nil {
+		b.log.Error("Channel that is gone has no voucher key", "channel", id, "error", err)
+	}
+	return ch
 }
 
 func (b *books) add(ch *Channel) {
@@ -183,14 +236,60 @@ type View struct {
 	Owes     market.Amount // sealed, and the provider's account cannot take it yet
 }
 
-// Channels lists own channels.
-func (b *books) Channels() (out []View) {
-	for _, ch := range b.all() {
-		a, row := ch.book.See()
-		out = append(out, View{ID: ch.id, Provider: row.Provider, Account: a, Paid: row.Paid,
-			Returned: row.Returned, Opened: row.Opened, Owes: owes(a)})
+// Channels lists own channels, also those that have left memory.
+func (b *books) Channels() []View {
+	out := b.Held()
+	held := map[market.ChannelID]bool{}
+	for _, v := range out {
+		held[v.ID] = true
+	}
+	err := b.till.EachPast(func(book *till.Book[Row]) {
+		if !held[book.ID()] {
+			out = append(out, viewOf(book))
+		}
+	})
+	if err != nil {
+		b.log.Error("Channels that are gone were not read", "error", err)
 	}
 	return out
+}
+
+// Held lists the own channels that are in memory: all that are not gone.
+func (b *books) Held() (out []View) {
+	for _, ch := range b.all() {
+		out = append(out, viewOf(ch.book))
+	}
+	return out
+}
+
+// Channel is one of Channels; false: there is none.
+func (b *books) Channel(id market.ChannelID) (View, bool) {
+	b.mu.Lock()
+	ch := b.channels[id]
+	b.mu.Unlock()
+	if ch != nil {
+		return viewOf(ch.book), true
+	}
+	book := b.past(id)
+	if book == nil {
+		return View{}, false
+	}
+	return viewOf(book), true
+}
+
+// past are the books of a channel that has left memory; nil: there are none.
+func (b *books) past(id market.ChannelID) *till.Book[Row] {
+	book, err := b.till.Past(id)
+	if err != nil {
+		b.log.Error("Channel that is gone was not read", "channel", id, "error", err)
+	}
+	return book
+}
+
+func viewOf(book *till.Book[Row]) View {
+	a, row := book.See()
+	return View{ID: book.ID(), Provider: row.Provider, Account: a, Paid: row.Paid, Returned: row.Returned,
+		Opened: row.Opened, Owes: owes(a)}
 }
 
 // Reclaimed reports that a channel's account is gone, and with it what the ledger held for it: the wallet has it.

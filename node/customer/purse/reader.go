@@ -74,8 +74,7 @@ func (r *reader) follow(ctx context.Context) {
 	})
 }
 
-// open lists the channels of which the chain can still tell something. One that is absent and was never seen paid out
-// may be the endpoint's fault.
+// open lists the channels of which the chain can still tell something.
 func (r *reader) open() (out []*Channel) {
 	for _, ch := range r.all() {
 		if a, row := ch.book.See(); a.Phase != escrow.PhaseGone || row.Paid+row.Returned == 0 {
@@ -131,6 +130,7 @@ func (r *reader) read(ctx context.Context, list []*Channel) {
 		if errors.Join(err, r.finalise(ctx, ch), r.observe(ctx, ch, states[i], head)) == nil {
 			r.fold(ctx, ch)
 			r.keeper.seen(ctx, ch, head, absent)
+			r.leave(ch)
 			ch.news.Ring()
 		}
 	}
