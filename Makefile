@@ -72,9 +72,9 @@ race: ## the packages where goroutines meet, under the race detector
 	go test -race -short $(TESTFLAGS) -timeout 15m -skip TestOpen_FlippedBytes ./node/lease ./node/till ./node/store ./p2p/offers ./p2p/streams \
 		./market/book ./node/provider/... ./node/customer/... ./runtime/docker
 
-bench: setup build ## start, vouchers, cu, idle beside their peers, a JSON line per figure (BENCH=NAME: one); then go benchmarks; needs root
+bench: setup build ## start, vouchers, cu, idle, match, ended beside their peers, a JSON line per figure (BENCH=NAME: one); then go benchmarks; needs root
 	@host="$${DOCKER_HOST:-}"; own=; \
 	if [ -z "$$host" ]; then own=1; host="$$(.ci/dockerd start)"; fi; \
-	rc=0; for n in $(or $(BENCH),start vouchers cu idle match); do DOCKER_HOST="$$host" go run ./cmd/bench $$n -json || rc=$$?; done; \
+	rc=0; for n in $(or $(BENCH),start vouchers cu idle match ended); do DOCKER_HOST="$$host" go run ./cmd/bench $$n -json || rc=$$?; done; \
 	if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
 	@[ -n "$(BENCH)" ] || go test -run '^$$' -bench . ./node/store ./market/... ./escrow/...

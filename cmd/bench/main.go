@@ -23,6 +23,7 @@ type options struct {
 	window  time.Duration
 	rows    int
 	queries int
+	ended   int
 	keep    bool
 }
 
@@ -31,7 +32,7 @@ type bench func(ctx context.Context, o options, r *report) error
 
 func benches() map[string]bench {
 	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle, "match": benchMatch,
-		"vouchers": benchVouchers}
+		"vouchers": benchVouchers, "ended": benchEnded}
 }
 
 func main() {
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var o options
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.BoolVar(&o.json, "json", false, "one JSON object per figure")
-	fs.StringVar(&o.exe, "exe", "bin/gpuai", "start, idle: the binary that runs the nodes")
+	fs.StringVar(&o.exe, "exe", "bin/gpuai", "start, idle, ended: the binary that runs the nodes")
 	fs.IntVar(&o.runs, "runs", 12, "start: orders on an open channel")
 	fs.IntVar(&o.peers, "peers", 24, "idle: peers of the idle node")
 	fs.DurationVar(&o.load, "load", 8*time.Second, "vouchers: length of each load")
@@ -56,8 +57,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.DurationVar(&o.window, "window", 60*time.Second, "idle: length of the measurement")
 	fs.IntVar(&o.rows, "rows", 1_000_000, "match: groups in the book")
 	fs.IntVar(&o.queries, "queries", 2000, "match: of each kind; a twentieth of them by the peer, too")
+	fs.IntVar(&o.ended, "ended", 10_000, "ended: orders, and leases, in the store")
 	fs.BoolVar(&o.keep, "keep", false, "keep the nodes' folder")
-	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match [-json] [flags]; flags: bench start -h")
+	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match|ended [-json] [flags]; flags: bench start -h")
 	if len(args) == 0 {
 		return usage
 	}
@@ -72,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("benches measure on Unix only")
 	}
 	if fs.NArg() > 0 || o.runs < 1 || o.peers < 0 || o.load <= 0 || o.window <= 0 || o.rows < 1 ||
-		o.queries < 1 {
+		o.queries < 1 || o.ended <= endedReal {
 		return usage
 	}
 	r, err := newReport(ctx, out, o.json)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,6 +41,7 @@ type world struct {
 type process struct {
 	name   string
 	log    string
+	sets   []string
 	cmd    *exec.Cmd
 	client *api.Client
 	status api.Status
@@ -70,8 +72,16 @@ func newWorld(ctx context.Context, o options, slot time.Duration) (*world, error
 
 // start starts a node with its own folder and keys and waits until it answers. sets: settings, as in --set.
 func (w *world) start(ctx context.Context, name string, sets ...string) (*process, error) {
+	if err := os.Mkdir(filepath.Join(w.dir, name), 0o700); err != nil {
+		return nil, err
+	}
+	return w.startIn(ctx, name, sets...)
+}
+
+// startIn is start in a folder that may be there already.
+func (w *world) startIn(ctx context.Context, name string, sets ...string) (*process, error) {
 	dir := filepath.Join(w.dir, name)
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "config.toml") // empty: no setting of this machine's user may reach the nodes
@@ -89,7 +99,7 @@ func (w *world) start(ctx context.Context, name string, sets ...string) (*proces
 		"p2p.listen=/ip4/127.0.0.1/udp/0/quic-v1"}, sets...) {
 		args = append(args, "--set", s)
 	}
-	p := &process{name: name, log: log.Name(), cmd: exec.Command(w.exe, args...), client: api.Dial(socket),
+	p := &process{name: name, log: log.Name(), sets: sets, cmd: exec.Command(w.exe, args...), client: api.Dial(socket),
 		done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	for _, e := range os.Environ() {
@@ -153,19 +163,8 @@ func (w *world) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*stopWait)
 	defer cancel()
 	var errs []error
-	for i := len(w.nodes) - 1; i >= 0; i-- {
-		p := w.nodes[i]
-		asking, cancel := context.WithTimeout(ctx, stopWait)
-		if err := p.client.Shutdown(asking, true); err != nil {
-			_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
-		}
-		cancel()
-		select {
-		case <-p.done:
-		case <-time.After(stopWait):
-			errs = append(errs, fmt.Errorf("%s did not end and was killed", p.name), p.cmd.Process.Kill())
-		}
-		p.wait.Wait()
+	for len(w.nodes) > 0 {
+		errs = append(errs, w.stop(ctx, w.nodes[len(w.nodes)-1]))
 	}
 	if w.ledger != nil {
 		errs = append(errs, w.ledger.Close())
@@ -174,6 +173,23 @@ func (w *world) close() error {
 		errs = append(errs, os.RemoveAll(w.dir))
 	}
 	return errors.Join(errs...)
+}
+
+// stop ends a node. Errors: it did not end by itself.
+func (w *world) stop(ctx context.Context, p *process) (err error) {
+	w.nodes = slices.DeleteFunc(w.nodes, func(x *process) bool { return x == p })
+	asking, cancel := context.WithTimeout(ctx, stopWait)
+	defer cancel()
+	if err := p.client.Shutdown(asking, true); err != nil {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
+	}
+	select {
+	case <-p.done:
+	case <-time.After(stopWait):
+		err = errors.Join(fmt.Errorf("%s did not end and was killed", p.name), p.cmd.Process.Kill())
+	}
+	p.wait.Wait()
+	return err
 }
 
 // until looks until f holds, and says what it waited for when the limit is over.

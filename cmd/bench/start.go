@@ -106,6 +106,7 @@ type startBench struct {
 	w        *world
 	engine   *engine
 	customer *process
+	rig      *process
 	image    spec.ImageRef
 	args     []string
 	steps    []string // of the last order, with ms since it was placed
@@ -138,7 +139,7 @@ func (b *startBench) prepare(ctx context.Context, reg *runtimetest.Registry) err
 	if err := b.engine.pull(ctx, b.pinned()); err != nil {
 		return err
 	}
-	if b.customer, _, err = b.w.market(ctx); err != nil {
+	if b.customer, b.rig, err = b.w.market(ctx); err != nil {
 		return err
 	}
 	_, err = b.customer.client.Airdrop(ctx, market.Amount(20*market.LamportsSOL))
