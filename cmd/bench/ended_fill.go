@@ -19,7 +19,7 @@ import (
 var endedBuckets = []string{
 	store.BucketOwnPast, store.BucketOwnTimes, store.BucketOwnWords, store.BucketOwnChannels, store.BucketOwnShares,
 	store.BucketOwnVouchers, store.BucketLeases, store.BucketChannels, store.BucketShares, store.BucketVouchers,
-	store.BucketJobs, store.BucketDebts,
+	store.BucketJobs, store.BucketDebts, store.BucketOwnGone, store.BucketGone,
 }
 
 // Copies have ended over how many days, and how many one Change has. All events are read.
@@ -128,15 +128,18 @@ func boughtAndSold(db *store.Store) (list []*ended, err error) {
 	for _, l := range sold {
 		list = append(list, &ended{order: l.Order.Nonce, lease: l.Tick.Lease.ID, at: l.Tick.Lease.Ended, sold: &l})
 	}
-	return list, db.Scan(store.BucketChannels, nil, func(k, _ []byte) error {
-		for _, x := range list {
-			if x.channel == (market.ChannelID{}) {
-				x.channel = market.ChannelID(k)
-				break
+	for _, bucket := range []string{store.BucketChannels, store.BucketGone} {
+		err = errors.Join(err, db.Scan(bucket, nil, func(k, _ []byte) error {
+			for _, x := range list {
+				if x.channel == (market.ChannelID{}) {
+					x.channel = market.ChannelID(k)
+					break
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		}))
+	}
+	return list, err
 }
 
 // isNamed reports whether a key has one of the ids.

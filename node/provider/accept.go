@@ -277,7 +277,10 @@ func (k *clerk) fitChannel(ctx context.Context, pr *proposal) (*channel, error) 
 			Detail: err.Error()}
 	}
 	cs := states[0]
-	ch := k.books.of(cs)
+	ch, err := k.books.of(cs)
+	if err != nil {
+		return nil, err
+	}
 	if ch.old && k.now().Before(k.cfg.Dues.OldChannels) {
 		return nil, market.Refuse(market.CodeChannelUnfit, market.KindConflict, "known from before an unclean start: "+
 			"open a new one, or wait until "+k.cfg.Dues.OldChannels.UTC().Format(time.TimeOnly))

@@ -47,7 +47,9 @@ func (b *books) load() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, book := range list {
-		b.channels[id] = &channel{Book: book, id: id, old: true, adding: make(chan struct{}, 1)}
+		a, _ := book.See()
+		b.channels[id] = &channel{Book: book, id: id, old: true, gone: a.Phase == escrow.PhaseGone,
+			adding: make(chan struct{}, 1)}
 	}
 	return nil
 }
@@ -93,6 +95,7 @@ type channelRow struct {
 	TickPrice       market.Amount  `json:"tick_price,omitempty"`
 	OldestUnclaimed time.Time      `json:"oldest_unclaimed,omitzero"`
 	LastEnd         time.Time      `json:"last_end,omitzero"`
+	Sealed          bool           `json:"sealed,omitempty"` // the chain showed its end, for good
 	Booked          *bookings      `json:"booked,omitempty"` // what is in the sums already, by lease
 }
 
@@ -122,6 +125,8 @@ type channel struct {
 	*till.Book[channelRow]
 	id  market.ChannelID
 	old bool // of before this start
+	// gone: an earlier start had seen already that its account is absent.
+	gone bool
 	// adding is full while a lease of the channel is committed.
 	adding chan struct{}
 
@@ -151,14 +156,13 @@ func (b *books) create(cs escrow.ChannelState, row channelRow) *channel {
 		adding: make(chan struct{}, 1)}
 }
 
-// of returns the known channel, or a new one in memory.
-func (b *books) of(cs escrow.ChannelState) *channel {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if ch, ok := b.channels[cs.ID]; ok {
-		return ch
+// of returns the known channel, or a new one in memory. Errors: the store's.
+func (b *books) of(cs escrow.ChannelState) (*channel, error) {
+	ch, err := b.find(cs.ID)
+	if ch == nil && err == nil {
+		ch = b.create(cs, channelRow{})
 	}
-	return b.create(cs, channelRow{})
+	return ch, err
 }
 
 // enter makes a channel known before its first lease is committed, so that another lease of it waits for this
@@ -221,14 +225,13 @@ func (b *books) take(ctx context.Context, l *leaseRun, ch *channel, checked escr
 	return stored, err
 }
 
+// byID is a known channel, also one that has left memory. Refusal: channel-unknown; errors: the store's.
 func (b *books) byID(id market.ChannelID) (*channel, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	ch, ok := b.channels[id]
-	if !ok {
-		return nil, market.Refuse(market.CodeChannelUnknown, market.KindNotFound, id.String())
+	ch, err := b.find(id)
+	if ch == nil && err == nil {
+		err = market.Refuse(market.CodeChannelUnknown, market.KindNotFound, id.String())
 	}
-	return ch, nil
+	return ch, err
 }
 
 // owe keeps the channel's account at what this lease has metered; it is stored with the next payment or end, the lease
@@ -275,6 +278,9 @@ func (b *books) addLease(ctx context.Context, pr *proposal, ch *channel, l *leas
 	err := ch.Write(ctx, false, func(e *entry) error {
 		// Again in the entry: what leases of one channel need together counts.
 		need := min(pr.quote.MinHeadroom, pr.body.Cap)
+		if e.Past { // an endpoint shows it open again
+			return market.Refuse(market.CodeChannelUnfit, market.KindConflict, "status: "+escrow.PhaseGone.String())
+		}
 		if h := e.Account.Headroom(); h < need {
 			return market.Refuse(market.CodeChannelTooSmall, market.KindConflict,
 				fmt.Sprintf("headroom %s SOL, need %s SOL", h.SOL(), need.SOL()))

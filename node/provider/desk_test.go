@@ -173,7 +173,10 @@ func TestSums_Fold(t *testing.T) {
 	t.Parallel()
 	p := started(t, t.TempDir())
 	pr := signed(t, p, 1, 1)
-	ch := p.books.of(escrow.ChannelState{ID: pr.body.Channel, Status: escrow.StatusOpen, Deposit: 1000})
+	ch, err := p.books.of(escrow.ChannelState{ID: pr.body.Channel, Status: escrow.StatusOpen, Deposit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !p.books.enter(ch) {
 		t.Fatal("a channel is not entered")
 	}

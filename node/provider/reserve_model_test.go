@@ -112,7 +112,12 @@ func TestReserve_Model(t *testing.T) {
 				pr := b.proposal(i, p)
 				cs := escrow.ChannelState{ID: pr.body.Channel, Status: escrow.StatusOpen, Deposit: 150}
 				for won[i] = errStale; won[i] == errStale; {
-					won[i] = p.reserve(t.Context(), pr, p.books.of(cs))
+					ch, err := p.books.of(cs)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					won[i] = p.reserve(t.Context(), pr, ch)
 				}
 			})
 		}

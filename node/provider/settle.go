@@ -109,6 +109,7 @@ func (s *settler) readChain(ctx context.Context) (age time.Duration, err error) 
 		}
 	}
 	s.payDue(ctx, list, account)
+	s.books.leave(ctx, list)
 	return head.FinalisedAge, nil
 }
 
@@ -158,6 +159,7 @@ func (s *settler) observe(ctx context.Context, ch *channel, cs escrow.ChannelSta
 			e.Own.OldestUnclaimed = time.Time{}
 		}
 		before, after = was.Phase, e.Account.Phase
+		e.Own.Sealed = e.Own.Sealed || after == escrow.PhaseSealed
 		news = before != after || was.Settled != e.Account.Settled
 	})
 	if !news {

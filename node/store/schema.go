@@ -29,6 +29,7 @@
 //	own_past_times placed ms u64 ‖ OrderID -> 1
 //	own_past_words what names it (text) 0 ‖ OrderID -> 1
 //	own_past_channels ChannelID           -> own channel that is gone, with its newest voucher, JSON
+//	past_channels ChannelID               -> customer's channel that is gone, with its newest voucher, JSON
 //	own_served NodeID                     -> what own leases that are over have paid to a provider, ms u64
 //	known     node key or payer           -> since when it has paid for a lease here, ms u64
 //	answers   idempotency key (text)      -> answer of a creating request, 24 h
@@ -64,6 +65,7 @@ const (
 	BucketOwnWords    = "own_past_words"
 	BucketOwnServed   = "own_served"
 	BucketOwnGone     = "own_past_channels"
+	BucketGone        = "past_channels"
 )
 
 var buckets = []string{
@@ -72,7 +74,7 @@ var buckets = []string{
 	BucketAnswers, BucketEarned,
 	BucketTicks, BucketShares, BucketVouchers, BucketOwnTicks, BucketOwnShares, BucketOwnVouchers, BucketKnown,
 	BucketPast, BucketPastEnds, BucketOwnPast, BucketOwnTimes, BucketOwnWords, BucketOwnServed,
-	BucketOwnGone,
+	BucketOwnGone, BucketGone,
 }
 
 func isBucket(name string) bool {

@@ -10,15 +10,15 @@ import (
 	"github.com/gpuai/gpuai/node/store"
 )
 
-// Leave moves books to where Load does not read them, each in one Change: for channels without leases of which nothing
-// changes any more. What is written to one nevertheless is stored there. Errors: the store's; all books are past then
-// as well, and the next Write of one stores that.
+// Leave moves books to where Load does not read them, each in one Change: for channels of which nothing changes any
+// more. One that got a lease meanwhile stays. What is written to one nevertheless is stored there. Errors: the store's;
+// all books are past then as well, and the next Write of one stores that.
 func (t *Till[R]) Leave(list ...*Book[R]) error {
 	var waits []chan error
 	var errs []error
 	t.mu.Lock()
 	for _, b := range list {
-		if b.past {
+		if b.past || len(b.account.Leases) > 0 {
 			continue
 		}
 		b.past, b.queued.known = true, false
@@ -38,6 +38,13 @@ func (t *Till[R]) Leave(list ...*Book[R]) error {
 		errs = append(errs, <-done)
 	}
 	return errors.Join(errs...)
+}
+
+// Left reports that the book has left.
+func (b *Book[R]) Left() bool {
+	b.t.mu.Lock()
+	defer b.t.mu.Unlock()
+	return b.past
 }
 
 // Past reads a book that has left; nil: there is none. Errors: the store's; a row that is none.

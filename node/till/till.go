@@ -35,7 +35,7 @@ type Buckets struct {
 
 // The books of the roles.
 var (
-	Selling = Buckets{store.BucketChannels, store.BucketShares, store.BucketVouchers, "", true}
+	Selling = Buckets{store.BucketChannels, store.BucketShares, store.BucketVouchers, store.BucketGone, true}
 	Buying  = Buckets{store.BucketOwnChannels, store.BucketOwnShares, store.BucketOwnVouchers, store.BucketOwnGone,
 		false}
 )
@@ -93,7 +93,7 @@ func (t *Till[R]) Queue(f func(*store.Change)) error {
 	return <-done
 }
 
-// coldRow is a channel's row. Its account has neither shares nor vouchers.
+// coldRow is a channel's row. Its account has no shares, and vouchers only where the book has left.
 type coldRow[R comparable] struct {
 	Account escrow.Account `json:"account"`
 	Own     R              `json:"own"`
@@ -133,6 +133,7 @@ func (t *Till[R]) Open(account escrow.Account, own R) *Book[R] {
 type Entry[R comparable] struct {
 	Account escrow.Account
 	Own     R
+	Past    bool // the book has left: it takes no lease
 
 	add []func(*store.Change)
 }
@@ -160,7 +161,7 @@ func (b *Book[R]) See() (escrow.Account, R) {
 func (b *Book[R]) Note(f func(*Entry[R])) {
 	b.t.mu.Lock()
 	defer b.t.mu.Unlock()
-	e := &Entry[R]{Account: b.account, Own: b.own}
+	e := &Entry[R]{Account: b.account, Own: b.own, Past: b.past}
 	f(e)
 	b.account, b.own = e.Account, e.Own
 }
@@ -170,7 +171,7 @@ func (b *Book[R]) Note(f func(*Entry[R])) {
 // stands in memory and is stored with the next one. With wait, a full disk is waited for until ctx ends.
 func (b *Book[R]) Write(ctx context.Context, wait bool, f func(*Entry[R]) error) error {
 	b.t.mu.Lock()
-	e := &Entry[R]{Account: b.account, Own: b.own}
+	e := &Entry[R]{Account: b.account, Own: b.own, Past: b.past}
 	if err := f(e); err != nil {
 		b.t.mu.Unlock()
 		return err
@@ -249,9 +250,12 @@ func (b *Book[R]) rows() stored[R] {
 
 func (b *Book[R]) coldRow() []byte {
 	r := coldRow[R]{Account: b.account, Own: b.own}
-	r.Account.Leases, r.Account.Kept = nil, nil
-	if !b.past {
-		r.Account.Newest = escrow.Signed{}
+	r.Account.Leases = nil
+	if b.past {
+		r.Account.Kept = r.Account.Kept[:min(len(r.Account.Kept),
+			1)] // the earned one, should the chain have been a lie
+	} else {
+		r.Account.Kept, r.Account.Newest = nil, escrow.Signed{}
 	}
 	return store.Row(r)
 }
@@ -361,7 +365,7 @@ func (t *Till[R]) loadVouchers(books map[market.ChannelID]*Book[R]) error {
 	return t.db.Scan(t.buckets.Vouchers, nil, func(k, v []byte) error {
 		s, err := rows.DecodeVoucher(v)
 		b := books[s.Channel]
-		if err == nil && b == nil && t.buckets.Past != "" {
+		if err == nil && b == nil {
 			if gone, err := t.db.Get(t.buckets.Past, s.Channel[:]); gone != nil || err != nil {
 				return err
 			}

@@ -149,6 +149,9 @@ func (b *books) leave(ch *Channel) {
 		b.log.Warn("Channel that is gone stays in memory", "channel", ch.id, "error", err)
 		return
 	}
+	if !ch.book.Left() { // a lease came meanwhile
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.channels, ch.id)
