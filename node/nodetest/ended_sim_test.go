@@ -112,10 +112,16 @@ func TestEnded_LeavesMemory(t *testing.T) {
 		if list := w.cust.Orders(); len(list) != 0 {
 			t.Errorf("%d orders are in memory after the start", len(list))
 		}
-		for _, bucket := range []string{store.BucketOrders, store.BucketOwnTicks} {
-			if rows, err := w.cstore.Page(bucket, nil, 10, false); err != nil || len(rows) != 0 {
-				t.Errorf("%s has %d rows, %v", bucket, len(rows), err)
-			}
-		}
+		noRows(t, w.cstore, store.BucketOrders, store.BucketOwnTicks)
 	})
+}
+
+// noRows reports buckets that are not empty.
+func noRows(t *testing.T, db *store.Store, buckets ...string) {
+	t.Helper()
+	for _, bucket := range buckets {
+		if rows, err := db.Page(bucket, nil, 10, false); err != nil || len(rows) != 0 {
+			t.Errorf("%s has %d rows, %v", bucket, len(rows), err)
+		}
+	}
 }

@@ -27,6 +27,13 @@ func (f *fails) Queue(c store.Change, then func(error)) error {
 	return f.Store.Queue(c, then)
 }
 
+func noRows(t *testing.T, db *store.Store, bucket string) {
+	t.Helper()
+	if rows, err := db.Page(bucket, nil, 9, false); err != nil || len(rows) != 0 {
+		t.Errorf("%s has %d rows, %v", bucket, len(rows), err)
+	}
+}
+
 // TestLeave: a book that has left is not loaded, is found by its id as it was, its newest voucher included, and what is
 // written to it then is found there; a Change that failed loses nothing, and is made good by the next one.
 func TestLeave(t *testing.T) {
@@ -77,9 +84,7 @@ func TestLeave(t *testing.T) {
 			t.Errorf("past %+v %+v", a, o)
 		}
 		for _, bucket := range []string{store.BucketOwnChannels, store.BucketOwnShares, store.BucketOwnVouchers} {
-			if rows, err := db.Page(bucket, nil, 9, false); err != nil || len(rows) != 0 {
-				t.Errorf("%s has %d rows, %v", bucket, len(rows), err)
-			}
+			noRows(t, db, bucket)
 		}
 	}
 	if err := write(b, "stored"); err != nil {
@@ -98,10 +103,7 @@ func TestLeave(t *testing.T) {
 	}
 	look("made good", true)
 	p, err := till.Past(account.Channel)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(write(p, "later"), till.Leave(b, p)); err != nil {
+	if err = errors.Join(err, write(p, "later"), till.Leave(b, p)); err != nil {
 		t.Fatal(err)
 	}
 	look("later", true)

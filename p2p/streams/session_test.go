@@ -97,7 +97,7 @@ func TestStream_FiveViolations_AreABan(t *testing.T) {
 	t.Parallel()
 	c, p, _ := pair(t, &fakeProvider{})
 	for _, name := range []string{"quote", "lease", "tunnel", "voucher", "quote"} {
-		broken(t, c, p, name, binary.AppendUvarint(nil, 1<<40))
+		_, _, _ = broken(t, c, p, name, binary.AppendUvarint(nil, 1<<40)) // what it says is the other test's
 	}
 	p2ptest.Eventually(t, "the peer stays", func() bool { return c.host.Peers() == 0 })
 	if _, err := c.open(deadline(t), p, nil, "quote"); err == nil {
