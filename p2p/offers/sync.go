@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,8 +88,11 @@ func (s *Service) syncLoop(ctx context.Context) error {
 			}
 		case <-next.C:
 			again = min(2*again, syncEvery)
+			if p = s.randomSubscriber(); p == "" {
+				p, again = s.randomPeer(), syncSoon
+			}
 			next.Reset(jitter(again))
-			if p = s.randomSubscriber(); p == "" || busy >= syncsAtOnce {
+			if p == "" || busy >= syncsAtOnce {
 				continue
 			}
 		}
@@ -127,6 +131,22 @@ func (s *Service) randomSubscriber() peer.ID {
 	s.mu.Lock()
 	peers := s.topic.ListPeers()
 	s.mu.Unlock()
+	if len(peers) == 0 {
+		return ""
+	}
+	return peers[rand.IntN(len(peers))]
+}
+
+// randomPeer is a connected node that syncs, subscribed or not. Gossip leaves a node alone that came and went a few
+// times within minutes, such as one that is killed and started again: it would else hear nothing until that is
+// forgotten.
+func (s *Service) randomPeer() peer.ID {
+	lp := s.host.Libp2p()
+	id := s.host.Network().Protocol("sync", 1)
+	peers := slices.DeleteFunc(lp.Network().Peers(), func(p peer.ID) bool {
+		has, err := lp.Peerstore().SupportsProtocols(p, id)
+		return err != nil || len(has) == 0
+	})
 	if len(peers) == 0 {
 		return ""
 	}
