@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -29,6 +30,13 @@ func (c *customers) set(wants bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wants = wants
+}
+
+// told is what came home so far.
+func (c *customers) told() []Settlement {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.settled)
 }
 
 func (c *customers) Needs(market.ChannelID, market.NodeID, bool) bool {
@@ -171,6 +179,7 @@ func TestClose_NoRelease_TheLedgerIsAsked(t *testing.T) {
 		if market.CodeOf(err) != market.CodeChannelClosing || ch.Account().Phase != escrow.PhaseClosing {
 			t.Fatalf("%v, the channel is %s", err, ch.Account().Phase)
 		}
+		synctest.Wait()
 		if d := time.Since(began); d < 59*time.Second || d > 2*time.Minute || orders.asked < 5 {
 			t.Errorf("%d questions in %s", orders.asked, d)
 		}
@@ -214,6 +223,7 @@ func TestFund_WaitsForTheReader(t *testing.T) {
 			t.Errorf("%v, another channel: %v", err, next != ch)
 		}
 		ops := map[escrow.Op]int{}
+		synctest.Wait()
 		for _, in := range orders.spends {
 			ops[in.Op]++
 		}
@@ -232,8 +242,8 @@ func TestKeeper_NobodyWantsIt_ComesHome(t *testing.T) {
 		ch.Drop(market.OrderID{1})
 		orders.set(false)
 		time.Sleep(closeDelay + 5*time.Minute)
-		if len(orders.settled) != 1 || orders.settled[0].Returned != ch.Account().Seen || orders.settled[0].Tx == "" {
-			t.Errorf("told %+v, the channel is %s", orders.settled, ch.Account().Phase)
+		if told := orders.told(); len(told) != 1 || told[0].Returned != ch.Account().Seen || told[0].Tx == "" {
+			t.Errorf("told %+v, the channel is %s", told, ch.Account().Phase)
 		}
 		if !p.Reclaimed(t.Context(), ch.ID()) {
 			t.Error("its storage deposit is held")
