@@ -9,7 +9,6 @@ import (
 
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/await"
-	"github.com/gpuai/gpuai/runtime/runtimetest"
 )
 
 // Targets of a node whose store is full of what has ended.
@@ -33,20 +32,9 @@ const (
 // benchEnded measures nodes whose stores are full of what has ended, beside nodes with empty ones. A few orders are
 // really run; once they have left both nodes' memory, their rows are copied under other ids and times.
 func benchEnded(ctx context.Context, o options, r *report) (err error) {
-	b := &startBench{}
-	if b.engine, err = newEngine(); err != nil {
-		return err
-	}
-	if b.w, err = newWorld(ctx, o, endedSlot); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.w.close()) }()
-	reg, err := runtimetest.NewRegistry()
+	b, shut, err := newStartBench(ctx, o, endedSlot)
+	defer func() { err = errors.Join(err, shut()) }()
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, reg.Close()) }()
-	if err := b.prepare(ctx, reg); err != nil {
 		return err
 	}
 	b.args = []string{"echo=hello", "sleep=5s"} // it earns more than what the provider's new account must have

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,23 +31,38 @@ const startSlot = 100 * time.Millisecond
 // openRuns is how many orders open a channel; each waits for finality.
 const openRuns = 4
 
+// newStartBench opens an engine, a market with slots of that time and a registry with the job's image. shut ends what
+// was opened, also after an error.
+func newStartBench(ctx context.Context, o options, slot time.Duration) (b *startBench, shut func() error, err error) {
+	b = &startBench{}
+	var ends []func() error
+	shut = func() (err error) {
+		for _, end := range slices.Backward(ends) {
+			err = errors.Join(err, end())
+		}
+		return err
+	}
+	if b.engine, err = newEngine(); err != nil {
+		return b, shut, err
+	}
+	if b.w, err = newWorld(ctx, o, slot); err != nil {
+		return b, shut, err
+	}
+	ends = append(ends, b.w.close)
+	reg, err := runtimetest.NewRegistry()
+	if err != nil {
+		return b, shut, err
+	}
+	ends = append(ends, reg.Close)
+	return b, shut, b.prepare(ctx, reg)
+}
+
 // benchStart measures from the order to the first line of the job's log at the customer's socket, image cached: on an
 // open channel, and with the channel opened; in the same loop the engine alone creates, starts and says its first line.
 func benchStart(ctx context.Context, o options, r *report) (err error) {
-	b := &startBench{}
-	if b.engine, err = newEngine(); err != nil {
-		return err
-	}
-	if b.w, err = newWorld(ctx, o, startSlot); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.w.close()) }()
-	reg, err := runtimetest.NewRegistry()
+	b, shut, err := newStartBench(ctx, o, startSlot)
+	defer func() { err = errors.Join(err, shut()) }()
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, reg.Close()) }()
-	if err := b.prepare(ctx, reg); err != nil {
 		return err
 	}
 	var plain, kept, opened, ready []time.Duration
