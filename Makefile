@@ -60,7 +60,8 @@ itest: setup ## a paid job and the sandbox on real parts: dockerd (DOCKER_HOST, 
 program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)
 	escrow/program/build.sh
 
-docs: ## write what is made from the source: lists in docs/errors, keys of the job file, its JSON Schema, the API's document
+docs: ## write what is made from the source: lists in docs/errors, keys of the job file, its JSON Schema, the API's document, the escrow codecs
+	go run ./escrow/layout
 	GPUAI_WRITE_DOCS=1 go test -count=1 -run 'TestCodes_Lists|TestPages_AreGenerated|TestDocument_' ./docs ./runtime/spec ./node/api
 
 drawings: ## write docs/**/*.svg from the .d2 beside them (fetches d2)

@@ -47,53 +47,66 @@ func u64le(b []byte, vs ...uint64) []byte {
 	return b
 }
 
-// openIx: 101 bytes; payer sw, payee w (reserved keys are lent read-only and refused), channel w, System.
+// call is one call of the escrow program: the rights of its accounts are those of the program's table. A caller that
+// names too few or too many accounts is a bug, which the first test of the instruction meets.
+func call(program market.Address, data []byte, accounts ...market.Address) instruction {
+	form := escrow.Calls[data[0]]
+	if len(accounts) != len(form.Accounts) {
+		panic(fmt.Sprintf("%s with %d accounts", form.Name, len(accounts)))
+	}
+	ix := instruction{program: program, data: data}
+	for i, a := range form.Accounts {
+		ix.metas = append(ix.metas, meta{accounts[i], a.Signer, a.Writable})
+	}
+	return ix
+}
+
+// openIx lends the payee writable: reserved keys are lent read-only, and refused.
 func openIx(program market.Address, id market.ChannelID, t escrow.OpenTerms, deposit market.Amount) instruction {
-	data := u64le([]byte{escrow.TagOpen}, uint64(deposit))
-	data = binary.LittleEndian.AppendUint32(data, uint32(t.CloseDelay/time.Second))
-	data = u64le(data, t.Salt, t.ClusterTag, t.OpenSlot)
-	data = append(append(data, t.VoucherKey[:]...), t.ReleaseKey[:]...)
-	return instruction{program, []meta{{t.Payer, true, true}, rw(t.Payee), rw(channelKey(id)), ro(systemProgram)}, data}
+	data := escrow.OpenData{
+		Deposit: deposit, CloseDelay: uint32(t.CloseDelay / time.Second), Salt: t.Salt, ClusterTag: t.ClusterTag,
+		OpenSlot: t.OpenSlot, VoucherKey: t.VoucherKey, ReleaseKey: t.ReleaseKey,
+	}.Encode()
+	return call(program, data, t.Payer, t.Payee, channelKey(id), systemProgram)
 }
 
 // topUpIx names the deposit afterwards, so that a repeat fails and adds nothing.
 func topUpIx(program, payer market.Address, id market.ChannelID, total market.Amount) instruction {
-	return instruction{program, []meta{{payer, true, true}, rw(channelKey(id)), ro(systemProgram)},
-		u64le([]byte{escrow.TagTopUp}, uint64(total))}
+	return call(program, escrow.TopUpData{Total: total}.Encode(), payer, channelKey(id), systemProgram)
 }
 
 func claimIx(program market.Address, id market.ChannelID, payeeDest market.Address) instruction {
-	return instruction{program, []meta{rw(channelKey(id)), ro(sysvarIX), rw(payeeDest)}, []byte{escrow.TagClaim}}
+	return call(program, []byte{escrow.TagClaim}, channelKey(id), sysvarIX, payeeDest)
 }
 
 func recordIx(program market.Address, id market.ChannelID) instruction {
-	return instruction{program, []meta{rw(channelKey(id)), ro(sysvarIX)}, []byte{escrow.TagRecord}}
+	return call(program, []byte{escrow.TagRecord}, channelKey(id), sysvarIX)
 }
 
 func requestCloseIx(program, authority market.Address, id market.ChannelID) instruction {
-	return instruction{program, []meta{sig(authority), rw(channelKey(id))}, []byte{escrow.TagRequestClose}}
+	return call(program, []byte{escrow.TagRequestClose}, authority, channelKey(id))
 }
 
 func releaseIx(program, authority market.Address, id market.ChannelID) instruction {
-	return instruction{program, []meta{sig(authority), rw(channelKey(id)), ro(sysvarIX)}, []byte{escrow.TagRelease}}
+	return call(program, []byte{escrow.TagRelease}, authority, channelKey(id), sysvarIX)
 }
 
 // consentIx seals at what is settled; it follows the ed25519 instruction of the payee's Release, and nobody else has to
 // sign.
 func consentIx(program market.Address, id market.ChannelID) instruction {
-	return instruction{program, []meta{rw(channelKey(id)), ro(sysvarIX)}, []byte{escrow.TagConsent}}
+	return call(program, []byte{escrow.TagConsent}, channelKey(id), sysvarIX)
 }
 
 func sealIx(program market.Address, id market.ChannelID) instruction {
-	return instruction{program, []meta{rw(channelKey(id))}, []byte{escrow.TagSeal}}
+	return call(program, []byte{escrow.TagSeal}, channelKey(id))
 }
 
 func payIx(program market.Address, tag byte, id market.ChannelID, dest market.Address) instruction {
-	return instruction{program, []meta{rw(channelKey(id)), rw(dest)}, []byte{tag}}
+	return call(program, []byte{tag}, channelKey(id), dest)
 }
 
 func reclaimIx(program market.Address, id market.ChannelID, payer market.Address) instruction {
-	return instruction{program, []meta{rw(channelKey(id)), rw(payer)}, []byte{escrow.TagReclaim}}
+	return call(program, []byte{escrow.TagReclaim}, channelKey(id), payer)
 }
 
 func transferIx(from, to market.Address, amount market.Amount) instruction {
