@@ -34,6 +34,7 @@ type PeerRecord struct {
 	Fails       uint8         `json:"Fails"`
 	Roles       []string      `json:"Roles"`
 	BanReason   string        `json:"BanReason"`
+	Anchor      bool          `json:"Anchor,omitempty"` // dialled first after a start
 }
 
 // PeerStore keeps the peer book. Called from one goroutine: at start, every 60 s, at stop. Its failures are logged and
@@ -136,7 +137,7 @@ func (k *upkeep) load(ctx context.Context) {
 			continue
 		}
 		e := k.get(p)
-		e.rec = r
+		e.rec, e.anchor = r, r.Anchor
 		if len(e.addrs) == 0 {
 			e.addrs = parseAddrs(r.Addrs, maxPeerAddrs)
 		}

@@ -197,7 +197,9 @@ func (h *Host) watch(ctx context.Context, lp host.Host, events <-chan any) error
 					h.keep.stir() // a direct connection may be wanted
 				}
 			case event.EvtLocalAddressesUpdated:
-				h.keep.ownAddressChanged()
+				h.keep.ownAddressChanged(slices.ContainsFunc(e.Removed, func(a event.UpdatedAddress) bool {
+					return !relayed(a.Address)
+				}))
 				select {
 				case h.moved <- struct{}{}:
 				default:

@@ -34,16 +34,19 @@ var (
 
 // entry is one known peer.
 type entry struct {
-	rec   PeerRecord
-	addrs []ma.Multiaddr
-	boot  bool
-	lease bool      // redial without end
-	lost  time.Time // of a connection that we did not close; zero: none
-	next  time.Time // no dial before
-	tries int
-	busy  bool // being dialled
-	found bool // on the LAN
-	dirty bool
+	rec    PeerRecord
+	addrs  []ma.Multiaddr
+	boot   bool
+	lease  bool      // redial without end
+	heal   bool      // dial it once, whatever else is there
+	left   bool      // this node has closed the connection
+	lost   time.Time // of a connection that we did not close; zero: none
+	next   time.Time // no dial before
+	tries  int
+	busy   bool // being dialled
+	anchor bool // of the last run, not dialled yet
+	found  bool // on the LAN
+	dirty  bool
 }
 
 // upkeep holds connections: nothing else in libp2p redials a lost one, and without it a healed split never heals the
@@ -52,17 +55,24 @@ type upkeep struct {
 	h    *Host
 	wake chan struct{} // something may be due that was not
 
-	mu    sync.Mutex
-	peers map[peer.ID]*entry
-	drop  []market.NodeID
-	aimed map[netip.Addr]time.Time // when a peer that was only heard of was dialled there
+	mu     sync.Mutex
+	peers  map[peer.ID]*entry
+	drop   []market.NodeID
+	aimed  map[netip.Addr]time.Time // when a peer that was only heard of was dialled there
+	stand  Standing
+	losses []time.Time // when connections ended that others closed, within lossTime
+	healed time.Time   // the last heal
+	alone  time.Time   // since when no peer is direct; zero: one is
 
+	pulse   gossipPulse
 	surplus chan network.Conn // to close
+	healing chan struct{}     // see Host.Healing
+	turned  chan struct{}     // see Host.Turned
 }
 
 func newUpkeep(h *Host) *upkeep {
 	k := &upkeep{h: h, wake: make(chan struct{}, 1), peers: map[peer.ID]*entry{}, aimed: map[netip.Addr]time.Time{},
-		surplus: make(chan network.Conn, 64)}
+		surplus: make(chan network.Conn, 64), healing: make(chan struct{}, 1), turned: make(chan struct{}, 1)}
 	for _, b := range h.boot {
 		if b.ID != h.self {
 			k.get(b.ID).addrs, k.get(b.ID).boot = b.Addrs, true
@@ -93,7 +103,7 @@ func (k *upkeep) serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case c := <-k.surplus:
-			_ = c.Close() // it may be closed already
+			k.leave(c)
 			continue
 		case <-t.C:
 			continue
@@ -109,9 +119,11 @@ func (k *upkeep) serve(ctx context.Context) error {
 }
 
 // stir has the next round come soon.
-func (k *upkeep) stir() {
+func (k *upkeep) stir() { poke(k.wake) }
+
+func poke(c chan struct{}) {
 	select {
-	case k.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default: // it comes already
 	}
 }
@@ -129,57 +141,39 @@ func (k *upkeep) round(ctx context.Context, g *errgroup.Group, now time.Time) (n
 	return next
 }
 
-// due chooses whom to dial, most wanted first, and marks them busy. next is when another one is due, zero for none.
+// due does what the plan says except to dial, and returns whom to dial, marked busy. next is when to look again, zero
+// for never.
 func (k *upkeep) due(now time.Time) (out []peer.ID, next time.Time) {
-	lp := k.h.Libp2p()
-	direct := 0
-	for _, p := range lp.Network().Peers() {
-		if lp.Network().Connectedness(p) == network.Connected {
-			direct++
-		}
-	}
-	few := direct < k.h.profile.wanted
+	links := k.links()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for p, e := range k.peers {
-		if !e.lost.IsZero() && now.Sub(e.lost) > lostFor {
-			e.lost = time.Time{}
-		}
-		wanted := e.lease || !e.lost.IsZero() && (few || !e.boot) || few && len(e.addrs) > 0
-		switch {
-		case !wanted || e.busy || lp.Network().Connectedness(p) == network.Connected || k.h.gate.banned(p):
-		case !now.Before(e.next):
-			out = append(out, p)
-		case next.IsZero() || e.next.Before(next):
-			next = e.next
+	p := decide(k.see(links, now))
+	if p.heal {
+		k.heal(links, now)
+		p = decide(k.see(links, now))
+	}
+	if p.stand != k.stand {
+		k.stand = p.stand
+		poke(k.turned)
+	}
+	for _, id := range p.leave {
+		for _, c := range links[id].conns {
+			select {
+			case k.surplus <- c:
+			default: // the next round says so again
+			}
 		}
 	}
-	slices.SortFunc(out, func(a, b peer.ID) int { return k.peers[b].rank() - k.peers[a].rank() })
-	out = slices.DeleteFunc(out, func(p peer.ID) bool { return !k.mayAim(k.peers[p], now) })
-	if len(out) > maxDials {
-		out = out[:maxDials] // the end of each stirs
-	}
+	k.anchor(p.anchors)
+	out = slices.DeleteFunc(p.dial, func(p peer.ID) bool { return !k.mayAim(k.peers[p], now) })
+	out = out[:min(len(out), maxDials)] // the end of each stirs
 	for _, p := range out {
 		k.peers[p].busy = true
-		if direct == 0 && k.peers[p].boot {
+		if !k.alone.IsZero() && k.peers[p].boot {
 			k.peers[p].tries = 0 // isolated: bootstrap nodes know no long back-off
 		}
 	}
-	return out, next
-}
-
-func (e *entry) rank() int {
-	switch {
-	case e.lease:
-		return 4
-	case !e.lost.IsZero():
-		return 3
-	case e.boot:
-		return 2
-	case e.tried():
-		return 1
-	}
-	return 0
+	return out, p.next
 }
 
 // Bounds of dials to peers that were only heard of: thousands of made-up Offers may name one victim.
@@ -236,13 +230,13 @@ func (k *upkeep) dial(ctx context.Context, p peer.ID) {
 	defer k.stir()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	e.busy = false
+	e.busy, e.heal = false, false
 	if err == nil || ctx.Err() != nil {
 		e.next = time.Now().Add(time.Second) // a relayed connection leaves a direct one wanted
 		return                               // what a good connection changes, identify will report
 	}
 	k.h.log.Debug("dial failed", "peer", p, "err", err)
-	e.rec.Fails = min(e.rec.Fails, 254) + 1
+	e.anchor, e.rec.Fails = false, min(e.rec.Fails, 254)+1
 	e.dirty = e.dirty || !e.rec.LastOK.IsZero()
 	e.next = time.Now().Add(k.wait(e))
 	e.tries++
@@ -300,17 +294,27 @@ func (k *upkeep) disconnected(p peer.ID) {
 		return
 	}
 	now := time.Now()
-	e.lost, e.tries, e.next = now, 0, now.Add(lostDelays[0])
+	if e.left && !e.lease {
+		e.left, e.tries, e.next = false, 0, now.Add(backoffBase)
+		return
+	}
+	k.losses = append(slices.DeleteFunc(k.losses, func(t time.Time) bool { return now.Sub(t) > lossTime }), now)
+	e.left, e.lost, e.tries, e.next = false, now, 0, now.Add(lostDelays[0])
 	if e.lease {
 		e.next = now
 	}
 }
 
-// ownAddressChanged: a new network may reach what the old one did not.
-func (k *upkeep) ownAddressChanged() {
+// ownAddressChanged: a new network may reach what the old one did not, and connections of the old one may be dead
+// without a word.
+func (k *upkeep) ownAddressChanged(moved bool) {
 	defer k.stir()
+	links := k.links()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if now := time.Now(); moved && now.Sub(k.healed) >= healRest {
+		defer k.heal(links, now)
+	}
 	for _, e := range k.peers {
 		if e.lost.IsZero() && !e.lease {
 			e.tries, e.next = 0, time.Time{}

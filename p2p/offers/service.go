@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -53,6 +54,7 @@ type Service struct {
 	syncOut  *rate.Limiter // bytes of documents sent
 	perBack  *limiters[peer.ID]
 	joined   chan arrival
+	hearers  atomic.Int32 // peers on the topic
 	ready    chan struct{}
 
 	mu    sync.Mutex
@@ -121,6 +123,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	lp.SetStreamHandler(id, s.handleSync)
 	defer lp.RemoveStreamHandler(id)
 	close(s.ready)
+	s.host.Gossip(0, s.held(), false)
 	g.Go(func() error { return s.drain(ctx, sub) })
 	g.Go(func() error { return s.watch(ctx, events) })
 	g.Go(func() error { return s.syncLoop(ctx) })
@@ -144,12 +147,14 @@ func (s *Service) watch(ctx context.Context, events *pubsub.TopicEventHandler) e
 			return stopped(ctx, err)
 		}
 		if e.Type == pubsub.PeerLeave {
+			s.host.Gossip(int(s.hearers.Add(-1)), s.held(), false)
 			if len(gone) >= maxLimiters {
 				clear(gone) // the next regular sync makes up for it
 			}
 			gone[e.Peer] = true
 			continue
 		}
+		s.host.Gossip(int(s.hearers.Add(1)), s.held(), false)
 		select {
 		case s.joined <- arrival{e.Peer, gone[e.Peer]}:
 		default: // plenty to sync with already
@@ -249,6 +254,17 @@ func (s *Service) Reach(id market.NodeID) []string {
 		return nil // it was read before it was kept; this cannot happen
 	}
 	return o.Reach
+}
+
+// held is how many Offers of others are there.
+func (s *Service) held() int {
+	s.set.mu.RLock()
+	defer s.set.mu.RUnlock()
+	n := len(s.set.docs)
+	if _, own := s.set.docs[s.host.ID()]; own {
+		n--
+	}
+	return n
 }
 
 // violation blames a peer for what no version of this program sends.

@@ -29,6 +29,7 @@ const (
 	syncEvery    = 10 * time.Minute
 	startSyncs   = 3
 	syncsAtOnce  = 3 // a peer that never answers holds up no other
+	healSyncs    = 2
 	gapAfter     = time.Minute
 	lookEvery    = 20 * time.Second // whether anybody is there, and for what has expired
 	idsPerFrame  = 4000
@@ -80,7 +81,12 @@ func (s *Service) syncLoop(ctx context.Context) error {
 		case err := <-synced:
 			if busy--; err == nil {
 				left = max(left-1, 0)
+				s.host.Gossip(int(s.hearers.Load()), s.held(), false)
 			}
+			continue
+		case <-s.host.Healing():
+			left, again = max(left, healSyncs), syncSoon
+			next.Reset(jitter(again))
 			continue
 		case a := <-joined:
 			if p = a.peer; left == 0 && !(a.back && s.perBack.allow(p, s.now())) {

@@ -94,6 +94,9 @@ func (s *Service) gossip(_ context.Context, from peer.ID, m *pubsub.Message) pub
 	err := s.take(m.Data, now, func(signer market.NodeID) bool { return own || s.mayEnter(signer, from, now) })
 	switch {
 	case err == nil:
+		if !own {
+			s.host.Gossip(int(s.hearers.Load()), s.held(), true)
+		}
 		return pubsub.ValidationAccept
 	case errors.Is(err, errBad):
 		s.violation(from, err)
