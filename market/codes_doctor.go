@@ -7,6 +7,9 @@ const (
 	CodeUDPBlocked           Code = "udp-blocked"
 	CodeRelayOnly            Code = "relay-only"
 	CodeUnreachable          Code = "unreachable"
+	CodeGossipStale          Code = "gossip-stale"
+	CodeOfferUnseen          Code = "offer-unseen"
+	CodeUDPBufferSmall       Code = "udp-buffer-small"
 	CodeDiskSlow             Code = "disk-slow"
 	CodeShareTooLarge        Code = "share-too-large"
 	CodeEngineError          Code = "engine-error"
@@ -43,6 +46,22 @@ var doctorCodes = []Meaning{
 		Title: "unreachable",
 		Means: "nobody can reach this node, not even through a relay",
 		Fix:   "forward port 4801, UDP and TCP, to this machine in your router"},
+	{Code: CodeGossipStale, Kind: KindConflict,
+		Title: "gossip stale",
+		Means: "the node has peers, and hears no new offers from them: its book grows old",
+		Fix: "it looks for other peers by itself; if this stays for an hour, restart the node and look at `gpuai " +
+			"net peers`"},
+	{Code: CodeOfferUnseen, Kind: KindConflict,
+		Title: "offer unseen",
+		Means: "the offer is published, but peers cannot find it: most nodes that should keep its announcement do " +
+			"not have it",
+		Fix: "the node announces again by itself; if this stays, look at `gpuai net check`: others must reach its " +
+			"addresses, " +
+			"and somebody may crowd out its keys"},
+	{Code: CodeUDPBufferSmall, Kind: KindConflict,
+		Title: "udp buffer small",
+		Means: "the system's limit of UDP buffers is below 7.5 MB: transfers lose packets and slow down",
+		Fix:   "`sysctl -w net.core.rmem_max=7500000 net.core.wmem_max=7500000`, and the same in /etc/sysctl.d"},
 	{Code: CodeDiskSlow, Kind: KindConflict,
 		Title: "disk slow",
 		Means: "writes take long to reach the disk; each payment waits for one",

@@ -53,8 +53,13 @@ func (b *Backend) tune(c config.Config, names []string) error {
 
 // examined is what the node's doctor looks at: a node that only buys needs neither engine nor GPU.
 func (b *Backend) examined() health.Input {
-	in := health.Input{Config: b.n.site.Config, Net: &health.Net{Peers: b.n.host.Peers(), Addrs: b.n.host.Addrs()},
-		Only: []string{"rig", "net", "chain"}}
+	stand := b.n.host.Standing()
+	in := health.Input{Config: b.n.site.Config, Only: []string{"rig", "net", "chain"},
+		Net: &health.Net{Peers: b.n.host.Peers(), Addrs: b.n.host.Addrs(), Isolated: stand.Isolated,
+			Stale: stand.Stale}}
+	if f := b.n.site.finder; f != nil {
+		in.Net.Seen = f.dht.Stats().Seen
+	}
 	each(b.n, func(g patient) { g.Examine(&in) })
 	return in
 }

@@ -89,6 +89,7 @@ func (b *Backend) API() api.Config {
 func (b *Backend) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Watch.Serve(ctx, b.healthChanged(ctx)) })
+	g.Go(func() error { return b.watchNet(ctx) })
 	g.Go(func() error { return b.prune(ctx) })
 	if b.n.site.Config.API.Metrics != "" {
 		b.n.db.OnCommit(b.metrics.Commit)

@@ -128,6 +128,23 @@ func (b *Backend) healthChanged(ctx context.Context) func(health.Report) {
 	}
 }
 
+// watchNet looks at the machine when the node's standing in the network turns, not only at the next hour.
+func (b *Backend) watchNet(ctx context.Context) error {
+	var seen <-chan struct{}
+	if f := b.n.site.finder; f != nil {
+		seen = f.dht.Turned()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-b.n.host.Turned():
+		case <-seen:
+		}
+		b.Watch.Look()
+	}
+}
+
 // pruneEvery is how often old events and answers go.
 const pruneEvery = time.Hour
 

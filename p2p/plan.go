@@ -28,7 +28,7 @@ const (
 type link uint8
 
 const (
-	linkNone link = iota
+	_ link = iota // none
 	linkRelayed
 	linkInbound
 	linkOutbound // dialled by this node

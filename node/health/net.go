@@ -12,6 +12,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/dht"
 )
 
 // maxMeets bounds how many meeting points are asked.
@@ -19,8 +20,11 @@ const maxMeets = 8
 
 // Net is what a running node knows of its place in the network.
 type Net struct {
-	Peers int
-	Addrs []string // announced: what others are told to dial
+	Peers    int
+	Addrs    []string // announced: what others are told to dial
+	Isolated bool     // no direct peer for a minute
+	Stale    bool     // peers are there, and no offer has come by gossip for far longer than usual
+	Seen     dht.Seen // whether others find what this node has announced
 }
 
 // meet is one meeting point: a bootstrap node and its addresses.
@@ -77,10 +81,21 @@ func network(ctx context.Context, in Input) []Finding {
 
 // running judges what a node has seen.
 func running(in Input, n p2p.Network) []Finding {
-	if in.Net.Peers == 0 {
+	switch {
+	case in.Net.Peers == 0:
 		return []Finding{found(market.CodeNetIsolated, "the node is connected to nobody", "")}
+	case in.Net.Isolated:
+		return []Finding{found(market.CodeNetIsolated, "no direct connection for a minute, relayed ones only", "")}
 	}
 	out := []Finding{ok(fmt.Sprintf("connected to %d nodes", in.Net.Peers))}
+	if in.Net.Stale {
+		out = append(out, found(market.CodeGossipStale, "no new offer for far longer than offers live without renewal",
+			""))
+	}
+	if s := in.Net.Seen; s.Unseen {
+		out = append(out, found(market.CodeOfferUnseen,
+			fmt.Sprintf("%d of %d nodes that should know %s do", s.Held, s.Asked, s.Key), ""))
+	}
 	direct, relayed := 0, 0
 	for _, a := range in.Net.Addrs {
 		if strings.Contains(a, "/p2p-circuit") {

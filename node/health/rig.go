@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -25,6 +27,9 @@ const (
 func rig(ctx context.Context, in Input) []Finding {
 	out := append([]Finding{system(runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())},
 		Shares(in.Config.Provider, runtime.NumCPU(), TotalRAM())...)
+	if f, known := udpBuffers(sysctl); known {
+		out = append(out, f)
+	}
 	dir := in.Config.Node.DataDir
 	if dir == "" {
 		return append(out, found(market.CodeDataDirUnusable, "no folder is set", ""))
@@ -52,6 +57,32 @@ func system(name string, cores int) Finding {
 		return found(market.CodeSystemUnsupported, name, "")
 	}
 	return ok(fmt.Sprintf("%s, %d cores", name, cores))
+}
+
+// udpBuffer is what QUIC wants of the kernel, in bytes each way.
+const udpBuffer = 7_500_000
+
+// sysctl reads a limit of the kernel's network; an error: this system does not show it.
+func sysctl(name string) (int, error) {
+	raw, err := os.ReadFile("/proc/sys/net/core/" + name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(raw)))
+}
+
+// udpBuffers judges the smaller of the two limits; false: they are not known.
+func udpBuffers(read func(name string) (int, error)) (f Finding, known bool) {
+	in, err := read("rmem_max")
+	out, err2 := read("wmem_max")
+	if err != nil || err2 != nil {
+		return f, false
+	}
+	actual := fmt.Sprintf("UDP buffers of %d KiB in, %d KiB out", in>>10, out>>10)
+	if least := min(in, out); least < udpBuffer {
+		return found(market.CodeUDPBufferSmall, actual, "").needs(">=", udpBuffer/1e6, "MB"), true
+	}
+	return ok(actual), true
 }
 
 // existing is the nearest folder above dir that is there.

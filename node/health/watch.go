@@ -48,12 +48,21 @@ func (r Report) Codes() []market.Code {
 // Watch looks at the machine once an hour and remembers what it saw. Use NewWatch; Last is safe for any goroutine.
 type Watch struct {
 	input func() Input
+	again chan struct{}
 	mu    sync.Mutex
 	last  Report
 }
 
 // NewWatch returns one that has seen nothing yet. input says what to look at, each time anew.
-func NewWatch(input func() Input) *Watch { return &Watch{input: input} }
+func NewWatch(input func() Input) *Watch { return &Watch{input: input, again: make(chan struct{}, 1)} }
+
+// Look has Serve look now: something has changed.
+func (w *Watch) Look() {
+	select {
+	case w.again <- struct{}{}:
+	default: // it will already
+	}
+}
 
 // Last is the newest report; its time is zero before the first.
 func (w *Watch) Last() Report {
@@ -88,6 +97,8 @@ func (w *Watch) Serve(ctx context.Context, changed func(Report)) error {
 			t.Stop()
 			return ctx.Err()
 		case <-t.C:
+		case <-w.again:
+			t.Stop()
 		}
 	}
 }

@@ -11,11 +11,9 @@ import (
 	"time"
 
 	kad "github.com/libp2p/go-libp2p-kad-dht"
-	kadpb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/gpuai/gpuai/p2p"
 )
@@ -41,10 +39,12 @@ type Service struct {
 	ready chan struct{}
 	table *kad.IpfsDHT // set before ready is closed
 
-	mu   sync.Mutex
-	keys []Key
-	wake chan struct{}
-	last Announced
+	mu     sync.Mutex
+	keys   []Key
+	wake   chan struct{}
+	last   Announced
+	seen   Seen
+	turned chan struct{}
 }
 
 // Announced says how the newest announcement went.
@@ -59,7 +59,8 @@ func New(h *p2p.Host, log *slog.Logger) *Service {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{host: h, log: log, ready: make(chan struct{}), wake: make(chan struct{}, 1)}
+	return &Service{host: h, log: log, ready: make(chan struct{}), wake: make(chan struct{}, 1),
+		turned: make(chan struct{}, 1)}
 }
 
 // Serve takes part until ctx ends. It waits for the host. Call it once. Errors: the table could not be made.
@@ -133,17 +134,28 @@ func (s *Service) poke() {
 	}
 }
 
-// announce provides the keys: when they change, again each hour, sooner after a failure.
+// announce provides the keys: when they change, again each hour, sooner after a failure or when those who should keep
+// them do not.
 func (s *Service) announce(ctx context.Context) {
-	next := time.NewTimer(0)
+	next, look := time.NewTimer(0), time.NewTimer(0)
 	defer next.Stop()
-	retry := retryFirst
+	defer look.Stop()
+	look.Stop()
+	retry, again := retryFirst, missFirst
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			if s.look(ctx) {
+				again = missFirst
+				continue
+			}
+			next.Reset(again)
+			again = min(2*again, missMax)
+			continue
 		case <-s.wake:
-			retry = retryFirst
+			retry, again = retryFirst, missFirst
 		case <-next.C:
 		}
 		s.mu.Lock()
@@ -151,6 +163,8 @@ func (s *Service) announce(ctx context.Context) {
 		s.mu.Unlock()
 		if len(keys) == 0 {
 			next.Stop()
+			look.Stop()
+			s.forget()
 			continue
 		}
 		err := s.provide(ctx, keys)
@@ -161,6 +175,7 @@ func (s *Service) announce(ctx context.Context) {
 		if err == nil {
 			retry = retryFirst
 			next.Reset(Reprovide*4/5 + rand.N(Reprovide*2/5))
+			look.Reset(lookAfter)
 			continue
 		}
 		s.log.Debug("Announcement in the DHT failed", "keys", len(keys), "again", retry, "error", err)
@@ -189,9 +204,10 @@ func (s *Service) noted(keys []Key, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last.Keys, s.last.Err = keys, err
-	if err == nil {
-		s.last.At = time.Now()
+	if err != nil {
+		return
 	}
+	s.last.At = time.Now()
 }
 
 // Stats are counts for people and metrics.
@@ -199,6 +215,7 @@ type Stats struct {
 	Server    bool // answers others
 	Table     int  // nodes in the routing table
 	Announced Announced
+	Seen      Seen
 }
 
 // Stats returns the current counts; zero before Serve has begun.
@@ -211,46 +228,6 @@ func (s *Service) Stats() (out Stats) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out.Announced = s.last
+	out.Announced, out.Seen = s.last, s.seen
 	return out
-}
-
-// Probe asks the nodes that should keep a record of this node under a key whether they do: asked answered, held have
-// it. Errors: the table is not up or is empty, ctx's.
-func (s *Service) Probe(ctx context.Context, key Key) (held, asked int, err error) {
-	select {
-	case <-s.ready:
-	case <-ctx.Done():
-		return 0, 0, fmt.Errorf("probe %s: %w", key, ctx.Err())
-	}
-	c, err := key.cid(s.host.Network().Name)
-	if err != nil {
-		return 0, 0, err
-	}
-	ask, err := kadpb.NewProtocolMessenger(s.table.MessageSender())
-	if err != nil {
-		return 0, 0, fmt.Errorf("probe %s: %w", key, err)
-	}
-	near, err := s.table.GetClosestPeers(ctx, string(c.Hash()))
-	if err != nil {
-		return 0, 0, fmt.Errorf("probe %s: %w", key, err)
-	}
-	var mu sync.Mutex
-	var g errgroup.Group
-	g.SetLimit(asksAtOnce)
-	for _, p := range near {
-		g.Go(func() error {
-			records, _, err := ask.GetProviders(ctx, p, c.Hash())
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				asked++
-			}
-			if slices.ContainsFunc(records, func(r *peer.AddrInfo) bool { return r.ID == s.table.PeerID() }) {
-				held++
-			}
-			return nil
-		})
-	}
-	return held, asked, g.Wait()
 }
