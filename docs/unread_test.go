@@ -31,7 +31,6 @@ var unreadOK = map[string]string{
 	"market/book.Change.Removed":       "a change whole",
 	"market/book.Explanation.Unstated": "what an explanation counts",
 	"market/book.Rejected.Count":       "what an explanation counts",
-	"market/book.Rejected.Sole":        "what an explanation counts",
 	"node.*Node.Store":                 "simulations look into the store of a whole node",
 	"node/customer.Config.Away":        "the place of a setting",
 	"node/customer.Money.Signed":       "shown to tests",

@@ -32,6 +32,7 @@ const (
 	CodeVoucherSignature    Code = "voucher-signature"
 	CodeReleaseUnfit        Code = "release-unfit"
 	CodeInputsStaged        Code = "inputs-staged"
+	CodeNeedsDirect         Code = "needs-direct"
 )
 
 var refusalCodes = []Meaning{
@@ -158,4 +159,12 @@ var refusalCodes = []Meaning{
 		Title: "inputs staged",
 		Means: "the inputs are there already",
 		Fix:   "nothing: the sender goes on"},
+	{Code: CodeNeedsDirect, Kind: KindConflict, Status: 409, Exit: 5, Whose: "none",
+		Title: "only over a relay",
+		Means: "the rig is reached over a relay only, which carries files of 3 MiB each way, and the order's are " +
+			"larger; " +
+			"of outputs: they wait at the rig until the two reach each other",
+		Fix: "another rig (the next one is tried), smaller inputs or files that the job fetches by itself; or let " +
+			"one of " +
+			"the two be reached: forward port 4801, UDP and TCP, in a router"},
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -60,6 +61,8 @@ func (n *Node) open(cfg config.Config, d Deps) (err error) {
 	net := p2p.Config{
 		Network: cfg.Node.Network, Key: s.keys.node, Listen: cfg.P2P.Listen, Bootstrap: cfg.P2P.Bootstrap,
 		Roles: cfg.Node.Roles, Infra: cfg.P2P.Infra, Quiet: cfg.P2P.Quiet, MDNS: cfg.P2P.MDNS,
+		PublicRules: cfg.P2P.PublicRules, RelayTime: time.Duration(cfg.P2P.RelayTime),
+		RelayData: int64(cfg.P2P.RelayData),
 	}
 	if len(net.Listen) == 0 {
 		net.Port = lastPort(n.db)

@@ -76,7 +76,7 @@ func (k *upkeep) evict() {
 	left := len(tried)
 	for _, p := range tried {
 		g := k.peers[p].group()
-		crowded := !k.h.net.Local && g.IsValid() && groups[g] > maxGroup
+		crowded := !k.h.net.Private && g.IsValid() && groups[g] > maxGroup
 		if left <= maxTried && !crowded {
 			continue
 		}

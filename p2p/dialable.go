@@ -31,7 +31,7 @@ func (h *Host) Serves() bool {
 // Dialable leaves of foreign addresses those that a node of this network may dial, at most 8.
 func (h *Host) Dialable(in []ma.Multiaddr) (out []ma.Multiaddr) {
 	for _, a := range in {
-		if len(out) < maxPeerAddrs && dialable(a, h.net.Local) {
+		if len(out) < maxPeerAddrs && dialable(a, h.net.Private) {
 			out = append(out, a)
 		}
 	}

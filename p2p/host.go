@@ -37,8 +37,12 @@ type Config struct {
 	MDNS      bool               // find nodes on the LAN
 	Quiet     bool               // hear no gossip
 	Announce  string             // "" or "relay": announce relay addresses only
-	Metrics   prometheus.Registerer
-	Options   []libp2p.Option // appended last; for simulated networks in tests
+	// PublicRules has a local network judge addresses as public ones do; elsewhere it changes nothing
+	PublicRules bool
+	RelayTime   time.Duration // of an infra node: how long a circuit lasts; 0: 30 min
+	RelayData   int64         // and how many bytes it carries each way; 0: 4 MiB
+	Metrics     prometheus.Registerer
+	Options     []libp2p.Option // appended last; for simulated networks in tests
 }
 
 // Host is the node's presence in one network.
@@ -71,6 +75,7 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.Private = n.Private && !cfg.PublicRules
 	if len(cfg.Key) != ed25519.PrivateKeySize {
 		return nil, &market.Error{Code: market.CodeBadConfig, Op: "create host",
 			Detail: "the node key is no Ed25519 key",
@@ -98,7 +103,7 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 		}
 		h.boot = append(h.boot, *info)
 	}
-	h.gate = newGater(n.Local, time.Now)
+	h.gate = newGater(n.Private, time.Now)
 	for _, b := range h.boot {
 		h.gate.allowLAN(b.ID)
 	}
@@ -261,10 +266,10 @@ func (h *Host) Addrs() []string {
 
 func (h *Host) announced(in []ma.Multiaddr) []ma.Multiaddr {
 	var virtual []netip.Addr
-	if h.net.Local {
+	if h.net.Private {
 		virtual = virtualIPs()
 	}
-	return announce(in, h.net.Local, h.cfg.Announce == "relay", virtual)
+	return announce(in, h.net.Private, h.cfg.Announce == "relay", virtual)
 }
 
 // Moved receives when Addrs may have changed: own interfaces, a mapped port, a relay that took or dropped a

@@ -14,7 +14,8 @@ import (
 // public ones enforce.
 type Network struct {
 	Name      string // "localnet", "localnet-<a-z0-9, ≤ 16>", "devnet", "mainnet"
-	Local     bool   // private addresses, weak runtimes, simulated devices, ticks below 5 s
+	Local     bool   // weak runtimes, simulated devices, ticks below 5 s
+	Private   bool   // private addresses are used, everybody counts as reachable; local networks only
 	Port      int    // UDP and TCP; 0 = any
 	Genesis   string // genesis hash of its ledger, base58; "" = any that is not public
 	Bootstrap []string
@@ -25,6 +26,10 @@ const mainnetEnabled = false
 
 const defaultPort = 4801
 
+// RelayFiles is how many bytes of files a lease may send over a relay each way: a constant of all networks, below what
+// a relay carries on one circuit. The rest is for vouchers, logs and exec.
+const RelayFiles = 3 << 20
+
 // LocalPort is where the meeting point of network localnet listens, UDP on loopback.
 const LocalPort = 8897
 
@@ -33,7 +38,7 @@ func LocalSeed() [32]byte { return sha256.Sum256([]byte("gpuai/localnet/meeting-
 
 // Networks that exist, bound to their ledgers.
 var networks = []Network{
-	{Name: "localnet", Local: true,
+	{Name: "localnet", Local: true, Private: true,
 		Bootstrap: []string{"/ip4/127.0.0.1/udp/8897/quic-v1/p2p/12D3KooWLKm1pq8u2qmSD1eGhd5daQJ1AC58TBV3aJtQGQSH5you"}},
 	{Name: "devnet", Port: defaultPort, Genesis: "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"},
 	{Name: "mainnet", Port: defaultPort, Genesis: "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"},
@@ -49,7 +54,7 @@ var publicGenesis = []string{
 func NetworkByName(name string) (Network, error) {
 	if suffix, ok := strings.CutPrefix(name, "localnet-"); ok && suffix != "" && len(suffix) <= 16 &&
 		strings.Trim(suffix, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
-		return Network{Name: name, Local: true}, nil
+		return Network{Name: name, Local: true, Private: true}, nil
 	}
 	for _, n := range networks {
 		if n.Name != name {

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -34,11 +35,11 @@ func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]l
 		libp2p.AddrsFactory(h.announced),
 		libp2p.EnableNATService(),
 	}
-	if !h.net.Local { // a local network has no public address, which hole punching looks for every 5 s
+	if !h.net.Private { // a local network has no public address, which hole punching looks for every 5 s
 		opts = append(opts, libp2p.NonPublicAddrPublishing(false), libp2p.EnableAutoNATv2(),
 			libp2p.EnableHolePunching())
 	}
-	if h.cfg.Infra || h.net.Local {
+	if h.cfg.Infra || h.net.Private {
 		opts = append(opts, libp2p.ForceReachabilityPublic())
 	} else {
 		opts = append(opts, libp2p.EnableAutoRelayWithPeerSource(h.relays,
@@ -49,7 +50,7 @@ func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]l
 		}
 	}
 	if h.cfg.Infra {
-		opts = append(opts, libp2p.EnableRelayService(relay.WithResources(relayResources())))
+		opts = append(opts, libp2p.EnableRelayService(relay.WithResources(h.relayResources())))
 	}
 	if h.cfg.Metrics == nil {
 		opts = append(opts, libp2p.DisableMetrics())
@@ -75,9 +76,10 @@ func (h *Host) listen() []string {
 }
 
 // relayResources lets a voucher stream live through a relay: libp2p's default of 2 minutes and 128 KiB cuts it.
-func relayResources() relay.Resources {
+func (h *Host) relayResources() relay.Resources {
 	r := relay.DefaultResources()
-	r.Limit = &relay.RelayLimit{Duration: 30 * time.Minute, Data: 4 << 20}
+	r.Limit = &relay.RelayLimit{Duration: cmp.Or(h.cfg.RelayTime, 30*time.Minute),
+		Data: cmp.Or(h.cfg.RelayData, 4<<20)}
 	r.ReservationTTL = time.Hour
 	r.MaxReservations = 256
 	r.MaxCircuits = 16

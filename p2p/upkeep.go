@@ -184,7 +184,7 @@ const (
 
 // mayAim reports whether a peer may be dialled, and counts it if it was only heard of.
 func (k *upkeep) mayAim(e *entry, now time.Time) bool {
-	if e.tried() || e.boot || e.lease || e.found || k.h.net.Local {
+	if e.tried() || e.boot || e.lease || e.found || k.h.net.Private {
 		return true
 	}
 	for _, a := range e.addrs {
@@ -249,7 +249,7 @@ func (k *upkeep) wait(e *entry) time.Duration {
 		return leaseDelays[min(e.tries+1, len(leaseDelays)-1)]
 	case !e.lost.IsZero():
 		return lostDelays[min(e.tries+1, len(lostDelays)-1)]
-	case e.boot && k.h.net.Local:
+	case e.boot && k.h.net.Private:
 		return 2 * time.Second // a demo's nodes start in any order
 	case e.boot && e.tries == 0:
 		return 15 * time.Second
@@ -363,7 +363,7 @@ func (k *upkeep) learn(id market.NodeID, addrs []string) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.peers[p] == nil && !k.h.net.Local && k.sameAddr(a) >= maxSameAddr {
+	if k.peers[p] == nil && !k.h.net.Private && k.sameAddr(a) >= maxSameAddr {
 		return
 	}
 	e := k.get(p)

@@ -21,8 +21,8 @@ func planRows(t *Table, p api.Plan) {
 // planLines is the plan of gpuai run.
 func (a *App) planLines(p api.Plan, network string) {
 	best := p.Candidates[0]
-	a.say("plan   %d x %s at %s, %s; cap %s%s; %s", p.Request.Job.Devices(), clean(best.Class), short(best.Provider),
-		best.Rate, p.MaxTotal, lasts(p), network)
+	a.say("plan   %d x %s at %s%s, %s; cap %s%s; %s", p.Request.Job.Devices(), clean(best.Class), short(best.Provider),
+		overRelay(best), best.Rate, p.MaxTotal, lasts(p), network)
 	if p.Rented {
 		a.say("       all that fits is rented now: the order waits for the first one that is free, up to 5 minutes")
 	}
@@ -30,6 +30,14 @@ func (a *App) planLines(p api.Plan, network string) {
 		a.say("       %-15s %s", r[0], r[1])
 	}
 	a.say("       at risk while this computer sleeps: %s", sleeps(p))
+}
+
+// overRelay marks a rig that is reached over a relay only, "" for others.
+func overRelay(c api.Candidate) string {
+	if !c.Relayed {
+		return ""
+	}
+	return fmt.Sprintf(" (relayed, files up to %d MiB)", c.FilesMax>>20)
 }
 
 // planMoney is what the order takes from the wallet, part by part: the parts that are not 0 add up to what it needs.

@@ -354,7 +354,7 @@ func (a *App) dryRun(ctx context.Context, c *api.Client, p api.Plan) error {
 	err := a.print("plan", p, func(t *Table) {
 		t.Row("image", p.Image)
 		for _, c := range p.Candidates {
-			t.Row("fits", short(c.Provider), c.Class, c.Rate.String(), "up to "+c.Total.String())
+			t.Row("fits", short(c.Provider), c.Class, c.Rate.String(), "up to "+c.Total.String()+overRelay(c))
 		}
 		for _, r := range p.Rejections {
 			t.Row("does not fit", or(short(r.Provider), "-"), r.Code, r.Detail)

@@ -25,6 +25,7 @@ const (
 
 	hideWindow = time.Hour // two failures within it hide a provider
 	hideFor    = 10 * time.Minute
+	relayedFor = 10 * time.Minute // a path is tried again then
 	maxGroups  = 8
 )
 
@@ -62,6 +63,7 @@ type entry struct {
 	failed    time.Time // last failure
 	why       string    // its code
 	hidden    time.Time // until
+	relayed   time.Time // until then known to be reached over a relay only
 	index     int       // in Book.entries
 	due       int       // in Book.expiry
 	at        []row     // in Book.index
@@ -82,6 +84,7 @@ type Book struct {
 	entries     []*entry
 	expiry      expiry
 	hidden      map[*entry]bool
+	relayed     map[*entry]bool
 	index       index
 	enough      int // enoughRows; tests make it small
 	often       int // boundEvery; the same
@@ -126,7 +129,7 @@ func (x expiry) each(now time.Time, f func(*entry)) {
 // New returns an empty book of at most limit rows (one row is one device group).
 func New(limit int) *Book {
 	return &Book{limit: limit, byProvider: map[market.NodeID]*entry{}, hidden: map[*entry]bool{},
-		enough: enoughRows, often: boundEvery}
+		relayed: map[*entry]bool{}, enough: enoughRows, often: boundEvery}
 }
 
 // Put takes a verified offer with its document id and envelope. Errors: ErrOld, ErrFull, market.ErrRange for a shape
@@ -197,6 +200,7 @@ func (b *Book) Remove(p market.NodeID) {
 	b.rows -= e.rows()
 	delete(b.byProvider, p)
 	delete(b.hidden, e)
+	delete(b.relayed, e)
 	heap.Remove(&b.expiry, e.due)
 	b.index.change(e, func() { e.offer.Groups = nil })
 }
@@ -234,6 +238,21 @@ func (b *Book) Get(p market.NodeID) (o market.Offer, id market.DocID, raw []byte
 
 // Rows returns the number of rows in use, at most New's limit plus what known providers added.
 func (b *Book) Rows() int { return b.rows }
+
+// Reached notes how this node reaches a provider: over a relay only, or directly. It holds for relayedFor. An unknown
+// provider is ignored.
+func (b *Book) Reached(p market.NodeID, relayed bool, now time.Time) {
+	e := b.byProvider[p]
+	switch {
+	case e == nil:
+	case relayed:
+		e.relayed = now.Add(relayedFor)
+		b.relayed[e] = true
+	default:
+		e.relayed = time.Time{}
+		delete(b.relayed, e)
+	}
+}
 
 // Mark notes what this node saw of a provider in its local fields. Two failures within an hour hide it for 10 min after
 // the second; what succeeds shows it again. An unknown provider is ignored.

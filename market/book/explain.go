@@ -24,9 +24,9 @@ type Explanation struct {
 }
 
 // Rejected counts the rigs whose first failing condition is this one. Reason is a kebab-case word for programs: class,
-// free, term, excluded, unreachable, mint, rate. Term is the condition as a user would write it; Sole of them fail
-// nothing else. Nearest is the value that came closest, NearestRate the lowest rate it costs; empty and 0 if none
-// stated one.
+// free, term, excluded, unreachable, needs-direct, mint, rate. Term is the condition as a user would write it; Sole of
+// them fail nothing else. Nearest is the value that came closest, NearestRate the lowest rate it costs; empty and 0 if
+// none stated one.
 type Rejected struct {
 	Reason, Term, Text string
 	Count, Sole        int
@@ -182,6 +182,9 @@ func (s *scan) rejected(i int) Rejected {
 		if len(t.why) > 0 {
 			r.Text += " (" + strings.Join(t.why, ", ") + ")"
 		}
+	case condDirect:
+		r.Reason, r.Term = string(market.CodeNeedsDirect), "direct"
+		r.Text = fmt.Sprintf("%d reached over a relay only, which the files are too large for", t.count)
 	case condMint:
 		r.Reason, r.Term, r.Text = "mint", "mint", fmt.Sprintf("%d do not sell for this mint", t.count)
 	case condRate:
@@ -243,6 +246,13 @@ func (x Explanation) Text() string {
 	return head + ": " + strings.Join(parts, ", ")
 }
 
+// OnlyRelayed reports that some rig fits but for its path: it is reached over a relay only.
+func (x Explanation) OnlyRelayed() bool {
+	return slices.ContainsFunc(x.Rejected, func(r Rejected) bool {
+		return r.Reason == string(market.CodeNeedsDirect) && r.Sole > 0
+	})
+}
+
 // Hint proposes the cheapest changes, as flags.
 func (x Explanation) Hint() string {
 	if x.Considered == 0 {
@@ -259,6 +269,9 @@ func (x Explanation) Hint() string {
 			flag += " " + r.To
 		}
 		parts = append(parts, fmt.Sprintf("%s (%d %s)", flag, r.Gains, rigs))
+	}
+	if len(parts) == 0 && x.OnlyRelayed() {
+		return "send smaller inputs, or have the job fetch them; or forward port 4801, UDP and TCP, to this machine"
 	}
 	if len(parts) == 0 {
 		return "gpuai offers --explain"

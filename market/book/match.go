@@ -27,6 +27,7 @@ type Query struct {
 	Order              market.OrderID // spreads equal offers over orders
 	Providers, Exclude []market.NodeID
 	Rented             bool // devices that are rented now fit, too
+	Direct             bool // rigs that are reached over a relay only do not fit: files are too large for one
 	Explain            bool // the Result says why the rest did not fit
 }
 
@@ -65,7 +66,8 @@ type Candidate struct {
 	Group    int
 	Rate     market.Rate
 	Devices  int
-	SoftMiss int // soft terms that it fails
+	SoftMiss int  // soft terms that it fails
+	Relayed  bool // reached over a relay only, as far as this node knows
 }
 
 // ranked is a candidate while a scan runs: small, because a broad query finds most of the book.
@@ -74,6 +76,7 @@ type ranked struct {
 	group, free int
 	rate        market.Rate
 	soft        int
+	relayed     bool
 	key         [5]uint64 // ascending; the last one spreads equal offers over orders
 }
 
@@ -81,7 +84,7 @@ func (r *ranked) candidate() Candidate {
 	return Candidate{
 		Provider: r.e.offer.Provider, Offer: r.e.offer, OfferID: r.e.id, Raw: r.e.raw, Group: r.group, Rate: r.rate,
 		Devices:  r.free,
-		SoftMiss: r.soft,
+		SoftMiss: r.soft, Relayed: r.relayed,
 	}
 }
 
@@ -171,6 +174,7 @@ const (
 	condTerm
 	condExcluded
 	condHidden
+	condDirect
 	condMint
 	condRate
 )
@@ -202,7 +206,11 @@ func conditions(q Query) []condition {
 			conds = append(conds, condition{kind, t})
 		}
 	}
-	conds = append(conds, condition{kind: condExcluded}, condition{kind: condHidden}, condition{kind: condMint})
+	conds = append(conds, condition{kind: condExcluded}, condition{kind: condHidden})
+	if q.Direct {
+		conds = append(conds, condition{kind: condDirect})
+	}
+	conds = append(conds, condition{kind: condMint})
 	if q.MaxRate > 0 {
 		conds = append(conds, condition{kind: condRate})
 	}
@@ -276,6 +284,8 @@ func (v *view) fits(c *condition, q *Query) bool {
 		return !slices.Contains(q.Exclude, v.e.offer.Provider)
 	case condHidden:
 		return !v.e.hidden.After(v.now)
+	case condDirect:
+		return !v.e.relayed.After(v.now)
 	case condMint:
 		return v.rate > 0
 	case condRate:
@@ -369,7 +379,7 @@ func freeOf(g *market.DeviceGroup) int {
 }
 
 func (s *scan) rank(v *view) ranked {
-	c := ranked{e: v.e, group: v.group, free: v.free, rate: v.rate}
+	c := ranked{e: v.e, group: v.group, free: v.free, rate: v.rate, relayed: v.e.relayed.After(v.now)}
 	for _, t := range s.q.Terms {
 		if !t.Soft {
 			continue

@@ -126,6 +126,13 @@ func (b *Book) dropped(p *picker) {
 			add(e)
 		}
 	}
+	if p.s.q.Direct {
+		for e := range b.relayed {
+			if e.relayed.After(p.now) {
+				add(e)
+			}
+		}
+	}
 	for _, id := range p.s.q.Exclude {
 		if e := b.byProvider[id]; e != nil {
 			add(e)

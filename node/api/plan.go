@@ -8,6 +8,9 @@ type Candidate struct {
 	Class    string `json:"class"`
 	Rate     Money  `json:"rate"`
 	Total    Money  `json:"total"` // for max_duration, all devices
+	// reached over a relay only: its files are bounded, each way by files_max bytes
+	Relayed  bool   `json:"relayed,omitempty"`
+	FilesMax uint64 `json:"files_max,omitempty"`
 }
 
 // Rejection says why an offer does not fit.
@@ -27,7 +30,7 @@ type Plan struct {
 	PlanTerms
 	PlanFees
 	PlanWallet
-	// why it is not feasible: no-offer-fits, funds-short, cap-too-small
+	// why it is not feasible: no-offer-fits, needs-direct, funds-short, cap-too-small
 	Code     market.Code `json:"code,omitempty"`
 	Detail   string      `json:"detail,omitempty"`
 	AwayMS   int64       `json:"away_ms"`

@@ -42,7 +42,11 @@ type P2P struct {
 	Bootstrap []string `toml:"bootstrap" help:"multiaddresses ending in /p2p/ID, beside the network's own list"`
 	Infra     bool     `toml:"infra" help:"be a bootstrap node and relay for others"`
 	MDNS      bool     `toml:"mdns" help:"find nodes on the LAN, and be found there"`
-	Quiet     bool     `toml:"quiet" help:"hear no offers, look rigs up when an order needs them; customers only"`
+	// of local networks, where tests have an internet of their own
+	PublicRules bool     `toml:"public_rules" help:"judge addresses as on a public network; local networks only, to try NAT"`
+	RelayTime   Duration `toml:"relay_time" default:"30m" help:"of an infra node: how long a circuit over it lasts; 30m at least off local networks"`
+	RelayData   Size     `toml:"relay_data" default:"4MiB" help:"of an infra node: bytes that a circuit over it carries each way; 4MiB at least off local networks"`
+	Quiet       bool     `toml:"quiet" help:"hear no offers, look rigs up when an order needs them; customers only"`
 }
 
 // Solana is the ledger.

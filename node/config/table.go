@@ -117,6 +117,9 @@ func (k Key) set(c *Config, text string) error {
 
 func split(text string) []string {
 	out := []string{}
+	if strings.TrimSpace(text) == "[]" { // as the file writes an empty list
+		return out
+	}
 	for s := range strings.SplitSeq(text, ",") {
 		if s = strings.TrimSpace(s); s != "" {
 			out = append(out, s)

@@ -35,6 +35,24 @@ func (c *Config) Local() bool {
 	return c.Node.Network == "localnet" || strings.HasPrefix(c.Node.Network, "localnet-")
 }
 
+// Least limits of a circuit on public networks: leases plan with them.
+const (
+	minRelayTime = 30 * time.Minute
+	minRelayData = 4 << 20
+)
+
+func (c *Config) validateRelay(bad func(key, format string, a ...any)) {
+	p := c.P2P
+	switch {
+	case !c.Local() && p.PublicRules:
+		bad("p2p.public_rules", "only a local network can choose: %s has them always", c.Node.Network)
+	case !c.Local() && (time.Duration(p.RelayTime) < minRelayTime || p.RelayData < minRelayData):
+		bad("p2p.relay_time", "a circuit lasts 30m and 4MiB at least on %s: leases plan with that", c.Node.Network)
+	case time.Duration(p.RelayTime) < 10*time.Second || p.RelayData < 64<<10:
+		bad("p2p.relay_time", "a circuit lasts 10s and 64KiB at least")
+	}
+}
+
 // Validate joins the faults of a configuration. Errors: *market.Error config-invalid.
 func (c *Config) Validate() error {
 	var errs []error
@@ -51,6 +69,7 @@ func (c *Config) Validate() error {
 		slices.ContainsFunc(c.Node.Roles, func(r string) bool { return r != "customer" })) {
 		bad("p2p.quiet", "only a customer can be: the offers of others go by its gossip")
 	}
+	c.validateRelay(bad)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Node.Log) {
 		bad("node.log", "%q is none of debug, info, warn, error", c.Node.Log)
 	}

@@ -35,6 +35,9 @@ type Net interface {
 	KeepConnected(id market.NodeID, addrs []string)
 	Forget(id market.NodeID)
 	HangUp(id market.NodeID)
+	// Relayed connects to a provider and reports whether it is reached over a relay only, once it had its time to
+	// become direct. Error: peer-unreachable.
+	Relayed(ctx context.Context, id market.NodeID, reach []string) (bool, error)
 	// Seek looks for rigs that the book does not know, of classes or of any, without waiting; true: the look-up goes
 	// on.
 	Seek(classes []string) bool
@@ -107,7 +110,7 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 	c.Spool = newSpool(&c.cfg, c.orders, log)
 	c.Book = newBook(&c.cfg, db, clock, log)
 	c.Quotes = &Quotes{cfg: &c.cfg, net: c.net, ledger: ledger, clock: clock, terms: knownTerms{},
-		purse: c.Purse}
+		purse: c.Purse, paths: paths{c.net, c.Book}}
 	return c
 }
 

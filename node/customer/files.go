@@ -16,6 +16,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/tunnel"
+	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -105,10 +106,13 @@ func (t *transfers) send(ctx context.Context, o orderRow) (*spec.Manifest, error
 		return nil, fmt.Errorf("open inputs: %w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil {
-		t.sent.bytes.Store(0)
-		t.sent.size.Store(uint64(info.Size()))
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open inputs: %w", err)
 	}
+	size := uint64(info.Size())
+	t.sent.bytes.Store(0)
+	t.sent.size.Store(size)
 	args, err := json.Marshal(tunnel.PutArgs{Total: o.Request.InputBytes})
 	if err != nil {
 		return nil, err
@@ -119,6 +123,9 @@ func (t *transfers) send(ctx context.Context, o orderRow) (*spec.Manifest, error
 		return nil, err
 	}
 	defer c.Close()
+	if c.Relayed() && size > p2p.RelayFiles {
+		return nil, tooLargeForRelay("inputs", size)
+	}
 	stop := context.AfterFunc(ctx, c.Abort)
 	defer stop()
 	return exchange(c, io.TeeReader(f, &t.sent))
@@ -328,7 +335,10 @@ func (t *transfers) download(ctx context.Context, o orderRow) (man spec.Manifest
 	}
 	defer f.Close()
 	limit := max(outputsRoom*o.Request.File.Disk, outputsLeast)
-	archive := &archiveReader{c: c}
+	var archive io.Reader = &archiveReader{c: c}
+	if c.Relayed() {
+		archive = newRelayBound(archive)
+	}
 	man, err = spec.Filter(archive, f, spec.Limits{Total: limit, Code: market.CodeOutputTooBig}, nil)
 	if err != nil {
 		return man, fmt.Errorf("fetch outputs: %w", spec.Full(err, "free some space: gpuai spool"))

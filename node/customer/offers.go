@@ -104,6 +104,13 @@ func (b *Book) Offers() []market.Offer {
 	return b.book.Offers()
 }
 
+// reached notes how a provider is reached.
+func (b *Book) reached(p market.NodeID, relayed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.book.Reached(p, relayed, b.clock.Now())
+}
+
 // offerOf is the newest Offer of a provider; false: there is none.
 func (b *Book) offerOf(p market.NodeID) (o market.Offer, id market.DocID, known bool) {
 	b.mu.RLock()
@@ -130,7 +137,7 @@ func (b *Book) match(r *Request, limit int, explain bool) (res book.Result, rent
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	q := book.QueryOf(b.cfg.makeOrder(r, b.clock.Now()))
-	q.Limit, q.Explain = limit, explain
+	q.Limit, q.Explain, q.Direct = limit, explain, b.cfg.needsDirect(r)
 	q.Providers, q.Exclude = r.File.Placement.Providers, r.File.Placement.Exclude
 	if res = b.book.Match(q, b.clock.Now()); len(res.Candidates) > 0 {
 		return res, false

@@ -50,6 +50,7 @@ type Quotes struct {
 	terms  knownTerms
 	paid   sync.Map // payout accounts that the ledger called payable
 	purse  *purse.Purse
+	paths  paths
 }
 
 // ask asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in
@@ -69,6 +70,9 @@ func (q *Quotes) ask(ctx context.Context, r *Request, cands []book.Candidate) (g
 			o, err := q.inTurn(ctx, r, cand.Provider, cand.Offer.Reach)
 			if err == nil {
 				err = q.payable(ctx, o)
+			}
+			if err == nil {
+				err = q.carry(ctx, r, o)
 			}
 			if err == nil {
 				enough()

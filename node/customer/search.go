@@ -122,8 +122,8 @@ func (pl *placing) shuns(c book.Candidate) bool {
 }
 
 // best asks for quotes, the cheapest five first, and returns the cheapest. Where all that fits is rented, it asks those
-// rigs: an Offer may be some seconds old, and only the rig knows when it is free. Errors: no-offer-fits with the
-// explanation, quote-refused with each refusal.
+// rigs: an Offer may be some seconds old, and only the rig knows when it is free. Errors: no-offer-fits or
+// needs-direct with the explanation, quote-refused with each refusal.
 func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (offered, verdict, error) {
 	if e.First != (market.NodeID{}) { // its channel waits there, whatever the book knows by now
 		good, _ := pl.r.c.Quotes.ask(ctx, req, []book.Candidate{{Provider: e.First,
@@ -139,10 +139,7 @@ func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (
 		if pl.r.c.net.Seek(req.File.Classes()) {
 			wait = max(wait, seekFor)
 		}
-		return offered{}, verdict{patience: wait, again: lookAgain}, &market.Error{
-			Code: market.CodeNoOfferFits, Kind: market.KindConflict, Op: "match order", Detail: res.Explanation.Text(),
-			Hint: res.Explanation.Hint(),
-		}
+		return offered{}, verdict{patience: wait, again: lookAgain}, unfit(res.Explanation)
 	}
 	cands := res.Candidates
 	if rented {
@@ -176,6 +173,9 @@ func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (
 	}
 	if v.again > 0 {
 		v.free = pl.r.c.now().Add(v.again)
+	}
+	if res, _ := pl.r.c.Book.match(req, 1, true); len(res.Candidates) == 0 && res.Explanation.OnlyRelayed() {
+		return offered{}, v, unfit(res.Explanation) // the book has learnt it from this round
 	}
 	return offered{}, v, &market.Error{Code: market.CodeQuoteRefused, Kind: market.KindConflict, Op: "ask for quotes",
 		Detail: strings.Join(detail, "; "), Hint: hint}

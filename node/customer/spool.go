@@ -26,6 +26,8 @@ const (
 	unfetchedDay = 24 * time.Hour
 )
 
+const inputsName = "inputs.tar"
+
 // Spool is where the files of orders lie. It keeps nothing in memory; all methods are safe for any goroutine.
 type Spool struct {
 	dir   string
@@ -79,7 +81,7 @@ func (s *Spool) path(id market.OrderID, what string) string {
 }
 
 // Inputs is where the API spools an order's input tar before it is placed.
-func (s *Spool) Inputs(id market.OrderID) string { return s.path(id, "inputs.tar") }
+func (s *Spool) Inputs(id market.OrderID) string { return s.path(id, inputsName) }
 
 // Outputs is where verified outputs wait, as a tar.
 func (s *Spool) Outputs(id market.OrderID) string { return s.path(id, "outputs.tar") }
@@ -144,7 +146,7 @@ func (s *Spool) free(id market.OrderID, names ...string) {
 	_ = os.Remove(s.path(id, "")) // others may keep something there
 }
 
-func (s *Spool) freeInputs(id market.OrderID) { s.free(id, "inputs.tar") }
+func (s *Spool) freeInputs(id market.OrderID) { s.free(id, inputsName) }
 
 // Fetched notes that an order's outputs were read to their end.
 func (s *Spool) Fetched(ctx context.Context, id market.OrderID) error {

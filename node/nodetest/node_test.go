@@ -30,6 +30,7 @@ type side struct {
 	key  ed25519.PrivateKey
 	set  map[string]string // settings
 	deps node.Deps
+	p2p  func(*p2p.Config) // nil: as the settings say
 	log  *slog.Logger
 
 	roles []string   // beside those of the settings
@@ -148,7 +149,12 @@ func (w *world) node(t *testing.T, s *side) (n *node.Node, serve func(context.Co
 		t.Fatal(err)
 	}
 	d := s.deps
-	d.P2P = func(c *p2p.Config) { ended = w.net.Prepare(t, c) }
+	d.P2P = func(c *p2p.Config) {
+		if s.p2p != nil {
+			s.p2p(c)
+		}
+		ended = w.net.Prepare(t, c)
+	}
 	l.Node.Roles = append(l.Node.Roles, s.roles...)
 	if n, err = node.New(l.Config, d, s.log); err != nil {
 		t.Fatal(err)

@@ -44,6 +44,7 @@ func until(t testing.TB, what string, ok func() bool) {
 type world struct {
 	net    p2ptest.World
 	sim    *p2ptest.Net // the same, if it is simulated
+	relay  *p2p.Host    // where the setup has one
 	chain  *escrowtest.Chain
 	engine *runtimetest.Fake
 	prov   *provider.Provider
@@ -116,6 +117,7 @@ type setup struct {
 	classes bool              // each device but the first is of a class of its own
 	hand    provider.HandOver // nil: CPU slots; else the devices are simulated GPUs
 	fit     provider.Fitness
+	relayed bool // the two reach each other over a relay only, see relay
 	change  func(*provider.Config, *customer.Config)
 }
 
@@ -134,7 +136,6 @@ func simulate(t *testing.T, s setup, f func(t *testing.T, w *world)) {
 		// its clock is the world's
 		chain := escrowtest.NewChain(escrowtest.Options{Seed: t.Name(), SlotTime: 400 * time.Millisecond, Start: start})
 		w := build(t, n, clock, chain, s)
-		w.sim = n
 		f(t, w)
 	})
 }
@@ -164,7 +165,9 @@ func loopback(t *testing.T) *world {
 // build makes a world on a network, real or simulated, with the clock and the ledger that go with it.
 func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtest.Chain, s setup) *world {
 	t.Helper()
-	w := &world{net: net, chain: chain, engine: runtimetest.NewWorker(s.work), setup: s, clock: clock, sw: &switches{}}
+	sim, _ := net.(*p2ptest.Net)
+	w := &world{net: net, sim: sim, chain: chain, engine: runtimetest.NewWorker(s.work), setup: s, clock: clock,
+		sw: &switches{}}
 	w.payout, w.payer, w.feePayer = addr("payout"), addr("payer"), addr("fee")
 	w.chain.Fund(w.payer, 100_000_000_000)
 	own := w.chain.Ledger(w.payer)
@@ -172,9 +175,17 @@ func build(t *testing.T, net p2ptest.World, clock *lease.Clock, chain *escrowtes
 	w.chain.Fund(w.payout, 1_000_000)
 	w.clog = logger(t, "customer")
 	w.sides(t)
+	if s.relayed {
+		w.behindRelay(t)
+	}
 	w.startProvider(t)
-	w.c.set["p2p.bootstrap"] = strings.Join(w.ph.FullAddrs(), ",")
+	if !s.relayed {
+		w.c.set["p2p.bootstrap"] = strings.Join(w.ph.FullAddrs(), ",")
+	}
 	w.startCustomer(t)
+	if s.relayed {
+		w.sim.Partition([]*p2p.Host{w.ph}, []*p2p.Host{w.ch})
+	}
 	until(t, "the offer did not arrive", func() bool { return len(w.cust.Book.Offers()) == 1 })
 	// the first Offer may be of before the check
 	until(t, "the rig does not sell", func() bool { return !w.pc.Selling || w.prov.View().Selling })

@@ -122,7 +122,7 @@ func (h *inputs) take(ctx context.Context, c *streams.FrameConn) error {
 	if err != nil {
 		return refused(c, err)
 	}
-	m, err := fs.PutInputs(ctx, h.count(c.Reader(streams.ChanIn)), l.order.InputBytes)
+	m, err := fs.PutInputs(ctx, h.count(bounded(c, c.Reader(streams.ChanIn))), l.order.InputBytes)
 	if err != nil {
 		h.whole.Store(false) // it has to come again
 		return refused(c, err)

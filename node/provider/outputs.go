@@ -112,6 +112,11 @@ func (h outputs) send(ctx context.Context, c *streams.FrameConn) error {
 	fs, err := l.d.access.Files(ctx, l.key)
 	var m spec.Manifest
 	if err == nil {
+		if c.Relayed() { // what does not fit is not even begun: it would come again and again
+			_, err = fs.GetOutputs(ctx, h.paths(), &relayBound{})
+		}
+	}
+	if err == nil {
 		m, err = fs.GetOutputs(ctx, h.paths(), c.Writer(streams.ChanOut))
 	}
 	if lostForGood(err) {

@@ -7,12 +7,13 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/tunnel"
+	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
 
 type serveFunc func(ctx context.Context, c *streams.FrameConn) error
 
-// Open admits a tunnel of the lease's own customer. Refusals: unknown-lease, malformed, paused, policy.
+// Open admits a tunnel of the lease's own customer. Refusals: unknown-lease, malformed, paused, policy, needs-direct.
 func (w *window) Open(ctx context.Context, from market.NodeID,
 	o streams.TunnelOpen) (func(context.Context, *streams.FrameConn) error, error) {
 	if err := w.started(ctx); err != nil {
@@ -39,6 +40,9 @@ func (w *window) Open(ctx context.Context, from market.NodeID,
 		if a.Total > l.order.InputBytes {
 			return nil, market.Refuse(market.CodeTooLarge, market.KindInvalid,
 				fmt.Sprintf("the order names %d input bytes", l.order.InputBytes))
+		}
+		if o.Relayed && a.Total > p2p.RelayFiles {
+			return nil, tooLargeForRelay("inputs")
 		}
 		return func(ctx context.Context, c *streams.FrameConn) error { return l.inputs.take(ctx, c) }, nil
 	case streams.TunnelGet:

@@ -93,7 +93,7 @@ func (s *Service) Serve(ctx context.Context) (err error) {
 
 func mode(h *p2p.Host) kad.ModeOpt {
 	switch {
-	case h.Serves() && (h.Network().Local || h.Infra()):
+	case h.Serves() && (h.Network().Private || h.Infra()):
 		return kad.ModeServer
 	case h.Serves():
 		return kad.ModeAuto // a server once others reach it

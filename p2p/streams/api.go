@@ -91,6 +91,8 @@ type TunnelOpen struct {
 	Lease market.LeaseID
 	Kind  TunnelKind
 	Args  []byte
+	// Relayed: it came over a relay, which carries little. Set by the side that serves; it does not travel.
+	Relayed bool
 }
 
 // Tunneler is the provider's side of tunnel/1: it answers Opened by returning nil error from Accept, then serve runs on

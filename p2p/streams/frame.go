@@ -33,7 +33,11 @@ type FrameConn struct {
 	s        rawStream
 	wm       sync.Mutex
 	deadline atomic.Int64 // unix ns, 0: none
+	relayed  bool
 }
+
+// Relayed reports whether the tunnel runs over a relay, which carries little.
+func (c *FrameConn) Relayed() bool { return c.relayed }
 
 // Read returns the next frame. Errors: io.EOF when the peer closed its side; too large a frame resets the stream.
 func (c *FrameConn) Read() (ch uint8, data []byte, err error) {

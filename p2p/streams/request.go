@@ -162,5 +162,5 @@ func (s *Service) Tunnel(ctx context.Context, to market.NodeID, o TunnelOpen) (*
 		_ = st.Reset()
 		return nil, err
 	}
-	return &FrameConn{s: st}, nil
+	return &FrameConn{s: st, relayed: st.Conn().Stat().Limited}, nil
 }

@@ -127,6 +127,7 @@ func (s *Service) serveTunnel(ctx context.Context, from market.NodeID, st networ
 	if err != nil {
 		return answer(st, 0, nil, err)
 	}
+	o.Relayed = st.Conn().Stat().Limited
 	octx, ocancel := context.WithTimeout(ctx, leaseTimeout)
 	serve, err := s.hs.Tunneler.Open(octx, from, o)
 	ocancel()
@@ -141,7 +142,7 @@ func (s *Service) serveTunnel(ctx context.Context, from market.NodeID, st networ
 		_ = st.Reset()
 		return err
 	}
-	c := &FrameConn{s: st}
+	c := &FrameConn{s: st, relayed: o.Relayed}
 	var wg sync.WaitGroup
 	defer wg.Wait() // after the stream's end below, which ends the watcher
 	if o.Kind == TunnelLogs {

@@ -28,6 +28,7 @@ type faults struct {
 	runs  int
 	logs  LogFunc
 	gone  error
+	grown int // bytes of each output; 0: the result alone
 }
 
 // NewWorker returns a Fake whose jobs work for d of unfrozen time instead of running their command, say hello, leave a
@@ -57,6 +58,13 @@ func (f *Fake) LoseOutputs(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults.gone = err
+}
+
+// Grow makes each output of jobs that end from now on so many bytes larger.
+func (f *Fake) Grow(bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults.grown = bytes
 }
 
 // SetLogs plays this log in the place of each job's own.
@@ -133,7 +141,7 @@ func (j *fakeJob) look() {
 		return
 	}
 	for _, o := range j.plan.Spec.Outputs {
-		j.files[o.Path] = newFakeFile(tar.TypeReg, []byte(result), "")
+		j.files[o.Path] = newFakeFile(tar.TypeReg, append([]byte(result), make([]byte, j.f.faults.grown)...), "")
 	}
 	j.end(0)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/p2p"
 )
 
 // usualClaimFee is what providers ask for unless their account is new; planFees adds a signature at the start and two
@@ -32,7 +33,7 @@ func (d *Desk) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 		return api.Plan{}, err
 	}
 	c.Book.AwaitFit(ctx, &req)
-	res, rented := c.Book.Match(&req)
+	res, rented := match(ctx, c, &req)
 	p := api.Plan{
 		Schema: "gpuai.plan/v1", Image: req.Image.Ref + "@" + req.Image.Manifest,
 		ImageBytes: req.Image.CompressedBytes, Candidates: []api.Candidate{}, Rejections: []api.Rejection{},
@@ -47,7 +48,7 @@ func (d *Desk) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 		}
 		p.Candidates = append(p.Candidates, api.Candidate{
 			Provider: cand.Provider.String(), Class: cand.Offer.Groups[cand.Group].Class, Rate: api.RateSOL(cand.Rate),
-			Total: api.SOL(min(total, req.File.Limits.MaxTotal)),
+			Total: api.SOL(min(total, req.File.Limits.MaxTotal)), Relayed: cand.Relayed, FilesMax: filesMax(cand),
 		})
 	}
 	if len(res.Candidates) > 0 {
@@ -57,9 +58,31 @@ func (d *Desk) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 		p.Rejections = append(p.Rejections, api.Rejection{Code: rej.Reason, Detail: rej.Text})
 	}
 	if len(res.Candidates) == 0 {
-		p.Code, p.NearestHint = market.CodeNoOfferFits, res.Explanation.Hint()
+		p.Code, p.NearestHint = customer.Unfit(res.Explanation)
 	}
 	return p, nil
+}
+
+// pathRounds is how often a plan looks at the next rigs, once those that it found are reached over relays only.
+const pathRounds = 3
+
+// match is the book's answer once it is known how those that fit are reached.
+func match(ctx context.Context, c *customer.Customer, req *customer.Request) (res book.Result, rented bool) {
+	for range pathRounds {
+		res, rented = c.Book.Match(req)
+		if !c.Quotes.Paths(ctx, res.Candidates) {
+			return res, rented
+		}
+	}
+	return c.Book.Match(req)
+}
+
+// filesMax is how many bytes of files a candidate takes each way; 0: no bound.
+func filesMax(c book.Candidate) uint64 {
+	if c.Relayed {
+		return p2p.RelayFiles
+	}
+	return 0
 }
 
 // estimate fills in what the order takes and buys at the best candidate, and whether the wallet can pay it: by the sum
