@@ -5,6 +5,7 @@ const (
 	CodeSystemUnsupported    Code = "system-unsupported"
 	CodeNetIsolated          Code = "net-isolated"
 	CodeUDPBlocked           Code = "udp-blocked"
+	CodeEpochOld             Code = "epoch-old"
 	CodeRelayOnly            Code = "relay-only"
 	CodeUnreachable          Code = "unreachable"
 	CodeGossipStale          Code = "gossip-stale"
@@ -34,6 +35,10 @@ var doctorCodes = []Meaning{
 		Title: "net isolated",
 		Means: "nobody can be found: no meeting point of the network answers",
 		Fix:   "look at the firewall and at `p2p.bootstrap`"},
+	{Code: CodeEpochOld, Kind: KindConflict,
+		Title: "epoch old",
+		Means: "other nodes split the market over more topics than this program knows: it will soon hear none of them",
+		Fix:   "install the newest gpuai, then `gpuai node stop` and `gpuai node start`"},
 	{Code: CodeUDPBlocked, Kind: KindConflict,
 		Title: "udp blocked",
 		Means: "UDP does not get out: connections take longer, and routers are harder to pass",

@@ -56,7 +56,7 @@ func (b *Backend) examined() health.Input {
 	stand := b.n.host.Standing()
 	in := health.Input{Config: b.n.site.Config, Only: []string{"rig", "net", "chain"},
 		Net: &health.Net{Peers: b.n.host.Peers(), Addrs: b.n.host.Addrs(), Isolated: stand.Isolated,
-			Stale: stand.Stale}}
+			Stale: stand.Stale, Newer: b.n.site.Offers.Stats().Newer}}
 	if f := b.n.site.finder; f != nil {
 		in.Net.Seen = f.dht.Stats().Seen
 	}

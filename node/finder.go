@@ -22,6 +22,7 @@ const (
 	seeksMost = 64               // keys remembered
 	fewPeers  = 3                // below it meeting points are looked for
 	lookEvery = time.Minute
+	hearFor   = time.Hour // after an order looked at its book last
 )
 
 // finder joins the DHT with the rest of the node: it announces what this node sells and is, and looks for others where
@@ -103,6 +104,9 @@ func (f *finder) Seek(classes []string) (goes bool) {
 	return goes
 }
 
+// Hear keeps this node for a while where Offers of classes are gossiped.
+func (f *finder) Hear(classes []string) { f.offers.Hold(time.Now().Add(hearFor), classes...) }
+
 // Find looks a key up and says what it met. Errors: as dht.Find.
 func (f *finder) Find(ctx context.Context, k dht.Key, want int) (dht.Found, error) {
 	check := f.meet
@@ -145,6 +149,9 @@ func (f *finder) Serve(ctx context.Context) error {
 			case <-look.C:
 				if f.host.Peers() < fewPeers && f.dht.Stats().Table > 0 {
 					f.Seek(nil)
+				}
+				if c := f.offers.Lonely(); len(c) > 0 {
+					f.Seek(c)
 				}
 			}
 		}

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // Config is what a node says about its network. The zero value of an optional field is its default.
@@ -43,6 +44,7 @@ type Config struct {
 	RelayData   int64         // and how many bytes it carries each way; 0: 4 MiB
 	Metrics     prometheus.Registerer
 	Options     []libp2p.Option // appended last; for simulated networks in tests
+	Epochs      []wire.Epoch    // instead of the network's own; for the same
 }
 
 // Host is the node's presence in one network.
@@ -83,6 +85,9 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Epochs != nil {
+		n.Epochs = cfg.Epochs
 	}
 	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{}),
 		moved: make(chan struct{}, 1), handlers: map[string]network.StreamHandler{},

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // Network is one separated market: its name is in every signature, protocol id and topic. Local networks relax what
@@ -19,6 +20,7 @@ type Network struct {
 	Port      int    // UDP and TCP; 0 = any
 	Genesis   string // genesis hash of its ledger, base58; "" = any that is not public
 	Bootstrap []string
+	Epochs    []wire.Epoch // how its documents are split over topics, oldest first; none: one topic
 }
 
 // mainnetEnabled stays false until the payment program is audited.

@@ -41,6 +41,8 @@ type Net interface {
 	// Seek looks for rigs that the book does not know, of classes or of any, without waiting; true: the look-up goes
 	// on.
 	Seek(classes []string) bool
+	// Hear keeps this node for a while where Offers of classes are gossiped.
+	Hear(classes []string)
 }
 
 // Config is what the role needs to know; durations and amounts as in node/config.

@@ -132,6 +132,7 @@ func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (
 			return o, verdict{}, nil
 		}
 	}
+	pl.r.c.net.Hear(req.File.Classes())
 	res, rented := pl.fitting(req)
 	if len(res.Candidates) == 0 {
 		res, _ = pl.r.c.Book.match(req, maxAsked, true)

@@ -25,6 +25,7 @@ type Net struct {
 	Isolated bool     // no direct peer for a minute
 	Stale    bool     // peers are there, and no offer has come by gossip for far longer than usual
 	Seen     dht.Seen // whether others find what this node has announced
+	Newer    int      // shards of a later epoch that others spoke of; 0: none
 }
 
 // meet is one meeting point: a bootstrap node and its addresses.
@@ -91,6 +92,9 @@ func running(in Input, n p2p.Network) []Finding {
 	if in.Net.Stale {
 		out = append(out, found(market.CodeGossipStale, "no new offer for far longer than offers live without renewal",
 			""))
+	}
+	if in.Net.Newer > 0 {
+		out = append(out, found(market.CodeEpochOld, fmt.Sprintf("others have %d shards", in.Net.Newer), ""))
 	}
 	if s := in.Net.Seen; s.Unseen {
 		out = append(out, found(market.CodeOfferUnseen,

@@ -85,6 +85,7 @@ func TestDoctor_RunningNode(t *testing.T) {
 		"relayed":      {"devnet", Net{Peers: 1, Addrs: []string{relayed}}, "relay-only"},
 		"no address":   {"devnet", Net{Peers: 1}, "unreachable"},
 		"this machine": {"localnet", Net{Peers: 1}, ""},
+		"split anew":   {"localnet", Net{Peers: 1, Newer: 4}, "epoch-old"},
 	} {
 		var cfg config.Config
 		cfg.Node.Network = c.network

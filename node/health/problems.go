@@ -24,6 +24,7 @@ var costs = map[market.Code]cost{
 	market.CodeShareTooLarge:        {Warn, "tier"},
 	market.CodeNetIsolated:          {Fail, "no-sell"},
 	market.CodeUDPBlocked:           {Warn, "none"},
+	market.CodeEpochOld:             {Warn, "tier"},
 	market.CodeRelayOnly:            {Warn, "tier"},
 	market.CodeUnreachable:          {Fail, "no-sell"},
 	market.CodeGossipStale:          {Warn, "none"},

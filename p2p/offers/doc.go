@@ -1,4 +1,4 @@
-// Package offers spreads Offers: one gossip topic with a validator, and sync/1, which brings what gossip missed. Both
+// Package offers spreads Offers: gossip, a topic for each shard, and sync/1, which brings what gossip missed. Both
 // feed the same set, the newest envelope per signer, and the node's Sink.
 //
 // Invariants: nothing unverified is forwarded or kept; a peer is blamed only for what every version refuses; a flood

@@ -245,7 +245,7 @@ func hostile(t *testing.T, net *p2ptest.Net, key byte, know ...*simNode) (h *p2p
 	if err != nil {
 		t.Fatal(err)
 	}
-	topic, err := ps.Join(topicName(h.Network()))
+	topic, err := ps.Join(topicName(h.Network(), wire.Whole))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,7 +146,7 @@ func TestValidator_Equivocation_LowerIDWinsInEitherOrder(t *testing.T) {
 		for j := range docs {
 			_ = s.take(docs[(i+j)%2], now, nil) // the second is old in one order
 		}
-		won[i] = s.set.list(now)[0]
+		won[i] = s.set.list(now, wire.Whole)[0]
 	}
 	if won[0] != won[1] {
 		t.Errorf("orders end with %s and %s", won[0], won[1])
@@ -286,7 +286,7 @@ func session(t interface{ Fatal(...any) }, client, server *Service) {
 	var wg sync.WaitGroup
 	var serr error
 	wg.Go(func() { serr = server.server(newFramer(b)); _ = b.Close() })
-	cerr := client.client(newFramer(a), func() {})
+	cerr := client.client(newFramer(a), wire.Whole, func() {})
 	_ = a.Close()
 	wg.Wait()
 	if err := errors.Join(cerr, serr); err != nil {
@@ -313,8 +313,8 @@ func TestSync_AnyTwoSetsConverge(t *testing.T) {
 			}
 		}
 		session(r, a, b)
-		if !bytes.Equal(hashIDs(a.set.list(now)), hashIDs(b.set.list(now))) {
-			r.Fatalf("sets differ after one session: %v, %v", a.set.list(now), b.set.list(now))
+		if !bytes.Equal(hashIDs(a.set.list(now, wire.Whole)), hashIDs(b.set.list(now, wire.Whole))) {
+			r.Fatalf("sets differ after one session: %v, %v", a.set.list(now, wire.Whole), b.set.list(now, wire.Whole))
 		}
 	})
 }
@@ -338,14 +338,16 @@ func TestSync_BadDocument_EndsTheSession(t *testing.T) {
 		_, _ = f.read()
 		_ = f.write(docsFrame(forged))
 	})
-	if err := s.client(newFramer(a), func() {}); !errors.Is(err, errBad) {
+	if err := s.client(newFramer(a), wire.Whole, func() {}); !errors.Is(err, errBad) {
 		t.Error(err)
 	}
 	wg.Wait()
 }
 
-func openFrame(s *Service) *wire.PBSync { return &wire.PBSync{Open: s.open(s.set.list(time.Now()))} }
-func doneFrame() *wire.PBSync           { return &wire.PBSync{Done: true} }
+func openFrame(s *Service) *wire.PBSync {
+	return &wire.PBSync{Open: s.open(wire.Whole, s.set.list(time.Now(), wire.Whole))}
+}
+func doneFrame() *wire.PBSync { return &wire.PBSync{Done: true} }
 func docsFrame(raw ...[]byte) *wire.PBSync {
 	return &wire.PBSync{Docs: &wire.PBSyncDocs{Envelopes: raw}}
 }

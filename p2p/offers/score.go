@@ -15,18 +15,22 @@ func decayOver(d time.Duration) float64 {
 	return pubsub.ScoreParameterDecayWithBase(d, decayEvery, pubsub.DefaultDecayToZero)
 }
 
-// scoreParams: mesh delivery (P3) stays off, since on a sparse topic it punishes the honest.
-func (s *Service) scoreParams(topic string) *pubsub.PeerScoreParams {
-	tenMinutes := decayOver(10 * time.Minute)
+// topicScore: mesh delivery (P3) stays off, since on a sparse topic it punishes the honest.
+func topicScore() *pubsub.TopicScoreParams {
+	return &pubsub.TopicScoreParams{
+		TopicWeight: 1, TimeInMeshWeight: 0.01, TimeInMeshQuantum: time.Second, TimeInMeshCap: 600,
+		FirstMessageDeliveriesWeight: 1, FirstMessageDeliveriesDecay: decayOver(10 * time.Minute),
+		FirstMessageDeliveriesCap:      50,
+		InvalidMessageDeliveriesWeight: -50, InvalidMessageDeliveriesDecay: decayOver(time.Hour),
+	}
+}
+
+func (s *Service) scoreParams() *pubsub.PeerScoreParams {
 	p := &pubsub.PeerScoreParams{
-		Topics: map[string]*pubsub.TopicScoreParams{topic: {
-			TopicWeight: 1, TimeInMeshWeight: 0.01, TimeInMeshQuantum: time.Second, TimeInMeshCap: 600,
-			FirstMessageDeliveriesWeight: 1, FirstMessageDeliveriesDecay: tenMinutes, FirstMessageDeliveriesCap: 50,
-			InvalidMessageDeliveriesWeight: -50, InvalidMessageDeliveriesDecay: decayOver(time.Hour),
-		}},
+		Topics:           map[string]*pubsub.TopicScoreParams{}, // each joins with its place
 		AppSpecificScore: s.score, AppSpecificWeight: 1,
 		IPColocationFactorWeight: -5, IPColocationFactorThreshold: 16,
-		BehaviourPenaltyWeight: -10, BehaviourPenaltyThreshold: 6, BehaviourPenaltyDecay: tenMinutes,
+		BehaviourPenaltyWeight: -10, BehaviourPenaltyThreshold: 6, BehaviourPenaltyDecay: decayOver(10 * time.Minute),
 		DecayInterval: decayEvery, DecayToZero: pubsub.DefaultDecayToZero, RetainScore: time.Hour, SeenMsgTTL: seenTTL,
 	}
 	for _, c := range []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7",

@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -27,6 +27,7 @@ const (
 	seenTTL    = 10 * time.Minute
 	maxMessage = 8 << 10
 	maxControl = 64 << 10
+	maxTopics  = 2*wire.MaxShards + 8 // of one peer: an epoch and the one before
 )
 
 // Sink takes verified Offers, also withdrawals (no Groups). Whenever a Sink is attached, all are given what is held, so
@@ -41,6 +42,7 @@ type Service struct {
 	host    *p2p.Host
 	log     *slog.Logger
 	network string
+	epochs  []wire.Epoch // all that are compiled in, oldest first
 	now     func() time.Time
 	self    peer.ID
 
@@ -53,19 +55,14 @@ type Service struct {
 	syncNode *rate.Limiter
 	syncOut  *rate.Limiter // bytes of documents sent
 	perBack  *limiters[peer.ID]
-	joined   chan arrival
-	hearers  atomic.Int32 // peers on the topic
-	ready    chan struct{}
+	wake     chan struct{} // what is held may change
 
-	mu    sync.Mutex
-	sinks []Sink
-	topic *pubsub.Topic
-}
-
-// arrival is a peer that subscribes; back: it had been here before.
-type arrival struct {
-	peer peer.ID
-	back bool
+	mu      sync.Mutex
+	sinks   []Sink
+	places  map[wire.Shard]*place
+	changed chan struct{} // closed and made anew with each change of places
+	holds   map[wire.Shard]holding
+	newer   map[peer.ID]uint16 // peers of a later epoch, and their shards
 }
 
 // New wires the service and does no I/O. More sinks may come: see Attach.
@@ -73,20 +70,26 @@ func New(h *p2p.Host, log *slog.Logger, sinks ...Sink) *Service {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	epochs := h.Network().Epochs
+	if len(epochs) == 0 {
+		epochs = []wire.Epoch{{Shards: 1}}
+	}
+	shards := min(newest(epochs).Shards, maxHeld) // a pair of nodes may share so many, each with its own sessions
 	s := &Service{
-		host: h, sinks: sinks, log: log, network: h.Network().Name, now: time.Now, set: newSet(), queue: newQueue(),
+		host: h, sinks: sinks, log: log, network: h.Network().Name, epochs: epochs, now: time.Now, set: newSet(),
+		queue:    newQueue(),
 		perPeer:  newLimiters[peer.ID](peerRate, peerBurst),
 		newcomer: newLimiters[peer.ID](newcomerRate, newcomerBurst),
-		perNode:  rate.NewLimiter(nodeRate, nodeRate), syncPeer: newLimiters[peer.ID](5.0/60, 5),
-		syncNode: rate.NewLimiter(50.0/60, 50), syncOut: rate.NewLimiter(syncOutRate, syncOutBurst),
-		perBack: newLimiters[peer.ID](1.0/60, 1), joined: make(chan arrival, 256), ready: make(chan struct{}),
+		perNode:  rate.NewLimiter(nodeRate, nodeRate),
+		syncPeer: newLimiters[peer.ID](rate.Limit(shards)*5/60, 5*shards),
+		syncNode: rate.NewLimiter(rate.Limit(shards)*50/60, 50*shards),
+		syncOut:  rate.NewLimiter(syncOutRate, syncOutBurst),
+		perBack:  newLimiters[peer.ID](1.0/60, 1), wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		places: map[wire.Shard]*place{}, holds: map[wire.Shard]holding{}, newer: map[peer.ID]uint16{},
 	}
 	s.self, _ = p2p.PeerOf(h.ID()) // the host was made from the same key
 	return s
 }
-
-// topicName is the one topic of all Offers; the numbers stay in the name so that it can be split.
-func topicName(n p2p.Network) string { return n.Prefix() + "/book/1/1/0" }
 
 // Serve gossips and syncs until ctx ends. It waits for the host. Call it once. Errors: gossip could not start.
 func (s *Service) Serve(ctx context.Context) error {
@@ -101,73 +104,16 @@ func (s *Service) Serve(ctx context.Context) error {
 	if s.host.Quiet() { // what comes is what Fetch asks for
 		return g.Wait()
 	}
-	topic, err := s.join(ctx)
+	ps, err := s.start(ctx)
 	if err != nil {
 		return err
 	}
-	sub, err := topic.Subscribe(pubsub.WithBufferSize(2048))
-	if err != nil {
-		return fmt.Errorf("subscribe to offers: %w", err)
-	}
-	defer sub.Cancel()
-	events, err := topic.EventHandler()
-	if err != nil {
-		return fmt.Errorf("watch subscribers of offers: %w", err)
-	}
-	defer events.Cancel()
-	s.mu.Lock()
-	s.topic = topic
-	s.mu.Unlock()
 	lp := s.host.Libp2p()
 	id := s.host.Network().Protocol("sync", 1)
 	lp.SetStreamHandler(id, s.handleSync)
 	defer lp.RemoveStreamHandler(id)
-	close(s.ready)
-	s.host.Gossip(0, s.held(), false)
-	g.Go(func() error { return s.drain(ctx, sub) })
-	g.Go(func() error { return s.watch(ctx, events) })
-	g.Go(func() error { return s.syncLoop(ctx) })
+	g.Go(func() error { return s.keepPlaces(ctx, ps) })
 	return g.Wait()
-}
-
-// drain empties the subscription: the validator has already taken what is in it.
-func (s *Service) drain(ctx context.Context, sub *pubsub.Subscription) error {
-	for {
-		if _, err := sub.Next(ctx); err != nil {
-			return stopped(ctx, err)
-		}
-	}
-}
-
-func (s *Service) watch(ctx context.Context, events *pubsub.TopicEventHandler) error {
-	gone := map[peer.ID]bool{}
-	for {
-		e, err := events.NextPeerEvent(ctx)
-		if err != nil {
-			return stopped(ctx, err)
-		}
-		if e.Type == pubsub.PeerLeave {
-			s.host.Gossip(int(s.hearers.Add(-1)), s.held(), false)
-			if len(gone) >= maxLimiters {
-				clear(gone) // the next regular sync makes up for it
-			}
-			gone[e.Peer] = true
-			continue
-		}
-		s.host.Gossip(int(s.hearers.Add(1)), s.held(), false)
-		select {
-		case s.joined <- arrival{e.Peer, gone[e.Peer]}:
-		default: // plenty to sync with already
-		}
-		delete(gone, e.Peer)
-	}
-}
-
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("gossip offers: %w", err)
 }
 
 // deliver gives the Sinks what is held of a signer now.
@@ -206,16 +152,18 @@ func (s *Service) Attach(sink Sink) {
 // at once. It waits for Serve. With no peer it is kept, and sync hands it on. Errors: *market.Error with code
 // "offer-invalid"; ctx.
 func (s *Service) Publish(ctx context.Context, raw []byte) error {
-	select {
-	case <-s.ready:
-	case <-ctx.Done():
-		return fmt.Errorf("publish offer: %w", ctx.Err())
-	}
-	s.mu.Lock()
-	topic := s.topic
-	s.mu.Unlock()
-	if err := topic.Publish(ctx, raw); err != nil {
+	homes, err := s.settle(raw)
+	if err != nil {
 		return &market.Error{Code: market.CodeOfferInvalid, Op: "publish offer", Kind: market.KindInvalid, Err: err}
+	}
+	for _, at := range homes {
+		p, err := s.place(ctx, at)
+		if err != nil {
+			return fmt.Errorf("publish offer: %w", err)
+		}
+		if err := p.topic.Publish(ctx, raw); err != nil {
+			return &market.Error{Code: market.CodeOfferInvalid, Op: "publish offer", Kind: market.KindInvalid, Err: err}
+		}
 	}
 	return nil
 }
@@ -223,17 +171,21 @@ func (s *Service) Publish(ctx context.Context, raw []byte) error {
 // Stats are counts for health and tests.
 type Stats struct {
 	Offers      int // held, withdrawn ones included
-	Subscribers int // peers on the topic
+	Subscribers int // peers on the topic; of several the one with the fewest
+	Newer       int // shards of a later epoch, of which other nodes have spoken; 0: none
 }
 
 // Stats returns the current counts.
 func (s *Service) Stats() Stats {
-	var out Stats
 	s.mu.Lock()
-	if s.topic != nil {
-		out.Subscribers = len(s.topic.ListPeers())
-	}
+	places := slices.Collect(maps.Values(s.places))
+	out := Stats{Newer: s.laterEpoch()}
 	s.mu.Unlock()
+	for i, p := range places {
+		if n := len(p.topic.ListPeers()); i == 0 || n < out.Subscribers {
+			out.Subscribers = n
+		}
+	}
 	s.set.mu.RLock()
 	out.Offers = len(s.set.docs)
 	s.set.mu.RUnlock()
@@ -254,6 +206,17 @@ func (s *Service) Reach(id market.NodeID) []string {
 		return nil // it was read before it was kept; this cannot happen
 	}
 	return o.Reach
+}
+
+// pulse tells the host how gossip stands; with several shards the one with the most subscribers counts.
+func (s *Service) pulse(heard bool) {
+	most := int32(0)
+	s.mu.Lock()
+	for _, p := range s.places {
+		most = max(most, p.hearers.Load())
+	}
+	s.mu.Unlock()
+	s.host.Gossip(int(most), s.held(), heard)
 }
 
 // held is how many Offers of others are there.
@@ -277,33 +240,25 @@ func (s *Service) violation(p peer.ID, cause error) {
 // score is the application's part of a peer's gossip score: −20 per violation.
 func (s *Service) score(p peer.ID) float64 { return -20 * float64(s.host.Blamed(p)) }
 
-// join starts gossipsub and joins the topic.
-func (s *Service) join(ctx context.Context) (*pubsub.Topic, error) {
+// start starts gossipsub, without a topic.
+func (s *Service) start(ctx context.Context) (*pubsub.PubSub, error) {
 	n := s.host.Network()
-	name := topicName(n)
 	filter := pubsub.NewRegexpSubscriptionFilter(
 		regexp.MustCompile("^" + regexp.QuoteMeta(n.Prefix()) + "/book/1/[0-9]{1,4}/[0-9]{1,4}$"))
 	ps, err := pubsub.NewGossipSub(ctx, s.host.Libp2p(),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(),
 		pubsub.WithMessageIdFn(messageID),
 		pubsub.WithGossipSubParams(params()), pubsub.WithFloodPublish(true), pubsub.WithPeerExchange(false),
-		pubsub.WithPeerScore(s.scoreParams(name), thresholds()), pubsub.WithMaxMessageSize(maxMessage),
+		pubsub.WithPeerScore(s.scoreParams(), thresholds()), pubsub.WithMaxMessageSize(maxMessage),
 		pubsub.WithMaxControlMessageSize(maxControl),
 		pubsub.WithPeerOutboundQueueSize(256), pubsub.WithValidateQueueSize(512), pubsub.WithSeenMessagesTTL(seenTTL),
-		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(filter, 300)),
+		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(filter, maxTopics)),
 		pubsub.WithGossipSubProtocols([]protocol.ID{pubsub.GossipSubID_v12, pubsub.GossipSubID_v11},
 			pubsub.GossipSubDefaultFeatures))
 	if err != nil {
 		return nil, fmt.Errorf("start gossip: %w", err)
 	}
-	if err := ps.RegisterTopicValidator(name, s.gossip, pubsub.WithValidatorInline(true)); err != nil {
-		return nil, fmt.Errorf("start gossip: register validator: %w", err)
-	}
-	topic, err := ps.Join(name)
-	if err != nil {
-		return nil, fmt.Errorf("start gossip: join %s: %w", name, err)
-	}
-	return topic, nil
+	return ps, nil
 }
 
 // messageID covers the whole data, signature included: ids are marked seen before the validator runs, so without it a

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // Bounds of the documents held; each is ≤ 4 KiB, 0.7 KiB as a rule.
@@ -27,7 +28,31 @@ type doc struct {
 	expires time.Time
 	raw     []byte
 	classes []string
+	homes   []home
 	row     *signer
+}
+
+// home is a shard that a document belongs to; heard: it has come there.
+type home struct {
+	at    wire.Shard
+	heard bool
+}
+
+// stand sets the homes of a document of some signer, by all epochs. A withdrawal, which names no class, belongs where
+// it comes; put adds where its signer was before.
+func (d *doc) stand(epochs []wire.Epoch, signer market.NodeID, how *entry) {
+	for _, e := range epochs {
+		for _, at := range e.Of(signer, d.classes...) {
+			d.homes = append(d.homes, home{at, how == nil || how.in == at})
+		}
+	}
+	if how != nil && !d.in(how.in) {
+		d.homes = append(d.homes, home{how.in, true})
+	}
+}
+
+func (d *doc) in(at wire.Shard) bool {
+	return slices.ContainsFunc(d.homes, func(h home) bool { return h.at == at })
 }
 
 // signer is what outlives a signer's newest Offer.
@@ -86,6 +111,11 @@ func (s *set) put(id market.NodeID, d doc, now time.Time) bool {
 	case known:
 		delete(s.ids, old.id)
 		d.row = old.row
+		for _, h := range old.homes {
+			if len(d.classes) == 0 && !d.in(h.at) {
+				d.homes = append(d.homes, home{at: h.at})
+			}
+		}
 	case len(s.docs) >= s.max && !s.makeRoom(now):
 		return false
 	default:
@@ -164,6 +194,33 @@ func (s *set) raw(id market.DocID) ([]byte, bool) {
 	return s.docs[signer].raw, ok
 }
 
+// again reports whether this very envelope is held and comes to one of its homes for the first time.
+func (s *set) again(signer market.NodeID, raw []byte, in wire.Shard) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.docs[signer]
+	if !ok || !bytes.Equal(d.raw, raw) {
+		return false
+	}
+	for i := range d.homes {
+		if h := &d.homes[i]; h.at == in && !h.heard {
+			h.heard = true
+			return true
+		}
+	}
+	return false
+}
+
+// homes are the shards of a signer's newest envelope.
+func (s *set) homes(signer market.NodeID) (out []wire.Shard) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, h := range s.docs[signer].homes {
+		out = append(out, h.at)
+	}
+	return out
+}
+
 // of is the newest envelope of a signer.
 func (s *set) of(signer market.NodeID) ([]byte, bool) {
 	s.mu.RLock()
@@ -190,12 +247,12 @@ func (s *set) sellers(class string) (n int) {
 	return n
 }
 
-// list returns the ids of unexpired documents, sorted.
-func (s *set) list(now time.Time) []market.DocID {
+// list returns the ids of unexpired documents of a shard, sorted.
+func (s *set) list(now time.Time, in wire.Shard) []market.DocID {
 	s.mu.RLock()
 	out := make([]market.DocID, 0, len(s.docs))
 	for _, d := range s.docs {
-		if now.Before(d.expires) {
+		if now.Before(d.expires) && d.in(in) {
 			out = append(out, d.id)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -51,7 +52,8 @@ var errSync = errors.New("peer broke sync/1")
 // random subscriber: soon after the start, when few Offers are held and the first peers may have known no more, then
 // twice as late each time, up to every 10 minutes. Those who come back after a split of the network are the ones who
 // hold what the other half published.
-func (s *Service) syncLoop(ctx context.Context) error {
+func (p *place) syncLoop(ctx context.Context) error {
+	s := p.s
 	var running sync.WaitGroup
 	defer running.Wait()
 	synced := make(chan error) // one per session
@@ -61,8 +63,8 @@ func (s *Service) syncLoop(ctx context.Context) error {
 	check := time.NewTicker(lookEvery)
 	defer check.Stop()
 	for {
-		var p peer.ID
-		joined := s.joined
+		var with peer.ID
+		joined := p.joined
 		if busy >= syncsAtOnce {
 			joined = nil // they wait in the channel
 		}
@@ -81,32 +83,32 @@ func (s *Service) syncLoop(ctx context.Context) error {
 		case err := <-synced:
 			if busy--; err == nil {
 				left = max(left-1, 0)
-				s.host.Gossip(int(s.hearers.Load()), s.held(), false)
+				s.pulse(false)
 			}
 			continue
-		case <-s.host.Healing():
+		case <-p.heal:
 			left, again = max(left, healSyncs), syncSoon
 			next.Reset(jitter(again))
 			continue
 		case a := <-joined:
-			if p = a.peer; left == 0 && !(a.back && s.perBack.allow(p, s.now())) {
+			if with = a.peer; left == 0 && !(a.back && s.perBack.allow(with, s.now())) {
 				continue
 			}
 		case <-next.C:
 			again = min(2*again, syncEvery)
-			if p = s.randomSubscriber(); p == "" {
-				p, again = s.randomPeer(), syncSoon
+			if with = p.randomSubscriber(); with == "" {
+				with, again = s.randomPeer(), syncSoon
 			}
 			next.Reset(jitter(again))
-			if p == "" || busy >= syncsAtOnce {
+			if with == "" || busy >= syncsAtOnce {
 				continue
 			}
 		}
 		busy++
 		running.Go(func() {
-			err := s.syncWith(ctx, p)
+			err := s.syncWith(ctx, with, p.at)
 			if err != nil {
-				s.log.Debug("sync offers", "peer", p, "err", err)
+				s.log.Debug("sync offers", "peer", with, "shard", p.at, "err", err)
 			}
 			select {
 			case synced <- err:
@@ -116,7 +118,7 @@ func (s *Service) syncLoop(ctx context.Context) error {
 	}
 }
 
-// expireLoop drops Offers that have ended.
+// expireLoop drops Offers that have ended, and shards that nobody asks for any more.
 func (s *Service) expireLoop(ctx context.Context) error {
 	every := time.NewTicker(expireEvery)
 	defer every.Stop()
@@ -126,6 +128,7 @@ func (s *Service) expireLoop(ctx context.Context) error {
 			return nil
 		case <-every.C:
 			s.set.expire(s.now())
+			s.stir()
 		}
 	}
 }
@@ -133,10 +136,8 @@ func (s *Service) expireLoop(ctx context.Context) error {
 // jitter spreads by ± 20 %.
 func jitter(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5) }
 
-func (s *Service) randomSubscriber() peer.ID {
-	s.mu.Lock()
-	peers := s.topic.ListPeers()
-	s.mu.Unlock()
+func (p *place) randomSubscriber() peer.ID {
+	peers := p.topic.ListPeers()
 	if len(peers) == 0 {
 		return ""
 	}
@@ -159,9 +160,9 @@ func (s *Service) randomPeer() peer.ID {
 	return peers[rand.IntN(len(peers))]
 }
 
-// syncWith exchanges Offers with one connected node: afterwards both hold the union, up to 4 MiB each way. Errors:
-// unreachable, peer at fault.
-func (s *Service) syncWith(ctx context.Context, p peer.ID) error {
+// syncWith exchanges the Offers of a shard with one connected node: afterwards both hold the union, up to 4 MiB each
+// way. Errors: unreachable, peer at fault.
+func (s *Service) syncWith(ctx context.Context, p peer.ID, in wire.Shard) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	st, err := s.host.Libp2p().NewStream(ctx, p, s.host.Network().Protocol("sync", 1))
@@ -171,7 +172,9 @@ func (s *Service) syncWith(ctx context.Context, p peer.ID) error {
 	stop := context.AfterFunc(ctx, func() { _ = st.Reset() }) // unblocks reads; the error is reported by them
 	defer stop()
 	_ = st.SetDeadline(time.Now().Add(firstFrame)) // without a deadline ctx still ends it
-	err = s.client(newFramer(st), func() { _ = st.SetDeadline(time.Now().Add(syncTimeout)) })
+	f := newFramer(st)
+	err = s.client(f, in, func() { _ = st.SetDeadline(time.Now().Add(syncTimeout)) })
+	s.noteEpoch(p, f.of)
 	s.finish(p, st, err)
 	return err
 }
@@ -188,7 +191,9 @@ func (s *Service) handleSync(st network.Stream) {
 		_ = st.Reset() // an undying stream is worse than none
 		return
 	}
-	err := s.server(newFramer(st))
+	f := newFramer(st)
+	err := s.server(f)
+	s.noteEpoch(p, f.of)
 	if err != nil {
 		s.log.Debug("serve sync of offers", "peer", p, "err", err)
 	}
@@ -209,9 +214,9 @@ func (s *Service) finish(p peer.ID, st network.Stream, err error) {
 // client: Open both ways; on a difference it reads the server's ids, then sends what it needs and what the server
 // lacks, then reads docs.
 // goOn is called once the server has said something.
-func (s *Service) client(f *framer, goOn func()) error {
-	mine := s.set.list(s.now())
-	if err := f.write(&wire.PBSync{Open: s.open(mine)}); err != nil {
+func (s *Service) client(f *framer, in wire.Shard, goOn func()) error {
+	mine := s.set.list(s.now(), in)
+	if err := f.write(&wire.PBSync{Open: s.open(in, mine)}); err != nil {
 		return err
 	}
 	open, err := f.read()
@@ -250,7 +255,7 @@ func (s *Service) client(f *framer, goOn func()) error {
 	if err := s.writeDocs(f, give); err != nil {
 		return err
 	}
-	return s.readDocs(f, nil)
+	return s.readDocs(f, in, nil)
 }
 
 func (s *Service) server(f *framer) error {
@@ -264,8 +269,9 @@ func (s *Service) server(f *framer) error {
 	if open.Open.Own {
 		return s.giveOwn(f)
 	}
-	mine := s.set.list(s.now())
-	if err := f.write(&wire.PBSync{Open: s.open(mine)}); err != nil || bytes.Equal(open.Open.Hash, hashIDs(mine)) {
+	in := wire.Shard{Of: uint16(max(open.Open.Of, 1)), At: uint16(open.Open.Shard)}
+	mine := s.set.list(s.now(), in)
+	if err := f.write(&wire.PBSync{Open: s.open(in, mine)}); err != nil || bytes.Equal(open.Open.Hash, hashIDs(mine)) {
 		return err
 	}
 	for rest := mine; len(rest) > 0; {
@@ -279,7 +285,7 @@ func (s *Service) server(f *framer) error {
 		return err
 	}
 	var need []market.DocID
-	err = s.readDocs(f, func(ids []market.DocID) error {
+	err = s.readDocs(f, in, func(ids []market.DocID) error {
 		if need = append(need, ids...); len(need) > len(mine) {
 			return fmt.Errorf("%w: needs more than there is", errSync)
 		}
@@ -291,8 +297,9 @@ func (s *Service) server(f *framer) error {
 	return s.writeDocs(f, need)
 }
 
-func (s *Service) open(ids []market.DocID) *wire.PBSyncOpen {
-	return &wire.PBSyncOpen{NowMs: uint64(s.now().UnixMilli()), Count: uint32(len(ids)), Hash: hashIDs(ids)}
+func (s *Service) open(in wire.Shard, ids []market.DocID) *wire.PBSyncOpen {
+	return &wire.PBSyncOpen{Shard: uint32(in.At), Of: uint32(in.Of), NowMs: uint64(s.now().UnixMilli()),
+		Count: uint32(len(ids)), Hash: hashIDs(ids)}
 }
 
 // writeDocs sends what is held of ids, up to the session's size, then Done; the next session goes on.
@@ -331,8 +338,10 @@ func (s *Service) writeDocs(f *framer, ids []market.DocID) error {
 	return f.write(&wire.PBSync{Done: true})
 }
 
-// readDocs takes Docs, and Need frames if need is given, until Done.
-func (s *Service) readDocs(f *framer, need func([]market.DocID) error) error {
+// readDocs takes Docs of a shard, and Need frames if need is given, until Done. Of a shard that this node does not hold
+// nothing is kept.
+func (s *Service) readDocs(f *framer, in wire.Shard, need func([]market.DocID) error) error {
+	holds := s.wanted(s.now())[in]
 	for {
 		m, err := f.read()
 		if err != nil {
@@ -341,9 +350,10 @@ func (s *Service) readDocs(f *framer, need func([]market.DocID) error) error {
 		switch {
 		case m.Done:
 			return nil
+		case m.Docs != nil && !holds:
 		case m.Docs != nil:
 			for _, raw := range m.Docs.Envelopes {
-				if err := s.take(raw, s.now(), nil); errors.Is(err, errBad) {
+				if err := s.take(raw, s.now(), &entry{in: in}); errors.Is(err, errBad) {
 					return err
 				} // others are for this node only: too old, from the future, of a newer version
 			}
@@ -378,6 +388,7 @@ type framer struct {
 	w     msgio.WriteCloser
 	got   int
 	wrote int
+	of    uint16 // shards of the other side's epoch, as it says
 }
 
 func newFramer(rw io.ReadWriter) *framer {
@@ -408,7 +419,14 @@ func (f *framer) read() (*wire.PBSync, error) {
 	if f.got += len(b); f.got > syncSession {
 		return nil, fmt.Errorf("%w: session too large", errSync)
 	}
-	return decodeFrame(b)
+	m, err := decodeFrame(b)
+	if err == nil && m.Open != nil {
+		if m.Open.Of > math.MaxUint16 || m.Open.Shard > math.MaxUint16 {
+			return nil, fmt.Errorf("%w: shard %d of %d", errSync, m.Open.Shard, m.Open.Of)
+		}
+		f.of = uint16(m.Open.Of)
+	}
+	return m, err
 }
 
 func decodeFrame(b []byte) (*wire.PBSync, error) {

@@ -91,11 +91,12 @@ func (s *Service) gossip(_ context.Context, from peer.ID, m *pubsub.Message) pub
 	if !own && (!s.perPeer.allow(from, now) || !s.perNode.AllowN(now, 1)) { // 2
 		return pubsub.ValidationIgnore
 	}
-	err := s.take(m.Data, now, func(signer market.NodeID) bool { return own || s.mayEnter(signer, from, now) })
+	err := s.take(m.Data, now, &entry{in: s.shardOf(m.GetTopic()),
+		may: func(signer market.NodeID) bool { return own || s.mayEnter(signer, from, now) }})
 	switch {
 	case err == nil:
 		if !own {
-			s.host.Gossip(int(s.hearers.Load()), s.held(), true)
+			s.pulse(true)
 		}
 		return pubsub.ValidationAccept
 	case errors.Is(err, errBad):
@@ -114,9 +115,16 @@ func (s *Service) mayEnter(signer market.NodeID, from peer.ID, now time.Time) bo
 	return s.newcomer.allow(from, now)
 }
 
-// take runs the steps that gossip and sync share and keeps a good Offer. may, if not nil, bounds the rate of its
-// signer. Errors: errBad, wire.ErrNewer, errClock, errOld, errLimited.
-func (s *Service) take(raw []byte, now time.Time, may func(signer market.NodeID) bool) error {
+// entry says how a document comes: in which shard, and what bounds the rate of its signer, if anything does.
+type entry struct {
+	in  wire.Shard
+	may func(signer market.NodeID) bool
+}
+
+// take runs the steps that gossip and sync share and keeps a good Offer. how is nil where its own signer was asked for
+// it. What has come in another shard already is good once more in this one, so that it goes on there too. Errors:
+// errBad, wire.ErrNewer, errClock, errOld, errLimited.
+func (s *Service) take(raw []byte, now time.Time, how *entry) error {
 	e, err := wire.Parse(raw, s.network)
 	if errors.Is(err, wire.ErrNewer) { // 1
 		return err
@@ -131,14 +139,21 @@ func (s *Service) take(raw []byte, now time.Time, may func(signer market.NodeID)
 	if err == nil && !s.host.MayReach(o.Reach) {
 		err = fmt.Errorf("reach %v names what nobody elsewhere can reach", o.Reach)
 	}
+	if err == nil && how != nil {
+		err = s.belongs(o, how.in)
+	}
 	if err != nil {
 		return errors.Join(errBad, err)
 	}
 	issued := time.UnixMilli(int64(o.Seq))
 	d := doc{id: e.ID, seq: o.Seq, expires: issued.Add(o.Lifetime), raw: append([]byte{}, raw...),
 		classes: classesOf(o)}
+	d.stand(s.epochs, e.Signer, how)
 	if issued.After(now.Add(futureSkew)) || !now.Before(d.expires) { // 4
 		return errClock
+	}
+	if how != nil && s.set.again(e.Signer, raw, how.in) {
+		return nil
 	}
 	if !s.set.newer(e.Signer, d.seq, d.id) { // 5
 		return errOld
@@ -146,7 +161,7 @@ func (s *Service) take(raw []byte, now time.Time, may func(signer market.NodeID)
 	if err := e.Verify(s.network); err != nil { // 6
 		return errors.Join(errBad, err)
 	}
-	if may != nil && !may(e.Signer) { // 8
+	if how != nil && how.may != nil && !how.may(e.Signer) { // 8
 		return errLimited
 	}
 	if !s.set.put(e.Signer, d, now) {

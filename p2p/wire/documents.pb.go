@@ -1627,6 +1627,7 @@ type PBSyncOpen struct {
 	Count         uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
 	Hash          []byte                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
 	Own           bool                   `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`
+	Of            uint32                 `protobuf:"varint,6,opt,name=of,proto3" json:"of,omitempty"` // shards of the network in the sender's epoch; 0 = 1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1694,6 +1695,13 @@ func (x *PBSyncOpen) GetOwn() bool {
 		return x.Own
 	}
 	return false
+}
+
+func (x *PBSyncOpen) GetOf() uint32 {
+	if x != nil {
+		return x.Of
+	}
+	return 0
 }
 
 type PBSyncIDs struct {
@@ -2027,14 +2035,15 @@ const file_documents_proto_rawDesc = "" +
 	"\x03ids\x18\x02 \x01(\v2\x18.gpuai.wire.v1.PBSyncIDsR\x03ids\x12,\n" +
 	"\x04need\x18\x03 \x01(\v2\x18.gpuai.wire.v1.PBSyncIDsR\x04need\x12-\n" +
 	"\x04docs\x18\x04 \x01(\v2\x19.gpuai.wire.v1.PBSyncDocsR\x04docs\x12\x12\n" +
-	"\x04done\x18\x05 \x01(\bR\x04done\"u\n" +
+	"\x04done\x18\x05 \x01(\bR\x04done\"\x85\x01\n" +
 	"\n" +
 	"PBSyncOpen\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x15\n" +
 	"\x06now_ms\x18\x02 \x01(\x04R\x05nowMs\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\rR\x05count\x12\x12\n" +
 	"\x04hash\x18\x04 \x01(\fR\x04hash\x12\x10\n" +
-	"\x03own\x18\x05 \x01(\bR\x03own\"\x1d\n" +
+	"\x03own\x18\x05 \x01(\bR\x03own\x12\x0e\n" +
+	"\x02of\x18\x06 \x01(\rR\x02of\"\x1d\n" +
 	"\tPBSyncIDs\x12\x10\n" +
 	"\x03ids\x18\x01 \x01(\fR\x03ids\"*\n" +
 	"\n" +
