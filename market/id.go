@@ -64,7 +64,7 @@ func parseID(prefix, s string) (out [16]byte, err error) {
 		return out, fmt.Errorf("%w: want %s and 26 characters", ErrFormat, prefix)
 	}
 	b, err := hexLower.DecodeString(rest)
-	if err != nil || len(b) != 16 {
+	if err != nil || len(b) != 16 || hexLower.EncodeToString(b) != rest { // the last character has two spare bits
 		return out, fmt.Errorf("%w: %s is not base32hex", ErrFormat, rest)
 	}
 	copy(out[:], b)
