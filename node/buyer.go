@@ -35,12 +35,17 @@ func newBuyer(_ context.Context, s *Site) (Role, error) {
 		LogMax:   int64(min(c.LogMax, 1<<50)),
 		SpoolMax: uint64(c.SpoolMax), SpoolKeep: time.Duration(c.SpoolKeep), AwayMax: market.Amount(c.AwayMax),
 		ChainEvery: s.ChainEvery(),
+		Sound: func(ctx context.Context, id market.NodeID, addrs []string) error {
+			_, err := s.Host.Ping(ctx, id, addrs)
+			return err
+		},
 	}
 	s.deps.Customer(&cc)
 	log := s.Log.With("role", "customer")
 	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, s.Log.With("part", "streams")), s.Host, s.finder})
 	b := Buyer{customer.New(cc, s.Store, s.Spending, ask, s.Clock, log)}
 	s.Offers.Attach(b.Book) // gossip and sync run already; what they have brought comes now
+	s.Host.OnRTT(b.Book.Near)
 	return b, nil
 }
 

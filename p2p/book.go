@@ -55,7 +55,7 @@ func (k *upkeep) evict() {
 	groups := map[netip.Prefix]int{}
 	for p, e := range k.peers {
 		switch {
-		case e.boot || e.lease || e.busy || k.h.connected(p):
+		case e.boot || e.lease || e.busy || k.h.Connected(p):
 		case e.tried():
 			tried = append(tried, p)
 			groups[e.group()]++

@@ -61,6 +61,7 @@ type Host struct {
 	keep    *upkeep
 	blame   blame
 	favours favours
+	rtts    rtts
 	ready   chan struct{}
 	moved   chan struct{} // see Moved
 
@@ -91,7 +92,8 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, net: n, store: store, log: log, profile: profileOf(cfg), ready: make(chan struct{}),
 		moved: make(chan struct{}, 1), handlers: map[string]network.StreamHandler{},
-		blame: blame{peers: map[peer.ID]*blamed{}}, favours: favours{m: map[peer.ID]favour{}}}
+		blame: blame{peers: map[peer.ID]*blamed{}}, favours: favours{m: map[peer.ID]favour{}},
+		rtts: rtts{due: make(chan peer.ID, maxUnmeasured)}}
 	copy(h.id[:], cfg.Key[ed25519.SeedSize:])
 	if h.self, err = PeerOf(h.id); err != nil {
 		return nil, fmt.Errorf("create host: %w", err)
@@ -173,6 +175,7 @@ func (h *Host) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.watch(ctx, lp, sub.Out()) })
 	g.Go(func() error { return h.keep.serve(ctx) })
+	g.Go(func() error { return h.measure(ctx) })
 	err = g.Wait()
 	h.keep.save(context.WithoutCancel(ctx))
 	return err
@@ -198,6 +201,7 @@ func (h *Host) watch(ctx context.Context, lp host.Host, events <-chan any) error
 					_ = lp.Network().ClosePeer(e.Peer) // the ban holds whether or not the close was clean
 				case own:
 					h.keep.identified(e.Peer, signedAddrs(lp, e.Peer))
+					h.measureSoon(e.Peer)
 				}
 			case event.EvtPeerConnectednessChanged:
 				switch e.Connectedness {
@@ -350,8 +354,8 @@ func (h *Host) Connect(ctx context.Context, id market.NodeID, addrs []string) er
 	return nil
 }
 
-// connected reports whether there is a connection to a peer, a relayed one included.
-func (h *Host) connected(p peer.ID) bool {
+// Connected reports whether there is a connection to a peer, a relayed one included.
+func (h *Host) Connected(p peer.ID) bool {
 	lp := h.Libp2p()
 	return lp != nil && len(lp.Network().ConnsToPeer(p)) > 0
 }

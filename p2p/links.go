@@ -101,6 +101,7 @@ func (h *Host) Ping(ctx context.Context, id market.NodeID, addrs []string) (Echo
 		return Echo{}, &market.Error{Code: market.CodePeerUnreachable, Op: "ping " + id.Short(),
 			Kind: market.KindUnavailable, Detail: "it is connected and does not answer", Err: r.Error}
 	}
+	h.measured(p, id)
 	c := best(conns)
 	return Echo{RTT: r.RTT, Addr: c.RemoteMultiaddr().String(), Relayed: c.Stat().Limited}, nil
 }

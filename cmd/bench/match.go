@@ -97,8 +97,8 @@ func anyQuery(r *rand.Rand) book.Query {
 			q.Terms = append(q.Terms, t)
 		}
 	}
-	by := all[r.IntN(len(all))].id.String()
-	q.Sort = []string{"price", "price", "value:" + by, by}[r.IntN(4)]
+	by := all[r.IntN(len(all))].id
+	q.Sort = []market.Sort{{}, {}, {Field: by, Each: true}, {Field: by}}[r.IntN(4)]
 	_, _ = binary.Encode(q.Order[:], binary.BigEndian, r.Uint64()) // it fits
 	return q
 }
@@ -303,9 +303,9 @@ func (p sqlPeer) match(ctx context.Context, q book.Query) (n int, err error) {
 		where, args = append(where, text), append(args, values...)
 	}
 	by := "rate"
-	if name, each := strings.CutPrefix(q.Sort, "value:"); each {
+	if name := q.Sort.Field.String(); q.Sort.Each {
 		by = "rate * 1.0 / " + name
-	} else if name != "" && name != "price" {
+	} else if q.Sort != (market.Sort{}) {
 		by = name + " DESC"
 	}
 	text := "SELECT rowid FROM rows WHERE " + strings.Join(where, " AND ") + " ORDER BY " + by + " LIMIT ?"

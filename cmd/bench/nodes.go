@@ -152,7 +152,7 @@ func (w *world) market(ctx context.Context, provider ...string) (customer, rig *
 		return nil, nil, err
 	}
 	err = until(ctx, "the offer", nodeWait, func() (bool, error) {
-		list, err := customer.client.Offers(ctx)
+		list, err := customer.client.Offers(ctx, market.Sort{})
 		return len(list) > 0, err
 	})
 	return customer, rig, err

@@ -168,7 +168,7 @@ func (b *startBench) order(ctx context.Context, keep bool) (first, ready time.Du
 	c := b.customer.client
 	// the offer comes by gossip, a moment after the last order's end
 	err = until(ctx, "a free device", nodeWait, func() (bool, error) {
-		list, err := c.Offers(ctx)
+		list, err := c.Offers(ctx, market.Sort{})
 		return len(list) > 0 && list[0].Free > 0, err
 	})
 	if err != nil {

@@ -77,13 +77,28 @@ func (f *fakeNode) Status(context.Context) (api.Status, error) {
 		Roles: []string{"customer"}, Addresses: []string{}}, nil
 }
 
-func (f *fakeNode) Offers(context.Context) ([]api.Offer, error) {
-	return []api.Offer{
-		{Provider: "12D3KooWdearprov", Class: "rtx-4090", Devices: 2, Free: 2, Rate: api.RateSOL(3_000_000)},
-		{Provider: "12D3KooWcheapone", Class: "rtx-4090", Devices: 4, Free: 1, Rate: api.RateSOL(2_400_000),
+func (f *fakeNode) Offers(_ context.Context, by market.Sort) ([]api.Offer, error) {
+	near := int64(12)
+	dear := api.Offer{Provider: "12D3KooWdearprov", Class: "rtx-4090", Devices: 2, Free: 2, Place: "2",
+		Rate: api.RateSOL(3_000_000), RTTms: &near, Orders: &api.Experience{Orders: 9, Failed: 3, NotStarted: 2}}
+	if by == (market.Sort{Field: market.FieldFree}) {
+		dear.Place = "0"
+	}
+	return []api.Offer{dear,
+		{Provider: "12D3KooWcheapone", Class: "rtx-4090", Devices: 4, Free: 1, Rate: api.RateSOL(2_400_000), Place: "1",
 			Facts: map[string]string{"vram": "24GiB", "arch": "amd64"}},
-		{Provider: "12D3KooWtakenall", Class: "h100", Devices: 8, Free: 0, Rate: api.RateSOL(9_000_000)},
+		{Provider: "12D3KooWtakenall", Class: "h100", Devices: 8, Free: 0, Rate: api.RateSOL(9_000_000), Place: "3"},
 	}, nil
+}
+
+func (f *fakeNode) Depth(_ context.Context, class string) (api.Depth, error) {
+	if class != "rtx-4090" {
+		return api.Depth{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "look at the book",
+			Detail: "nobody offers " + class, Hint: "did you mean rtx-4090? gpuai book rtx-4090"}
+	}
+	return api.Depth{Schema: "gpuai.depth/v1", Class: class, Free: 3, Rented: 3,
+		Levels: []api.DepthLevel{{Rate: api.RateSOL(2_400_000), Rigs: 1, Free: 1, Rented: 3, Up: 1},
+			{Rate: api.RateSOL(3_000_000), Rigs: 1, Free: 2, Up: 3}}}, nil
 }
 
 func (f *fakeNode) Plan(_ context.Context, r api.OrderRequest) (api.Plan, error) {
@@ -396,7 +411,11 @@ func TestExitCodes(t *testing.T) {
 		{b, "config get no.key", 3, "is no key"},
 		{b, "offers --max-rate cheap", 2, "limits.max_rate"},
 		{b, "offers --limit -1", 2, "--limit -1"},
-		{b, "offers --sort fame", 2, "--sort fame"},
+		{b, "offers --sort fame", 2, "placement.sort"},
+		{b, "offers --sort value:fp61", 2, "did you mean value:fp16?"},
+		{b, "run --dry-run --max-total 0.02 --sort rtt alpine", 0, ""},
+		{b, "book rtx-409", 3, "did you mean rtx-4090?"},
+		{b, "book --", 2, "one model"},
 		{b, "offers --cpu 9", 0, "nothing free fits what the flags ask"},
 		{b, "show ''", 2, "error[bad-usage]"},
 		{b, "logs --tail -7 -", 2, "--tail -7"},
@@ -430,8 +449,9 @@ func TestReads_TableAndJSON(t *testing.T) {
 	b.node.order = ended(market.CodeCompleted, &zero)
 	b.node.order.Name = "evil\x1b]52;c;AAAA\x07\u202ename"
 	code, out, _ := b.run("", "offers", "4090")
-	want := "cheapone\trtx-4090\t1 of 4\t0.0024 SOL/hour\t-\t-\t-\ndearprov\trtx-4090\t2 of 2\t0.003 " +
-		"SOL/hour\t-\t-\t-\n"
+	want := "cheapone\trtx-4090\t1 of 4\t0.0024 SOL/hour\t-\t-\t-\tunknown\tnever used\ndearprov\trtx-4090\t2 of " +
+		"2\t0.003 " +
+		"SOL/hour\t-\t-\t-\t12 ms\tfailed 3 of 9, 2 did not start\n"
 	if code != 0 || out != want {
 		t.Errorf("offers %d:\n%s", code, out)
 	}

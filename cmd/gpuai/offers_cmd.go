@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -23,7 +22,6 @@ type offerOptions struct {
 	words        []string
 	all, explain bool
 	limit        int
-	sort         string
 }
 
 func newOffersCmd(a *App) *cobra.Command {
@@ -34,9 +32,6 @@ func newOffersCmd(a *App) *cobra.Command {
 			"--sort value",
 		RunE: func(cmd *cobra.Command, words []string) error {
 			o.words, o.all = words, o.all || o.explain // what is rented out has values, too
-			if !slices.Contains(sorts, o.sort) {
-				return usage("--sort "+o.sort+" is none of "+strings.Join(sorts, ", "), "gpuai offers --help")
-			}
 			if o.limit < 1 {
 				return usage(fmt.Sprintf("--limit %d shows nothing", o.limit), "gpuai offers --help")
 			}
@@ -48,11 +43,8 @@ func newOffersCmd(a *App) *cobra.Command {
 	f.BoolVar(&o.all, "all", false, "also rigs with too few free")
 	f.BoolVar(&o.explain, "explain", false, "every value that each rig states; terms of --where use these names")
 	f.IntVar(&o.limit, "limit", 50, "how many rows")
-	f.StringVar(&o.sort, "sort", "price", strings.Join(sorts, ", ")+" (most speed for the money)")
 	return cmd
 }
-
-var sorts = []string{"price", "free", "value"}
 
 func (a *App) offers(ctx context.Context, o offerOptions) (err error) {
 	if err := a.wholeIDs(ctx, o.place); err != nil {
@@ -66,7 +58,7 @@ func (a *App) offers(ctx context.Context, o offerOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	list, err := a.listOffers(ctx, c)
+	list, err := a.listOffers(ctx, c, w.job.Placement.Sort)
 	if err != nil {
 		return err
 	}
@@ -174,7 +166,7 @@ func fact(o api.Offer, field market.FieldID) (uint64, bool) {
 	return v, err == nil
 }
 
-// choose filters and sorts; the result is never nil.
+// choose filters, and keeps the order; the result is never nil.
 func (w wanted) choose(list []api.Offer, o offerOptions) []api.Offer {
 	shown := []api.Offer{}
 	for _, offer := range list {
@@ -190,35 +182,16 @@ func (w wanted) choose(list []api.Offer, o offerOptions) []api.Offer {
 			shown = append(shown, offer)
 		}
 	}
-	slices.SortStableFunc(shown, func(x, y api.Offer) int {
-		price := cmp.Compare(x.Rate.Lamports(), y.Rate.Lamports())
-		switch o.sort {
-		case "free":
-			return cmp.Or(cmp.Compare(y.Free, x.Free), price)
-		case "value":
-			return cmp.Or(cmp.Compare(value(y), value(x)), price)
-		}
-		return price
-	})
 	return shown
 }
 
-// value is measured speed for the money; 0 for what states none.
-func value(o api.Offer) float64 {
-	speed, _ := fact(o, market.FieldFP16)
-	if o.Rate.Lamports() == 0 {
-		return 0
-	}
-	return float64(speed) / float64(o.Rate.Lamports())
-}
-
 // listOffers asks the node, which waits some seconds after its start until it has heard of a rig; it says so after one.
-func (a *App) listOffers(ctx context.Context, c *api.Client) (list []api.Offer, err error) {
+func (a *App) listOffers(ctx context.Context, c *api.Client, by market.Sort) (list []api.Offer, err error) {
 	var asking sync.WaitGroup
 	done := make(chan struct{})
 	asking.Go(func() {
 		defer close(done)
-		list, err = c.Offers(ctx)
+		list, err = c.Offers(ctx, by)
 	})
 	select {
 	case <-done:
@@ -270,11 +243,33 @@ func (w wanted) nothing(list []api.Offer, o offerOptions) string {
 }
 
 func offersTable(t *Table, list []api.Offer) {
-	t.Head("PROVIDER", "MODEL", "FREE", "RATE", "CORES", "MEMORY", "DISK")
+	t.Head("PROVIDER", "MODEL", "FREE", "RATE", "CORES", "MEMORY", "DISK", "RTT", "SEEN")
 	for _, o := range list {
 		t.Row(short(o.Provider), o.Class, fmt.Sprintf("%d of %d", o.Free, o.Devices), o.Rate.String(),
-			cores(o.CPUMilli), number(o.RAMBytes, 1<<30, " GiB"), number(o.DiskBytes, 1<<30, " GiB"))
+			cores(o.CPUMilli), number(o.RAMBytes, 1<<30, " GiB"), number(o.DiskBytes, 1<<30, " GiB"), distance(o),
+			seen(o.Orders))
 	}
+}
+
+// distance is the round trip to a rig, if this node has measured it.
+func distance(o api.Offer) string {
+	if o.RTTms == nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%d ms", *o.RTTms)
+}
+
+// seen says how a provider's leases with this node ended.
+func seen(x *api.Experience) string {
+	switch {
+	case x == nil:
+		return "never used"
+	case x.NotStarted > 0:
+		return fmt.Sprintf("failed %d of %d, %d did not start", x.Failed, x.Orders, x.NotStarted)
+	case x.Failed > 0:
+		return fmt.Sprintf("failed %d of %d", x.Failed, x.Orders)
+	}
+	return count(x.Orders, "order", "orders") + " well"
 }
 
 func factsTable(t *Table, list []api.Offer) {

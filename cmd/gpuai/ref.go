@@ -81,7 +81,7 @@ func (a *App) nodeIDs(ctx context.Context, words []string) ([]string, error) {
 		if list == nil {
 			c, err := a.running(ctx)
 			if err == nil {
-				list, err = c.Offers(ctx)
+				list, err = c.Offers(ctx, market.Sort{})
 			}
 			if err != nil {
 				return nil, err

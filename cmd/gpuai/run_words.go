@@ -30,7 +30,7 @@ func (a *App) noOffer(ctx context.Context, c *api.Client, p api.Plan) error {
 	if len(wants) == 0 || !slices.ContainsFunc(p.Rejections, byClass) {
 		return e
 	}
-	list, err := c.Offers(ctx)
+	list, err := c.Offers(ctx, market.Sort{})
 	if err != nil {
 		return e // what the plan says is true all the same
 	}

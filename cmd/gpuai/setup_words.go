@@ -48,7 +48,7 @@ func (a *App) sayAsked(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askedWait)
 	defer cancel()
-	list, err := c.Offers(ctx)
+	list, err := c.Offers(ctx, market.Sort{})
 	if err != nil || len(list) == 0 {
 		return
 	}

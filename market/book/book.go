@@ -42,10 +42,11 @@ type Change struct {
 }
 
 // Observation is what this node saw of a provider. Zero fields are unknown. Failed: an order that it lost, with the
-// code of why.
+// code of why; Well: one that it did not lose.
 type Observation struct {
 	At     time.Time
 	Failed bool
+	Well   bool
 	Why    string
 	RTT    time.Duration
 	Ready  time.Duration // order to Ready, last lease
@@ -255,7 +256,7 @@ func (b *Book) Reached(p market.NodeID, relayed bool, now time.Time) {
 }
 
 // Mark notes what this node saw of a provider in its local fields. Two failures within an hour hide it for 10 min after
-// the second; what succeeds shows it again. An unknown provider is ignored.
+// the second; an order that ends well shows it again. An unknown provider is ignored.
 func (b *Book) Mark(p market.NodeID, o Observation) {
 	e := b.byProvider[p]
 	if e == nil {
@@ -269,15 +270,17 @@ func (b *Book) Mark(p market.NodeID, o Observation) {
 		e.failed, e.why = o.At, o.Why
 		return
 	}
-	e.failed, e.hidden = time.Time{}, time.Time{}
-	delete(b.hidden, e)
+	if o.Well {
+		e.failed, e.hidden = time.Time{}, time.Time{}
+		delete(b.hidden, e)
+	}
 	b.index.change(e, func() {
 		if e.local == nil {
 			e.local = market.Fields{}
 		}
 		for id, v := range map[market.FieldID]uint64{
-			market.FieldRTT:   uint64(max(o.RTT, 0).Milliseconds()),
-			market.FieldReady: uint64(max(o.Ready, 0) / time.Second),
+			market.FieldRTT:   upTo(o.RTT, time.Millisecond),
+			market.FieldReady: upTo(o.Ready, time.Second),
 			market.FieldScore: o.Score, market.FieldUptime: o.Uptime,
 		} {
 			if v > 0 {
@@ -286,3 +289,6 @@ func (b *Book) Mark(p market.NodeID, o Observation) {
 		}
 	})
 }
+
+// upTo counts whole units and a begun one: what was measured is never 0, which is unknown.
+func upTo(d, unit time.Duration) uint64 { return uint64((max(d, 0) + unit - 1) / unit) }

@@ -34,7 +34,8 @@ func TestMatch_ManyEqual_EqualsNaive(t *testing.T) {
 			}
 		}
 		q := Query{Limit: rapid.IntRange(1, 8).Draw(t, "limit"),
-			Sort: rapid.SampledFrom([]string{"region", "rtt", "proof", "price", "value:region"}).Draw(t, "sort")}
+			Sort: rapid.SampledFrom([]market.Sort{{Field: market.FieldRegion}, {Field: market.FieldRTT}, {},
+				{Field: market.FieldProof}, {Field: market.FieldRegion, Each: true}}).Draw(t, "sort")}
 		q.Order[3] = rapid.Byte().Draw(t, "order")
 		var got []string
 		for _, c := range b.Match(q, t0).Candidates {

@@ -96,8 +96,7 @@ func drawQuery(t *rapid.T) Query {
 		q.Classes = rapid.SliceOfN(rapid.SampledFrom(classesOfTests), 0, 2).Draw(t, "of")
 	}
 	if rapid.Bool().Draw(t, "sorted") {
-		q.Sort = rapid.SampledFrom([]string{"", "value:"}).Draw(t, "each") +
-			rapid.SampledFrom(fieldsOfTests).Draw(t, "by").String()
+		q.Sort = market.Sort{Field: rapid.SampledFrom(fieldsOfTests).Draw(t, "by"), Each: rapid.Bool().Draw(t, "each")}
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "excluded") {
 		q.Exclude = append(q.Exclude, node(rapid.IntRange(0, 40).Draw(t, "who")))
@@ -139,7 +138,7 @@ func TestMatch_AfterAnything_EqualsNaive(t *testing.T) {
 			},
 			"mark": func(t *rapid.T) {
 				b.Mark(node(rapid.IntRange(0, 40).Draw(t, "provider")), Observation{At: now,
-					Failed: rapid.Bool().Draw(t, "failed"),
+					Failed: rapid.Bool().Draw(t, "failed"), Well: rapid.Bool().Draw(t, "well"),
 					RTT:    time.Duration(rapid.IntRange(0, 200).Draw(t, "rtt")) * time.Millisecond,
 					Ready:  time.Duration(rapid.IntRange(0, 3).Draw(t, "ready")) * time.Second,
 					Score:  rapid.SampledFrom([]uint64{0, 400_000, 900_000, 1_000_000}).Draw(t, "score"),

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -14,15 +13,14 @@ import (
 
 // Query is what an order needs. Terms are ANDed; Classes empty = any; Devices 0 = 1; MaxRate 0 = no limit; Limit 0 =
 // 200.
-// Sort: "price" (default), "value:<field>", "rtt", "uptime", "ready" or a field's name. Providers: only these, empty =
-// any.
+// Of equally good ones the cheaper comes first. Providers: only these, empty = any.
 type Query struct {
 	Terms              []market.Term
 	Classes            []string
 	Devices            int
 	Mint               market.Address
 	MaxRate            market.Rate
-	Sort               string
+	Sort               market.Sort
 	Limit              int
 	Order              market.OrderID // spreads equal offers over orders
 	Providers, Exclude []market.NodeID
@@ -68,6 +66,26 @@ type Candidate struct {
 	Devices  int
 	SoftMiss int  // soft terms that it fails
 	Relayed  bool // reached over a relay only, as far as this node knows
+
+	sort market.Sort
+	of   uint64 // what its rate is weighed by: the score, or the sort's field
+	key  uint64 // its place by the sort, at Rate
+}
+
+// Rank is the candidate's place by the query's sort if it asks a rate, as a Quote may: smaller is better.
+func (c *Candidate) Rank(r market.Rate) uint64 {
+	switch {
+	case c.sort.Field == market.FieldClass:
+		return weighed(r, c.of)
+	case c.sort.Each:
+		if q, ok := rateFor(r, c.of); ok {
+			return q
+		}
+		return 1<<64 - 1
+	case c.sort.Field == market.FieldRate:
+		return uint64(r)
+	}
+	return c.key
 }
 
 // ranked is a candidate while a scan runs: small, because a broad query finds most of the book.
@@ -77,7 +95,7 @@ type ranked struct {
 	rate        market.Rate
 	soft        int
 	relayed     bool
-	key         [5]uint64 // ascending; the last one spreads equal offers over orders
+	key         [6]uint64 // ascending; the last one spreads equal offers over orders
 }
 
 func (r *ranked) candidate() Candidate {
@@ -112,7 +130,13 @@ func (b *Book) Match(q Query, now time.Time) (res Result) {
 	for i := range s.found {
 		if c := &s.found[i]; len(res.Candidates) < q.Limit && !seen[c.e] {
 			seen[c.e] = true
-			res.Candidates = append(res.Candidates, c.candidate())
+			cand := c.candidate()
+			cand.sort, cand.key, cand.of = q.Sort, c.key[0], scoreOf(c.e)
+			if q.Sort.Each {
+				v, _ := viewOf(c.e, c.group, q.Mint, now)
+				cand.of, _ = v.value(q.Sort.Field)
+			}
+			res.Candidates = append(res.Candidates, cand)
 		}
 	}
 	if q.Explain {
@@ -145,6 +169,9 @@ func (q Query) complete() Query {
 	}
 	if q.Limit < 1 || q.Limit > MaxLimit {
 		q.Limit = MaxLimit
+	}
+	if _, known := q.Sort.Field.Info(); !known {
+		q.Sort = market.Sort{}
 	}
 	q.Terms = market.MergeTerms(q.Terms)
 	return q
@@ -391,24 +418,27 @@ func (s *scan) rank(v *view) ranked {
 		}
 	}
 	proof, _ := v.value(market.FieldProof)
-	c.key = [5]uint64{s.sortKey(v), uint64(c.soft), maxValue - proof, nearStep(v),
+	c.key = [6]uint64{s.sortKey(v), uint64(c.soft), expected(v), maxValue - proof, nearStep(v),
 		tieOf(seedOf(v.e.offer.Provider[:]), seedOf(s.q.Order[:]))}
 	return c
 }
 
-// sortKey is smaller for better; unknown values come last.
+// sortKey is smaller for better; unknown values come last. A round trip counts in steps.
 func (s *scan) sortKey(v *view) uint64 {
 	const last = 1<<64 - 1
-	f, each := sortField(s.q.Sort)
-	if f == market.FieldClass {
+	f := s.q.Sort.Field
+	switch {
+	case f == market.FieldClass:
 		return expected(v)
+	case f == market.FieldRTT && !s.q.Sort.Each:
+		return nearStep(v)
 	}
 	x, stated := v.value(f)
 	switch {
 	case !stated:
 		return last
-	case each:
-		if q, ok := rateFor(v.rate, x); ok {
+	case s.q.Sort.Each:
+		if q, ok := rateFor(v.rate, x); ok && f != market.FieldKnown { // nothing costs more because it is known
 			return q
 		}
 		return last
@@ -418,29 +448,25 @@ func (s *scan) sortKey(v *view) uint64 {
 	return maxValue - x
 }
 
-// sortField is the field of a Query's Sort, FieldClass for the price. each: by the rate per unit of it; nothing costs
-// more because it is known for longer.
-func sortField(words string) (f market.FieldID, each bool) {
-	name, each := strings.CutPrefix(words, "value:")
-	info, ok := market.FieldByName(name)
-	if !ok || each && info.ID == market.FieldKnown {
-		return market.FieldClass, false
-	}
-	return info.ID, each
-}
-
 // cheapIsBest reports whether less of a field is better.
 func cheapIsBest(f market.FieldID) bool {
-	return f == market.FieldRTT || f == market.FieldReady || f == market.FieldRate
+	return f == market.FieldReady || f == market.FieldRate
 }
 
-// expected is the rank of the rate that a rig costs once failures are repeated: rate / clamp(score, 0.5, 1), unknown
-// 0.8.
-func expected(v *view) uint64 {
-	score, ok := v.e.local[market.FieldScore]
-	if !ok {
-		score = 800_000
-	}
+// expected is the rank of the rate that a rig costs once failures are repeated.
+func expected(v *view) uint64 { return weighed(v.rate, scoreOf(v.e)) }
+
+// weighed is the rank of rate / clamp(score, 0.5, 1).
+func weighed(r market.Rate, score uint64) uint64 {
 	score = min(max(score, 500_000), 1_000_000)
-	return rank4((uint64(v.rate)*1_000_000 + score - 1) / score) // rate ≤ 2^44, so this stays below 2^64
+	// a rate of at most 2^44 stays below 2^64
+	return rank4((uint64(min(r, maxValue))*1_000_000 + score - 1) / score)
+}
+
+// scoreOf is what is known of a provider, in parts per million; 0.8 if nothing is.
+func scoreOf(e *entry) uint64 {
+	if score, ok := e.local[market.FieldScore]; ok {
+		return score
+	}
+	return 800_000
 }

@@ -69,7 +69,7 @@ func (p *picker) keys() []mark {
 	if slices.ContainsFunc(p.s.q.Terms, func(t market.Term) bool { return t.Soft }) {
 		return keys
 	}
-	return append(keys, mark{col: colOf[market.FieldProof], down: true}, mark{col: colNear})
+	return append(keys, mark{col: colPrice}, mark{col: colOf[market.FieldProof], down: true}, mark{col: colNear})
 }
 
 // last is the number of the last undecided row; false: it states none and has to. More rows than enough are equal.
@@ -177,6 +177,9 @@ func (p *picker) narrow(n, total int) {
 	left := p.by(n, total, p.sort.col, p.sort.down, true)
 	if left.rows > p.enough {
 		left = p.bySoft(left)
+	}
+	if left.rows > p.enough {
+		left = p.by(left.need, left.rows, colPrice, false, false)
 	}
 	if left.rows > p.enough {
 		left = p.by(left.need, left.rows, colOf[market.FieldProof], true, false)

@@ -280,14 +280,16 @@ type sorting struct {
 	down bool
 }
 
-func sortingOf(words string) sorting {
-	f, each := sortField(words)
-	switch col := colOf[f]; {
-	case f == market.FieldClass:
+func sortingOf(s market.Sort) sorting {
+	switch col := colOf[s.Field]; {
+	case s.Field == market.FieldClass:
 		return sorting{colPrice, false}
-	case each:
+	case s.Each:
 		return sorting{perUnit(col), false}
+	case s.Field == market.FieldRTT:
+		return sorting{colNear, false}
 	default:
-		return sorting{col, !cheapIsBest(f) && f != market.FieldKnown} // known for long: since an early moment
+		// known for long: since an early moment
+		return sorting{col, !cheapIsBest(s.Field) && s.Field != market.FieldKnown}
 	}
 }

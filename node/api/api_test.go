@@ -41,7 +41,7 @@ func (f *fake) call(name string, a ...any) error {
 func (f *fake) Status(context.Context) (Status, error) {
 	return Status{Schema: "gpuai.status/v1", PeerID: "p", Roles: []string{}, Addresses: []string{}}, f.fail
 }
-func (f *fake) Offers(context.Context) ([]Offer, error) { return nil, f.fail }
+func (f *fake) Offers(context.Context, market.Sort) ([]Offer, error) { return nil, f.fail }
 func (f *fake) Orders(_ context.Context, q OrderQuery) ([]Order, error) {
 	return []Order{f.order}, f.call("orders", q.All)
 }
@@ -164,7 +164,7 @@ func TestClient_CallsReachTheBackend(t *testing.T) {
 	if s, err := c.Status(ctx); err != nil || s.PeerID != "p" {
 		t.Errorf("status %+v, %v", s, err)
 	}
-	if l, err := c.Offers(ctx); err != nil || l == nil || len(l) != 0 {
+	if l, err := c.Offers(ctx, market.Sort{}); err != nil || l == nil || len(l) != 0 {
 		t.Errorf("no offers must be an empty list, got %#v, %v", l, err)
 	}
 	if l, err := c.Orders(ctx, OrderQuery{All: true}); err != nil || !cmp.Equal(l, []Order{f.order}) {

@@ -53,7 +53,10 @@ type OrderQuery struct {
 
 // Orders finds offers and places jobs on them, as their customer.
 type Orders interface {
-	Offers(ctx context.Context) ([]Offer, error)
+	// Offers is the book, the best first by a ranking.
+	Offers(ctx context.Context, by market.Sort) ([]Offer, error)
+	// Depth is what is offered of a class. Errors: not-found, with the nearest class.
+	Depth(ctx context.Context, class string) (Depth, error)
 	// Plan ranks offers for a request and signs nothing.
 	Plan(ctx context.Context, r OrderRequest) (Plan, error)
 	// CreateOrder takes an order. A job with inputs is placed only after PutInputs.

@@ -232,8 +232,14 @@ func (c controlClient) Status(ctx context.Context) (Status, error) {
 }
 
 // Offers implements Orders.
-func (c ordersClient) Offers(ctx context.Context) ([]Offer, error) {
-	return all(ctx, c.link, "/offers?", func(l offerList) ([]Offer, string) { return l.Offers, l.Cursor })
+func (c ordersClient) Offers(ctx context.Context, by market.Sort) ([]Offer, error) {
+	return all(ctx, c.link, "/offers?sort="+url.QueryEscape(by.String())+"&",
+		func(l offerList) ([]Offer, string) { return l.Offers, l.Cursor })
+}
+
+// Depth implements Orders.
+func (c ordersClient) Depth(ctx context.Context, class string) (Depth, error) {
+	return call[Depth](ctx, c.link, "GET", "/book/"+url.PathEscape(class), nil)
 }
 
 // Plan implements Orders.

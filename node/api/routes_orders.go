@@ -42,7 +42,10 @@ const orderExample = `{"job": {"image": "pytorch/pytorch:2.6.0-cuda12.4-cudnn9-r
 
 func (s *orders) routes() []rest.Route {
 	return []rest.Route{
-		rest.Get("/offers", "offers", "all that the node has heard, one row per device group", s.offers),
+		rest.Get("/offers", "offers", "all that the node has heard, one row per device group, the best first; by "+
+			"`rtt` the node measures some rigs first", s.offers),
+		rest.Get("/book/{class}", "depth", "depth of a class: what is free at each rate, and with all cheaper ones",
+			s.depth).Fails(market.CodeNotFound),
 		rest.Get("/orders", "orders", "live ones, `all=true` for all; `label=NAME=VALUE` (repeated: all of "+
 			"them) only those", s.list),
 		rest.Get("/orders/{id}", "order",
@@ -67,13 +70,30 @@ func (s *orders) routes() []rest.Route {
 	}
 }
 
-func (s *orders) offers(ctx context.Context, in *rest.Paging) (out offerList, err error) {
-	l, err := s.b.Offers(ctx)
+type offersIn struct {
+	rest.Paging
+	Sort string `query:"sort" doc:"price, value:FIELD as in value:fp16, rtt, ready, uptime, or another field"`
+}
+
+func (s *orders) offers(ctx context.Context, in *offersIn) (out offerList, err error) {
+	by, err := market.ParseSort(in.Sort)
 	if err != nil {
 		return out, err
 	}
-	l, cursor, err := rest.Page(*in, l, func(o Offer) string { return o.Provider + " " + o.Class })
+	l, err := s.b.Offers(ctx, by)
+	if err != nil {
+		return out, err
+	}
+	l, cursor, err := rest.Page(in.Paging, l, func(o Offer) string { return o.Place })
 	return offerList{"gpuai.offers/v1", l, cursor}, err
+}
+
+type classIn struct {
+	Class string `path:"class" doc:"as in rtx-4090" example:"rtx-4090"`
+}
+
+func (s *orders) depth(ctx context.Context, in *classIn) (Depth, error) {
+	return s.b.Depth(ctx, in.Class)
 }
 
 type ordersIn struct {

@@ -75,7 +75,8 @@ type Status struct {
 	SpoolWaiting int    `json:"spool_waiting"`
 }
 
-// Offer is one rig of the book.
+// Offer is one rig of the book. Facts are what it states, and what this node knows of it: rtt, ready, score, uptime and
+// known, as far as they are.
 type Offer struct {
 	Schema    string            `json:"schema"`
 	Provider  string            `json:"provider"`
@@ -90,6 +91,34 @@ type Offer struct {
 	Tick      int64             `json:"tick_ms"`
 	Facts     map[string]string `json:"facts,omitempty"`
 	Seen      rest.Time         `json:"seen_at"`
+	RTTms     *int64            `json:"rtt_ms,omitempty"`     // round trip; absent: not measured
+	Orders    *Experience       `json:"experience,omitempty"` // of this node; absent: none
+	Place     string            `json:"-"`                    // in the list that it is of
+}
+
+// Experience is how a provider's leases with this node ended.
+type Experience struct {
+	Orders     int `json:"orders"`
+	Failed     int `json:"failed"`      // by its fault
+	NotStarted int `json:"not_started"` // of these
+}
+
+// Depth is what is offered of a class of devices, the cheapest rate first.
+type Depth struct {
+	Schema string       `json:"schema"`
+	Class  string       `json:"class"`
+	Levels []DepthLevel `json:"levels"`
+	Free   int          `json:"free"`
+	Rented int          `json:"rented"`
+}
+
+// DepthLevel is one rate: what is free there, and with all cheaper ones.
+type DepthLevel struct {
+	Rate   Money `json:"rate"`
+	Rigs   int   `json:"rigs"`
+	Free   int   `json:"free"`
+	Rented int   `json:"rented"`
+	Up     int   `json:"cumulated_free"`
 }
 
 // Wallet is the spending account.
@@ -109,12 +138,15 @@ type Wallet struct {
 	Tx        string `json:"tx,omitempty"`          // of an airdrop
 }
 
-// Transfer is a withdrawal.
+// Transfer is a withdrawal. Of all that is free, Kept stays for the fees of the node's channels that still have to be
+// closed, Channels of them; a repeat of one that was sent does not know its amount.
 type Transfer struct {
-	Schema string `json:"schema"`
-	To     string `json:"to"`
-	Amount Money  `json:"amount"`
-	Tx     string `json:"tx"`
+	Schema   string `json:"schema"`
+	To       string `json:"to"`
+	Amount   Money  `json:"amount"`
+	Tx       string `json:"tx"`
+	Kept     Money  `json:"kept,omitzero"`
+	Channels int    `json:"kept_for_channels,omitempty"`
 }
 
 // Channel is an own payment channel.
@@ -131,6 +163,8 @@ type Channel struct {
 	// of paid: the provider's account cannot take it yet, and the storage deposit waits with it
 	Waits *Money `json:"payee_waits,omitempty"`
 	Tx    string `json:"tx,omitempty"`
+	// why its next step did not work; it is tried again
+	Trouble string `json:"trouble,omitempty"`
 }
 
 // Device is one device of the rig.

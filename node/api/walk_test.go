@@ -59,7 +59,10 @@ func missing(id string) error {
 func (w *whole) Status(context.Context) (Status, error) {
 	return Status{Schema: "gpuai.status/v1", Roles: []string{}, Addresses: []string{}, StartedAt: someTime}, nil
 }
-func (w *whole) Offers(context.Context) ([]Offer, error) { return nil, nil }
+func (w *whole) Offers(context.Context, market.Sort) ([]Offer, error) { return nil, nil }
+func (w *whole) Depth(_ context.Context, class string) (Depth, error) {
+	return Depth{Schema: "gpuai.depth/v1", Class: class, Levels: []DepthLevel{}}, nil
+}
 func (w *whole) Plan(_ context.Context, r OrderRequest) (Plan, error) {
 	return Plan{Schema: "gpuai.plan/v1", Request: r, Candidates: []Candidate{}, Rejections: []Rejection{}}, nil
 }
@@ -223,6 +226,9 @@ var endpoints = []struct {
 	{"GET", "/config", "", 200, "config", false},
 	{"GET", "/devices", "", 200, "devices", false},
 	{"GET", "/offers", "", 200, "offers", false},
+	{"GET", "/offers?sort=value:fp16", "", 200, "offers", false},
+	{"GET", "/offers?sort=prise", "", 400, "", false},
+	{"GET", "/book/rtx-4090", "", 200, "depth", false},
 	{"GET", "/orders?all=true&limit=200", "", 200, "orders", false},
 	{"GET", "/orders/order_1", "", 200, "order", false},
 	{"GET", "/orders/order_1/receipt", "", 200, "receipt", false},

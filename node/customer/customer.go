@@ -65,6 +65,7 @@ type Config struct {
 	SilentEnd  time.Duration
 	ChainEvery time.Duration // how often own channels are read; 0 = 1 s
 	KeepIdle   time.Duration // a kept channel without a job is closed after it; 0 = 24 h
+	Sound      Sounder       // nil: distances are those that Near is told
 }
 
 // Customer is the role. Use New, then Serve.

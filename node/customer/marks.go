@@ -22,12 +22,18 @@ type marks struct {
 
 // mark counts the orders that ended well and those that the provider failed, and remembers the newest two failures.
 type mark struct {
-	Good uint32    `json:"Good"`
-	Bad  uint32    `json:"Bad"`
-	At   time.Time `json:"At"`
-	Last time.Time `json:"Last,omitzero"`
-	Was  time.Time `json:"Was,omitzero"` // the newest failure, and the one before
-	Why  string    `json:"Why,omitempty"`
+	Good    uint32    `json:"Good"`
+	Bad     uint32    `json:"Bad"`
+	NoStart uint32    `json:"NoStart,omitempty"` // of Bad: accepted, and the job never ran
+	At      time.Time `json:"At"`
+	Last    time.Time `json:"Last,omitzero"`
+	Was     time.Time `json:"Was,omitzero"` // the newest failure, and the one before
+	Why     string    `json:"Why,omitempty"`
+	// RanMS: from ready to the end, of all leases. DownMS: of it, when the job neither worked nor was frozen for its
+	// customer. ReadyMS: from accepted to ready, the newest lease.
+	RanMS   uint64 `json:"RanMS,omitempty"`
+	DownMS  uint64 `json:"DownMS,omitempty"`
+	ReadyMS uint64 `json:"ReadyMS,omitempty"`
 }
 
 // maxMarks bounds the row; above it the providers that were used longest ago are forgotten.
@@ -35,11 +41,48 @@ const maxMarks = 256
 
 var keyMarks = []byte("marks")
 
-// score is how many of a million leases end well there, by what is known: a provider without a record counts as one
-// that failed a fifth, and no record makes it better than that.
+// noDown is what a lease may be short of without its provider being down: it begins and ends between two looks.
+const noDown = time.Minute
+
+// score is how many of a million leases end well there, by what is known, times the uptime. A provider without a record
+// counts as one that failed a fifth.
 func (m mark) score() uint64 {
 	good, all := uint64(m.Good)+4, uint64(m.Good)+uint64(m.Bad)+5
-	return min(good*1_000_000/all, 800_000)
+	score := good * million / all
+	if up, known := m.uptime(); known {
+		score = score * up / million
+	}
+	return max(score, 1)
+}
+
+const million = 1_000_000
+
+// uptime is how many of a million parts of its leases' time the provider was up.
+func (m mark) uptime() (ppm uint64, known bool) {
+	if m.RanMS == 0 {
+		return 0, false
+	}
+	return max((m.RanMS-min(m.DownMS, m.RanMS))*million/m.RanMS, 1), true // 0 is unknown
+}
+
+// ended adds how a lease, which was accepted, has ended.
+func (m *mark) ended(l market.Lease) {
+	switch {
+	case l.Fault != market.FaultProvider:
+		m.Good++
+	default:
+		m.Bad, m.Was, m.Last, m.Why = m.Bad+1, m.Last, m.At, string(l.Code)
+		if l.Ready.IsZero() {
+			m.NoStart++
+		}
+	}
+	if l.Ready.IsZero() || l.Ended.Before(l.Ready) {
+		return
+	}
+	m.ReadyMS = uint64(max(l.Ready.Sub(l.Accepted), time.Millisecond).Milliseconds())
+	ran, was := l.Ended.Sub(l.Ready), time.Duration(l.ClaimMS+l.ClaimPausedMS)*time.Millisecond
+	m.RanMS += uint64(ran.Milliseconds())
+	m.DownMS += uint64(max(ran-was-noDown, 0).Milliseconds())
 }
 
 // mark notes how a provider's lease, if it was accepted, has ended.
@@ -50,11 +93,7 @@ func (b *Book) mark(ctx context.Context, p market.NodeID, m market.Lease) {
 	b.marks.mu.Lock()
 	k := b.marks.rows[p]
 	k.At = b.clock.Now()
-	if m.Fault == market.FaultProvider {
-		k.Bad, k.Was, k.Last, k.Why = k.Bad+1, k.Last, k.At, string(m.Code)
-	} else {
-		k.Good++
-	}
+	k.ended(m)
 	if b.marks.rows == nil {
 		b.marks.rows = map[market.NodeID]mark{}
 	}
@@ -109,16 +148,33 @@ func (b *Book) loadMarks() {
 // tell gives the book what is known of a provider: it is ranked by that, and hidden after two failures. Caller
 // holds mu.
 func (b *Book) tell(p market.NodeID) {
+	if n, measured := b.near[p]; measured {
+		b.book.Mark(p, book.Observation{RTT: n.rtt})
+	}
 	b.marks.mu.Lock()
 	m, ok := b.marks.rows[p]
 	b.marks.mu.Unlock()
 	if !ok {
 		return
 	}
-	b.book.Mark(p, book.Observation{At: m.At, Score: m.score()})
+	up, _ := m.uptime()
+	b.book.Mark(p, book.Observation{At: m.At, Well: true, Score: m.score(), Uptime: up,
+		Ready: time.Duration(m.ReadyMS) * time.Millisecond})
 	for _, at := range []time.Time{m.Was, m.Last} {
 		if !at.IsZero() {
 			b.book.Mark(p, book.Observation{At: at, Failed: true, Why: m.Why})
 		}
 	}
+}
+
+// Experience is what this node saw of a provider's leases: how many there were, how many it failed, and how many of
+// these never ran.
+type Experience struct{ Orders, Failed, NotStarted int }
+
+// experience is what is known of a provider; false: nothing.
+func (m *marks) experience(p market.NodeID) (Experience, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, ok := m.rows[p]
+	return Experience{int(k.Good) + int(k.Bad), int(k.Bad), int(k.NoStart)}, ok
 }

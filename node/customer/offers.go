@@ -26,12 +26,13 @@ type Book struct {
 
 	mu    sync.RWMutex
 	book  *book.Book
-	count uint64        // its changes
-	next  chan struct{} // closed at the next one
+	near  map[market.NodeID]distance // see Near
+	count uint64                     // its changes
+	next  chan struct{}              // closed at the next one
 }
 
 func newBook(cfg *Config, db *store.Store, clock *lease.Clock, log *slog.Logger) *Book {
-	return &Book{cfg: cfg, db: db, clock: clock, log: log, began: time.Now(),
+	return &Book{cfg: cfg, db: db, clock: clock, log: log, began: time.Now(), near: map[market.NodeID]distance{},
 		marks: marks{turn: make(chan struct{}, 1)},
 		book:  book.New(50_000), next: make(chan struct{})}
 }
@@ -81,9 +82,10 @@ func (b *Book) AwaitOffers(ctx context.Context) {
 }
 
 // AwaitFit returns once something fits a request, or settleIn after the start: the first Offer heard may be of another
-// kind of rig.
+// kind of rig. Where the request ranks by distance, it is measured then.
 func (b *Book) AwaitFit(ctx context.Context, r *Request) {
 	b.await(ctx, func() bool { res, _ := b.match(r, 1, false); return len(res.Candidates) > 0 })
+	b.soundFor(ctx, r)
 }
 
 func (b *Book) await(ctx context.Context, enough func() bool) {
@@ -136,8 +138,10 @@ func (b *Book) Match(r *Request) (res book.Result, rented bool) {
 func (b *Book) match(r *Request, limit int, explain bool) (res book.Result, rented bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	q := book.QueryOf(b.cfg.makeOrder(r, b.clock.Now()))
-	q.Limit, q.Explain, q.Direct = limit, explain, b.cfg.needsDirect(r)
+	o := b.cfg.makeOrder(r, b.clock.Now())
+	q := book.QueryOf(o)
+	q.Limit, q.Explain, q.Order, q.Sort = limit, explain, o.Nonce, r.File.Placement.Sort
+	q.Direct = b.cfg.needsDirect(r)
 	q.Providers, q.Exclude = r.File.Placement.Providers, r.File.Placement.Exclude
 	if res = b.book.Match(q, b.clock.Now()); len(res.Candidates) > 0 {
 		return res, false

@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,8 +54,8 @@ type Quotes struct {
 	paths  paths
 }
 
-// ask asks candidates at once and returns the valid quotes, cheapest first; refused says who refused and why, in
-// their order.
+// ask asks candidates at once and returns the valid quotes, the best by the ranking of the candidates first; refused
+// says who refused and why, in their order.
 func (q *Quotes) ask(ctx context.Context, r *Request, cands []book.Candidate) (good []offered, refused []error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -82,22 +83,16 @@ func (q *Quotes) ask(ctx context.Context, r *Request, cands []book.Candidate) (g
 		})
 	}
 	_ = g.Wait() // the goroutines never fail
-	for _, a := range answers {
+	ranks := map[market.NodeID]uint64{}
+	for i, a := range answers {
 		if a.err != nil {
 			refused = append(refused, a.err)
 			continue
 		}
 		good = append(good, a.o)
+		ranks[a.o.provider] = cands[i].Rank(a.o.quote.Rate)
 	}
-	slices.SortStableFunc(good, func(a, b offered) int {
-		switch {
-		case a.quote.Rate < b.quote.Rate:
-			return -1
-		case a.quote.Rate > b.quote.Rate:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(good, func(a, b offered) int { return cmp.Compare(ranks[a.provider], ranks[b.provider]) })
 	return good, refused
 }
 

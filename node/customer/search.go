@@ -121,9 +121,9 @@ func (pl *placing) shuns(c book.Candidate) bool {
 	return ok && s.offer == c.OfferID && pl.r.c.now().Before(s.until)
 }
 
-// best asks for quotes, the cheapest five first, and returns the cheapest. Where all that fits is rented, it asks those
-// rigs: an Offer may be some seconds old, and only the rig knows when it is free. Errors: no-offer-fits or
-// needs-direct with the explanation, quote-refused with each refusal.
+// best asks for quotes, the best five first, and returns the best by the order's ranking. Where all that fits is
+// rented, it asks those rigs: an Offer may be some seconds old, and only the rig knows when it is free. Errors:
+// no-offer-fits or needs-direct with the explanation, quote-refused with each refusal.
 func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (offered, verdict, error) {
 	if e.First != (market.NodeID{}) { // its channel waits there, whatever the book knows by now
 		good, _ := pl.r.c.Quotes.ask(ctx, req, []book.Candidate{{Provider: e.First,
@@ -133,6 +133,7 @@ func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (
 		}
 	}
 	pl.r.c.net.Hear(req.File.Classes())
+	pl.r.c.Book.soundFor(ctx, req)
 	res, rented := pl.fitting(req)
 	if len(res.Candidates) == 0 {
 		res, _ = pl.r.c.Book.match(req, maxAsked, true)

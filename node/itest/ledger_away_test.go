@@ -62,7 +62,7 @@ func TestLedgerAway_BothRestart_JobRunsAndIsPaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(t, "the offer is not seen", 60*time.Second, func() bool {
-		o, err := c.api.Offers(ctx)
+		o, err := c.api.Offers(ctx, market.Sort{})
 		return err == nil &&
 			len(o) > 0
 	})

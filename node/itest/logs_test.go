@@ -36,7 +36,7 @@ func newLogNodes(t *testing.T) *logNodes {
 		t.Fatal(err)
 	}
 	wait(t, "the offer is not seen", 60*time.Second,
-		func() bool { o, err := l.cust.api.Offers(t.Context()); return err == nil && len(o) > 0 })
+		func() bool { o, err := l.cust.api.Offers(t.Context(), market.Sort{}); return err == nil && len(o) > 0 })
 	return l
 }
 

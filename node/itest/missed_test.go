@@ -35,7 +35,7 @@ func (r *rig) buyer(t *testing.T) *proc {
 func (p *proc) sees(t *testing.T) {
 	t.Helper()
 	wait(t, "the offer is not seen", 60*time.Second, func() bool {
-		o, err := p.api.Offers(t.Context())
+		o, err := p.api.Offers(t.Context(), market.Sort{})
 		return err == nil && len(o) > 0 && o[0].Free > 0
 	})
 }

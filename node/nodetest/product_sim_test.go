@@ -88,7 +88,7 @@ func TestNode_LedgerNeverSeen_RolesWait(t *testing.T) {
 		if err != nil || st.Notice == "" || st.Peers == 0 || st.Wallet != "" {
 			t.Errorf("%+v, %v", st, err)
 		}
-		if _, err := b.Offers(t.Context()); market.CodeOf(err) != market.CodeChainUnreachable {
+		if _, err := b.Offers(t.Context(), market.Sort{}); market.CodeOf(err) != market.CodeChainUnreachable {
 			t.Errorf("offers: %v", err)
 		}
 		if list, err := b.Orders(t.Context(), api.OrderQuery{All: true}); err != nil || len(list) != 0 {
@@ -97,7 +97,7 @@ func TestNode_LedgerNeverSeen_RolesWait(t *testing.T) {
 		w.chain.Down(false)
 		<-ready
 		time.Sleep(time.Second)
-		list, err := b.Offers(t.Context())
+		list, err := b.Offers(t.Context(), market.Sort{})
 		if st, _ = b.Status(t.Context()); err != nil || len(list) != 1 || st.Notice != "" || st.Wallet == "" {
 			t.Errorf("%v, %v; %+v", list, err, st)
 		}

@@ -77,7 +77,7 @@ func (s *Service) Serve(ctx context.Context) (err error) {
 		kad.ProviderManagerOpts(records.ProvideValidity(Validity), records.ProviderAddrTTL(Validity)),
 		kad.AddressFilter(s.host.Dialable),
 		kad.QueryFilter(func(_ any, a peer.AddrInfo) bool {
-			return s.known(a.ID) ||
+			return s.host.Connected(a.ID) ||
 				len(s.host.Dialable(a.Addrs)) > 0
 		}),
 		kad.RoutingTableFilter(func(_ any, p peer.ID) bool { return s.reachable(p) }))
@@ -100,9 +100,6 @@ func mode(h *p2p.Host) kad.ModeOpt {
 	}
 	return kad.ModeClient
 }
-
-// known reports whether the node is connected to a peer: then no address is needed.
-func (s *Service) known(p peer.ID) bool { return len(s.host.Libp2p().Network().ConnsToPeer(p)) > 0 }
 
 // reachable reports whether others could dial the peer where this node sees it.
 func (s *Service) reachable(p peer.ID) bool {

@@ -42,10 +42,11 @@ type FileLimits struct {
 	TTL                                       time.Duration // of the order, from its placing on
 }
 
-// Placement narrows the providers. Where: terms of the capability language.
+// Placement narrows the providers. Where: terms of the capability language. Sort: who is taken first of those that fit.
 type Placement struct {
 	Where              []market.Term
 	Providers, Exclude []market.NodeID
+	Sort               market.Sort
 }
 
 // Defaults of the job file: milli-cores and bytes.

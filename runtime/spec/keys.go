@@ -113,6 +113,8 @@ func (p *Placement) keys() []key {
 			Usage: "only this node, by its id or the end of it"}, nodes(&p.Providers, maxExclude)},
 		{"exclude", "never these nodes", "", Flag{Name: "exclude", Place: true, Usage: "never this node"},
 			nodes(&p.Exclude, maxExclude)},
+		{"sort", "who comes first of those that fit: price, unless you say another", "",
+			Flag{Name: "sort", Place: true, Usage: market.WantSort}, ranking(&p.Sort)},
 	}
 }
 

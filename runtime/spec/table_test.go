@@ -65,6 +65,8 @@ func anyFile(t *rapid.T) File {
 		{{Field: market.FieldCountry, In: []uint64{'D'<<8 | 'E'}, Not: true},
 			{Field: market.FieldDiskRead, Lo: 5, Soft: true}},
 	}).Draw(t, "where")
+	f.Placement.Sort = rapid.SampledFrom([]market.Sort{{}, {Field: market.FieldRTT},
+		{Field: market.FieldMemBW, Each: true}}).Draw(t, "sort")
 	f.Retry = rapid.IntRange(0, 3).Draw(t, "retry")
 	f.Labels = rapid.MapOfN(rapid.StringMatching(`[a-z]{1,9}`), rapid.StringN(0, 9, 64), 0, 3).Draw(t, "labels")
 	return f
@@ -147,7 +149,7 @@ func TestTable_EveryFieldHasItsKey(t *testing.T) {
 		"stop_grace":"1s"},"limits":{"max_rate":"1","max_total":"1","max_duration":"1h","idle_stop":"5m",
 		"start_timeout":"1s","away":"1s","ttl":"2h"},"placement":{"where":"ecc = yes",
 		"providers":"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
-		"exclude":"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"},"retry":1,"labels":{"a":"b"}}`))
+		"exclude":"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp","sort":"value:fp16"},"retry":1,"labels":{"a":"b"}}`))
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}

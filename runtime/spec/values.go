@@ -242,6 +242,25 @@ func terms(to *[]market.Term) value {
 	})
 }
 
+// ranking is what rigs are sorted by; by price goes without saying.
+func ranking(to *market.Sort) value {
+	write := func() *node {
+		if *to == (market.Sort{}) {
+			return nil
+		}
+		return word(to.String())
+	}
+	return scalar(market.WantSort, schema{"type": "string", "minLength": 1}, write, func(s string) *Fault {
+		by, err := market.ParseSort(s)
+		if *to = by; err != nil {
+			var e *market.Error
+			errors.As(err, &e) // it always is one
+			return &Fault{Code: market.CodeSpecFormat, Got: cut(s, 40), Want: market.WantSort, Fix: e.Hint}
+		}
+		return nil
+	})
+}
+
 // minimum is a term ">= value" of a device field.
 func minimum(to *[]market.Term, field market.FieldID) value {
 	is := func(t market.Term) bool { return t.Field == field }

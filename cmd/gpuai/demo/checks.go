@@ -97,7 +97,7 @@ func (r *run) network(ctx context.Context) (err error) {
 	}
 	seen := map[string]bool{}
 	err = until(ctx, "both offers", 30*time.Second, func() (bool, error) {
-		list, err := r.s.customer.client.Offers(ctx)
+		list, err := r.s.customer.client.Offers(ctx, market.Sort{})
 		for _, o := range list {
 			seen[o.Provider] = true
 		}

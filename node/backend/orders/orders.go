@@ -6,10 +6,8 @@ package orders
 
 import (
 	"context"
-	"math/bits"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
@@ -31,38 +29,6 @@ type Desk struct {
 }
 
 var _ api.Orders = (*Desk)(nil)
-
-// Offers implements api.Orders: one row per device group.
-func (d *Desk) Offers(ctx context.Context) ([]api.Offer, error) {
-	c, err := d.Role()
-	if err != nil {
-		return nil, err
-	}
-	c.Book.AwaitOffers(ctx)
-	out := []api.Offer{}
-	for _, o := range c.Book.Offers() {
-		for _, g := range o.Groups {
-			row := api.Offer{
-				Schema: "gpuai.offer/v1", Provider: o.Provider.String(), Class: g.Class, Devices: len(g.Devices),
-				Free:     bits.OnesCount64(g.Free),
-				CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)),
-				RAMBytes: mebibytes(o.Fields[market.FieldRAM]), DiskBytes: mebibytes(o.Fields[market.FieldDisk]),
-				Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]),
-				Facts: map[string]string{}, Seen: rest.At(time.UnixMilli(int64(o.Seq))),
-			}
-			if len(g.Rates) > 0 && len(o.Mints) > 0 && o.Mints[0] == (market.Address{}) {
-				row.Rate = api.RateSOL(g.Rates[0])
-			}
-			for _, fields := range []market.Fields{o.Fields, g.Fields} {
-				for id, v := range fields {
-					row.Facts[id.String()] = market.FormatValue(id, v)
-				}
-			}
-			out = append(out, row)
-		}
-	}
-	return out, nil
-}
 
 // mebibytes as bytes, at most what a JavaScript number holds: peers may state anything.
 func mebibytes(n uint64) uint64 { return min(n, 1<<33-1) << 20 }

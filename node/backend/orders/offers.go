@@ -1,0 +1,97 @@
+package orders
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/customer"
+	"github.com/gpuai/gpuai/node/rest"
+)
+
+// Offers implements api.Orders: one row per device group.
+func (d *Desk) Offers(ctx context.Context, by market.Sort) ([]api.Offer, error) {
+	c, err := d.Role()
+	if err != nil {
+		return nil, err
+	}
+	c.Book.AwaitOffers(ctx)
+	out := []api.Offer{}
+	for _, r := range c.Book.List(ctx, by) {
+		out = append(out, offerOf(&r))
+	}
+	return out, nil
+}
+
+func offerOf(r *customer.Listed) api.Offer {
+	o, g := r.Offer, r.Offer.Groups[r.Group]
+	row := api.Offer{
+		Schema: "gpuai.offer/v1", Provider: o.Provider.String(), Class: g.Class, Devices: len(g.Devices),
+		Free: r.Free, CPUMilli: uint32(min(o.Fields[market.FieldCPU], 1<<32-1)),
+		RAMBytes: mebibytes(o.Fields[market.FieldRAM]), DiskBytes: mebibytes(o.Fields[market.FieldDisk]),
+		Egress: uint8(o.Fields[market.FieldEgress]), Tick: int64(o.Fields[market.FieldTickMin]),
+		Facts: map[string]string{}, Seen: rest.At(time.UnixMilli(int64(o.Seq))), Place: placeOf(r),
+	}
+	if r.Rate > 0 {
+		row.Rate = api.RateSOL(r.Rate)
+	}
+	for _, fields := range []market.Fields{o.Fields, g.Fields, r.Local} {
+		for id, v := range fields {
+			row.Facts[id.String()] = market.FormatValue(id, v)
+		}
+	}
+	if ms, known := r.Local[market.FieldRTT]; known {
+		rtt := int64(ms)
+		row.RTTms = &rtt
+	}
+	if r.Known {
+		row.Orders = &api.Experience{Orders: r.Experience.Orders, Failed: r.Failed, NotStarted: r.NotStarted}
+	}
+	return row
+}
+
+// placeOf sorts as the list does, and names the row.
+func placeOf(r *customer.Listed) string {
+	var b strings.Builder
+	for _, x := range r.Rank {
+		fmt.Fprintf(&b, "%016x", x)
+	}
+	fmt.Fprintf(&b, " %s %d", r.Offer.Provider, r.Group)
+	return b.String()
+}
+
+// Depth implements api.Orders.
+func (d *Desk) Depth(ctx context.Context, class string) (api.Depth, error) {
+	c, err := d.Role()
+	if err != nil {
+		return api.Depth{}, err
+	}
+	c.Book.AwaitOffers(ctx)
+	levels, classes := c.Book.Depth(class)
+	if !slices.Contains(classes, class) {
+		return api.Depth{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "look at the book",
+			Detail: fmt.Sprintf("nobody offers %.40q", class), Hint: nearClass(class, classes)}
+	}
+	out := api.Depth{Schema: "gpuai.depth/v1", Class: class, Levels: []api.DepthLevel{}}
+	for _, l := range levels {
+		out.Levels = append(out.Levels, api.DepthLevel{Rate: api.RateSOL(l.Rate), Rigs: l.Rigs, Free: l.Free,
+			Rented: l.Rented, Up: l.Up})
+		out.Free, out.Rented = out.Free+l.Free, out.Rented+l.Rented
+	}
+	return out, nil
+}
+
+// nearClass says which classes there are, and the one that was probably meant.
+func nearClass(class string, classes []string) string {
+	switch near := market.Nearest(class, classes, 3); {
+	case len(classes) == 0:
+		return "no rig is known: gpuai net check"
+	case near != "":
+		return "did you mean " + near + "? gpuai book " + near
+	}
+	return "on offer are: " + strings.Join(classes[:min(len(classes), 20)], ", ")
+}
