@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -57,6 +59,7 @@ func newChannelCmd(a *App) *cobra.Command {
 					return err
 				}
 				if ch, err = c.CloseChannel(cmd.Context(), ch.Address); err != nil {
+					a.tellWaiting(cmd.Context(), c, false)
 					return err
 				}
 				return a.print("channel", ch, func(t *Table) { channelTable(t, ch) })
@@ -104,7 +107,51 @@ func channelTable(t *Table, c api.Channel) {
 	if c.ClosesAt != nil {
 		t.Row("closes", c.ClosesAt.Local().Format(time.DateTime))
 	}
+	if c.Trouble != "" {
+		t.Row("trouble", c.Trouble+"; it is tried again")
+	}
 	if c.Tx != "" {
 		t.Row("transaction", c.Tx)
+	}
+}
+
+// waiting says of channels whose money is not back why it is not; stops: the node is about to stop.
+func waiting(list []api.Channel, stops bool) (out []string) {
+	for _, c := range list {
+		held := c.Deposit.Lamports() - min(c.Paid.Lamports()+c.Returned.Lamports(), c.Deposit.Lamports())
+		what := fmt.Sprintf("%s in channel %.8s", api.SOL(held), c.Address)
+		why := ""
+		switch {
+		case c.State == "gone" || c.State == "lost":
+		case c.Trouble != "":
+			why = what + " wait: " + c.Trouble
+		case c.Waits != nil:
+			why = fmt.Sprintf("the storage deposit of channel %.8s waits with %s for its provider, whose account "+
+				"cannot be created with so little", c.Address, c.Waits)
+		case c.State == "closing" && c.ClosesAt != nil:
+			why = what + " come back after " + c.ClosesAt.Local().Format(time.DateTime) + ": the provider has not " +
+				"released them"
+		case stops && held > 0:
+			why = what + " stay there"
+		}
+		if why != "" {
+			out = append(out, why)
+		}
+	}
+	return out
+}
+
+// tellWaiting names the money that waits, and why. It is beside what the command does: what cannot be read is not told.
+func (a *App) tellWaiting(ctx context.Context, c *api.Client, stops bool) {
+	list, err := c.Channels(ctx)
+	if err != nil {
+		return
+	}
+	words := waiting(list, stops)
+	for _, w := range words {
+		a.say("%s", w)
+	}
+	if stops && len(words) > 0 {
+		a.say("deposits come back only while a node runs: gpuai channel list")
 	}
 }

@@ -183,6 +183,7 @@ func (a *App) mayStop(ctx context.Context, c *api.Client, end bool) error {
 	if err != nil && market.CodeOf(err) != market.CodeRoleOff {
 		return err
 	}
+	a.tellWaiting(ctx, c, true)
 	words := leftBehind(orders, leases)
 	if len(words) == 0 {
 		return nil

@@ -56,6 +56,7 @@ func (a *App) walletCall(use, about string, f func(*cobra.Command, *api.Client) 
 				defer a.say("send SOL (%s) to it from any wallet; its balance is the cap. Back: gpuai wallet withdraw "+
 					"ADDRESS", w.Network)
 			}
+			defer a.tellWaiting(cmd.Context(), c, false)
 			return a.print("wallet", w, func(t *Table) { walletTable(t, w) })
 		}}
 	if use == "new" {
@@ -147,6 +148,11 @@ func newWithdraw(a *App) *cobra.Command {
 			return a.print("transfer", tr, func(t *Table) {
 				t.Row("to", tr.To)
 				t.Row("amount", tr.Amount.String())
+				if tr.Channels > 0 {
+					t.Row("stays", fmt.Sprintf("%s for the fees of %s: without them no deposit comes back", tr.Kept,
+						count(tr.Channels, "channel that is still to be closed",
+							"channels that are still to be closed")))
+				}
 				t.Row("transaction", tr.Tx)
 			})
 		},

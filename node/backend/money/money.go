@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -27,6 +28,7 @@ type Account interface {
 	Address() market.Address
 	Balance(ctx context.Context, a market.Address) (market.Amount, error)
 	Airdrop(ctx context.Context, to market.Address, amount market.Amount) error
+	Needs(ctx context.Context, in escrow.Intent) (escrow.Needs, error)
 	Submit(ctx context.Context, in escrow.Intent) error
 	Result(ctx context.Context, key string) (r escrow.Result, ok bool, err error)
 }
@@ -179,12 +181,24 @@ func (p *Purse) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer, e
 	h := sha256.Sum256([]byte("gpuai/withdraw/1\x00" + w.Key))
 	in := escrow.Intent{Op: escrow.OpTransfer, Nonce: binary.LittleEndian.Uint64(h[:]), Amount: w.Amount, To: dest,
 		All: w.All}
+	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String()}
+	_, sent, err := l.Result(ctx, in.Key())
+	if err != nil {
+		return api.Transfer{}, err
+	}
+	if !sent && w.All {
+		if err := p.keep(ctx, l, before, &in, &out); err != nil {
+			return api.Transfer{}, err
+		}
+	}
 	if err := l.Submit(ctx, in); err != nil {
 		return api.Transfer{}, p.withdrawFault(w, before, err)
 	}
-	p.Tell(ctx, store.Event{Topic: "security", ID: dest.String(), Cause: "withdrawal-sent", Money: true,
-		Amounts: map[string]market.Amount{"amount": w.Amount}})
-	out := api.Transfer{Schema: "gpuai.transfer/v1", To: dest.String(), Amount: api.SOL(w.Amount)}
+	if !sent {
+		p.Tell(ctx, store.Event{Topic: "security", ID: dest.String(), Cause: "withdrawal-sent", Money: true,
+			Amounts: map[string]market.Amount{"amount": in.Amount}})
+	}
+	out.Amount = api.SOL(in.Amount)
 	err = poll(ctx, "withdraw", func() (bool, error) {
 		res, ok, err := l.Result(ctx, in.Key())
 		switch {
@@ -196,7 +210,7 @@ func (p *Purse) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer, e
 				Hint:   "gpuai wallet show"}
 		case res.State == escrow.ConfirmedTx || res.State == escrow.Final:
 			out.Tx = res.Signature
-			if w.All {
+			if in.All && !sent {
 				out.Amount = api.SOL(before - min(market.Amount(res.Fee), before))
 			}
 			return true, nil
@@ -204,6 +218,62 @@ func (p *Purse) Withdraw(ctx context.Context, w api.Withdrawal) (api.Transfer, e
 		return false, nil
 	})
 	return out, err
+}
+
+// keep makes a withdrawal of all one of what is free beside the fees that own channels still need: without them, the
+// deposits would stay where they are until the account holds something again. Errors: chain-unreachable; funds-short.
+func (p *Purse) keep(ctx context.Context, l Account, holds market.Amount, in *escrow.Intent, out *api.Transfer) error {
+	c, err := p.Role()
+	if err != nil {
+		return nil // who does not buy has no channels
+	}
+	var keep market.Amount
+	for _, ch := range c.Held() {
+		steps := toEnd(ch.Account.Phase)
+		if len(steps) > 0 {
+			out.Channels++
+		}
+		for _, op := range steps {
+			n, err := l.Needs(ctx, escrow.Intent{Op: op, Channel: ch.ID})
+			if err != nil {
+				return err
+			}
+			if keep == 0 {
+				keep = n.Minimum // else the ledger would not keep the account
+			}
+			keep += n.Fees
+		}
+	}
+	if out.Channels == 0 {
+		return nil
+	}
+	n, err := l.Needs(ctx, escrow.Intent{Op: escrow.OpTransfer, Amount: 1, To: in.To})
+	if err != nil {
+		return err
+	}
+	if holds <= keep+n.Fees {
+		return &market.Error{Code: market.CodeFundsShort, Kind: market.KindConflict, Op: "withdraw",
+			Detail: fmt.Sprintf("the wallet holds %s SOL, and %s SOL of it are for the fees of %d channels that "+
+				"are still to be closed: without them their deposits would not come back", holds.SOL(), keep.SOL(),
+				out.Channels), Hint: "gpuai channel list; an amount takes what you say: gpuai wallet withdraw " +
+				"ADDRESS SOL"}
+	}
+	in.All, in.Amount = false, holds-keep-n.Fees
+	out.Kept = api.SOL(keep)
+	return nil
+}
+
+// toEnd are the transactions that may still end a channel and bring its storage deposit back.
+func toEnd(p escrow.Phase) []escrow.Op {
+	switch p {
+	case escrow.PhaseGone, escrow.PhaseLost:
+		return nil
+	case escrow.PhaseSealed:
+		return []escrow.Op{escrow.OpReclaim}
+	case escrow.PhaseClosing, escrow.PhaseReleasing:
+		return []escrow.Op{escrow.OpFinish, escrow.OpReclaim}
+	}
+	return []escrow.Op{escrow.OpRequestClose, escrow.OpFinish, escrow.OpReclaim}
 }
 
 // withdrawFault says of an account that holds too little for a withdrawal what it holds, and how it gets more on this
@@ -255,11 +325,23 @@ func Channel(v purse.View) api.Channel {
 		w := api.SOL(v.Owes)
 		ch.Waits = &w
 	}
+	if v.Trouble != nil {
+		ch.Trouble = troubleText(v.Trouble)
+	}
 	if a.Phase == escrow.PhaseClosing && a.Deadline > 0 {
 		t := rest.At(time.Unix(a.Deadline, 0))
 		ch.ClosesAt = &t
 	}
 	return ch
+}
+
+// troubleText is why a step failed, without what was being done.
+func troubleText(err error) string {
+	var e *market.Error
+	if errors.As(err, &e) && e.Detail != "" {
+		return e.Detail
+	}
+	return err.Error()
 }
 
 // CloseChannel implements api.Spending. A close that the provider does not consent to has begun, and says when it ends.

@@ -67,7 +67,8 @@ type Channel struct {
 	due      bool      // it is to be looked at
 	until    time.Time // when it is to be looked at again; zero: with the others
 	faults   int
-	fault    error // the newest
+	fault    error        // the newest
+	faultIn  escrow.Phase // where the channel stood then
 }
 
 // pursuit is how far this start of the node has come with a channel: what escrow.PayerNeeds wants to know. A restart
@@ -143,7 +144,18 @@ func (ch *Channel) fail(err error) {
 	defer ch.mu.Unlock()
 	ch.pursuit.failedAt = ch.of.now()
 	ch.faults++
-	ch.fault = err
+	ch.fault, ch.faultIn = err, ch.Account().Phase
+}
+
+// trouble is why the channel's next step did not work, nil if none has failed since the last one that did.
+func (ch *Channel) trouble() error {
+	phase := ch.Account().Phase
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.faultIn != phase || phase >= escrow.PhaseGone {
+		return nil
+	}
+	return ch.fault
 }
 
 // failed counts the faults, and returns the newest if there are more than seen; seen below 0: never.

@@ -237,6 +237,7 @@ type View struct {
 	Returned market.Amount
 	Opened   time.Time
 	Owes     market.Amount // sealed, and the provider's account cannot take it yet
+	Trouble  error         // why its next step did not work; of this start
 }
 
 // Channels lists own channels, also those that have left memory.
@@ -260,7 +261,9 @@ func (b *books) Channels() []View {
 // Held lists the own channels that are in memory: all that are not gone.
 func (b *books) Held() (out []View) {
 	for _, ch := range b.all() {
-		out = append(out, viewOf(ch.book))
+		v := viewOf(ch.book)
+		v.Trouble = ch.trouble()
+		out = append(out, v)
 	}
 	return out
 }
