@@ -3,7 +3,6 @@ package docs
 import (
 	"fmt"
 	"go/ast"
-	"go/importer"
 	"go/parser"
 	"go/token"
 	"go/types"
@@ -538,6 +537,7 @@ func each(f func()) { f() }
 func write(w io.Writer) {}
 var _ = http.Get
 `
+	p := productOf(t)
 	for text, want := range map[string]string{
 		"t.mu.Lock(); t.f.Sync(); t.mu.Unlock()":                                           "t.mu fsync",
 		"t.mu.Lock(); t.mu.Unlock(); t.f.Sync()":                                           "",
@@ -565,13 +565,12 @@ var _ = http.Get
 		"for range 3 { t.mu.Lock(); if t.f == nil { continue }; t.mu.Unlock() }; t.deep()": "",
 	} {
 		c := &checked{path: "x"}
-		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, "x.go", head+"func (t *T) bad() { "+text+" }", parser.SkipObjectResolution)
+		f, err := parser.ParseFile(p.fset, "x.go", head+"func (t *T) bad() { "+text+" }", parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.files = []*ast.File{f}
-		if err := c.check(fset, nil, importer.Default()); err != nil {
+		if err := c.check(p.fset, nil, p.deps); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 		got := newFinder([]*checked{c}).findings()

@@ -22,6 +22,7 @@ import (
 type product struct {
 	fset *token.FileSet
 	pkgs []*checked
+	deps types.Importer // reads what go list compiled, for one goroutine at a time
 }
 
 type checked struct {
@@ -43,7 +44,9 @@ var loadProduct = sync.OnceValues(func() (*product, error) {
 	own := map[string]*types.Package{}
 	exports := map[string]string{}
 	p := &product{fset: token.NewFileSet()}
-	gc := importer.ForCompiler(p.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
+	p.deps = importer.ForCompiler(p.fset, "gc", func(path string) (io.ReadCloser, error) {
+		return os.Open(exports[path])
+	})
 	d := json.NewDecoder(strings.NewReader(string(out)))
 	for {
 		var in struct {
@@ -67,7 +70,7 @@ var loadProduct = sync.OnceValues(func() (*product, error) {
 			}
 			c.files = append(c.files, f)
 		}
-		if err := c.check(p.fset, own, gc); err != nil {
+		if err := c.check(p.fset, own, p.deps); err != nil {
 			return nil, err
 		}
 		own[in.ImportPath] = c.types
