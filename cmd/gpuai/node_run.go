@@ -66,6 +66,6 @@ func listen(ctx context.Context, c config.API) (net.Listener, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	l, err := rest.Listen(ctx, c.Listen)
+	l, err := rest.Listen(ctx, "api.listen", c.Listen)
 	return l, token, err
 }

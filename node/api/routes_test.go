@@ -17,12 +17,13 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/rest"
+	"github.com/gpuai/gpuai/node/rest/resttest"
 )
 
 // TestDocument_EachBodyHasAnExample: it is what the operation takes, by its own schema.
 func TestDocument_EachBodyHasAnExample(t *testing.T) {
 	t.Parallel()
-	doc := parsed(t, pretty(t, document(t))).(object)
+	doc := resttest.Parsed(t, resttest.Pretty(t, document(t))).(object)
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	if err := c.AddResource("node.json", doc); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -45,6 +46,7 @@ type Events struct {
 	Topics []string
 	Dress  func(Event) Event
 	Life   context.Context // its end ends the streams
+	Epoch  string          // if set, ids are "EPOCH-SEQ", and one of another epoch is older than what is kept
 
 	mu      sync.Mutex
 	readers int
@@ -77,12 +79,15 @@ func (s *Events) Serve(w http.ResponseWriter, r *http.Request, in *EventsIn) err
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	e := &eventWriter{w: w, rc: http.NewResponseController(w), topics: topics}
+	if s.Epoch != "" {
+		e.epoch = s.Epoch + "-"
+	}
 	e.text(": ready\n\n")
 	switch {
 	case !resumes:
 		after, rows = last, nil
 	case after < floor || after > last: // older than what is kept, or of another store
-		e.text(fmt.Sprintf("id: %d\nevent: reset\ndata: {}\n\n", last))
+		e.text(fmt.Sprintf("id: %s%d\nevent: reset\ndata: {}\n\n", e.epoch, last))
 		after, rows = last, nil
 	}
 	e.target = last
@@ -136,10 +141,16 @@ func (s *Events) asked(in *EventsIn) (topics []string, after uint64, resumes boo
 		}
 	}
 	if in.Last != "" {
-		if after, err = strconv.ParseUint(in.Last, 10, 63); err != nil {
+		epoch, number, has := strings.Cut(in.Last, "-")
+		if !has {
+			epoch, number = "", epoch
+		}
+		if after, err = strconv.ParseUint(number, 10, 63); err != nil || has && s.Epoch == "" {
 			return nil, 0, false, Usage(http.StatusBadRequest, "Last-Event-ID is no id of this stream")
 		}
-		resumes = true
+		if resumes = true; epoch != s.Epoch {
+			after = math.MaxInt64 // no row of this index: it gets reset
+		}
 	}
 	return topics, after, resumes, nil
 }
@@ -169,6 +180,7 @@ type eventWriter struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	topics []string
+	epoch  string // before each number
 	target uint64 // the newest row when the reader came
 	err    error
 }
@@ -188,5 +200,5 @@ func (e *eventWriter) event(row Event) {
 	if len(e.topics) > 0 && !slices.Contains(e.topics, row.Topic) {
 		return
 	}
-	e.text(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", row.Seq, row.Topic, row.Data))
+	e.text(fmt.Sprintf("id: %s%d\nevent: %s\ndata: %s\n\n", e.epoch, row.Seq, row.Topic, row.Data))
 }

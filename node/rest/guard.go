@@ -84,6 +84,19 @@ func Origins(allowed ...string) (Guard, error) {
 	}, nil
 }
 
+// AnyOrigin lets pages of every site read the answers (CORS). It is for what anybody may ask, without credentials.
+func AnyOrigin() Guard {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if allowCORS(w.Header(), r, "*") {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 // foreignPage tells a request that a page of another site made, by what browsers say of it. Programs say nothing.
 func foreignPage(r *http.Request) bool {
 	if origin := r.Header.Get("Origin"); origin != "" {
@@ -108,7 +121,8 @@ func allowCORS(h http.Header, r *http.Request, origin string) (preflight bool) {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, "+
+		"If-None-Match, Last-Event-ID")
 	h.Set("Access-Control-Max-Age", "600")
 	return true
 }

@@ -284,7 +284,7 @@ func TestTokenFile(t *testing.T) {
 func TestServeOn_Limits(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	l, err := Listen(ctx, "127.0.0.1:0")
+	l, err := Listen(ctx, "api.listen", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestServeOn_Limits(t *testing.T) {
 	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("%d, %v", resp.StatusCode, err)
 	}
-	if _, err := Listen(ctx, l.Addr().String()); market.CodeOf(err) != market.CodeConfigInvalid {
+	if _, err := Listen(ctx, "api.listen", l.Addr().String()); market.CodeOf(err) != market.CodeConfigInvalid {
 		t.Errorf("a taken address: %v", err)
 	}
 }

@@ -52,12 +52,13 @@ func ServeGroup(ctx context.Context, socket, group string, h http.Handler) error
 // maxConns are open at a time on a TCP listener.
 const maxConns = 256
 
-// Listen opens a TCP listener. Error: config-invalid if the address is taken or not this machine's.
-func Listen(ctx context.Context, addr string) (net.Listener, error) {
+// Listen opens a TCP listener at the address of a setting. Error: config-invalid if the address is taken or not this
+// machine's.
+func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, &market.Error{Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "listen", Err: err,
-			Detail: "api.listen: " + err.Error(), Hint: "gpuai config set api.listen=127.0.0.1:PORT"}
+			Detail: setting + ": " + err.Error(), Hint: "gpuai config set " + setting + "=127.0.0.1:PORT"}
 	}
 	return netutil.LimitListener(l, maxConns), nil
 }

@@ -20,13 +20,14 @@ const MaxBody = 1 << 20
 
 // Options of a Mux. Base is where all paths begin. Answers may be nil: then keys are remembered until the process ends.
 // Observe, if set, hears of each request: its route and status. Told, if set, hears of each operation that begins or
-// ends.
+// ends. State says in what state the named sources of an answer are (Route.Sources); nil: none of its routes has any.
 type Options struct {
 	Title, About, Version string
 	Base                  string
 	Answers               Answers
 	Observe               func(route string, status int)
 	Told                  func(Operation)
+	State                 func(sources ...string) string
 }
 
 // Mux answers the routes that are added to it. Use New; Close ends its operations and streams and waits for them.
@@ -40,11 +41,13 @@ type Mux struct {
 	keys    *keys
 	observe func(string, int)
 	log     *slog.Logger
+	state   func(...string) string
+	cache   cache
 }
 
 // New returns a Mux without routes.
 func New(o Options, log *slog.Logger) *Mux {
-	m := &Mux{base: o.Base, mux: http.NewServeMux(), observe: o.Observe, log: log,
+	m := &Mux{base: o.Base, mux: http.NewServeMux(), observe: o.Observe, log: log, state: o.State,
 		Operations: newOperations(o.Told, log)}
 	m.api = newAPI(m.mux, o)
 	m.keys = newKeys(o.Answers, m.Operations, log)
@@ -101,6 +104,8 @@ func (m *Mux) check(rt Route) func(huma.Context, func(huma.Context)) {
 			}); err != nil {
 				m.refuse(w, r, err)
 			}
+		case rt.sources != nil:
+			m.cached(rt, ctx, next)
 		default:
 			next(ctx)
 		}

@@ -121,13 +121,25 @@ func (p Paging) After() string {
 	return string(b[1:])
 }
 
+// From is After. Error: bad-usage for a cursor that is none of a list.
+func (p Paging) From() (string, error) {
+	after := p.After()
+	if p.Cursor != "" && after == "" {
+		return "", Usage(http.StatusBadRequest, "cursor is none of this list")
+	}
+	return after, nil
+}
+
+// Cursor is where a page ended, for the next one: the key of its last row.
+func Cursor(key string) string { return base64.RawURLEncoding.EncodeToString([]byte("1" + key)) }
+
 // Page cuts one page out of a list, in the order of key, which must be unique and grow with time where the list does.
 // cursor is empty at the end.
 func Page[T any](p Paging, list []T, key func(T) string) (out []T, cursor string, err error) {
 	limit := min(max(p.Limit, 1), MaxLimit) // it was checked, and has its default
-	after := p.After()
-	if p.Cursor != "" && after == "" {
-		return nil, "", Usage(http.StatusBadRequest, "cursor is none of this list")
+	after, err := p.From()
+	if err != nil {
+		return nil, "", err
 	}
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b T) int { return strings.Compare(key(a), key(b)) })
@@ -137,7 +149,7 @@ func Page[T any](p Paging, list []T, key func(T) string) (out []T, cursor string
 			continue
 		}
 		if len(out) == limit {
-			return out, base64.RawURLEncoding.EncodeToString([]byte("1" + key(out[limit-1]))), nil
+			return out, Cursor(key(out[limit-1])), nil
 		}
 		out = append(out, v)
 	}

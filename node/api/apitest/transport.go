@@ -1,15 +1,21 @@
+// Package apitest holds every answer that a test gets from the node's API against the document of the API.
+//
+// Invariants: what the document does not name is an error: a status, a media type, a field.
+// Concurrency: safe for any goroutine. Persistence: none. Next: docs/reference/openapi-node.json.
 package apitest
 
 import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"os"
 	"sync"
 
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest/resttest"
 )
 
 // Env names the file where programs that tests start write answers that the document does not allow.
@@ -53,7 +59,11 @@ func (t tests) Run() int {
 func Transport(next http.RoundTripper) http.RoundTripper { return &checked{next: next} }
 
 // checker is made once.
-var checker = sync.OnceValues(New)
+var checker = sync.OnceValues(func() (*resttest.Checker, error) {
+	m := api.New(api.Config{}, slog.New(slog.DiscardHandler))
+	defer m.Close()
+	return resttest.New(m, api.Base)
+})
 
 type checked struct{ next http.RoundTripper }
 
@@ -69,7 +79,7 @@ func (t *checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	var body []byte
-	if isJSON(media) {
+	if resttest.IsJSON(media) {
 		body, err = io.ReadAll(resp.Body)
 		_ = resp.Body.Close() // read to its end, or its error counts
 		if err != nil {

@@ -1,13 +1,12 @@
-// Package apitest holds every answer that a test gets from the node's API against the document of the API.
+// Package resttest judges APIs that are made with node/rest: their documents, and their answers by these.
 //
 // Invariants: what the document does not name is an error: a status, a media type, a field.
 // Concurrency: safe for any goroutine. Persistence: none. Next: docs/reference/openapi-node.json.
-package apitest
+package resttest
 
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"path"
 	"slices"
@@ -17,11 +16,12 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/rest"
 )
 
 // Checker knows what the document allows.
 type Checker struct {
+	base  string
 	paths *http.ServeMux
 	doc   map[string]any
 
@@ -29,11 +29,9 @@ type Checker struct {
 	compiler *jsonschema.Compiler
 }
 
-// New makes a Checker of the document as this build serves it. Answers are closed first: in tests a field that the
-// document lacks is a mistake, for a client it is a newer node.
-func New() (*Checker, error) {
-	m := api.New(api.Config{}, slog.New(slog.DiscardHandler))
-	defer m.Close()
+// New makes a Checker of the document of m, whose paths begin with base. Answers are closed first: in tests a field
+// that the document lacks is a mistake, for a client it is a newer node.
+func New(m *rest.Mux, base string) (*Checker, error) {
 	raw, err := m.Document()
 	if err != nil {
 		return nil, fmt.Errorf("make the document: %w", err)
@@ -42,7 +40,7 @@ func New() (*Checker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the document: %w", err)
 	}
-	c := &Checker{paths: http.NewServeMux(), compiler: jsonschema.NewCompiler()}
+	c := &Checker{base: base, paths: http.NewServeMux(), compiler: jsonschema.NewCompiler()}
 	c.doc, _ = doc.(map[string]any)
 	for _, s := range c.at("/components/schemas") {
 		if m, _ := s.(map[string]any); m["properties"] != nil && m["additionalProperties"] == nil {
@@ -54,7 +52,7 @@ func New() (*Checker, error) {
 		return nil, fmt.Errorf("add the document: %w", err)
 	}
 	for _, rt := range m.Routes() {
-		c.paths.HandleFunc(rt.Method+" "+api.Base+rt.Path, func(http.ResponseWriter, *http.Request) {})
+		c.paths.HandleFunc(rt.Method+" "+base+rt.Path, func(http.ResponseWriter, *http.Request) {})
 	}
 	return c, nil
 }
@@ -70,14 +68,15 @@ func (c *Checker) at(pointer string) map[string]any {
 
 func escape(s string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(s) }
 
-func isJSON(media string) bool {
+// IsJSON reports a media type whose bodies are checked.
+func IsJSON(media string) bool {
 	return media == "application/json" || media == "application/problem+json"
 }
 
 // Check reports how an answer to a request differs from the document. Paths that it does not have are not its own.
 func (c *Checker) Check(r *http.Request, status int, media string, body []byte) error {
 	_, name := c.paths.Handler(r)
-	method, route, ok := strings.Cut(name, " "+api.Base)
+	method, route, ok := strings.Cut(name, " "+c.base)
 	if !ok || path.Clean(r.URL.Path) != r.URL.Path {
 		return nil
 	}
@@ -96,7 +95,7 @@ func (c *Checker) Check(r *http.Request, status int, media string, body []byte) 
 	if content[media] == nil {
 		return fmt.Errorf("%s answers %d with %q, which is not documented", name, status, media)
 	}
-	if !isJSON(media) {
+	if !IsJSON(media) {
 		return nil
 	}
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))

@@ -1,0 +1,105 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// Sources names what feeds a GET answer that anybody may get: it has an ETag of their state (Options.State), and is
+// kept as long as that stays. An answer must follow from the request and its sources alone. Without a source it is the
+// same as long as the program runs.
+func (r Route) Sources(names ...string) Route {
+	r.sources = append([]string{}, names...)
+	return r
+}
+
+// maxKept bounds what a cache keeps, in bytes.
+const maxKept = 64 << 20
+
+// cache keeps answers by what was asked for.
+type cache struct {
+	mu   sync.Mutex
+	size int
+	kept map[string]kept
+}
+
+type kept struct {
+	tag  string
+	body []byte
+}
+
+func (c *cache) get(key, tag string) ([]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k, ok := c.kept[key]
+	return k.body, ok && k.tag == tag
+}
+
+// put keeps an answer; others make room for it, whichever come first.
+func (c *cache) put(key string, k kept) {
+	const overhead = 200
+	cost := func(key string, k kept) int { return len(key) + len(k.tag) + len(k.body) + overhead }
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept == nil {
+		c.kept = map[string]kept{}
+	}
+	if old, ok := c.kept[key]; ok {
+		c.size -= cost(key, old)
+		delete(c.kept, key)
+	}
+	for other, old := range c.kept {
+		if c.size+cost(key, k) <= maxKept {
+			break
+		}
+		c.size -= cost(other, old)
+		delete(c.kept, other)
+	}
+	c.kept[key] = k
+	c.size += cost(key, k)
+}
+
+// cached answers from the cache, or by next and keeps it. Its state is taken first: what changes meanwhile makes a
+// kept answer old.
+func (m *Mux) cached(rt Route, ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	tag := `"` + m.state(rt.sources...) + `"`
+	key := r.URL.EscapedPath() + "?" + r.URL.RawQuery
+	body, ok := m.cache.get(key, tag)
+	if !ok {
+		got := &recorder{header: http.Header{}, status: http.StatusOK}
+		next(humago.NewContext(ctx.Operation(), r, got))
+		if got.status != http.StatusOK {
+			got.send(w)
+			return
+		}
+		body = bytes.Clone(got.body.Bytes())
+		m.cache.put(key, kept{tag, body})
+	}
+	h := w.Header()
+	h.Set("ETag", tag)
+	h.Set("Cache-Control", "no-cache") // keep it, and ask whether it is still so
+	if slices.ContainsFunc(strings.Split(r.Header.Get("If-None-Match"), ","), func(t string) bool {
+		t = strings.TrimSpace(t)
+		return t == "*" || strings.TrimPrefix(t, "W/") == tag
+	}) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // the caller is gone if this fails
+}
+
+// GetCached is Get of an answer that anybody may get; see Route.Sources.
+func GetCached[I, O any](path, id, summary string, f func(context.Context, *I) (O, error), sources ...string) Route {
+	r := Get(path, id, summary, f).In(ScopeNone).Sources(sources...)
+	r.op.Responses = map[string]*huma.Response{"304": {Description: "it is as the ETag in If-None-Match says"}}
+	return r
+}
