@@ -70,6 +70,10 @@ func timedLoops(s source) map[string]int {
 // event, or time itself is the event. A new one needs a reason that no event exists.
 var timed = map[string]string{
 	// Time is the event.
+	"node/indexer write": "Offers that expire tell nobody, and what comes within a moment goes into one " +
+		"transaction",
+	"node/indexer sums":       "they take a bounded share of the time; what is reachable ends by the clock",
+	"node/indexer probeAll":   "rigs are dialled by the clock; a new one wakes it",
 	"escrow/solana Serve":     "transactions are sent again by the clock; new work wakes it",
 	"node prune":              "old rows go by their age",
 	"node Serve":              "peers that never came tell nobody; a wish for a look-up wakes it",

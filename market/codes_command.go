@@ -34,6 +34,7 @@ const (
 	CodeDataDirRemote       Code = "data-dir-remote"
 	CodeDataDirUnusable     Code = "data-dir-unusable"
 	CodeStoreDamaged        Code = "store-damaged"
+	CodeIndexUnusable       Code = "index-unusable"
 	CodeVersionMismatch     Code = "version-mismatch"
 	CodeKeypairInvalid      Code = "keypair-invalid"
 	CodeBadConfig           Code = "bad-config"
@@ -200,6 +201,10 @@ var commandCodes = []Meaning{
 		Title: "store damaged",
 		Means: "the store's file is damaged",
 		Fix:   "restore a copy; see docs/flows/crash.md"},
+	{Code: CodeIndexUnusable, Kind: KindUnavailable, Status: 503, Exit: 1, Whose: "node",
+		Title: "the index cannot be used",
+		Means: "an indexer's database does not open, or does not answer",
+		Fix:   "check `indexer.store`; an index that is deleted is built anew"},
 	{Code: CodeVersionMismatch, Kind: KindConflict, Status: 426, Exit: 10, Whose: "you",
 		Title: "versions do not fit together",
 		Means: "the store was written by a newer version",

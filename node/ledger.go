@@ -39,6 +39,7 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 	if s.Tag, err = escrow.ClusterTag(n.genesis); err != nil {
 		return err
 	}
+	s.Genesis = n.genesis
 	chain := s.deps.Chain
 	if s.Spending, err = chain.Open(n.genesis, s.keys.spending, market.Amount(s.Config.Wallet.MaxPerDay),
 		journal{n.db, "spending/"}, n.log.With("part", "spending")); err != nil {

@@ -44,9 +44,10 @@ type Site struct {
 	Host   *p2p.Host
 	Offers *offers.Service
 	Clock  *lease.Clock
-	// Tag names the ledger in what is signed; Spending and Fees sign for the two own accounts. Without a ledger they
-	// are zero.
+	// Tag names the ledger in what is signed, Genesis is its genesis hash; Spending and Fees sign for the two own
+	// accounts. Without a ledger they are zero.
 	Tag            uint64
+	Genesis        string
 	Spending, Fees Ledger
 
 	keys   keys
@@ -154,5 +155,6 @@ func (n *Node) build(ctx context.Context) error {
 
 // kinds are the roles of this program, those of config.Roles.
 func kinds() []Guests {
-	return []Guests{{config.RoleProvider, true, newSeller}, {config.RoleCustomer, true, newBuyer}}
+	return []Guests{{config.RoleProvider, true, newSeller}, {config.RoleCustomer, true, newBuyer},
+		{config.RoleIndexer, false, newIndex}}
 }

@@ -23,9 +23,12 @@ func (h *Host) Infra() bool { return h.cfg.Infra }
 // Quiet reports whether the node hears no gossip.
 func (h *Host) Quiet() bool { return h.cfg.Quiet }
 
+// Indexes reports whether the node is an indexer, which hears of all.
+func (h *Host) Indexes() bool { return slices.Contains(h.cfg.Roles, "indexer") }
+
 // Serves reports whether others look for this node: a rig, an indexer, a meeting point.
 func (h *Host) Serves() bool {
-	return h.cfg.Infra || slices.Contains(h.cfg.Roles, "provider") || slices.Contains(h.cfg.Roles, "indexer")
+	return h.cfg.Infra || slices.Contains(h.cfg.Roles, "provider") || h.Indexes()
 }
 
 // Dialable leaves of foreign addresses those that a node of this network may dial, at most 8.

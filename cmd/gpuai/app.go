@@ -77,7 +77,8 @@ func newRoot(a *App) *cobra.Command {
 		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newBookCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd,
 		newExecCmd,
 		newStopCmd, newCapCmd, newOutputsCmd, newSpoolCmd,
-		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newDemoCmd,
+		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newIndexerCmd,
+		newDemoCmd,
 		newNetCmd, newVersionCmd, newAgentCmd, newJobCmd, newJobFileTopic,
 	} {
 		root.AddCommand(c(a))

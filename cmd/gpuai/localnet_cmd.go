@@ -20,6 +20,7 @@ import (
 	"github.com/gpuai/gpuai/escrow/localnet"
 	"github.com/gpuai/gpuai/node"
 	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/indexer/public"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/runtime/image"
 )
@@ -27,8 +28,12 @@ import (
 // imagesPort is where docker push reaches the local registry.
 const imagesPort = 8898
 
+// indexPort is where localnet's index is if the port is free.
+const indexPort = 8080
+
 func newLocalnetCmd(a *App) *cobra.Command {
 	var o localnet.Options
+	var index bool
 	cmd := &cobra.Command{
 		Use: "localnet", Short: "Run what nodes of one machine need: ledger, meeting point and image registry; from " +
 			"a checkout", Args: exact(0, "no arguments"),
@@ -36,12 +41,13 @@ func newLocalnetCmd(a *App) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return a.localnet(ctx, o, cmd.Flags().Changed("port"))
+			return a.localnet(ctx, o, cmd.Flags().Changed("port"), index)
 		},
 	}
 	cmd.Flags().IntVar(&o.Port, "port", rpcPort(), "port of the ledger; 0 = any")
 	cmd.Flags().IntVar(&o.SlotMS, "slot-ms", 100, "milliseconds per slot; money is final after 32 slots")
 	cmd.Flags().StringVar(&o.Seed, "seed", "", "fixes genesis and faucet")
+	cmd.Flags().BoolVar(&index, "indexer", false, "let the meeting point keep a public index, too")
 	return cmd
 }
 
@@ -53,7 +59,7 @@ func rpcPort() int {
 }
 
 // localnet runs the three parts until ctx ends. Ports that others have are replaced unless they were asked for.
-func (a *App) localnet(ctx context.Context, o localnet.Options, asked bool) (err error) {
+func (a *App) localnet(ctx context.Context, o localnet.Options, asked, index bool) (err error) {
 	if !asked && !free("tcp", o.Port) {
 		o.Port = 0
 	}
@@ -72,7 +78,11 @@ func (a *App) localnet(ctx context.Context, o localnet.Options, asked bool) (err
 		return fmt.Errorf("make folder of the meeting point: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	meet, err := a.meetingPoint(dir)
+	rpc := ""
+	if index {
+		rpc = ledger.RPC
+	}
+	meet, err := a.meetingPoint(dir, rpc)
 	if err != nil {
 		return err
 	}
@@ -83,7 +93,7 @@ func (a *App) localnet(ctx context.Context, o localnet.Options, asked bool) (err
 	g.Go(func() error { return meet.Serve(ctx, ready) })
 	select {
 	case <-ready:
-		err = a.printLocalnet(ledger, registry.Host, meet.Addrs())
+		err = a.printLocalnet(ledger, registry.Host, meet)
 	case <-ctx.Done():
 	}
 	if err != nil {
@@ -116,8 +126,9 @@ func (a *App) serveImages() (*image.Server, error) {
 	return s, nil
 }
 
-// meetingPoint is a node without roles under the key that every node of localnet knows.
-func (a *App) meetingPoint(dir string) (*node.Node, error) {
+// meetingPoint is a node under the key that every node of localnet knows. With a ledger it is an indexer, else it has
+// no role.
+func (a *App) meetingPoint(dir, rpc string) (*node.Node, error) {
 	seed := p2p.LocalSeed()
 	err := os.Mkdir(filepath.Join(dir, "keys"), 0o700)
 	if err == nil {
@@ -133,11 +144,19 @@ func (a *App) meetingPoint(dir string) (*node.Node, error) {
 	var c config.Config
 	c.Node.Network, c.Node.DataDir = "localnet", dir
 	c.P2P.Infra, c.P2P.Listen = true, []string{fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", port)}
+	if rpc != "" {
+		c.Node.Roles, c.Solana.RPC = []string{config.RoleIndexer}, []string{rpc}
+		c.Indexer.Store, c.Indexer.Listen = filepath.Join(dir, "index.db"), "127.0.0.1:0"
+		if free("tcp", indexPort) {
+			c.Indexer.Listen = fmt.Sprintf("127.0.0.1:%d", indexPort)
+		}
+	}
 	return node.New(c, node.Deps{}, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 }
 
 // printLocalnet says what runs where, and how a node joins: with the usual ports one setting is enough.
-func (a *App) printLocalnet(s *localnet.Server, registry string, meet []string) error {
+func (a *App) printLocalnet(s *localnet.Server, registry string, n *node.Node) error {
+	meet := n.Addrs()
 	join := "gpuai config set node.network=localnet"
 	if s.RPC != config.LocalRPC {
 		join += " solana.rpc=" + s.RPC
@@ -149,12 +168,20 @@ func (a *App) printLocalnet(s *localnet.Server, registry string, meet []string) 
 		"rpc": s.RPC, "genesis": s.Genesis, "program": s.Program.String(), "faucet": s.Faucet.String(),
 		"images": registry, "meeting_point": meet, "join": join,
 	}
+	index := ""
+	if x, err := node.Guest[node.Index](n, config.RoleIndexer); err == nil {
+		index = "http://" + x.Address() + public.Base
+		doc["index"] = index
+	}
 	return a.print("localnet", doc, func(t *Table) {
 		t.Row("ledger", s.RPC)
 		t.Row("genesis", s.Genesis)
 		t.Row("program", s.Program.String())
 		t.Row("images", registry+"/"+images.ShellName+" (a shell), and what you docker push to "+registry+"/NAME")
 		t.Row("meet at", or(strings.Join(meet, " "), "-"))
+		if index != "" {
+			t.Row("index", index+"/summary")
+		}
 		t.Row("join", join)
 	})
 }

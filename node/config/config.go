@@ -16,12 +16,13 @@ type Config struct {
 	Customer Customer `toml:"customer"`
 	Provider Provider `toml:"provider"`
 	Limits   Limits   `toml:"limits"`
+	Indexer  Indexer  `toml:"indexer"`
 }
 
 // Node says who the node is. Empty DataDir: by system.
 type Node struct {
 	Network string   `toml:"network" default:"devnet" help:"localnet (or localnet-NAME), devnet, mainnet"`
-	Roles   []string `toml:"roles" default:"customer" help:"of provider, customer; none: a node that only helps others find each other"`
+	Roles   []string `toml:"roles" default:"customer" help:"of provider, customer, indexer; none: a node that only helps others find each other"`
 	DataDir string   `toml:"data_dir" help:"folder of keys, state and waiting files, mode 0700, on a local disk; default by system"`
 	Log     string   `toml:"log" default:"info" help:"debug, info, warn or error"`
 }
@@ -103,4 +104,10 @@ type Limits struct {
 	PayerStarts  PerHour  `toml:"payer_starts" default:"3/h" hot:"yes" help:"starts that nobody paid for, per new customer; also one lease at a time until it has paid a tick; 0/h = no limit, which localnet begins with"`
 	PrepTime     Duration `toml:"prep_time" default:"15m" hot:"yes" help:"free preparation within an hour that led to no job, per customer; 0s = no limit, which localnet begins with"`
 	PayerDevices int      `toml:"payer_devices" hot:"yes" help:"devices of one customer at a time; 0 = all"`
+}
+
+// Indexer keeps a public index of the market.
+type Indexer struct {
+	Listen string `toml:"listen" default:"127.0.0.1:8080" help:"address of the public API, as in 0.0.0.0:8080 for everybody; none: it is not served"`
+	Store  string `toml:"store" secret:"yes" help:"file of the index, or postgres://…; default index.db in the data folder; shown by scheme and host only"`
 }

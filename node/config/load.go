@@ -240,6 +240,9 @@ func (l *Loaded) bySystem(env []string) {
 	if l.API.TokenFile == "" {
 		l.API.TokenFile = filepath.Join(l.Node.DataDir, "api.token")
 	}
+	if l.Indexer.Store == "" {
+		l.Indexer.Store = filepath.Join(l.Node.DataDir, "index.db")
+	}
 	if l.Solana.RPC == nil && len(l.Node.Roles) > 0 {
 		l.Solana.RPC = endpoints[l.Node.Network]
 	}

@@ -61,6 +61,10 @@ func (k Key) Text(c *Config) string {
 	switch x := v.Interface().(type) {
 	case fmt.Stringer:
 		return x.String()
+	case string:
+		if scheme, _, ok := strings.Cut(x, "://"); ok && k.secret {
+			return scheme + "://…"
+		}
 	case []string:
 		if k.secret {
 			return Shown(x)

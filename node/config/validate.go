@@ -25,10 +25,11 @@ const (
 const (
 	RoleProvider = "provider"
 	RoleCustomer = "customer"
+	RoleIndexer  = "indexer"
 )
 
 // Roles are what node.roles may name.
-var Roles = []string{RoleProvider, RoleCustomer}
+var Roles = []string{RoleProvider, RoleCustomer, RoleIndexer}
 
 // Local reports whether the node's network is a local one, where test relaxations are allowed.
 func (c *Config) Local() bool {
@@ -81,6 +82,9 @@ func (c *Config) Validate() error {
 	}
 	if at, err := netip.ParseAddrPort(c.API.Listen); c.API.Listen != "" && (err != nil || !at.Addr().IsLoopback()) {
 		bad("api.listen", "%q is no address of this machine alone, like 127.0.0.1:7072", c.API.Listen)
+	}
+	if _, err := netip.ParseAddrPort(c.Indexer.Listen); c.Indexer.Listen != "" && err != nil {
+		bad("indexer.listen", "%q is no address like 127.0.0.1:8080", c.Indexer.Listen)
 	}
 	c.metrics(bad)
 	// that one is off, whatever its endpoint

@@ -68,11 +68,12 @@ func (s *Service) hold(at wire.Shard, h holding) {
 	}
 }
 
-// wanted is the shards that this node should hold now: all where it is a meeting point.
+// wanted is the shards that this node should hold now: all where it is a meeting point or an
+// indexer.
 func (s *Service) wanted(now time.Time) map[wire.Shard]bool {
 	out := map[wire.Shard]bool{}
 	for _, e := range wire.InForce(s.epochs, now) {
-		if e.Shards <= 1 || s.host.Infra() {
+		if e.Shards <= 1 || s.host.Infra() || s.host.Indexes() {
 			for _, at := range e.All() {
 				out[at] = true
 			}

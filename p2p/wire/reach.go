@@ -2,7 +2,9 @@ package wire
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,4 +83,9 @@ func unpackReach(b []byte) ([]string, error) {
 func reachHash(packed []byte) []byte {
 	h := sha256.Sum256(append([]byte("gpuai/reach/1\x00"), packed...))
 	return h[:16]
+}
+
+// WithoutReach is an envelope that was parsed, without the addresses behind its body: signature and id stay good.
+func WithoutReach(raw []byte) []byte {
+	return slices.Clone(raw[:overhead+int(binary.BigEndian.Uint32(raw[2:]))])
 }

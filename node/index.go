@@ -1,0 +1,41 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/indexer"
+	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/offers"
+)
+
+// Index is the indexer's role as a guest.
+type Index struct{ *indexer.Indexer }
+
+// dialer is what an index asks of the host.
+type dialer struct {
+	host   *p2p.Host
+	offers *offers.Service
+}
+
+// Ping implements indexer.Dialer.
+func (d dialer) Ping(ctx context.Context, id market.NodeID, addrs []string) (time.Duration, error) {
+	e, err := d.host.Ping(ctx, id, addrs)
+	return e.RTT, err
+}
+
+// Reach implements indexer.Dialer.
+func (d dialer) Reach(id market.NodeID) []string { return d.offers.Reach(id) }
+
+func newIndex(ctx context.Context, s *Site) (Role, error) {
+	x, err := indexer.New(ctx, indexer.Config{
+		Network: s.Host.Network().Name, Genesis: s.Genesis, Store: s.Config.Indexer.Store,
+		Listen: s.Config.Indexer.Listen,
+	}, dialer{s.Host, s.Offers}, nil, s.Log.With("role", "indexer"))
+	if err != nil {
+		return nil, err
+	}
+	s.Offers.Attach(x)
+	return Index{x}, nil
+}

@@ -1,0 +1,130 @@
+package db_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/gpuai/gpuai/node/indexer/db"
+	"github.com/gpuai/gpuai/node/indexer/dbtest"
+)
+
+// helperEnv makes this program the one that is killed.
+const helperEnv = "GPUAI_TEST_INDEX"
+
+// runHelper writes change after change, and says each that is written.
+func runHelper() bool {
+	at := os.Getenv(helperEnv)
+	if at == "" {
+		return false
+	}
+	ctx := context.Background()
+	d, err := db.Open(ctx, at)
+	if err != nil {
+		fmt.Println(err)
+		return true
+	}
+	cursor, _ := d.Meta(ctx, "n") // 0 if there is none
+	n, _ := strconv.Atoi(cursor)
+	for ; n < 500; n++ {
+		if _, err := d.Apply(ctx, start, nth(n)); err != nil {
+			fmt.Println(err)
+			return true
+		}
+		fmt.Println("written", n)
+	}
+	return true
+}
+
+// nth is a change that says its number, of every kind of row. Each begins with the last instruction of the one before.
+func nth(n int) db.Change {
+	tx := func(n int) db.Tx {
+		return db.Tx{Sig: fmt.Sprintf("sig%05d", n), Inner: -1, Slot: int64(n) + 1, Result: db.TxOK, Name: "open",
+			Channel: "c", At: 5}
+	}
+	return db.Change{
+		Rigs:   []db.Rig{rig(n, 1, "a", 1, 1, 1), rig(100_000, n+1, "b", 1, 1, 1)},
+		Probes: []db.Probe{{Peer: "peer100000", At: start.UnixMilli() + int64(n), OK: true}},
+		Txs:    []db.Tx{tx(n - 1), tx(n)},
+		Meta:   map[string]string{"n": strconv.Itoa(n + 1)},
+	}
+}
+
+// TestKill_LosesAndDoublesNothing: the writer is killed right after each of its first commits, and somewhere in the
+// next one; what it said it wrote is there, once, and what it had begun is there whole or not at all.
+func TestKill_LosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	dbtest.Both(t, func(t *testing.T, d *db.DB, at string) {
+		said := -1
+		for round := range 8 {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), helperEnv+"="+at)
+			out, err := cmd.StdoutPipe()
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			for i := 0; i <= round && lines.Scan(); i++ {
+				var n int
+				if _, err := fmt.Sscanf(lines.Text(), "written %d", &n); err != nil {
+					t.Fatal(lines.Text())
+				}
+				if n <= said {
+					t.Fatalf("it wrote %d after %d", n, said)
+				}
+				said = n
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // it was killed
+			whole(t, d, said)
+		}
+	})
+}
+
+// whole checks that all rows are of the same number of changes, at least those up to said.
+func whole(t *testing.T, d *db.DB, said int) {
+	t.Helper()
+	ctx := t.Context()
+	apply(t, d, start, db.Change{}) // PostgreSQL ends the transaction of one that was killed in its own time
+	cursor, err := d.Meta(ctx, "n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(cursor)
+	if err != nil || n <= said {
+		t.Fatalf("%v: %d changes, it said %d", err, n, said+1)
+	}
+	txs, err := d.Txs(ctx, "c", db.Tx{}, 10_000)
+	if err != nil || len(txs) != n+1 { // and the one before the first
+		t.Errorf("%v: %d instructions after %d changes", err, len(txs), n)
+	}
+	rigs, err := d.Rigs(ctx, "", 10_000)
+	if err != nil || len(rigs) != n+1 {
+		t.Errorf("%v: %d rigs after %d changes", err, len(rigs), n)
+	}
+	if r, err := d.Rig(ctx, "peer100000"); err != nil || r.Seq != int64(n) || len(r.Lots) != 1 {
+		t.Errorf("%v: seq %d, %d lots after %d changes", err, r.Seq, len(r.Lots), n)
+	}
+	up, err := d.Uptime(ctx, "peer100000", 0)
+	if err != nil || len(up) != 1 || up[0].Probes != int64(n) {
+		t.Errorf("%v: %v probes after %d changes", err, up, n)
+	}
+	rows, floor, last, err := d.Events(ctx, 0, 10_000)
+	if want := 3*n + 1; err != nil || len(rows) != want || floor != 0 || last != uint64(want) {
+		t.Errorf("%v: %d events, last %d, want %d", err, len(rows), last, want)
+	}
+	for i, e := range rows {
+		if e.Seq != uint64(i)+1 {
+			t.Fatalf("event %d has the number %d", i, e.Seq)
+		}
+	}
+}

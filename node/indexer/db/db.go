@@ -1,0 +1,325 @@
+package db
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
+
+	"github.com/gpuai/gpuai/market"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// DB is an open index. Use Open, then Close.
+type DB struct {
+	Reads
+	write   *sql.DB
+	dialect dialect
+	epoch   string
+
+	mu      sync.Mutex
+	revs    map[Source]uint64
+	changed chan struct{}
+	snap    *Market
+}
+
+// Source is where rows come from.
+type Source string
+
+// Sources. A row of one may have to do with rows of another: what reads both names both.
+const (
+	Gossip Source = "gossip" // signed documents of peers, as gossip and sync bring them
+	Probes Source = "probe"  // this indexer dialled
+	Chain  Source = "chain"  // accounts and instructions at finality
+	Sums   Source = "sums"   // a Market was made of all of them
+)
+
+// dialect is where the two databases differ.
+type dialect struct {
+	driver string
+	text   string // type of text that sorts by its bytes
+	lock   string // said first in a transaction that writes
+}
+
+var (
+	sqlite   = dialect{driver: "sqlite", text: "TEXT"}
+	postgres = dialect{driver: "pgx", text: `TEXT COLLATE "C"`, lock: "SELECT pg_advisory_xact_lock(1735424361)"}
+)
+
+// readers are the connections of pages.
+const readers = 4
+
+// Open opens the index at a file, or at "postgres://…", makes it if it is not there, and brings it to this program's
+// form. Errors: *market.Error index-unusable, version-mismatch.
+func Open(ctx context.Context, at string) (*DB, error) {
+	d := &DB{dialect: sqlite, revs: map[Source]uint64{}, changed: make(chan struct{})}
+	writeAt, readAt := at, at
+	if strings.HasPrefix(at, "postgres://") || strings.HasPrefix(at, "postgresql://") {
+		d.dialect = postgres
+	} else {
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			return nil, unusable(err)
+		}
+		name := (&url.URL{Scheme: "file", Opaque: url.PathEscape(at)}).String()
+		name = strings.ReplaceAll(name, "%2F", "/")
+		const pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+		writeAt, readAt = name+pragmas+"&_txlock=immediate", name+pragmas+"&_pragma=query_only(1)"
+	}
+	var err error
+	if d.write, err = sql.Open(d.dialect.driver, writeAt); err == nil {
+		d.write.SetMaxOpenConns(1)
+		err = d.migrate(ctx)
+	}
+	if err == nil {
+		if d.read, err = sql.Open(d.dialect.driver, readAt); err == nil {
+			d.read.SetMaxOpenConns(readers)
+			d.read.SetMaxIdleConns(readers)
+			err = d.begin(ctx)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(unusable(err), d.Close())
+	}
+	return d, nil
+}
+
+func unusable(err error) error {
+	if market.CodeOf(err) != "" {
+		return err
+	}
+	return &market.Error{Code: market.CodeIndexUnusable, Kind: market.KindUnavailable, Op: "open index", Err: err,
+		Detail: redacted(err), Hint: "gpuai indexer run --store FILE; an index that is deleted is built anew"}
+}
+
+// redacted is what a driver says without the address, which may hold a password.
+func redacted(err error) string {
+	s, _, _ := strings.Cut(err.Error(), "postgres")
+	if len(s) > 300 {
+		s = s[:300]
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// Close lets go of the database.
+func (d *DB) Close() error {
+	var errs []error
+	for _, c := range []*sql.DB{d.read, d.write} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// begin takes what the index says of itself.
+func (d *DB) begin(ctx context.Context) (err error) {
+	d.epoch, err = d.Meta(ctx, "epoch")
+	if err == nil && d.epoch == "" {
+		d.epoch = strings.ToLower(rand.Text()[:8])
+		err = d.inTx(ctx, func(t *tx) error { return t.setMeta("epoch", d.epoch) })
+	}
+	return err
+}
+
+// Epoch names this index; one that was built anew has another.
+func (d *DB) Epoch() string { return d.epoch }
+
+// Tag says in what state the sources of an answer are: another answer has another tag.
+func (d *DB) Tag(of ...string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var b strings.Builder
+	b.WriteString(d.epoch)
+	for _, s := range of {
+		fmt.Fprintf(&b, "-%s%d", s[:1], d.revs[Source(s)])
+	}
+	return b.String()
+}
+
+// EventsChanged is closed at the next change.
+func (d *DB) EventsChanged() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
+}
+
+// touch tells that rows of these sources are others now.
+func (d *DB) touch(of map[Source]bool) {
+	if len(of) == 0 {
+		return
+	}
+	d.mu.Lock()
+	for s := range of {
+		d.revs[s]++
+	}
+	close(d.changed)
+	d.changed = make(chan struct{})
+	d.mu.Unlock()
+}
+
+// tx is a transaction that writes.
+type tx struct {
+	ctx context.Context
+	*sql.Tx
+}
+
+func (d *DB) inTx(ctx context.Context, f func(*tx) error) (err error) {
+	t, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = t.Rollback() // the cause counts
+		}
+	}()
+	w := &tx{ctx, t}
+	if d.dialect.lock != "" {
+		if err := w.exec(d.dialect.lock); err != nil {
+			return err
+		}
+	}
+	if err := f(w); err != nil {
+		return err
+	}
+	if err := t.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func (t *tx) exec(q string, args ...any) error {
+	if _, err := t.ExecContext(t.ctx, q, args...); err != nil {
+		return fmt.Errorf("%.60s: %w", q, err)
+	}
+	return nil
+}
+
+func (t *tx) setMeta(k, v string) error {
+	return t.exec("INSERT INTO meta (k, v) VALUES ($1, $2) ON CONFLICT (k) DO UPDATE SET v = excluded.v", k, v)
+}
+
+// Rows and parameters of one statement at most.
+const (
+	maxRows   = 500
+	maxParams = 32_000
+)
+
+// insert adds n rows of a table, many in a statement; tail says what happens to keys that are there.
+func (t *tx) insert(table, columns, tail string, n int, row func(i int) []any) error {
+	width := strings.Count(columns, ",") + 1
+	step := min(maxRows, maxParams/width)
+	for from := 0; from < n; from += step {
+		to := min(from+step, n)
+		args := make([]any, 0, (to-from)*width)
+		var b strings.Builder
+		b.WriteString("INSERT INTO " + table + " (" + columns + ") VALUES ")
+		for i := from; i < to; i++ {
+			args = append(args, row(i)...)
+			places(&b, (i-from)*width, width)
+			if i < to-1 {
+				b.WriteByte(',')
+			}
+		}
+		b.WriteString(" " + tail)
+		if err := t.exec(b.String(), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// places writes "($5,$6)" for two parameters after four.
+func places(b *strings.Builder, after, n int) {
+	for i := range n {
+		b.WriteString(map[bool]string{true: "($", false: ",$"}[i == 0])
+		b.WriteString(strconv.Itoa(after + i + 1))
+	}
+	b.WriteByte(')')
+}
+
+// in is "($1,$2)" and the arguments of keys, for IN.
+func in(keys []string) (string, []any) {
+	var b strings.Builder
+	places(&b, 0, len(keys))
+	args := make([]any, len(keys))
+	for i, k := range keys {
+		args[i] = k
+	}
+	return b.String(), args
+}
+
+// latest is the form of this program's index.
+func latest() int {
+	all, err := fs.ReadDir(migrations, "migrations")
+	if err != nil {
+		panic(err) // they are compiled in
+	}
+	return len(all)
+}
+
+// migrate brings the tables to the latest form, one transaction per step.
+func (d *DB) migrate(ctx context.Context) error { return d.migrateTo(ctx, latest()) }
+
+func (d *DB) migrateTo(ctx context.Context, to int) error {
+	err := d.inTx(ctx, func(t *tx) error {
+		return t.exec("CREATE TABLE IF NOT EXISTS meta (k " + d.dialect.text + " PRIMARY KEY, v " + d.dialect.text +
+			" NOT NULL)")
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		done := false
+		err := d.inTx(ctx, func(t *tx) error {
+			has := 0
+			err := t.QueryRowContext(ctx, "SELECT v FROM meta WHERE k = $1", "schema").Scan(&has)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return fmt.Errorf("read the index's form: %w", err)
+			}
+			if has > latest() {
+				return &market.Error{Code: market.CodeVersionMismatch, Kind: market.KindConflict, Op: "open index",
+					Detail: fmt.Sprintf("it was written by a newer version: form %d, this one knows %d", has, latest()),
+					Hint:   "use that version, or another --store"}
+			}
+			if done = has >= to; done {
+				return nil
+			}
+			return d.step(t, has+1)
+		})
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// step runs one file of migrations.
+func (d *DB) step(t *tx, n int) error {
+	text, err := migrations.ReadFile(fmt.Sprintf("migrations/%04d.sql", n))
+	if err != nil {
+		return fmt.Errorf("migrate index: %w", err)
+	}
+	for s := range strings.SplitSeq(strings.ReplaceAll(string(text), "{text}", d.dialect.text), ";\n") {
+		if strings.TrimSpace(s) == "" {
+			continue
+		}
+		if err := t.exec(s); err != nil {
+			return fmt.Errorf("migrate index to form %d: %w", n, err)
+		}
+	}
+	return t.setMeta("schema", strconv.Itoa(n))
+}

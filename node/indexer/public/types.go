@@ -1,0 +1,294 @@
+package public
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/indexer/db"
+	"github.com/gpuai/gpuai/node/rest"
+)
+
+// Origin says where a figure comes from: src, as of when, over how many (n), and since when it is known here. What only
+// gossip knew has no history before since.
+type Origin struct {
+	Src   db.Source `json:"src" enum:"chain,gossip,probe,signed"`
+	AsOf  AsOf      `json:"as_of"`
+	N     int64     `json:"n"`
+	Since rest.Time `json:"since,omitzero"`
+}
+
+// AsOf is a slot of the chain or a moment.
+type AsOf struct {
+	Slot int64     `json:"slot,omitempty"`
+	At   rest.Time `json:"at,omitzero"`
+}
+
+// Count is a number of things.
+type Count struct {
+	Value int64 `json:"value"`
+	Origin
+}
+
+// Band is how prices spread over the devices that are sold at them, per device and hour.
+type Band struct {
+	Low    api.Money `json:"low"`
+	P10    api.Money `json:"p10"`
+	Median api.Money `json:"median"`
+	P90    api.Money `json:"p90"`
+	High   api.Money `json:"high"`
+}
+
+// Asks are the prices that are asked in one mint; n counts offers.
+type Asks struct {
+	Value Band `json:"value"`
+	Origin
+}
+
+// GPUs counts devices. Each word is defined at /definitions. Proven is absent while nobody reports proofs of hardware.
+type GPUs struct {
+	Proven    *Count `json:"proven,omitempty"`
+	Leased    Count  `json:"leased"`
+	Reachable Count  `json:"reachable"`
+	Announced Count  `json:"announced"`
+	Free      Count  `json:"free"`
+}
+
+// Model is what the market has of one model. Its slug names it in paths.
+type Model struct {
+	Slug string `json:"slug"`
+	Rigs Count  `json:"rigs"`
+	GPUs GPUs   `json:"gpus"`
+	Asks []Asks `json:"asks"`
+}
+
+// Summary is the market on one page. Models are those with most free devices, at most ten.
+type Summary struct {
+	Schema  string  `json:"schema"`
+	Network string  `json:"network"`
+	Epoch   string  `json:"epoch"` // of this index; one that was built anew has another
+	GPUs    GPUs    `json:"gpus"`
+	Rigs    Count   `json:"rigs"`
+	Models  []Model `json:"models"`
+}
+
+// Models are all that are announced, by slug.
+type Models struct {
+	Schema string  `json:"schema"`
+	Models []Model `json:"models"`
+	Cursor string  `json:"cursor,omitempty"`
+}
+
+// ModelPage is one model.
+type ModelPage struct {
+	Schema string `json:"schema"`
+	Model
+}
+
+// Prices are what was asked for a model over time, oldest first. Each point is the market at the end of its span.
+type Prices struct {
+	Schema string  `json:"schema"`
+	Slug   string  `json:"slug"`
+	Step   int64   `json:"step_s"`
+	Points []Point `json:"points"`
+	Origin
+}
+
+// Point is a span of time; n counts offers.
+type Point struct {
+	At      rest.Time `json:"at"` // of its begin
+	Asks    Band      `json:"asks"`
+	N       int64     `json:"n"`
+	Devices int64     `json:"devices"`
+	Free    int64     `json:"free"`
+}
+
+// Depth is what is asked for a model, the cheapest first, at most 200 levels. The bid side are wishes of customers;
+// it is absent where this index knows of none.
+type Depth struct {
+	Schema string  `json:"schema"`
+	Slug   string  `json:"slug"`
+	Asks   []Level `json:"asks"`
+	Origin
+}
+
+// Level is what is asked at one price. Sum counts free devices up to here.
+type Level struct {
+	Rate    api.Money `json:"rate"`
+	Devices int64     `json:"devices"`
+	Free    int64     `json:"free"`
+	Sum     int64     `json:"sum"`
+	Offers  int64     `json:"offers"`
+}
+
+// Offer is a group of equal devices at a price, as the provider signed it. What was not stated is absent.
+type Offer struct {
+	Peer      string    `json:"peer"`
+	Group     int64     `json:"group"` // its place in the signed Offer
+	Slug      string    `json:"slug"`
+	Name      string    `json:"name"`
+	Devices   int64     `json:"devices"`
+	Free      int64     `json:"free"`
+	Rate      api.Money `json:"rate,omitzero"` // absent: not sold
+	VRAMBytes int64     `json:"vram_bytes,omitempty"`
+	RAMBytes  int64     `json:"ram_bytes,omitempty"`
+	DiskBytes int64     `json:"disk_bytes,omitempty"`
+	CPUMilli  int64     `json:"cpu_milli,omitempty"`
+	Country   string    `json:"country,omitempty"`
+	Reached   rest.Time `json:"reached_at,omitzero"` // when this indexer reached the rig last
+}
+
+// Offers are lots on sale, the cheapest first.
+type Offers struct {
+	Schema string  `json:"schema"`
+	Offers []Offer `json:"offers"`
+	Cursor string  `json:"cursor,omitempty"`
+	Origin
+}
+
+// Provider is a rig by its newest Offer, and what this indexer saw of it.
+type Provider struct {
+	Peer      string    `json:"peer"`
+	Seq       int64     `json:"seq"`
+	Live      bool      `json:"live"` // neither withdrawn nor expired
+	ExpiresAt rest.Time `json:"expires_at"`
+	Payout    string    `json:"payout"`
+	Version   string    `json:"version"`
+	Devices   int64     `json:"devices"`
+	Free      int64     `json:"free"`
+	Probe     Probe     `json:"probe"`
+	Origin
+}
+
+// Probe is what came of dialling a rig. Reached counts the days of uptime.
+type Probe struct {
+	At      rest.Time `json:"at,omitzero"`         // of the last attempt; absent: there was none
+	Reached rest.Time `json:"reached_at,omitzero"` // of the last answer
+	RTT     int64     `json:"rtt_us,omitempty"`
+}
+
+// Providers are all that were ever heard, by peer id.
+type Providers struct {
+	Schema    string     `json:"schema"`
+	Providers []Provider `json:"providers"`
+	Cursor    string     `json:"cursor,omitempty"`
+}
+
+// ProviderPage is one provider: what it sells, and of the last 90 days how often it answered.
+type ProviderPage struct {
+	Schema string `json:"schema"`
+	Provider
+	Offers []Offer `json:"offers"`
+	Uptime []Day   `json:"uptime"`
+}
+
+// Day is a day of probes, UTC.
+type Day struct {
+	Day     string `json:"day" format:"date"`
+	Probes  int64  `json:"probes"`
+	Reached int64  `json:"reached"`
+}
+
+// RawOffer is the Offer as it was signed, base64, without addresses of machines: its signature holds all the same. To
+// check it: `gpuai` verifies what it hears in the same way.
+type RawOffer struct {
+	Schema   string `json:"schema"`
+	Peer     string `json:"peer"`
+	Seq      int64  `json:"seq"`
+	Envelope []byte `json:"envelope"`
+	Origin
+}
+
+// Network is who is there, by version and by country; a country only where it has three rigs.
+type Network struct {
+	Schema    string         `json:"schema"`
+	Network   string         `json:"network"`
+	Versions  []VersionCount `json:"versions"`
+	Countries []CountryCount `json:"countries"`
+	Elsewhere Count          `json:"elsewhere"` // in countries of fewer than three rigs, or in none that is said
+	RTT       *Micros        `json:"rtt,omitempty"`
+	Refused   Count          `json:"refused"` // figures and documents that were left out: absurd, or too many
+}
+
+// VersionCount counts the rigs of one version of the program.
+type VersionCount struct {
+	Version string `json:"version"`
+	Rigs    Count  `json:"rigs"`
+}
+
+// CountryCount counts the rigs of one country, ISO 3166.
+type CountryCount struct {
+	Country string `json:"country"`
+	Rigs    Count  `json:"rigs"`
+}
+
+// Micros is a time in µs, a mean.
+type Micros struct {
+	Value int64 `json:"value_us"`
+	Origin
+}
+
+// Found are the things whose name begins with what was asked, a few of each kind.
+type Found struct {
+	Schema string `json:"schema"`
+	Found  []Hit  `json:"found"`
+}
+
+// Hit is one of them; Path is where it stands below the base of this API.
+type Hit struct {
+	Kind string `json:"kind" enum:"model,provider,channel,wallet,transaction"`
+	ID   string `json:"id"`
+	Path string `json:"path"`
+}
+
+// Definitions say what the words of the figures mean, and how anybody checks one.
+type Definitions struct {
+	Schema      string       `json:"schema"`
+	Definitions []Definition `json:"definitions"`
+}
+
+// Definition is one word.
+type Definition struct {
+	Name  string    `json:"name"`
+	Means string    `json:"means"`
+	Src   db.Source `json:"src" enum:"chain,gossip,probe,signed"`
+	Check string    `json:"check"` // a command line that re-checks it
+}
+
+// asset is a mint that money is shown in. Symbols come from this list only, never from peers.
+type asset struct {
+	mint, symbol string
+	decimals     int
+}
+
+// assets are those of the program's network. The first is what offers are listed in if nobody asks for another.
+var assets = []asset{{SOLMint, "SOL", 9}}
+
+// SOLMint is how SOL is named where a mint is.
+const SOLMint = "So11111111111111111111111111111111111111112"
+
+// money of a mint; false: the mint is none of the list.
+func money(mint string, amount string) (api.Money, bool) {
+	for _, a := range assets {
+		if a.mint == mint {
+			return api.Money{Amount: amount, Mint: a.mint, Decimals: a.decimals, Symbol: a.symbol}, true
+		}
+	}
+	return api.Money{}, false
+}
+
+// rate of a mint, per device and hour.
+func rate(mint string, v int64) api.Money {
+	m, ok := money(mint, strconv.FormatInt(v, 10))
+	if ok {
+		m.Per = "hour"
+	}
+	return m
+}
+
+func at(ms int64) rest.Time {
+	if ms == 0 {
+		return rest.Time{}
+	}
+	return rest.At(time.UnixMilli(ms))
+}
