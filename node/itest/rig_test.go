@@ -113,13 +113,14 @@ type proc struct {
 	api  *api.Client
 	cmd  *exec.Cmd
 	peer string // the short form of its id
+	in   *space // nil: the test's own
 }
 
 // sweep removes what a killed node has left in the engine: it does not come back for it.
 func (r *rig) sweep(t *testing.T, peer string) {
 	t.Helper()
-	if peer == "" {
-		return // it never answered
+	if peer == "" || r.docker == "" {
+		return // it never answered, or has no engine
 	}
 	e, err := docker.New(docker.Config{Peer8: peer, Host: r.docker}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -133,6 +134,25 @@ func (r *rig) sweep(t *testing.T, peer string) {
 
 func newProc(t *testing.T, r *rig, name string, sets ...string) *proc {
 	t.Helper()
+	p := makeProc(t, r, name)
+	p.set(append([]string{
+		"node.network=" + network, "node.data_dir=" + filepath.Dir(p.log), "solana.rpc=" + r.srv.RPC,
+		"p2p.bootstrap=" + r.boot.Addrs()[0],
+		"p2p.listen=/ip4/127.0.0.1/udp/" + freePort(t) + "/quic-v1",
+	}, sets...)...)
+	p.start(t)
+	return p
+}
+
+func (p *proc) set(sets ...string) {
+	for _, s := range sets {
+		p.args = append(p.args, "--set", s)
+	}
+}
+
+// makeProc prepares a node that does not run yet.
+func makeProc(t *testing.T, r *rig, name string) *proc {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -143,13 +163,6 @@ func newProc(t *testing.T, r *rig, name string, sets ...string) *proc {
 	p := &proc{log: filepath.Join(dir, "log"), api: api.Dial(filepath.Join(dir, "s"))}
 	p.args = []string{"node", "--config", filepath.Join(dir, "config.toml"), "--socket", filepath.Join(dir, "s"),
 		"--roles", name}
-	for _, s := range append([]string{
-		"node.network=" + network, "node.data_dir=" + dir, "solana.rpc=" + r.srv.RPC,
-		"p2p.bootstrap=" + r.boot.Addrs()[0],
-		"p2p.listen=/ip4/127.0.0.1/udp/" + freePort(t) + "/quic-v1",
-	}, sets...) {
-		p.args = append(p.args, "--set", s)
-	}
 	t.Cleanup(func() {
 		p.kill(t)
 		r.sweep(t, p.peer)
@@ -158,7 +171,6 @@ func newProc(t *testing.T, r *rig, name string, sets ...string) *proc {
 			t.Logf("%s: %v\n%s", name, err, b)
 		}
 	})
-	p.start(t)
 	return p
 }
 
@@ -191,7 +203,7 @@ func (p *proc) start(t *testing.T) {
 	p.cmd = exec.Command(exe, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Env = append(os.Environ(), "HOME="+filepath.Dir(p.log))
-	if err := p.cmd.Start(); err != nil {
+	if err := p.in.start(p.cmd); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, "the node does not answer", 60*time.Second, func() bool {
@@ -233,4 +245,17 @@ func (r *rig) jobs(t *testing.T, mark string) string {
 		}
 	}
 	return strings.Join(found, "\n")
+}
+
+// dir is the node's folder.
+func (p *proc) dir() string { return filepath.Dir(p.log) }
+
+// id is the node's id.
+func (p *proc) id(t *testing.T) string {
+	t.Helper()
+	s, err := p.api.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.PeerID
 }
