@@ -8,6 +8,7 @@
 //   - Offer: a provider's signed, sequence-numbered statement of its whole rig. A newer one replaces it.
 //   - Order: a customer's requirements, sent to chosen providers only. Quote: a provider's signed answer; it reserves
 //     nothing.
+//   - Want: a customer's signed wish for devices that its book does not hold. Providers that can serve it answer.
 //   - Lease: what both signed: Order + Quote + Channel. Job: the containers that run under a Lease.
 //   - Tick: the billing interval of a Lease. Receipt: the provider's cumulative metered usage.
 //   - Channel: the escrow account from one customer's wallet to one provider's payout address.

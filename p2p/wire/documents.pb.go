@@ -1852,6 +1852,122 @@ func (x *PBAmend) GetAt() uint64 {
 	return 0
 }
 
+type PBWant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	LifetimeS     uint64                 `protobuf:"varint,2,opt,name=lifetime_s,json=lifetimeS,proto3" json:"lifetime_s,omitempty"`
+	Slot          uint32                 `protobuf:"varint,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	Classes       []string               `protobuf:"bytes,4,rep,name=classes,proto3" json:"classes,omitempty"`
+	Devices       uint32                 `protobuf:"varint,5,opt,name=devices,proto3" json:"devices,omitempty"` // 0 = withdrawn
+	Terms         []*PBTerm              `protobuf:"bytes,6,rep,name=terms,proto3" json:"terms,omitempty"`
+	Mint          []byte                 `protobuf:"bytes,7,opt,name=mint,proto3" json:"mint,omitempty"`
+	MaxRate       uint64                 `protobuf:"varint,8,opt,name=max_rate,json=maxRate,proto3" json:"max_rate,omitempty"` // 0 = any
+	MaxDurationS  uint64                 `protobuf:"varint,9,opt,name=max_duration_s,json=maxDurationS,proto3" json:"max_duration_s,omitempty"`
+	ReachHash     []byte                 `protobuf:"bytes,11,opt,name=reach_hash,json=reachHash,proto3" json:"reach_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PBWant) Reset() {
+	*x = PBWant{}
+	mi := &file_documents_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PBWant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PBWant) ProtoMessage() {}
+
+func (x *PBWant) ProtoReflect() protoreflect.Message {
+	mi := &file_documents_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PBWant.ProtoReflect.Descriptor instead.
+func (*PBWant) Descriptor() ([]byte, []int) {
+	return file_documents_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PBWant) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *PBWant) GetLifetimeS() uint64 {
+	if x != nil {
+		return x.LifetimeS
+	}
+	return 0
+}
+
+func (x *PBWant) GetSlot() uint32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *PBWant) GetClasses() []string {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *PBWant) GetDevices() uint32 {
+	if x != nil {
+		return x.Devices
+	}
+	return 0
+}
+
+func (x *PBWant) GetTerms() []*PBTerm {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+func (x *PBWant) GetMint() []byte {
+	if x != nil {
+		return x.Mint
+	}
+	return nil
+}
+
+func (x *PBWant) GetMaxRate() uint64 {
+	if x != nil {
+		return x.MaxRate
+	}
+	return 0
+}
+
+func (x *PBWant) GetMaxDurationS() uint64 {
+	if x != nil {
+		return x.MaxDurationS
+	}
+	return 0
+}
+
+func (x *PBWant) GetReachHash() []byte {
+	if x != nil {
+		return x.ReachHash
+	}
+	return nil
+}
+
 var File_documents_proto protoreflect.FileDescriptor
 
 const file_documents_proto_rawDesc = "" +
@@ -2052,7 +2168,21 @@ const file_documents_proto_rawDesc = "" +
 	"\aPBAmend\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x10\n" +
 	"\x03cap\x18\x02 \x01(\x04R\x03cap\x12\x0e\n" +
-	"\x02at\x18\x03 \x01(\x04R\x02atB&Z$github.com/gpuai/gpuai/p2p/wire;wireb\x06proto3"
+	"\x02at\x18\x03 \x01(\x04R\x02at\"\xa8\x02\n" +
+	"\x06PBWant\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
+	"\n" +
+	"lifetime_s\x18\x02 \x01(\x04R\tlifetimeS\x12\x12\n" +
+	"\x04slot\x18\x03 \x01(\rR\x04slot\x12\x18\n" +
+	"\aclasses\x18\x04 \x03(\tR\aclasses\x12\x18\n" +
+	"\adevices\x18\x05 \x01(\rR\adevices\x12+\n" +
+	"\x05terms\x18\x06 \x03(\v2\x15.gpuai.wire.v1.PBTermR\x05terms\x12\x12\n" +
+	"\x04mint\x18\a \x01(\fR\x04mint\x12\x19\n" +
+	"\bmax_rate\x18\b \x01(\x04R\amaxRate\x12$\n" +
+	"\x0emax_duration_s\x18\t \x01(\x04R\fmaxDurationS\x12\x1d\n" +
+	"\n" +
+	"reach_hash\x18\v \x01(\fR\treachHashJ\x04\b\n" +
+	"\x10\vB&Z$github.com/gpuai/gpuai/p2p/wire;wireb\x06proto3"
 
 var (
 	file_documents_proto_rawDescOnce sync.Once
@@ -2066,7 +2196,7 @@ func file_documents_proto_rawDescGZIP() []byte {
 	return file_documents_proto_rawDescData
 }
 
-var file_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_documents_proto_goTypes = []any{
 	(*PBOffer)(nil),       // 0: gpuai.wire.v1.PBOffer
 	(*PBDeviceGroup)(nil), // 1: gpuai.wire.v1.PBDeviceGroup
@@ -2085,6 +2215,7 @@ var file_documents_proto_goTypes = []any{
 	(*PBSyncIDs)(nil),     // 14: gpuai.wire.v1.PBSyncIDs
 	(*PBSyncDocs)(nil),    // 15: gpuai.wire.v1.PBSyncDocs
 	(*PBAmend)(nil),       // 16: gpuai.wire.v1.PBAmend
+	(*PBWant)(nil),        // 17: gpuai.wire.v1.PBWant
 }
 var file_documents_proto_depIdxs = []int32{
 	1,  // 0: gpuai.wire.v1.PBOffer.groups:type_name -> gpuai.wire.v1.PBDeviceGroup
@@ -2093,11 +2224,12 @@ var file_documents_proto_depIdxs = []int32{
 	14, // 3: gpuai.wire.v1.PBSync.ids:type_name -> gpuai.wire.v1.PBSyncIDs
 	14, // 4: gpuai.wire.v1.PBSync.need:type_name -> gpuai.wire.v1.PBSyncIDs
 	15, // 5: gpuai.wire.v1.PBSync.docs:type_name -> gpuai.wire.v1.PBSyncDocs
-	6,  // [6:6] is the sub-list for method output_type
-	6,  // [6:6] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	2,  // 6: gpuai.wire.v1.PBWant.terms:type_name -> gpuai.wire.v1.PBTerm
+	7,  // [7:7] is the sub-list for method output_type
+	7,  // [7:7] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_documents_proto_init() }
@@ -2112,7 +2244,7 @@ func file_documents_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_documents_proto_rawDesc), len(file_documents_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -35,16 +35,17 @@ var kinds = [...]struct {
 	word string
 	max  int
 }{
-	KindOffer: {"offer", MaxOffer}, KindWant: {"want", 1024}, KindOrder: {"order", MaxOrder},
+	KindOffer: {"offer", MaxOffer}, KindWant: {"want", MaxWant}, KindOrder: {"order", MaxOrder},
 	KindQuote: {"quote", 4 << 10},
 	KindLease: {"lease", MaxLease}, KindDecision: {"decision", 1 << 10}, KindReceipt: {"receipt", 768},
 	KindStop:    {"stop", 512},
 	KindOutcome: {"outcome", 1 << 10}, KindParams: {"params", 4 << 10}, KindAmend: {"amend", 512},
 }
 
-// Largest envelopes in bytes, and the reach behind an Offer.
+// Largest envelopes in bytes, and the reach behind an Offer or a Want.
 const (
 	MaxOffer      = 4096
+	MaxWant       = 1024
 	MaxOrder      = 8 << 10
 	MaxLease      = 64 << 10
 	MaxReach      = 4   // addresses

@@ -177,15 +177,20 @@ func ReadOffer(e Envelope) (market.Offer, error) {
 	if err != nil {
 		return market.Offer{}, err
 	}
-	packed, err := packReach(e.Reach)
-	if err != nil {
+	if err := e.bound(hash); err != nil {
 		return market.Offer{}, err
-	}
-	if string(hash) != string(reachHash(packed)) {
-		return market.Offer{}, fmt.Errorf("open offer: %w: reach does not match its hash", ErrMalformed)
 	}
 	o.Provider, o.Reach = e.Signer, e.Reach
 	return o, nil
+}
+
+// bound checks that the reach is the one that the body names. Errors: ErrMalformed.
+func (e Envelope) bound(hash []byte) error {
+	packed, err := packReach(e.Reach)
+	if err == nil && string(hash) != string(reachHash(packed)) {
+		err = fmt.Errorf("open %s: %w: reach does not match its hash", e.Kind, ErrMalformed)
+	}
+	return err
 }
 
 func openKind(raw []byte, network string, kind Kind) (Envelope, error) {

@@ -25,14 +25,19 @@ func EncodeOrder(o market.Order) []byte {
 		MaxRate: uint64(o.MaxRate), Budget: uint64(o.Budget), MaxDuration: durMS(o.MaxDuration), Tick: durMS(o.Tick),
 		StartTimeout: durMS(o.StartTimeout), StopGrace: durMS(o.StopGrace),
 	}
-	for _, t := range o.Constraints {
+	m.Constraints = packTerms(o.Constraints)
+	return marshal(m)
+}
+
+func packTerms(in []market.Term) (out []*PBTerm) {
+	for _, t := range in {
 		p := &PBTerm{Field: uint32(t.Field), Lo: t.Lo, In: t.In, Classes: t.Classes, Not: t.Not, Soft: t.Soft}
 		if t.HasHi {
 			p.Hi = &t.Hi
 		}
-		m.Constraints = append(m.Constraints, p)
+		out = append(out, p)
 	}
-	return marshal(m)
+	return out
 }
 
 // DecodeOrder reads and checks the body of an Order: sizes and forms, not policy. Errors: ErrMalformed, ErrTooLarge.
@@ -66,7 +71,7 @@ func DecodeOrder(body []byte) (market.Order, error) {
 	if len(m.Constraints) > market.MaxTerms {
 		r.fail("%d terms", len(m.Constraints))
 	} else {
-		r.terms(&o, m.Constraints)
+		o.Constraints = r.terms(m.Constraints)
 	}
 	if err := r.done(KindOrder); err != nil {
 		return market.Order{}, err
@@ -74,7 +79,7 @@ func DecodeOrder(body []byte) (market.Order, error) {
 	return o, nil
 }
 
-func (r *reader) terms(o *market.Order, in []*PBTerm) {
+func (r *reader) terms(in []*PBTerm) (out []market.Term) {
 	for _, p := range in {
 		t := market.Term{Field: market.FieldID(r.u8(p.Field, "term field")), Lo: p.Lo, In: p.In, Classes: p.Classes,
 			Not: p.Not, Soft: p.Soft}
@@ -84,8 +89,9 @@ func (r *reader) terms(o *market.Order, in []*PBTerm) {
 		if err := t.Valid(); err != nil {
 			r.fail("term: %v", err)
 		}
-		o.Constraints = append(o.Constraints, t)
+		out = append(out, t)
 	}
+	return out
 }
 
 // SealOrder signs an Order; a zero Customer becomes the key's. Errors: as Seal and DecodeOrder.

@@ -78,8 +78,8 @@ func unpackReach(b []byte) ([]string, error) {
 	return out, nil
 }
 
-// reachHash binds a reach to its Offer's body, which an indexer can so show without IP addresses. No addresses: the
-// hash of nothing.
+// reachHash binds a reach to the body of its Offer or Want, which an indexer can so show without IP addresses. No
+// addresses: the hash of nothing.
 func reachHash(packed []byte) []byte {
 	h := sha256.Sum256(append([]byte("gpuai/reach/1\x00"), packed...))
 	return h[:16]
