@@ -205,8 +205,11 @@ func (s *Service) place(ctx context.Context, at wire.Shard) (*place, error) {
 }
 
 // settle holds the shards that an own document belongs to, for as long as it lives, and says which they are: those of
-// its classes; a withdrawal's are those of what it withdraws. Errors: it is no Offer of this network.
+// its classes; a withdrawn Offer's are those of what it withdraws. Errors: it is no document of this network.
 func (s *Service) settle(raw []byte) ([]wire.Shard, error) {
+	if w, _, err := wire.OpenWant(raw, s.network); err == nil {
+		return s.settleWant(w), nil
+	}
 	o, _, err := wire.OpenOffer(raw, s.network)
 	if err != nil {
 		return nil, err

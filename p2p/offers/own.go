@@ -14,8 +14,11 @@ import (
 // ownTime bounds one question for an Offer, its dial included.
 const ownTime = 5 * time.Second
 
-// ErrNoOffer is the answer of a node that sells nothing.
-var ErrNoOffer = errors.New("the node has no offer")
+// ErrNoOffer is the answer of a node that sells nothing; ErrInvalid reports a document that every version refuses.
+var (
+	ErrNoOffer = errors.New("the node has no offer")
+	ErrInvalid = errBad
+)
 
 // Fetch asks a node for its own Offer and keeps it as if it had come by gossip; addrs are hints, which may be wrong. It
 // returns the newest Offer that is held of the node then. Errors: unreachable, ErrNoOffer, an Offer that is not its
@@ -40,9 +43,15 @@ func (s *Service) Fetch(ctx context.Context, id market.NodeID, addrs []string) (
 	if err != nil {
 		return market.Offer{}, fmt.Errorf("ask for an offer: %w", err)
 	}
+	o, _, err := s.Newest(id)
+	return o, err
+}
+
+// Newest is the Offer that is held of a node, with its envelope. Errors: there is none.
+func (s *Service) Newest(id market.NodeID) (market.Offer, []byte, error) {
 	held, _ := s.set.of(id)
 	o, _, err := wire.OpenOffer(held, s.network)
-	return o, err
+	return o, held, err
 }
 
 // keepOwn takes an Offer that must be of the node that sent it.
@@ -61,6 +70,15 @@ func (s *Service) keepOwn(id market.NodeID, raw []byte) error {
 		return ErrNoOffer // the set is full
 	}
 	return nil
+}
+
+// Heard takes the Offer that its own provider has sent in a message, as if it had come by gossip, and returns the
+// newest one that is held of it, with its envelope. Errors: ErrInvalid, also for another node's; ErrNoOffer.
+func (s *Service) Heard(from market.NodeID, raw []byte) (market.Offer, []byte, error) {
+	if err := s.keepOwn(from, raw); err != nil {
+		return market.Offer{}, nil, err
+	}
+	return s.Newest(from)
 }
 
 // readOwn asks for the other side's own Offer: Open with own, then Docs with one envelope or none, then Done.

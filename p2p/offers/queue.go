@@ -3,22 +3,23 @@ package offers
 import (
 	"context"
 	"sync"
-
-	"github.com/gpuai/gpuai/market"
 )
 
-// queue names the signers whose newest Offer the Sink has not had yet, each at most once. What is delivered is looked
-// up in the set then, so nothing is lost however slow or late the Sink is: the queue is no larger than the set.
-type queue struct {
+// queue names the rows of a set whose newest document the Sink has not had yet, each at most once: of Offers by their
+// signers. What is delivered is looked up in the set then, so nothing is lost however slow or late the Sink is: the
+// queue is no larger than the set.
+type queue[K comparable] struct {
 	mu    sync.Mutex
-	order []market.NodeID
-	in    map[market.NodeID]bool
+	order []K
+	in    map[K]bool
 	wake  chan struct{}
 }
 
-func newQueue() *queue { return &queue{in: map[market.NodeID]bool{}, wake: make(chan struct{}, 1)} }
+func newQueue[K comparable]() *queue[K] {
+	return &queue[K]{in: map[K]bool{}, wake: make(chan struct{}, 1)}
+}
 
-func (q *queue) push(ids ...market.NodeID) {
+func (q *queue[K]) push(ids ...K) {
 	q.mu.Lock()
 	for _, id := range ids {
 		if !q.in[id] {
@@ -33,7 +34,7 @@ func (q *queue) push(ids ...market.NodeID) {
 	}
 }
 
-func (q *queue) drain() []market.NodeID {
+func (q *queue[K]) drain() []K {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	out := q.order
@@ -42,8 +43,8 @@ func (q *queue) drain() []market.NodeID {
 	return out
 }
 
-// serve feeds each signer to fn until ctx ends.
-func (q *queue) serve(ctx context.Context, fn func(market.NodeID)) error {
+// serve feeds each row to fn until ctx ends.
+func (q *queue[K]) serve(ctx context.Context, fn func(K)) error {
 	for {
 		for _, id := range q.drain() {
 			fn(id)

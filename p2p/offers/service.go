@@ -37,7 +37,7 @@ type Sink interface {
 	Offer(o market.Offer, raw []byte)
 }
 
-// Service gossips and syncs the Offers of one network.
+// Service gossips and syncs the Offers and Wants of one network.
 type Service struct {
 	host    *p2p.Host
 	log     *slog.Logger
@@ -47,7 +47,9 @@ type Service struct {
 	self    peer.ID
 
 	set      *set
-	queue    *queue
+	queue    *queue[market.NodeID]
+	wants    *wants
+	bids     *queue[wantKey]
 	perPeer  *limiters[peer.ID]
 	newcomer *limiters[peer.ID] // first Offers of unknown signers, by who forwards them
 	perNode  *rate.Limiter
@@ -77,7 +79,7 @@ func New(h *p2p.Host, log *slog.Logger, sinks ...Sink) *Service {
 	shards := min(newest(epochs).Shards, maxHeld) // a pair of nodes may share so many, each with its own sessions
 	s := &Service{
 		host: h, sinks: sinks, log: log, network: h.Network().Name, epochs: epochs, now: time.Now, set: newSet(),
-		queue:    newQueue(),
+		queue: newQueue[market.NodeID](), wants: newWants(), bids: newQueue[wantKey](),
 		perPeer:  newLimiters[peer.ID](peerRate, peerBurst),
 		newcomer: newLimiters[peer.ID](newcomerRate, newcomerBurst),
 		perNode:  rate.NewLimiter(nodeRate, nodeRate),
@@ -100,6 +102,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.queue.serve(ctx, s.deliver) })
+	g.Go(func() error { return s.bids.serve(ctx, s.tellWant) })
 	g.Go(func() error { return s.expireLoop(ctx) })
 	if s.host.Quiet() { // what comes is what Fetch asks for
 		return g.Wait()
@@ -146,11 +149,12 @@ func (s *Service) Attach(sink Sink) {
 	s.sinks = append(slices.Clip(s.sinks), sink)
 	s.mu.Unlock()
 	s.queue.push(s.set.signers()...)
+	s.wants.each(s.now(), func(row *heldWant) { s.bids.push(wantKey{row.want.Customer, row.want.Slot}) })
 }
 
-// Publish spreads an own Offer (wire.SealOffer), which must pass the validator of every node; ≥ 10 s apart, withdrawals
-// at once. It waits for Serve. With no peer it is kept, and sync hands it on. Errors: *market.Error with code
-// "offer-invalid"; ctx.
+// Publish spreads an own Offer or Want (wire.SealOffer, SealWant), which must pass the validator of every node; ≥ 10 s
+// apart, withdrawals at once. It waits for Serve. With no peer it is kept, and sync hands it on. Errors: *market.Error
+// with code "offer-invalid"; ctx.
 func (s *Service) Publish(ctx context.Context, raw []byte) error {
 	homes, err := s.settle(raw)
 	if err != nil {
@@ -171,6 +175,7 @@ func (s *Service) Publish(ctx context.Context, raw []byte) error {
 // Stats are counts for health and tests.
 type Stats struct {
 	Offers      int // held, withdrawn ones included
+	Wants       int // the same
 	Subscribers int // peers on the topic; of several the one with the fewest
 	Newer       int // shards of a later epoch, of which other nodes have spoken; 0: none
 }
@@ -189,6 +194,9 @@ func (s *Service) Stats() Stats {
 	s.set.mu.RLock()
 	out.Offers = len(s.set.docs)
 	s.set.mu.RUnlock()
+	s.wants.mu.RLock()
+	out.Wants = len(s.wants.rows)
+	s.wants.mu.RUnlock()
 	return out
 }
 

@@ -180,13 +180,6 @@ func (s *set) expire(now time.Time) {
 	}
 }
 
-func (s *set) has(id market.DocID) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	_, ok := s.ids[id]
-	return ok
-}
-
 func (s *set) raw(id market.DocID) ([]byte, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -202,8 +195,13 @@ func (s *set) again(signer market.NodeID, raw []byte, in wire.Shard) bool {
 	if !ok || !bytes.Equal(d.raw, raw) {
 		return false
 	}
-	for i := range d.homes {
-		if h := &d.homes[i]; h.at == in && !h.heard {
+	return hear(d.homes, in)
+}
+
+// hear notes that a document has come to one of its homes; false: it had before, or it is none.
+func hear(homes []home, in wire.Shard) bool {
+	for i := range homes {
+		if h := &homes[i]; h.at == in && !h.heard {
 			h.heard = true
 			return true
 		}

@@ -35,7 +35,7 @@ const (
 	lookEvery    = 20 * time.Second // whether anybody is there, and for what has expired
 	idsPerFrame  = 4000
 	docsPerFrame = 60 << 10 // bytes
-	maxSyncIDs   = maxSet
+	maxSyncIDs   = maxSet + maxWants
 	expireEvery  = time.Minute
 	firstFrame   = 5 * time.Second // a peer that does not even say hello holds up nobody for longer
 )
@@ -128,6 +128,7 @@ func (s *Service) expireLoop(ctx context.Context) error {
 			return nil
 		case <-every.C:
 			s.set.expire(s.now())
+			s.wants.expire(s.now())
 			s.stir()
 		}
 	}
@@ -215,7 +216,7 @@ func (s *Service) finish(p peer.ID, st network.Stream, err error) {
 // lacks, then reads docs.
 // goOn is called once the server has said something.
 func (s *Service) client(f *framer, in wire.Shard, goOn func()) error {
-	mine := s.set.list(s.now(), in)
+	mine := s.list(in)
 	if err := f.write(&wire.PBSync{Open: s.open(in, mine)}); err != nil {
 		return err
 	}
@@ -236,7 +237,7 @@ func (s *Service) client(f *framer, in wire.Shard, goOn func()) error {
 	}
 	var need, give []market.DocID
 	for id := range theirs {
-		if !s.set.has(id) {
+		if _, have := s.document(id); !have {
 			need = append(need, id)
 		}
 	}
@@ -270,7 +271,7 @@ func (s *Service) server(f *framer) error {
 		return s.giveOwn(f)
 	}
 	in := wire.Shard{Of: uint16(max(open.Open.Of, 1)), At: uint16(open.Open.Shard)}
-	mine := s.set.list(s.now(), in)
+	mine := s.list(in)
 	if err := f.write(&wire.PBSync{Open: s.open(in, mine)}); err != nil || bytes.Equal(open.Open.Hash, hashIDs(mine)) {
 		return err
 	}
@@ -316,7 +317,7 @@ func (s *Service) writeDocs(f *framer, ids []market.DocID) error {
 	}
 	sent := make(map[market.DocID]bool, len(ids))
 	for _, id := range ids {
-		raw, ok := s.set.raw(id)
+		raw, ok := s.document(id)
 		if !ok || sent[id] {
 			continue
 		}

@@ -121,16 +121,19 @@ type entry struct {
 	may func(signer market.NodeID) bool
 }
 
-// take runs the steps that gossip and sync share and keeps a good Offer. how is nil where its own signer was asked for
-// it. What has come in another shard already is good once more in this one, so that it goes on there too. Errors:
-// errBad, wire.ErrNewer, errClock, errOld, errLimited.
+// take runs the steps that gossip and sync share and keeps a good Offer or Want. how is nil where its own signer was
+// asked for it. What has come in another shard already is good once more in this one, so that it goes on there too.
+// Errors: errBad, wire.ErrNewer, errClock, errOld, errLimited.
 func (s *Service) take(raw []byte, now time.Time, how *entry) error {
 	e, err := wire.Parse(raw, s.network)
 	if errors.Is(err, wire.ErrNewer) { // 1
 		return err
 	}
+	if err == nil && e.Kind == wire.KindWant {
+		return s.takeWant(e, raw, now, how)
+	}
 	if err == nil && e.Kind != wire.KindOffer {
-		err = errors.New("not an offer")
+		err = errors.New("neither an offer nor a want")
 	}
 	var o market.Offer
 	if err == nil {
