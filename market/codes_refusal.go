@@ -33,6 +33,7 @@ const (
 	CodeReleaseUnfit        Code = "release-unfit"
 	CodeInputsStaged        Code = "inputs-staged"
 	CodeNeedsDirect         Code = "needs-direct"
+	CodeWantOver            Code = "want-over"
 )
 
 var refusalCodes = []Meaning{
@@ -167,4 +168,8 @@ var refusalCodes = []Meaning{
 		Fix: "another rig (the next one is tried), smaller inputs or files that the job fetches by itself; or let " +
 			"one of " +
 			"the two be reached: forward port 4801, UDP and TCP, in a router"},
+	{Code: CodeWantOver, Kind: KindNotFound,
+		Title: "want over",
+		Means: "a rig's reply came after its customer had found another, or had stopped waiting",
+		Fix:   "nothing; a rig replies to the next one"},
 }

@@ -40,7 +40,7 @@ type streamLimit struct {
 
 var streamLimits = []streamLimit{
 	{"quote", 256, 8, 8 << 10, 1 << 10}, {"lease", 128, 8, 16 << 10, 2 << 10}, {"voucher", 512, 2, 8 << 10, 100},
-	{"sync", 32, 2, 16 << 10, 2 << 10}, {"tunnel", 1024, 128, 64 << 10, 16 << 10},
+	{"sync", 32, 2, 16 << 10, 2 << 10}, {"want", 64, 2, 1 << 10, 64}, {"tunnel", 1024, 128, 64 << 10, 16 << 10},
 }
 
 // resourceManager builds the finite limits of a profile. Connections of a whole farm behind one address must fit: the

@@ -1,5 +1,5 @@
-// Package streams carries negotiation over libp2p streams: quote, lease, voucher and tunnel. Payloads are documents as
-// signed bytes (p2p/wire); this package frames, limits and times them, and never interprets money.
+// Package streams carries negotiation over libp2p streams: quote, want, lease, voucher and tunnel. Payloads are
+// documents as signed bytes (p2p/wire); this package frames, limits and times them, and never interprets money.
 //
 // Invariants: every frame has a size limit and a deadline; whatever counts has an answer. Concurrency: Handlers are
 // called from many goroutines. Persistence: none. Next: Service.Serve, docs/flows/order.md.
@@ -15,6 +15,15 @@ import (
 // become "internal".
 type Quoter interface {
 	Quote(ctx context.Context, from market.NodeID, order []byte) (quote []byte, err error)
+}
+
+// Wanter is the customer's side of want/1: a provider that can serve one of its Wants opens it.
+type Wanter interface {
+	// Replied takes a provider's reply: the id of the Want, and its own Offer as an envelope, which nobody has
+	// verified. It returns the Order to ask it for, and what takes the Quote, or why there is none. ErrBadReply: the
+	// provider is blamed. Refusals: want-over, busy, does-not-fit.
+	Replied(ctx context.Context, from market.NodeID, want market.DocID, offer []byte) (order []byte,
+		quoted func(quote []byte, err error), err error)
 }
 
 // Leaser is the provider's side of lease/1, by lease.

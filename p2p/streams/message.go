@@ -31,6 +31,7 @@ const (
 	msgOpen
 	msgOpened
 	msgAmend
+	msgWantReply
 )
 
 // Largest message of each protocol, bytes.

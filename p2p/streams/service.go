@@ -23,12 +23,13 @@ const (
 // Handlers are what this node serves; a nil one means that its protocol is not spoken.
 type Handlers struct {
 	Quoter   Quoter
+	Wanter   Wanter
 	Leaser   Leaser
 	Vouchers VoucherServer
 	Tunneler Tunneler
 }
 
-// Service speaks the four protocols as a host. Safe for any goroutine. Streams end with the host.
+// Service speaks the protocols as a host. Safe for any goroutine. Streams end with the host.
 type Service struct {
 	host *p2p.Host
 	hs   Handlers
@@ -44,6 +45,10 @@ func New(h *p2p.Host, hs Handlers, log *slog.Logger) *Service {
 	s := &Service{host: h, hs: hs, log: log, lines: map[market.NodeID]*line{}}
 	if hs.Quoter != nil {
 		s.serve("quote", p2p.Limits{Rate: 5, Burst: 20, All: 200, Memory: maxQuoteMsg}, s.serveQuote)
+	}
+	if hs.Wanter != nil {
+		s.serve("want", p2p.Limits{Rate: 1 / ReplyEvery.Seconds(), Burst: repliesBurst, All: repliesAll,
+			Memory: maxQuoteMsg}, s.serveWant)
 	}
 	if hs.Leaser != nil {
 		s.serve("lease", p2p.Limits{Rate: 20, Burst: 100, All: 500, Memory: maxLeaseMsg}, s.serveLease)
