@@ -57,6 +57,7 @@ const (
 	CodeAirdropRefused      Code = "airdrop-refused"
 	CodeTransactionPending  Code = "transaction-pending"
 	CodeNoOfferFits         Code = "no-offer-fits"
+	CodeNoRigCame           Code = "no-rig-came"
 	CodeQuoteRefused        Code = "quote-refused"
 	CodeImageNotFound       Code = "image-not-found"
 	CodeImageDenied         Code = "image-denied"
@@ -295,6 +296,10 @@ var commandCodes = []Meaning{
 		Title: "no offer fits",
 		Means: "no rig fits; the reasons are counted and changes proposed",
 		Fix:   "take one of the proposed changes"},
+	{Code: CodeNoRigCame, Kind: KindConflict, Status: 409, Exit: 5, Whose: "none",
+		Title: "no rig came while the order waited",
+		Means: "the time of `--wait` is over, and no rig that fits gave a quote; the message has the last reason",
+		Fix:   "wait longer, or ask for less: `gpuai offers --explain`"},
 	{Code: CodeQuoteRefused, Kind: KindDenied, Status: 409, Exit: 5, Whose: "provider",
 		Title: "no provider gave a quote that can be used",
 		Means: "rigs fit, but none gave a usable quote; each reason is named",

@@ -41,6 +41,8 @@ type PurchaseTerms struct {
 	IdleStop time.Duration `json:"IdleStop,omitempty"`
 	// TTL is the longest life of the order from its placing on; 0: none.
 	TTL time.Duration `json:"TTL,omitempty"`
+	// Wait is how long after its placing the order still waits for a rig that fits; 0: only some minutes.
+	Wait time.Duration `json:"Wait,omitempty"`
 	// Keep leaves the channel open for the next order.
 	Keep bool `json:"Keep,omitempty"`
 }
@@ -160,7 +162,7 @@ const (
 
 // NewPurchase returns the purchase of an order that is placed now. waits: its inputs come later. Errors: ErrRange.
 func NewPurchase(id OrderID, t PurchaseTerms, waits bool, now time.Time) (Purchase, error) {
-	if t.Budget == 0 || t.Retry < 0 || t.Retry > maxRetry || t.IdleStop < 0 || t.TTL < 0 {
+	if t.Budget == 0 || t.Retry < 0 || t.Retry > maxRetry || t.IdleStop < 0 || t.TTL < 0 || t.Wait < 0 {
 		return Purchase{}, fmt.Errorf("%w: terms of order %s", ErrRange, id)
 	}
 	now = clean(now)
@@ -231,6 +233,19 @@ func (p Purchase) Needs(id ChannelID, provider NodeID) bool {
 
 // Stopping reports that the order goes no further: its user, or a limit of its own, has ended it.
 func (p Purchase) Stopping() bool { return p.StopCode != "" }
+
+// WaitsUntil is how long the order waits for a rig that fits; zero: it was not told to.
+func (p Purchase) WaitsUntil() time.Time {
+	if p.Terms.Wait == 0 {
+		return time.Time{}
+	}
+	return p.Placed.Add(p.Terms.Wait)
+}
+
+// Wants reports that the order has found no rig and waits for one to come, as it was told to.
+func (p Purchase) Wants() bool {
+	return p.Terms.Wait > 0 && !p.Stopping() && (p.Stage == StageSearching || p.Stage == StageQuoting && p.Waits != "")
+}
 
 // Cost is what the order's lost attempts have cost, as far as it is known: what was settled, else what they are owed.
 func (p Purchase) Cost() (sum Amount) {

@@ -41,12 +41,14 @@ type (
 		Rate     Rate
 	}
 	// NoQuote: nobody gave one. Patience is how long that may last since the search began, 0: it is final. Rented: all
-	// that fits is rented. Again: when to look again. Waits is what people read meanwhile.
+	// that fits is rented. Scarce: another rig may come that fits, or one come free: it is worth the order's Wait.
+	// Again: when to look again. Waits is what people read meanwhile.
 	NoQuote struct {
 		Round    uint32
 		Why      Reason
 		Patience time.Duration
 		Rented   bool
+		Scarce   bool
 		Again    time.Duration
 		Waits    string
 	}

@@ -2,7 +2,9 @@ package market
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -93,7 +95,15 @@ func (s *purchaseStep) noQuote(ev PurchaseEvent) error {
 	if e.Rented || s.Until.Before(until) {
 		until = s.Until
 	}
-	if e.Patience <= 0 || !s.now.Before(until) {
+	patient := e.Patience > 0
+	if w := s.WaitsUntil(); e.Scarce && !w.IsZero() && (len(s.Lost) == 0 || s.now.Before(w)) { // as its user said
+		until, patient = w, true
+		if !s.now.Before(w) {
+			e.Why.Code = CodeNoRigCame
+			e.Why.Detail = fmt.Sprintf("waited %s for a rig: %s", shortly(s.Terms.Wait), e.Why.Detail)
+		}
+	}
+	if !patient || !s.now.Before(until) {
 		s.fail(e.Why)
 		return s.newest(e.Round)
 	}
@@ -101,6 +111,25 @@ func (s *purchaseStep) noQuote(ev PurchaseEvent) error {
 	s.Again = s.now.Add(min(max(e.Again, time.Second), until.Sub(s.now)))
 	s.to(StageSearching)
 	return s.newest(e.Round)
+}
+
+// shortly is a time without its zero parts, as its user wrote it.
+func shortly(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
+
+// lastSearch is until when another search may begin for the same attempt.
+func (s *purchaseStep) lastSearch() time.Time {
+	if w := s.WaitsUntil(); w.After(s.Until) {
+		return w
+	}
+	return s.Until
 }
 
 // Searching → Quoting.
@@ -131,7 +160,7 @@ func (s *purchaseStep) noChannel(ev PurchaseEvent) error {
 	switch {
 	case s.Stopping():
 		s.fail(s.stopReason())
-	case !s.now.Before(s.Until) || !e.Passes && !unfit:
+	case !s.now.Before(s.lastSearch()) || !e.Passes && !unfit:
 		s.fail(e.Why)
 	default:
 		if e.Unfit {
@@ -160,7 +189,7 @@ func (s *purchaseStep) leaseOver(ev PurchaseEvent) error {
 	never := e.State == Refused || e.State == Lapsed
 	unfit := e.Unfit && s.Unfit < maxUnfit
 	switch {
-	case never && !s.Stopping() && (e.Passes && s.now.Before(s.Until) || unfit):
+	case never && !s.Stopping() && (e.Passes && s.now.Before(s.lastSearch()) || unfit):
 		if e.Unfit {
 			s.Unfit++
 		}

@@ -40,14 +40,20 @@ type FileLimits struct {
 	MaxTotal                                  market.Amount
 	MaxDuration, IdleStop, StartTimeout, Away time.Duration
 	TTL                                       time.Duration // of the order, from its placing on
+	Wait                                      time.Duration // for a rig that fits; 0: some minutes
 }
 
 // Placement narrows the providers. Where: terms of the capability language. Sort: who is taken first of those that fit.
+// Want: WantPrivate keeps from the market what the order waits for.
 type Placement struct {
 	Where              []market.Term
 	Providers, Exclude []market.NodeID
 	Sort               market.Sort
+	Want               string
 }
+
+// WantPrivate is the Want of an order whose devices the market is not told while it waits.
+const WantPrivate = "private"
 
 // Defaults of the job file: milli-cores and bytes.
 const (

@@ -87,7 +87,7 @@ func (f *File) keys() []key {
 }
 
 func (l *FileLimits) keys() []key {
-	const month = 30 * 24 * time.Hour
+	const week, month = 7 * 24 * time.Hour, 30 * 24 * time.Hour
 	return []key{
 		{"max_rate", "SOL per device and hour, at most", "0.003/h", Flag{Name: "max-rate", Place: true},
 			rate(&l.MaxRate)},
@@ -98,6 +98,8 @@ func (l *FileLimits) keys() []key {
 			duration(&l.IdleStop, 5*time.Minute, month, "at least 5m")},
 		{"ttl", "end the order so long after it was placed, wherever it stands", "", Flag{Name: "ttl"},
 			duration(&l.TTL, time.Minute, 3*month, "1m to 90d")},
+		{"wait", "wait so long for a rig that fits, as in 2h", "", Flag{Name: "wait"},
+			duration(&l.Wait, time.Minute, week, "1m to 7d")},
 		{"start_timeout", "give up if it is not ready by then", "15m", Flag{Name: "start-timeout"},
 			duration(&l.StartTimeout, time.Second, 24*time.Hour, "1s to 24h")},
 		{"away", "how far to pay ahead while this computer sleeps; 0s = not", "15m", Flag{Name: "away"},
@@ -115,6 +117,9 @@ func (p *Placement) keys() []key {
 			nodes(&p.Exclude, maxExclude)},
 		{"sort", "who comes first of those that fit: price, unless you say another", "",
 			Flag{Name: "sort", Place: true, Usage: market.WantSort}, ranking(&p.Sort)},
+		{"want", "while it waits: public tells the market which devices, private nobody", "", Flag{Name: "want",
+			Usage: "public or private: whether the market is told which devices --wait waits for"},
+			oneOf(&p.Want, "public", WantPrivate)},
 	}
 }
 

@@ -147,7 +147,8 @@ func TestTable_EveryFieldHasItsKey(t *testing.T) {
 		"count":2,"vram":"1GiB"},"cpu":1,"memory":"1GiB","disk":"1GiB","shm":"1MiB","inputs":[{"from":"f",
 		"to":"/workspace/i"}],"outputs":[{"path":"/workspace/o"}],"egress":"any","stop":{"signal":"INT",
 		"stop_grace":"1s"},"limits":{"max_rate":"1","max_total":"1","max_duration":"1h","idle_stop":"5m",
-		"start_timeout":"1s","away":"1s","ttl":"2h"},"placement":{"where":"ecc = yes",
+		"start_timeout":"1s","away":"1s","ttl":"2h",
+		"wait":"1h"},"placement":{"where":"ecc = yes","want":"private",
 		"providers":"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
 		"exclude":"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp","sort":"value:fp16"},"retry":1,"labels":{"a":"b"}}`))
 	if len(faults) > 0 {
