@@ -13,6 +13,7 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/p2p"
+	"github.com/gpuai/gpuai/p2p/offers"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
 
@@ -21,7 +22,11 @@ type wired struct {
 	*streams.Service
 	*p2p.Host
 	*finder
+	gossip
 }
+
+// gossip is the Offers service under a name of its own.
+type gossip struct{ *offers.Service }
 
 // Buyer is the customer's role as a guest.
 type Buyer struct{ *customer.Customer }
@@ -34,7 +39,7 @@ func newBuyer(_ context.Context, s *Site) (Role, error) {
 		Spool:    filepath.Join(s.Config.Node.DataDir, "spool"),
 		LogMax:   int64(min(c.LogMax, 1<<50)),
 		SpoolMax: uint64(c.SpoolMax), SpoolKeep: time.Duration(c.SpoolKeep), AwayMax: market.Amount(c.AwayMax),
-		ChainEvery: s.ChainEvery(),
+		ChainEvery: s.ChainEvery(), Quiet: s.Host.Quiet(),
 		Sound: func(ctx context.Context, id market.NodeID, addrs []string) error {
 			_, err := s.Host.Ping(ctx, id, addrs)
 			return err
@@ -42,8 +47,10 @@ func newBuyer(_ context.Context, s *Site) (Role, error) {
 	}
 	s.deps.Customer(&cc)
 	log := s.Log.With("role", "customer")
-	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, s.Log.With("part", "streams")), s.Host, s.finder})
+	parts := s.Log.With("part", "streams")
+	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, parts), s.Host, s.finder, gossip{s.Offers}})
 	b := Buyer{customer.New(cc, s.Store, s.Spending, ask, s.Clock, log)}
+	streams.New(s.Host, streams.Handlers{Wanter: b}, parts)
 	s.Offers.Attach(b.Book) // gossip and sync run already; what they have brought comes now
 	s.Host.OnRTT(b.Book.Near)
 	return b, nil

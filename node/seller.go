@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -13,6 +14,7 @@ import (
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/provider"
+	"github.com/gpuai/gpuai/node/provider/reply"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/runtime/docker"
 	"github.com/gpuai/gpuai/runtime/gpu"
@@ -24,7 +26,8 @@ const localDiskFloor = 1 << 30
 // Seller is the provider's role as a guest, with the engine that it opened.
 type Seller struct {
 	*provider.Provider
-	engine Engine
+	engine  Engine
+	replies *reply.Replier
 }
 
 // Close ends the engine's workers; jobs run on.
@@ -69,9 +72,27 @@ func newSeller(ctx context.Context, s *Site) (Role, error) {
 		Log: s.Log.With("role", "provider"), Fit: engine.Fit, Recheck: engine.DiskLow(), Moved: s.Host.Moved(),
 		HandOver: s.deps.HandOver(gc),
 	})
-	streams.New(s.Host, streams.Handlers{Quoter: p, Leaser: p, Vouchers: p, Tunneler: p},
+	st := streams.New(s.Host, streams.Handlers{Quoter: p, Leaser: p, Vouchers: p, Tunneler: p},
 		s.Log.With("part", "streams"))
-	return Seller{p, engine}, nil
+	r := reply.New(s.Host.ID(), local, answers{st, gossip{s.Offers}}, p, s.Log.With("part", "wants"))
+	s.Offers.Attach(r)
+	return Seller{p, engine, r}, nil
+}
+
+// answers are how Wants are heard and answered.
+type answers struct {
+	*streams.Service
+	gossip
+}
+
+// Serve implements Role: the rig is sold, and the Wants that it can serve are answered.
+func (s Seller) Serve(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { s.replies.Serve(ctx) })
+	return s.Provider.Serve(ctx)
 }
 
 // Provider is the provider's role, nil without it or before Serve is ready.

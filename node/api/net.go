@@ -13,6 +13,8 @@ type Network interface {
 	// FindPeers looks in the DHT for those who announced what r names, until enough were good or 30 s.
 	FindPeers(ctx context.Context, r FindRequest) (FoundPeers, error)
 	PingPeer(ctx context.Context, r PingRequest) (Ping, error)
+	// Wants are what other customers, and this node's own orders, wait for, the oldest first.
+	Wants(ctx context.Context) ([]Want, error)
 }
 
 // Net is how this node stands in its network.
@@ -27,6 +29,7 @@ type Net struct {
 	Relayed   int      `json:"relayed"`
 	Listeners int      `json:"listeners"` // peers that hear offers too
 	Offers    int      `json:"offers"`    // held
+	Wants     int      `json:"wants"`     // the same
 	DHT       NetDHT   `json:"dht"`
 }
 

@@ -84,6 +84,9 @@ type OrderRun struct {
 	Channel    string     `json:"channel,omitempty"`
 	Steps      []Step     `json:"steps"`
 	Progress   Progress   `json:"progress,omitzero"` // absent: nothing is under way
+	// while it searches: what for, and until when, if it was told to wait
+	Waits      string     `json:"waits,omitempty"`
+	WaitsUntil *rest.Time `json:"waits_until,omitempty"`
 }
 
 // OrderClose is how an order comes to its end: the deposit that is back or on its way, and what was signed.

@@ -20,6 +20,8 @@ func (s *network) routes() []rest.Route {
 		rest.Call("POST", "/net/ping", "pingPeer", "`{\"peer\": \"12D3…\"}`: connects, and measures one round trip",
 			s.ping).Fails(market.CodePeerUnreachable).
 			Asks(`{"peer": "12D3KooWNVcnyi3tAfKwAhD5ejJKpnkXHBBNAJCgFThTgyPfR8HB"}`),
+		rest.Get("/wants", "wants", "what orders in the network wait for, with `--wait`; of a node that sells, `rig` "+
+			"says whether it could serve each, and why not", s.wants),
 	}
 }
 
@@ -50,6 +52,26 @@ type pingIn struct{ Body PingRequest }
 
 func (s *network) ping(ctx context.Context, in *pingIn) (Ping, error) {
 	return s.b.PingPeer(ctx, in.Body)
+}
+
+type wantList struct {
+	Schema string `json:"schema"`
+	Wants  []Want `json:"wants"`
+	Cursor string `json:"cursor,omitempty"`
+}
+
+func (s *network) wants(ctx context.Context, in *rest.Paging) (out wantList, err error) {
+	l, err := s.b.Wants(ctx)
+	if err != nil {
+		return out, err
+	}
+	l, cursor, err := rest.Page(*in, l, func(w Want) string { return byAge(w.IssuedAt, w.ID) })
+	return wantList{"gpuai.wants/v1", l, cursor}, err
+}
+
+// Wants implements Network.
+func (c networkClient) Wants(ctx context.Context) ([]Want, error) {
+	return all(ctx, c.link, "/wants?", func(l wantList) ([]Want, string) { return l.Wants, l.Cursor })
 }
 
 // Net implements Network.

@@ -156,6 +156,12 @@ func (w *whole) Peers(context.Context) ([]Peer, error) {
 func (w *whole) FindPeers(_ context.Context, r FindRequest) (FoundPeers, error) {
 	return FoundPeers{Schema: "gpuai.found-peers/v1", Key: r.Key, Peers: []string{}}, nil
 }
+func (w *whole) Wants(context.Context) ([]Want, error) {
+	return []Want{{Schema: "gpuai.want/v1", ID: "a", Customer: "b", Classes: []string{"rtx-4090"}, Devices: 1,
+			MaxRate: RateSOL(1), Terms: []string{}, IssuedAt: someTime, ExpiresAt: someTime,
+			Rig: &WantRig{Serves: true}}},
+		nil
+}
 func (w *whole) PingPeer(context.Context, PingRequest) (Ping, error) {
 	return Ping{Schema: "gpuai.ping/v1", ID: "a"}, nil
 }
@@ -270,6 +276,7 @@ var endpoints = []struct {
 	{"POST", "/shutdown?end_leases=true", "", 200, "done", false},
 	{"GET", "/net", "", 200, "net", false},
 	{"GET", "/net/peers", "", 200, "peers", false},
+	{"GET", "/wants", "", 200, "wants", false},
 	{"POST", "/net/find", `{"key":"rtx-4090"}`, 200, "found-peers", false},
 	{"POST", "/net/ping", `{"peer":"12D3"}`, 200, "ping", false},
 }

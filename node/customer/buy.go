@@ -204,7 +204,13 @@ func (r *orderRun) do(ctx context.Context, e market.PurchaseEffect) {
 	}
 }
 
-func (r *orderRun) stands(p market.Purchase) { r.place.stands(p) }
+func (r *orderRun) stands(p market.Purchase) {
+	r.place.stands(p)
+	if p.Terms.Wait > 0 {
+		req := r.snapshot().Request
+		r.c.wants.stands(p, &req)
+	}
+}
 
 func (r *orderRun) lastUsed() time.Time { return r.hire.lastUsed() }
 

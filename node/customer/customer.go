@@ -38,6 +38,12 @@ type Net interface {
 	// Relayed connects to a provider and reports whether it is reached over a relay only, once it had its time to
 	// become direct. Error: peer-unreachable.
 	Relayed(ctx context.Context, id market.NodeID, reach []string) (bool, error)
+	// Publish tells the market a Want; Addrs are where providers can reply to it.
+	Publish(ctx context.Context, want []byte) error
+	Addrs() []string
+	// Heard takes the Offer that its own provider has sent and returns the newest one that is held of it. Errors: it is
+	// not that provider's.
+	Heard(from market.NodeID, offer []byte) (market.Offer, []byte, error)
 	// Seek looks for rigs that the book does not know, of classes or of any, without waiting; true: the look-up goes
 	// on.
 	Seek(classes []string) bool
@@ -64,6 +70,7 @@ type Config struct {
 	AwayAfter  time.Duration // 0 = 2 min, see market.Terms
 	SilentEnd  time.Duration
 	ChainEvery time.Duration // how often own channels are read; 0 = 1 s
+	Quiet      bool          // no gossip: the market is never told what an order waits for
 	KeepIdle   time.Duration // a kept channel without a job is closed after it; 0 = 24 h
 	Sound      Sounder       // nil: distances are those that Near is told
 }
@@ -84,6 +91,8 @@ type Customer struct {
 	log    *slog.Logger
 
 	sessions sessions
+	wants    *wants
+	replies  *replies // the net's
 
 	ready chan struct{}   // closed once the store is read: an order that is placed again must be known
 	base  context.Context // of Serve, set when ready is closed
@@ -105,6 +114,7 @@ func New(cfg Config, db *store.Store, ledger escrow.Ledger, net Net, clock *leas
 		cfg: cfg, db: db, net: newPaced(net), clock: clock, ledger: ledger, log: log,
 		ready: make(chan struct{}),
 	}
+	c.wants, c.replies = newWants(c), &c.net.replies
 	c.sessions.c, c.sessions.of = c, map[market.NodeID]*session{}
 	c.Purse = purse.New(purse.Config{ClusterTag: cfg.ClusterTag, Payer: cfg.Payer, Program: cfg.Program, Seed: cfg.Seed,
 		Every: cfg.ChainEvery}, db, ledger, buyers{c}, c.now, log)
@@ -124,6 +134,9 @@ func (c *Customer) Serve(ctx context.Context) error {
 	if err := c.load(); err != nil {
 		return err
 	}
+	if err := c.wants.load(); err != nil {
+		return err
+	}
 	c.Book.loadMarks()
 	c.base = ctx
 	close(c.ready)
@@ -132,6 +145,7 @@ func (c *Customer) Serve(ctx context.Context) error {
 	c.wg.Go(func() { c.Purse.Serve(ctx) })
 	c.wg.Go(func() { c.archive.tend(ctx, c.orders) })
 	c.wg.Go(func() { c.Spool.tend(ctx, c.tidy) })
+	c.wg.Go(func() { c.wants.serve(ctx) })
 	<-ctx.Done()
 	return ctx.Err()
 }

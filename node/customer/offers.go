@@ -24,17 +24,18 @@ type Book struct {
 	began time.Time
 	marks marks
 
-	mu    sync.RWMutex
-	book  *book.Book
-	near  map[market.NodeID]distance // see Near
-	count uint64                     // its changes
-	next  chan struct{}              // closed at the next one
+	mu       sync.RWMutex
+	book     *book.Book
+	standing standing
+	near     map[market.NodeID]distance // see Near
+	count    uint64                     // its changes
+	next     chan struct{}              // closed at the next one
 }
 
 func newBook(cfg *Config, db *store.Store, clock *lease.Clock, log *slog.Logger) *Book {
 	return &Book{cfg: cfg, db: db, clock: clock, log: log, began: time.Now(), near: map[market.NodeID]distance{},
 		marks: marks{turn: make(chan struct{}, 1)},
-		book:  book.New(50_000), next: make(chan struct{})}
+		book:  book.New(50_000), standing: standing{}, next: make(chan struct{})}
 }
 
 // Offer takes one verified Offer from gossip or sync.
@@ -45,10 +46,12 @@ func (b *Book) Offer(o market.Offer, raw []byte) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, err := b.book.Put(o, env.ID, raw, b.clock.Now()); err != nil && !errors.Is(err, book.ErrOld) {
+	now := b.clock.Now()
+	if _, err := b.book.Put(o, env.ID, raw, now); err != nil && !errors.Is(err, book.ErrOld) {
 		b.log.Warn("Offer was not kept", "provider", o.Provider, "error", err)
 	}
 	b.tell(o.Provider)
+	b.standing.tell(b.book, o, now)
 	b.count++
 	close(b.next)
 	b.next = make(chan struct{})
@@ -135,14 +138,21 @@ func (b *Book) Match(r *Request) (res book.Result, rented bool) {
 	return b.match(r, topQuotes, true)
 }
 
+// query is what a request asks of the book.
+func (c *Config) query(r *Request, now time.Time) book.Query {
+	o := c.makeOrder(r, now)
+	q := book.QueryOf(o)
+	q.Order, q.Sort = o.Nonce, r.File.Placement.Sort
+	q.Providers, q.Exclude = r.File.Placement.Providers, r.File.Placement.Exclude
+	q.Direct = c.needsDirect(r)
+	return q
+}
+
 func (b *Book) match(r *Request, limit int, explain bool) (res book.Result, rented bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	o := b.cfg.makeOrder(r, b.clock.Now())
-	q := book.QueryOf(o)
-	q.Limit, q.Explain, q.Order, q.Sort = limit, explain, o.Nonce, r.File.Placement.Sort
-	q.Direct = b.cfg.needsDirect(r)
-	q.Providers, q.Exclude = r.File.Placement.Providers, r.File.Placement.Exclude
+	q := b.cfg.query(r, b.clock.Now())
+	q.Limit, q.Explain = limit, explain
 	if res = b.book.Match(q, b.clock.Now()); len(res.Candidates) > 0 {
 		return res, false
 	}

@@ -29,8 +29,9 @@ const maxPaced = 1024
 // paced is a Net that asks each provider no faster, and no more at once, than it answers. Safe for any goroutine.
 type paced struct {
 	Net
-	mu    sync.Mutex
-	peers map[market.NodeID]*peerPace
+	replies replies
+	mu      sync.Mutex
+	peers   map[market.NodeID]*peerPace
 }
 
 type peerPace struct {
@@ -129,9 +130,15 @@ func (n *paced) HangUp(id market.NodeID) {
 	}
 }
 
-// Quote is asked within a turn.
+// Quote is asked within a turn; a provider that has replied to a Want is asked on its own stream.
 func (n *paced) Quote(ctx context.Context, to market.NodeID, reach []string, order []byte) ([]byte, error) {
-	b, err := n.Net.Quote(ctx, to, reach, order)
+	var b []byte
+	var err error
+	if r := n.replies.take(to); r != nil {
+		b, err = r.ask(ctx, order)
+	} else {
+		b, err = n.Net.Quote(ctx, to, reach, order)
+	}
 	n.hear(to, err)
 	return b, err
 }

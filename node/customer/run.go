@@ -28,7 +28,7 @@ func (c *Customer) newRun(row orderRow) *orderRun {
 // termsOf is what a request asks of its purchase.
 func termsOf(r *Request) market.PurchaseTerms {
 	l := r.File.Limits
-	return market.PurchaseTerms{Budget: l.MaxTotal, Retry: r.File.Retry, IdleStop: l.IdleStop, TTL: l.TTL,
+	return market.PurchaseTerms{Budget: l.MaxTotal, Retry: r.File.Retry, IdleStop: l.IdleStop, TTL: l.TTL, Wait: l.Wait,
 		Keep: r.KeepChannel}
 }
 

@@ -25,7 +25,9 @@ const (
 	settleIn  = 10 * time.Second // the same for a new one, from this node's start on
 	seekFor   = 30 * time.Second // while rigs are looked for elsewhere
 	lookAgain = 15 * time.Second
-	lookBook  = 500 * time.Millisecond // at most so often, however busy the book is
+	// an order that was told to wait looks more seldom the longer it does
+	lookSeldom = 10 * time.Minute
+	lookBook   = 500 * time.Millisecond // at most so often, however busy the book is
 )
 
 // shunned is a provider that has refused this order: it is asked again after until, or once it has said something new.
@@ -106,6 +108,13 @@ func (pl *placing) shun(p market.NodeID, err error) {
 	pl.shunned[p] = shunned{err: err, until: pl.r.c.now().Add(min(wait, lookAgain)), offer: offer, times: times + 1}
 }
 
+// heed forgets that a provider has refused: it asks for the order now.
+func (pl *placing) heed(p market.NodeID) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	delete(pl.shunned, p)
+}
+
 // refused says why a provider has refused the order, nil if it has not; some: any provider has.
 func (pl *placing) refused(by market.NodeID) (why error, some bool) {
 	pl.mu.Lock()
@@ -141,7 +150,7 @@ func (pl *placing) best(ctx context.Context, req *Request, e market.AskQuotes) (
 		if pl.r.c.net.Seek(req.File.Classes()) {
 			wait = max(wait, seekFor)
 		}
-		return offered{}, verdict{patience: wait, again: lookAgain}, unfit(res.Explanation)
+		return offered{}, verdict{patience: wait, again: pl.calm()}, unfit(res.Explanation)
 	}
 	cands := res.Candidates
 	if rented {
@@ -233,6 +242,7 @@ func (pl *placing) askQuotes(ctx context.Context, e market.AskQuotes) {
 	if ctx.Err() != nil {
 		return // it is asked again, if it still is due
 	}
+	scarce := err != nil
 	if err == nil {
 		if fault := CapFits(o.quote.Rate, &req, o.quote.Tick); fault != nil {
 			err = fault
@@ -248,23 +258,39 @@ func (pl *placing) askQuotes(ctx context.Context, e market.AskQuotes) {
 	if v.rented {
 		err = busyError(v, pl.r.c.now(), err)
 	}
-	wait := min(max(v.again, time.Second), lookAgain)
+	wait := min(max(v.again, time.Second), pl.calm())
 	pl.mu.Lock()
 	pl.seen = seen
 	pl.mu.Unlock()
 	pl.r.happens(ctx, market.NoQuote{Round: e.Round, Why: reasonOf(err), Patience: v.patience,
-		Rented: v.patience == patience, Again: wait + rand.N(wait/4+1), Waits: waits}, nil)
+		Rented: v.patience == patience, Scarce: scarce, Again: wait + rand.N(wait/4+1), Waits: waits}, nil)
 }
 
-// watchBook looks at each change of the book, until it holds a free rig that has not refused.
+// calm is how long an order leaves alone what its book does not tell: it asks the DHT, and rigs that have refused, less
+// often the longer it waits.
+func (pl *placing) calm() time.Duration {
+	p := pl.r.purchase()
+	if p.Terms.Wait == 0 {
+		return lookAgain
+	}
+	return min(max(pl.r.c.now().Sub(p.Placed)/8, lookAgain), lookSeldom)
+}
+
+// watchBook waits for Offers that fit, until the book holds a free rig that has not refused.
 func (pl *placing) watchBook(ctx context.Context, e market.WatchBook) {
 	req := pl.r.snapshot().wish()
+	w, leave := pl.r.c.Book.enter(pl.r.c.cfg.query(&req, pl.r.c.now()))
+	defer leave()
 	pl.mu.Lock()
 	seen := pl.seen
 	pl.mu.Unlock()
+	if count, _ := pl.r.c.Book.changes(); count != seen { // between the last look and now
+		w.ring()
+	}
 	for {
-		var err error
-		if seen, err = pl.r.c.Book.moved(ctx, seen); err != nil {
+		select {
+		case <-w.came:
+		case <-ctx.Done():
 			return
 		}
 		res, rented := pl.fitting(&req)

@@ -43,6 +43,8 @@ type Progress struct {
 	Phase        string // of the preparation
 	Done, Total  uint64
 	OutputsReady bool // they are in the spool
+	Waits        string
+	WaitsUntil   time.Time // it searches until then; zero: some minutes
 }
 
 // Money is what an order has put into its channels, and what became of it.
@@ -96,7 +98,8 @@ func (r *orderRun) view() View {
 	v := View{
 		ID: o.ID, Request: o.Request, Created: o.Created, Provider: o.Provider, Rate: o.Rate, Lease: o.Lease,
 		Attempts: o.Lost, Files: o.Files, Log: o.Log, buys: o.Purchase,
-		Progress: Progress{Standing: o.Standing(), ReadyAt: o.ReadyAt, Steps: append([]Step(nil), o.Steps...)},
+		Progress: Progress{Standing: o.Standing(), ReadyAt: o.ReadyAt, Steps: append([]Step(nil), o.Steps...),
+			Waits: o.Purchase.Waits, WaitsUntil: o.WaitsUntil()},
 		Money: Money{Channel: o.Channel, Paid: o.Purchase.Paid, Returned: o.Purchase.Returned, Finished: o.Home,
 			RefundLater: o.Later, FinishSig: o.Tx},
 		Papers: Papers{RawLease: o.Raw, Receipt: o.Receipt, Outcome: o.Outcome, OwnOutcome: o.OwnOutcome,

@@ -79,6 +79,9 @@ func runOf(v customer.View) api.OrderRun {
 	if v.Channel != (market.ChannelID{}) {
 		o.Channel = v.Channel.String()
 	}
+	if v.Standing == customer.StandingSearching {
+		o.Waits, o.WaitsUntil = v.Waits, timeOf(v.WaitsUntil)
+	}
 	for _, s := range v.Steps {
 		o.Steps = append(o.Steps, api.Step{At: rest.At(s.At), Phase: s.Phase, Detail: s.Detail})
 	}
