@@ -74,8 +74,8 @@ func newRoot(a *App) *cobra.Command {
 	f.StringVar(&a.progress, "progress", "auto", "auto (redrawn on a terminal), plain or none")
 	f.Var((*spanFlag)(&a.timeout), "timeout", "give up after, as in 90s; an order that was placed goes on")
 	for _, c := range []func(*App) *cobra.Command{
-		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newBookCmd, newRunCmd, newPsCmd, newShowCmd, newLogsCmd,
-		newExecCmd,
+		newNodeCmd, newStatusCmd, newDoctorCmd, newOffersCmd, newBookCmd, newWantsCmd, newRunCmd, newPsCmd, newShowCmd,
+		newLogsCmd, newExecCmd,
 		newStopCmd, newCapCmd, newOutputsCmd, newSpoolCmd,
 		newReceiptCmd, newWalletCmd, newChannelCmd, newProviderCmd, newConfigCmd, newLocalnetCmd, newIndexerCmd,
 		newDemoCmd,

@@ -10,8 +10,8 @@ var groups = []struct {
 	id, title string
 	names     []string
 }{
-	{"rent", "Rent:", []string{"offers", "book", "run", "ps", "show", "logs", "exec", "stop", "cap", "outputs",
-		"receipt"}},
+	{"rent", "Rent:", []string{"offers", "book", "wants", "run", "ps", "show", "logs", "exec", "stop", "cap",
+		"outputs", "receipt"}},
 	{"money", "Money:", []string{"wallet", "channel"}},
 	{"sell", "Sell:", []string{"doctor", "provider"}},
 	{"node", "Node and network:", []string{"node", "status", "net", "config", "localnet", "demo"}},

@@ -42,7 +42,8 @@ func netTable(t *Table, n api.Net) {
 	t.Row("peer id", n.PeerID)
 	t.Row("addresses", or(strings.Join(n.Addresses, "\n"), "none yet: nobody can connect to this node"))
 	t.Row("peers", fmt.Sprintf("%d: %d came to us, %d over a relay", n.Peers, n.Inbound, n.Relayed))
-	t.Row("offers", fmt.Sprintf("%d held, %s hear them too", n.Offers, count(n.Listeners, "peer", "peers")))
+	t.Row("offers", fmt.Sprintf("%d held, and %s; %s hear them too", n.Offers, count(n.Wants, "want", "wants"),
+		count(n.Listeners, "peer", "peers")))
 	does := "asks"
 	if n.DHT.Server {
 		does = "asks and answers"

@@ -86,7 +86,8 @@ func newShowCmd(a *App) *cobra.Command {
 func orderTable(t *Table, o api.Order) {
 	t.Row("order", o.ID)
 	for _, r := range [][2]string{
-		{"name", o.Name}, {"labels", labelText(o.Labels)}, {"state", state(o)}, {"why", o.Detail}, {"image", o.Image},
+		{"name", o.Name}, {"labels", labelText(o.Labels)}, {"state", state(o)}, {"why", o.Detail},
+		{"waits for", o.Waits}, {"waits until", waitsUntil(o)}, {"image", o.Image},
 		{"provider", o.Provider},
 		{"lease", o.LeaseID},
 		{"channel", o.Channel}, {"outputs", o.OutputsRoot}, {"settled by", o.FinishTx},

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/runtime/spec"
 )
 
 // planRows are the figures of a plan as name and value.
@@ -24,7 +26,8 @@ func (a *App) planLines(p api.Plan, network string) {
 	a.say("plan   %d x %s at %s%s, %s; cap %s%s; %s", p.Request.Job.Devices(), clean(best.Class), short(best.Provider),
 		overRelay(best), best.Rate, p.MaxTotal, lasts(p), network)
 	if p.Rented {
-		a.say("       all that fits is rented now: the order waits for the first one that is free, up to 5 minutes")
+		a.say("       all that fits is rented now: the order waits for the first one that is free, up to %s",
+			or(waitOf(p), "5 minutes"))
 	}
 	for _, r := range planMoney(p) {
 		a.say("       %-15s %s", r[0], r[1])
@@ -95,6 +98,32 @@ func lasts(p api.Plan) string {
 		return ""
 	}
 	return fmt.Sprintf(": the job runs %s, then it has %s to end by itself", span(runs), span(grace))
+}
+
+// waitOf is how long the order is told to wait for a rig, empty: it is not.
+func waitOf(p api.Plan) string {
+	if w := p.Request.Job.Limits.Wait; w > 0 {
+		return span(w)
+	}
+	return ""
+}
+
+// mayCome reports that an order which no rig fits now is placed all the same, since it waits for one; it says so. err
+// is why it cannot be done now.
+func (a *App) mayCome(p api.Plan, err error) bool {
+	wait := waitOf(p)
+	if wait == "" || market.CodeOf(err) != market.CodeNoOfferFits {
+		return false
+	}
+	var why *market.Error
+	if errors.As(err, &why) && !a.mute {
+		a.say("plan   no rig fits now: %s", why.Detail)
+		a.say("       the order waits %s for one; until then nothing is paid and nothing signed", wait)
+		if p.Request.Job.Placement.Want != spec.WantPrivate {
+			a.say("       the market is told which devices, at which rate (--want private: it is not)")
+		}
+	}
+	return true
 }
 
 // refused is why a plan cannot be done.

@@ -44,6 +44,7 @@ func newRunCmd(a *App) *cobra.Command {
 		Use: "run [FILE] [IMAGE] [-- COMMAND...]", Short: "Rent, run a job, bring its outputs home, get the rest back",
 		Example: "  gpuai run --gpu rtx-4090 --max-total 0.02 pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime -- " +
 			"nvidia-smi\n" +
+			"  gpuai run --wait 2h -d --gpu h100 --max-rate 0.01/h --max-total 0.1 pytorch/pytorch -- nvidia-smi\n" +
 			"  gpuai run --in ./src:/workspace/src --out /workspace/out:./out job.yaml\n  gpuai run --dry-run job.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("rm") {
@@ -270,7 +271,9 @@ func (a *App) runJob(ctx context.Context, o runOptions, args []string, dash int,
 		a.planLines(p, or(a.network, l.Node.Network))
 	}
 	if !p.Feasible {
-		return a.refused(ctx, c, p)
+		if err := a.refused(ctx, c, p); !a.mayCome(p, err) {
+			return err
+		}
 	}
 	if err := a.confirm("go on?"); err != nil {
 		return err

@@ -257,6 +257,8 @@ func (fl *follower) show(ctx context.Context, o api.Order) {
 	case o.Ended() || o.ReadyAt != nil:
 	case o.Progress.Phase != "":
 		fl.line.show(o.Progress)
+	case o.WaitsUntil != nil:
+		fl.line.show(api.Progress{Phase: "waits for a rig until " + waitsUntil(o)})
 	default:
 		fl.line.show(api.Progress{Phase: state(o)})
 	}

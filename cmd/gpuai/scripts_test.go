@@ -213,6 +213,22 @@ func (f *fakeNode) FindPeers(_ context.Context, r api.FindRequest) (api.FoundPee
 	return out, nil
 }
 
+func (f *fakeNode) Wants(context.Context) ([]api.Want, error) {
+	at := rest.At(time.Now())
+	w := api.Want{Schema: "gpuai.want/v1", ID: "a", Customer: "12D3KooWsomebody", Classes: []string{"rtx-4090"},
+		Devices: 2, MaxRate: api.RateSOL(2_400_000), MaxDurationMS: 7_200_000, Terms: []string{"vram >= 24GiB"},
+		IssuedAt: at, ExpiresAt: at, Reachable: true,
+		Rig: &api.WantRig{Reason: "rate", Detail: "you ask 0.003 SOL/h, it pays at most 0.0024"}}
+	mine := w
+	mine.ID, mine.Mine, mine.Customer, mine.Classes, mine.Rig = "b", true, "12D3KooWmyself0", []string{"h100"}, nil
+	mine.MaxRate, mine.Terms = api.Money{}, []string{}
+	takes := w
+	takes.ID, takes.Customer, takes.Devices = "c", "12D3KooWanybody", 1
+	takes.Rig = &api.WantRig{Serves: true, Rate: api.RateSOL(2_000_000)}
+	takes.MaxRate = api.RateSOL(2_000_000)
+	return []api.Want{w, mine, takes}, nil
+}
+
 func (f *fakeNode) PingPeer(_ context.Context, r api.PingRequest) (api.Ping, error) {
 	if r.Peer == "nobody" {
 		return api.Ping{}, &market.Error{Code: market.CodePeerUnreachable, Kind: market.KindUnavailable}

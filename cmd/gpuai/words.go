@@ -50,10 +50,21 @@ func (a *App) sayOrders(list []api.Order, all bool) {
 		a.say("no running orders; all of them: gpuai ps -a")
 	}
 	for _, o := range list {
+		if until := waitsUntil(o); until != "" {
+			a.say("%s waits for a rig until %s: %s", called(o), until, or(clean(o.Waits), "it asks for quotes"))
+		}
 		if o.State == "silent" && !o.Ended() {
 			a.say("%s: %s (%s)", called(o), clean(o.Detail), clean(o.Hint))
 		}
 	}
+}
+
+// waitsUntil is how long an order waits for a rig, as it was told; empty for others.
+func waitsUntil(o api.Order) string {
+	if o.WaitsUntil == nil {
+		return ""
+	}
+	return o.WaitsUntil.Local().Format(time.DateTime)
 }
 
 // unheardAfter is how long a provider may be unheard before people are told: receipts and answers come every few
