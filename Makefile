@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: drawings help setup build dist demo test check itest race bench program docs
+.PHONY: drawings help setup build dist demo test long check itest race bench program docs
 
 VERSION := 0.1.0
 GO_FLAGS := -trimpath -buildvcs=false
@@ -42,6 +42,9 @@ dist: build ## dist/gpuai_VERSION_linux_amd64.tar.gz: binary, unit, example sett
 test: setup ## unit, property, simulated-network and on-ledger tests
 	go test $(TESTFLAGS) ./...
 
+long: setup ## 200 real nodes in virtual time, beside the model that speaks for more: minutes, 5 GB
+	GPUAI_LONG=1 go test $(TESTFLAGS) -count=1 -v -timeout 60m -run TestCrowd ./p2p/crowdtest
+
 check: ## format, module files, vet, lint, light builds
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go mod tidy -diff
@@ -73,9 +76,9 @@ race: ## the packages where goroutines meet, under the race detector
 	go test -race -short $(TESTFLAGS) -timeout 15m -skip TestOpen_FlippedBytes ./node/lease ./node/till ./node/store ./p2p/offers ./p2p/streams \
 		./market/book ./node/provider/... ./node/customer/... ./runtime/docker
 
-bench: setup build ## start, vouchers, cu, idle, match, ended beside their peers, a JSON line per figure (BENCH=NAME: one); then go benchmarks; needs root
+bench: setup build ## start, vouchers, cu, idle, match, ended, gossip, dht, model beside their peers, a JSON line per figure (BENCH=NAME: one); then go benchmarks; needs root
 	@host="$${DOCKER_HOST:-}"; own=; \
 	if [ -z "$$host" ]; then own=1; host="$$(.ci/dockerd start)"; fi; \
-	rc=0; for n in $(or $(BENCH),start vouchers cu idle match ended); do DOCKER_HOST="$$host" go run ./cmd/bench $$n -json || rc=$$?; done; \
+	rc=0; for n in $(or $(BENCH),start vouchers cu idle match ended gossip dht model); do DOCKER_HOST="$$host" go run ./cmd/bench $$n -json || rc=$$?; done; \
 	if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
 	@[ -n "$(BENCH)" ] || go test -run '^$$' -bench . ./node/store ./market/... ./escrow/...

@@ -75,6 +75,7 @@ func (s *Service) Serve(ctx context.Context) (err error) {
 		kad.ProtocolPrefix(p2p.DHTPrefix(n)), kad.DisableValues(), kad.Mode(mode(s.host)), kad.BucketSize(bucketSize),
 		kad.BootstrapPeersFunc(s.host.MeetingPoints),
 		kad.ProviderManagerOpts(records.ProvideValidity(Validity), records.ProviderAddrTTL(Validity)),
+		kad.DisableAutoRefresh(), // see meet
 		kad.AddressFilter(s.host.Dialable),
 		kad.QueryFilter(func(_ any, a peer.AddrInfo) bool {
 			return s.host.Connected(a.ID) ||
@@ -181,8 +182,22 @@ func (s *Service) announce(ctx context.Context) {
 	}
 }
 
+// meet has the node look for its own neighbours in the table, so that they know of it. The stock refresh looks for
+// random keys of each distance as well: in a network of 200 it connects each node to all others within seconds.
+func (s *Service) meet(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, provideTime)
+	defer cancel()
+	_, err := s.table.GetClosestPeers(ctx, string(s.table.PeerID()))
+	if err != nil {
+		s.log.Debug("Look for own neighbours in the DHT", "error", err) // announcements meet others, too
+	}
+}
+
 func (s *Service) provide(ctx context.Context, keys []Key) error {
 	var errs []error
+	if s.host.Serves() {
+		s.meet(ctx)
+	}
 	for _, k := range keys {
 		c, err := k.cid(s.host.Network().Name)
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,7 +145,7 @@ func (n *Net) Prepare(t testing.TB, cfg *p2p.Config) (ended func()) {
 	if cfg.Network == "" {
 		cfg.Network = Network
 	}
-	quic := &quicHook{n: n}
+	quic := &quicHook{n: n, sent: &counts{}}
 	n.mu.Lock()
 	n.hosts[id] = &simHost{cfg.Listen, quic, nil}
 	n.mu.Unlock()
@@ -193,6 +194,17 @@ func (n *Net) Partition(a, b []*p2p.Host) {
 	}
 }
 
+// Sent is what a host has sent so far: bytes of UDP and packets, those that were lost included.
+func (n *Net) Sent(h *p2p.Host) (bytes, packets int) {
+	n.mu.Lock()
+	c := n.hosts[h.ID()].quic.sent
+	n.mu.Unlock()
+	return int(c.bytes.Load()), int(c.packets.Load())
+}
+
+// counts are of one host, over its restarts at one address.
+type counts struct{ bytes, packets atomic.Int64 }
+
 // Heal ends Off, OneWay and Partition.
 func (n *Net) Heal() {
 	n.mu.Lock()
@@ -209,11 +221,11 @@ func (n *Net) drops(from, to netip.Addr) bool {
 		n.rand.Float64() < n.opts.Loss
 }
 
-func (n *Net) endpoint(addr *net.UDPAddr) net.PacketConn {
+func (n *Net) endpoint(addr *net.UDPAddr, sent *counts) net.PacketConn {
 	link := simnet.LinkSettings{BitsPerSecond: n.opts.BitsPerSecond}
 	n.mu.Lock() // simnet's list of endpoints has no lock
 	defer n.mu.Unlock()
-	return conn{n.sim.NewEndpoint(addr, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}), n, ip(addr)}
+	return conn{n.sim.NewEndpoint(addr, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}), n, ip(addr), sent}
 }
 
 // conn is a host's socket, behind the Net's cuts and losses.
@@ -221,10 +233,13 @@ type conn struct {
 	*simnet.SimConn
 	n    *Net
 	from netip.Addr
+	sent *counts
 }
 
 // WriteTo sends a packet; a lost one counts as sent, as it does for UDP.
 func (c conn) WriteTo(b []byte, to net.Addr) (int, error) {
+	c.sent.bytes.Add(int64(len(b)))
+	c.sent.packets.Add(1)
 	if u, ok := to.(*net.UDPAddr); ok && c.n.drops(c.from, ip(u)) {
 		return len(b), nil
 	}
@@ -233,7 +248,8 @@ func (c conn) WriteTo(b []byte, to net.Addr) (int, error) {
 
 // quicHook puts one host's QUIC on the Net.
 type quicHook struct {
-	n *Net
+	n    *Net
+	sent *counts
 
 	cm *quicreuse.ConnManager // set before the host is ready, as ip is
 	ip netip.Addr
@@ -244,7 +260,7 @@ func (q *quicHook) option() libp2p.Option {
 		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return q, nil }),
 		quicreuse.OverrideListenUDP(func(_ string, addr *net.UDPAddr) (net.PacketConn, error) {
 			q.ip = ip(addr)
-			return q.n.endpoint(addr), nil
+			return q.n.endpoint(addr, q.sent), nil
 		}))
 }
 

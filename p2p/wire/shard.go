@@ -22,8 +22,15 @@ const EpochOverlap = 7 * 24 * time.Hour
 type Epoch struct {
 	From   time.Time
 	Shards int // a power of two ≤ MaxShards
-	// Parts are the classes that one topic could not carry: their documents are spread by their signers' keys.
-	Parts map[string]int
+	// Parts have shards of their own, one after the other from the first on: what they carry is known. Other classes
+	// are anywhere, by their names.
+	Parts []Part
+}
+
+// Part is a class and how many shards it has. Its documents are spread over them by their signers' keys.
+type Part struct {
+	Class  string
+	Shards int
 }
 
 // Shard is one topic of an Epoch.
@@ -47,39 +54,46 @@ func ParseShard(text string) (Shard, bool) {
 	return s, ok && oerr == nil && aerr == nil && s.At < s.Of && s.String() == text
 }
 
-// shard is where a part of a class belongs: the first 4 bytes of SHA-256("gpuai/shard/1" 00 class), plus the part,
-// modulo Shards. The parts of a class lie side by side, so that no shard gets two.
-func (e Epoch) shard(class string, part int) Shard {
-	if e.Shards <= 1 {
-		return Whole
+// place is the first shard of a class and how many it has. That of a class that is not in Parts is the first 4 bytes of
+// SHA-256("gpuai/shard/1" 00 class).
+func (e Epoch) place(class string) (first uint32, n int) {
+	for _, p := range e.Parts {
+		if p.Class == class {
+			return first, max(p.Shards, 1)
+		}
+		first += uint32(p.Shards)
 	}
 	h := sha256.Sum256([]byte("gpuai/shard/1\x00" + class))
-	n := binary.BigEndian.Uint32(h[:]) + uint32(part)
-	return Shard{Of: uint16(e.Shards), At: uint16(n % uint32(e.Shards))}
+	return binary.BigEndian.Uint32(h[:]), 1
 }
 
-// part is the part of a class that a key is in: its first two bytes modulo their number.
-func (e Epoch) part(key market.NodeID, class string) int {
-	return int(binary.BigEndian.Uint16(key[:])) % max(e.Parts[class], 1)
+// shard is the shard of number n of all, modulo Shards.
+func (e Epoch) shard(n uint32) Shard {
+	of := uint32(max(e.Shards, 1))
+	return Shard{Of: uint16(of), At: uint16(n % of)}
 }
 
-// Of is the shards of a document, sorted: those of its classes, of a class in Parts the one that its signer's key
-// gives. A document without classes has none where there is more than one.
+// Of is the shards of a document, sorted: one of each class, chosen by its signer's key. A document without classes has
+// none where there is more than one.
 func (e Epoch) Of(signer market.NodeID, classes ...string) (out []Shard) {
 	if e.Shards <= 1 {
 		return []Shard{Whole}
 	}
 	for _, c := range classes {
-		out = append(out, e.shard(c, e.part(signer, c)))
+		first, n := e.place(c)
+		out = append(out, e.shard(first+uint32(part(signer, n))))
 	}
 	return sorted(out)
 }
 
-// Seen is the shards in which a reader finds a class, sorted: of a class in Parts at most most, chosen by its own key.
+// part is a number below n: the first two bytes of a key modulo n.
+func part(key market.NodeID, n int) int { return int(binary.BigEndian.Uint16(key[:])) % n }
+
+// Seen is the shards in which a reader finds a class, sorted: at most most of them, chosen by its own key.
 func (e Epoch) Seen(reader market.NodeID, class string, most int) (out []Shard) {
-	n := max(e.Parts[class], 1)
+	first, n := e.place(class)
 	for i := range min(n, most) {
-		out = append(out, e.shard(class, (e.part(reader, class)+i)%n))
+		out = append(out, e.shard(first+uint32((part(reader, n)+i)%n)))
 	}
 	return sorted(out)
 }

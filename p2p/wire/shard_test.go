@@ -12,7 +12,7 @@ import (
 func TestEpoch_Golden(t *testing.T) {
 	t.Parallel()
 	low, high := market.NodeID{0x00, 0x05}, market.NodeID{0xff, 0xfe}
-	split := Epoch{Shards: 256, Parts: map[string]int{"rtx-4090": 16}}
+	split := Epoch{Shards: 256, Parts: []Part{{"a100", 3}, {"rtx-4090", 16}}}
 	for i, c := range []struct {
 		e       Epoch
 		signer  market.NodeID
@@ -26,9 +26,9 @@ func TestEpoch_Golden(t *testing.T) {
 		{Epoch{Shards: 4}, low, []string{"cpu"}, "4/1"},
 		{Epoch{Shards: 16}, low, []string{"rtx-4090", "cpu", "h100"}, "16/1 16/5 16/14"},
 		{Epoch{Shards: 256}, low, []string{"rtx-4090", "h100", "a100"}, "256/105 256/110 256/181"},
-		{split, low, []string{"rtx-4090"}, "256/186"},
-		{split, high, []string{"rtx-4090"}, "256/195"},
-		{split, high, []string{"rtx-4090", "h100"}, "256/110 256/195"},
+		{split, low, []string{"rtx-4090"}, "256/8"},
+		{split, high, []string{"rtx-4090"}, "256/17"},
+		{split, high, []string{"rtx-4090", "h100", "a100"}, "256/2 256/17 256/110"},
 		{split, low, nil, ""},
 	} {
 		got := ""
@@ -44,7 +44,7 @@ func TestEpoch_Golden(t *testing.T) {
 // TestEpoch_Seen_HasWhatIsThere: a reader of all parts meets every rig; one that reads two meets those of two.
 func TestEpoch_Seen_HasWhatIsThere(t *testing.T) {
 	t.Parallel()
-	e := Epoch{Shards: 256, Parts: map[string]int{"rtx-4090": 16}}
+	e := Epoch{Shards: 256, Parts: []Part{{"a100", 3}, {"rtx-4090", 16}}}
 	met := map[int]int{}
 	for _, most := range []int{1, 2, 16} {
 		seen := e.Seen(market.NodeID{9, 9}, "rtx-4090", most)
@@ -57,7 +57,7 @@ func TestEpoch_Seen_HasWhatIsThere(t *testing.T) {
 	if met[1] != 100 || met[2] != 200 || met[16] != 1600 {
 		t.Errorf("met %v of 1600", met)
 	}
-	for _, c := range []string{"h100", "cpu", "a100"} {
+	for _, c := range []string{"h100", "cpu"} {
 		if got := e.Seen(market.NodeID{9, 9}, c, 2); !slices.Equal(got, e.Of(market.NodeID{1}, c)) {
 			t.Errorf("%s is seen in %v", c, got)
 		}
@@ -69,7 +69,7 @@ func TestEpoch_Doubled_ClassesStayTogether(t *testing.T) {
 	t.Parallel()
 	for _, c := range []string{"h100", "cpu", "a100", "rtx-4090", "mi300x"} {
 		for n := 2; n < MaxShards; n *= 2 {
-			half, whole := Epoch{Shards: 2 * n}.shard(c, 0), Epoch{Shards: n}.shard(c, 0)
+			half, whole := Epoch{Shards: 2 * n}.Of(market.NodeID{}, c)[0], Epoch{Shards: n}.Of(market.NodeID{}, c)[0]
 			if int(half.At)%n != int(whole.At) {
 				t.Errorf("%s is in %s and in %s", c, whole, half)
 			}
