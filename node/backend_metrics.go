@@ -19,6 +19,24 @@ import (
 // facts are what a scrape of /metrics tells.
 func (b *Backend) facts() health.Facts {
 	f := health.Facts{Leases: map[health.LeaseKey]int{}, Peers: b.n.host.Peers(), Health: b.Watch.Last().Codes()}
+	f.Counts, f.Links = b.n.host.Counts(), map[health.LinkKey]int{}
+	for _, l := range b.n.host.Links() {
+		k := health.LinkKey{Direction: "outbound", Path: "direct"}
+		if l.Inbound {
+			k.Direction = "inbound"
+		}
+		if l.Relayed {
+			k.Path = "relay"
+		}
+		f.Links[k]++
+	}
+	if fi := b.n.site.finder; fi != nil {
+		stats := fi.dht.Stats()
+		f.Table = &stats.Table
+		if ratio := stats.Seen.Ratio(); stats.Seen.Asked > 0 {
+			f.Probe = &ratio
+		}
+	}
 	for _, s := range b.sides() {
 		f.Leases[health.LeaseKey{State: s.Doc.State, Role: s.Doc.Role}]++
 	}

@@ -95,7 +95,8 @@ func (b Buyer) Sides() (out []leases.Side) {
 // Facts implements gauge.
 func (b Buyer) Facts(f *health.Facts) {
 	n := len(b.Book.Offers())
-	f.BookOffers = &n
+	rows := b.Book.Rows()
+	f.BookOffers, f.BookRows = &n, &rows
 }
 
 // End implements ender: it stops the orders, and waits until each is over and paid back.

@@ -35,11 +35,13 @@ func (h *Host) Handle(name string, l Limits, f func(from market.NodeID, st netwo
 	handler := func(st network.Stream) {
 		from, ok := NodeOf(st.Conn().RemotePeer())
 		if !ok || !bound.take(from, time.Now()) {
+			h.Tally(CountRefusals, string(market.CodeRateLimited), 1)
 			_ = st.ResetWithError(network.StreamRateLimited) // or not an Ed25519 peer
 			return
 		}
 		// The stream's scope gives the memory back when the stream ends.
 		if err := st.Scope().ReserveMemory(l.Memory, network.ReservationPriorityAlways); err != nil {
+			h.Tally(CountRefusals, string(market.CodeBusy), 1)
 			_ = st.ResetWithError(network.StreamResourceLimitExceeded)
 			return
 		}

@@ -19,7 +19,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gpuai/gpuai/market"
@@ -40,9 +39,8 @@ type Config struct {
 	Announce  string             // "" or "relay": announce relay addresses only
 	// PublicRules has a local network judge addresses as public ones do; elsewhere it changes nothing
 	PublicRules bool
-	RelayTime   time.Duration // of an infra node: how long a circuit lasts; 0: 30 min
-	RelayData   int64         // and how many bytes it carries each way; 0: 4 MiB
-	Metrics     prometheus.Registerer
+	RelayTime   time.Duration   // of an infra node: how long a circuit lasts; 0: 30 min
+	RelayData   int64           // and how many bytes it carries each way; 0: 4 MiB
 	Options     []libp2p.Option // appended last; for simulated networks in tests
 	Epochs      []wire.Epoch    // instead of the network's own; for the same
 }
@@ -62,6 +60,7 @@ type Host struct {
 	blame   blame
 	favours favours
 	rtts    rtts
+	tally   tally
 	ready   chan struct{}
 	moved   chan struct{} // see Moved
 

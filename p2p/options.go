@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	relayproto "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 )
@@ -31,13 +32,14 @@ func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]l
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.ConnectionManager(conns), libp2p.ResourceManager(limits), libp2p.ConnectionGater(h.gate),
 		libp2p.ProtocolVersion(h.net.Version()), libp2p.UserAgent("gpuai"),
-		libp2p.SwarmOpts(swarm.WithDialTimeout(dialTimeout)),
+		libp2p.SwarmOpts(swarm.WithDialTimeout(dialTimeout), swarm.WithMetricsTracer(dials{h})),
+		libp2p.BandwidthReporter(meter{&h.tally}),
 		libp2p.AddrsFactory(h.announced),
 		libp2p.EnableNATService(),
 	}
 	if !h.net.Private { // a local network has no public address, which hole punching looks for every 5 s
 		opts = append(opts, libp2p.NonPublicAddrPublishing(false), libp2p.EnableAutoNATv2(),
-			libp2p.EnableHolePunching())
+			libp2p.EnableHolePunching(holepunch.WithTracer(punches{h})))
 	}
 	if h.cfg.Infra || h.net.Private {
 		opts = append(opts, libp2p.ForceReachabilityPublic())
@@ -52,12 +54,7 @@ func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]l
 	if h.cfg.Infra {
 		opts = append(opts, libp2p.EnableRelayService(relay.WithResources(h.relayResources())))
 	}
-	if h.cfg.Metrics == nil {
-		opts = append(opts, libp2p.DisableMetrics())
-	} else {
-		opts = append(opts, libp2p.PrometheusRegisterer(h.cfg.Metrics))
-	}
-	return append(opts, h.cfg.Options...), nil
+	return append(append(opts, libp2p.DisableMetrics()), h.cfg.Options...), nil // it is counted by Host.Tally
 }
 
 func (h *Host) listen() []string {

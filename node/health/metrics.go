@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p"
 )
 
 // maxCodes bounds the values of the label code: codes of peers end here too. More are counted as "other".
@@ -20,6 +21,27 @@ const maxCodes = 64
 
 // LeaseKey is one series of gpuai_leases.
 type LeaseKey struct{ State, Role string }
+
+// LinkKey is one series of gpuai_p2p_connections.
+type LinkKey struct{ Direction, Path string }
+
+// counts are the labels and help texts of what the layers of p2p count.
+var counts = map[p2p.Series]struct{ label, help string }{
+	p2p.CountDials:         {"result", "Dials of peers."},
+	p2p.CountBytes:         {"direction", "Bytes of streams, without what QUIC and TCP add."},
+	p2p.CountPunches:       {"result", "Attempts to pass routers by hole punching."},
+	p2p.CountMessages:      {"verdict", "Gossip messages judged: accepted, rejected, ignored."},
+	p2p.CountDuplicates:    {"", "Gossip messages that were there already."},
+	p2p.CountUndeliverable: {"", "Gossip messages dropped since the reader was slow."},
+	p2p.CountEquivocations: {"", "Offers that replaced another one with the same number."},
+	p2p.CountSyncs:         {"result", "Sessions of sync, of both sides."},
+	p2p.CountSyncBytes:     {"direction", "Bytes of sync."},
+	p2p.CountEvicted:       {"", "Offers that made room for others in a full set."},
+	p2p.CountRefusals:      {"code", "Requests of peers that were refused."},
+	p2p.CountAnnouncements: {"result", "Announcements in the DHT."},
+	p2p.CountLookups:       {"result", "Look-ups in the DHT: found, missed."},
+	p2p.CountRecords:       {"", "Nodes that look-ups in the DHT were told of."},
+}
 
 // Facts are what a node knows when it is asked. Nil numbers are unknown: their series is absent, never 0.
 type Facts struct {
@@ -30,7 +52,13 @@ type Facts struct {
 	FeePayer   *market.Amount
 	Peers      int
 	BookOffers *int
+	BookRows   *int          // rows of devices in the book
 	Health     []market.Code // codes of the last look at the machine
+
+	Links  map[LinkKey]int      // connections
+	Counts map[p2p.Count]uint64 // what the layers of p2p have counted
+	Table  *int                 // nodes in the DHT's routing table
+	Probe  *float64             // part of those who should keep an own announcement that do, of the worst key
 }
 
 // Metrics are the node's series under the prefix gpuai_. No peer, lease or address is a label. Use NewMetrics; methods
@@ -143,9 +171,21 @@ func newCollector(facts func() Facts) *collector {
 		{"fee_payer_lamports", "Balance of the account that pays the rig's fees.", nil},
 		{"p2p_peers", "Connected peers.", nil},
 		{"book_offers", "Offers that the node knows.", nil},
+		{"book_rows", "Rows of devices in the book.", nil},
+		{"p2p_connections", "Connected peers by who opened and over which path.", []string{"direction", "path"}},
+		{"dht_nodes", "Nodes in the DHT's routing table.", nil},
+		{"dht_selfprobe_ratio", "Part of the nodes that should keep an own announcement that do, of the worst key.",
+			nil},
 		{"health", "1 for each code that the last look at the machine found.", []string{"code"}},
 	} {
 		c.descs[d.name] = prometheus.NewDesc("gpuai_"+d.name, d.help, d.labels, nil)
+	}
+	for s, row := range counts {
+		var labels []string
+		if row.label != "" {
+			labels = []string{row.label}
+		}
+		c.descs[string(s)] = prometheus.NewDesc("gpuai_"+string(s)+"_total", row.help, labels, nil)
 	}
 	return c
 }
@@ -181,6 +221,28 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	put("p2p_peers", prometheus.GaugeValue, float64(f.Peers))
 	if f.BookOffers != nil {
 		put("book_offers", prometheus.GaugeValue, float64(*f.BookOffers))
+	}
+	if f.BookRows != nil {
+		put("book_rows", prometheus.GaugeValue, float64(*f.BookRows))
+	}
+	for k, n := range f.Links {
+		put("p2p_connections", prometheus.GaugeValue, float64(n), k.Direction, k.Path)
+	}
+	if f.Table != nil {
+		put("dht_nodes", prometheus.GaugeValue, float64(*f.Table))
+	}
+	if f.Probe != nil {
+		put("dht_selfprobe_ratio", prometheus.GaugeValue, *f.Probe)
+	}
+	for k, n := range f.Counts {
+		row, known := counts[k.Of]
+		switch {
+		case !known: // a test finds it
+		case row.label == "":
+			put(string(k.Of), prometheus.CounterValue, float64(n))
+		default:
+			put(string(k.Of), prometheus.CounterValue, float64(n), k.Label)
+		}
 	}
 	for _, code := range f.Health {
 		put("health", prometheus.GaugeValue, 1, string(code))

@@ -69,6 +69,12 @@ func (s *Service) Find(ctx context.Context, key Key, want int, check Check) (Fou
 	_ = looking.Wait() // no function of theirs fails
 	f.end()
 	_ = asking.Wait()
+	result := "missed"
+	if len(f.out.Good) > 0 {
+		result = "found"
+	}
+	s.host.Tally(p2p.CountLookups, result, 1)
+	s.host.Tally(p2p.CountRecords, "", f.out.Records)
 	if err := ctx.Err(); err != nil && len(f.out.Good) == 0 {
 		return f.out, fmt.Errorf("look up %s: %w", key, err)
 	}

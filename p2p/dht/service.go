@@ -215,6 +215,7 @@ func (s *Service) provide(ctx context.Context, keys []Key) error {
 func (s *Service) noted(keys []Key, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.host.Tally(p2p.CountAnnouncements, p2p.Result(err == nil), 1)
 	s.last.Keys, s.last.Err = keys, err
 	if err != nil {
 		return

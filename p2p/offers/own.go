@@ -33,12 +33,13 @@ func (s *Service) Fetch(ctx context.Context, id market.NodeID, addrs []string) (
 	stop := context.AfterFunc(ctx, func() { _ = st.Reset() })
 	defer stop()
 	_ = st.SetDeadline(time.Now().Add(ownTime)) // without a deadline ctx still ends it
-	raw, err := readOwn(newFramer(st))
+	f := newFramer(st)
+	raw, err := readOwn(f)
 	if err == nil {
 		err = s.keepOwn(id, raw)
 	}
 	if p, perr := p2p.PeerOf(id); perr == nil {
-		s.finish(p, st, err)
+		s.finish(p, f, st, err)
 	}
 	if err != nil {
 		return market.Offer{}, fmt.Errorf("ask for an offer: %w", err)

@@ -89,6 +89,7 @@ func New(h *p2p.Host, log *slog.Logger, sinks ...Sink) *Service {
 		perBack:  newLimiters[peer.ID](1.0/60, 1), wake: make(chan struct{}, 1), changed: make(chan struct{}),
 		places: map[wire.Shard]*place{}, holds: map[wire.Shard]holding{}, newer: map[peer.ID]uint16{},
 	}
+	s.set.evicted = func() { h.Tally(p2p.CountEvicted, "", 1) }
 	s.self, _ = p2p.PeerOf(h.ID()) // the host was made from the same key
 	return s
 }
@@ -255,7 +256,7 @@ func (s *Service) start(ctx context.Context) (*pubsub.PubSub, error) {
 		regexp.MustCompile("^" + regexp.QuoteMeta(n.Prefix()) + "/book/1/[0-9]{1,4}/[0-9]{1,4}$"))
 	ps, err := pubsub.NewGossipSub(ctx, s.host.Libp2p(),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(),
-		pubsub.WithMessageIdFn(messageID),
+		pubsub.WithMessageIdFn(messageID), pubsub.WithRawTracer(trace{h: s.host}),
 		pubsub.WithGossipSubParams(params()), pubsub.WithFloodPublish(true), pubsub.WithPeerExchange(false),
 		pubsub.WithPeerScore(s.scoreParams(), thresholds()), pubsub.WithMaxMessageSize(maxMessage),
 		pubsub.WithMaxControlMessageSize(maxControl),

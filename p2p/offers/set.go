@@ -68,12 +68,14 @@ type set struct {
 	docs map[market.NodeID]doc
 	ids  map[market.DocID]market.NodeID
 	// young are those that may have to make room, in no order.
-	young []market.NodeID
-	max   int
+	young   []market.NodeID
+	max     int
+	evicted func() // a document has made room for another
 }
 
 func newSet() *set {
-	return &set{docs: map[market.NodeID]doc{}, ids: map[market.DocID]market.NodeID{}, max: maxSet}
+	return &set{docs: map[market.NodeID]doc{}, ids: map[market.DocID]market.NodeID{}, max: maxSet,
+		evicted: func() {}}
 }
 
 // allow takes from the rate of a signer; known: there is one.
@@ -95,6 +97,14 @@ func (s *set) newer(signer market.NodeID, seq uint64, id market.DocID) bool {
 func (s *set) newerLocked(signer market.NodeID, seq uint64, id market.DocID) bool {
 	old, ok := s.docs[signer]
 	return !ok || seq > old.seq || seq == old.seq && bytes.Compare(id[:], old.id[:]) < 0
+}
+
+// twice reports whether another document of the signer has the same seq.
+func (s *set) twice(signer market.NodeID, seq uint64) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	d, ok := s.docs[signer]
+	return ok && d.seq == seq
 }
 
 // put keeps d if it is newer and there is room. When the set is full, expired ones make room first, then a random one
@@ -143,6 +153,7 @@ func (s *set) makeRoom(now time.Time) bool {
 		id := s.young[rand.IntN(len(s.young))]
 		if now.Sub(s.docs[id].row.since) < youthAge {
 			s.remove(id)
+			s.evicted()
 			return true
 		}
 		s.grown(s.docs[id].row)

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -176,7 +177,7 @@ func (s *Service) syncWith(ctx context.Context, p peer.ID, in wire.Shard) error 
 	f := newFramer(st)
 	err = s.client(f, in, func() { _ = st.SetDeadline(time.Now().Add(syncTimeout)) })
 	s.noteEpoch(p, f.of)
-	s.finish(p, st, err)
+	s.finish(p, f, st, err)
 	return err
 }
 
@@ -198,10 +199,13 @@ func (s *Service) handleSync(st network.Stream) {
 	if err != nil {
 		s.log.Debug("serve sync of offers", "peer", p, "err", err)
 	}
-	s.finish(p, st, err)
+	s.finish(p, f, st, err)
 }
 
-func (s *Service) finish(p peer.ID, st network.Stream, err error) {
+func (s *Service) finish(p peer.ID, f *framer, st network.Stream, err error) {
+	s.host.Tally(p2p.CountSyncs, p2p.Result(err == nil), 1)
+	s.host.Tally(p2p.CountSyncBytes, "in", f.got)
+	s.host.Tally(p2p.CountSyncBytes, "out", f.wrote)
 	if err == nil {
 		_ = st.Close() // all that counts has been answered
 		return

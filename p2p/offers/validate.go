@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -167,8 +168,12 @@ func (s *Service) take(raw []byte, now time.Time, how *entry) error {
 	if how != nil && how.may != nil && !how.may(e.Signer) { // 8
 		return errLimited
 	}
+	twice := s.set.twice(e.Signer, d.seq)
 	if !s.set.put(e.Signer, d, now) {
 		return errOld
+	}
+	if twice {
+		s.host.Tally(p2p.CountEquivocations, "", 1)
 	}
 	s.queue.push(e.Signer) // 9
 	return nil

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/p2p"
 )
 
 // Bounds of a Refusal on the wire. A peer may name no longer wait than maxRetry.
@@ -37,6 +38,13 @@ const (
 )
 
 var errRefusal = errors.New("malformed refusal")
+
+// refusal is encodeRefusal for one that is sent.
+func (s *Service) refusal(err error) []byte {
+	b := encodeRefusal(err)
+	s.host.Tally(p2p.CountRefusals, string(market.CodeOf(decodeRefusal(b))), 1)
+	return b
+}
 
 // encodeRefusal turns any error into what a peer may see: a Refusal within its bounds, anything else as "internal"
 // without text.

@@ -32,9 +32,9 @@ func receive(st network.Stream, limit int, timeout time.Duration) (t uint8, body
 }
 
 // answer writes the reply or the refusal and closes; the peer's silence after it costs us one deadline.
-func answer(st network.Stream, t uint8, body []byte, err error) error {
+func (s *Service) answer(st network.Stream, t uint8, body []byte, err error) error {
 	if err != nil {
-		t, body = msgRefusal, encodeRefusal(err)
+		t, body = msgRefusal, s.refusal(err)
 	}
 	if werr := writeMsg(st, t, body); werr != nil {
 		_ = st.Reset()
@@ -58,13 +58,13 @@ func (s *Service) serveQuote(ctx context.Context, from market.NodeID, st network
 		return err
 	}
 	if t != msgOrder {
-		return answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "unknown message"))
+		return s.answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "unknown message"))
 	}
 	q, err := s.hs.Quoter.Quote(ctx, from, body)
 	if err == nil {
 		s.host.Favour(from, p2p.Quoted, time.Now().Add(quotedFor))
 	}
-	return answer(st, msgQuote, q, err)
+	return s.answer(st, msgQuote, q, err)
 }
 
 func (s *Service) serveLease(ctx context.Context, from market.NodeID, st network.Stream) error {
@@ -80,29 +80,29 @@ func (s *Service) serveLease(ctx context.Context, from market.NodeID, st network
 		if err == nil {
 			s.host.Favour(from, p2p.Leased, time.Now().Add(leasedFor))
 		}
-		return answer(st, msgAck, nil, err)
+		return s.answer(st, msgAck, nil, err)
 	case msgStop:
-		return answer(st, msgAck, nil, s.hs.Leaser.Stop(ctx, from, body))
+		return s.answer(st, msgAck, nil, s.hs.Leaser.Stop(ctx, from, body))
 	case msgOutcome:
 		own, err := s.hs.Leaser.Outcome(ctx, from, body)
-		return answer(st, msgOutcome, own, err)
+		return s.answer(st, msgOutcome, own, err)
 	case msgAmend:
 		if a, ok := s.hs.Leaser.(Amender); ok {
-			return answer(st, msgAck, nil, a.Amend(ctx, from, body))
+			return s.answer(st, msgAck, nil, a.Amend(ctx, from, body))
 		}
 	case msgStatusRequest:
 		var id market.LeaseID
 		if len(body) != len(id) {
-			return answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "lease id"))
+			return s.answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "lease id"))
 		}
 		copy(id[:], body)
 		status, err := s.hs.Leaser.Status(ctx, from, id)
 		if err != nil {
-			return answer(st, 0, nil, err)
+			return s.answer(st, 0, nil, err)
 		}
-		return answer(st, msgStatus, wire.EncodeStatus(status), nil)
+		return s.answer(st, msgStatus, wire.EncodeStatus(status), nil)
 	}
-	return answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "unknown message"))
+	return s.answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "unknown message"))
 }
 
 // decodeOpen reads {lease 16 bytes, kind u8, args ≤ 64 KiB}.
@@ -125,14 +125,14 @@ func (s *Service) serveTunnel(ctx context.Context, from market.NodeID, st networ
 	}
 	o, err := decodeOpen(t, body)
 	if err != nil {
-		return answer(st, 0, nil, err)
+		return s.answer(st, 0, nil, err)
 	}
 	o.Relayed = st.Conn().Stat().Limited
 	octx, ocancel := context.WithTimeout(ctx, leaseTimeout)
 	serve, err := s.hs.Tunneler.Open(octx, from, o)
 	ocancel()
 	if err != nil {
-		return answer(st, 0, nil, err)
+		return s.answer(st, 0, nil, err)
 	}
 	if err := writeMsg(st, msgOpened, nil); err != nil {
 		_ = st.Reset()

@@ -154,12 +154,12 @@ func (s *Service) voucherMsg(ctx context.Context, from market.NodeID, l *line, t
 		p, err := wire.DecodePayment(body)
 		if err != nil {
 			return l.write(msgRefusal,
-				encodeRefusal(market.Refuse(market.CodeMalformed, market.KindInvalid, "payment")))
+				s.refusal(market.Refuse(market.CodeMalformed, market.KindInvalid, "payment")))
 		}
 		stored, err := s.hs.Vouchers.Payment(ctx, from, p)
 		if err != nil {
 			s.log.Debug("Payment refused", "peer", from, "lease", p.Lease, "error", err)
-			return l.write(msgRefusal, encodeRefusal(err))
+			return l.write(msgRefusal, s.refusal(err))
 		}
 		s.host.Favour(from, p2p.Leased, time.Now().Add(leasedFor))
 		return l.write(msgPaymentAck, binary.BigEndian.AppendUint64(nil, uint64(stored)))
@@ -167,13 +167,13 @@ func (s *Service) voucherMsg(ctx context.Context, from market.NodeID, l *line, t
 		var ch market.ChannelID
 		if len(body) != len(ch) {
 			return l.write(msgRefusal,
-				encodeRefusal(market.Refuse(market.CodeMalformed, market.KindInvalid, "channel")))
+				s.refusal(market.Refuse(market.CodeMalformed, market.KindInvalid, "channel")))
 		}
 		copy(ch[:], body)
 		rel, err := s.hs.Vouchers.ReleaseRequest(ctx, from, ch)
 		if err != nil {
 			s.log.Debug("Release refused", "peer", from, "channel", ch, "error", err)
-			return l.write(msgRefusal, encodeRefusal(err))
+			return l.write(msgRefusal, s.refusal(err))
 		}
 		return l.push(VoucherPush{Release: &ReleasePush{Channel: ch, Bytes: rel}})
 	}
