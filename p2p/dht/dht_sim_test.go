@@ -105,29 +105,35 @@ func TestSim_Find_FakeRecords_TheTrueRig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p2ptest.Run(t, p2ptest.Options{}, func(t *testing.T, n *p2ptest.Net) {
 				infra, rigs, buyer := grow(t, n, 4)
-				c, err := Class(class).cid(p2ptest.Network)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i := range 200 {
-					key := ed25519.NewKeyFromSeed(binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i)))
-					id, err := p2p.PeerOf(p2ptest.NodeID(key))
-					if err != nil {
-						t.Fatal(err)
-					}
-					fake := peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{ma.StringCast(at(i))}}
-					for _, m := range slices.Concat(infra, rigs) {
-						if err := m.dht.table.ProviderStore().AddProvider(t.Context(), c.Hash(), fake); err != nil {
-							t.Fatal(err)
-						}
-					}
-				}
+				fakes(t, slices.Concat(infra, rigs), 200, at)
 				found, err := buyer.dht.Find(t.Context(), Class(class), 1, sells(buyer.Host, rigs[0]))
 				if err != nil || len(found.Good) != 1 || found.Records < 150 {
 					t.Fatalf("%d records, good %v: %v", found.Records, found.Good, err)
 				}
 			})
 		})
+	}
+}
+
+// fakes has members keep records of nodes that are not there, under the key of the class.
+func fakes(t *testing.T, members []*member, n int, at func(i int) string) {
+	t.Helper()
+	c, err := Class(class).cid(p2ptest.Network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		key := ed25519.NewKeyFromSeed(binary.BigEndian.AppendUint64(make([]byte, 24), uint64(i)))
+		id, err := p2p.PeerOf(p2ptest.NodeID(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fake := peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{ma.StringCast(at(i))}}
+		for _, m := range members {
+			if err := m.dht.table.ProviderStore().AddProvider(t.Context(), c.Hash(), fake); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

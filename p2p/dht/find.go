@@ -1,11 +1,13 @@
 package dht
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/errgroup"
@@ -17,7 +19,8 @@ import (
 // Bounds of one look-up. Records cost their writer nothing, so what is bounded is what they make this node do.
 const (
 	asksAtOnce = 16
-	maxRecords = 2000 // looked at
+	maxRecords = 500 // of one key
+	widenAfter = 3 * time.Second
 )
 
 // Check asks a node that was found for what makes it true, such as its own signed Offer. Its error says why it is not.
@@ -30,39 +33,41 @@ type Found struct {
 	Good    []market.NodeID // that passed the Check, in the order of their answers
 }
 
-// Find asks the nodes that announced a key until want of them have passed the Check, all were asked, or ctx ends; a
-// crowded class is looked up in two of its parts too. Nodes are asked in an order that spreads over their networks, so
-// that many records of one machine do not hide the others. Errors: the table is not up, ctx's if nobody was good.
+// Find asks the nodes that announced a key until want of them have passed the Check, all were asked, or ctx ends; of a
+// class two of its parts are looked up too, and all others when nobody good has come by then or within widenAfter: to
+// hide a rig one has to crowd out 17 keys, not one. Nodes are asked in an order that spreads over the keys and the
+// networks, so that many records of one key or machine do not hide the others. Errors: the table is not up, ctx's if
+// nobody was good.
 func (s *Service) Find(ctx context.Context, key Key, want int, check Check) (Found, error) {
 	select {
 	case <-s.ready:
 	case <-ctx.Done():
 		return Found{}, fmt.Errorf("look up %s: %w", key, ctx.Err())
 	}
-	keys := []Key{key}
+	first, rest := []Key{key}, []Key(nil)
 	if strings.HasPrefix(string(key), "class/") {
-		keys = append(keys, key.someShards()...)
+		parts := key.parts()
+		first, rest = append(first, parts[:2]...), parts[2:]
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	f := finding{want: want, check: check, self: s.host.ID(), cancel: cancel, seen: map[market.NodeID]bool{},
-		asked: map[netip.Prefix]int{}}
-	f.more = sync.NewCond(&f.mu)
+	f := newFinding(want, check, s.host.ID(), cancel)
 	stop := context.AfterFunc(ctx, f.end)
 	defer stop()
+	late := time.AfterFunc(widenAfter, func() { f.set(&f.late) })
+	defer late.Stop()
 	var looking, asking errgroup.Group
-	for _, k := range keys {
-		c, err := k.cid(s.host.Network().Name)
-		if err != nil {
-			return Found{}, err
+	looking.Go(func() error {
+		s.lookUp(ctx, f, first)
+		f.set(&f.looked)
+		return nil
+	})
+	looking.Go(func() error {
+		if f.needsMore() {
+			s.lookUp(ctx, f, rest)
 		}
-		looking.Go(func() error {
-			for rec := range s.table.FindProvidersAsync(ctx, c, 0) {
-				f.add(rec.ID, p2p.AddrTexts(s.host.Dialable(rec.Addrs)))
-			}
-			return nil
-		})
-	}
+		return nil
+	})
 	for range asksAtOnce {
 		asking.Go(func() error { f.ask(ctx); return nil })
 	}
@@ -81,8 +86,27 @@ func (s *Service) Find(ctx context.Context, key Key, want int, check Check) (Fou
 	return f.out, nil
 }
 
+// lookUp gives f the records of some keys.
+func (s *Service) lookUp(ctx context.Context, f *finding, keys []Key) {
+	var g errgroup.Group
+	for _, k := range keys {
+		c, err := k.cid(s.host.Network().Name)
+		if err != nil {
+			continue // of a text that is hashed; this cannot happen
+		}
+		g.Go(func() error {
+			for rec := range s.table.FindProvidersAsync(ctx, c, 0) {
+				f.add(k, rec.ID, p2p.AddrTexts(s.host.Dialable(rec.Addrs)))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // none fails
+}
+
 // record is a node to ask.
 type record struct {
+	key   Key
 	id    market.NodeID
 	addrs []string
 	from  netip.Prefix // its first address' network; zero: unknown
@@ -95,36 +119,62 @@ type finding struct {
 	self   market.NodeID
 	cancel func()
 
-	mu    sync.Mutex
-	more  *sync.Cond // a record came, or no more will
-	ended bool
-	queue []record
-	seen  map[market.NodeID]bool
-	asked map[netip.Prefix]int
-	out   Found
+	mu     sync.Mutex
+	more   *sync.Cond // something of what follows has changed
+	looked bool       // the first keys are
+	late   bool       // widenAfter is over
+	ended  bool
+	busy   int // nodes that are being asked
+	queue  []record
+	seen   map[market.NodeID]bool
+	named  map[Key]int // records of the key
+	asked  map[netip.Prefix]int
+	turns  map[Key]int // nodes of the key that were asked
+	out    Found
 }
 
-func (f *finding) add(p peer.ID, addrs []string) {
+func newFinding(want int, check Check, self market.NodeID, cancel func()) *finding {
+	f := &finding{want: want, check: check, self: self, cancel: cancel, seen: map[market.NodeID]bool{},
+		named: map[Key]int{}, asked: map[netip.Prefix]int{}, turns: map[Key]int{}}
+	f.more = sync.NewCond(&f.mu)
+	return f
+}
+
+func (f *finding) add(k Key, p peer.ID, addrs []string) {
 	id, ok := p2p.NodeOf(p)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !ok || id == f.self || f.seen[id] || len(f.seen) >= maxRecords {
+	if !ok || id == f.self || f.seen[id] || f.named[k] >= maxRecords {
 		return
 	}
 	f.seen[id] = true
+	f.named[k]++
 	f.out.Records++
-	f.queue = append(f.queue, record{id, addrs, p2p.GroupOf(addrs)})
-	f.more.Signal()
+	f.queue = append(f.queue, record{k, id, addrs, p2p.GroupOf(addrs)})
+	f.more.Broadcast()
 }
 
-func (f *finding) end() {
+func (f *finding) end() { f.set(&f.ended) }
+
+func (f *finding) set(flag *bool) {
 	f.mu.Lock()
-	f.ended = true
+	*flag = true
 	f.mu.Unlock()
 	f.more.Broadcast()
 }
 
-// next takes the record whose network was asked least; false: there are no more.
+// needsMore waits until the first keys have given all they have, or for widenAfter, and reports whether nobody good was
+// among them.
+func (f *finding) needsMore() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !f.late && !f.ended && (!f.looked || len(f.queue) > 0 || f.busy > 0) {
+		f.more.Wait()
+	}
+	return !f.ended && len(f.out.Good) == 0
+}
+
+// next takes the record whose key, then whose network was asked least; false: there are no more.
 func (f *finding) next() (record, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -136,7 +186,8 @@ func (f *finding) next() (record, bool) {
 	}
 	best := 0
 	for i, r := range f.queue {
-		if f.asked[r.from] < f.asked[f.queue[best].from] {
+		b := f.queue[best]
+		if cmp.Or(f.turns[r.key]-f.turns[b.key], f.asked[r.from]-f.asked[b.from]) < 0 {
 			best = i
 		}
 	}
@@ -144,6 +195,8 @@ func (f *finding) next() (record, bool) {
 	f.queue[best] = f.queue[len(f.queue)-1]
 	f.queue = f.queue[:len(f.queue)-1]
 	f.asked[r.from]++
+	f.turns[r.key]++
+	f.busy++
 	return r, true
 }
 
@@ -153,13 +206,14 @@ func (f *finding) ask(ctx context.Context) {
 		if !ok || ctx.Err() != nil {
 			return
 		}
-		if f.check(ctx, r.id, r.addrs) != nil {
-			continue
-		}
+		err := f.check(ctx, r.id, r.addrs)
 		f.mu.Lock()
-		f.out.Good = append(f.out.Good, r.id)
+		if f.busy--; err == nil {
+			f.out.Good = append(f.out.Good, r.id)
+		}
 		enough := f.want > 0 && len(f.out.Good) >= f.want
 		f.mu.Unlock()
+		f.more.Broadcast()
 		if enough {
 			f.cancel()
 		}

@@ -2,13 +2,11 @@ package dht
 
 import (
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
-	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
@@ -31,10 +29,9 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		l := finding{self: h.ID(), seen: map[market.NodeID]bool{}}
-		l.more = sync.NewCond(&l.mu)
+		l := newFinding(1, nil, h.ID(), nil)
 		for range 2 {
-			l.add(peer.ID(id), p2p.AddrTexts(h.Dialable([]ma.Multiaddr{a, a, a, a, a})))
+			l.add(Infra, peer.ID(id), p2p.AddrTexts(h.Dialable([]ma.Multiaddr{a, a, a, a, a})))
 		}
 		if len(l.queue) > 1 || l.out.Records > 1 {
 			t.Fatalf("asked %d times", len(l.queue))

@@ -43,10 +43,12 @@ func (s *Service) ClassKeys(class string, rigs int) []Key {
 	return []Key{Class(class), part}
 }
 
-// someShards are two parts of a class at random.
-func (k Key) someShards() []Key {
-	p := rand.Perm(shards)
-	return []Key{k.shard(p[0]), k.shard(p[1])}
+// parts are all parts of a class, in no order.
+func (k Key) parts() (out []Key) {
+	for _, n := range rand.Perm(shards) {
+		out = append(out, k.shard(n))
+	}
+	return out
 }
 
 // cid is the key as the table takes it: CIDv1 raw, sha2-256 of "gpuai/dht/1" 00 network 00 key.

@@ -65,7 +65,7 @@ type signer struct {
 // set holds the newest envelope per signer; withdrawn Offers stay as tombstones until they expire.
 type set struct {
 	mu   sync.RWMutex
-	docs map[market.NodeID]doc
+	docs map[market.NodeID]*doc // a pointer: the map's free places are small then
 	ids  map[market.DocID]market.NodeID
 	// young are those that may have to make room, in no order.
 	young   []market.NodeID
@@ -74,7 +74,7 @@ type set struct {
 }
 
 func newSet() *set {
-	return &set{docs: map[market.NodeID]doc{}, ids: map[market.DocID]market.NodeID{}, max: maxSet,
+	return &set{docs: map[market.NodeID]*doc{}, ids: map[market.DocID]market.NodeID{}, max: maxSet,
 		evicted: func() {}}
 }
 
@@ -133,7 +133,7 @@ func (s *set) put(id market.NodeID, d doc, now time.Time) bool {
 		d.row.rate.AllowN(now, 1)
 		s.young = append(s.young, id)
 	}
-	s.docs[id], s.ids[d.id] = d, id
+	s.docs[id], s.ids[d.id] = &d, id
 	return true
 }
 
@@ -194,8 +194,11 @@ func (s *set) expire(now time.Time) {
 func (s *set) raw(id market.DocID) ([]byte, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	signer, ok := s.ids[id]
-	return s.docs[signer].raw, ok
+	d, ok := s.docs[s.ids[id]]
+	if !ok || d.id != id {
+		return nil, false
+	}
+	return d.raw, true
 }
 
 // again reports whether this very envelope is held and comes to one of its homes for the first time.
@@ -224,8 +227,10 @@ func hear(homes []home, in wire.Shard) bool {
 func (s *set) homes(signer market.NodeID) (out []wire.Shard) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, h := range s.docs[signer].homes {
-		out = append(out, h.at)
+	if d, ok := s.docs[signer]; ok {
+		for _, h := range d.homes {
+			out = append(out, h.at)
+		}
 	}
 	return out
 }
@@ -234,8 +239,10 @@ func (s *set) homes(signer market.NodeID) (out []wire.Shard) {
 func (s *set) of(signer market.NodeID) ([]byte, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	d, ok := s.docs[signer]
-	return d.raw, ok
+	if d, ok := s.docs[signer]; ok {
+		return d.raw, true
+	}
+	return nil, false
 }
 
 func (s *set) signers() []market.NodeID {
