@@ -45,7 +45,7 @@ func (s *Service) Reply(ctx context.Context, to market.NodeID, reach []string, w
 	if err == nil {
 		s.host.Favour(to, p2p.Quoted, time.Now().Add(quotedFor))
 	}
-	return answer(st, msgQuote, quote, err)
+	return s.answer(st, msgQuote, quote, err)
 }
 
 func (s *Service) serveWant(ctx context.Context, from market.NodeID, st network.Stream) error {
@@ -57,7 +57,7 @@ func (s *Service) serveWant(ctx context.Context, from market.NodeID, st network.
 	}
 	var id market.DocID
 	if t != msgWantReply || len(body) <= len(id) {
-		return answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "reply to a want"))
+		return s.answer(st, 0, nil, market.Refuse(market.CodeMalformed, market.KindInvalid, "reply to a want"))
 	}
 	copy(id[:], body)
 	order, quoted, err := s.hs.Wanter.Replied(ctx, from, id, body[len(id):])
@@ -66,7 +66,7 @@ func (s *Service) serveWant(ctx context.Context, from market.NodeID, st network.
 		err = market.Refuse(market.CodeWantOver, market.KindNotFound, "this node has no such want")
 	}
 	if err != nil {
-		return answer(st, 0, nil, err)
+		return s.answer(st, 0, nil, err)
 	}
 	q := request{"want", quoteTimeout, maxQuoteMsg, msgOrder, msgQuote}
 	quote, err := q.exchange(ctx, st, order)
