@@ -94,8 +94,11 @@ func (b Buyer) Sides() (out []leases.Side) {
 
 // Facts implements gauge.
 func (b Buyer) Facts(f *health.Facts) {
-	n := len(b.Book.Offers())
-	rows := b.Book.Rows()
+	offers := b.Book.Offers()
+	n, rows := len(offers), 0
+	for _, o := range offers {
+		rows += len(o.Groups)
+	}
 	f.BookOffers, f.BookRows = &n, &rows
 }
 

@@ -38,13 +38,6 @@ func newBook(cfg *Config, db *store.Store, clock *lease.Clock, log *slog.Logger)
 		book:  book.New(50_000), standing: standing{}, next: make(chan struct{})}
 }
 
-// Rows are those of the book.
-func (b *Book) Rows() int {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.book.Rows()
-}
-
 // Offer takes one verified Offer from gossip or sync.
 func (b *Book) Offer(o market.Offer, raw []byte) {
 	env, err := wire.Parse(raw, b.cfg.Network)
