@@ -73,6 +73,7 @@ var timed = map[string]string{
 	"node/indexer write": "Offers that expire tell nobody, and what comes within a moment goes into one " +
 		"transaction",
 	"node/indexer sums":       "they take a bounded share of the time; what is reachable ends by the clock",
+	"node/indexer follow":     "the chain: public endpoints tell of nothing reliably",
 	"node/indexer probeAll":   "rigs are dialled by the clock; a new one wakes it",
 	"escrow/solana Serve":     "transactions are sent again by the clock; new work wakes it",
 	"node prune":              "old rows go by their age",

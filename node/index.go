@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer"
 	"github.com/gpuai/gpuai/p2p"
@@ -31,11 +33,25 @@ func (d dialer) Reach(id market.NodeID) []string { return d.offers.Reach(id) }
 func newIndex(ctx context.Context, s *Site) (Role, error) {
 	x, err := indexer.New(ctx, indexer.Config{
 		Network: s.Host.Network().Name, Genesis: s.Genesis, Store: s.Config.Indexer.Store,
-		Listen: s.Config.Indexer.Listen,
-	}, dialer{s.Host, s.Offers}, nil, s.Log.With("role", "indexer"))
+		Listen: s.Config.Indexer.Listen, ChainEvery: s.ChainEvery(),
+	}, dialer{s.Host, s.Offers}, readsOf(s), s.Log.With("role", "indexer"))
 	if err != nil {
 		return nil, err
 	}
 	s.Offers.Attach(x)
 	return Index{x}, nil
+}
+
+// ledger is what an index reads of the chain.
+type ledger struct {
+	*solana.History
+	escrow.Ledger
+}
+
+// readsOf is nil without a ledger.
+func readsOf(s *Site) indexer.Chain {
+	if s.Spending == nil {
+		return nil
+	}
+	return ledger{solana.NewHistory(s.Config.Solana.RPC, s.Genesis, s.deps.Chain.Program()), s.Spending}
 }

@@ -39,6 +39,7 @@ svm.setAccount({ address: faucet, lamports: FAUCET_SOL, data: new Uint8Array(), 
 let slot = 1n, offset = 0n; // offset: seconds that test_setClock added
 const hashes = new Map(); // blockhash -> last valid height
 const statuses = new Map(); // signature -> {slot, err}
+const history = []; // landed transactions that name the program, oldest first
 const preimages = new Map(); // slot -> Map(address -> account before the slot's first write, or null)
 let latest = '';
 
@@ -129,7 +130,7 @@ function run(bytes, simulate) {
   }
   const failed = r instanceof FailedTransactionMetadata;
   const meta = failed || simulate ? r.meta() : r;
-  return { tx, err: failed ? errorOf(r) : null, logs: meta.logs(), units: meta.computeUnitsConsumed() };
+  return { tx, err: failed ? errorOf(r) : null, logs: meta.logs(), units: meta.computeUnitsConsumed(), inner: simulate ? [] : meta.innerInstructions() };
 }
 
 const ctx = (s) => ({ apiVersion: '3.0.0', slot: s });
@@ -165,8 +166,45 @@ function send(bytes) {
   if (r.err === 'AlreadyProcessed') return r.tx.signature;
   if (r.err !== null && ['BlockhashNotFound', 'SanitizeFailure', 'AccountNotFound', 'InsufficientFundsForFee'].includes(r.err)) throw rpcError(-32002, `Transaction simulation failed: ${JSON.stringify(r.err)}`, { err: r.err, logs: r.logs, unitsConsumed: r.units, accounts: null });
   statuses.set(r.tx.signature, { slot, err: r.err, units: r.units, logs: r.logs });
+  if (r.tx.keys.includes(programId)) history.push({ signature: r.tx.signature, slot, err: r.err, blockTime: BigInt(Math.floor(Date.now() / 1000)) + offset, bytes: Buffer.from(bytes).toString('base64'), inner: innerOf(r.inner), logs: r.logs });
   if (slotMs === 0) nextSlot();
   return r.tx.signature;
+}
+
+/** Instructions that programs called, by the one that called them, as an RPC node tells them. */
+function innerOf(list) {
+  return list.map((calls, index) => ({
+    index,
+    instructions: calls.map((c) => {
+      const i = c.instruction();
+      return { programIdIndex: i.programIdIndex(), accounts: [...i.accounts()], data: to58(i.data()), stackHeight: c.stackHeight() };
+    }),
+  })).filter((i) => i.instructions.length > 0);
+}
+
+/** Landed transactions of the program, newest first: what an indexer reads. Other addresses are not kept here. */
+function signatures(address, cfg) {
+  if (address !== programId) throw rpcError(-32602, 'only the program is indexed here');
+  const newest = view(cfg), limit = cfg?.limit ?? 1000;
+  if (!(limit >= 1 && limit <= 1000)) throw rpcError(-32602, 'Invalid limit; max 1000');
+  let from = history.length;
+  if (cfg?.before) from = history.findIndex((t) => t.signature === cfg.before);
+  const out = [];
+  for (let i = from - 1; i >= 0 && out.length < limit; i--) {
+    const t = history[i];
+    if (t.signature === cfg?.until) break;
+    if (t.slot <= newest) out.push({ signature: t.signature, slot: t.slot, err: t.err, memo: null, blockTime: t.blockTime, confirmationStatus: t.slot <= final() ? 'finalized' : 'confirmed' });
+  }
+  return out;
+}
+
+function transaction(sig, cfg) {
+  if (cfg?.encoding !== 'base64') throw rpcError(-32602, 'unsupported encoding: use base64');
+  const t = history.find((t) => t.signature === sig && t.slot <= view(cfg));
+  if (!t) return null;
+  const first = Buffer.from(t.bytes, 'base64');
+  const version = first[1 + 64 * first[0]] & 128 ? 0 : 'legacy';
+  return { slot: t.slot, blockTime: t.blockTime, version, transaction: [t.bytes, 'base64'], meta: { err: t.err, innerInstructions: t.inner, loadedAddresses: { writable: [], readonly: [] }, logMessages: t.logs } };
 }
 
 const methods = {
@@ -189,6 +227,8 @@ const methods = {
       return s ? { slot: s.slot, confirmations: s.slot <= final() ? null : slot - s.slot, err: s.err, status: s.err === null ? { Ok: null } : { Err: s.err }, confirmationStatus: s.slot <= final() ? 'finalized' : 'confirmed' } : null;
     }),
   }),
+  getSignaturesForAddress: signatures,
+  getTransaction: transaction,
   sendTransaction: (text, cfg) => send(decodeParam(text, cfg?.encoding ?? 'base64')),
   simulateTransaction: (text, cfg) => {
     let bytes = decodeParam(text, cfg?.encoding ?? 'base64');

@@ -39,6 +39,7 @@ const (
 type Config struct {
 	Network, Genesis string
 	Store, Listen    string
+	ChainEvery       time.Duration // between two looks at the ledger
 }
 
 // Indexer is the role. Use New, then Serve.
@@ -46,28 +47,29 @@ type Indexer struct {
 	cfg   Config
 	index *db.DB
 	dial  Dialer
+	chain Chain
 	log   *slog.Logger
 
-	mu       sync.Mutex
-	rigs     map[string]db.Rig // newest, by peer
-	probes   []db.Probe
-	refused  int64 // figures that were left out, and documents that found no room, of all starts
-	told     int64 // of them, in the index
-	at       string
-	wake     chan struct{}
-	due      *dues
-	loaded   chan struct{}
-	observed func(route string, status int)
+	mu      sync.Mutex
+	rigs    map[string]db.Rig // newest, by peer
+	probes  []db.Probe
+	refused int64 // figures that were left out, and documents that found no room, of all starts
+	told    int64 // of them, in the index
+	at      string
+	wake    chan struct{}
+	due     *dues
+	loaded  chan struct{}
 }
 
 // New opens the index. Close it if Serve is never called. Errors: *market.Error index-unusable, version-mismatch.
-func New(ctx context.Context, cfg Config, dial Dialer, observe func(string, int), log *slog.Logger) (*Indexer, error) {
+func New(ctx context.Context, cfg Config, dial Dialer, chain Chain, log *slog.Logger) (*Indexer, error) {
 	index, err := db.Open(ctx, cfg.Store)
 	if err != nil {
 		return nil, err
 	}
-	x := &Indexer{cfg: cfg, index: index, dial: dial, log: log, rigs: map[string]db.Rig{}, wake: make(chan struct{}, 1),
-		due: newDues(), loaded: make(chan struct{}), observed: observe}
+	x := &Indexer{cfg: cfg, index: index, dial: dial, chain: chain, log: log, rigs: map[string]db.Rig{},
+		wake: make(chan struct{}, 1),
+		due:  newDues(), loaded: make(chan struct{})}
 	if err := x.sameLedger(ctx); err != nil {
 		return nil, errors.Join(err, index.Close())
 	}
@@ -144,8 +146,8 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	x.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
 	if x.cfg.Listen != "" {
-		m := public.New(public.Config{Index: x.index, Network: x.cfg.Network, Since: time.UnixMilli(ms),
-			Observe: x.observed}, x.log.With("part", "public"))
+		m := public.New(public.Config{Index: x.index, Network: x.cfg.Network, Since: time.UnixMilli(ms)},
+			x.log.With("part", "public"))
 		defer m.Close()
 		l, err := rest.Listen(ctx, "indexer.listen", x.cfg.Listen)
 		if err != nil {
@@ -164,6 +166,9 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	g.Go(func() error { return x.write(ctx) })
 	g.Go(func() error { return x.sums(ctx) })
 	g.Go(func() error { return x.probeAll(ctx) })
+	if x.chain != nil {
+		g.Go(func() error { return x.follow(ctx) })
+	}
 	return g.Wait()
 }
 

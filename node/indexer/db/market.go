@@ -55,12 +55,12 @@ type Sellers struct {
 
 // Locked sums the channels of a mint that have one status.
 type Locked struct {
-	Mint               string
-	Decimals           int64
-	Status             int64
-	N                  int64
-	Deposit, Out, Rent *big.Int // Out: paid or refunded; Rent: lamports of the accounts
-	Slot               int64    // of the newest read
+	Mint         string
+	Decimals     int64
+	Status       int64
+	N            int64
+	Deposit, Out *big.Int // Out: paid or refunded
+	Slot         int64    // of the newest read
 }
 
 // MetaRefused is where the count of what was refused stands.
@@ -193,16 +193,14 @@ func (d *DB) sumChannels(ctx context.Context, m *Market) error {
 	}
 	return scan(ctx, d.read, func(s scanner) error {
 		var l Locked
-		var v [8]int64
-		err := s.Scan(&l.Mint, &l.Decimals, &l.Status, &l.N, &l.Slot, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6],
-			&v[7])
-		l.Deposit, l.Rent = whole(v[0], v[1]), whole(v[6], v[7])
+		var v [6]int64
+		err := s.Scan(&l.Mint, &l.Decimals, &l.Status, &l.N, &l.Slot, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5])
+		l.Deposit = whole(v[0], v[1])
 		l.Out = new(big.Int).Add(whole(v[2], v[3]), whole(v[4], v[5]))
 		m.Locked = append(m.Locked, l)
 		return err
 	}, "SELECT mint, decimals, status, COUNT(*), MAX(slot), "+halves("deposit")+", "+halves("paid")+", "+
-		halves("refunded")+", "+halves("lamports")+
-		" FROM channels GROUP BY mint, decimals, status ORDER BY mint, status")
+		halves("refunded")+" FROM channels GROUP BY mint, decimals, status ORDER BY mint, status")
 }
 
 func whole(high, low int64) *big.Int {

@@ -197,6 +197,14 @@ func (d *Reads) Channel(ctx context.Context, id string) (Channel, error) {
 	return only(all, err, "channel")
 }
 
+// OpenChannels are the ids of those whose account is there, after an id, at most n.
+func (d *Reads) OpenChannels(ctx context.Context, after string, n int) ([]string, error) {
+	return list(ctx, d, func(s scanner) (id string, err error) {
+		err = s.Scan(&id)
+		return id, err
+	}, "SELECT id FROM channels WHERE status <> 255 AND id > $1 ORDER BY id LIMIT $2", after, n)
+}
+
 // Channels are those that an address pays or is paid by, after an id, at most n.
 func (d *Reads) Channels(ctx context.Context, address, after string, n int) ([]Channel, error) {
 	return list(ctx, d, scanChannel, "SELECT "+channelColumns+" FROM channels WHERE (payer = $1 OR payee = $1) AND "+

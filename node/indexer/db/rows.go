@@ -89,7 +89,7 @@ type Tx struct {
 	Name         string
 	Channel      string
 	Authority    string // who paid, or asked to close
-	Amount       int64  // deposit or top-up; 0: the instruction has none
+	Amount       int64  // of open and top_up: the deposit afterwards; 0: the instruction has none
 }
 
 // Bucket is a figure over a span of time.

@@ -68,6 +68,8 @@ func (p pages) offers(ctx context.Context, in *offersIn) (Offers, error) {
 	return out, err
 }
 
+func badCursor() error { return rest.Usage(http.StatusBadRequest, "cursor is none of this list") }
+
 // resume makes a query go on after the last row of the page before. Error: the cursor is none.
 func resume(q *db.LotQuery, after string) error {
 	parts := strings.Split(after, " ")
@@ -79,7 +81,7 @@ func resume(q *db.LotQuery, after string) error {
 			return nil
 		}
 	}
-	return rest.Usage(http.StatusBadRequest, "cursor is none of this list")
+	return badCursor()
 }
 
 func offerOf(l db.Lot) Offer {
@@ -96,8 +98,8 @@ type byPeer struct {
 	Peer string `path:"peer" doc:"the provider's peer id" example:"12D3KooWNVcnyi3tAfKwAhD5ejJKpnkXHBBNAJCgFThTgyPfR8HB"`
 }
 
-// rig is the one that a path names.
-func (p pages) rig(ctx context.Context, in *byPeer) (db.Rig, error) {
+// rigOf is the one that a path names.
+func rigOf(ctx context.Context, p pages, in *byPeer) (db.Rig, error) {
 	if !plain(in.Peer) {
 		return db.Rig{}, missing("provider")
 	}
@@ -110,7 +112,7 @@ func heard(r db.Rig, n int) Origin {
 }
 
 func (p pages) offersOf(ctx context.Context, in *byPeer) (Offers, error) {
-	r, err := p.rig(ctx, in)
+	r, err := rigOf(ctx, p, in)
 	return Offers{Schema: "gpuai.public-offers/v1", Offers: lotsOf(r), Origin: heard(r, len(r.Lots))}, err
 }
 
@@ -123,7 +125,7 @@ func lotsOf(r db.Rig) []Offer {
 }
 
 func (p pages) raw(ctx context.Context, in *byPeer) (RawOffer, error) {
-	r, err := p.rig(ctx, in)
+	r, err := rigOf(ctx, p, in)
 	return RawOffer{"gpuai.public-raw-offer/v1", r.Peer, r.Seq, r.Raw, heard(r, 1)}, err
 }
 
@@ -136,7 +138,7 @@ func providerOf(r db.Rig) Provider {
 func (p pages) providers(ctx context.Context, in *rest.Paging) (Providers, error) {
 	after, err := in.From()
 	if err == nil && !plain(after) {
-		err = rest.Usage(http.StatusBadRequest, "cursor is none of this list")
+		err = badCursor()
 	}
 	if err != nil {
 		return Providers{}, err
@@ -157,7 +159,7 @@ func (p pages) providers(ctx context.Context, in *rest.Paging) (Providers, error
 const uptimeDays = 90
 
 func (p pages) provider(ctx context.Context, in *byPeer) (ProviderPage, error) {
-	r, err := p.rig(ctx, in)
+	r, err := rigOf(ctx, p, in)
 	if err != nil {
 		return ProviderPage{}, err
 	}

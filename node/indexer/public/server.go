@@ -25,22 +25,22 @@ const (
 // Topics of events.
 var Topics = []string{"offer", "channel", "transaction"}
 
-// Config of the public API. Observe, if set, hears of each request.
+// Config of the public API.
 type Config struct {
 	Index   *db.DB
 	Network string
 	Since   time.Time // when this index began to listen
-	Observe func(route string, status int)
 }
 
 // New serves an index below /public/v1, without guards: see Guarded.
 func New(c Config, log *slog.Logger) *rest.Mux {
 	m := rest.New(rest.Options{
-		Title: "GPU AI indexer", Version: api.Version, Base: Base, About: about, Observe: c.Observe, State: c.Index.Tag,
+		Title: "GPU AI indexer", Version: api.Version, Base: Base, About: about, State: c.Index.Tag,
 	}, log)
 	p := pages{c}
 	m.Add("market", p.market()...)
 	m.Add("rigs", p.rigs()...)
+	m.Add("money", p.money()...)
 	stream := &rest.Events{Feed: c.Index, Topics: Topics, Life: m.Operations.Life(), Epoch: c.Index.Epoch()}
 	m.Add("index", append(p.index(), rest.Stream("GET", "/events", "events", "what happens, as it happens",
 		stream.Serve).In(rest.ScopeNone).Gives(200, "text/event-stream", eventsAbout).
@@ -92,7 +92,7 @@ func (p pages) index() []rest.Route {
 	return []rest.Route{
 		rest.GetCached("/search", "search", "things whose name begins with a text: models, providers, channels, "+
 			"wallets, transactions", p.search, "gossip", "chain"),
-		rest.GetCached("/definitions", "definitions", "what each word means, and how to check it", p.definitions),
+		rest.GetCached("/definitions", "definitions", "what each word means, and how to check it", defined),
 	}
 }
 
@@ -134,7 +134,7 @@ func plain(s string) bool {
 	return true
 }
 
-func (p pages) definitions(context.Context, *none) (Definitions, error) {
+func defined(context.Context, *none) (Definitions, error) {
 	return Definitions{Schema: "gpuai.public-definitions/v1", Definitions: definitions}, nil
 }
 
@@ -150,6 +150,13 @@ var definitions = []Definition{
 	{"proven", "devices with a report of their hardware that was checked within 24 hours; absent: this network " +
 		"has no " +
 		"such reports yet", db.Source("signed"), "gpuai help proven"},
+	{"locked", "deposits of channels that are neither paid out nor back at their payers", db.Chain,
+		"solana account CHANNEL"},
+	{"storage", "lamports that the ledger holds for the channels' accounts beside deposits; they come back", db.Chain,
+		"solana account CHANNEL"},
+	{"channel", "an account of the escrow program at finality: what it says is the truth, its instructions only " +
+		"tell how " +
+		"it came to be so", db.Chain, "gpuai channel show CHANNEL"},
 	{"asks", "prices that are asked per device and hour: percentiles over devices, each at the price of its offer; n " +
 		"counts offers", db.Gossip, "gpuai offers MODEL"},
 	{"rigs", "providers with a live offer; one with several models counts at each of them", db.Gossip,

@@ -292,3 +292,92 @@ func at(ms int64) rest.Time {
 	}
 	return rest.At(time.UnixMilli(ms))
 }
+
+// Channel is an account of the escrow program at finality. Its amounts are of one mint.
+type Channel struct {
+	Channel string `json:"channel"`
+	// gone: its account is closed, amounts are its last
+	Status     string    `json:"status" enum:"open,closing,sealed,gone"`
+	Payer      string    `json:"payer"`
+	Payee      string    `json:"payee"`
+	Deposit    api.Money `json:"deposit"`
+	Settled    api.Money `json:"settled"`  // what is the payee's
+	Paid       api.Money `json:"paid"`     // of it, what the payee has got
+	Refunded   api.Money `json:"refunded"` // what the payer has got back
+	Storage    api.Money `json:"storage"`  // SOL that the account holds beside its deposit; the payer gets it back
+	OpenedAt   rest.Time `json:"opened_at,omitzero"`
+	Deadline   rest.Time `json:"deadline,omitzero"` // of a closing one: anybody may seal it then
+	CloseDelay int64     `json:"close_delay_s"`
+	MovedAt    rest.Time `json:"moved_at,omitzero"` // of its newest instruction
+	Origin
+}
+
+// Channels of a wallet.
+type Channels struct {
+	Schema   string    `json:"schema"`
+	Wallet   string    `json:"wallet"`
+	Channels []Channel `json:"channels"`
+	Cursor   string    `json:"cursor,omitempty"`
+}
+
+// ChannelPage is one channel and what came to it, oldest first; the cursor leads on through its instructions.
+type ChannelPage struct {
+	Schema string `json:"schema"`
+	Channel
+	Instructions []Instruction `json:"instructions"`
+	Cursor       string        `json:"cursor,omitempty"`
+}
+
+// Instruction is one of the escrow program. Outer is its place in the transaction, inner its place in the call of
+// another program, -1: it is in none. failed: its transaction failed, and it settled nothing. not read: of an unknown
+// form.
+type Instruction struct {
+	Signature string    `json:"signature"`
+	Outer     int64     `json:"outer"`
+	Inner     int64     `json:"inner"`
+	Slot      int64     `json:"slot"`
+	At        rest.Time `json:"at"`
+	Result    string    `json:"result" enum:"ok,failed,not read"`
+	Name      string    `json:"name,omitempty"`
+	Authority string    `json:"authority,omitempty"`
+	Deposit   api.Money `json:"deposit,omitzero"` // of open and top_up: all that is locked afterwards
+}
+
+// Escrow is what the program holds. A sum of many amounts may be over 64 bits.
+type Escrow struct {
+	Schema   string        `json:"schema"`
+	Program  string        `json:"program"`
+	Hash     string        `json:"hash"` // SHA-256 of the program that this version was built with
+	Locked   []EscrowSum   `json:"locked"`
+	Channels []StatusCount `json:"channels"`
+}
+
+// EscrowSum sums the channels of a mint that are not gone; n counts them.
+type EscrowSum struct {
+	Value api.Money `json:"value"` // deposits, less what was paid and refunded
+	Origin
+}
+
+// StatusCount counts the channels of one status.
+type StatusCount struct {
+	Status   string `json:"status" enum:"open,closing,sealed,gone"`
+	Channels Count  `json:"channels"`
+}
+
+// Digest is made at each slot that divides by every, once a later instruction was read. Two indexers that have read the
+// same chain have the same one; n counts instructions.
+type Digest struct {
+	Schema string       `json:"schema"`
+	Every  int64        `json:"every"` // slots
+	Parts  []DigestPart `json:"parts"`
+	Origin
+}
+
+// DigestPart is the SHA-256 over the instructions whose signature's SHA-256 begins with this byte, by signature and
+// place: signature, outer, inner, slot, unix ms, result, name, channel, authority and amount, with tabs between and a
+// line's end behind each.
+type DigestPart struct {
+	Part int64  `json:"part"`
+	N    int64  `json:"n"`
+	Hash string `json:"sha256"`
+}

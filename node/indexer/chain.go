@@ -1,0 +1,267 @@
+package indexer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/escrow/solana"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/indexer/db"
+	"github.com/gpuai/gpuai/node/indexer/public"
+)
+
+// Chain is what an indexer reads of a ledger, at finality.
+type Chain interface {
+	// Signatures of the program's transactions between two, newest first, at most solana.PageOfSignatures.
+	Signatures(ctx context.Context, before, after string) ([]string, error)
+	// Transaction reads one. Error: solana.ErrNotShown: try again.
+	Transaction(ctx context.Context, sig string) (solana.Landed, error)
+	// Channels reads accounts; an absent one is gone.
+	Channels(ctx context.Context, ids []market.ChannelID, t escrow.Trust) ([]escrow.ChannelState, error)
+}
+
+const (
+	rereadEvery = 10 * time.Minute // all channels; a difference that no instruction told is warned of
+	perRound    = 100              // transactions in one change, and channels in one read
+	maxAhead    = 1_000_000        // signatures that wait, from the first start on
+	metaChain   = "chain"          // the newest signature that is in the index
+)
+
+// follow reads the ledger until ctx ends: each transaction once, in the order of the chain.
+func (x *Indexer) follow(ctx context.Context) error {
+	reread := time.Now().Add(rereadEvery)
+	for {
+		err := x.catchUp(ctx)
+		if err == nil && time.Now().After(reread) {
+			reread = time.Now().Add(rereadEvery)
+			err = x.reread(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			x.log.Warn("Chain was not read", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(x.cfg.ChainEvery):
+		}
+	}
+}
+
+// catchUp reads what has come since the last transaction in the index.
+func (x *Indexer) catchUp(ctx context.Context) error {
+	last, err := x.index.Meta(ctx, metaChain)
+	if err != nil {
+		return err
+	}
+	var sigs []string // newest first
+	for before := ""; len(sigs) < maxAhead; before = sigs[len(sigs)-1] {
+		page, err := x.chain.Signatures(ctx, before, last)
+		if err != nil {
+			return err
+		}
+		sigs = append(sigs, page...)
+		if len(page) < solana.PageOfSignatures {
+			break
+		}
+	}
+	for len(sigs) > 0 {
+		n := min(len(sigs), perRound)
+		round := sigs[len(sigs)-n:]
+		sigs = sigs[:len(sigs)-n]
+		if err := x.readRound(ctx, round); err != nil {
+			return err
+		}
+	}
+	return x.checkpoint(ctx)
+}
+
+// checkpoint makes the digests that can be made: all up to the newest instruction was read.
+func (x *Indexer) checkpoint(ctx context.Context) error {
+	slot, err := x.index.Checkpoint(ctx)
+	if err != nil || slot == 0 {
+		return err
+	}
+	c := db.Change{}
+	if c.Digests, err = x.index.Digest(ctx, slot); err == nil {
+		_, err = x.index.Apply(ctx, time.Now(), c)
+	}
+	return err
+}
+
+// readRound reads transactions, newest first, and the channels that they name, and writes both with the place that was
+// come to.
+func (x *Indexer) readRound(ctx context.Context, sigs []string) error {
+	c := db.Change{Meta: map[string]string{metaChain: sigs[0]}}
+	var ids []market.ChannelID
+	seen := map[market.ChannelID]bool{}
+	for i := len(sigs) - 1; i >= 0; i-- {
+		landed, err := x.chain.Transaction(ctx, sigs[i])
+		if err != nil {
+			return err
+		}
+		txs, named, err := rowsOf(landed)
+		x.refuse(err)
+		c.Txs = append(c.Txs, txs...)
+		for _, id := range named {
+			if !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		}
+	}
+	var err error
+	if c.Channels, err = x.channels(ctx, ids); err != nil {
+		return err
+	}
+	_, err = x.index.Apply(ctx, time.Now(), c)
+	return err
+}
+
+// refuse counts what does not fit.
+func (x *Indexer) refuse(err error) {
+	if err == nil {
+		return
+	}
+	x.log.Warn("A figure of the chain was left out", "error", err)
+	x.mu.Lock()
+	x.refused++
+	x.mu.Unlock()
+	x.poke()
+}
+
+// rowsOf are the instructions of a transaction, and the channels that they name. A failed one settles nothing and names
+// none. Error: amounts that no column holds, which are left out.
+func rowsOf(l solana.Landed) (txs []db.Tx, named []market.ChannelID, err error) {
+	slot, err := db.Amount(l.Slot)
+	base := db.Tx{Sig: l.Signature, Outer: -1, Inner: -1, Slot: slot, At: l.At.UnixMilli(), Result: db.TxOK}
+	if l.Unread || err != nil {
+		base.Result = db.TxUnread
+		return []db.Tx{base}, nil, err
+	}
+	if l.Failed {
+		base.Result = db.TxFailed
+	}
+	for _, call := range l.Calls {
+		t := base
+		t.Outer, t.Inner = int64(call.Outer), int64(call.Inner)
+		amount, fault := read(&t, call)
+		if t.Amount, fault = fits(amount, fault); fault != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", l.Signature, fault))
+		}
+		if id, parseErr := market.ParseAddress(t.Channel); parseErr == nil && t.Result == db.TxOK {
+			named = append(named, market.ChannelID(id))
+		}
+		txs = append(txs, t)
+	}
+	return txs, named, err
+}
+
+func fits(a market.Amount, fault error) (int64, error) {
+	if fault != nil {
+		return 0, fault
+	}
+	return db.Amount(a)
+}
+
+// read takes from a call what the table of the program says it is. One of another form stays "not read".
+func read(t *db.Tx, call solana.Call) (amount market.Amount, err error) {
+	if len(call.Data) == 0 {
+		t.Result = db.TxUnread
+		return 0, nil
+	}
+	form, known := escrow.Calls[call.Data[0]]
+	if !known || len(call.Data) != form.DataLen || len(call.Accounts) != len(form.Accounts) {
+		t.Result = db.TxUnread
+		return 0, nil
+	}
+	t.Name = form.Name
+	for i, a := range form.Accounts {
+		switch {
+		case a.Name == "channel":
+			t.Channel = call.Accounts[i].String()
+		case a.Signer:
+			t.Authority = call.Accounts[i].String()
+		}
+	}
+	switch call.Data[0] {
+	case escrow.TagOpen:
+		d, err := escrow.DecodeOpenData(call.Data)
+		return d.Deposit, err
+	case escrow.TagTopUp:
+		d, err := escrow.DecodeTopUpData(call.Data)
+		return d.Total, err
+	}
+	return 0, nil
+}
+
+// channels reads accounts as rows; one with an amount that no column holds is left out and counted.
+func (x *Indexer) channels(ctx context.Context, ids []market.ChannelID) (out []db.Channel, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	states, err := x.chain.Channels(ctx, ids, escrow.Finalised)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range states {
+		row, err := channelOf(s)
+		x.refuse(err)
+		if err == nil {
+			out = append(out, row)
+		}
+	}
+	return out, nil
+}
+
+// channelOf is an account as a row. Error: db.ErrTooLarge.
+func channelOf(s escrow.ChannelState) (c db.Channel, err error) {
+	c = db.Channel{ID: s.ID.String(), Status: int64(s.Status), Deadline: s.Deadline, OpenedAt: s.OpenedAt,
+		CloseDelay: int64(s.CloseDelay / time.Second)}
+	for to, v := range map[*int64]uint64{
+		&c.Deposit: uint64(s.Deposit), &c.Settled: uint64(s.Settled), &c.Paid: uint64(s.Paid),
+		&c.Refunded: uint64(s.Refunded), &c.OpenSlot: s.OpenSlot, &c.Lamports: s.Lamports, &c.Slot: s.Slot,
+	} {
+		fit, fault := db.Amount(v)
+		*to, err = fit, errors.Join(err, fault)
+	}
+	if s.Status == escrow.StatusGone {
+		return c, err
+	}
+	c.Payer, c.Payee, c.Mint, c.Decimals = s.Payer.String(), s.Payee.String(), s.Mint.String(), market.SOLDecimals
+	if s.Mint == (market.Address{}) {
+		c.Mint = public.SOLMint
+	}
+	return c, err
+}
+
+// reread compares all channels that are not gone with their accounts.
+func (x *Indexer) reread(ctx context.Context) error {
+	after := ""
+	for {
+		names, err := x.index.OpenChannels(ctx, after, perRound)
+		if err != nil || len(names) == 0 {
+			return err
+		}
+		after = names[len(names)-1]
+		var ids []market.ChannelID
+		for _, n := range names {
+			if id, err := market.ParseAddress(n); err == nil {
+				ids = append(ids, market.ChannelID(id))
+			}
+		}
+		rows, err := x.channels(ctx, ids)
+		if err != nil {
+			return err
+		}
+		a, err := x.index.Apply(ctx, time.Now(), db.Change{Channels: rows})
+		if err != nil {
+			return err
+		}
+		if a.Channels > 0 {
+			x.log.Warn("Channels were not as their instructions said, and are now", "channels", a.Channels)
+		}
+	}
+}
