@@ -36,12 +36,19 @@ func benchModel(_ context.Context, o options, r *report) error {
 	classes := modeltest.Classes(modelClasses)
 	for _, shards := range modelShards {
 		for _, rigs := range modelRigs {
-			began := time.Now()
+			began, err := cpuTime(os.Getpid())
+			if err != nil {
+				return err
+			}
 			res := modeltest.Run(modeltest.Options{Rigs: rigs, Customers: rigs / 5, Infra: 3,
 				Epoch:   modeltest.Split(shards, classes),
 				Classes: classes, Offer: modelOffer, Latency: modelLatency, Seed: 1})
 			rows = append(rows, modelRow{rigs, shards, res})
-			if err := reportModel(r, rows[len(rows)-1], time.Since(began)); err != nil {
+			ended, err := cpuTime(os.Getpid())
+			if err != nil {
+				return err
+			}
+			if err := reportModel(r, rows[len(rows)-1], ended-began); err != nil {
 				return err
 			}
 		}
@@ -77,7 +84,7 @@ func reportModel(r *report, row modelRow, took time.Duration) error {
 		{Name: name("copies"), Value: row.Copies, Unit: "copies", OK: true},
 		{Name: name("held"), Value: row.Shards, Unit: "shards", OK: true},
 		{Name: name("largest"), Value: float64(row.Largest), Unit: "nodes", OK: true},
-		{Name: name("time"), Value: took.Seconds(), Unit: "s", OK: took <= modelTime,
+		{Name: name("processor"), Value: took.Seconds(), Unit: "s", OK: took <= modelTime,
 			Target: fmt.Sprintf("≤ %g s", modelTime.Seconds())},
 	} {
 		if err := r.add(f); err != nil {

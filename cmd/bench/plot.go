@@ -76,7 +76,7 @@ func plotFrame(b *bytes.Buffer) {
 	}
 	for load := loadFrom; load <= loadTo*1.01; load *= 10 {
 		fmt.Fprintf(b, `<line class="g" x1="%d" y1="%.1f" x2="%d" y2="%.1f"/><text x="%d" y="%.1f" `+
-			`text-anchor="end">%.3g</text>`+"\n", plotLeft, plotY(load), right, plotY(load), plotLeft-8, plotY(load)+4,
+			`text-anchor="end">%.4g</text>`+"\n", plotLeft, plotY(load), right, plotY(load), plotLeft-8, plotY(load)+4,
 			load)
 	}
 	fmt.Fprintf(b, `<line class="limit" x1="%d" y1="%.1f" x2="%d" y2="%.1f"/><text x="%d" y="%.1f">%g kB/s</text>`+"\n",

@@ -173,4 +173,7 @@ func (c *Customer) whenRead(ctx context.Context) error {
 // Loaded is closed once Serve has read the store.
 func (c *Customer) Loaded() <-chan struct{} { return c.ready }
 
+// Hear has this node hear of Offers of classes for a while: it is about to look at its book for them.
+func (c *Customer) Hear(classes []string) { c.net.Hear(classes) }
+
 func (c *Customer) String() string { return "customer" }

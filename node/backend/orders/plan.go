@@ -32,6 +32,7 @@ func (d *Desk) Plan(ctx context.Context, r api.OrderRequest) (api.Plan, error) {
 	if err != nil {
 		return api.Plan{}, err
 	}
+	c.Hear(req.File.Classes())
 	c.Book.AwaitFit(ctx, &req)
 	res, rented := match(ctx, c, &req)
 	p := api.Plan{
