@@ -114,11 +114,7 @@ func (r *Replier) Want(w market.Want, id market.DocID) {
 	}
 	delete(r.waiting, at)
 	if _, done := r.done[id]; !done && len(w.Reach) > 0 && len(r.waiting) < maxWaiting && r.serves(w, now) {
-		next := now.Add(wait)
-		if t := r.last[w.Customer].Add(streams.ReplyEvery); next.Before(t) {
-			next = t
-		}
-		r.waiting[at] = &waiting{want: w, id: id, at: next}
+		r.waiting[at] = &waiting{want: w, id: id, at: now.Add(wait)}
 	}
 	r.mu.Unlock()
 	r.stir()
@@ -205,6 +201,10 @@ func (r *Replier) next(now time.Time) (next *waiting, at time.Time) {
 	}
 	if now.Before(next.at) {
 		return nil, next.at
+	}
+	if t := r.last[key.customer].Add(streams.ReplyEvery); now.Before(t) { // another Want of the same customer
+		next.at = t
+		return nil, now
 	}
 	delete(r.waiting, key)
 	if !r.serves(next.want, now) || r.suspect(next.want.Reach, now) {
