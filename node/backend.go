@@ -105,7 +105,7 @@ func (b *Backend) state() api.Status {
 	s := api.Status{
 		Schema: "gpuai.status/v1", PeerID: host.ID().String(), Version: Version, Network: host.Network().Name,
 		Roles: append([]string{}, c.Node.Roles...), Addresses: append([]string{}, host.FullAddrs()...),
-		Peers: host.Peers(), StartedAt: rest.At(b.started), // its lists are never null
+		Peers: host.Peers(), Quiet: host.Quiet(), StartedAt: rest.At(b.started), // its lists are never null
 	}
 	if n.early() {
 		s.Notice = "the ledger of " + s.Network + " has not answered yet: offers, orders and money wait for it"

@@ -51,7 +51,8 @@ func newBuyer(_ context.Context, s *Site) (Role, error) {
 	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, parts), s.Host, s.finder, gossip{s.Offers}})
 	b := Buyer{customer.New(cc, s.Store, s.Spending, ask, s.Clock, log)}
 	streams.New(s.Host, streams.Handlers{Wanter: b}, parts)
-	s.Offers.Attach(b.Book) // gossip and sync run already; what they have brought comes now
+	var book offers.Follower = b.Book
+	s.Offers.Attach(book) // gossip and sync run already; what they have brought comes now
 	s.Host.OnRTT(b.Book.Near)
 	return b, nil
 }

@@ -375,5 +375,11 @@ func (h *Host) KeepConnected(id market.NodeID, addrs []string) { h.keep.keepConn
 // Forget ends KeepConnected.
 func (h *Host) Forget(id market.NodeID) { h.keep.forget(id) }
 
+// Leased reports whether a live lease keeps the connection to a peer.
+func (h *Host) Leased(id market.NodeID) bool {
+	p, err := PeerOf(id)
+	return err == nil && h.keep.leased(p)
+}
+
 // Learn takes the reach of a valid Offer, signed by the peer itself, as a candidate for a connection.
 func (h *Host) Learn(id market.NodeID, addrs []string) { h.keep.learn(id, addrs) }

@@ -190,7 +190,7 @@ func fillBook(rng *rand.Rand, rows int, now time.Time) (*book.Book, uint64, erro
 		return m.HeapAlloc
 	}
 	before := heap()
-	b := book.New(rows)
+	b := book.New()
 	for i := range rows {
 		if _, err := b.Put(rig(rng, i, uint64(now.UnixMilli())), market.DocID{}, nil, now); err != nil {
 			return nil, 0, err

@@ -33,9 +33,11 @@ type fakeNode struct {
 	order    api.Order
 	plan     api.Plan
 	outputs  []byte
+	held     []byte // with what "when: success" holds back
 	inputs   spec.Manifest
 	request  api.OrderRequest
 	stopped  []bool
+	pinged   []string
 	withdraw string
 	settleIn int // looks at the order until its channel is settled
 	settings config.Options
@@ -43,6 +45,7 @@ type fakeNode struct {
 	lives    bool // StopOrder ends it
 	none     bool // no order was ever placed
 	noLedger bool
+	quiet    bool // it hears no offers
 	paused   bool
 	takes    chan struct{} // closed once inputs come; they are never done
 }
@@ -74,10 +77,13 @@ func (f *fakeNode) PatchConfig(_ context.Context, p api.SettingsPatch) (restart 
 
 func (f *fakeNode) Status(context.Context) (api.Status, error) {
 	return api.Status{Schema: "gpuai.status/v1", PeerID: "12D3KooWtest", Network: "localnet",
-		Roles: []string{"customer"}, Addresses: []string{}}, nil
+		Roles: []string{"customer"}, Addresses: []string{}, Quiet: f.quiet}, nil
 }
 
 func (f *fakeNode) Offers(_ context.Context, by market.Sort) ([]api.Offer, error) {
+	if f.quiet {
+		return []api.Offer{}, nil
+	}
 	near := int64(12)
 	dear := api.Offer{Provider: "12D3KooWdearprov", Class: "rtx-4090", Devices: 2, Free: 2, Place: "2",
 		Rate: api.RateSOL(3_000_000), RTTms: &near, Orders: &api.Experience{Orders: 9, Failed: 3, NotStarted: 2}}
@@ -198,7 +204,11 @@ func (f *fakeNode) Exec(_ context.Context, _ string, argv []string, _ *api.Termi
 	return len(argv), errors.Join(err, out(1, []byte(strings.Join(argv, "|")+string(b))))
 }
 
-func (f *fakeNode) GetOutputs(_ context.Context, _ string, w io.Writer) error {
+func (f *fakeNode) GetOutputs(_ context.Context, _ string, all bool, w io.Writer) error {
+	if all && f.held != nil {
+		_, err := w.Write(f.held)
+		return err
+	}
 	_, err := w.Write(f.outputs)
 	return err
 }
@@ -411,6 +421,12 @@ func TestExitCodes(t *testing.T) {
 		{b, "config get no.key", 3, "is no key"},
 		{b, "offers --max-rate cheap", 2, "limits.max_rate"},
 		{b, "offers --limit -1", 2, "--limit -1"},
+		{b, "ps -a --limit -3", 2, "--limit -3"},
+		{b, "provider leases --limit -3", 2, "--limit -3"},
+		{b, "net find rtx-4090 --want -2", 2, "--want -2"},
+		{b, "net ping xy", 2, "last 4 characters"},
+		{b, "net ping nobodyhere", 3, "no peer, and no node that offers something, ends with nobodyhere"},
+		{b, "net ping dearprov", 0, ""},
 		{b, "offers --sort fame", 2, "placement.sort"},
 		{b, "offers --sort value:fp61", 2, "did you mean value:fp16?"},
 		{b, "run --dry-run --max-total 0.02 --sort rtt alpine", 0, ""},

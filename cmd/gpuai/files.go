@@ -37,16 +37,18 @@ func sendInputs(ctx context.Context, c *api.Client, id string, sources []spec.So
 // fetch brings each output to its place: /workspace/out:./out puts what is below out into ./out; a place that ends in /
 // takes it inside. It goes on after an output that cannot be brought, and returns all errors; the archive stays with
 // the node.
-func (a *App) fetch(ctx context.Context, c *api.Client, o *api.Order) (all error) {
+//
+// held: also what "when: success" holds back.
+func (a *App) fetch(ctx context.Context, c *api.Client, o *api.Order, held bool) (all error) {
 	for _, out := range o.Outputs {
-		if out.To == "" || out.LeftOut != "" || slices.Contains(o.MissingOutputs, out.Path) {
+		if out.To == "" || out.LeftOut != "" && !held || slices.Contains(o.MissingOutputs, out.Path) {
 			continue
 		}
 		dir, name := target(out)
 		err := os.MkdirAll(dir, 0o755)
 		var m spec.Manifest
 		if err == nil {
-			m, err = receive(ctx, c, o.ID, dir, place(out.Path, name))
+			m, err = receive(ctx, c, o.ID, held, dir, place(out.Path, name))
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -117,8 +119,8 @@ func place(output, name string) func(string) (string, bool) {
 }
 
 // receive streams an order's outputs below dir; nothing is replaced unless all of it has come.
-func receive(ctx context.Context, c *api.Client, id, dir string, rename func(string) (string, bool)) (spec.Manifest,
-	error) {
+func receive(ctx context.Context, c *api.Client, id string, held bool, dir string,
+	rename func(string) (string, bool)) (spec.Manifest, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return spec.Manifest{}, fmt.Errorf("open output folder: %w", err)
@@ -126,7 +128,7 @@ func receive(ctx context.Context, c *api.Client, id, dir string, rename func(str
 	defer root.Close()
 	r, w := io.Pipe()
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = w.CloseWithError(c.GetOutputs(ctx, id, w)) })
+	wg.Go(func() { _ = w.CloseWithError(c.GetOutputs(ctx, id, held, w)) })
 	got, err := spec.Receive(r, root, spec.Limits{Total: maxOutputs, Code: market.CodeOutputTooBig}, rename)
 	if err == nil {
 		_, err = io.Copy(io.Discard, r) // the sender's error comes after the archive's end

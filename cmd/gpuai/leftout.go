@@ -36,7 +36,9 @@ func (a *App) sayLeftOut(list []api.LeftOut, more int) {
 func unwanted(o api.Order) (list []api.LeftOut) {
 	for _, out := range o.Outputs {
 		if out.LeftOut != "" {
-			list = append(list, api.LeftOut{Direction: "output", Path: out.Path, Reason: out.LeftOut})
+			list = append(list, api.LeftOut{Direction: "output", Path: out.Path,
+				Reason: out.LeftOut + " (bring it: gpuai outputs " +
+					word(o) + " --all)"})
 		}
 	}
 	return list
@@ -164,7 +166,7 @@ func toFetch(o api.Order) bool {
 }
 
 func newOutputsCmd(a *App) *cobra.Command {
-	var allow bool
+	var allow, held bool
 	cmd := &cobra.Command{
 		Use: "outputs ID [DIR]", Short: "Bring an order's outputs to where its --out said, or into a folder",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -173,7 +175,7 @@ func newOutputsCmd(a *App) *cobra.Command {
 			}
 			return nil
 		},
-		Example: "  gpuai outputs -\n  gpuai outputs train ./out",
+		Example: "  gpuai outputs -\n  gpuai outputs train ./out\n  gpuai outputs train --all",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, id, err := a.orderOf(cmd.Context(), args[0])
 			if err != nil {
@@ -183,7 +185,12 @@ func newOutputsCmd(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.bring(cmd, c, &o, args[1:])
+			err = a.bring(cmd, c, &o, args[1:], held)
+			for i := range o.Outputs {
+				if held && err == nil {
+					o.Outputs[i].LeftOut = "" // it is here now
+				}
+			}
 			lost := a.leftOut(o, allow)
 			if market.CodeOf(err) == market.CodeNotFound && lost != nil {
 				err = nil // why there are none
@@ -192,23 +199,24 @@ func newOutputsCmd(a *App) *cobra.Command {
 			return both(err, a.document("order", o))
 		},
 	}
+	cmd.Flags().BoolVar(&held, "all", false, "also what when: success holds back")
 	cmd.Flags().BoolVar(&allow, "allow-missing-outputs", false,
 		"exit 0 although an output is missing, or files were left out")
 	return cmd
 }
 
 // bring writes outputs to the places that were named with the order, or all of them below one folder.
-func (a *App) bring(cmd *cobra.Command, c *api.Client, o *api.Order, dir []string) error {
+func (a *App) bring(cmd *cobra.Command, c *api.Client, o *api.Order, dir []string, held bool) error {
 	if len(dir) == 0 {
 		if !toFetch(*o) {
 			return usage("this order says no place for its outputs", "gpuai outputs "+word(*o)+" DIR")
 		}
-		return a.fetch(cmd.Context(), c, o)
+		return a.fetch(cmd.Context(), c, o, held)
 	}
 	if err := os.MkdirAll(dir[0], 0o755); err != nil {
 		return usage(err.Error(), "name a folder that can be made")
 	}
-	m, err := receive(cmd.Context(), c, o.ID, dir[0], nil)
+	m, err := receive(cmd.Context(), c, o.ID, held, dir[0], nil)
 	if err != nil {
 		return bringAgain(err, *o)
 	}

@@ -125,6 +125,9 @@ func newNetFind(a *App) *cobra.Command {
 		Short: "Look for rigs or meeting points in the DHT, where gossip does not reach",
 		Args:  exact(1, "one model, infra or indexer"), Example: "  gpuai net find rtx-4090\n  gpuai net find infra",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := atLeast("--want", want, 1, "gpuai net find --help"); err != nil {
+				return err
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -155,7 +158,7 @@ func (a *App) netFind(ctx context.Context, c *api.Client, r api.FindRequest) err
 func newNetPing(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "ping PEER|ADDRESS", Short: "Connect to a node and measure the round trip",
-		Args: exact(1, "one peer id, or an address that ends in /p2p/ID"),
+		Args: exact(1, "one peer id or the end of it, or an address that ends in /p2p/ID"),
 		Example: "  gpuai net ping /ip4/203.0.113.7/udp/4801/quic-v1/p2p/" +
 			"12D3KooWLKm1pq8u2qmSD1eGhd5daQJ1AC58TBV3aJtQGQSH5you",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -163,7 +166,11 @@ func newNetPing(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := c.PingPeer(cmd.Context(), api.PingRequest{Peer: args[0]})
+			peer, err := a.peerOf(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			p, err := c.PingPeer(cmd.Context(), api.PingRequest{Peer: peer})
 			if err != nil {
 				return a.hinted(err)
 			}

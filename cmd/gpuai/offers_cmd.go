@@ -32,8 +32,8 @@ func newOffersCmd(a *App) *cobra.Command {
 			"--sort value",
 		RunE: func(cmd *cobra.Command, words []string) error {
 			o.words, o.all = words, o.all || o.explain // what is rented out has values, too
-			if o.limit < 1 {
-				return usage(fmt.Sprintf("--limit %d shows nothing", o.limit), "gpuai offers --help")
+			if err := atLeast("--limit", o.limit, 1, "gpuai offers --help"); err != nil {
+				return err
 			}
 			return a.offers(cmd.Context(), o)
 		},
@@ -206,6 +206,9 @@ func (a *App) listOffers(ctx context.Context, c *api.Client, by market.Sort) (li
 func (a *App) nobody(ctx context.Context, c *api.Client) string {
 	s, err := c.Status(ctx)
 	switch {
+	case err == nil && s.Quiet:
+		return "no rig is known: this node is quiet and hears no offers, it looks for rigs when an order needs them; " +
+			"look now: gpuai net find MODEL; or hear them all: gpuai config set p2p.quiet=false, then restart the node"
 	case err != nil || s.Peers == 0:
 		return "no rig is known: this node is connected to no other; see gpuai doctor --only net"
 	case s.Peers == 1:

@@ -28,6 +28,9 @@ func newPsCmd(a *App) *cobra.Command {
 					return usage("--label "+l+" has no =", "write --label NAME=VALUE")
 				}
 			}
+			if err := atLeast("--limit", limit, 0, "gpuai ps --help"); err != nil {
+				return err
+			}
 			c, err := a.reached(cmd.Context())
 			if err != nil {
 				return err

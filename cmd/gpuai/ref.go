@@ -69,39 +69,74 @@ func (a *App) wholeIDs(ctx context.Context, f spec.Flags) (err error) {
 // bad-usage if several fit.
 func (a *App) nodeIDs(ctx context.Context, words []string) ([]string, error) {
 	out := slices.Clone(words)
-	var list []api.Offer
+	var known []string
 	for i, w := range words {
 		if _, err := market.ParseNodeID(w); err == nil {
 			continue
 		}
-		if len(w) < 4 {
-			return nil, usage(w+" is no node: give its id, or at least the last 4 characters of it",
-				"gpuai offers --all")
-		}
-		if list == nil {
+		if known == nil {
 			c, err := a.running(ctx)
 			if err == nil {
-				list, err = c.Offers(ctx, market.Sort{})
+				known, err = sellers(ctx, c)
 			}
 			if err != nil {
 				return nil, err
 			}
 		}
-		hits := map[string]bool{}
-		for _, o := range list {
-			if strings.HasSuffix(o.Provider, w) {
-				hits[o.Provider] = true
-				out[i] = o.Provider
-			}
-		}
-		switch {
-		case len(hits) == 0:
-			return nil, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find node",
-				Detail: "no node that offers something ends with " + w, Hint: "gpuai offers --all"}
-		case len(hits) > 1:
-			return nil, usage(fmt.Sprintf("%d nodes end with %s: give more of it", len(hits), w),
-				"gpuai offers --all --json")
+		var err error
+		if out[i], err = wholeID(w, known, "no node that offers something", "gpuai offers --all"); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// sellers are the nodes that offer something.
+func sellers(ctx context.Context, c *api.Client) (out []string, err error) {
+	list, err := c.Offers(ctx, market.Sort{})
+	for _, o := range list {
+		out = append(out, o.Provider)
+	}
+	return out, err
+}
+
+// wholeID is the one known node whose id ends with a word. Errors: not-found, which begins with nobody; bad-usage if
+// several fit, or the word is too short.
+func wholeID(w string, known []string, nobody, list string) (string, error) {
+	if len(w) < 4 {
+		return "", usage(w+" is no node: give its id, or at least the last 4 characters of it", list)
+	}
+	var hits []string
+	for _, id := range known {
+		if strings.HasSuffix(id, w) && !slices.Contains(hits, id) {
+			hits = append(hits, id)
+		}
+	}
+	switch len(hits) {
+	case 0:
+		return "", &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find node",
+			Detail: nobody + " ends with " + w, Hint: list}
+	case 1:
+		return hits[0], nil
+	}
+	return "", usage(fmt.Sprintf("%d nodes end with %s: give more of it", len(hits), w), list+" --json")
+}
+
+// peerOf completes the end of an id of a peer or of a node that offers something; addresses and whole ids stay.
+func (a *App) peerOf(ctx context.Context, c *api.Client, w string) (string, error) {
+	if _, err := market.ParseNodeID(w); err == nil || strings.Contains(w, "/") {
+		return w, nil
+	}
+	peers, err := c.Peers(ctx)
+	if err != nil {
+		return "", a.hinted(err)
+	}
+	known, err := sellers(ctx, c)
+	if err != nil && market.CodeOf(err) != market.CodeRoleOff && market.CodeOf(err) != market.CodeChainUnreachable {
+		return "", err // who does not buy knows no offers
+	}
+	for _, p := range peers {
+		known = append(known, p.ID)
+	}
+	return wholeID(w, known, "no peer, and no node that offers something,", "gpuai net peers")
 }

@@ -159,7 +159,7 @@ func (fl *follower) outputs(ctx context.Context) error {
 		case <-done:
 		}
 	})
-	err := fl.a.fetch(ctx, fl.c, fl.order)
+	err := fl.a.fetch(ctx, fl.c, fl.order, false)
 	close(done)
 	wg.Wait()
 	if err != nil && ctx.Err() != nil {

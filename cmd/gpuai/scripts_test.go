@@ -230,7 +230,10 @@ func (f *fakeNode) Wants(context.Context) ([]api.Want, error) {
 }
 
 func (f *fakeNode) PingPeer(_ context.Context, r api.PingRequest) (api.Ping, error) {
-	if r.Peer == "nobody" {
+	f.mu.Lock()
+	f.pinged = append(f.pinged, r.Peer)
+	f.mu.Unlock()
+	if strings.HasSuffix(r.Peer, "/nobody") {
 		return api.Ping{}, &market.Error{Code: market.CodePeerUnreachable, Kind: market.KindUnavailable}
 	}
 	return api.Ping{Schema: "gpuai.ping/v1", ID: r.Peer, Address: "/ip4/127.0.0.1/udp/4801/quic-v1", RTTus: 345}, nil

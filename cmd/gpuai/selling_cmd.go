@@ -188,6 +188,9 @@ func newLeases(a *App) *cobra.Command {
 	var most int
 	cmd := &cobra.Command{Use: "leases", Short: "Who rents it, what runs, and what it brings",
 		Args: exact(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := atLeast("--limit", most, 0, "gpuai provider leases --help"); err != nil {
+				return err
+			}
 			c, err := a.client()
 			if err != nil {
 				return err

@@ -155,6 +155,14 @@ func between(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
+// atLeast refuses a number that says nothing. Error: bad-usage.
+func atLeast(flag string, n, least int, help string) error {
+	if n < least {
+		return usage(fmt.Sprintf("%s %d: it is a number of %d or more", flag, n, least), help)
+	}
+	return nil
+}
+
 // exact takes n arguments, none of them empty: an unset variable of a shell is no order.
 func exact(n int, what string) cobra.PositionalArgs {
 	count := between(n, n, what)

@@ -29,12 +29,8 @@ const (
 	maxGroups  = 8
 )
 
-// ErrOld reports an offer that is no newer than the one held, or has expired. ErrFull reports an unknown provider while
-// the book is full.
-var (
-	ErrOld  = errors.New("offer is not newer")
-	ErrFull = errors.New("offer book is full")
-)
+// ErrOld reports an offer that is no newer than the one held, or has expired.
+var ErrOld = errors.New("offer is not newer")
 
 // Change says what a Put or Expire did to the book.
 type Change struct {
@@ -80,15 +76,15 @@ func (e *entry) rows() int { return max(1, len(e.offer.Groups)) }
 
 // Book is the table of offers. The zero value is not usable.
 type Book struct {
-	limit, rows int
-	byProvider  map[market.NodeID]*entry
-	entries     []*entry
-	expiry      expiry
-	hidden      map[*entry]bool
-	relayed     map[*entry]bool
-	index       index
-	enough      int // enoughRows; tests make it small
-	often       int // boundEvery; the same
+	rows       int
+	byProvider map[market.NodeID]*entry
+	entries    []*entry
+	expiry     expiry
+	hidden     map[*entry]bool
+	relayed    map[*entry]bool
+	index      index
+	enough     int // enoughRows; tests make it small
+	often      int // boundEvery; the same
 }
 
 // expiry is a heap of all entries, the first that expires on top.
@@ -127,13 +123,13 @@ func (x expiry) each(now time.Time, f func(*entry)) {
 	below(0)
 }
 
-// New returns an empty book of at most limit rows (one row is one device group).
-func New(limit int) *Book {
-	return &Book{limit: limit, byProvider: map[market.NodeID]*entry{}, hidden: map[*entry]bool{},
+// New returns an empty book. How much it holds is bounded by who feeds it, and calls Remove.
+func New() *Book {
+	return &Book{byProvider: map[market.NodeID]*entry{}, hidden: map[*entry]bool{},
 		relayed: map[*entry]bool{}, enough: enoughRows, often: boundEvery}
 }
 
-// Put takes a verified offer with its document id and envelope. Errors: ErrOld, ErrFull, market.ErrRange for a shape
+// Put takes a verified offer with its document id and envelope. Errors: ErrOld, market.ErrRange for a shape
 // that wire must not have let through.
 func (b *Book) Put(o market.Offer, id market.DocID, raw []byte, now time.Time) (Change, error) {
 	if err := check(o); err != nil {
@@ -152,12 +148,6 @@ func (b *Book) Put(o market.Offer, id market.DocID, raw []byte, now time.Time) (
 	}
 	e := &entry{offer: o, id: id, raw: raw, expires: expires, firstSeen: now}
 	if old == nil {
-		if b.rows+e.rows() > b.limit {
-			b.Expire(now)
-		}
-		if b.rows+e.rows() > b.limit {
-			return Change{}, ErrFull
-		}
 		e.index = len(b.entries)
 		b.entries = append(b.entries, e)
 		b.byProvider[o.Provider] = e
@@ -237,7 +227,7 @@ func (b *Book) Get(p market.NodeID) (o market.Offer, id market.DocID, raw []byte
 	return e.offer, e.id, e.raw, true
 }
 
-// Rows returns the number of rows in use, at most New's limit plus what known providers added.
+// Rows returns the number of rows in use; one is one device group, or a withdrawal.
 func (b *Book) Rows() int { return b.rows }
 
 // Reached notes how this node reaches a provider: over a relay only, or directly. It holds for relayedFor. An unknown

@@ -36,7 +36,7 @@ func offer(n int, class string, vram uint64, rate market.Rate, devices int) mark
 
 func filled(t *testing.T, offers ...market.Offer) *Book {
 	t.Helper()
-	b := New(1000)
+	b := New()
 	for _, o := range offers {
 		if _, err := b.Put(o, market.DocID{}, nil, t0); err != nil {
 			t.Fatal(err)
@@ -79,29 +79,6 @@ func TestPut_OlderOrExpired_IsRefusedAndTombstoneStays(t *testing.T) {
 	late := offer(2, "t4", 1, 1, 1)
 	if _, err := b.Put(late, market.DocID{}, nil, t0.Add(2*time.Hour)); !errors.Is(err, ErrOld) {
 		t.Errorf("expired on arrival: %v", err)
-	}
-}
-
-func TestPut_Full_RefusesUnknownSignerOnly(t *testing.T) {
-	t.Parallel()
-	b := New(2)
-	for i := range 2 {
-		if _, err := b.Put(offer(i, "t4", 1, 1, 1), market.DocID{}, nil, t0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := b.Put(offer(3, "t4", 1, 1, 1), market.DocID{}, nil, t0); !errors.Is(err, ErrFull) {
-		t.Errorf("third: %v", err)
-	}
-	newer := offer(1, "t4", 1, 2, 1)
-	newer.Seq++
-	if c, err := b.Put(newer, market.DocID{}, nil, t0); err != nil || !c.Changed {
-		t.Errorf("known: %+v, %v", c, err)
-	}
-	fresh := offer(3, "t4", 1, 1, 1)
-	fresh.Seq += 7_200_000
-	if _, err := b.Put(fresh, market.DocID{}, nil, t0.Add(2*time.Hour)); err != nil {
-		t.Errorf("after expiry: %v", err)
 	}
 }
 
@@ -188,7 +165,7 @@ func TestMatch_EqualsNaive(t *testing.T) {
 	t.Parallel()
 	classes := []string{"t4", "a100", "cpu"}
 	rapid.Check(t, func(rt *rapid.T) {
-		b, naive := New(1000), map[market.NodeID]market.Offer{}
+		b, naive := New(), map[market.NodeID]market.Offer{}
 		for i := range rapid.IntRange(0, 30).Draw(rt, "offers") {
 			o := offer(i, rapid.SampledFrom(classes).Draw(rt, "class"), rapid.Uint64Range(0, 5).Draw(rt, "vram"),
 				market.Rate(rapid.Uint64Range(0, 9).Draw(rt, "rate")), rapid.IntRange(1, 3).Draw(rt, "n"))
@@ -240,7 +217,7 @@ func TestMatch_EqualsNaive(t *testing.T) {
 }
 
 func BenchmarkMatch_50000Rows(b *testing.B) {
-	bk := New(50_000)
+	bk := New()
 	for i := range 50_000 {
 		if _, err := bk.Put(offer(i, "rtx-4090", uint64(i%40)<<10, market.Rate(1000+i%997), 1), market.DocID{}, nil,
 			t0); err != nil {

@@ -16,7 +16,7 @@ import (
 func TestMatch_ManyEqual_EqualsNaive(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		b := New(1000)
+		b := New()
 		b.enough, b.often = rapid.IntRange(0, 3).Draw(t, "enough"), rapid.IntRange(1, 2).Draw(t, "often")
 		few := rapid.SliceOfN(rapid.Uint64Range(0, 3), 3, 3).Draw(t, "how many values")
 		for i := range rapid.IntRange(50, 200).Draw(t, "offers") {

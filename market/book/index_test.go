@@ -110,7 +110,7 @@ func drawQuery(t *rapid.T) Query {
 func TestMatch_AfterAnything_EqualsNaive(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		b, now, seq := New(200), t0, uint64(t0.UnixMilli())
+		b, now, seq := New(), t0, uint64(t0.UnixMilli())
 		b.enough = rapid.SampledFrom([]int{0, 1, 3, enoughRows}).Draw(t, "enough")
 		b.often = rapid.SampledFrom([]int{1, 2, boundEvery}).Draw(t, "often")
 		t.Repeat(map[string]func(*rapid.T){

@@ -15,7 +15,7 @@ import (
 func TestList_RanksAsMatch(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		b := New(1000)
+		b := New()
 		for i := range rapid.IntRange(1, 30).Draw(t, "offers") {
 			o := drawOffer(t, i, uint64(t0.UnixMilli()))
 			if _, err := b.Put(o, market.DocID{}, nil, t0); err != nil {

@@ -12,7 +12,7 @@ import (
 // once it is reached directly, it fits again.
 func TestReached_RelayedRigsDoNotFitLargeFiles(t *testing.T) {
 	t.Parallel()
-	b, now := New(10), time.UnixMilli(1_800_000_000_000)
+	b, now := New(), time.UnixMilli(1_800_000_000_000)
 	for _, id := range []byte{1, 2} {
 		o := market.Offer{Provider: market.NodeID{id}, Seq: uint64(now.UnixMilli()), Lifetime: time.Hour,
 			Mints: []market.Address{{}},

@@ -31,7 +31,7 @@ func shared(n int, milli, mib uint64) market.Offer {
 func TestMatch_WholeRig_IsWhatIsStated(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	b := New(10)
+	b := New()
 	if _, err := b.Put(shared(3, 1000, 4000), market.DocID{}, nil, now); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestMatch_WholeRig_IsWhatIsStated(t *testing.T) {
 func TestExplain_NamesWhatElseFails(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	b := New(10)
+	b := New()
 	if _, err := b.Put(shared(1, 1000, 4096), market.DocID{}, nil, now); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestExplain_NamesWhatElseFails(t *testing.T) {
 func TestMatch_Rented_FindsWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	b := New(10)
+	b := New()
 	o := shared(2, 1000, 4096)
 	o.Groups[0].Free = 0
 	if _, err := b.Put(o, market.DocID{}, nil, now); err != nil {

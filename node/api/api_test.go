@@ -65,7 +65,7 @@ func (f *fake) Spool(context.Context) (Spool, error) {
 func (f *fake) PruneSpool(_ context.Context, p SpoolPrune) (Spool, error) {
 	return Spool{Schema: "gpuai.spool/v1", Entries: []SpoolEntry{}}, f.call("prune", p.Orders, p.Unfetched)
 }
-func (f *fake) GetOutputs(_ context.Context, id string, w io.Writer) error {
+func (f *fake) GetOutputs(_ context.Context, id string, _ bool, w io.Writer) error {
 	if id == "cut" {
 		_, err := w.Write(make([]byte, 1<<16))
 		return errors.Join(err, errors.New("disk is gone"))
@@ -239,10 +239,10 @@ func TestClient_Streams(t *testing.T) {
 		t.Error(d)
 	}
 	var tar bytes.Buffer
-	if err := c.GetOutputs(ctx, "order_9", &tar); err != nil || tar.String() != "tar of order_9" {
+	if err := c.GetOutputs(ctx, "order_9", false, &tar); err != nil || tar.String() != "tar of order_9" {
 		t.Errorf("outputs %q, %v", tar.String(), err)
 	}
-	if err := c.GetOutputs(ctx, "cut", &tar); err == nil {
+	if err := c.GetOutputs(ctx, "cut", false, &tar); err == nil {
 		t.Error("outputs that were cut counted as whole")
 	}
 }
@@ -276,7 +276,7 @@ func TestClient_ErrorsKeepTheirCode(t *testing.T) {
 		unchecked(c) // not each of these codes can come from each of these calls
 		_, err := c.Order(ctx, "x")
 		errs := []error{err}
-		errs = append(errs, c.GetOutputs(ctx, "x", io.Discard))
+		errs = append(errs, c.GetOutputs(ctx, "x", true, io.Discard))
 		_, err = c.Logs(ctx, "x", LogQuery{}, nil)
 		errs = append(errs, err)
 		_, err = c.Exec(ctx, "x", []string{"true"}, nil, nil, nil)

@@ -75,7 +75,7 @@ type Files interface {
 	// PutInputs spools the order's input tar, then starts placing.
 	PutInputs(ctx context.Context, id string, r io.Reader) error
 	// GetOutputs writes the verified outputs as a tar.
-	GetOutputs(ctx context.Context, id string, w io.Writer) error
+	GetOutputs(ctx context.Context, id string, all bool, w io.Writer) error
 	// Spool lists what is kept of orders' files; PruneSpool frees outputs first.
 	Spool(ctx context.Context) (Spool, error)
 	PruneSpool(ctx context.Context, p SpoolPrune) (Spool, error)

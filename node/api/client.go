@@ -380,8 +380,12 @@ func sendStdin(fw *frameWriter, stdin io.Reader) {
 }
 
 // GetOutputs implements Files.
-func (c filesClient) GetOutputs(ctx context.Context, id string, w io.Writer) error {
-	resp, err := c.do(ctx, "GET", order(id, "/outputs/0"), nil)
+func (c filesClient) GetOutputs(ctx context.Context, id string, every bool, w io.Writer) error {
+	path := order(id, "/outputs/0")
+	if every {
+		path += "?all=true"
+	}
+	resp, err := c.do(ctx, "GET", path, nil)
 	if err != nil {
 		return err
 	}

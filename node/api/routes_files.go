@@ -36,8 +36,8 @@ type archiveIn struct {
 }
 
 // only: one archive holds all inputs, and one all outputs.
-func (in *archiveIn) only() error {
-	if in.N != "0" {
+func only(n string) error {
+	if n != "0" {
 		return &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "find archive",
 			Detail: "an order has one archive, number 0", Hint: "see docs/reference/api.md"}
 	}
@@ -45,7 +45,7 @@ func (in *archiveIn) only() error {
 }
 
 func (s *files) put(w http.ResponseWriter, r *http.Request, in *archiveIn) error {
-	if err := in.only(); err != nil {
+	if err := only(in.N); err != nil {
 		return err
 	}
 	if err := s.b.PutInputs(r.Context(), in.ID, r.Body); err != nil {
@@ -55,11 +55,17 @@ func (s *files) put(w http.ResponseWriter, r *http.Request, in *archiveIn) error
 	return nil
 }
 
-func (s *files) get(w http.ResponseWriter, r *http.Request, in *archiveIn) error {
-	if err := in.only(); err != nil {
+type outputsIn struct {
+	ByID
+	N   string `path:"n" doc:"always 0: an order has one archive" example:"0"`
+	All bool   `query:"all" doc:"also outputs that \"when: success\" holds back"`
+}
+
+func (s *files) get(w http.ResponseWriter, r *http.Request, in *outputsIn) error {
+	if err := only(in.N); err != nil {
 		return err
 	}
-	return s.b.GetOutputs(r.Context(), in.ID, &typed{ResponseWriter: w, media: "application/x-tar"})
+	return s.b.GetOutputs(r.Context(), in.ID, in.All, &typed{ResponseWriter: w, media: "application/x-tar"})
 }
 
 // typed names the type of an answer with its first byte: an error before it is a problem document.

@@ -61,6 +61,7 @@ type Status struct {
 	Roles     []string  `json:"roles"`
 	Addresses []string  `json:"addresses"`
 	Peers     int       `json:"peers"`
+	Quiet     bool      `json:"quiet,omitempty"` // it hears no offers of others but those that it asks for
 	Offers    int       `json:"offers"`
 	Orders    int       `json:"orders"`
 	Leases    int       `json:"leases"`

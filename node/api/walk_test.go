@@ -90,7 +90,7 @@ func (w *whole) Exec(context.Context, string, []string, *Terminal, io.Reader, fu
 	return 7, nil
 }
 
-func (w *whole) GetOutputs(_ context.Context, id string, to io.Writer) error {
+func (w *whole) GetOutputs(_ context.Context, id string, _ bool, to io.Writer) error {
 	if err := missing(id); err != nil {
 		return err
 	}

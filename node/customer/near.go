@@ -28,19 +28,21 @@ type distance struct {
 func (b *Book) Near(id market.NodeID, rtt time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.remember(id, distance{rtt, b.clock.Now()})
+	b.near.keep(id, distance{rtt, b.clock.Now()})
 	b.book.Mark(id, book.Observation{RTT: rtt})
 }
 
-// remember keeps a distance; any other makes room. Caller holds mu.
-func (b *Book) remember(id market.NodeID, d distance) {
-	if _, have := b.near[id]; !have && len(b.near) >= maxNear {
-		for other := range b.near {
-			delete(b.near, other)
+// distances are what was measured, at most maxNear; any other makes room.
+type distances map[market.NodeID]distance
+
+func (m distances) keep(id market.NodeID, d distance) {
+	if _, have := m[id]; !have && len(m) >= maxNear {
+		for other := range m {
+			delete(m, other)
 			break
 		}
 	}
-	b.near[id] = d
+	m[id] = d
 }
 
 // Sounder measures the round trip to a provider, and tells Near. Errors: it does not answer.
@@ -76,7 +78,7 @@ func (b *Book) unsounded(offers []market.Offer) (out []market.Offer) {
 			have && (n.rtt > 0 || now.Sub(n.at) < soundWait) {
 			continue
 		}
-		b.remember(o.Provider, distance{at: now})
+		b.near.keep(o.Provider, distance{at: now})
 		out = append(out, o)
 	}
 	return out

@@ -27,15 +27,15 @@ type Book struct {
 	mu       sync.RWMutex
 	book     *book.Book
 	standing standing
-	near     map[market.NodeID]distance // see Near
-	count    uint64                     // its changes
-	next     chan struct{}              // closed at the next one
+	near     distances     // see Near
+	count    uint64        // its changes
+	next     chan struct{} // closed at the next one
 }
 
 func newBook(cfg *Config, db *store.Store, clock *lease.Clock, log *slog.Logger) *Book {
-	return &Book{cfg: cfg, db: db, clock: clock, log: log, began: time.Now(), near: map[market.NodeID]distance{},
+	return &Book{cfg: cfg, db: db, clock: clock, log: log, began: time.Now(), near: distances{},
 		marks: marks{turn: make(chan struct{}, 1)},
-		book:  book.New(50_000), standing: standing{}, next: make(chan struct{})}
+		book:  book.New(), standing: standing{}, next: make(chan struct{})}
 }
 
 // Offer takes one verified Offer from gossip or sync.
@@ -55,6 +55,13 @@ func (b *Book) Offer(o market.Offer, raw []byte) {
 	b.count++
 	close(b.next)
 	b.next = make(chan struct{})
+}
+
+// Gone drops a provider that had to make room for others.
+func (b *Book) Gone(p market.NodeID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.book.Remove(p)
 }
 
 // changes is how often the book has changed, and what is closed at the next time.

@@ -131,7 +131,7 @@ func (p *proc) small(t *testing.T, id string) {
 	if e := of(s, err); e.Outputs != 0 || s.Freed == 0 {
 		t.Errorf("after pruning: %+v, freed %d", e, s.Freed)
 	}
-	if err := p.api.GetOutputs(t.Context(), id, io.Discard); market.CodeOf(err) != market.CodeNotFound {
+	if err := p.api.GetOutputs(t.Context(), id, false, io.Discard); market.CodeOf(err) != market.CodeNotFound {
 		t.Errorf("pruned outputs: %v", err)
 	}
 	o, err := p.api.Order(t.Context(), id)

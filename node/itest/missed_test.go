@@ -69,7 +69,7 @@ func (p *proc) ended(t *testing.T, id string) (o api.Order) {
 func (p *proc) outputs(t *testing.T, id string) map[string]string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := p.api.GetOutputs(context.Background(), id, &b); err != nil {
+	if err := p.api.GetOutputs(context.Background(), id, false, &b); err != nil {
 		t.Errorf("outputs: %v", err)
 		return nil
 	}

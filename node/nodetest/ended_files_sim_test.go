@@ -20,7 +20,7 @@ func TestEnded_OutputsAndReceipt_AreThere(t *testing.T) {
 		w.left(t)
 		role := func() (*customer.Customer, error) { return w.cust, nil }
 		var tar bytes.Buffer
-		err := orders.Shelf{Role: role}.GetOutputs(t.Context(), v.ID.String(), &tar)
+		err := orders.Shelf{Role: role}.GetOutputs(t.Context(), v.ID.String(), false, &tar)
 		if err != nil || tar.Len() == 0 {
 			t.Fatalf("%d bytes of outputs, %v", tar.Len(), err)
 		}

@@ -329,7 +329,7 @@ func heap() int {
 // TestBookFlood: a flood of fresh keys fills the set and no more: its memory is bounded, and no rig that is known for
 // long, nor this node's own offer, has made room.
 func TestBookFlood(t *testing.T) {
-	s, now := newSet(), time.Now()
+	s, now := openSet(), time.Now()
 	keys := 150_000
 	if long() {
 		keys = 1_000_000

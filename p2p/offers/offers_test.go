@@ -219,7 +219,7 @@ func numbered(i int) market.NodeID {
 // TestSet_Full_YoungMakeRoom: whoever is known for a day stays, the young displace each other, so that new rigs get in.
 func TestSet_Full_YoungMakeRoom(t *testing.T) {
 	t.Parallel()
-	s, start := newSet(), time.Now()
+	s, start := openSet(), time.Now()
 	s.max = 1000
 	put := func(i int, now time.Time) bool {
 		id := numbered(i)
@@ -403,7 +403,7 @@ func BenchmarkValidate(b *testing.B) {
 	s, now := idle(b), time.Now()
 	raw := sealed(b, 1, offer(now))
 	for b.Loop() {
-		s.set = newSet()
+		s.set = openSet()
 		if err := s.take(raw, now, nil); err != nil {
 			b.Fatal(err)
 		}

@@ -37,6 +37,13 @@ type Sink interface {
 	Offer(o market.Offer, raw []byte)
 }
 
+// Follower is a Sink that keeps what it gets. Gone: nothing is held of a signer any more, to make room for others; it
+// may never have been given.
+type Follower interface {
+	Sink
+	Gone(signer market.NodeID)
+}
+
 // Service gossips and syncs the Offers and Wants of one network.
 type Service struct {
 	host    *p2p.Host
@@ -78,7 +85,7 @@ func New(h *p2p.Host, log *slog.Logger, sinks ...Sink) *Service {
 	}
 	shards := min(newest(epochs).Shards, maxHeld) // a pair of nodes may share so many, each with its own sessions
 	s := &Service{
-		host: h, sinks: sinks, log: log, network: h.Network().Name, epochs: epochs, now: time.Now, set: newSet(),
+		host: h, sinks: sinks, log: log, network: h.Network().Name, epochs: epochs, now: time.Now,
 		queue: newQueue[market.NodeID](), wants: newWants(), bids: newQueue[wantKey](),
 		perPeer:  newLimiters[peer.ID](peerRate, peerBurst),
 		newcomer: newLimiters[peer.ID](newcomerRate, newcomerBurst),
@@ -89,8 +96,12 @@ func New(h *p2p.Host, log *slog.Logger, sinks ...Sink) *Service {
 		perBack:  newLimiters[peer.ID](1.0/60, 1), wake: make(chan struct{}, 1), changed: make(chan struct{}),
 		places: map[wire.Shard]*place{}, holds: map[wire.Shard]holding{}, newer: map[peer.ID]uint16{},
 	}
-	s.set.evicted = func() { h.Tally(p2p.CountEvicted, "", 1) }
 	s.self, _ = p2p.PeerOf(h.ID()) // the host was made from the same key
+	s.set = newSet(func(id market.NodeID) bool { return id == h.ID() || h.Leased(id) },
+		func(id market.NodeID) {
+			h.Tally(p2p.CountEvicted, "", 1)
+			s.queue.push(id)
+		})
 	return s
 }
 
@@ -122,9 +133,17 @@ func (s *Service) Serve(ctx context.Context) error {
 
 // deliver gives the Sinks what is held of a signer now.
 func (s *Service) deliver(signer market.NodeID) {
+	s.mu.Lock()
+	sinks := s.sinks
+	s.mu.Unlock()
 	raw, ok := s.set.of(signer)
-	if !ok {
-		return // expired meanwhile
+	if !ok { // displaced, or expired meanwhile
+		for _, sink := range sinks {
+			if f, keeps := sink.(Follower); keeps {
+				f.Gone(signer)
+			}
+		}
+		return
 	}
 	e, err := wire.Parse(raw, s.network)
 	if err != nil {
@@ -135,9 +154,6 @@ func (s *Service) deliver(signer market.NodeID) {
 		return // the same
 	}
 	s.host.Learn(o.Provider, o.Reach)
-	s.mu.Lock()
-	sinks := s.sinks
-	s.mu.Unlock()
 	for _, sink := range sinks {
 		sink.Offer(o, raw)
 	}

@@ -15,10 +15,12 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
-// Bounds of the documents held; each is ≤ 4 KiB, 0.7 KiB as a rule.
+// Bounds of what is held; a document is ≤ 4 KiB, 0.7 KiB as a rule. It has a row for each group of devices.
 const (
-	maxSet   = 50_000
-	youthAge = 24 * time.Hour // a signer that is known for longer is never displaced
+	maxSet   = 50_000         // rows
+	oldPart  = 4              // of five: what those who are known for long may fill
+	youthAge = 24 * time.Hour // a signer that is known for longer is displaced by nobody
+	someRows = 16             // that are looked at to make room
 )
 
 // doc is a verified envelope, and what is known of its signer.
@@ -28,6 +30,7 @@ type doc struct {
 	expires time.Time
 	raw     []byte
 	classes []string
+	rows    int // 0 counts as 1: a withdrawal takes room, too
 	homes   []home
 	row     *signer
 }
@@ -62,20 +65,25 @@ type signer struct {
 	young int // its place in set.young; -1: it is known for long
 }
 
-// set holds the newest envelope per signer; withdrawn Offers stay as tombstones until they expire.
+// set holds the newest envelope per signer; withdrawn Offers stay as tombstones until they expire. It is the one place
+// that bounds what is held of strangers: who follows it, such as a book of offers, hears of those that are displaced.
 type set struct {
+	stays func(market.NodeID) bool // this node, and peers with a lease: displaced by nobody
+	gone  func(market.NodeID)      // hears who was displaced; mu is held
+
 	mu   sync.RWMutex
 	docs map[market.NodeID]*doc // a pointer: the map's free places are small then
 	ids  map[market.DocID]market.NodeID
 	// young are those that may have to make room, in no order.
-	young   []market.NodeID
-	max     int
-	evicted func() // a document has made room for another
+	young []market.NodeID
+	max   int
+	rows  int // of all
+	old   int // of those that are not young
 }
 
-func newSet() *set {
-	return &set{docs: map[market.NodeID]*doc{}, ids: map[market.DocID]market.NodeID{}, max: maxSet,
-		evicted: func() {}}
+func newSet(stays func(market.NodeID) bool, gone func(market.NodeID)) *set {
+	return &set{stays: stays, gone: gone, docs: map[market.NodeID]*doc{}, ids: map[market.DocID]market.NodeID{},
+		max: maxSet}
 }
 
 // allow takes from the rate of a signer; known: there is one.
@@ -109,7 +117,7 @@ func (s *set) twice(signer market.NodeID, seq uint64) bool {
 
 // put keeps d if it is newer and there is room. When the set is full, expired ones make room first, then a random one
 // of those that are known for less than a day: a flood of fresh keys fights itself, and new rigs still get in. Nobody
-// old is displaced.
+// old is displaced. The old may fill four fifths, so that a flood which waits for a day leaves room for new rigs, too.
 func (s *set) put(id market.NodeID, d doc, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,12 +129,13 @@ func (s *set) put(id market.NodeID, d doc, now time.Time) bool {
 	case known:
 		delete(s.ids, old.id)
 		d.row = old.row
+		s.count(old, -1)
 		for _, h := range old.homes {
 			if len(d.classes) == 0 && !d.in(h.at) {
 				d.homes = append(d.homes, home{at: h.at})
 			}
 		}
-	case len(s.docs) >= s.max && !s.makeRoom(now):
+	case !s.room(now, max(1, d.rows)):
 		return false
 	default:
 		d.row = &signer{rate: rate.NewLimiter(signerRate, signerBurst), since: now, young: len(s.young)}
@@ -134,7 +143,29 @@ func (s *set) put(id market.NodeID, d doc, now time.Time) bool {
 		s.young = append(s.young, id)
 	}
 	s.docs[id], s.ids[d.id] = &d, id
+	s.count(&d, 1)
+	s.room(now, 0) // it may have more groups than before
+	_, held := s.docs[id]
+	return held
+}
+
+// room makes room for so many rows more, and reports whether there is.
+func (s *set) room(now time.Time, rows int) bool {
+	for s.rows+rows > s.max {
+		if !s.makeRoom(now) {
+			return false
+		}
+	}
 	return true
+}
+
+// count adds the rows of a document to the sums, or takes them away.
+func (s *set) count(d *doc, sign int) {
+	n := sign * max(1, d.rows)
+	s.rows += n
+	if d.row.young < 0 {
+		s.old += n
+	}
 }
 
 // makeRoom drops an expired document, or a random one of a young signer. It looks at a few rows only.
@@ -142,30 +173,42 @@ func (s *set) makeRoom(now time.Time) bool {
 	looked := 0
 	for id, d := range s.docs {
 		if !now.Before(d.expires) {
-			s.remove(id)
+			s.displace(id)
 			return true
 		}
-		if looked++; looked == 16 {
+		if looked++; looked == someRows {
 			break
 		}
 	}
-	for len(s.young) > 0 {
+	for looked = 0; len(s.young) > 0 && looked < someRows; {
 		id := s.young[rand.IntN(len(s.young))]
-		if now.Sub(s.docs[id].row.since) < youthAge {
-			s.remove(id)
-			s.evicted()
+		d := s.docs[id]
+		switch {
+		case s.stays(id):
+			looked++ // there are few of them
+		case now.Sub(d.row.since) >= youthAge && (s.old+max(1, d.rows))*(oldPart+1) <= s.max*oldPart:
+			s.grown(d)
+		default:
+			s.displace(id)
 			return true
 		}
-		s.grown(s.docs[id].row)
 	}
 	return false
 }
 
+// displace drops a document and says so.
+func (s *set) displace(id market.NodeID) {
+	s.remove(id)
+	s.gone(id)
+}
+
 // grown takes a signer from the young.
-func (s *set) grown(row *signer) {
+func (s *set) grown(d *doc) {
+	row := d.row
 	if row.young < 0 {
 		return
 	}
+	s.old += max(1, d.rows)
 	last := len(s.young) - 1
 	moved := s.young[last]
 	s.docs[moved].row.young = row.young
@@ -176,7 +219,8 @@ func (s *set) grown(row *signer) {
 
 func (s *set) remove(id market.NodeID) {
 	d := s.docs[id]
-	s.grown(d.row)
+	s.grown(d)
+	s.count(d, -1)
 	delete(s.docs, id)
 	delete(s.ids, d.id)
 }

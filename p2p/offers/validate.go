@@ -151,7 +151,7 @@ func (s *Service) take(raw []byte, now time.Time, how *entry) error {
 	}
 	issued := time.UnixMilli(int64(o.Seq))
 	d := doc{id: e.ID, seq: o.Seq, expires: issued.Add(o.Lifetime), raw: append([]byte{}, raw...),
-		classes: classesOf(o)}
+		classes: classesOf(o), rows: len(o.Groups)}
 	d.stand(s.epochs, e.Signer, how)
 	if issued.After(now.Add(futureSkew)) || !now.Before(d.expires) { // 4
 		return errClock

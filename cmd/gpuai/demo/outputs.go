@@ -43,7 +43,7 @@ func (r *run) outputs(ctx context.Context) error {
 		return err
 	}
 	var raw bytes.Buffer
-	if err := r.s.customer.client.GetOutputs(ctx, r.s.orderID, &raw); err != nil {
+	if err := r.s.customer.client.GetOutputs(ctx, r.s.orderID, false, &raw); err != nil {
 		return err
 	}
 	picture, report, err := r.verify(raw.Bytes(), r.s.order.OutputsRoot)

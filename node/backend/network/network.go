@@ -6,6 +6,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (l Links) Net(ctx context.Context) (api.Net, error) {
 		n.DHT.AnnouncedAt = &t
 	}
 	if err := stats.Announced.Err; err != nil {
-		n.DHT.Error = err.Error()
+		n.DHT.Error = oneLine(err)
 	}
 	if len(stats.Announced.Keys) > 0 && stats.Table > 0 {
 		ctx, cancel := context.WithTimeout(ctx, probeTime)
@@ -72,6 +73,15 @@ func (l Links) Net(ctx context.Context) (api.Net, error) {
 		}
 	}
 	return n, nil
+}
+
+// oneLine says why an announcement failed, without every address that was dialled.
+func oneLine(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "the nodes that should keep it did not answer in time"
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n") // one for each key, each with a line for each address
+	return strings.TrimSuffix(strings.TrimSpace(line), ":")
 }
 
 // Peers implements api.Network.

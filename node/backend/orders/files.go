@@ -66,8 +66,9 @@ func spool(path string, r io.Reader, limit uint64) (left spec.Manifest, err erro
 	return spec.Manifest{Skipped: m.Skipped, More: m.More}, nil
 }
 
-// GetOutputs implements api.Files: all that is to leave the node. Error: not-found while there are none.
-func (s Shelf) GetOutputs(ctx context.Context, id string, w io.Writer) error {
+// GetOutputs implements api.Files: all that is to leave the node, or all that there is. Error: not-found while there
+// are none.
+func (s Shelf) GetOutputs(ctx context.Context, id string, all bool, w io.Writer) error {
 	c, err := s.Role()
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (s Shelf) GetOutputs(ctx context.Context, id string, w io.Writer) error {
 		return fmt.Errorf("read outputs: %w", err)
 	}
 	defer f.Close()
-	if len(v.Files.Stay) == 0 {
+	if all || len(v.Files.Stay) == 0 {
 		_, err = io.Copy(w, f)
 	} else { // no bound: the archive is ours
 		_, err = spec.Filter(f, w, spec.Limits{Total: math.MaxInt64}, v.Comes)

@@ -217,7 +217,7 @@ func (r *Rig) Pick(a Ask, now time.Time) (Picked, error) {
 	offer := r.build(uint64(now.UnixMilli()), nil, prices) // the number is the issue time, too
 	holds := r.table.others(a)
 	hideHeld(offer.Groups, holds)
-	b := book.New(len(r.table.devices) + 1)
+	b := book.New()
 	if _, err := b.Put(offer, market.DocID{}, nil, now); err != nil {
 		return Picked{}, fmt.Errorf("own offer: %w", err)
 	}
