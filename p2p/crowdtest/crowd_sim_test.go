@@ -75,19 +75,55 @@ func report(t *testing.T, f Figures) {
 // agrees compares with the model.
 func agrees(t *testing.T, nodes int, f Figures) {
 	t.Helper()
+	for _, c := range compare(nodes, f) {
+		t.Logf("%s: %.0f by the model, %.0f real nodes", c.what, c.model, c.real)
+		if !c.near() {
+			t.Errorf("%s: %.0f by the model, %.0f real nodes", c.what, c.model, c.real)
+		}
+	}
+}
+
+// compared is a figure of both.
+type compared struct {
+	what        string
+	model, real float64
+}
+
+func (c compared) near() bool { return math.Abs(c.model/c.real-1) <= 0.1 }
+
+func compare(nodes int, f Figures) []compared {
 	bytes, took := modeltest.Uniform{Nodes: nodes, Infra: infra, Offer: float64(f.Size), Topic: float64(Topic),
 		PerSecond: 1 / apart.Seconds(), Latency: latency, Seed: 1}.Run()
-	for _, c := range []struct {
-		what        string
-		model, real float64
-	}{
+	return []compared{
 		{"bytes per offer and node", bytes, f.Bytes},
 		{"p50", float64(at(took, 0.5)), float64(at(f.Delivery, 0.5))},
 		{"p99", float64(at(took, 0.99)), float64(at(f.Delivery, 0.99))},
-	} {
-		t.Logf("%s: %.0f by the model, %.0f real nodes", c.what, c.model, c.real)
-		if math.Abs(c.model/c.real-1) > 0.1 {
-			t.Errorf("%s: %.0f by the model, %.0f real nodes", c.what, c.model, c.real)
+	}
+}
+
+// TestCompare_OtherNodes_Differ: nodes that sent or took a fifth more than the model says would be found out.
+func TestCompare_OtherNodes_Differ(t *testing.T) {
+	t.Parallel()
+	f := Figures{Size: 380, Bytes: 1, Delivery: []time.Duration{latency, latency, 2 * latency}}
+	f.Bytes = compare(50, f)[0].model
+	far := func(f Figures) (out string) {
+		for _, c := range compare(50, f) {
+			if !c.near() {
+				out += c.what + " "
+			}
 		}
+		return out
+	}
+	if got := far(f); got != "" {
+		t.Errorf("the model's own figures differ: %s", got)
+	}
+	more := f
+	more.Bytes *= 1.2
+	if got := far(more); got != "bytes per offer and node " {
+		t.Errorf("a fifth more bytes: %q", got)
+	}
+	f.Delivery = []time.Duration{latency * 6 / 5, latency * 6 / 5, latency * 12 / 5}
+	if got := far(f); got != "p50 p99 " {
+		t.Errorf("a fifth slower: %q", got)
 	}
 }
