@@ -187,7 +187,7 @@ func TestProviderRecordFlood(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			found, err := buyer.dht.Find(ctx, Class(class), 1, sells(buyer.Host, rigs[0]))
 			cancel()
-			if err != nil || len(found.Good) != 1 || found.Records < 400 {
+			if err != nil || len(found.Good) != 1 {
 				t.Fatalf("%d records, good %v: %v", found.Records, found.Good, err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -126,7 +127,8 @@ type finding struct {
 	ended  bool
 	busy   int // nodes that are being asked
 	queue  []record
-	seen   map[market.NodeID]bool
+	seen   map[market.NodeID][]Key
+	tried  map[market.NodeID]bool
 	named  map[Key]int // records of the key
 	asked  map[netip.Prefix]int
 	turns  map[Key]int // nodes of the key that were asked
@@ -134,7 +136,8 @@ type finding struct {
 }
 
 func newFinding(want int, check Check, self market.NodeID, cancel func()) *finding {
-	f := &finding{want: want, check: check, self: self, cancel: cancel, seen: map[market.NodeID]bool{},
+	f := &finding{want: want, check: check, self: self, cancel: cancel, seen: map[market.NodeID][]Key{},
+		tried: map[market.NodeID]bool{},
 		named: map[Key]int{}, asked: map[netip.Prefix]int{}, turns: map[Key]int{}}
 	f.more = sync.NewCond(&f.mu)
 	return f
@@ -144,12 +147,14 @@ func (f *finding) add(k Key, p peer.ID, addrs []string) {
 	id, ok := p2p.NodeOf(p)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !ok || id == f.self || f.seen[id] || f.named[k] >= maxRecords {
+	if !ok || id == f.self || f.tried[id] || slices.Contains(f.seen[id], k) || f.named[k] >= maxRecords {
 		return
 	}
-	f.seen[id] = true
+	if f.seen[id] == nil {
+		f.out.Records++
+	}
+	f.seen[id] = append(f.seen[id], k) // of each key in turn: a flood of one must not hold it back
 	f.named[k]++
-	f.out.Records++
 	f.queue = append(f.queue, record{k, id, addrs, p2p.GroupOf(addrs)})
 	f.more.Broadcast()
 }
@@ -192,8 +197,8 @@ func (f *finding) next() (record, bool) {
 		}
 	}
 	r := f.queue[best]
-	f.queue[best] = f.queue[len(f.queue)-1]
-	f.queue = f.queue[:len(f.queue)-1]
+	f.queue = slices.DeleteFunc(f.queue, func(q record) bool { return q.id == r.id })
+	f.tried[r.id] = true
 	f.asked[r.from]++
 	f.turns[r.key]++
 	f.busy++

@@ -70,8 +70,37 @@ func signed(key ed25519.PrivateKey, body, tail []byte) []byte {
 // once on its forwarder or not at all, kept by nobody, and no address of it is ever a candidate for a dial.
 func TestValidator_BadInput(t *testing.T) {
 	t.Parallel()
-	const good = "/ip4/1.2.3.4/udp/4801/quic-v1"
 	now := time.Now()
+	for name, c := range badInput(t, now) {
+		s := public(t)
+		from, err := p2p.PeerOf(p2ptest.NodeID(p2ptest.Key(9)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.gossip(t.Context(), from, message(c.raw)); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+		accept, reject := c.want == pubsub.ValidationAccept, c.want == pubsub.ValidationReject
+		if n := s.host.Blamed(from); (n == 1) != reject || n > 1 {
+			t.Errorf("%s: blamed %d times", name, n)
+		}
+		if n := len(s.set.signers()); (n == 1) != accept {
+			t.Errorf("%s: %d documents kept", name, n)
+		}
+		if err := s.take(c.raw, now, nil); err == nil && !accept {
+			t.Errorf("%s: sync takes it", name)
+		}
+	}
+}
+
+type badDoc struct {
+	raw  []byte
+	want pubsub.ValidationResult
+}
+
+// badInput is one honest document, and many that are not.
+func badInput(t *testing.T, now time.Time) map[string]badDoc {
+	const good = "/ip4/1.2.3.4/udp/4801/quic-v1"
 	base := offer(now)
 	with := func(change func(*market.Offer)) market.Offer {
 		o := offer(now)
@@ -84,10 +113,7 @@ func TestValidator_BadInput(t *testing.T) {
 	reject, ignore, accept := pubsub.ValidationReject, pubsub.ValidationIgnore, pubsub.ValidationAccept
 	copied := crafted(t, 1, base, good)
 	thief := p2ptest.Key(2)
-	for name, c := range map[string]struct {
-		raw  []byte
-		want pubsub.ValidationResult
-	}{
+	return map[string]badDoc{
 		"honest":            {copied, accept},
 		"reach of a LAN":    {crafted(t, 1, base, "/ip4/10.0.0.1/udp/4801/quic-v1"), reject},
 		"LAN beside a good": {crafted(t, 1, base, good, "/ip4/192.168.1.1/tcp/4801"), reject},
@@ -130,27 +156,6 @@ func TestValidator_BadInput(t *testing.T) {
 		})), ignore},
 		"copied body, its signature": {append(append(append([]byte{}, copied[:6]...), thief[32:]...), copied[38:]...),
 			reject},
-	} {
-		s := public(t)
-		from, err := p2p.PeerOf(p2ptest.NodeID(p2ptest.Key(9)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := s.gossip(t.Context(), from, message(c.raw)); got != c.want {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
-		if n := s.host.Blamed(from); (n == 1) != (c.want == reject) || n > 1 {
-			t.Errorf("%s: blamed %d times", name, n)
-		}
-		if n := len(s.set.signers()); (n == 1) != (c.want == accept) {
-			t.Errorf("%s: %d documents kept", name, n)
-		}
-		if c.want == accept {
-			continue
-		}
-		if err := s.take(c.raw, now, nil); err == nil {
-			t.Errorf("%s: sync takes it", name)
-		}
 	}
 }
 
