@@ -480,8 +480,10 @@ func (w *walker) call(call *ast.CallExpr, h held) held {
 // heldOver are the locks of today that are held over something slow: function, lock and kind, or for what a coming part
 // mends, package, lock and kind. Each has its reason, or what will end it.
 var heldOver = map[string]string{
-	"p2p/streams.session.send v.sendMu network":    "the turn of who writes: messages of one stream do not mix",
-	"runtime/docker.execStream.frame s.mu network": "the turn of who writes: frames of one exec do not mix",
+	"p2p/streams.session.send v.sendMu network":     "the turn of who writes: messages of one stream do not mix",
+	"p2p/streams.FrameConn.writeFrame c.wm network": "the turn of who writes: frames of one stream do not mix",
+	"p2p/streams.Service.serveMove t.c.wm network":  "the same: the next frame is the new stream's first",
+	"runtime/docker.execStream.frame s.mu network":  "the turn of who writes: frames of one exec do not mix",
 	"node/backend/control.Panel.PatchConfig p.changing fsync": "the turn of who changes the settings; nobody else " +
 		"takes it",
 	"node/api.control.patch s.patching network": "the turn of who changes: If-Match compares what is changed",

@@ -91,7 +91,7 @@ var timed = map[string]string{
 	"p2p/offers expireLoop":      "Offers end by their age",
 	"p2p/offers syncLoop":        "rounds of sync by the clock, and a look whether anybody is there",
 	"p2p/streams ping":           "a line that is quiet is told from one that is dead by pings",
-	"p2p serve":                  "back-offs of dials",
+	"p2p serve":                  "back-offs of dials, and the age of circuits",
 	"runtime/docker watch":       "free disk and sizes: neither kernel nor engine tells of them",
 	"runtime/sandbox Network":    "counters of the packet filter, which tells nobody",
 	"cmd/gpuai newStatusCmd":     "status --watch",

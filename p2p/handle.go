@@ -7,6 +7,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	multistream "github.com/multiformats/go-multistream"
 
 	"github.com/gpuai/gpuai/market"
 )
@@ -45,7 +47,7 @@ func (h *Host) Handle(name string, l Limits, f func(from market.NodeID, st netwo
 			_ = st.ResetWithError(network.StreamResourceLimitExceeded)
 			return
 		}
-		f(from, st)
+		f(from, h.circuits.count(st))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -53,6 +55,35 @@ func (h *Host) Handle(name string, l Limits, f func(from market.NodeID, st netwo
 	if h.host != nil {
 		h.host.SetStreamHandler(h.net.Protocol(name, streamMajor), handler)
 	}
+}
+
+// stream opens a stream to a peer: of several circuits on the newest, since the others are about to end.
+func (h *Host) stream(ctx context.Context, p peer.ID, id protocol.ID) (network.Stream, error) {
+	lp := h.Libp2p()
+	conns := lp.Network().ConnsToPeer(p)
+	c := newest(conns)
+	if len(conns) < 2 || c == nil || !c.Stat().Limited {
+		return lp.NewStream(ctx, p, id)
+	}
+	st, err := c.NewStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = st.SetProtocol(id)
+	if until, ok := ctx.Deadline(); ok && err == nil {
+		err = st.SetDeadline(until)
+	}
+	if err == nil {
+		_, err = multistream.SelectOneOf([]protocol.ID{id}, st)
+	}
+	if err == nil {
+		err = st.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		_ = st.Reset()
+		return nil, err
+	}
+	return st, nil
 }
 
 // Open opens a stream of a protocol to a node. It dials the reach, the first addresses of the node's own Offer, unless
@@ -76,5 +107,9 @@ func (h *Host) Open(ctx context.Context, to market.NodeID, reach []string, name 
 			return nil, fmt.Errorf("connect: %w", err)
 		}
 	}
-	return lp.NewStream(ctx, id, h.net.Protocol(name, streamMajor))
+	st, err := h.stream(ctx, id, h.net.Protocol(name, streamMajor))
+	if err != nil {
+		return nil, err
+	}
+	return h.circuits.count(st), nil
 }

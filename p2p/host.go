@@ -47,22 +47,23 @@ type Config struct {
 
 // Host is the node's presence in one network.
 type Host struct {
-	cfg     Config
-	net     Network
-	id      market.NodeID
-	self    peer.ID
-	boot    []peer.AddrInfo
-	profile profile
-	store   PeerStore
-	log     *slog.Logger
-	gate    *gater
-	keep    *upkeep
-	blame   blame
-	favours favours
-	rtts    rtts
-	tally   tally
-	ready   chan struct{}
-	moved   chan struct{} // see Moved
+	cfg      Config
+	net      Network
+	id       market.NodeID
+	self     peer.ID
+	boot     []peer.AddrInfo
+	profile  profile
+	store    PeerStore
+	log      *slog.Logger
+	gate     *gater
+	keep     *upkeep
+	circuits *circuits
+	blame    blame
+	favours  favours
+	rtts     rtts
+	tally    tally
+	ready    chan struct{}
+	moved    chan struct{} // see Moved
 
 	mu       sync.Mutex
 	host     host.Host                        // nil until Ready
@@ -113,7 +114,7 @@ func New(cfg Config, store PeerStore, log *slog.Logger) (*Host, error) {
 	for _, b := range h.boot {
 		h.gate.allowLAN(b.ID)
 	}
-	h.keep = newUpkeep(h)
+	h.keep, h.circuits = newUpkeep(h), newCircuits(h)
 	h.gate.admit = h.admit
 	return h, nil
 }
@@ -147,6 +148,9 @@ func (h *Host) Serve(ctx context.Context) error {
 			h.log.Warn("close libp2p host", "err", err)
 		}
 	}()
+	if err := h.circuits.attach(lp); err != nil {
+		return err
+	}
 	sub, err := lp.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerConnectednessChanged),
 		new(event.EvtLocalAddressesUpdated),
@@ -175,6 +179,8 @@ func (h *Host) Serve(ctx context.Context) error {
 	g.Go(func() error { return h.watch(ctx, lp, sub.Out()) })
 	g.Go(func() error { return h.keep.serve(ctx) })
 	g.Go(func() error { return h.measure(ctx) })
+	g.Go(func() error { return h.circuits.serve(ctx) })
+	g.Go(func() error { return h.circuits.tellAll(ctx) })
 	err = g.Wait()
 	h.keep.save(context.WithoutCancel(ctx))
 	return err
@@ -226,7 +232,7 @@ func clip(s string, n int) string { return s[:min(len(s), n)] }
 
 // signedAddrs are what identify has certified for the peer.
 func signedAddrs(lp host.Host, p peer.ID) []ma.Multiaddr {
-	a := lp.Peerstore().Addrs(p)
+	a := slices.DeleteFunc(lp.Peerstore().Addrs(p), func(a ma.Multiaddr) bool { return !wire.Reachable(a) })
 	return a[:min(len(a), maxPeerAddrs)]
 }
 
@@ -370,7 +376,10 @@ func (h *Host) HangUp(id market.NodeID) {
 
 // KeepConnected holds the connection to the peer of a live lease and redials it for as long as it takes. Idempotent;
 // Forget ends it.
-func (h *Host) KeepConnected(id market.NodeID, addrs []string) { h.keep.keepConnected(id, addrs) }
+func (h *Host) KeepConnected(id market.NodeID, addrs []string) {
+	h.keep.keepConnected(id, addrs)
+	poke(h.circuits.wake)
+}
 
 // Forget ends KeepConnected.
 func (h *Host) Forget(id market.NodeID) { h.keep.forget(id) }

@@ -24,6 +24,7 @@ const (
 	roundRest   = 200 * time.Millisecond // changes come in groups
 	backoffBase = 30 * time.Second
 	backoffMax  = time.Hour
+	relayedRest = time.Minute
 )
 
 // Delays before redials: of a lost connection, then each last one; of a live lease's.
@@ -232,7 +233,7 @@ func (k *upkeep) dial(ctx context.Context, p peer.ID) {
 	defer k.mu.Unlock()
 	e.busy, e.heal = false, false
 	if err == nil || ctx.Err() != nil {
-		e.next = time.Now().Add(time.Second) // a relayed connection leaves a direct one wanted
+		e.next = time.Now().Add(relayedRest) // of one that is relayed: each next circuit tries to punch
 		return                               // what a good connection changes, identify will report
 	}
 	k.h.log.Debug("dial failed", "peer", p, "err", err)

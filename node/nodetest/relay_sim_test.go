@@ -23,6 +23,9 @@ func (w *world) behindRelay(t *testing.T) {
 	t.Helper()
 	s := newSide(t, "relay", 77, map[string]string{"node.network": p2ptest.Network, "node.roles": "[]",
 		"p2p.infra": "true", "p2p.public_rules": "true", "solana.rpc": "http://simulated"})
+	if c := w.setup.circuit; c[0] != "" {
+		s.set["p2p.relay_time"], s.set["p2p.relay_data"] = c[0], c[1]
+	}
 	s.deps = node.Deps{Clock: w.clock, Chain: Cluster{w.chain, w.account}}
 	n, _ := w.run(t, s, new(*store.Store))
 	w.relay = n.Host()

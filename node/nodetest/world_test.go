@@ -117,7 +117,8 @@ type setup struct {
 	classes bool              // each device but the first is of a class of its own
 	hand    provider.HandOver // nil: CPU slots; else the devices are simulated GPUs
 	fit     provider.Fitness
-	relayed bool // the two reach each other over a relay only, see relay
+	circuit [2]string // how long a circuit of the relay lasts, and what it carries; empty: the defaults
+	relayed bool      // the two reach each other over a relay only, see relay
 	change  func(*provider.Config, *customer.Config)
 }
 

@@ -25,24 +25,57 @@ type rawStream interface {
 	Reset() error
 	SetReadDeadline(t time.Time) error
 	SetWriteDeadline(t time.Time) error
+	SetDeadline(t time.Time) error
 }
 
 // FrameConn frames a tunnel: {channel u8, length u32 BE, data ≤ 64 KiB}. One reader and many writers at a time. Any
 // error but io.EOF leaves the stream reset: a frame that was cut in the middle cannot be followed by another.
+//
+// It may go over to another stream, see move: the old one ends behind a whole frame, and the next frame is the first of
+// the new one.
 type FrameConn struct {
-	s        rawStream
 	wm       sync.Mutex
+	out      rawStream    // under wm
 	deadline atomic.Int64 // unix ns, 0: none
-	relayed  bool
+	relayed  atomic.Bool
+	id       []byte // by which the peer knows it, nil: it cannot go over
+	closed   func() // at its end, once; nil: nobody asks
+
+	mu     sync.Mutex
+	in     rawStream     // the reader's
+	next   rawStream     // that the reader takes at the end of in
+	moving chan struct{} // closed once next is set, or will not be; nil: it stays
+	moved  chan struct{} // closed when it goes over
+	shutIn bool          // by CloseRead
+	shut   bool          // by CloseWrite
+	end    sync.Once
+}
+
+// newFrameConn frames a stream.
+func newFrameConn(s rawStream, relayed bool) *FrameConn {
+	c := &FrameConn{in: s, out: s, moved: make(chan struct{})}
+	c.relayed.Store(relayed)
+	return c
 }
 
 // Relayed reports whether the tunnel runs over a relay, which carries little.
-func (c *FrameConn) Relayed() bool { return c.relayed }
+func (c *FrameConn) Relayed() bool { return c.relayed.Load() }
 
 // Read returns the next frame. Errors: io.EOF when the peer closed its side; too large a frame resets the stream.
 func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
+	c.mu.Lock()
+	in := c.in
+	c.mu.Unlock()
 	var h [frameHeader]byte
-	if _, err := io.ReadFull(c.s, h[:]); err != nil {
+	for {
+		if _, err = io.ReadFull(in, h[:]); err == nil {
+			break
+		}
+		if errors.Is(err, io.EOF) {
+			if in = c.follow(); in != nil {
+				continue
+			}
+		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			c.Abort() // the peer broke off inside a frame
 		}
@@ -56,7 +89,7 @@ func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
 		return 0, nil, fmt.Errorf("%w: frame of %d bytes", errTooLarge, n)
 	}
 	data = make([]byte, n)
-	if _, err := io.ReadFull(c.s, data); err != nil {
+	if _, err := io.ReadFull(in, data); err != nil {
 		c.Abort()
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -69,24 +102,32 @@ func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
 // Write sends data on a channel, cut into frames. An empty write sends one empty frame. A reader that takes nothing for
 // 10 s ends the tunnel.
 func (c *FrameConn) Write(ch uint8, data []byte) error {
-	c.wm.Lock()
-	defer c.wm.Unlock()
 	for {
 		n := min(len(data), maxFrame)
-		buf := make([]byte, frameHeader, frameHeader+n)
-		buf[0] = ch
-		binary.BigEndian.PutUint32(buf[1:], uint32(n))
-		if err := c.s.SetWriteDeadline(c.writeDeadline()); err != nil {
-			return fmt.Errorf("write frame: %w", err)
-		}
-		if _, err := c.s.Write(append(buf, data[:n]...)); err != nil {
-			c.Abort() // half a frame may be out
-			return fmt.Errorf("write frame: %w", err)
+		c.room()
+		if err := c.writeFrame(ch, data[:n]); err != nil {
+			return err
 		}
 		if data = data[n:]; len(data) == 0 {
 			return nil
 		}
 	}
+}
+
+func (c *FrameConn) writeFrame(ch uint8, data []byte) error {
+	c.wm.Lock()
+	defer c.wm.Unlock()
+	buf := make([]byte, frameHeader, frameHeader+len(data))
+	buf[0] = ch
+	binary.BigEndian.PutUint32(buf[1:], uint32(len(data)))
+	if err := c.out.SetWriteDeadline(c.writeDeadline()); err != nil {
+		return fmt.Errorf("write frame: %w", err)
+	}
+	if _, err := c.out.Write(append(buf, data...)); err != nil {
+		c.Abort() // half a frame may be out
+		return fmt.Errorf("write frame: %w", err)
+	}
+	return nil
 }
 
 func (c *FrameConn) writeDeadline() time.Time {
@@ -101,23 +142,64 @@ func (c *FrameConn) writeDeadline() time.Time {
 func (c *FrameConn) SetDeadline(t time.Time) error {
 	if t.IsZero() {
 		c.deadline.Store(0)
-		return c.s.SetReadDeadline(t)
+	} else {
+		c.deadline.Store(t.UnixNano())
 	}
-	c.deadline.Store(t.UnixNano())
-	return errors.Join(c.s.SetReadDeadline(t), c.s.SetWriteDeadline(c.writeDeadline()))
+	var errs []error
+	for _, s := range c.streams() {
+		errs = append(errs, s.SetReadDeadline(t))
+		if !t.IsZero() {
+			errs = append(errs, s.SetWriteDeadline(c.writeDeadline()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // CloseWrite ends the own direction; CloseRead gives up on the peer's; Close ends both.
-func (c *FrameConn) CloseWrite() error { return c.s.CloseWrite() }
+func (c *FrameConn) CloseWrite() error {
+	c.mu.Lock()
+	c.shut = true
+	c.mu.Unlock()
+	return c.last().CloseWrite()
+}
 
 // CloseRead makes a blocked Read return.
-func (c *FrameConn) CloseRead() error { return c.s.CloseRead() }
+func (c *FrameConn) CloseRead() error {
+	c.mu.Lock()
+	c.shutIn = true
+	c.mu.Unlock()
+	var errs []error
+	for _, s := range c.streams() {
+		errs = append(errs, s.CloseRead())
+	}
+	return errors.Join(errs...)
+}
 
 // Close ends both directions at once; use CloseWrite first where the last frames matter.
-func (c *FrameConn) Close() error { return c.s.Close() }
+func (c *FrameConn) Close() error {
+	defer c.over()
+	var errs []error
+	for _, s := range c.streams() {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // Abort resets the stream: the peer sees an error.
-func (c *FrameConn) Abort() { _ = c.s.Reset() }
+func (c *FrameConn) Abort() {
+	defer c.over()
+	for _, s := range c.streams() {
+		_ = s.Reset()
+	}
+}
+
+func (c *FrameConn) over() {
+	c.end.Do(func() {
+		if c.closed != nil {
+			c.closed()
+		}
+	})
+}
 
 // Writer is an io.Writer to one channel.
 func (c *FrameConn) Writer(ch uint8) io.Writer { return chanWriter{c, ch} }

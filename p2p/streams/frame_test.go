@@ -36,6 +36,7 @@ func (s *fakeStream) CloseRead() error                   { return nil }
 func (s *fakeStream) CloseWrite() error                  { return nil }
 func (s *fakeStream) Reset() error                       { s.reset.Store(true); return nil }
 func (s *fakeStream) SetReadDeadline(time.Time) error    { return nil }
+func (s *fakeStream) SetDeadline(t time.Time) error      { s.write = t; return nil }
 func (s *fakeStream) SetWriteDeadline(t time.Time) error { s.write = t; return nil }
 func frame(ch uint8, data string) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{ch}, uint32(len(data)))
@@ -45,7 +46,7 @@ func frame(ch uint8, data string) []byte {
 func TestFrameConn_GoldenBytesAndRoundTrip(t *testing.T) {
 	t.Parallel()
 	s := &fakeStream{}
-	c := &FrameConn{s: s}
+	c := newFrameConn(s, false)
 	big := bytes.Repeat([]byte("x"), maxFrame+1)
 	if err := errors.Join(c.Write(ChanOut, []byte("hi")), c.Write(ChanErr, nil), c.Write(ChanIn, big)); err != nil {
 		t.Fatal(err)
@@ -55,7 +56,7 @@ func TestFrameConn_GoldenBytesAndRoundTrip(t *testing.T) {
 	if !bytes.Equal(s.out.Bytes(), want) {
 		t.Fatalf("%d bytes on the wire, want %d; begins %x", s.out.Len(), len(want), s.out.Bytes()[:20])
 	}
-	c = &FrameConn{s: &fakeStream{in: bytes.NewReader(want)}}
+	c = newFrameConn(&fakeStream{in: bytes.NewReader(want)}, false)
 	var got []string
 	for {
 		ch, data, err := c.Read()
@@ -82,12 +83,13 @@ func TestFrameConn_BrokenFrameResets(t *testing.T) {
 		"cut at data": frame(1, "hello")[:5],
 	} {
 		s := &fakeStream{in: bytes.NewReader(in)}
-		if _, _, err := (&FrameConn{s: s}).Read(); err == nil || errors.Is(err, io.EOF) || !s.reset.Load() {
+		if _, _, err := newFrameConn(s, false).Read(); err == nil || errors.Is(err, io.EOF) || !s.reset.Load() {
 			t.Errorf("%s: error %v, reset %v", name, err, s.reset.Load())
 		}
 	}
 	s := &fakeStream{writeErr: os.ErrDeadlineExceeded}
-	if err := (&FrameConn{s: s}).Write(1, []byte("half")); !errors.Is(err, os.ErrDeadlineExceeded) || !s.reset.Load() {
+	if err := newFrameConn(s, false).Write(1, []byte("half")); !errors.Is(err, os.ErrDeadlineExceeded) ||
+		!s.reset.Load() {
 		t.Errorf("half a frame: error %v, reset %v", err, s.reset.Load())
 	}
 }
@@ -95,7 +97,7 @@ func TestFrameConn_BrokenFrameResets(t *testing.T) {
 func TestFrameConn_DeadlineBoundsWrites(t *testing.T) {
 	t.Parallel()
 	s := &fakeStream{}
-	c := &FrameConn{s: s}
+	c := newFrameConn(s, false)
 	near := time.Now().Add(time.Second)
 	if err := errors.Join(c.SetDeadline(near), c.Write(1, nil)); err != nil || !s.write.Equal(near) {
 		t.Fatalf("write deadline %v, want %v; %v", s.write, near, err)
@@ -109,7 +111,8 @@ func TestFrameConn_DeadlineBoundsWrites(t *testing.T) {
 func TestReader_EndsOnlyAtEmptyFrame(t *testing.T) {
 	t.Parallel()
 	read := func(frames ...[]byte) (string, error) {
-		b, err := io.ReadAll((&FrameConn{s: &fakeStream{in: bytes.NewReader(bytes.Join(frames, nil))}}).Reader(ChanOut))
+		b, err := io.ReadAll(newFrameConn(&fakeStream{in: bytes.NewReader(bytes.Join(frames, nil))},
+			false).Reader(ChanOut))
 		return string(b), err
 	}
 	if got, err := read(frame(ChanOut, "ab"), frame(ChanOut, "c"), frame(ChanOut, "")); err != nil || got != "abc" {
@@ -128,7 +131,7 @@ func FuzzTunnelFrame(f *testing.F) {
 	f.Add([]byte{0, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		out := &fakeStream{in: bytes.NewReader(raw)}
-		c := &FrameConn{s: out}
+		c := newFrameConn(out, false)
 		for {
 			ch, data, err := c.Read()
 			if err != nil {

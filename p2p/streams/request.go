@@ -154,13 +154,15 @@ func (s *Service) Tunnel(ctx context.Context, to market.NodeID, o TunnelOpen) (*
 		return nil, err
 	}
 	q := request{"tunnel", leaseTimeout, maxQuoteMsg, msgOpen, msgOpened}
-	if _, err := q.exchange(ctx, st,
-		append(append(append([]byte{}, o.Lease[:]...), byte(o.Kind)), o.Args...)); err != nil {
+	id, err := q.exchange(ctx, st, append(append(append([]byte{}, o.Lease[:]...), byte(o.Kind)), o.Args...))
+	if err != nil {
 		return nil, lost(to, fmt.Errorf("open tunnel: %w", err))
 	}
 	if err := st.SetDeadline(time.Time{}); err != nil {
 		_ = st.Reset()
 		return nil, err
 	}
-	return &FrameConn{s: st, relayed: st.Conn().Stat().Limited}, nil
+	c := newFrameConn(st, st.Conn().Stat().Limited)
+	s.keep(to, o.Lease, id, c)
+	return c, nil
 }

@@ -127,6 +127,9 @@ func (s *Service) serveTunnel(ctx context.Context, from market.NodeID, st networ
 	if err != nil {
 		return s.answer(st, 0, nil, err)
 	}
+	if o.Kind == tunnelMove {
+		return s.serveMove(from, o, st)
+	}
 	o.Relayed = st.Conn().Stat().Limited
 	octx, ocancel := context.WithTimeout(ctx, leaseTimeout)
 	serve, err := s.hs.Tunneler.Open(octx, from, o)
@@ -134,15 +137,13 @@ func (s *Service) serveTunnel(ctx context.Context, from market.NodeID, st networ
 	if err != nil {
 		return s.answer(st, 0, nil, err)
 	}
-	if err := writeMsg(st, msgOpened, nil); err != nil {
+	c := newFrameConn(st, o.Relayed)
+	s.register(from, o.Lease, c)
+	defer c.over()
+	if err := errors.Join(writeMsg(st, msgOpened, c.id), st.SetDeadline(time.Time{})); err != nil {
 		_ = st.Reset()
 		return err
 	}
-	if err := st.SetDeadline(time.Time{}); err != nil {
-		_ = st.Reset()
-		return err
-	}
-	c := &FrameConn{s: st, relayed: o.Relayed}
 	var wg sync.WaitGroup
 	defer wg.Wait() // after the stream's end below, which ends the watcher
 	if o.Kind == TunnelLogs {

@@ -35,14 +35,18 @@ type Service struct {
 	hs   Handlers
 	log  *slog.Logger
 
-	mu    sync.Mutex
-	lines map[market.NodeID]*line // one voucher session per customer
+	mu     sync.Mutex
+	lines  map[market.NodeID]*line // one voucher session per customer
+	serves map[[idBytes]byte]serving
+	opens  map[*FrameConn]opened
 }
 
 // New returns a Service that serves what hs has from now on. A lease stream carries one message, so its rate is that of
 // messages.
 func New(h *p2p.Host, hs Handlers, log *slog.Logger) *Service {
-	s := &Service{host: h, hs: hs, log: log, lines: map[market.NodeID]*line{}}
+	s := &Service{host: h, hs: hs, log: log, lines: map[market.NodeID]*line{},
+		serves: map[[idBytes]byte]serving{}, opens: map[*FrameConn]opened{}}
+	h.OnPath(s.moveAll)
 	if hs.Quoter != nil {
 		s.serve("quote", p2p.Limits{Rate: 5, Burst: 20, All: 200, Memory: maxQuoteMsg}, s.serveQuote)
 	}
