@@ -32,13 +32,8 @@ func (c *Crowd) Measure(t testing.TB, offers int, apart time.Duration) (f Figure
 	time.Sleep(20 * time.Second)
 	f.Peers = Of(c.All, func(n *Node) float64 { return float64(n.Peers()) })
 	f.Held = Of(c.All, func(n *Node) float64 { return float64(n.Held()) })
+	idle := c.rest()
 	before := c.each()
-	time.Sleep(10 * time.Second)
-	for i, b := range c.each() {
-		f.Idle = append(f.Idle, (b-before[i])/10)
-	}
-	slices.Sort(f.Idle)
-	before = c.each()
 	start := time.Now()
 	var came []time.Time
 	from := c.Rigs[:min(offers, len(c.Rigs))]
@@ -52,6 +47,10 @@ func (c *Crowd) Measure(t testing.TB, offers int, apart time.Duration) (f Figure
 	for i, b := range c.each() {
 		f.Bytes += (b - before[i]) / float64(len(c.All))
 	}
+	for i, b := range c.rest() { // what an idle node sends comes in bursts
+		f.Idle = append(f.Idle, (idle[i]+b)/2)
+	}
+	slices.Sort(f.Idle)
 	f.Bytes = (f.Bytes - f.Idle.Mean()*took.Seconds()) / float64(len(from))
 	for i, r := range from {
 		for _, n := range c.All {
@@ -67,6 +66,16 @@ func (c *Crowd) Measure(t testing.TB, offers int, apart time.Duration) (f Figure
 	}
 	slices.Sort(f.Delivery)
 	return f
+}
+
+// rest is what each node sends in a while in which nobody publishes, bytes a second.
+func (c *Crowd) rest() (out []float64) {
+	before := c.each()
+	time.Sleep(10 * time.Second)
+	for i, b := range c.each() {
+		out = append(out, (b-before[i])/10)
+	}
+	return out
 }
 
 func (c *Crowd) sent(n *Node) float64 { b, _ := c.Net.Sent(n.Host); return float64(b) }
