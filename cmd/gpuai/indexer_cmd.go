@@ -28,6 +28,6 @@ func newIndexerCmd(a *App) *cobra.Command {
 		}
 		return before(cmd, args)
 	}
-	cmd.AddCommand(run)
+	cmd.AddCommand(run, newIndexerCompare(a))
 	return cmd
 }

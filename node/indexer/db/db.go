@@ -53,10 +53,12 @@ type dialect struct {
 	driver string
 	text   string // type of text that sorts by its bytes
 	lock   string // said first in a transaction that writes
+	// mark says that long lists of parameters are "?", in order: SQLite's driver looks each "$n" up among all.
+	mark bool
 }
 
 var (
-	sqlite   = dialect{driver: "sqlite", text: "TEXT"}
+	sqlite   = dialect{driver: "sqlite", text: "TEXT", mark: true}
 	postgres = dialect{driver: "pgx", text: `TEXT COLLATE "C"`, lock: "SELECT pg_advisory_xact_lock(1735424361)"}
 )
 
@@ -175,6 +177,7 @@ func (d *DB) touch(of map[Source]bool) {
 type tx struct {
 	ctx context.Context
 	*sql.Tx
+	mark bool // dialect.mark
 }
 
 func (d *DB) inTx(ctx context.Context, f func(*tx) error) (err error) {
@@ -187,7 +190,7 @@ func (d *DB) inTx(ctx context.Context, f func(*tx) error) (err error) {
 			_ = t.Rollback() // the cause counts
 		}
 	}()
-	w := &tx{ctx, t}
+	w := &tx{ctx, t, d.dialect.mark}
 	if d.dialect.lock != "" {
 		if err := w.exec(d.dialect.lock); err != nil {
 			return err
@@ -230,7 +233,7 @@ func (t *tx) insert(table, columns, tail string, n int, row func(i int) []any) e
 		b.WriteString("INSERT INTO " + table + " (" + columns + ") VALUES ")
 		for i := from; i < to; i++ {
 			args = append(args, row(i)...)
-			places(&b, (i-from)*width, width)
+			t.places(&b, (i-from)*width, width)
 			if i < to-1 {
 				b.WriteByte(',')
 			}
@@ -243,19 +246,23 @@ func (t *tx) insert(table, columns, tail string, n int, row func(i int) []any) e
 	return nil
 }
 
-// places writes "($5,$6)" for two parameters after four.
-func places(b *strings.Builder, after, n int) {
+// places writes "($5,$6)" for two parameters after four, or "(?,?)".
+func (t *tx) places(b *strings.Builder, after, n int) {
 	for i := range n {
-		b.WriteString(map[bool]string{true: "($", false: ",$"}[i == 0])
-		b.WriteString(strconv.Itoa(after + i + 1))
+		b.WriteString(map[bool]string{true: "(", false: ","}[i == 0])
+		if t.mark {
+			b.WriteByte('?')
+			continue
+		}
+		b.WriteString("$" + strconv.Itoa(after+i+1))
 	}
 	b.WriteByte(')')
 }
 
 // in is "($1,$2)" and the arguments of keys, for IN.
-func in(keys []string) (string, []any) {
+func (t *tx) in(keys []string) (string, []any) {
 	var b strings.Builder
-	places(&b, 0, len(keys))
+	t.places(&b, 0, len(keys))
 	args := make([]any, len(keys))
 	for i, k := range keys {
 		args[i] = k

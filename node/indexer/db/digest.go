@@ -58,3 +58,31 @@ func (d *Reads) Digest(ctx context.Context, slot int64) ([]Digest, error) {
 	}
 	return out, nil
 }
+
+// scanned rows of a page of Part at most: a 256th of them is in it.
+const scanned = 5_000
+
+// Part are instructions up to a slot that a part of its digest is made of, after a signature, in order. next is where
+// to go on, "": there are no more.
+func (d *Reads) Part(ctx context.Context, slot, part int64, after string) (out []Tx, next string, err error) {
+	rows, err := list(ctx, d, scanTx, "SELECT "+txColumns+" FROM chain_tx WHERE slot <= $1 AND sig > $2 "+
+		"ORDER BY sig, outer_ix, inner_ix LIMIT $3", slot, after, scanned)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(rows) == scanned { // the last transaction may be cut: it comes with the next page
+		last := rows[scanned-1].Sig
+		for len(rows) > 0 && rows[len(rows)-1].Sig == last {
+			rows = rows[:len(rows)-1]
+		}
+		if len(rows) > 0 {
+			next = rows[len(rows)-1].Sig
+		}
+	}
+	for _, t := range rows {
+		if int64(sha256.Sum256([]byte(t.Sig))[0]) == part {
+			out = append(out, t)
+		}
+	}
+	return out, next, nil
+}

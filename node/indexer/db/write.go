@@ -87,7 +87,7 @@ func (a *applying) rigsPart(list []Rig) error {
 		keys[i] = r.Peer
 	}
 	held := map[string]Rig{}
-	places, args := in(keys)
+	places, args := a.in(keys)
 	err := scan(a.ctx, a.Tx, func(s scanner) error {
 		var r Rig
 		err := s.Scan(&r.Peer, &r.Seq, &r.FirstAt, &r.ProbedAt, &r.Reached, &r.RTT)
@@ -141,7 +141,7 @@ func (a *applying) putRigs(keys []string, rigs []Rig, lots []Lot) error {
 	if err != nil {
 		return err
 	}
-	places, args := in(keys)
+	places, args := a.in(keys)
 	if err := a.exec("DELETE FROM lots WHERE peer IN "+places, args...); err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (a *applying) expire() error {
 	a.touched[Gossip] = true
 	a.out.Expired = len(gone)
 	for part := range slices.Chunk(gone, maxRows) {
-		places, args := in(part)
+		places, args := a.in(part)
 		for _, q := range []string{"UPDATE rigs SET live = 0 WHERE peer IN ",
 			"UPDATE lots SET live = 0 WHERE peer IN "} {
 			if err := a.exec(q+places, args...); err != nil {
@@ -215,7 +215,7 @@ func (a *applying) channels(list []Channel) error {
 			keys[i] = c.ID
 		}
 		held := map[string]Channel{}
-		places, args := in(keys)
+		places, args := a.in(keys)
 		err := scan(a.ctx, a.Tx, func(s scanner) (err error) {
 			var c Channel
 			c, err = scanChannel(s)
@@ -280,7 +280,7 @@ func (a *applying) txs(list []Tx) error {
 			outer, inner int64
 		}
 		held := map[place]bool{}
-		places, args := in(keys)
+		places, args := a.in(keys)
 		err := scan(a.ctx, a.Tx, func(s scanner) error {
 			var p place
 			err := s.Scan(&p.sig, &p.outer, &p.inner)

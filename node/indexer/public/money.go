@@ -29,6 +29,9 @@ func (p pages) money() []rest.Route {
 		rest.GetCached("/digest", "digest", "hashes over all instructions up to a slot, to compare two indexers",
 			p.digest,
 			"chain").Fails(market.CodeNotFound),
+		rest.GetCached("/digest/rows", "digestRows", "the instructions that one part of a digest is made of",
+			p.digestRows,
+			"chain"),
 	}
 }
 
@@ -84,14 +87,18 @@ func (p pages) channel(ctx context.Context, in *byAddr) (out ChannelPage, err er
 		out.Cursor = rest.Cursor(fmt.Sprintf("%d %s %d %d", t.Slot, t.Sig, t.Outer, t.Inner))
 	}
 	for _, t := range txs {
-		i := Instruction{Signature: t.Sig, Outer: t.Outer, Inner: t.Inner, Slot: t.Slot, At: at(t.At), Result: t.Result,
-			Name: t.Name, Authority: t.Authority}
-		if t.Amount > 0 {
-			i.Deposit, _ = money(c.Mint, strconv.FormatInt(t.Amount, 10)) // of another mint it is not shown
-		}
-		out.Instructions = append(out.Instructions, i)
+		out.Instructions = append(out.Instructions, instructionOf(t, c.Mint))
 	}
 	return out, err
+}
+
+func instructionOf(t db.Tx, mint string) Instruction {
+	i := Instruction{Signature: t.Sig, Outer: t.Outer, Inner: t.Inner, Slot: t.Slot, At: at(t.At), Result: t.Result,
+		Name: t.Name, Authority: t.Authority}
+	if t.Amount > 0 {
+		i.Deposit, _ = money(mint, strconv.FormatInt(t.Amount, 10)) // of another mint it is not shown
+	}
+	return i
 }
 
 // resumeTx is the instruction that the page before ended with.
@@ -162,6 +169,32 @@ func (p pages) digest(ctx context.Context, in *digestIn) (out Digest, err error)
 		out.Parts = append(out.Parts, DigestPart{g.Part, g.N, g.Hash})
 	}
 	return out, nil
+}
+
+type digestRowsIn struct {
+	Slot   int64  `query:"slot" required:"true" minimum:"1" doc:"of the digest"`
+	Part   int64  `query:"part" minimum:"0" maximum:"255" doc:"which part"`
+	Cursor string `query:"cursor" maxLength:"200" doc:"where the page before ended, as it said"`
+}
+
+func (p pages) digestRows(ctx context.Context, in *digestRowsIn) (out DigestRows, err error) {
+	after, err := rest.Paging{Cursor: in.Cursor}.From()
+	if err == nil && !plain(after) {
+		err = badCursor()
+	}
+	if err != nil {
+		return out, err
+	}
+	rows, next, err := p.Index.Part(ctx, in.Slot, in.Part, after)
+	out = DigestRows{Schema: "gpuai.public-digest-rows/v1", Rows: []DigestRow{}}
+	for _, t := range rows {
+		out.Rows = append(out.Rows, DigestRow{t.Sig, t.Outer, t.Inner, t.Slot, t.At, t.Result, t.Name, t.Channel,
+			t.Authority, strconv.FormatInt(t.Amount, 10)})
+	}
+	if next != "" {
+		out.Cursor = rest.Cursor(next)
+	}
+	return out, err
 }
 
 func (p pages) escrow(context.Context, *none) (Escrow, error) {

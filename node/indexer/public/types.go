@@ -381,3 +381,25 @@ type DigestPart struct {
 	N    int64  `json:"n"`
 	Hash string `json:"sha256"`
 }
+
+// DigestRows are instructions as a digest takes them. A page may be empty and lead on all the same.
+type DigestRows struct {
+	Schema string      `json:"schema"`
+	Rows   []DigestRow `json:"rows"`
+	Cursor string      `json:"cursor,omitempty"`
+}
+
+// DigestRow is one of them; its fields are the columns of the digest, in order. The amount is in the mint's smallest
+// unit.
+type DigestRow struct {
+	Signature string `json:"signature"`
+	Outer     int64  `json:"outer"`
+	Inner     int64  `json:"inner"`
+	Slot      int64  `json:"slot"`
+	At        int64  `json:"at_ms"`
+	Result    string `json:"result"`
+	Name      string `json:"name"`
+	Channel   string `json:"channel"`
+	Authority string `json:"authority"`
+	Amount    string `json:"amount"`
+}
