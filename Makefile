@@ -79,6 +79,6 @@ race: ## the packages where goroutines meet, under the race detector
 bench: setup build ## start, vouchers, cu, idle, match, ended, gossip, dht, model beside their peers, a JSON line per figure (BENCH=NAME: one); then go benchmarks; needs root
 	@host="$${DOCKER_HOST:-}"; own=; \
 	if [ -z "$$host" ]; then own=1; host="$$(.ci/dockerd start)"; fi; \
-	rc=0; for n in $(or $(BENCH),start vouchers cu idle match ended gossip dht model); do DOCKER_HOST="$$host" go run ./cmd/bench $$n -json || rc=$$?; done; \
+	rc=0; for n in $(or $(BENCH),start vouchers cu idle match ended gossip dht model put validate tunnel); do DOCKER_HOST="$$host" go run ./cmd/bench $$n -json || rc=$$?; done; \
 	if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
 	@[ -n "$(BENCH)" ] || go test -run '^$$' -bench . ./node/store ./market/... ./escrow/...
