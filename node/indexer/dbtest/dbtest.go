@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package dbtest opens indexes for tests on both databases: SQLite in a folder, and a PostgreSQL that it starts itself.
 //
 // Invariants: what it starts ends with Close, its data with it; no system cluster is touched. Concurrency: one server
