@@ -179,7 +179,8 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 // archiveReader reads an archive from a tunnel; what the provider says instead of the rest of it is the error.
 type archiveReader struct {
 	c    *streams.FrameConn
-	rest []byte
+	buf  []byte
+	rest []byte // of buf
 	end  bool
 }
 
@@ -188,7 +189,7 @@ func (r *archiveReader) Read(b []byte) (int, error) {
 		if r.end {
 			return 0, io.EOF
 		}
-		ch, data, err := r.c.Read()
+		ch, data, err := r.c.ReadInto(r.buf)
 		switch {
 		case errors.Is(err, io.EOF):
 			return 0, io.ErrUnexpectedEOF // the end is an empty frame
@@ -198,7 +199,7 @@ func (r *archiveReader) Read(b []byte) (int, error) {
 			ctl, err := tunnel.DecodeControl(data)
 			return 0, cmp.Or(err, ctl.Err(), errors.New("the archive ends early"))
 		}
-		r.rest, r.end = data, len(data) == 0
+		r.buf, r.rest, r.end = data, data, len(data) == 0
 	}
 	n := copy(b, r.rest)
 	r.rest = r.rest[n:]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,9 @@ const (
 	writeTimeout = 10 * time.Second
 	frameHeader  = 5
 )
+
+// frames are buffers of frames that were written: a frame leaves in one write, which costs one packet.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
 
 // rawStream is what framing needs of a libp2p stream; tests give it a pipe.
 type rawStream interface {
@@ -62,7 +66,10 @@ func newFrameConn(s rawStream, relayed bool) *FrameConn {
 func (c *FrameConn) Relayed() bool { return c.relayed.Load() }
 
 // Read returns the next frame. Errors: io.EOF when the peer closed its side; too large a frame resets the stream.
-func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
+func (c *FrameConn) Read() (ch uint8, data []byte, err error) { return c.ReadInto(nil) }
+
+// ReadInto is Read into a buffer of the caller's, where the frame fits there.
+func (c *FrameConn) ReadInto(buf []byte) (ch uint8, data []byte, err error) {
 	c.mu.Lock()
 	in := c.in
 	c.mu.Unlock()
@@ -88,7 +95,7 @@ func (c *FrameConn) Read() (ch uint8, data []byte, err error) {
 		c.Abort() // the peer broke the protocol
 		return 0, nil, fmt.Errorf("%w: frame of %d bytes", errTooLarge, n)
 	}
-	data = make([]byte, n)
+	data = slices.Grow(buf[:0], int(n))[:n]
 	if _, err := io.ReadFull(in, data); err != nil {
 		c.Abort()
 		if errors.Is(err, io.EOF) {
@@ -117,13 +124,14 @@ func (c *FrameConn) Write(ch uint8, data []byte) error {
 func (c *FrameConn) writeFrame(ch uint8, data []byte) error {
 	c.wm.Lock()
 	defer c.wm.Unlock()
-	buf := make([]byte, frameHeader, frameHeader+len(data))
-	buf[0] = ch
-	binary.BigEndian.PutUint32(buf[1:], uint32(len(data)))
+	frame := frames.Get().(*[]byte)
+	defer frames.Put(frame)
+	*frame = binary.BigEndian.AppendUint32(append((*frame)[:0], ch), uint32(len(data)))
+	*frame = append(*frame, data...)
 	if err := c.out.SetWriteDeadline(c.writeDeadline()); err != nil {
 		return fmt.Errorf("write frame: %w", err)
 	}
-	if _, err := c.out.Write(append(buf, data...)); err != nil {
+	if _, err := c.out.Write(*frame); err != nil {
 		c.Abort() // half a frame may be out
 		return fmt.Errorf("write frame: %w", err)
 	}
@@ -226,7 +234,8 @@ func (w chanWriter) Write(b []byte) (int, error) {
 type chanReader struct {
 	c    *FrameConn
 	ch   uint8
-	rest []byte
+	buf  []byte
+	rest []byte // of buf
 	end  bool
 }
 
@@ -235,7 +244,7 @@ func (r *chanReader) Read(b []byte) (int, error) {
 		if r.end {
 			return 0, io.EOF
 		}
-		ch, data, err := r.c.Read()
+		ch, data, err := r.c.ReadInto(r.buf)
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF // an end is an empty frame; a bare close is a cut
 		}
@@ -245,7 +254,7 @@ func (r *chanReader) Read(b []byte) (int, error) {
 		if ch != r.ch {
 			return 0, fmt.Errorf("frame on channel %d, want %d", ch, r.ch)
 		}
-		r.rest, r.end = data, len(data) == 0
+		r.buf, r.rest, r.end = data, data, len(data) == 0
 	}
 	n := copy(b, r.rest)
 	r.rest = r.rest[n:]
