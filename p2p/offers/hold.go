@@ -205,12 +205,24 @@ func (s *Service) place(ctx context.Context, at wire.Shard) (*place, error) {
 }
 
 // settle holds the shards that an own document belongs to, for as long as it lives, and says which they are: those of
-// its classes; a withdrawn Offer's are those of what it withdraws. Errors: it is no document of this network.
+// its classes; a withdrawn Offer's are those of what it withdraws. Its signature is for the validator, which it passes
+// next. Errors: it is neither an Offer nor a Want.
 func (s *Service) settle(raw []byte) ([]wire.Shard, error) {
-	if w, _, err := wire.OpenWant(raw, s.network); err == nil {
+	e, err := wire.Parse(raw, s.network)
+	if err != nil {
+		return nil, err
+	}
+	if e.Kind == wire.KindWant {
+		w, err := wire.ReadWant(e)
+		if err != nil {
+			return nil, err
+		}
 		return s.settleWant(w), nil
 	}
-	o, _, err := wire.OpenOffer(raw, s.network)
+	if e.Kind != wire.KindOffer {
+		return nil, fmt.Errorf("%w: neither an offer nor a want", wire.ErrMalformed)
+	}
+	o, err := wire.ReadOffer(e)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"filippo.io/edwards25519"
-
 	"github.com/gpuai/gpuai/market"
 )
 
@@ -179,7 +177,7 @@ func Parse(raw []byte, network string) (Envelope, error) {
 // Verify checks the signature for a network. Errors: ErrSignature, also for small-order keys, with which one signature
 // fits any body.
 func (e Envelope) Verify(network string) error {
-	if !largeOrder(e.Signer) || !ed25519.Verify(e.Signer[:], signed(e.Kind, network, nil, e.Body), e.Sig[:]) {
+	if smallOrder(e.Signer) || !ed25519.Verify(e.Signer[:], signed(e.Kind, network, nil, e.Body), e.Sig[:]) {
 		return fmt.Errorf("open %s of %s: %w", e.Kind, e.Signer, ErrSignature)
 	}
 	return nil
@@ -195,10 +193,4 @@ func Open(raw []byte, network string) (Envelope, error) {
 		return Envelope{}, err
 	}
 	return e, nil
-}
-
-// largeOrder reports whether key is a curve point outside the small subgroup.
-func largeOrder(key market.NodeID) bool {
-	p, err := new(edwards25519.Point).SetBytes(key[:])
-	return err == nil && new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) != 1
 }

@@ -23,7 +23,7 @@ func EncodeWant(w market.Want) []byte {
 	})
 }
 
-// DecodeWant reads and checks the body of a Want; Customer and Reach come from the envelope (OpenWant). Errors:
+// DecodeWant reads and checks the body of a Want; Customer and Reach come from the envelope (ReadWant). Errors:
 // ErrMalformed, ErrTooLarge.
 func DecodeWant(body []byte) (market.Want, error) {
 	w, _, err := decodeWant(body)
@@ -64,17 +64,6 @@ func SealWant(key ed25519.PrivateKey, network string, w market.Want) ([]byte, er
 		return nil, fmt.Errorf("seal want: %w", err)
 	}
 	return Seal(key, network, KindWant, body, w.Reach)
-}
-
-// OpenWant verifies and reads a Want. Errors: as Open and DecodeWant; ErrMalformed also for another kind or a reach
-// that was swapped.
-func OpenWant(raw []byte, network string) (market.Want, Envelope, error) {
-	e, err := openKind(raw, network, KindWant)
-	if err != nil {
-		return market.Want{}, Envelope{}, err
-	}
-	w, err := ReadWant(e)
-	return w, e, err
 }
 
 // ReadWant reads the Want of a parsed envelope and checks its reach, not the signature. Errors: ErrMalformed.

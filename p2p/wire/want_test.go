@@ -24,10 +24,10 @@ func sampleWant() market.Want {
 
 func TestWant_SealAndOpen_KeepEveryField(t *testing.T) {
 	t.Parallel()
-	roundTrip(t, sampleWant(), SealWant, OpenWant)
+	roundTrip(t, sampleWant(), SealWant, openWant)
 	gone := sampleWant()
 	gone.Devices, gone.Terms, gone.MaxRate, gone.MaxDuration, gone.Reach = 0, nil, 0, 0, nil
-	roundTrip(t, gone, SealWant, OpenWant)
+	roundTrip(t, gone, SealWant, openWant)
 	if !gone.Withdrawn() || sampleWant().Withdrawn() {
 		t.Error("no devices is withdrawn, and nothing else")
 	}
@@ -103,7 +103,7 @@ func TestOpenWant_SwappedReachOrKind_Refused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := OpenWant(raw, testNet); !errors.Is(err, ErrMalformed) ||
+	if _, _, err := openWant(raw, testNet); !errors.Is(err, ErrMalformed) ||
 		!strings.Contains(fmt.Sprint(err), "reach") {
 		t.Errorf("swapped reach: %v", err)
 	}
@@ -111,7 +111,7 @@ func TestOpenWant_SwappedReachOrKind_Refused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := OpenWant(offer, testNet); !errors.Is(err, ErrMalformed) {
+	if _, _, err := openWant(offer, testNet); !errors.Is(err, ErrMalformed) {
 		t.Errorf("an offer as a want: %v", err)
 	}
 }
@@ -124,3 +124,13 @@ const (
 		"004080be920148a099025a102d5d20cbd9b37dac9e1c8146457a29a4"
 	goldenWantID = "hegtqu0d6rd8nuj7dlolc2ksno"
 )
+
+// openWant verifies and reads a Want.
+func openWant(raw []byte, network string) (market.Want, Envelope, error) {
+	e, err := openKind(raw, network, KindWant)
+	if err != nil {
+		return market.Want{}, Envelope{}, err
+	}
+	w, err := ReadWant(e)
+	return w, e, err
+}
