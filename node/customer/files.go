@@ -243,6 +243,11 @@ func (t *transfers) fetch(ctx context.Context) error {
 		r.hire.event(ctx, market.OutputsVerified{Root: out.OutputsRoot})
 		return nil
 	}
+	if t.tried == market.CodeNeedsDirect { // what a relay does not carry is not begun again over one
+		if relayed, err := r.c.net.Relayed(ctx, o.Provider, nil); relayed || err != nil {
+			return cmp.Or(err, errStillRelayed)
+		}
+	}
 	man, err := t.download(ctx, o)
 	switch code := market.CodeOf(err); {
 	case code == market.CodeOutputLost || code == market.CodeOutputTooBig:
@@ -252,7 +257,7 @@ func (t *transfers) fetch(ctx context.Context) error {
 	case err != nil:
 		if code != "" && code != t.tried && ctx.Err() == nil {
 			t.tried = code
-			r.say(ctx, "outputs", err.Error())
+			r.say(ctx, "outputs", waiting(err))
 		}
 		return errors.New(err.Error()) // no refusal: it is tried again
 	}

@@ -2,6 +2,7 @@ package customer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -106,6 +107,18 @@ func unfit(x book.Explanation) *market.Error {
 func Unfit(x book.Explanation) (code market.Code, hint string) {
 	e := unfit(x)
 	return e.Code, e.Hint
+}
+
+// errStillRelayed: outputs wait at their rig.
+var errStillRelayed = errors.New("the rig is still reached over a relay only")
+
+// waiting says why outputs are not here yet, and what their owner can do about it.
+func waiting(err error) string {
+	if market.CodeOf(err) == market.CodeNeedsDirect {
+		return err.Error() + "; it is looked for all the time: forward port 4801, UDP and TCP, to this machine in " +
+			"a router"
+	}
+	return err.Error()
 }
 
 // relayBound fails once more than a relay carries of a lease's files has come through it.

@@ -71,11 +71,16 @@ func TestRelay_LargeFilesRejectedBeforeFunding(t *testing.T) {
 // spool puts so many bytes of inputs where the API puts them.
 func (w *world) spool(t *testing.T, r customer.Request, bytes int) {
 	t.Helper()
+	w.spoolArchive(t, r, make([]byte, bytes))
+}
+
+func (w *world) spoolArchive(t *testing.T, r customer.Request, b []byte) {
+	t.Helper()
 	path := w.cust.Spool.Inputs(customer.OrderIDOf(w.cust.ID(), r.Key))
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, make([]byte, bytes), 0o600); err != nil {
+	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

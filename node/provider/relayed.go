@@ -43,6 +43,6 @@ func bounded(c *streams.FrameConn, r io.Reader) io.Reader {
 
 func tooLargeForRelay(what string) *market.Refusal {
 	return market.Refuse(market.CodeNeedsDirect, market.KindConflict, fmt.Sprintf(
-		"%s are larger than the %d MiB that go over a relay; outputs stay with the rig until it is reached directly",
+		"%s are larger than the %d MiB that go over a relay; they stay where they are until there is a direct way",
 		what, p2p.RelayFiles>>20))
 }
