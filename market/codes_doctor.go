@@ -7,6 +7,7 @@ const (
 	CodeUDPBlocked           Code = "udp-blocked"
 	CodeEpochOld             Code = "epoch-old"
 	CodeRelayOnly            Code = "relay-only"
+	CodeCarrierNAT           Code = "carrier-nat"
 	CodeUnreachable          Code = "unreachable"
 	CodeGossipStale          Code = "gossip-stale"
 	CodeOfferUnseen          Code = "offer-unseen"
@@ -47,6 +48,12 @@ var doctorCodes = []Meaning{
 		Title: "relay only",
 		Means: "others reach this node through a relay only, which limits its speed",
 		Fix:   "forward port 4801, UDP and TCP, to this machine in your router"},
+	{Code: CodeCarrierNAT, Kind: KindConflict,
+		Title: "carrier nat",
+		Means: "the internet provider shares one address among many: no port that your router forwards is reached, " +
+			"others come through a relay only",
+		Fix: "ask the provider for a public IPv4 address, or let IPv6 in: port 4801, UDP and TCP; orders with little " +
+			"data work meanwhile"},
 	{Code: CodeUnreachable, Kind: KindConflict,
 		Title: "unreachable",
 		Means: "nobody can reach this node, not even through a relay",

@@ -55,8 +55,9 @@ func (b *Backend) tune(c config.Config, names []string) error {
 func (b *Backend) examined() health.Input {
 	stand := b.n.host.Standing()
 	in := health.Input{Config: b.n.site.Config, Only: []string{"rig", "net", "chain"},
-		Net: &health.Net{Peers: b.n.host.Peers(), Addrs: b.n.host.Addrs(), Isolated: stand.Isolated,
-			Stale: stand.Stale, Newer: b.n.site.Offers.Stats().Newer}}
+		Net: &health.Net{Peers: b.n.host.Peers(), Addrs: b.n.host.Addrs(), Carrier: b.n.host.BehindCarrier(),
+			Isolated: stand.Isolated,
+			Stale:    stand.Stale, Newer: b.n.site.Offers.Stats().Newer}}
 	if f := b.n.site.finder; f != nil {
 		in.Net.Seen = f.dht.Stats().Seen
 	}

@@ -37,7 +37,7 @@ var hidden = func() []netip.Prefix {
 // virtualPrefixes name bridges, tunnels and container networks: their addresses mean something else on every machine.
 var virtualPrefixes = []string{
 	"docker", "br-", "veth", "gpuai", "virbr", "lxc", "lxd", "cni", "flannel", "cali", "tailscale", "wg", "zt", "tun",
-	"tap", "podman",
+	"utun", "tap", "podman",
 }
 
 func virtualInterface(name string) bool {

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 
@@ -68,6 +69,7 @@ type Host struct {
 	mu       sync.Mutex
 	host     host.Host                        // nil until Ready
 	handlers map[string]network.StreamHandler // by name, see Handle
+	router   basichost.NATManager             // nil: none is asked for ports
 }
 
 var errNotUp = errors.New("network is not up yet")

@@ -49,7 +49,7 @@ func (h *Host) assemble(key crypto.PrivKey, limits network.ResourceManager) ([]l
 			autorelay.WithNumRelays(maxRelays), autorelay.WithMinCandidates(1), autorelay.WithBootDelay(15*time.Second),
 			autorelay.WithMinInterval(30*time.Second)))
 		if h.profile == profileRig {
-			opts = append(opts, libp2p.NATPortMap())
+			opts = append(opts, h.mapPorts())
 		}
 	}
 	if h.cfg.Infra {

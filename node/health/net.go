@@ -22,6 +22,7 @@ const maxMeets = 8
 type Net struct {
 	Peers    int
 	Addrs    []string // announced: what others are told to dial
+	Carrier  bool     // its router's address is one of a carrier's NAT
 	Isolated bool     // no direct peer for a minute
 	Stale    bool     // peers are there, and no offer has come by gossip for far longer than usual
 	Seen     dht.Seen // whether others find what this node has announced
@@ -112,6 +113,8 @@ func running(in Input, n p2p.Network) []Finding {
 	case n.Local:
 	case direct > 0:
 		out = append(out, ok(fmt.Sprintf("%d direct addresses", direct)))
+	case relayed > 0 && in.Net.Carrier:
+		out = append(out, found(market.CodeCarrierNAT, fmt.Sprintf("%d relayed addresses, no direct one", relayed), ""))
 	case relayed > 0:
 		out = append(out, found(market.CodeRelayOnly, fmt.Sprintf("%d relayed addresses, no direct one", relayed), ""))
 	default:

@@ -83,6 +83,8 @@ func TestDoctor_RunningNode(t *testing.T) {
 		"nobody":       {"devnet", Net{Addrs: []string{direct}}, "net-isolated"},
 		"direct":       {"devnet", Net{Peers: 1, Addrs: []string{relayed, direct}}, ""},
 		"relayed":      {"devnet", Net{Peers: 1, Addrs: []string{relayed}}, "relay-only"},
+		"carrier":      {"devnet", Net{Peers: 1, Carrier: true, Addrs: []string{relayed}}, "carrier-nat"},
+		"carrier, v6":  {"devnet", Net{Peers: 1, Carrier: true, Addrs: []string{relayed, direct}}, ""},
 		"no address":   {"devnet", Net{Peers: 1}, "unreachable"},
 		"this machine": {"localnet", Net{Peers: 1}, ""},
 		"split anew":   {"localnet", Net{Peers: 1, Newer: 4}, "epoch-old"},

@@ -26,6 +26,7 @@ var costs = map[market.Code]cost{
 	market.CodeUDPBlocked:           {Warn, "none"},
 	market.CodeEpochOld:             {Warn, "tier"},
 	market.CodeRelayOnly:            {Warn, "tier"},
+	market.CodeCarrierNAT:           {Warn, "tier"},
 	market.CodeUnreachable:          {Fail, "no-sell"},
 	market.CodeGossipStale:          {Warn, "none"},
 	market.CodeOfferUnseen:          {Warn, "tier"},
