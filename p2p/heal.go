@@ -1,6 +1,8 @@
 package p2p
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -106,6 +108,19 @@ func (k *upkeep) heal(links map[peer.ID]linked, now time.Time) {
 		}
 	}
 	poke(k.healing)
+}
+
+// madeRoom reports that an ended connection was closed by the connection manager of a side.
+func madeRoom(ctx context.Context, c network.Conn) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	s, err := c.NewStream(ctx) // it says why the connection has ended
+	if err == nil {
+		_ = s.Reset() // it had not ended
+		return false
+	}
+	var why *network.ConnError
+	return errors.As(err, &why) && why.ErrorCode == network.ConnGarbageCollected
 }
 
 // leave closes a connection, which then counts as no loss.

@@ -167,6 +167,11 @@ func (h *Host) Serve(ctx context.Context) error {
 		lp.SetStreamHandler(h.net.Protocol(name, streamMajor), f)
 	}
 	h.mu.Unlock()
+	lp.Network().Notify(&network.NotifyBundle{DisconnectedF: func(n network.Network, c network.Conn) {
+		if n.Connectedness(c.RemotePeer()) == network.NotConnected && madeRoom(ctx, c) {
+			h.keep.madeRoom(c.RemotePeer())
+		}
+	}})
 	h.keep.load(ctx)
 	if h.cfg.MDNS {
 		lan, err := h.startMDNS(lp)

@@ -40,8 +40,8 @@ type entry struct {
 	boot   bool
 	lease  bool      // redial without end
 	heal   bool      // dial it once, whatever else is there
-	left   bool      // this node has closed the connection
-	lost   time.Time // of a connection that we did not close; zero: none
+	left   bool      // a side has closed the connection on purpose
+	lost   time.Time // of a connection that ended otherwise; zero: none
 	next   time.Time // no dial before
 	tries  int
 	busy   bool // being dialled
@@ -276,7 +276,7 @@ func (k *upkeep) identified(p peer.ID, addrs []ma.Multiaddr) {
 	defer k.mu.Unlock()
 	e := k.get(p)
 	e.rec.LastOK, e.rec.Fails, e.dirty = time.Now(), 0, true
-	e.lost, e.tries, e.next = time.Time{}, 0, time.Time{}
+	e.left, e.lost, e.tries, e.next = false, time.Time{}, 0, time.Time{}
 	if len(addrs) > 0 {
 		e.addrs = addrs
 	}
@@ -303,6 +303,23 @@ func (k *upkeep) disconnected(p peer.ID) {
 	e.left, e.lost, e.tries, e.next = false, now, 0, now.Add(lostDelays[0])
 	if e.lease {
 		e.next = now
+	}
+}
+
+// madeRoom: the last connection to a peer was closed since a side had more than it wants. It is no loss: who dials
+// again is closed again. The peer's end may have been heard of before, as a loss, or come only now.
+func (k *upkeep) madeRoom(p peer.ID) {
+	defer k.stir()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	switch e := k.peers[p]; {
+	case e == nil || e.lease:
+	case e.lost.IsZero() || now.Sub(e.lost) >= lostDelays[0]:
+		e.left = true
+	default:
+		k.losses = slices.DeleteFunc(k.losses, func(t time.Time) bool { return t.Equal(e.lost) })
+		e.lost, e.next = time.Time{}, now.Add(backoffBase)
 	}
 }
 

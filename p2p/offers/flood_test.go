@@ -40,6 +40,7 @@ func (f *followed) put(t *testing.T, id market.NodeID, now time.Time) bool {
 // with GPUAI_LONG=1. No rig that was known, no own Offer and no provider with a lease is lost, in the set and in the
 // book; a new rig gets in; and it takes at most 64 MB more.
 func TestBookFlood_TheBookFollows(t *testing.T) {
+	skipShort(t)
 	keys := 60_000
 	if long() {
 		keys = 1_000_000

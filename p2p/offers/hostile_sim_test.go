@@ -21,6 +21,14 @@ import (
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
+// skipShort leaves an attack out where the race detector would make minutes of it.
+func skipShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("an attack: run without -short")
+	}
+}
+
 // long reports whether the large sizes are asked for.
 func long() bool { return os.Getenv("GPUAI_LONG") == "1" }
 
@@ -57,6 +65,7 @@ func latencies(t *testing.T, nodes []*simNode) (took []time.Duration, missing in
 // that nobody can be blamed, or forged. Honest offers arrive all the same, at most twice as late; the forgers are gone
 // within a minute, and no set is larger than what the flooders' neighbours let in.
 func TestGossipFlood_FifthOfAll(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	size, seconds := 8, 3
 	if long() {
@@ -140,6 +149,7 @@ func flood(ctx context.Context, t *testing.T, i, seconds int, send func(raw []by
 // TestBlackHoles_SilenceHeals: a node whose peers all hear offers and pass none on notices the silence, says so, dials
 // others of its book, and holds what it missed.
 func TestBlackHoles_SilenceHeals(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	p2ptest.Run(t, p2ptest.Options{Latency: latency}, func(t *testing.T, net *p2ptest.Net) {
 		honest := swarm(t, net, 4)
@@ -209,6 +219,7 @@ func swallow(t *testing.T, h *p2p.Host) {
 // TestChurn_NoBootstrap: half of the nodes go each minute, as many come that know two who are there, and the first ones
 // are long dead. Whoever lives holds the offers of all who live.
 func TestChurn_NoBootstrap(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	size, minutes := 12, 3
 	if long() {
@@ -286,6 +297,7 @@ func TestReplayAfterRestart(t *testing.T) {
 
 // TestTopicFlood: a peer that subscribes to thousands of topics costs no memory to speak of, and offers go on.
 func TestTopicFlood(t *testing.T) {
+	skipShort(t)
 	p2ptest.Run(t, p2ptest.Options{Latency: latency}, func(t *testing.T, net *p2ptest.Net) {
 		all := swarm(t, net, 4)
 		h := net.Start(t, p2p.Config{Key: p2ptest.Key(101)})
@@ -329,6 +341,7 @@ func heap() int {
 // TestBookFlood: a flood of fresh keys fills the set and no more: its memory is bounded, and no rig that is known for
 // long, nor this node's own offer, has made room.
 func TestBookFlood(t *testing.T) {
+	skipShort(t)
 	s, now := openSet(), time.Now()
 	keys := 150_000
 	if long() {
