@@ -64,7 +64,8 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 		Self: n.host.ID(), Settings: settings, State: b.state, Input: b.examined, Watch: health.NewWatch(b.examined),
 		Tune: b.tune, End: b.end, Stop: stop, Tell: b.tell,
 	}
-	b.Desk = &orders.Desk{Role: buyer, Early: n.early, Images: images, Needs: b.needs, Hint: b.fundHint}
+	b.Desk = &orders.Desk{Role: buyer, Early: n.early, Images: images, Needs: b.needs, Hint: b.fundHint,
+		Wanted: n.site.Offers.Wants}
 	b.Shelf = orders.Shelf{Role: buyer}
 	b.Book = &leases.Book{Network: n.host.Network().Name, Role: buyer, Sides: b.sides, Sold: b.sold,
 		Show: b.Desk.Doc}

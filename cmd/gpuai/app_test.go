@@ -104,7 +104,10 @@ func (f *fakeNode) Depth(_ context.Context, class string) (api.Depth, error) {
 	}
 	return api.Depth{Schema: "gpuai.depth/v1", Class: class, Free: 3, Rented: 3,
 		Levels: []api.DepthLevel{{Rate: api.RateSOL(2_400_000), Rigs: 1, Free: 1, Rented: 3, Up: 1},
-			{Rate: api.RateSOL(3_000_000), Rigs: 1, Free: 2, Up: 3}}}, nil
+			{Rate: api.RateSOL(3_000_000), Rigs: 1, Free: 2, Up: 3}},
+		Bids: []api.DepthBid{{Wants: 1, Devices: 2, Up: 2},
+			{Rate: api.RateSOL(2_000_000), Wants: 2, Devices: 2, Up: 4}},
+		Ask: api.RateSOL(2_400_000), Bid: api.RateSOL(2_000_000), Spread: api.RateSOL(400_000), Wanted: 4}, nil
 }
 
 func (f *fakeNode) Plan(_ context.Context, r api.OrderRequest) (api.Plan, error) {

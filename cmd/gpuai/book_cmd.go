@@ -13,7 +13,8 @@ import (
 
 func newBookCmd(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "book MODEL", Short: "What is free of a model at each rate", Args: exact(1, "one model, as in rtx-4090"),
+		Use: "book MODEL", Short: "What is free of a model at each rate, and what buyers would pay",
+		Args:    exact(1, "one model, as in rtx-4090"),
 		Example: "  gpuai book rtx-4090\n  gpuai book rtx-4090 --json",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.book(cmd.Context(), args[0]) },
 	}
@@ -32,15 +33,28 @@ func (a *App) book(ctx context.Context, model string) error {
 	if err != nil {
 		return err
 	}
+	if len(d.Levels) == 0 {
+		a.say("no rig offers %s now", class)
+	}
+	if d.Spread.Amount != "" {
+		a.say("best ask %s, best bid %s, spread %s", d.Ask, d.Bid, d.Spread)
+	}
 	return a.print("depth", d, func(t *Table) { depthTable(t, d) })
 }
 
-// depthTable begins with the cheapest rate, and draws how much is free up to each.
+// depthTable begins with the cheapest rate, and draws how much is free up to each; bids begin with the highest.
 func depthTable(t *Table, d api.Depth) {
-	t.Head("RATE", "RIGS", "FREE", "RENTED", "UP TO HERE", "")
+	t.Head("SIDE", "RATE", "RIGS/WANTS", "DEVICES", "RENTED", "UP TO HERE", "")
 	for _, l := range d.Levels {
-		t.Row(l.Rate.String(), fmt.Sprint(l.Rigs), fmt.Sprint(l.Free), fmt.Sprint(l.Rented), fmt.Sprint(l.Up),
+		t.Row("ask", l.Rate.String(), fmt.Sprint(l.Rigs), fmt.Sprint(l.Free), fmt.Sprint(l.Rented), fmt.Sprint(l.Up),
 			bar(l.Up, d.Free))
+	}
+	for _, b := range d.Bids {
+		rate := "any"
+		if b.Rate.Amount != "" {
+			rate = b.Rate.String()
+		}
+		t.Row("bid", rate, fmt.Sprint(b.Wants), fmt.Sprint(b.Devices), "-", fmt.Sprint(b.Up), bar(b.Up, d.Wanted))
 	}
 }
 

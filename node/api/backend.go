@@ -55,7 +55,7 @@ type OrderQuery struct {
 type Orders interface {
 	// Offers is the book, the best first by a ranking.
 	Offers(ctx context.Context, by market.Sort) ([]Offer, error)
-	// Depth is what is offered of a class. Errors: not-found, with the nearest class.
+	// Depth is what is offered of a class, and wanted. Errors: neither is (not-found, with the nearest class).
 	Depth(ctx context.Context, class string) (Depth, error)
 	// Plan ranks offers for a request and signs nothing.
 	Plan(ctx context.Context, r OrderRequest) (Plan, error)

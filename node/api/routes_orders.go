@@ -44,7 +44,8 @@ func (s *orders) routes() []rest.Route {
 	return []rest.Route{
 		rest.Get("/offers", "offers", "all that the node has heard, one row per device group, the best first; by "+
 			"`rtt` the node measures some rigs first", s.offers),
-		rest.Get("/book/{class}", "depth", "depth of a class: what is free at each rate, and with all cheaper ones",
+		rest.Get("/book/{class}", "depth",
+			"depth of a class: what is free at each rate, and what waiting orders would pay",
 			s.depth).Fails(market.CodeNotFound),
 		rest.Get("/orders", "orders", "live ones, `all=true` for all; `label=NAME=VALUE` (repeated: all of "+
 			"them) only those", s.list),

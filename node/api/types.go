@@ -104,13 +104,28 @@ type Experience struct {
 	NotStarted int `json:"not_started"` // of these
 }
 
-// Depth is what is offered of a class of devices, the cheapest rate first.
+// Depth is what is offered of a class of devices, the cheapest rate first, and what orders that wait for a rig would
+// pay at most, the highest rate first.
 type Depth struct {
 	Schema string       `json:"schema"`
 	Class  string       `json:"class"`
 	Levels []DepthLevel `json:"levels"`
 	Free   int          `json:"free"`
 	Rented int          `json:"rented"`
+	Bids   []DepthBid   `json:"bids"`
+	Wanted int          `json:"wanted"`            // devices, of all bids
+	Ask    Money        `json:"best_ask,omitzero"` // absent: nothing is free
+	Bid    Money        `json:"best_bid,omitzero"` // absent: no bid names a rate
+	// best_ask - best_bid; absent: one of them is, or the bid reaches the ask and other terms keep the two apart
+	Spread Money `json:"spread,omitzero"`
+}
+
+// DepthBid is one rate that Wants name as their most: what is wanted there, and with all that pay more.
+type DepthBid struct {
+	Rate    Money `json:"rate,omitzero"` // absent: any rate
+	Wants   int   `json:"wants"`
+	Devices int   `json:"devices"`
+	Up      int   `json:"cumulated_devices"`
 }
 
 // DepthLevel is one rate: what is free there, and with all cheaper ones.

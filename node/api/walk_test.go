@@ -61,7 +61,7 @@ func (w *whole) Status(context.Context) (Status, error) {
 }
 func (w *whole) Offers(context.Context, market.Sort) ([]Offer, error) { return nil, nil }
 func (w *whole) Depth(_ context.Context, class string) (Depth, error) {
-	return Depth{Schema: "gpuai.depth/v1", Class: class, Levels: []DepthLevel{}}, nil
+	return Depth{Schema: "gpuai.depth/v1", Class: class, Levels: []DepthLevel{}, Bids: []DepthBid{}}, nil
 }
 func (w *whole) Plan(_ context.Context, r OrderRequest) (Plan, error) {
 	return Plan{Schema: "gpuai.plan/v1", Request: r, Candidates: []Candidate{}, Rejections: []Rejection{}}, nil

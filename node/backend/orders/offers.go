@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/market/book"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/rest"
@@ -72,17 +73,42 @@ func (d *Desk) Depth(ctx context.Context, class string) (api.Depth, error) {
 	}
 	c.Book.AwaitOffers(ctx)
 	levels, classes := c.Book.Depth(class)
-	if !slices.Contains(classes, class) {
-		return api.Depth{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "look at the book",
-			Detail: fmt.Sprintf("nobody offers %.40q", class), Hint: nearClass(class, classes)}
-	}
-	out := api.Depth{Schema: "gpuai.depth/v1", Class: class, Levels: []api.DepthLevel{}}
+	out := api.Depth{Schema: "gpuai.depth/v1", Class: class, Levels: []api.DepthLevel{}, Bids: []api.DepthBid{}}
 	for _, l := range levels {
 		out.Levels = append(out.Levels, api.DepthLevel{Rate: api.RateSOL(l.Rate), Rigs: l.Rigs, Free: l.Free,
 			Rented: l.Rented, Up: l.Up})
+		if out.Free == 0 && l.Free > 0 {
+			out.Ask = api.RateSOL(l.Rate)
+		}
 		out.Free, out.Rented = out.Free+l.Free, out.Rented+l.Rented
 	}
+	d.bids(&out)
+	if !slices.Contains(classes, class) && len(out.Bids) == 0 {
+		return api.Depth{}, &market.Error{Code: market.CodeNotFound, Kind: market.KindNotFound, Op: "look at the book",
+			Detail: fmt.Sprintf("nobody offers %.40q", class), Hint: nearClass(class, classes)}
+	}
 	return out, nil
+}
+
+// bids adds what Wants of the class ask for, and the spread to the best ask.
+func (d *Desk) bids(out *api.Depth) {
+	var wants []market.Want
+	for _, w := range d.Wanted() {
+		wants = append(wants, w.Want)
+	}
+	for _, b := range book.Bids(wants, out.Class, market.Address{}) {
+		row := api.DepthBid{Wants: b.Wants, Devices: b.Devices, Up: b.Up}
+		if b.Rate > 0 {
+			row.Rate = api.RateSOL(b.Rate)
+		}
+		if out.Bid.Amount == "" {
+			out.Bid = row.Rate
+		}
+		out.Bids, out.Wanted = append(out.Bids, row), b.Up
+	}
+	if ask, bid := out.Ask.Lamports(), out.Bid.Lamports(); ask > bid && bid > 0 {
+		out.Spread = api.RateSOL(market.Rate(ask - bid))
+	}
 }
 
 // nearClass says which classes there are, and the one that was probably meant.

@@ -15,6 +15,7 @@ import (
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/rest"
 	"github.com/gpuai/gpuai/node/shelf"
+	"github.com/gpuai/gpuai/p2p/offers"
 	"github.com/gpuai/gpuai/runtime/image"
 )
 
@@ -24,6 +25,7 @@ type Desk struct {
 	Role   func() (*customer.Customer, error)
 	Early  func() bool
 	Images *image.Resolver
+	Wanted func() []offers.HeldWant // that are alive
 	Needs  func(context.Context, escrow.Intent) (n escrow.Needs, ok bool)
 	Hint   func(missing market.Amount) string
 }

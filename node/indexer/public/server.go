@@ -149,7 +149,7 @@ var definitions = []Definition{
 		"the chain within the last hour", db.Chain, "curl " + Base + "/wallets/PAYOUT"},
 	{"proven", "devices with a report of their hardware that was checked within 24 hours; absent: this network " +
 		"has no " +
-		"such reports yet", db.Source("signed"), "gpuai help proven"},
+		"such reports yet", db.Source("signed"), "gpuai offers --explain"},
 	{"locked", "deposits of channels that are neither paid out nor back at their payers", db.Chain,
 		"solana account CHANNEL"},
 	{"storage", "lamports that the ledger holds for the channels' accounts beside deposits; they come back", db.Chain,

@@ -26,7 +26,8 @@ import (
 // Object is one of JSON.
 type Object = map[string]any
 
-// Document is the one of a build, with the comments of the types in these folders as descriptions.
+// Document is the one of a build, with the comments of the types in these folders as descriptions; of two types of
+// one name the first folder's.
 func Document(t *testing.T, m *rest.Mux, dirs ...string) Object {
 	t.Helper()
 	raw, err := m.Document()
@@ -137,7 +138,10 @@ func typeOf(out map[string]*typeComment, g *ast.GenDecl, spec ast.Spec) {
 		name, _, _ := strings.Cut(reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("json"), ",")
 		c.fields[name] = strings.TrimSpace(words(f.Doc) + " " + words(f.Comment))
 	}
-	out[strings.ToUpper(ts.Name.Name[:1])+ts.Name.Name[1:]] = c
+	name := strings.ToUpper(ts.Name.Name[:1]) + ts.Name.Name[1:]
+	if out[name] == nil { // a folder's own type, not one of the same name in a later folder
+		out[name] = c
+	}
 }
 
 func words(c *ast.CommentGroup) string { return strings.Join(strings.Fields(c.Text()), " ") }
