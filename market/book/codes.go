@@ -49,25 +49,23 @@ func (c *codes) has(col uint8) bool { return c.stated[col/64]>>(col%64)&1 > 0 }
 // codesOf are the numbers of a row, from the same views that the naive scan looks at. The time since a provider is
 // known changes by itself, so its column holds since when.
 func codesOf(v *view) *codes {
-	c := &codes{}
-	put := func(f market.FieldID) {
-		if col := colOf[f]; col > 0 && !c.has(col) {
-			if x, ok := v.value(f); ok {
-				c.set(col, x)
+	c, o := &codes{}, &v.e.offer
+	for _, stated := range [...]market.Fields{o.Groups[v.group].Fields, o.Fields} { // a group's own first
+		for f, x := range stated {
+			if col := colOf[f]; col > 0 && f < market.FieldScore && !computed(f) && !c.has(col) {
+				c.set(col, min(x, maxValue))
 			}
 		}
 	}
-	for f := range v.e.offer.Groups[v.group].Fields {
-		put(f)
+	for f, x := range v.e.local {
+		if col := colOf[f]; col > 0 && f >= market.FieldScore && !computed(f) {
+			c.set(col, min(x, maxValue))
+		}
 	}
-	for f := range v.e.offer.Fields {
-		put(f)
-	}
-	for f := range v.e.local {
-		put(f)
-	}
-	for _, f := range []market.FieldID{market.FieldRate, market.FieldFree, market.FieldRigCPU, market.FieldRigRAM} {
-		put(f)
+	for _, f := range [...]market.FieldID{market.FieldRate, market.FieldFree, market.FieldRigCPU, market.FieldRigRAM} {
+		if x, ok := v.value(f); ok {
+			c.set(colOf[f], x)
+		}
 	}
 	c.set(colOf[market.FieldKnown], sinceCode(v.e.firstSeen))
 	for col := uint8(1); col < fieldCols; col++ {
@@ -81,6 +79,15 @@ func codesOf(v *view) *codes {
 	c.set(colSize, uint64(len(v.e.offer.Groups[v.group].Devices)))
 	c.set(colNear, nearStep(v))
 	return c
+}
+
+// computed reports whether view.stated makes the value of a field, whatever the offer says of it.
+func computed(f market.FieldID) bool {
+	switch f {
+	case market.FieldRate, market.FieldFree, market.FieldRigCPU, market.FieldRigRAM, market.FieldKnown:
+		return true
+	}
+	return false
 }
 
 // sinceCode is a moment in whole seconds.

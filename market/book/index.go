@@ -101,16 +101,20 @@ func (c *chunk) flip(id uint8, slot uint16, stated bool, diff uint64) {
 		col.stated[w] ^= bit
 		col.states += step(col.stated[w] & bit)
 	}
+	if diff == 0 {
+		return // where all numbers are 0 there are no slices
+	}
 	if need := bits.Len64(diff); need > len(col.ones) {
 		col.slices = append(col.slices, make([]uint64, need*c.words-len(col.slices))...)
 		col.ones = append(col.ones, make([]uint16, need-len(col.ones))...)
 	}
+	col.high = max(col.high, bits.Len64(diff))
+	of, ones := col.slices[w:], col.ones // nothing else is read in the loop that a new row spends its time in
 	for ; diff > 0; diff &= diff - 1 {
 		b := bits.TrailingZeros64(diff)
-		s := &col.slices[b*c.words+w]
-		*s ^= bit
-		col.ones[b] += uint16(step(*s & bit))
-		col.high = max(col.high, b+1)
+		s := of[b*c.words] ^ bit
+		of[b*c.words] = s
+		ones[b] += uint16(step(s & bit))
 	}
 	for col.high > 0 && col.ones[col.high-1] == 0 {
 		col.high--
