@@ -35,7 +35,7 @@ type bench func(ctx context.Context, o options, r *report) error
 func benches() map[string]bench {
 	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle, "match": benchMatch,
 		"vouchers": benchVouchers, "ended": benchEnded, "gossip": benchGossip, "dht": benchDHT, "model": benchModel,
-		"put": benchPut, "validate": benchValidate, "tunnel": benchTunnel}
+		"put": benchPut, "validate": benchValidate, "tunnel": benchTunnel, "sync": benchSync}
 }
 
 func main() {
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.BoolVar(&o.long, "long", false, "gossip: 200 nodes, not 50")
 	fs.StringVar(&o.svg, "svg", "", "model: where to draw it")
 	fs.BoolVar(&o.keep, "keep", false, "keep the nodes' folder")
-	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match|ended|gossip|dht|model|put|validate|tunnel " +
+	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match|ended|gossip|dht|model|put|validate|tunnel|sync " +
 		"[-json] [flags]; flags: bench start -h")
 	if len(args) == 0 {
 		return usage

@@ -46,7 +46,7 @@ func benchValidate(ctx context.Context, _ options, r *report) (err error) {
 	defer cancel()
 	wg.Go(func() { _ = h.Serve(sctx) }) // without it nothing is published
 	wg.Go(func() { _ = service.Serve(sctx) })
-	raws, err := sealedOffers()
+	raws, err := sealedOffers(validated)
 	if err != nil {
 		return err
 	}
@@ -115,9 +115,9 @@ func inParts(n int, f func(i int) error) error {
 }
 
 // sealedOffers are Offers of one rig each, signed.
-func sealedOffers() (raws [][]byte, err error) {
+func sealedOffers(n int) (raws [][]byte, err error) {
 	rng, now := randv2.New(randv2.NewPCG(1, 2)), uint64(time.Now().UnixMilli())
-	for i := range validated {
+	for i := range n {
 		pub, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
 			return nil, err
