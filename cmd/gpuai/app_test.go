@@ -390,12 +390,28 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(job, []byte("schema: gpuai.job/v1\nimage: alpine\nmemory: 24\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		b    *bed
-		args string
-		code int
-		says string
-	}{
+	for _, c := range exitCases(b, infeasible, job) {
+		words := strings.Fields(c.args)
+		for i, w := range words {
+			words[i] = strings.Trim(w, "'")
+		}
+		code, _, errOut := c.b.run("", words...)
+		if code != c.code || !strings.Contains(errOut, c.says) {
+			t.Errorf("gpuai %s: exit %d, want %d with %q:\n%s", c.args, code, c.code, c.says, errOut)
+		}
+	}
+}
+
+type exitCase struct {
+	b    *bed
+	args string
+	code int
+	says string
+}
+
+// exitCases are commands on a node where all goes well, and on one where no offer fits; the job file is not valid.
+func exitCases(b, infeasible *bed, job string) []exitCase {
+	return []exitCase{
 		{b, "frobnicate", 2, "error[bad-usage]"},
 		{b, "runn", 2, "did you mean run?"},
 		{b, "channel frob", 2, "frob is no command of gpuai channel"},
@@ -449,15 +465,6 @@ func TestExitCodes(t *testing.T) {
 		{b, "logs --since yesterday -", 2, "--since"},
 		{b, "exec -", 2, "a command"},
 		{b, "provider price much", 2, "no rate"},
-	} {
-		words := strings.Fields(c.args)
-		for i, w := range words {
-			words[i] = strings.Trim(w, "'")
-		}
-		code, _, errOut := c.b.run("", words...)
-		if code != c.code || !strings.Contains(errOut, c.says) {
-			t.Errorf("gpuai %s: exit %d, want %d with %q:\n%s", c.args, code, c.code, c.says, errOut)
-		}
 	}
 }
 
