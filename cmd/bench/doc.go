@@ -2,7 +2,7 @@
 // where one exists.
 //
 //	bench NAME [-json] [flags]    NAME: start, vouchers, cu, idle, match, ended, gossip, dht, model, put,
-//	                            validate, tunnel, sync; run it in the checkout
+//	                            validate, tunnel, sync, infra; run it in the checkout
 //
 // Invariants: nothing is faked that a figure is about; a figure that misses its target is printed as such, and only
 // what could not be measured is an error. Concurrency: one bench at a time, load is made by goroutines that a WaitGroup

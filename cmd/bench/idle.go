@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/gpuai/gpuai/node/await"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/offers"
+	"github.com/gpuai/gpuai/p2p/p2ptest"
 )
 
 // Targets of an idle node.
@@ -49,7 +51,7 @@ func benchIdle(ctx context.Context, o options, r *report) (err error) {
 	defer wg.Wait()
 	defer cancel()
 	for range o.peers {
-		if err := startPeer(pctx, &wg, w.network, n.status.Addresses[0]); err != nil {
+		if err := startPeer(pctx, &wg, w.network, n.status.Addresses[0], loopback); err != nil {
 			return err
 		}
 	}
@@ -116,15 +118,19 @@ func measureIdle(ctx context.Context, o options, r *report, n *process) error {
 	return nil
 }
 
-// startPeer runs one host with gossip until ctx ends; it dials the node.
-func startPeer(ctx context.Context, wg *sync.WaitGroup, network, node string) error {
+// loopback is where peers are as a rule.
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// startPeer runs one host with gossip at an address of this machine until ctx ends; it dials the node.
+func startPeer(ctx context.Context, wg *sync.WaitGroup, network, node string, at netip.Addr) error {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.DiscardHandler)
-	h, err := p2p.New(p2p.Config{Network: network, Key: key, Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"},
-		Bootstrap: []string{node}}, nil, log)
+	cfg := p2p.Config{Network: network, Key: key, Bootstrap: []string{node}}
+	p2ptest.From(&cfg, at)
+	h, err := p2p.New(cfg, nil, log)
 	if err != nil {
 		return err
 	}

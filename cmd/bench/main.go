@@ -24,6 +24,7 @@ type options struct {
 	rows    int
 	queries int
 	ended   int
+	conns   int
 	keep    bool
 	long    bool
 	svg     string
@@ -35,7 +36,8 @@ type bench func(ctx context.Context, o options, r *report) error
 func benches() map[string]bench {
 	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle, "match": benchMatch,
 		"vouchers": benchVouchers, "ended": benchEnded, "gossip": benchGossip, "dht": benchDHT, "model": benchModel,
-		"put": benchPut, "validate": benchValidate, "tunnel": benchTunnel, "sync": benchSync}
+		"put": benchPut, "validate": benchValidate, "tunnel": benchTunnel,
+		"sync": benchSync, "infra": benchInfra}
 }
 
 func main() {
@@ -61,10 +63,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&o.rows, "rows", 1_000_000, "match, put: groups in the book")
 	fs.IntVar(&o.queries, "queries", 2000, "match: of each kind; a twentieth of them by the peer, too")
 	fs.IntVar(&o.ended, "ended", 10_000, "ended: orders, and leases, in the store")
+	fs.IntVar(&o.conns, "conns", 2048, "infra: peers that dial the meeting point")
 	fs.BoolVar(&o.long, "long", false, "gossip: 200 nodes, not 50")
 	fs.StringVar(&o.svg, "svg", "", "model: where to draw it")
 	fs.BoolVar(&o.keep, "keep", false, "keep the nodes' folder")
-	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match|ended|gossip|dht|model|put|validate|tunnel|sync " +
+	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match|ended|gossip|dht|model|put|validate|tunnel|" +
+		"sync|infra " +
 		"[-json] [flags]; flags: bench start -h")
 	if len(args) == 0 {
 		return usage
@@ -80,7 +84,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("benches measure on Unix only")
 	}
 	if fs.NArg() > 0 || o.runs < 1 || o.peers < 0 || o.load <= 0 || o.window <= 0 || o.rows < 1 ||
-		o.queries < 1 || o.ended <= endedReal {
+		o.queries < 1 || o.conns < 1 || o.ended <= endedReal {
 		return usage
 	}
 	r, err := newReport(ctx, out, o.json)
