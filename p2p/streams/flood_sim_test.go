@@ -81,6 +81,9 @@ func attacked(t *testing.T, attackers int, refused bool,
 
 // TestSlowloris: peers that hold as many streams as they may and send a byte now and then keep nobody else away.
 func TestSlowloris(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an attack: run without -short")
+	}
 	attacked(t, 6, false, func(ctx context.Context, s *Service, rig market.NodeID) {
 		for ctx.Err() == nil {
 			var held sync.WaitGroup
@@ -116,6 +119,9 @@ func TestSlowloris(t *testing.T) {
 
 // TestStreamFlood: peers that open streams as fast as they can are cut to their rate.
 func TestStreamFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an attack: run without -short")
+	}
 	attacked(t, 4, true, func(ctx context.Context, s *Service, rig market.NodeID) {
 		for ctx.Err() == nil {
 			for range 25 {
@@ -136,6 +142,9 @@ func TestStreamFlood(t *testing.T) {
 
 // TestOrderFlood: peers that ask for Quotes all the time are cut to their rate, and their answers cost others nothing.
 func TestOrderFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an attack: run without -short")
+	}
 	attacked(t, 4, true, func(ctx context.Context, s *Service, rig market.NodeID) {
 		for ctx.Err() == nil {
 			var asks sync.WaitGroup
