@@ -35,6 +35,9 @@ func newOffersCmd(a *App) *cobra.Command {
 			if err := atLeast("--limit", o.limit, 1, "gpuai offers --help"); err != nil {
 				return err
 			}
+			if err := models(words, "gpuai offers --help"); err != nil {
+				return err
+			}
 			return a.offers(cmd.Context(), o)
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -173,6 +174,17 @@ func exact(n int, what string) cobra.PositionalArgs {
 		}
 		return count(cmd, args)
 	}
+}
+
+// models refuses a word that names no model, as an unset variable of a shell leaves it. Error: bad-usage.
+func models(words []string, help string) error {
+	for _, w := range words {
+		if !strings.ContainsFunc(w,
+			func(r rune) bool { return r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r)) }) {
+			return usage(fmt.Sprintf("%q is no model", w), help)
+		}
+	}
+	return nil
 }
 
 // span of time as a flag: "90s", "15m", "2h", "7d".

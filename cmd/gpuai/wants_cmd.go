@@ -35,8 +35,11 @@ func newWantsCmd(a *App) *cobra.Command {
 			if !slices.Contains(wantSorts, o.sort) {
 				return usage("--sort "+o.sort+" is none of "+strings.Join(wantSorts, ", "), "gpuai wants --help")
 			}
-			if o.limit < 1 {
-				return usage(fmt.Sprintf("--limit %d shows nothing", o.limit), "gpuai wants --help")
+			if err := atLeast("--limit", o.limit, 1, "gpuai wants --help"); err != nil {
+				return err
+			}
+			if err := models(words, "gpuai wants --help"); err != nil {
+				return err
 			}
 			return a.wants(cmd.Context(), o)
 		},

@@ -121,11 +121,12 @@ func (k Key) set(c *Config, text string) error {
 
 func split(text string) []string {
 	out := []string{}
-	if strings.TrimSpace(text) == "[]" { // as the file writes an empty list
-		return out
+	text = strings.TrimSpace(text)
+	if text == "[]" || strings.HasPrefix(text, `["`) && strings.HasSuffix(text, `"]`) { // as the file writes a list
+		text = text[1 : len(text)-1]
 	}
 	for s := range strings.SplitSeq(text, ",") {
-		if s = strings.TrimSpace(s); s != "" {
+		if s = strings.Trim(strings.TrimSpace(s), `"`); s != "" {
 			out = append(out, s)
 		}
 	}

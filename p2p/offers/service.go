@@ -192,7 +192,6 @@ func (s *Service) Publish(ctx context.Context, raw []byte) error {
 // Stats are counts for health and tests.
 type Stats struct {
 	Offers      int // held, withdrawn ones included
-	Wants       int // the same
 	Subscribers int // peers on the topic; of several the one with the fewest
 	Newer       int // shards of a later epoch, of which other nodes have spoken; 0: none
 }
@@ -211,9 +210,6 @@ func (s *Service) Stats() Stats {
 	s.set.mu.RLock()
 	out.Offers = len(s.set.docs)
 	s.set.mu.RUnlock()
-	s.wants.mu.RLock()
-	out.Wants = len(s.wants.rows)
-	s.wants.mu.RUnlock()
 	return out
 }
 

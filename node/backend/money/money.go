@@ -247,7 +247,7 @@ func (p *Purse) keep(ctx context.Context, l Account, holds market.Amount, in *es
 	if out.Channels == 0 {
 		return nil
 	}
-	n, err := l.Needs(ctx, escrow.Intent{Op: escrow.OpTransfer, Amount: 1, To: in.To})
+	n, err := l.Needs(ctx, escrow.Intent{Op: escrow.OpTransfer, To: in.To, All: true}) // up to two transactions
 	if err != nil {
 		return err
 	}

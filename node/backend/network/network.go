@@ -43,7 +43,7 @@ func (l Links) Net(ctx context.Context) (api.Net, error) {
 	n := api.Net{
 		Schema: "gpuai.net/v1", Network: l.Host.Network().Name, PeerID: l.Host.ID().String(),
 		Version: l.Host.Network().Version(), Addresses: append([]string{}, l.Host.FullAddrs()...),
-		Listeners: held.Subscribers, Offers: held.Offers, Wants: held.Wants,
+		Listeners: held.Subscribers, Offers: held.Offers, Wants: len(l.Heard.Wants()),
 		DHT: api.NetDHT{Server: stats.Server, Nodes: stats.Table, Keys: []string{}},
 	}
 	for _, p := range l.Host.Links() {
