@@ -62,10 +62,7 @@ func (f *finder) Offer(o market.Offer, _ []byte) {
 }
 
 func (f *finder) announce(classes []string) {
-	var keys []dht.Key
-	if f.host.Infra() {
-		keys = append(keys, dht.Infra)
-	}
+	keys := meetingKeys(f.host.Infra(), f.host.Indexes())
 	slices.Sort(classes)
 	for _, c := range slices.Compact(classes) {
 		keys = append(keys, f.dht.ClassKeys(c, f.offers.Sellers(c))...)
@@ -73,10 +70,21 @@ func (f *finder) announce(classes []string) {
 	f.dht.Announce(keys...)
 }
 
+// meetingKeys are the keys under which a node is found as a meeting point.
+func meetingKeys(infra, indexes bool) (keys []dht.Key) {
+	if infra {
+		keys = append(keys, dht.Infra)
+	}
+	if indexes {
+		keys = append(keys, dht.Indexer)
+	}
+	return keys
+}
+
 // Seek looks for rigs of classes, or for meeting points if there are none, without waiting: what comes is in the book
 // then. One key is looked up once in half a minute. True: a look-up of them goes on.
 func (f *finder) Seek(classes []string) (goes bool) {
-	keys := []dht.Key{dht.Infra}
+	keys := meetingKeys(true, true)
 	if len(classes) > 0 {
 		keys = nil
 	}
