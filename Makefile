@@ -57,7 +57,7 @@ itest: setup ## a paid job and the sandbox on real parts: dockerd (DOCKER_HOST, 
 	bash runtime/sandbox/build.sh
 	host="$${DOCKER_HOST:-}"; own=; \
 	if [ -z "$$host" ]; then own=1; host="$$(.ci/dockerd start)"; fi; \
-	DOCKER_HOST="$$host" GPUAI_NEED=docker,node go test $(TESTFLAGS) -tags integration -count=1 -timeout 12m -p 1 ./node/itest ./runtime/docker; rc=$$?; \
+	DOCKER_HOST="$$host" GPUAI_NEED=docker,node go test $(TESTFLAGS) -tags integration -count=1 -timeout 16m -p 1 ./node/itest ./runtime/docker; rc=$$?; \
 	if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
 
 program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)
