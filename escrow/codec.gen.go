@@ -90,12 +90,11 @@ var codeNames = map[uint32]string{
 }
 
 // CallForm is what an instruction of the program looks like: its data's length with the tag, its accounts by name in
-// order, and what its event's two numbers are.
+// order.
 type CallForm struct {
 	Name     string
 	DataLen  int
 	Accounts []AccountForm
-	Event    [2]string
 }
 
 // AccountForm is one account of an instruction.
@@ -107,7 +106,7 @@ type AccountForm struct {
 // Calls are the forms of the program's instructions by their tag.
 var Calls = map[byte]CallForm{
 	TagOpen: {
-		Name: "open", DataLen: 101, Event: [2]string{"deposit", "total"},
+		Name: "open", DataLen: 101,
 		Accounts: []AccountForm{
 			{"payer", true, true},
 			{"payee", false, true},
@@ -116,7 +115,7 @@ var Calls = map[byte]CallForm{
 		},
 	},
 	TagTopUp: {
-		Name: "top_up", DataLen: 9, Event: [2]string{"added", "total"},
+		Name: "top_up", DataLen: 9,
 		Accounts: []AccountForm{
 			{"payer", true, true},
 			{"channel", false, true},
@@ -124,7 +123,7 @@ var Calls = map[byte]CallForm{
 		},
 	},
 	TagClaim: {
-		Name: "claim", DataLen: 1, Event: [2]string{"settled", "paid"},
+		Name: "claim", DataLen: 1,
 		Accounts: []AccountForm{
 			{"channel", false, true},
 			{"instructions", false, false},
@@ -132,21 +131,21 @@ var Calls = map[byte]CallForm{
 		},
 	},
 	TagRecord: {
-		Name: "record", DataLen: 1, Event: [2]string{"settled", "paid"},
+		Name: "record", DataLen: 1,
 		Accounts: []AccountForm{
 			{"channel", false, true},
 			{"instructions", false, false},
 		},
 	},
 	TagRequestClose: {
-		Name: "request_close", DataLen: 1, Event: [2]string{"deadline", "settled"},
+		Name: "request_close", DataLen: 1,
 		Accounts: []AccountForm{
 			{"authority", true, false},
 			{"channel", false, true},
 		},
 	},
 	TagRelease: {
-		Name: "release", DataLen: 1, Event: [2]string{"settled", "deposit"},
+		Name: "release", DataLen: 1,
 		Accounts: []AccountForm{
 			{"authority", true, false},
 			{"channel", false, true},
@@ -154,34 +153,34 @@ var Calls = map[byte]CallForm{
 		},
 	},
 	TagSeal: {
-		Name: "seal", DataLen: 1, Event: [2]string{"settled", "deposit"},
+		Name: "seal", DataLen: 1,
 		Accounts: []AccountForm{
 			{"channel", false, true},
 		},
 	},
 	TagPayPayee: {
-		Name: "pay_payee", DataLen: 1, Event: [2]string{"sent", "paid"},
+		Name: "pay_payee", DataLen: 1,
 		Accounts: []AccountForm{
 			{"channel", false, true},
 			{"payee_dest", false, true},
 		},
 	},
 	TagPayPayer: {
-		Name: "pay_payer", DataLen: 1, Event: [2]string{"sent", "refunded"},
+		Name: "pay_payer", DataLen: 1,
 		Accounts: []AccountForm{
 			{"channel", false, true},
 			{"payer_dest", false, true},
 		},
 	},
 	TagReclaim: {
-		Name: "reclaim", DataLen: 1, Event: [2]string{"lamports", "zero"},
+		Name: "reclaim", DataLen: 1,
 		Accounts: []AccountForm{
 			{"channel", false, true},
 			{"payer", false, true},
 		},
 	},
 	TagConsent: {
-		Name: "consent", DataLen: 1, Event: [2]string{"settled", "deposit"},
+		Name: "consent", DataLen: 1,
 		Accounts: []AccountForm{
 			{"channel", false, true},
 			{"instructions", false, false},

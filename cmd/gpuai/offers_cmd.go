@@ -71,10 +71,7 @@ func (a *App) offers(ctx context.Context, o offerOptions) (err error) {
 	} else if len(shown) == 0 {
 		a.say("%s", w.nothing(list, o))
 	}
-	if len(shown) > o.limit {
-		a.say("%d more, see them with --limit", len(shown)-o.limit)
-		shown = shown[:o.limit]
-	}
+	shown = firstRows(a, shown, o.limit)
 	return a.print("offers", map[string]any{"offers": shown}, func(t *Table) {
 		if o.explain {
 			factsTable(t, shown)

@@ -164,6 +164,15 @@ func atLeast(flag string, n, least int, help string) error {
 	return nil
 }
 
+// firstRows are the rows that --limit shows; what it leaves out is said.
+func firstRows[T any](a *App, rows []T, limit int) []T {
+	if len(rows) > limit {
+		a.say("%d more, see them with --limit", len(rows)-limit)
+		rows = rows[:limit]
+	}
+	return rows
+}
+
 // exact takes n arguments, none of them empty: an unset variable of a shell is no order.
 func exact(n int, what string) cobra.PositionalArgs {
 	count := between(n, n, what)

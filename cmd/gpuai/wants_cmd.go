@@ -68,10 +68,7 @@ func (a *App) wants(ctx context.Context, o wantOptions) error {
 	case len(shown) == 0:
 		a.say("none of %s is of that kind", count(len(list), "want", "wants"))
 	}
-	if len(shown) > o.limit {
-		a.say("%d more, see them with --limit", len(shown)-o.limit)
-		shown = shown[:o.limit]
-	}
+	shown = firstRows(a, shown, o.limit)
 	return a.print("wants", map[string]any{"wants": shown}, func(t *Table) { wantsTable(t, shown) })
 }
 

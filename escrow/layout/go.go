@@ -58,12 +58,11 @@ func goFields(p func(string, ...any), fields []Placed) {
 func goCalls(p func(string, ...any)) {
 	p(`
 // CallForm is what an instruction of the program looks like: its data's length with the tag, its accounts by name in
-// order, and what its event's two numbers are.
+// order.
 type CallForm struct {
 	Name string
 	DataLen int
 	Accounts []AccountForm
-	Event [2]string
 }
 
 // AccountForm is one account of an instruction.
@@ -77,9 +76,7 @@ var Calls = map[byte]CallForm{
 `)
 	for _, i := range Instructions {
 		_, n := i.Places()
-		p("Tag%s: {\nName: %q, DataLen: %d, Event: [2]string{%q, %q},\nAccounts: []AccountForm{\n", camel(i.Name),
-			i.Name, n,
-			i.Event[0].Name, i.Event[1].Name)
+		p("Tag%s: {\nName: %q, DataLen: %d,\nAccounts: []AccountForm{\n", camel(i.Name), i.Name, n)
 		for _, a := range i.Accounts {
 			p("{%q, %t, %t},\n", a.Name, a.Signer, a.Writable)
 		}

@@ -2,6 +2,7 @@ package offers
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -188,10 +189,7 @@ func (s *Service) Wants() (out []HeldWant) {
 		}
 	})
 	slices.SortFunc(out, func(a, b HeldWant) int {
-		if a.Seq != b.Seq {
-			return int(int64(a.Seq) - int64(b.Seq))
-		}
-		return bytes.Compare(a.ID[:], b.ID[:])
+		return cmp.Or(cmp.Compare(a.Seq, b.Seq), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	return out
 }
