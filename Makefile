@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: drawings help setup build dist demo test long check itest race bench program docs
+.PHONY: drawings help setup build dist demo test long check itest race bench program docs web
 
 VERSION := 0.1.0
 GO_FLAGS := -trimpath -buildvcs=false
@@ -20,7 +20,8 @@ help: ## this list
 setup: ## install what is missing
 	@.ci/setup
 
-build: ## bin/gpuai with the sandbox helper and the images of demo and localnet inside
+build: ## bin/gpuai with the site, the sandbox helper and the images of demo and localnet inside
+	@node/web/build.sh if-node
 	@bash runtime/sandbox/build.sh
 	@mkdir -p bin && for p in sample shell; do $(STATIC) -o bin/$$p ./cmd/$$p && gzip -9 -n -c bin/$$p >bin/$$p.gz || exit 1; \
 		cmp -s bin/$$p.gz cmd/gpuai/images/bin/$$p.gz || cp bin/$$p.gz cmd/gpuai/images/bin/$$p.gz; done
@@ -33,7 +34,10 @@ demo: setup build ## a whole market on loopback: one job found, run, paid and re
 	if [ -n "$$host" ]; then export DOCKER_HOST="$$host"; fi; \
 	rc=0; bin/gpuai demo || rc=$$?; if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
 
-dist: build ## dist/gpuai_VERSION_linux_amd64.tar.gz: binary, unit, example settings, README, LICENSE; same sources, same bytes
+web: ## the site, into node/web/dist, from where it is embedded; needs Node
+	@node/web/build.sh
+
+dist: web build ## dist/gpuai_VERSION_linux_amd64.tar.gz: binary, unit, example settings, README, LICENSE; same sources, same bytes
 	@rm -rf dist/gpuai && mkdir -p dist/gpuai && cp bin/gpuai README.md LICENSE cmd/gpuai/gpuai.service dist/gpuai/
 	@bin/gpuai config example >dist/gpuai/config.toml
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C dist -cf - gpuai | gzip -9 -n >dist/gpuai_$(VERSION)_linux_amd64.tar.gz

@@ -173,6 +173,7 @@ func TestImports_EachRowFails(t *testing.T) {
 		"bbolt":     {module + "node/customer", "go.etcd.io/bbolt", module + "node/store"},
 		"huma":      {module + "cmd/gpuai", "github.com/danielgtaylor/huma/v2", module + "node/api"},
 		"sql":       {module + "node/store", "database/sql", "sort"},
+		"web":       {module + "node/web", module + "node/rest", "net/http"},
 		"cobra":     {module + "node/api", "github.com/spf13/cobra", "flag"},
 		"test-only": {module + "node/provider", module + "escrow/escrowtest", module + "escrow"},
 		"banned":    {module + "p2p", "math/rand", "math/rand/v2"},

@@ -156,8 +156,8 @@ func (x *Indexer) Serve(ctx context.Context) error {
 		x.mu.Lock()
 		x.at = l.Addr().String()
 		x.mu.Unlock()
-		x.log.Info("Public API listens", "address", x.at, "path", public.Base)
-		g.Go(func() error { return rest.ServeOn(ctx, l, public.Guarded(m)) })
+		x.log.Info("Site and public API listen", "address", x.at, "path", public.Base)
+		g.Go(func() error { return rest.ServeOn(ctx, l, beside(public.Guarded(m))) })
 	}
 	if _, err := x.index.Sum(ctx, time.Now()); err != nil {
 		return err
