@@ -67,9 +67,9 @@ itest: setup ## a paid job and the sandbox on real parts: dockerd (DOCKER_HOST, 
 program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)
 	escrow/program/build.sh
 
-docs: ## write what is made from the source: lists in docs/errors, keys of the job file, its JSON Schema, the API's document, the escrow codecs
+docs: ## write what is made from the source: lists in docs/errors, keys of the job file, its JSON Schema, the API's document, the escrow codecs, what the site's tests read
 	go run ./escrow/layout
-	GPUAI_WRITE_DOCS=1 go test -count=1 -run 'TestCodes_Lists|TestPages_AreGenerated|TestDocument_' ./docs ./runtime/spec ./node/api ./node/indexer/public
+	GPUAI_WRITE_DOCS=1 go test -count=1 -run 'TestCodes_Lists|TestPages_AreGenerated|TestDocument_|TestGolden_' ./docs ./runtime/spec ./node/api ./node/indexer/public ./node/web
 
 drawings: ## write docs/**/*.svg from the .d2 beside them (fetches d2)
 	@cd docs && for f in flows/*.d2 market.d2; do go run oss.terrastruct.com/d2@v0.7.1 --theme 0 --pad 10 $$f $${f%.d2}.svg && chmod 644 $${f%.d2}.svg; done
