@@ -1,8 +1,26 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { decodeChannel, decodeOpen, decodeTopUp, encodeChannel, encodeOpen, encodeTopUp, Malformed } from "../gen/escrow.ts";
-import { base58, hex, keyOfPeer, parseEnvelope, peerOfKey, readOffer, readOutcome, unbase58, verify } from "./document.ts";
+import {
+	decodeChannel,
+	decodeOpen,
+	decodeTopUp,
+	encodeChannel,
+	encodeOpen,
+	encodeTopUp,
+	Malformed,
+} from "../gen/escrow.ts";
+import {
+	base58,
+	hex,
+	keyOfPeer,
+	parseEnvelope,
+	peerOfKey,
+	readOffer,
+	readOutcome,
+	unbase58,
+	verify,
+} from "./document.ts";
 
 const golden = JSON.parse(readFileSync(new URL("../../test/golden.json", import.meta.url), "utf8"));
 const bytes = (h: string) => Uint8Array.from(Buffer.from(h, "hex"));
@@ -49,7 +67,12 @@ test("documents say in the browser what they say in Go", () => {
 	const offer = readOffer(parseEnvelope(bytes(golden.offer))?.body as Uint8Array);
 	assert.deepEqual(
 		[String(offer?.seq), offer?.payout, offer?.version, offer?.groups],
-		[says.seq, says.payout, "0.1.0", [{ class: says.class, name: says.name, devices: says.devices, free: says.free }]],
+		[
+			says.seq,
+			says.payout,
+			"0.1.0",
+			[{ class: says.class, name: says.name, devices: says.devices, free: says.free }],
+		],
 	);
 	const o = readOutcome(parseEnvelope(bytes(golden.outcome))?.body as Uint8Array);
 	assert.deepEqual(
@@ -83,5 +106,6 @@ test("the escrow codec of the app reads and writes the bytes that Go does", () =
 	const top = decodeTopUp(bytes(golden.top_up.bytes));
 	assert.deepEqual(said(top), golden.top_up.say);
 	assert.equal(hex(encodeTopUp(top)), golden.top_up.bytes);
-	for (const cut of [0, 1, 383]) assert.throws(() => decodeChannel(bytes(golden.accounts[0].bytes).subarray(0, cut)), Malformed);
+	for (const cut of [0, 1, 383])
+		assert.throws(() => decodeChannel(bytes(golden.accounts[0].bytes).subarray(0, cut)), Malformed);
 });

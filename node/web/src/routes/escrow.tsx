@@ -1,0 +1,5 @@
+import { Shell } from "../ui/Shell.tsx";
+
+export function Page() {
+	return <Shell title="Escrow">{null}</Shell>;
+}

@@ -1,0 +1,96 @@
+import { Link, type LinkProps } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import type { Money as Amount } from "../api/client.ts";
+import { amount, digits, unit } from "../lib/money.ts";
+import { safe, short } from "../lib/text.ts";
+import { ago, moment, useNow, utc } from "../lib/time.ts";
+import { CopyButton } from "./Copy.tsx";
+import { Dash } from "./Figure.tsx";
+import { Tooltip } from "./Tooltip.tsx";
+
+interface MoneyProps {
+	of: Amount | undefined;
+	/** So many places behind the point are kept free, so that a column's points stand below one another. */
+	places?: number;
+	/** Leave the symbol out, where a column's head says it. */
+	bare?: boolean;
+	className?: string;
+}
+
+/** An amount, exact. */
+export function Money({ of, places = 0, bare = false, className = "" }: MoneyProps) {
+	const d = of && digits(of);
+	if (!of || !d) return <Dash className={className} />;
+	const part = d.part || (places ? "" : "0");
+	return (
+		<data value={of.amount} className={`whitespace-nowrap ${className}`}>
+			{d.sign}
+			{d.whole}
+			{part && `.${part}`}
+			{places > 0 && (
+				<span className="invisible select-none" aria-hidden="true">
+					{part ? "" : "."}
+					{"0".repeat(Math.max(0, places - part.length))}
+				</span>
+			)}
+			{bare ? (
+				<span className="sr-only"> {unit(of)}</span>
+			) : (
+				<span className="text-[0.85em] text-faint"> {unit(of)}</span>
+			)}
+		</data>
+	);
+}
+
+/** An amount as a sentence has it: "0.0024 SOL/h". */
+export function moneyText(of: Amount | undefined): string {
+	return of ? `${amount(of)} ${unit(of)}` : "—";
+}
+
+/** A moment of the API, in words; its full date beside it on demand. */
+export function Time({ at, className = "" }: { at: string | undefined; className?: string }) {
+	const now = useNow();
+	const ms = at ? moment(at) : Number.NaN;
+	if (!at || Number.isNaN(ms)) return <Dash className={className} />;
+	return (
+		<Tooltip text={utc(ms)} className={`whitespace-nowrap ${className}`}>
+			<time dateTime={at}>{ago(ms, now)}</time>
+		</Tooltip>
+	);
+}
+
+interface IdProps {
+	id: string | undefined;
+	to?: LinkProps["to"];
+	params?: Record<string, string>;
+	/** Show all of it. */
+	full?: boolean;
+	className?: string;
+	copy?: boolean;
+}
+
+/** A name that only machines chose: its ends, all of it on demand, and a way to copy it. */
+export function Id({ id, to, params, full = false, copy = true, className = "" }: IdProps) {
+	if (!id) return <Dash className={className} />;
+	const shown: ReactNode = full ? <span className="wrap-anywhere">{safe(id, 256)}</span> : short(id);
+	const text = <span className="font-mono text-[0.8125em]">{shown}</span>;
+	return (
+		<span className={`inline-flex items-center ${full ? "" : "whitespace-nowrap"} ${className}`}>
+			<Tooltip text={safe(id, 256)}>
+				{to ? (
+					<Link to={to} params={(params ?? {}) as never} className="link">
+						{text}
+					</Link>
+				) : (
+					text
+				)}
+			</Tooltip>
+			{copy && <CopyButton text={id} what={`copy ${short(id)}`} />}
+		</span>
+	);
+}
+
+/** Text that a peer chose. */
+export function Peer({ text, most = 80 }: { text: string | undefined; most?: number }) {
+	return text ? <bdi>{safe(text, most)}</bdi> : <Dash />;
+}
