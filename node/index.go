@@ -8,6 +8,7 @@ import (
 	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer"
+	"github.com/gpuai/gpuai/node/indexer/public"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/offers"
 )
@@ -33,7 +34,7 @@ func (d dialer) Reach(id market.NodeID) []string { return d.offers.Reach(id) }
 func newIndex(ctx context.Context, s *Site) (Role, error) {
 	x, err := indexer.New(ctx, indexer.Config{
 		Network: s.Host.Network().Name, Genesis: s.Genesis, Store: s.Config.Indexer.Store,
-		Listen: s.Config.Indexer.Listen, ChainEvery: s.ChainEvery(),
+		Listen: s.Config.Indexer.Listen, ChainEvery: s.ChainEvery(), RPC: relayOf(s),
 	}, dialer{s.Host, s.Offers}, readsOf(s), s.Log.With("role", "indexer"))
 	if err != nil {
 		return nil, err
@@ -46,6 +47,14 @@ func newIndex(ctx context.Context, s *Site) (Role, error) {
 type ledger struct {
 	*solana.History
 	escrow.Ledger
+}
+
+// relayOf is nil without a ledger.
+func relayOf(s *Site) public.Relay {
+	if s.Spending == nil {
+		return nil
+	}
+	return solana.NewRelay(s.Config.Solana.RPC, s.Genesis, s.deps.Chain.Program())
 }
 
 // readsOf is nil without a ledger.

@@ -40,6 +40,7 @@ type Config struct {
 	Network, Genesis string
 	Store, Listen    string
 	ChainEvery       time.Duration // between two looks at the ledger
+	RPC              public.Relay  // for web pages; nil: none
 }
 
 // Indexer is the role. Use New, then Serve.
@@ -146,7 +147,8 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	x.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
 	if x.cfg.Listen != "" {
-		m := public.New(public.Config{Index: x.index, Network: x.cfg.Network, Since: time.UnixMilli(ms)},
+		m := public.New(public.Config{Index: x.index, Network: x.cfg.Network, Since: time.UnixMilli(ms),
+			RPC: x.cfg.RPC},
 			x.log.With("part", "public"))
 		defer m.Close()
 		l, err := rest.Listen(ctx, "indexer.listen", x.cfg.Listen)

@@ -47,9 +47,11 @@ type Events struct {
 	Dress  func(Event) Event
 	Life   context.Context // its end ends the streams
 	Epoch  string          // if set, ids are "EPOCH-SEQ", and one of another epoch is older than what is kept
+	Each   int             // streams of one address at most; 0: all of MaxStreams
 
 	mu      sync.Mutex
 	readers int
+	of      map[string]int // by address, where Each is set
 }
 
 // EventsIn asks for a stream of events.
@@ -62,16 +64,20 @@ type EventsIn struct {
 // told so and dropped; one that names a row older than what is kept gets reset and goes on from now.
 func (s *Events) Serve(w http.ResponseWriter, r *http.Request, in *EventsIn) error {
 	topics, after, resumes, err := s.asked(in)
+	who := ""
+	if s.Each > 0 {
+		who = ByAddress(r)
+	}
 	if err == nil && s.Feed == nil {
 		err = NoEndpoint()
 	}
 	if err == nil {
-		err = s.enter()
+		err = s.enter(who)
 	}
 	if err != nil {
 		return err
 	}
-	defer s.leave()
+	defer s.leave(who)
 	changed := s.Feed.EventsChanged() // first: no row between look and wait is missed
 	rows, floor, last, err := s.Feed.Events(r.Context(), after, MaxBacklog)
 	if err != nil {
@@ -155,24 +161,41 @@ func (s *Events) asked(in *EventsIn) (topics []string, after uint64, resumes boo
 	return topics, after, resumes, nil
 }
 
-func (s *Events) enter() error {
+// retryStream is when a reader that found no room may come again, in seconds.
+const retryStream = 5
+
+func (s *Events) enter(who string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readers >= MaxStreams {
 		return &withStatus{
 			cause: &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable, Op: "open stream",
 				Detail: fmt.Sprintf("%d event streams are open", MaxStreams), Hint: "close one"},
-			status: http.StatusServiceUnavailable, after: 5,
+			status: http.StatusServiceUnavailable, after: retryStream,
+		}
+	}
+	if s.Each > 0 && s.of[who] >= s.Each {
+		return &withStatus{
+			cause: &market.Error{Code: market.CodeRateLimited, Kind: market.KindUnavailable, Op: "open stream",
+				Detail: fmt.Sprintf("%d event streams of this address are open", s.Each), Hint: "close one"},
+			status: http.StatusTooManyRequests, after: retryStream,
 		}
 	}
 	s.readers++
+	if s.of == nil {
+		s.of = map[string]int{}
+	}
+	s.of[who]++
 	return nil
 }
 
-func (s *Events) leave() {
+func (s *Events) leave(who string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readers--
+	if s.of[who]--; s.of[who] == 0 {
+		delete(s.of, who)
+	}
 }
 
 // eventWriter writes to one reader, each time with a deadline of its own: the server has none, it would cut streams.

@@ -42,6 +42,20 @@ func guard(check func(http.ResponseWriter, *http.Request) error) Guard {
 	}
 }
 
+// OnPath is a guard of one path only.
+func OnPath(path string, g Guard) Guard {
+	return func(next http.Handler) http.Handler {
+		there := g(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				there.ServeHTTP(w, r)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 // Hosts refuses a request whose Host is none of names, each with its port. A page whose own name was pointed at this
 // machine says that name (DNS rebinding).
 func Hosts(names ...string) Guard {

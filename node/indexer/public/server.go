@@ -20,6 +20,8 @@ const (
 	perSecond = 20
 	burst     = 60
 	maxBody   = 16 << 10
+
+	streamsEach = 8 // event streams open
 )
 
 // Topics of events.
@@ -30,6 +32,7 @@ type Config struct {
 	Index   *db.DB
 	Network string
 	Since   time.Time // when this index began to listen
+	RPC     Relay     // nil: nothing is relayed
 }
 
 // New serves an index below /public/v1, without guards: see Guarded.
@@ -41,16 +44,18 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 	m.Add("market", p.market()...)
 	m.Add("rigs", p.rigs()...)
 	m.Add("money", p.money()...)
-	stream := &rest.Events{Feed: c.Index, Topics: Topics, Life: m.Operations.Life(), Epoch: c.Index.Epoch()}
+	stream := &rest.Events{Feed: c.Index, Topics: Topics, Life: m.Operations.Life(), Epoch: c.Index.Epoch(),
+		Each: streamsEach}
 	m.Add("index", append(p.index(), rest.Stream("GET", "/events", "events", "what happens, as it happens",
 		stream.Serve).In(rest.ScopeNone).Gives(200, "text/event-stream", eventsAbout).
-		Fails(market.CodeBusy, market.CodeNotFound))...)
+		Fails(market.CodeBusy, market.CodeNotFound), p.rpc())...)
 	return m
 }
 
 // Guarded is m for everybody: any page may read it, each address has its share of requests.
 func Guarded(m *rest.Mux) http.Handler {
 	return rest.Guarded(m, rest.AnyOrigin(), rest.Limit(perSecond, burst, rest.ByAddress, time.Now),
+		rest.OnPath(Base+"/rpc", rest.Limit(rpcPerSecond, rpcBurst, rest.ByAddress, time.Now)),
 		rest.Bodies(maxBody, 10*time.Second))
 }
 
@@ -63,7 +68,9 @@ const (
 		"sources of an answer. Lists have limit and cursor. Errors are problem documents (RFC 9457)."
 	eventsAbout = "Server-sent events. id is EPOCH-SEQ, event the topic, data a document. event reset: the id asked " +
 		"for is older than what is kept, or of an index that was built anew; read the documents again. event lagged: " +
-		"the reader fell more than 256 rows behind, the stream ends. A comment each 15 s."
+		"the reader fell more than 256 rows behind, the stream ends. A comment each 15 s. At most 8 streams of an " +
+		"address " +
+		"(of IPv6: of a /64)."
 )
 
 // pages answer from the index.
