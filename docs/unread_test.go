@@ -37,7 +37,6 @@ var unreadOK = map[string]string{
 	"node/rest.*Sessions.Drop":         "the web app's sign-out",
 	"node/rest.*Sessions.SignIn":       "the web app's sign-in",
 	"node/rest.PageLimit":              "the tests page by it",
-	"node/rest.Route.Says":             "a part of the description of a route",
 	"node/rest.Serve":                  "a socket that serves at once, for tests",
 	"node/rest.placed.Body":            "huma reads it",
 	"node/rest.plain.Body":             "huma reads it",

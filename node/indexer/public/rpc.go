@@ -48,8 +48,10 @@ type RPCError struct {
 
 type rpcIn struct{ Body RPCCall }
 
-// rpc is the route of the relay.
-func (p pages) rpc() rest.Route {
+// relays are the routes of the ledger; the relay may be nil.
+type relays struct{ to Relay }
+
+func (p relays) route() rest.Route {
 	return rest.Call("POST", "/rpc", "rpc", "calls of the ledger's RPC that a web page needs", p.relay).
 		In(rest.ScopeNone).Says(rpcAbout).
 		Asks(`{"jsonrpc": "2.0", "id": 1, "method": "getLatestBlockhash", "params": [{"commitment": "confirmed"}]}`)
@@ -61,7 +63,7 @@ const rpcAbout = "JSON-RPC 2.0, one call a request; a list of calls (a batch) is
 	"the escrow: legacy or v0 without lookup tables, each instruction one of the escrow program, a plain transfer, " +
 	"a compute limit or the signature check of a voucher. 5 calls a second and address."
 
-func (p pages) relay(ctx context.Context, in *rpcIn) (RPCAnswer, error) {
+func (p relays) relay(ctx context.Context, in *rpcIn) (RPCAnswer, error) {
 	out := RPCAnswer{JSONRPC: "2.0", ID: in.Body.ID}
 	if !isID(in.Body.ID) {
 		return out, rest.Usage(400, "id is text or a number, of at most 64 bytes")
@@ -71,8 +73,8 @@ func (p pages) relay(ctx context.Context, in *rpcIn) (RPCAnswer, error) {
 		params[i] = json.RawMessage(v)
 	}
 	got, err := json.RawMessage(nil), rest.NoEndpoint()
-	if p.RPC != nil {
-		got, err = p.RPC.Call(ctx, in.Body.Method, params)
+	if p.to != nil {
+		got, err = p.to.Call(ctx, in.Body.Method, params)
 	}
 	if err != nil {
 		out.Error = rpcErrorOf(err)

@@ -48,7 +48,7 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 		Each: streamsEach}
 	m.Add("index", append(p.index(), rest.Stream("GET", "/events", "events", "what happens, as it happens",
 		stream.Serve).In(rest.ScopeNone).Gives(200, "text/event-stream", eventsAbout).
-		Fails(market.CodeBusy, market.CodeNotFound), p.rpc())...)
+		Fails(market.CodeBusy, market.CodeNotFound), relays{c.RPC}.route())...)
 	return m
 }
 
