@@ -10,7 +10,6 @@ import (
 	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
-	"github.com/gpuai/gpuai/node/indexer/public"
 )
 
 // Chain is what an indexer reads of a ledger, at finality.
@@ -230,10 +229,8 @@ func channelOf(s escrow.ChannelState) (c db.Channel, err error) {
 	if s.Status == escrow.StatusGone {
 		return c, err
 	}
-	c.Payer, c.Payee, c.Mint, c.Decimals = s.Payer.String(), s.Payee.String(), s.Mint.String(), market.SOLDecimals
-	if s.Mint == (market.Address{}) {
-		c.Mint = public.SOLMint
-	}
+	c.Payer, c.Payee, c.Mint, c.Decimals = s.Payer.String(), s.Payee.String(), mintOf(s.Mint), market.SOLDecimals
+	c.VoucherKey = market.Address(s.VoucherKey).String()
 	return c, err
 }
 

@@ -54,8 +54,11 @@ type Indexer struct {
 	mu      sync.Mutex
 	rigs    map[string]db.Rig // newest, by peer
 	probes  []db.Probe
-	refused int64 // figures that were left out, and documents that found no room, of all starts
-	told    int64 // of them, in the index
+	wants   map[slot]db.Want // newest
+	delays  []db.Delay
+	since   time.Time // of this start
+	refused int64     // figures that were left out, and documents that found no room, of all starts
+	told    int64     // of them, in the index
 	at      string
 	wake    chan struct{}
 	due     *dues
@@ -69,8 +72,8 @@ func New(ctx context.Context, cfg Config, dial Dialer, chain Chain, log *slog.Lo
 		return nil, err
 	}
 	x := &Indexer{cfg: cfg, index: index, dial: dial, chain: chain, log: log, rigs: map[string]db.Rig{},
-		wake: make(chan struct{}, 1),
-		due:  newDues(), loaded: make(chan struct{})}
+		wants: map[slot]db.Want{}, since: time.Now(), wake: make(chan struct{}, 1), due: newDues(),
+		loaded: make(chan struct{})}
 	if err := x.sameLedger(ctx); err != nil {
 		return nil, errors.Join(err, index.Close())
 	}
@@ -115,6 +118,7 @@ func (x *Indexer) Offer(o market.Offer, raw []byte) {
 		x.refused++
 	} else if r.Seq > old.Seq {
 		x.rigs[r.Peer] = r
+		x.heard(r.Seq, time.Now())
 	}
 	x.mu.Unlock()
 	if len(r.Lots) > 0 {
@@ -181,8 +185,11 @@ func (x *Indexer) take() (c db.Change) {
 	for _, r := range x.rigs {
 		c.Rigs = append(c.Rigs, r)
 	}
-	c.Probes = x.probes
-	x.rigs, x.probes = map[string]db.Rig{}, nil
+	for _, w := range x.wants {
+		c.Wants = append(c.Wants, w)
+	}
+	c.Probes, c.Delays = x.probes, x.delays
+	x.rigs, x.probes, x.wants, x.delays = map[string]db.Rig{}, nil, map[slot]db.Want{}, nil
 	if x.refused != x.told {
 		c.Meta, x.told = map[string]string{db.MetaRefused: strconv.FormatInt(x.refused, 10)}, x.refused
 	}
@@ -198,7 +205,14 @@ func (x *Indexer) putBack(c db.Change) {
 			x.rigs[r.Peer] = r
 		}
 	}
+	for _, w := range c.Wants {
+		if k := (slot{w.Customer, uint8(w.Slot)}); w.Seq > x.wants[k].Seq && len(x.wants) < maxWants {
+			x.wants[k] = w
+		}
+	}
 	x.told = -1
+	x.delays = append(c.Delays, x.delays...)
+	x.delays = x.delays[:min(len(x.delays), maxProbes)]
 	x.probes = append(c.Probes, x.probes...)
 	x.probes = x.probes[:min(len(x.probes), maxProbes)]
 }
@@ -217,7 +231,7 @@ func (x *Indexer) write(ctx context.Context) error {
 		switch a, err := x.index.Apply(ctx, time.Now(), c); {
 		case err == nil:
 			x.log.Debug("Index was written", "rigs", a.Rigs, "expired", a.Expired, "channels", a.Channels,
-				"instructions", a.Txs)
+				"instructions", a.Txs, "wants", a.Wants, "leases", a.Leases)
 			rest = flushEvery
 		case ctx.Err() == nil:
 			x.log.Error("Index was not written", "error", err)
@@ -239,7 +253,11 @@ func (x *Indexer) sums(ctx context.Context) error {
 	for {
 		changed := x.index.EventsChanged()
 		began := time.Now()
-		m, err := x.index.Sum(ctx, began)
+		more, err := x.index.Clear(ctx)
+		var m *db.Market
+		if err == nil {
+			m, err = x.index.Sum(ctx, began)
+		}
 		if err == nil && began.Sub(kept) >= bucketEvery {
 			kept = began
 			_, err = x.index.Apply(ctx, began, db.Change{Buckets: m.Hour()})
@@ -258,7 +276,7 @@ func (x *Indexer) sums(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-		case <-time.After(max(sumMost-quiet, 0)):
+		case <-time.After(map[bool]time.Duration{false: max(sumMost-quiet, 0)}[more]):
 		}
 	}
 }

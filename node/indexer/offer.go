@@ -51,10 +51,7 @@ func rowOf(o market.Offer, raw []byte) (r db.Rig, refused int) {
 // priced is a lot at each of its prices, or once without one: it is there, and not sold.
 func priced(l db.Lot, mints []market.Address, rates []market.Rate) (out []db.Lot) {
 	for i, rate := range rates {
-		mint := mints[i].String() // there are at least as many: the Offer was checked
-		if mints[i] == (market.Address{}) {
-			mint = public.SOLMint
-		}
+		mint := mintOf(mints[i]) // there are at least as many: the Offer was checked
 		if rate == 0 || slices.ContainsFunc(out, func(o db.Lot) bool { return o.Mint == mint }) {
 			continue
 		}

@@ -91,7 +91,7 @@ func TestAdversary_Lease_RefusedByName(t *testing.T) {
 				change: func(p *market.Proposal) { p.AcceptUntil = p.Created.Add(2 * time.Second) },
 				code:   market.CodeChannelUnknown},
 			"bound to another": {ch: good,
-				change: func(p *market.Proposal) { p.BindSig = provider.SignBind(h.Voucher, other.ID, p.Channel) },
+				change: func(p *market.Proposal) { p.BindSig = escrow.SignBind(h.Voucher, other.ID, p.Channel) },
 				code:   market.CodeBadSignature},
 			"over the budget": {ch: good, change: func(p *market.Proposal) { p.Cap++ }, code: market.CodeSpecMismatch},
 			"cap of nothing": {ch: good, change: func(p *market.Proposal) { p.Cap = 0 },

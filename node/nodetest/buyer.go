@@ -10,7 +10,6 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/escrow/escrowtest"
 	"github.com/gpuai/gpuai/market"
-	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/p2p/wire"
 	"github.com/gpuai/gpuai/runtime/spec"
 )
@@ -83,7 +82,7 @@ func (b *Buyer) Lease(order, quote []byte, ch market.ChannelID, change func(*mar
 	now := b.Now().Truncate(time.Millisecond)
 	p := market.Proposal{
 		Order: order, Quote: quote, Channel: ch, VoucherKey: escrow.PublicKey(b.Voucher),
-		BindSig: provider.SignBind(b.Voucher, b.ID, ch), Cap: 500_000_000,
+		BindSig: escrow.SignBind(b.Voucher, b.ID, ch), Cap: 500_000_000,
 		Spec: sp, Created: now, AcceptUntil: now.Add(30 * time.Second),
 	}
 	_, _ = rand.Read(p.Nonce[:]) // it never fails

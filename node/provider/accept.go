@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"sync"
 	"time"
@@ -159,7 +158,7 @@ func (k *clerk) tryAccept(ctx context.Context, pr *proposal) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !boundKey(pr) {
+	if !escrow.Bound(pr.body.VoucherKey, pr.from, pr.body.Channel, pr.body.BindSig) {
 		return market.Refuse(market.CodeBadSignature, market.KindInvalid,
 			"voucher key is not bound to this customer and channel")
 	}
@@ -238,25 +237,6 @@ func (k *clerk) openParts(pr *proposal, now time.Time) error {
 	pr.order, pr.quote, pr.spec = order, quote, sp
 	k.rig.Prolong(pr.from, order.Nonce, pr.body.AcceptUntil, now)
 	return nil
-}
-
-func boundKey(pr *proposal) bool {
-	key, err := escrow.ParseVoucherKey(pr.body.VoucherKey[:])
-	if err != nil {
-		return false
-	}
-	return escrow.Verify(key, BindMessage(pr.from, pr.body.Channel), pr.body.BindSig)
-}
-
-// BindMessage is what a voucher key signs to be bound to a customer's node and a Channel.
-func BindMessage(customer market.NodeID, ch market.ChannelID) []byte {
-	return append(append([]byte("gpuai/bind/1"), customer[:]...), ch[:]...)
-}
-
-// SignBind signs BindMessage.
-func SignBind(key ed25519.PrivateKey, customer market.NodeID, ch market.ChannelID) (sig [64]byte) {
-	copy(sig[:], ed25519.Sign(key, BindMessage(customer, ch)))
-	return sig
 }
 
 // fitChannel reads the Channel and applies the accept rules; money counts when finalised.

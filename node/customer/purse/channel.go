@@ -104,8 +104,7 @@ func (ch *Channel) Row() Row {
 
 // Bind binds the voucher key to a node and the channel; the provider checks it.
 func (ch *Channel) Bind(node market.NodeID) (sig [64]byte) {
-	copy(sig[:], ed25519.Sign(ch.key, append(append([]byte("gpuai/bind/1"), node[:]...), ch.id[:]...)))
-	return sig
+	return escrow.SignBind(ch.key, node, ch.id)
 }
 
 // enter changes the books and stores them with the event of another phase. Most looks at the chain change nothing.

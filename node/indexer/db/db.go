@@ -45,6 +45,7 @@ const (
 	Gossip Source = "gossip" // signed documents of peers, as gossip and sync bring them
 	Probes Source = "probe"  // this indexer dialled
 	Chain  Source = "chain"  // accounts and instructions at finality
+	Signed Source = "signed" // documents that both sides of a lease signed
 	Sums   Source = "sums"   // a Market was made of all of them
 )
 

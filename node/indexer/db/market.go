@@ -21,6 +21,9 @@ type Market struct {
 	Classes []Class // by name
 	Sellers []Sellers
 	Locked  []Locked
+	Bids    []Bids // by model
+	Jobs    Jobs
+	Delay   Gossiped
 	Refused int64 // figures that were left out, and documents that found no room, of all starts
 }
 
@@ -77,6 +80,9 @@ func (d *DB) Sum(ctx context.Context, now time.Time) (*Market, error) {
 		func() error { return d.sumLots(ctx, m, since, moved) },
 		func() error { return d.sumRigs(ctx, m, since) },
 		func() error { return d.sumChannels(ctx, m) },
+		func() error { return d.sumWants(ctx, m) },
+		func() error { return d.sumJobs(ctx, m) },
+		func() error { return d.sumDelays(ctx, m, now.UnixMilli()-delaysKept) },
 		func() error {
 			v, err := d.Meta(ctx, MetaRefused)
 			m.Refused, _ = strconv.ParseInt(v, 10, 64) // none is 0
@@ -186,11 +192,12 @@ func (d *DB) sumRigs(ctx context.Context, m *Market, since int64) error {
 		SUM(CASE WHEN reached_at >= $1 THEN rtt_us ELSE 0 END) FROM rigs WHERE live = 1 GROUP BY version, country ORDER BY version, country`, since)
 }
 
-// sumChannels adds amounts in halves: a sum of columns near 2^63 would not fit one.
+// halves sums a column in two parts: a sum of numbers near 2^63 would not fit one.
+func halves(column string) string {
+	return "SUM((" + column + ") / 4294967296), SUM((" + column + ") % 4294967296)"
+}
+
 func (d *DB) sumChannels(ctx context.Context, m *Market) error {
-	halves := func(column string) string {
-		return "SUM((" + column + ") / 4294967296), SUM((" + column + ") % 4294967296)"
-	}
 	return scan(ctx, d.read, func(s scanner) error {
 		var l Locked
 		var v [6]int64
@@ -214,7 +221,7 @@ func (m *Market) Hour() (out []Bucket) {
 		for _, p := range c.Prices {
 			out = append(out, Bucket{Metric: MetricAsk, Key: c.Name, Mint: p.Mint, Step: HourStep,
 				At: m.At.Truncate(time.Hour).UnixMilli(), N: p.N, Low: p.Low, P10: p.P10, P50: p.P50, P90: p.P90,
-				High: p.High, Devices: c.Announced, Free: c.Free})
+				High: p.High, Devices: c.Announced, Free: c.Free, Leased: c.Leased, Wanted: m.Bid(c.Name).Wanted})
 		}
 	}
 	return out

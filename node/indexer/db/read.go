@@ -102,11 +102,12 @@ func scanLot(s scanner) (l Lot, err error) {
 }
 
 const channelColumns = "id, status, payer, payee, mint, decimals, deposit, settled, paid, refunded, deadline, " +
-	"close_delay_s, opened_at, open_slot, lamports, slot, moved_at"
+	"close_delay_s, opened_at, open_slot, lamports, slot, moved_at, voucher_key"
 
 func scanChannel(s scanner) (c Channel, err error) {
 	err = s.Scan(&c.ID, &c.Status, &c.Payer, &c.Payee, &c.Mint, &c.Decimals, &c.Deposit, &c.Settled, &c.Paid,
-		&c.Refunded, &c.Deadline, &c.CloseDelay, &c.OpenedAt, &c.OpenSlot, &c.Lamports, &c.Slot, &c.MovedAt)
+		&c.Refunded, &c.Deadline, &c.CloseDelay, &c.OpenedAt, &c.OpenSlot, &c.Lamports, &c.Slot, &c.MovedAt,
+		&c.VoucherKey)
 	return c, err
 }
 
@@ -218,15 +219,16 @@ func (d *Reads) Txs(ctx context.Context, channel string, after Tx, n int) ([]Tx,
 		channel, after.Slot, after.Sig, after.Outer, after.Inner, n)
 }
 
+const bucketColumns = "metric, key, mint, step_s, at, n, low, p10, p50, p90, high, devices, free, leased, wanted"
+
 // Buckets are those of a figure since a time, oldest first, at most n.
 func (d *Reads) Buckets(ctx context.Context, metric, key string, step, since int64, n int) ([]Bucket, error) {
 	return list(ctx, d, func(s scanner) (b Bucket, err error) {
 		err = s.Scan(&b.Metric, &b.Key, &b.Mint, &b.Step, &b.At, &b.N, &b.Low, &b.P10, &b.P50, &b.P90, &b.High,
-			&b.Devices, &b.Free)
+			&b.Devices, &b.Free, &b.Leased, &b.Wanted)
 		return b, err
-	}, "SELECT metric, key, mint, step_s, at, n, low, p10, p50, p90, high, devices, free FROM buckets WHERE "+
-		"metric = $1 "+
-		"AND key = $2 AND step_s = $3 AND at >= $4 ORDER BY at, mint LIMIT $5", metric, key, step, since, n)
+	}, "SELECT "+bucketColumns+" FROM buckets WHERE metric = $1 AND key = $2 AND step_s = $3 AND at >= $4 ORDER BY "+
+		"at, mint LIMIT $5", metric, key, step, since, n)
 }
 
 // Digests are those of the newest checkpoint not above a slot.
@@ -265,6 +267,7 @@ func (d *Reads) Search(ctx context.Context, text string, each int) (out []Found,
 		{"model", "SELECT DISTINCT class FROM lots WHERE live = 1 AND class >= $1 AND class < $2 ORDER BY class " +
 			"LIMIT $3"},
 		{"provider", "SELECT peer FROM rigs WHERE peer >= $1 AND peer < $2 ORDER BY peer LIMIT $3"},
+		{"lease", "SELECT DISTINCT id FROM leases WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3"},
 		{"channel", "SELECT id FROM channels WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3"},
 		{"wallet", "SELECT DISTINCT payer FROM channels WHERE payer >= $1 AND payer < $2 ORDER BY payer LIMIT $3"},
 		{"wallet", "SELECT DISTINCT payee FROM channels WHERE payee >= $1 AND payee < $2 ORDER BY payee LIMIT $3"},

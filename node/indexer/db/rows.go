@@ -58,6 +58,7 @@ type Channel struct {
 	Status       int64 // escrow.Status
 	Payer, Payee string
 	Mint         string
+	VoucherKey   string // signs its vouchers; "": not known
 	Decimals     int64
 	Deposit      int64
 	Settled      int64
@@ -100,6 +101,7 @@ type Bucket struct {
 	N                        int64
 	Low, P10, P50, P90, High int64
 	Devices, Free            int64
+	Leased, Wanted           int64
 }
 
 // event is a row of what happened; data is JSON.

@@ -14,13 +14,16 @@ type Change struct {
 	Probes   []Probe
 	Channels []Channel
 	Txs      []Tx
+	Leases   []Lease // one of the same lease and signers once
+	Wants    []Want  // a slot of a customer once
+	Delays   []Delay
 	Buckets  []Bucket
 	Meta     map[string]string // cursors of the sources
 	Digests  []Digest
 }
 
 // Applied says what of a Change was new.
-type Applied struct{ Rigs, Expired, Channels, Txs int }
+type Applied struct{ Rigs, Expired, Channels, Txs, Leases, Wants int }
 
 // keepEvents is how many events stay.
 const keepEvents = 100_000
@@ -30,13 +33,17 @@ const keepEvents = 100_000
 func (d *DB) Apply(ctx context.Context, now time.Time, c Change) (out Applied, err error) {
 	touched := map[Source]bool{}
 	err = d.inTx(ctx, func(t *tx) error {
-		a := applying{tx: t, now: now.UnixMilli(), touched: touched}
+		a := applying{tx: t, now: now.UnixMilli(), touched: touched, unsettled: map[string]bool{}}
 		for _, step := range []func() error{
 			func() error { return a.rigs(c.Rigs) },
 			a.expire,
 			func() error { return a.probes(c.Probes) },
 			func() error { return a.channels(c.Channels) },
 			func() error { return a.txs(c.Txs) },
+			func() error { return a.wants(c.Wants) },
+			func() error { return a.leases(c.Leases) },
+			a.settle,
+			func() error { return a.delays(c.Delays) },
 			func() error { return a.rest(c) },
 			a.tell,
 		} {
@@ -60,6 +67,8 @@ type applying struct {
 	touched map[Source]bool
 	events  []event
 	out     Applied
+
+	unsettled map[string]bool // channels whose leases may be settled otherwise now
 }
 
 // happens adds a row to what happened.
@@ -200,7 +209,6 @@ func (a *applying) probes(list []Probe) error {
 			return err
 		}
 	}
-	const day = 86_400_000
 	return a.insert("uptime", "peer, day, probes, reached", `ON CONFLICT (peer, day) DO UPDATE SET
 		probes = uptime.probes + excluded.probes, reached = uptime.reached + excluded.reached`, len(list),
 		func(i int) []any {
@@ -237,6 +245,9 @@ func (a *applying) channels(list []Channel) error {
 		}
 		a.touched[Chain] = true
 		a.out.Channels += len(part)
+		for _, c := range part {
+			a.unsettled[c.ID] = true
+		}
 		if err := a.putChannels(part, held); err != nil {
 			return err
 		}
@@ -260,11 +271,13 @@ func (a *applying) putChannels(part []Channel, held map[string]Channel) error {
 		payer = excluded.payer, payee = excluded.payee, mint = excluded.mint, decimals = excluded.decimals,
 		deposit = excluded.deposit, settled = excluded.settled, paid = excluded.paid, refunded = excluded.refunded,
 		deadline = excluded.deadline, close_delay_s = excluded.close_delay_s, opened_at = excluded.opened_at,
-		open_slot = excluded.open_slot, lamports = excluded.lamports, slot = excluded.slot, moved_at = excluded.moved_at
+		open_slot = excluded.open_slot, lamports = excluded.lamports, slot = excluded.slot, moved_at =
+		excluded.moved_at,
+		voucher_key = excluded.voucher_key
 		WHERE excluded.slot >= channels.slot`, len(part), func(i int) []any {
 		c := part[i]
 		return []any{c.ID, c.Status, c.Payer, c.Payee, c.Mint, c.Decimals, c.Deposit, c.Settled, c.Paid, c.Refunded,
-			c.Deadline, c.CloseDelay, c.OpenedAt, c.OpenSlot, c.Lamports, c.Slot, c.MovedAt}
+			c.Deadline, c.CloseDelay, c.OpenedAt, c.OpenSlot, c.Lamports, c.Slot, c.MovedAt, c.VoucherKey}
 	})
 }
 
@@ -332,13 +345,13 @@ func (a *applying) rest(c Change) error {
 	if len(c.Buckets) > 0 {
 		a.touched[Sums] = true
 	}
-	err := a.insert("buckets", "metric, key, mint, step_s, at, n, low, p10, p50, p90, high, devices, free",
+	err := a.insert("buckets", bucketColumns,
 		`ON CONFLICT (metric, key, mint, step_s, at) DO UPDATE SET n = excluded.n, low = excluded.low,
 		p10 = excluded.p10, p50 = excluded.p50, p90 = excluded.p90, high = excluded.high, devices = excluded.devices,
-		free = excluded.free`, len(c.Buckets), func(i int) []any {
+		free = excluded.free, leased = excluded.leased, wanted = excluded.wanted`, len(c.Buckets), func(i int) []any {
 			b := c.Buckets[i]
 			return []any{b.Metric, b.Key, b.Mint, b.Step, b.At, b.N, b.Low, b.P10, b.P50, b.P90, b.High, b.Devices,
-				b.Free}
+				b.Free, b.Leased, b.Wanted}
 		})
 	if err != nil || len(c.Digests) == 0 {
 		return err
@@ -383,9 +396,10 @@ func (d *DB) Reset(ctx context.Context) error {
 	if err == nil {
 		err = d.begin(ctx)
 	}
-	d.touch(map[Source]bool{Gossip: true, Probes: true, Chain: true, Sums: true})
+	d.touch(map[Source]bool{Gossip: true, Probes: true, Chain: true, Signed: true, Sums: true})
 	return err
 }
 
 // tables are all but meta.
-var tables = []string{"rigs", "lots", "uptime", "channels", "chain_tx", "buckets", "events", "digests"}
+var tables = []string{"rigs", "lots", "uptime", "channels", "chain_tx", "buckets", "events", "digests",
+	"leases", "wants", "cleared", "cleared_due", "delays"}

@@ -16,7 +16,7 @@ import (
 // market are the routes of sums.
 func (p pages) market() []rest.Route {
 	return []rest.Route{
-		rest.GetCached("/summary", "summary", "the market in a few figures", p.summary, "sums"),
+		rest.GetCached("/summary", "summary", "the market in a few figures", p.summary, "sums", "signed"),
 		rest.GetCached("/gpus", "gpus", "all models that are announced", p.models, "sums"),
 		rest.GetCached("/gpus/{slug}", "gpu", "one model", p.model, "sums").Fails(market.CodeNotFound),
 		rest.GetCached("/gpus/{slug}/prices", "prices", "what was asked for a model over time", p.prices, "sums").
@@ -38,7 +38,14 @@ func (p pages) gpus(m *db.Market, c db.Class) GPUs {
 }
 
 func (p pages) modelOf(m *db.Market, c db.Class) Model {
-	out := Model{Slug: c.Name, Rigs: Count{c.Rigs, p.gossiped(m, c.Rigs)}, GPUs: p.gpus(m, c), Asks: []Asks{}}
+	out := Model{Slug: c.Name, Rigs: Count{c.Rigs, p.gossiped(m, c.Rigs)}, GPUs: p.gpus(m, c), Asks: []Asks{},
+		Cleared: priceOf(p, m, c.Name)}
+	bids := m.Bid(c.Name)
+	out.Wanted = Count{bids.Wanted, p.gossiped(m, bids.N)}
+	if c.Announced > 0 {
+		out.Utilisation = &Share{float64(c.Leased) / float64(c.Announced), out.GPUs.Leased.Origin}
+		out.Utilisation.N = c.Announced
+	}
 	for _, a := range c.Prices {
 		if band, ok := bandOf(a.Mint, a.Low, a.P10, a.P50, a.P90, a.High); ok {
 			out.Asks = append(out.Asks, Asks{band, p.gossiped(m, a.N)})
@@ -55,7 +62,10 @@ func bandOf(mint string, low, p10, p50, p90, high int64) (Band, bool) {
 // topModels are on the first page.
 const topModels = 10
 
-func (p pages) summary(context.Context, *none) (Summary, error) {
+// lastLeases are on the first page.
+const lastLeases = 5
+
+func (p pages) summary(ctx context.Context, _ *none) (Summary, error) {
 	m := p.Index.Market()
 	var all db.Class
 	for _, c := range m.Classes {
@@ -68,7 +78,13 @@ func (p pages) summary(context.Context, *none) (Summary, error) {
 		all.Rigs += s.Rigs
 	}
 	out := Summary{Schema: "gpuai.public-summary/v1", Network: p.Network, Epoch: p.Index.Epoch(), GPUs: p.gpus(m, all),
-		Rigs: Count{all.Rigs, p.gossiped(m, all.Rigs)}, Models: []Model{}}
+		Rigs: Count{all.Rigs, p.gossiped(m, all.Rigs)}, Models: []Model{},
+		Jobs: Count{m.Jobs.N, signed(p, m, m.Jobs.N)}, Paid: []Paid{}, Leases: []Lease{}}
+	for _, paid := range m.Jobs.Paid {
+		if v, ok := money(paid.Mint, paid.Amount.String()); ok {
+			out.Paid = append(out.Paid, Paid{v, signed(p, m, paid.N)})
+		}
+	}
 	best := slices.Clone(m.Classes)
 	slices.SortStableFunc(best, func(a, b db.Class) int {
 		return cmp.Or(cmp.Compare(b.Free, a.Free), cmp.Compare(lowest(a), lowest(b)), strings.Compare(a.Name, b.Name))
@@ -76,7 +92,11 @@ func (p pages) summary(context.Context, *none) (Summary, error) {
 	for _, c := range best[:min(len(best), topModels)] {
 		out.Models = append(out.Models, p.modelOf(m, c))
 	}
-	return out, nil
+	last, err := p.Index.Leases(ctx, db.LeaseQuery{Limit: lastLeases})
+	for _, l := range last {
+		out.Leases = append(out.Leases, leaseOf(l))
+	}
+	return out, err
 }
 
 // lowest price of a model in the first mint; what is not sold comes last.
@@ -136,7 +156,8 @@ func (p pages) prices(ctx context.Context, in *pricesIn) (Prices, error) {
 	}
 	for _, b := range list {
 		if band, ok := bandOf(b.Mint, b.Low, b.P10, b.P50, b.P90, b.High); ok {
-			out.Points = append(out.Points, Point{At: at(b.At), Asks: band, N: b.N, Devices: b.Devices, Free: b.Free})
+			out.Points = append(out.Points, Point{At: at(b.At), Asks: band, N: b.N, Devices: b.Devices, Free: b.Free,
+				Leased: b.Leased, Wanted: b.Wanted})
 		}
 	}
 	out.Origin = p.gossiped(m, int64(len(out.Points)))
@@ -146,10 +167,12 @@ func (p pages) prices(ctx context.Context, in *pricesIn) (Prices, error) {
 func (p pages) book(_ context.Context, in *BySlug) (Depth, error) {
 	m := p.Index.Market()
 	c, ok := m.Class(in.Slug)
-	if !ok {
+	out := Depth{Schema: "gpuai.public-book/v1", Slug: in.Slug, Asks: []Level{}, Origin: p.gossiped(m, 0)}
+	var best int64
+	if out.Bids, best = bidsOf(m, in.Slug); !ok && len(out.Bids) == 0 {
 		return Depth{}, missing("model on sale")
 	}
-	out := Depth{Schema: "gpuai.public-book/v1", Slug: in.Slug, Asks: []Level{}}
+	var low int64
 	for _, a := range c.Prices {
 		if a.Mint != assets[0].mint {
 			continue
@@ -159,11 +182,17 @@ func (p pages) book(_ context.Context, in *BySlug) (Depth, error) {
 			sum += l.Free
 			out.Asks = append(out.Asks, Level{Rate: rate(a.Mint, l.Rate), Devices: l.Devices, Free: l.Free, Sum: sum,
 				Offers: l.Lots})
+			if low == 0 && l.Free > 0 {
+				low = l.Rate
+			}
 		}
-		out.Origin = p.gossiped(m, a.N)
+		out.N = a.N
 	}
-	if out.Src == "" {
-		out.Origin = p.gossiped(m, 0)
+	if best > 0 && low > 0 {
+		out.Spread = &Spread{rate(assets[0].mint, low-best), p.gossiped(m, out.N)}
+	}
+	if f, ok := m.Fill(in.Slug); ok {
+		out.Fill = &Wait{f.Median / 1000, signed(p, m, f.N)}
 	}
 	return out, nil
 }
@@ -186,6 +215,9 @@ func (p pages) network(context.Context, *none) (Network, error) {
 		Countries: []CountryCount{}}
 	if reached > 0 {
 		out.RTT = &Micros{rtt / reached, p.probed(m, reached)}
+	}
+	if d := m.Delay; d.N > 0 {
+		out.Gossip = &Gossip{d.P50, d.P95, p.gossiped(m, d.N)}
 	}
 	for _, v := range sorted(versions) {
 		out.Versions = append(out.Versions, VersionCount{v, Count{versions[v], p.gossiped(m, all)}})

@@ -41,10 +41,8 @@ var statuses = map[int64]string{int64(escrow.StatusOpen): "open", int64(escrow.S
 
 func channelOf(c db.Channel) Channel {
 	of := func(v int64) api.Money {
-		m, ok := money(c.Mint, strconv.FormatInt(v, 10))
-		if !ok { // a mint without a name here
-			m = api.Money{Amount: strconv.FormatInt(v, 10), Mint: c.Mint, Decimals: int(c.Decimals)}
-		}
+		m := moneyOf(c.Mint, v)
+		m.Decimals = int(c.Decimals)
 		return m
 	}
 	storage := c.Lamports

@@ -23,7 +23,7 @@ func (p pages) rigs() []rest.Route {
 			"gossip").Fails(market.CodeNotFound),
 		rest.GetCached("/providers", "providers", "all providers that were heard", p.providers, "gossip", "probe"),
 		rest.GetCached("/providers/{peer}", "provider", "one provider: what it sells, and how often it answered",
-			p.provider, "gossip", "probe").Fails(market.CodeNotFound),
+			p.provider, "gossip", "probe", "signed").Fails(market.CodeNotFound),
 	}
 }
 
@@ -163,12 +163,19 @@ func (p pages) provider(ctx context.Context, in *byPeer) (ProviderPage, error) {
 	if err != nil {
 		return ProviderPage{}, err
 	}
-	out := ProviderPage{"gpuai.public-provider/v1", providerOf(r), lotsOf(r), []Day{}}
+	out := ProviderPage{"gpuai.public-provider/v1", providerOf(r), lotsOf(r), []Day{}, []End{}}
 	day := max(r.ProbedAt, r.LastAt) / time.Hour.Milliseconds() / 24
 	days, err := p.Index.Uptime(ctx, r.Peer, day-uptimeDays+1)
+	if err != nil {
+		return out, err
+	}
 	for _, d := range days {
 		out.Uptime = append(out.Uptime, Day{time.Unix(d.Day*86_400, 0).UTC().Format(time.DateOnly), d.Probes,
 			d.Reached})
+	}
+	ends, err := p.Index.Ends(ctx, r.Peer)
+	for _, e := range ends {
+		out.Ends = append(out.Ends, End{e.Code, market.Fault(e.Fault).String(), e.N})
 	}
 	return out, err
 }

@@ -25,7 +25,7 @@ const (
 )
 
 // Topics of events.
-var Topics = []string{"offer", "channel", "transaction"}
+var Topics = []string{"offer", "lease", "channel", "transaction"}
 
 // Config of the public API.
 type Config struct {
@@ -43,6 +43,7 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 	p := pages{c}
 	m.Add("market", p.market()...)
 	m.Add("rigs", p.rigs()...)
+	m.Add("deals", deals{p}.routes()...)
 	m.Add("money", p.money()...)
 	stream := &rest.Events{Feed: c.Index, Topics: Topics, Life: m.Operations.Life(), Epoch: c.Index.Epoch(),
 		Each: streamsEach}
@@ -97,8 +98,8 @@ func (p pages) probed(m *db.Market, n int64) Origin {
 // index are the routes about the index itself.
 func (p pages) index() []rest.Route {
 	return []rest.Route{
-		rest.GetCached("/search", "search", "things whose name begins with a text: models, providers, channels, "+
-			"wallets, transactions", p.search, "gossip", "chain"),
+		rest.GetCached("/search", "search", "things whose name begins with a text: models, providers, leases, "+
+			"channels, wallets, transactions", p.search, "gossip", "chain", "signed"),
 		rest.GetCached("/definitions", "definitions", "what each word means, and how to check it", defined),
 	}
 }
@@ -124,6 +125,7 @@ func (p pages) search(ctx context.Context, in *searchIn) (Found, error) {
 		if !seen[f] {
 			seen[f] = true
 			paths := map[string]string{"model": "/gpus/", "provider": "/providers/", "channel": "/channels/",
+				"lease":  "/leases/",
 				"wallet": "/wallets/", "transaction": "/search?q="}
 			out.Found = append(out.Found, Hit{Kind: f.Kind, ID: f.ID, Path: paths[f.Kind] + f.ID})
 		}
@@ -143,29 +145,4 @@ func plain(s string) bool {
 
 func defined(context.Context, *none) (Definitions, error) {
 	return Definitions{Schema: "gpuai.public-definitions/v1", Definitions: definitions}, nil
-}
-
-var definitions = []Definition{
-	{"announced", "devices of offers that are neither withdrawn nor expired, as their providers say", db.Gossip,
-		"gpuai offers --all"},
-	{"free", "announced devices that no lease holds, as their providers say", db.Gossip, "gpuai offers --all"},
-	{"reachable", "announced devices of rigs that answered this indexer within the last 10 minutes", db.Probes,
-		"gpuai net ping PEER"},
-	{"leased", "devices that their providers say are taken, where a channel of the provider's payout address " +
-		"moved on " +
-		"the chain within the last hour", db.Chain, "curl " + Base + "/wallets/PAYOUT"},
-	{"proven", "devices with a report of their hardware that was checked within 24 hours; absent: this network " +
-		"has no " +
-		"such reports yet", db.Source("signed"), "gpuai offers --explain"},
-	{"locked", "deposits of channels that are neither paid out nor back at their payers", db.Chain,
-		"solana account CHANNEL"},
-	{"storage", "lamports that the ledger holds for the channels' accounts beside deposits; they come back", db.Chain,
-		"solana account CHANNEL"},
-	{"channel", "an account of the escrow program at finality: what it says is the truth, its instructions only " +
-		"tell how " +
-		"it came to be so", db.Chain, "gpuai channel show CHANNEL"},
-	{"asks", "prices that are asked per device and hour: percentiles over devices, each at the price of its offer; n " +
-		"counts offers", db.Gossip, "gpuai offers MODEL"},
-	{"rigs", "providers with a live offer; one with several models counts at each of them", db.Gossip,
-		"gpuai offers --all"},
 }

@@ -60,6 +60,10 @@ type Model struct {
 	Rigs Count  `json:"rigs"`
 	GPUs GPUs   `json:"gpus"`
 	Asks []Asks `json:"asks"`
+
+	Wanted      Count  `json:"wanted"`                // devices that customers ask for
+	Utilisation *Share `json:"utilisation,omitempty"` // leased of announced
+	Cleared     *Price `json:"cleared,omitempty"`     // over 24 hours; absent: nobody paid for it
 }
 
 // Summary is the market on one page. Models are those with most free devices, at most ten.
@@ -70,6 +74,9 @@ type Summary struct {
 	GPUs    GPUs    `json:"gpus"`
 	Rigs    Count   `json:"rigs"`
 	Models  []Model `json:"models"`
+	Jobs    Count   `json:"jobs_24h"` // leases that ended, cost something, and are paid
+	Paid    []Paid  `json:"paid_24h"` // for them, by mint
+	Leases  []Lease `json:"leases"`   // the last five
 }
 
 // Models are all that are announced, by slug.
@@ -101,14 +108,19 @@ type Point struct {
 	N       int64     `json:"n"`
 	Devices int64     `json:"devices"`
 	Free    int64     `json:"free"`
+	Leased  int64     `json:"leased"`
+	Wanted  int64     `json:"wanted"`
 }
 
-// Depth is what is asked for a model, the cheapest first, at most 200 levels. The bid side are wishes of customers;
-// it is absent where this index knows of none.
+// Depth is what is asked for a model, the cheapest first, and what customers who found nothing would give, those first
+// who name no price, then the highest; at most 200 levels of each.
 type Depth struct {
 	Schema string  `json:"schema"`
 	Slug   string  `json:"slug"`
 	Asks   []Level `json:"asks"`
+	Bids   []Bid   `json:"bids"`
+	Spread *Spread `json:"spread,omitempty"` // absent: a side has no price
+	Fill   *Wait   `json:"fill,omitempty"`   // from a Want to its lease, of 30 days; absent: not known
 	Origin
 }
 
@@ -180,6 +192,7 @@ type ProviderPage struct {
 	Provider
 	Offers []Offer `json:"offers"`
 	Uptime []Day   `json:"uptime"`
+	Ends   []End   `json:"ends"` // of its leases, the most frequent first
 }
 
 // Day is a day of probes, UTC.
@@ -207,7 +220,8 @@ type Network struct {
 	Countries []CountryCount `json:"countries"`
 	Elsewhere Count          `json:"elsewhere"` // in countries of fewer than three rigs, or in none that is said
 	RTT       *Micros        `json:"rtt,omitempty"`
-	Refused   Count          `json:"refused"` // figures and documents that were left out: absurd, or too many
+	Gossip    *Gossip        `json:"gossip,omitempty"` // absent: no Offer came within 24 hours
+	Refused   Count          `json:"refused"`          // figures and documents that were left out: absurd, or too many
 }
 
 // VersionCount counts the rigs of one version of the program.
@@ -236,7 +250,7 @@ type Found struct {
 
 // Hit is one of them; Path is where it stands below the base of this API.
 type Hit struct {
-	Kind string `json:"kind" enum:"model,provider,channel,wallet,transaction"`
+	Kind string `json:"kind" enum:"model,provider,lease,channel,wallet,transaction"`
 	ID   string `json:"id"`
 	Path string `json:"path"`
 }
@@ -275,6 +289,15 @@ func money(mint string, amount string) (api.Money, bool) {
 		}
 	}
 	return api.Money{}, false
+}
+
+// moneyOf is an amount of any mint; one without a name here has no symbol.
+func moneyOf(mint string, v int64) api.Money {
+	m, ok := money(mint, strconv.FormatInt(v, 10))
+	if !ok {
+		m = api.Money{Amount: strconv.FormatInt(v, 10), Mint: mint}
+	}
+	return m
 }
 
 // rate of a mint, per device and hour.

@@ -1,0 +1,295 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+)
+
+// Lease is how a lease ended, as both sides signed it; ByProvider and ByCustomer are the signed documents. Times are
+// unix milliseconds, 0: never. Amount is of the deal's mint.
+type Lease struct {
+	ID string
+	Deal
+	Accepted, Ready, Ended int64
+	BillableMS, Amount     int64
+	Code                   string
+	Fault                  int64  // market.Fault
+	Outputs                string // hex, "": it left none
+	ByProvider, ByCustomer []byte
+	FirstAt                int64 // this index heard it
+	WantedAt               int64 // since when its customer had asked for it, as gossip told; 0: not known
+	Settled                Settled
+}
+
+// Deal is between whom a lease was, of what, and for how much: Rate is per device and hour in the mint. Bind is the
+// voucher key's signature for the customer, see market.Proposal; empty: not said.
+type Deal struct {
+	Class, Mint           string
+	Devices, Rate         int64
+	Provider, Customer    string
+	Channel, Payer, Payee string
+	Bind                  []byte
+}
+
+// Settled is what the chain says of a lease's money.
+type Settled int64
+
+// A lease is Covered if its channel is the one that it names (payer, payee, mint, open by then), if the channel's
+// voucher key signed for the customer, and if what the channel has settled covers it and all others of the channel that
+// ended before, by (end, id, provider, customer).
+const (
+	SettledUnknown Settled = iota // the channel is not in the index
+	SettledForeign                // the channel is not theirs: it never counts
+	SettledNot                    // not yet
+	SettledCovered
+)
+
+const leaseColumns = "id, class, mint, devices, rate, provider, customer, channel, payer, payee, accepted_at, " +
+	"ready_at, " +
+	"ended_at, billable_ms, amount, code, fault, outputs, bind, by_provider, by_customer, first_at, wanted_at, settled"
+
+func scanLease(s scanner) (l Lease, err error) {
+	err = s.Scan(&l.ID, &l.Class, &l.Mint, &l.Devices, &l.Rate, &l.Provider, &l.Customer, &l.Channel, &l.Payer,
+		&l.Payee, &l.Accepted, &l.Ready, &l.Ended, &l.BillableMS, &l.Amount, &l.Code, &l.Fault, &l.Outputs, &l.Bind,
+		&l.ByProvider, &l.ByCustomer, &l.FirstAt, &l.WantedAt, &l.Settled)
+	return l, err
+}
+
+// key names a lease and who signed it: others may sign for the same id.
+func (l Lease) key() [3]string { return [3]string{l.ID, l.Provider, l.Customer} }
+
+// before orders the documents that the same two signed for one lease: the first one counts, whichever came first.
+func (l Lease) before(other Lease) bool {
+	if l.Amount != other.Amount {
+		return l.Amount < other.Amount
+	}
+	return bytes.Compare(slices.Concat(l.ByProvider, l.ByCustomer),
+		slices.Concat(other.ByProvider, other.ByCustomer)) < 0
+}
+
+// leases writes those that are not there.
+func (a *applying) leases(list []Lease) error {
+	for part := range slices.Chunk(list, maxRows) {
+		if err := a.leasesPart(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applying) leasesPart(list []Lease) error {
+	ids := make([]string, len(list))
+	for i, l := range list {
+		ids[i] = l.ID
+	}
+	held := map[[3]string]Lease{}
+	places, args := a.in(ids)
+	err := scan(a.ctx, a.Tx, func(s scanner) error {
+		l, err := scanLease(s)
+		held[l.key()] = l
+		return err
+	}, "SELECT "+leaseColumns+" FROM leases WHERE id IN "+places, args...)
+	if err != nil {
+		return err
+	}
+	var rows []Lease
+	for _, l := range list {
+		old, known := held[l.key()]
+		if known && !l.before(old) {
+			continue
+		}
+		l.FirstAt, l.Settled = a.now, SettledUnknown
+		if known {
+			l.FirstAt = old.FirstAt
+			if err := a.due(old); err != nil {
+				return err
+			}
+		}
+		if l.WantedAt, err = a.wantedAt(l); err != nil {
+			return err
+		}
+		if err := a.due(l); err != nil {
+			return err
+		}
+		rows = append(rows, l)
+		a.unsettled[l.Channel] = true
+		a.happens("lease", map[string]any{"schema": "gpuai.lease-event/v1", "lease": l.ID, "slug": l.Class,
+			"provider": l.Provider, "customer": l.Customer, "code": l.Code, "ended_at": l.Ended})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	a.touched[Signed] = true
+	a.out.Leases += len(rows)
+	return a.putLeases(rows)
+}
+
+func (a *applying) putLeases(rows []Lease) error {
+	var set []string
+	for c := range strings.SplitSeq(leaseColumns, ", ") {
+		set = append(set, c+" = excluded."+c)
+	}
+	return a.insert("leases", leaseColumns, "ON CONFLICT (id, provider, customer) DO UPDATE SET "+
+		strings.Join(set, ", "), len(rows), func(i int) []any {
+		l := rows[i]
+		return []any{l.ID, l.Class, l.Mint, l.Devices, l.Rate, l.Provider, l.Customer, l.Channel, l.Payer, l.Payee,
+			l.Accepted, l.Ready, l.Ended, l.BillableMS, l.Amount, l.Code, l.Fault, l.Outputs, some(l.Bind),
+			some(l.ByProvider), some(l.ByCustomer), l.FirstAt, l.WantedAt, int64(l.Settled)}
+	})
+}
+
+// some is b, never nil: no column is NULL.
+func some(b []byte) []byte { return append([]byte{}, b...) }
+
+// maxOfChannel is how many leases of one channel can be covered; of later ones nothing is said.
+const maxOfChannel = 10_000
+
+// openSkew is how long before its channel a lease may have begun: two clocks tell.
+const openSkewMS = 120_000
+
+// settle says anew which leases of the channels that have changed are covered.
+func (a *applying) settle() error {
+	for _, id := range slices.Sorted(maps.Keys(a.unsettled)) {
+		all, err := rowsOf(a, scanChannel, "SELECT "+channelColumns+" FROM channels WHERE id = $1", id)
+		if err != nil || len(all) == 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		leases, err := rowsOf(a, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE channel = $1 ORDER BY "+
+			"ended_at, id, provider, customer LIMIT $2", id, maxOfChannel)
+		if err != nil {
+			return err
+		}
+		for i, now := range covers(all[0], leases) {
+			l := leases[i]
+			if l.Settled == now {
+				continue
+			}
+			err := a.exec("UPDATE leases SET settled = $4 WHERE id = $1 AND provider = $2 AND customer = $3", l.ID,
+				l.Provider, l.Customer, int64(now))
+			if err == nil {
+				err = a.due(l)
+			}
+			if err != nil {
+				return err
+			}
+			a.touched[Signed] = true
+		}
+	}
+	return nil
+}
+
+func rowsOf[T any](a *applying, one func(scanner) (T, error), q string, args ...any) (out []T, err error) {
+	err = scan(a.ctx, a.Tx, func(s scanner) error {
+		v, err := one(s)
+		out = append(out, v)
+		return err
+	}, q, args...)
+	return out, err
+}
+
+// covers says of the leases of a channel, in their order, what its money says of them.
+func covers(c Channel, leases []Lease) []Settled {
+	out := make([]Settled, len(leases))
+	left := c.Settled
+	for i, l := range leases {
+		out[i] = SettledForeign
+		theirs := l.Payer == c.Payer && l.Payee == c.Payee && l.Mint == c.Mint &&
+			l.Accepted >= c.OpenedAt*1000-openSkewMS && l.Settled != SettledForeign &&
+			(l.Settled != SettledUnknown || bound(c, l))
+		switch {
+		case c.VoucherKey == "":
+			out[i] = SettledUnknown
+		case theirs && l.Amount <= left:
+			left -= l.Amount
+			out[i] = SettledCovered
+		case theirs:
+			left = min(left, 0) // those that ended later come after it
+			out[i] = SettledNot
+		}
+	}
+	return out
+}
+
+// bound reports that the channel's voucher key signed for the lease's customer.
+func bound(c Channel, l Lease) bool {
+	key, err := market.ParseAddress(c.VoucherKey)
+	id, err2 := market.ParseAddress(l.Channel)
+	customer, err3 := market.ParseNodeID(l.Customer)
+	if err != nil || err2 != nil || err3 != nil || len(l.Bind) != ed25519.SignatureSize {
+		return false
+	}
+	return escrow.Bound(key, customer, market.ChannelID(id), [64]byte(l.Bind))
+}
+
+// LeaseQuery asks for leases, the newest end first; what is empty does not matter. After is where the page before
+// ended.
+type LeaseQuery struct {
+	Class, Provider, Customer, Wallet, Channel string
+	After                                      *Lease
+	Limit                                      int
+}
+
+// Leases are those that a query asks for.
+func (d *Reads) Leases(ctx context.Context, q LeaseQuery) ([]Lease, error) {
+	var b strings.Builder
+	b.WriteString("SELECT " + leaseColumns + " FROM leases WHERE ended_at >= 0")
+	var args []any
+	where := func(text string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			text = strings.Replace(text, "?", "$"+strconv.Itoa(len(args)), 1)
+		}
+		b.WriteString(" AND " + text)
+	}
+	for column, v := range map[string]string{"class": q.Class, "provider": q.Provider, "customer": q.Customer,
+		"channel": q.Channel} {
+		if v != "" {
+			where(column+" = ?", v)
+		}
+	}
+	if q.Wallet != "" {
+		where("(payer = ? OR payee = ?)", q.Wallet, q.Wallet)
+	}
+	if l := q.After; l != nil {
+		where("(ended_at, id, provider, customer) < (?, ?, ?, ?)", l.Ended, l.ID, l.Provider, l.Customer)
+	}
+	args = append(args, q.Limit)
+	b.WriteString(" ORDER BY ended_at DESC, id DESC, provider DESC, customer DESC LIMIT $" + strconv.Itoa(len(args)))
+	return list(ctx, d, scanLease, b.String(), args...)
+}
+
+// Lease is the one of an id; of several by other signers that whose money the chain shows, then the first by signers.
+// Error: not-found.
+func (d *Reads) Lease(ctx context.Context, id string) (Lease, error) {
+	all, err := list(ctx, d, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE id = $1 ORDER BY "+
+		"CASE settled WHEN 3 THEN 0 WHEN 2 THEN 1 WHEN 0 THEN 2 ELSE 3 END, provider, customer LIMIT 1", id)
+	return only(all, err, "lease")
+}
+
+// End counts the leases of a provider that ended in one way.
+type End struct {
+	Code  string
+	Fault int64
+	N     int64
+}
+
+// Ends of a provider's leases, the most frequent first, at most 100.
+func (d *Reads) Ends(ctx context.Context, provider string) ([]End, error) {
+	return list(ctx, d, func(s scanner) (e End, err error) {
+		err = s.Scan(&e.Code, &e.Fault, &e.N)
+		return e, err
+	}, "SELECT code, fault, COUNT(*) FROM leases WHERE provider = $1 GROUP BY code, fault ORDER BY COUNT(*) "+
+		"DESC, code, "+
+		"fault LIMIT 100", provider)
+}

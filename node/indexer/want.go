@@ -1,0 +1,58 @@
+package indexer
+
+import (
+	"time"
+
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/indexer/db"
+	"github.com/gpuai/gpuai/node/indexer/public"
+)
+
+// maxWants that wait for the writer: gossip holds 4,096 of 8 slots at most.
+const maxWants = 40_000
+
+// slot is a place that a newer Want takes.
+type slot struct {
+	customer string
+	n        uint8
+}
+
+// Want implements offers.WantSink.
+func (x *Indexer) Want(w market.Want, _ market.DocID) {
+	row := wantOf(w)
+	k := slot{row.Customer, w.Slot}
+	x.mu.Lock()
+	if old, waits := x.wants[k]; !waits && len(x.wants) >= maxWants {
+		x.refused++
+	} else if row.Seq > old.Seq {
+		x.wants[k] = row
+	}
+	x.mu.Unlock()
+	x.poke()
+}
+
+// wantOf is a Want as a row: rates and times were checked as it came.
+func wantOf(w market.Want) db.Want {
+	row := db.Want{Customer: w.Customer.String(), Slot: int64(w.Slot), Seq: int64(w.Seq), Classes: w.Classes,
+		Devices: int64(w.Devices), Mint: mintOf(w.Mint), Rate: int64(w.MaxRate),
+		DurationSec: int64(w.MaxDuration / time.Second), Began: w.Issued().UnixMilli(), Until: w.Expires().UnixMilli()}
+	if w.Withdrawn() {
+		row.Until = row.Began
+	}
+	return row
+}
+
+func mintOf(a market.Address) string {
+	if a == (market.Address{}) {
+		return public.SOLMint
+	}
+	return a.String()
+}
+
+// heard notes how long an Offer was under way that was signed after this node began to listen: what was held before
+// comes at once, and late. The writer has the lock.
+func (x *Indexer) heard(seq int64, now time.Time) {
+	if signed := time.UnixMilli(seq); signed.After(x.since) && len(x.delays) < maxProbes {
+		x.delays = append(x.delays, db.Delay{At: now.UnixMilli(), Micros: max(now.Sub(signed).Microseconds(), 0)})
+	}
+}
