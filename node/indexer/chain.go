@@ -10,6 +10,7 @@ import (
 	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
+	"github.com/gpuai/gpuai/node/indexer/rows"
 )
 
 // Chain is what an indexer reads of a ledger, at finality.
@@ -206,32 +207,13 @@ func (x *Indexer) channels(ctx context.Context, ids []market.ChannelID) (out []d
 		return nil, err
 	}
 	for _, s := range states {
-		row, err := channelOf(s)
+		row, err := rows.Channel(s)
 		x.refuse(err)
 		if err == nil {
 			out = append(out, row)
 		}
 	}
 	return out, nil
-}
-
-// channelOf is an account as a row. Error: db.ErrTooLarge.
-func channelOf(s escrow.ChannelState) (c db.Channel, err error) {
-	c = db.Channel{ID: s.ID.String(), Status: int64(s.Status), Deadline: s.Deadline, OpenedAt: s.OpenedAt,
-		CloseDelay: int64(s.CloseDelay / time.Second)}
-	for to, v := range map[*int64]uint64{
-		&c.Deposit: uint64(s.Deposit), &c.Settled: uint64(s.Settled), &c.Paid: uint64(s.Paid),
-		&c.Refunded: uint64(s.Refunded), &c.OpenSlot: s.OpenSlot, &c.Lamports: s.Lamports, &c.Slot: s.Slot,
-	} {
-		fit, fault := db.Amount(v)
-		*to, err = fit, errors.Join(err, fault)
-	}
-	if s.Status == escrow.StatusGone {
-		return c, err
-	}
-	c.Payer, c.Payee, c.Mint, c.Decimals = s.Payer.String(), s.Payee.String(), mintOf(s.Mint), market.SOLDecimals
-	c.VoucherKey = market.Address(s.VoucherKey).String()
-	return c, err
 }
 
 // reread compares all channels that are not gone with their accounts.

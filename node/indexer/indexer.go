@@ -13,6 +13,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
 	"github.com/gpuai/gpuai/node/indexer/public"
+	"github.com/gpuai/gpuai/node/indexer/rows"
 	"github.com/gpuai/gpuai/node/rest"
 )
 
@@ -111,7 +112,7 @@ func (x *Indexer) Address() string {
 
 // Offer implements offers.Sink.
 func (x *Indexer) Offer(o market.Offer, raw []byte) {
-	r, refused := rowOf(o, raw)
+	r, refused := rows.Offer(o, raw)
 	x.mu.Lock()
 	x.refused += int64(refused)
 	if old, waits := x.rigs[r.Peer]; !waits && len(x.rigs) >= maxWaiting {

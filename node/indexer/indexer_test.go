@@ -14,6 +14,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/public"
+	"github.com/gpuai/gpuai/node/indexer/rows"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -49,7 +50,7 @@ func signed(t *testing.T, n byte, change func(*market.Offer)) (market.Offer, []b
 func TestRowOf(t *testing.T) {
 	t.Parallel()
 	o, raw := signed(t, 1, nil)
-	r, refused := rowOf(o, raw)
+	r, refused := rows.Offer(o, raw)
 	if refused != 0 || r.Devices != 2 || r.Free != 1 || r.Country != "DE" || len(r.Lots) != 1 ||
 		r.Lots[0].VRAM != 24<<30 || r.Lots[0].RAM != 1<<30 || r.Lots[0].Rate != 5000 ||
 		r.Lots[0].Mint != public.SOLMint {
@@ -70,7 +71,7 @@ func TestRowOf_AbsurdFigures(t *testing.T) {
 		o.Groups[0].Fields[market.FieldVRAM] = 1<<64 - 1
 		o.Groups[0].Rates = []market.Rate{0}
 	})
-	r, refused := rowOf(o, raw)
+	r, refused := rows.Offer(o, raw)
 	l := r.Lots[0]
 	if refused != 4 || l.RAM != 0 || l.Disk != 0 || l.CPUMilli != 0 || l.VRAM != 0 || l.Rate != 0 || r.Country != "" {
 		t.Errorf("%d refused: %+v", refused, l)
@@ -87,7 +88,7 @@ func TestRowOf_Mints(t *testing.T) {
 		o.Groups[1].Devices = []market.DeviceID{{7}}
 		o.Groups[1].Rates = nil
 	})
-	r, _ := rowOf(o, raw)
+	r, _ := rows.Offer(o, raw)
 	leads, heads := 0, 0
 	for _, l := range r.Lots {
 		if l.Lead {

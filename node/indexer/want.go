@@ -5,7 +5,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
-	"github.com/gpuai/gpuai/node/indexer/public"
+	"github.com/gpuai/gpuai/node/indexer/rows"
 )
 
 // maxWants that wait for the writer: gossip holds 4,096 of 8 slots at most.
@@ -19,7 +19,7 @@ type slot struct {
 
 // Want implements offers.WantSink.
 func (x *Indexer) Want(w market.Want, _ market.DocID) {
-	row := wantOf(w)
+	row := rows.Want(w)
 	k := slot{row.Customer, w.Slot}
 	x.mu.Lock()
 	if old, waits := x.wants[k]; !waits && len(x.wants) >= maxWants {
@@ -29,24 +29,6 @@ func (x *Indexer) Want(w market.Want, _ market.DocID) {
 	}
 	x.mu.Unlock()
 	x.poke()
-}
-
-// wantOf is a Want as a row: rates and times were checked as it came.
-func wantOf(w market.Want) db.Want {
-	row := db.Want{Customer: w.Customer.String(), Slot: int64(w.Slot), Seq: int64(w.Seq), Classes: w.Classes,
-		Devices: int64(w.Devices), Mint: mintOf(w.Mint), Rate: int64(w.MaxRate),
-		DurationSec: int64(w.MaxDuration / time.Second), Began: w.Issued().UnixMilli(), Until: w.Expires().UnixMilli()}
-	if w.Withdrawn() {
-		row.Until = row.Began
-	}
-	return row
-}
-
-func mintOf(a market.Address) string {
-	if a == (market.Address{}) {
-		return public.SOLMint
-	}
-	return a.String()
 }
 
 // heard notes how long an Offer was under way that was signed after this node began to listen: what was held before

@@ -35,6 +35,12 @@ func runHelper() bool {
 			fmt.Println(err)
 			return true
 		}
+		if n%2 == 1 { // prices are made by a transaction of their own
+			if _, err := d.Clear(ctx); err != nil {
+				fmt.Println(err)
+				return true
+			}
+		}
 		fmt.Println("written", n)
 	}
 	return true
@@ -46,12 +52,24 @@ func nth(n int) db.Change {
 		return db.Tx{Sig: fmt.Sprintf("sig%05d", n), Inner: -1, Slot: int64(n) + 1, Result: db.TxOK, Name: "open",
 			Channel: "c", At: 5}
 	}
+	c := account(1, 1, 1, 100*int64(n+1)) // it has paid all leases up to this one
+	c.Slot += int64(n)
 	return db.Change{
+		Leases: []db.Lease{lease(max(n-1, 0), c, 100, int64(max(n, 1))), lease(n, c, 100, int64(n+1))}[bit(n == 0):],
+		Wants:  []db.Want{want(1, 0, n, 1, 0, "a"), want(2, n%8, n, int64(1+n), 0, "a")},
+		Delays: []db.Delay{{At: start.UnixMilli(), Micros: int64(n)}}, Channels: []db.Channel{c},
 		Rigs:   []db.Rig{rig(n, 1, "a", 1, 1, 1), rig(100_000, n+1, "b", 1, 1, 1)},
 		Probes: []db.Probe{{Peer: "peer100000", At: start.UnixMilli() + int64(n), OK: true}},
 		Txs:    []db.Tx{tx(n - 1), tx(n)},
 		Meta:   map[string]string{"n": strconv.Itoa(n + 1)},
 	}
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // TestKill_LosesAndDoublesNothing: the writer is killed right after each of its first commits, and somewhere in the
@@ -118,8 +136,24 @@ func whole(t *testing.T, d *db.DB, said int) {
 	if err != nil || len(up) != 1 || up[0].Probes != int64(n) {
 		t.Errorf("%v: %v probes after %d changes", err, up, n)
 	}
+	leases, err := d.Leases(ctx, db.LeaseQuery{Limit: 10_000})
+	if err != nil || len(leases) != n || leases[0].Settled != db.SettledCovered ||
+		leases[n-1].Settled != db.SettledCovered {
+		t.Errorf("%v: %d leases after %d changes", err, len(leases), n)
+	}
+	var trades int64
+	for _, h := range clear(t, d) {
+		trades += h.N
+	}
+	if trades != 2*int64(n) { // each ran in two hours
+		t.Errorf("%d leases in the hours after %d changes", trades, n)
+	}
+	m := sum(t, d, start)
+	if m.Delay.N != int64(n) || len(m.Bids) != 1 || m.Bids[0].N != int64(min(n, 8)+1) {
+		t.Errorf("after %d changes: %+v, %+v", n, m.Delay, m.Bids)
+	}
 	rows, floor, last, err := d.Events(ctx, 0, 10_000)
-	if want := 3*n + 1; err != nil || len(rows) != want || floor != 0 || last != uint64(want) {
+	if want := 5*n + 1; err != nil || len(rows) != want || floor != 0 || last != uint64(want) {
 		t.Errorf("%v: %d events, last %d, want %d", err, len(rows), last, want)
 	}
 	for i, e := range rows {

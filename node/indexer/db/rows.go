@@ -25,6 +25,9 @@ type Rig struct {
 	Lots              []Lot
 }
 
+// SOLMint is how SOL is named where a mint is.
+const SOLMint = "So11111111111111111111111111111111111111112"
+
 // Lot is a group of equal devices of a rig at the price of one mint. Rate is per device-hour, 0: not sold. Sizes are
 // bytes; what was not stated is 0.
 type Lot struct {

@@ -279,7 +279,7 @@ type asset struct {
 var assets = []asset{{SOLMint, "SOL", 9}}
 
 // SOLMint is how SOL is named where a mint is.
-const SOLMint = "So11111111111111111111111111111111111111112"
+const SOLMint = db.SOLMint
 
 // money of a mint; false: the mint is none of the list.
 func money(mint string, amount string) (api.Money, bool) {

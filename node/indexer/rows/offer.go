@@ -1,4 +1,7 @@
-package indexer
+// Package rows makes what an index keeps of documents and accounts.
+//
+// Invariants: a figure that fits no column is in no row. Concurrency: pure. Persistence: none. Next: node/indexer/db.
+package rows
 
 import (
 	"math/bits"
@@ -6,15 +9,14 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
-	"github.com/gpuai/gpuai/node/indexer/public"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
 // maxMiB of a stated size: more is no rig's, and its bytes would not fit a column.
 const maxMiB = 1 << 40
 
-// rowOf is the rig of an Offer. refused counts figures that are left out because no rig has them.
-func rowOf(o market.Offer, raw []byte) (r db.Rig, refused int) {
+// Offer is the rig of an Offer. refused counts figures that are left out because no rig has them.
+func Offer(o market.Offer, raw []byte) (r db.Rig, refused int) {
 	mib := func(f market.Fields, id market.FieldID) int64 {
 		v := f[id]
 		if v > maxMiB {
@@ -60,7 +62,7 @@ func priced(l db.Lot, mints []market.Address, rates []market.Rate) (out []db.Lot
 		l.Lead, l.Head = false, false // counted
 	}
 	if len(out) == 0 {
-		l.Mint = public.SOLMint
+		l.Mint = db.SOLMint
 		out = append(out, l)
 	}
 	return out

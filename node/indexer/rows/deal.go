@@ -1,0 +1,47 @@
+package rows
+
+import (
+	"errors"
+	"time"
+
+	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/indexer/db"
+)
+
+// Want is a Want as a row: rates and times were checked as it came.
+func Want(w market.Want) db.Want {
+	row := db.Want{Customer: w.Customer.String(), Slot: int64(w.Slot), Seq: int64(w.Seq), Classes: w.Classes,
+		Devices: int64(w.Devices), Mint: mintOf(w.Mint), Rate: int64(w.MaxRate),
+		DurationSec: int64(w.MaxDuration / time.Second), Began: w.Issued().UnixMilli(), Until: w.Expires().UnixMilli()}
+	if w.Withdrawn() {
+		row.Until = row.Began
+	}
+	return row
+}
+
+func mintOf(a market.Address) string {
+	if a == (market.Address{}) {
+		return db.SOLMint
+	}
+	return a.String()
+}
+
+// Channel is an account as a row. Error: db.ErrTooLarge.
+func Channel(s escrow.ChannelState) (c db.Channel, err error) {
+	c = db.Channel{ID: s.ID.String(), Status: int64(s.Status), Deadline: s.Deadline, OpenedAt: s.OpenedAt,
+		CloseDelay: int64(s.CloseDelay / time.Second)}
+	for to, v := range map[*int64]uint64{
+		&c.Deposit: uint64(s.Deposit), &c.Settled: uint64(s.Settled), &c.Paid: uint64(s.Paid),
+		&c.Refunded: uint64(s.Refunded), &c.OpenSlot: s.OpenSlot, &c.Lamports: s.Lamports, &c.Slot: s.Slot,
+	} {
+		fit, fault := db.Amount(v)
+		*to, err = fit, errors.Join(err, fault)
+	}
+	if s.Status == escrow.StatusGone {
+		return c, err
+	}
+	c.Payer, c.Payee, c.Mint, c.Decimals = s.Payer.String(), s.Payee.String(), mintOf(s.Mint), market.SOLDecimals
+	c.VoucherKey = market.Address(s.VoucherKey).String()
+	return c, err
+}
