@@ -49,7 +49,8 @@ const (
 	KindService uint8 = 2
 )
 
-// Order is a customer's requirements. Image is "name@sha256:…"; sizes are bytes; Constraints ≤ 64.
+// Order is a customer's requirements. Image is "name@sha256:…"; sizes are bytes; Constraints ≤ 64. Private: neither
+// side makes the Outcome of a lease public.
 type Order struct {
 	Nonce                                      OrderID
 	Customer                                   NodeID
@@ -69,6 +70,7 @@ type Order struct {
 	MaxRate                                    Rate
 	Budget                                     Amount
 	MaxDuration, Tick, StartTimeout, StopGrace time.Duration
+	Private                                    bool
 }
 
 // Quote is a provider's answer to an Order, binding in price until Expires. It reserves nothing.
@@ -166,6 +168,7 @@ type Outcome struct {
 	KeepChannel            bool
 	LogBytes, LogMissing   uint64 // customer: of the job's log, and how much of it did not reach its node
 	LogEnd                 LogEnd
+	Deal                   Deal // zero: this side does not make the lease public
 }
 
 // LogEnd says whether the end of a job's log reached the customer.

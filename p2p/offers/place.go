@@ -50,26 +50,35 @@ func (s *Service) shardOf(topic string) wire.Shard {
 
 // enter joins the topic of a shard.
 func (s *Service) enter(ps *pubsub.PubSub, at wire.Shard) (*place, error) {
-	name := topicName(s.host.Network(), at)
 	p := &place{s: s, ps: ps, at: at, joined: make(chan arrival, 256), heal: make(chan struct{}, 1),
 		done: make(chan struct{})}
-	err := ps.RegisterTopicValidator(name, s.gossip, pubsub.WithValidatorInline(true))
-	if err != nil {
-		return nil, fmt.Errorf("join %s: register validator: %w", name, err)
-	}
-	if p.topic, err = ps.Join(name); err != nil {
-		return nil, fmt.Errorf("join %s: %w", name, err)
-	}
-	if err = p.topic.SetScoreParams(topicScore()); err != nil {
-		return nil, fmt.Errorf("join %s: set scores: %w", name, err)
-	}
-	if p.events, err = p.topic.EventHandler(); err != nil {
-		return nil, fmt.Errorf("watch subscribers of %s: %w", name, err)
+	name := topicName(s.host.Network(), at)
+	var err error
+	if p.topic, p.events, err = s.join(ps, name, s.gossip); err != nil {
+		return nil, err
 	}
 	if p.sub, err = p.topic.Subscribe(pubsub.WithBufferSize(2048)); err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", name, err)
 	}
 	return p, nil
+}
+
+// join joins a topic with its validator and its part in peers' scores.
+func (s *Service) join(ps *pubsub.PubSub, name string, check pubsub.ValidatorEx) (topic *pubsub.Topic,
+	events *pubsub.TopicEventHandler, err error) {
+	if err = ps.RegisterTopicValidator(name, check, pubsub.WithValidatorInline(true)); err != nil {
+		return nil, nil, fmt.Errorf("join %s: register validator: %w", name, err)
+	}
+	if topic, err = ps.Join(name); err != nil {
+		return nil, nil, fmt.Errorf("join %s: %w", name, err)
+	}
+	if err = topic.SetScoreParams(topicScore()); err != nil {
+		return nil, nil, fmt.Errorf("join %s: set scores: %w", name, err)
+	}
+	if events, err = topic.EventHandler(); err != nil {
+		return nil, nil, fmt.Errorf("watch subscribers of %s: %w", name, err)
+	}
+	return topic, events, nil
 }
 
 // serve takes part until ctx ends, then leaves.

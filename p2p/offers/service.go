@@ -57,6 +57,7 @@ type Service struct {
 	queue    *queue[market.NodeID]
 	wants    *wants
 	bids     *queue[wantKey]
+	outcomes *outcomes
 	perPeer  *limiters[peer.ID]
 	newcomer *limiters[peer.ID] // first Offers of unknown signers, by who forwards them
 	perNode  *rate.Limiter
@@ -96,6 +97,7 @@ func New(h *p2p.Host, log *slog.Logger, sinks ...Sink) *Service {
 		perBack:  newLimiters[peer.ID](1.0/60, 1), wake: make(chan struct{}, 1), changed: make(chan struct{}),
 		places: map[wire.Shard]*place{}, holds: map[wire.Shard]holding{}, newer: map[peer.ID]uint16{},
 	}
+	s.outcomes = newOutcomes(s)
 	s.self, _ = p2p.PeerOf(h.ID()) // the host was made from the same key
 	s.set = newSet(func(id market.NodeID) bool { return id == h.ID() || h.Leased(id) },
 		func(id market.NodeID) {
@@ -115,6 +117,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.queue.serve(ctx, s.deliver) })
 	g.Go(func() error { return s.bids.serve(ctx, s.tellWant) })
+	g.Go(func() error { return s.outcomes.tell(ctx) })
 	g.Go(func() error { return s.expireLoop(ctx) })
 	if s.host.Quiet() { // what comes is what Fetch asks for
 		return g.Wait()
@@ -128,6 +131,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	lp.SetStreamHandler(id, s.handleSync)
 	defer lp.RemoveStreamHandler(id)
 	g.Go(func() error { return s.keepPlaces(ctx, ps) })
+	g.Go(func() error { return s.outcomes.serve(ctx, ps) })
 	return g.Wait()
 }
 
@@ -265,7 +269,7 @@ func (s *Service) score(p peer.ID) float64 { return -20 * float64(s.host.Blamed(
 func (s *Service) start(ctx context.Context) (*pubsub.PubSub, error) {
 	n := s.host.Network()
 	filter := pubsub.NewRegexpSubscriptionFilter(
-		regexp.MustCompile("^" + regexp.QuoteMeta(n.Prefix()) + "/book/1/[0-9]{1,4}/[0-9]{1,4}$"))
+		regexp.MustCompile("^" + regexp.QuoteMeta(n.Prefix()) + "/(book/1/[0-9]{1,4}/[0-9]{1,4}|outcomes/1)$"))
 	ps, err := pubsub.NewGossipSub(ctx, s.host.Libp2p(),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(),
 		pubsub.WithMessageIdFn(messageID), pubsub.WithRawTracer(trace{h: s.host}),

@@ -358,6 +358,7 @@ type PBOrder struct {
 	Tick          uint64                 `protobuf:"varint,23,opt,name=tick,proto3" json:"tick,omitempty"`
 	StartTimeout  uint64                 `protobuf:"varint,24,opt,name=start_timeout,json=startTimeout,proto3" json:"start_timeout,omitempty"`
 	StopGrace     uint64                 `protobuf:"varint,25,opt,name=stop_grace,json=stopGrace,proto3" json:"stop_grace,omitempty"`
+	Private       bool                   `protobuf:"varint,26,opt,name=private,proto3" json:"private,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -565,6 +566,13 @@ func (x *PBOrder) GetStopGrace() uint64 {
 		return x.StopGrace
 	}
 	return 0
+}
+
+func (x *PBOrder) GetPrivate() bool {
+	if x != nil {
+		return x.Private
+	}
+	return false
 }
 
 type PBQuote struct {
@@ -872,13 +880,14 @@ func (x *PBLease) GetAcceptUntil() uint64 {
 }
 
 type PBDecision struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
-	Answer        uint32                 `protobuf:"varint,2,opt,name=answer,proto3" json:"answer,omitempty"` // 1 accepted, 2 refused
-	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
-	RetryAfter    uint64                 `protobuf:"varint,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
-	At            uint64                 `protobuf:"varint,5,opt,name=at,proto3" json:"at,omitempty"`
-	Detail        string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lease []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	// 1 accepted, 2 refused
+	Answer        uint32 `protobuf:"varint,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	Code          string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	RetryAfter    uint64 `protobuf:"varint,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	At            uint64 `protobuf:"varint,5,opt,name=at,proto3" json:"at,omitempty"`
+	Detail        string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1132,23 +1141,25 @@ func (x *PBStop) GetAt() uint64 {
 }
 
 type PBOutcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
-	Fault         uint32                 `protobuf:"varint,2,opt,name=fault,proto3" json:"fault,omitempty"`
-	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
-	Accepted      uint64                 `protobuf:"varint,4,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	Ready         uint64                 `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
-	Ended         uint64                 `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"`
-	BillableMs    uint64                 `protobuf:"varint,7,opt,name=billable_ms,json=billableMs,proto3" json:"billable_ms,omitempty"`
-	Amount        uint64                 `protobuf:"varint,8,opt,name=amount,proto3" json:"amount,omitempty"`
-	ReceiptHash   []byte                 `protobuf:"bytes,9,opt,name=receipt_hash,json=receiptHash,proto3" json:"receipt_hash,omitempty"`
-	VoucherTotal  uint64                 `protobuf:"varint,10,opt,name=voucher_total,json=voucherTotal,proto3" json:"voucher_total,omitempty"`
-	ExitCode      int32                  `protobuf:"zigzag32,11,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
-	OutputsRoot   []byte                 `protobuf:"bytes,12,opt,name=outputs_root,json=outputsRoot,proto3" json:"outputs_root,omitempty"`
-	KeepChannel   bool                   `protobuf:"varint,13,opt,name=keep_channel,json=keepChannel,proto3" json:"keep_channel,omitempty"`
-	LogBytes      uint64                 `protobuf:"varint,14,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
-	LogMissing    uint64                 `protobuf:"varint,15,opt,name=log_missing,json=logMissing,proto3" json:"log_missing,omitempty"`
-	LogEnd        uint32                 `protobuf:"varint,16,opt,name=log_end,json=logEnd,proto3" json:"log_end,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Lease        []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Fault        uint32                 `protobuf:"varint,2,opt,name=fault,proto3" json:"fault,omitempty"`
+	Code         string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	Accepted     uint64                 `protobuf:"varint,4,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	Ready        uint64                 `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
+	Ended        uint64                 `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"`
+	BillableMs   uint64                 `protobuf:"varint,7,opt,name=billable_ms,json=billableMs,proto3" json:"billable_ms,omitempty"`
+	Amount       uint64                 `protobuf:"varint,8,opt,name=amount,proto3" json:"amount,omitempty"`
+	ReceiptHash  []byte                 `protobuf:"bytes,9,opt,name=receipt_hash,json=receiptHash,proto3" json:"receipt_hash,omitempty"`
+	VoucherTotal uint64                 `protobuf:"varint,10,opt,name=voucher_total,json=voucherTotal,proto3" json:"voucher_total,omitempty"`
+	ExitCode     int32                  `protobuf:"zigzag32,11,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	OutputsRoot  []byte                 `protobuf:"bytes,12,opt,name=outputs_root,json=outputsRoot,proto3" json:"outputs_root,omitempty"`
+	KeepChannel  bool                   `protobuf:"varint,13,opt,name=keep_channel,json=keepChannel,proto3" json:"keep_channel,omitempty"`
+	LogBytes     uint64                 `protobuf:"varint,14,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	LogMissing   uint64                 `protobuf:"varint,15,opt,name=log_missing,json=logMissing,proto3" json:"log_missing,omitempty"`
+	LogEnd       uint32                 `protobuf:"varint,16,opt,name=log_end,json=logEnd,proto3" json:"log_end,omitempty"`
+	// absent: not for the public
+	Deal          *PBDeal `protobuf:"bytes,17,opt,name=deal,proto3" json:"deal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1295,6 +1306,174 @@ func (x *PBOutcome) GetLogEnd() uint32 {
 	return 0
 }
 
+func (x *PBOutcome) GetDeal() *PBDeal {
+	if x != nil {
+		return x.Deal
+	}
+	return nil
+}
+
+type PBDeal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Class         string                 `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
+	Rate          uint64                 `protobuf:"varint,2,opt,name=rate,proto3" json:"rate,omitempty"`
+	Devices       uint32                 `protobuf:"varint,3,opt,name=devices,proto3" json:"devices,omitempty"`
+	Mint          []byte                 `protobuf:"bytes,4,opt,name=mint,proto3" json:"mint,omitempty"`
+	Channel       []byte                 `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
+	Payer         []byte                 `protobuf:"bytes,6,opt,name=payer,proto3" json:"payer,omitempty"`
+	Payee         []byte                 `protobuf:"bytes,7,opt,name=payee,proto3" json:"payee,omitempty"`
+	Provider      []byte                 `protobuf:"bytes,8,opt,name=provider,proto3" json:"provider,omitempty"`
+	Customer      []byte                 `protobuf:"bytes,9,opt,name=customer,proto3" json:"customer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PBDeal) Reset() {
+	*x = PBDeal{}
+	mi := &file_documents_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PBDeal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PBDeal) ProtoMessage() {}
+
+func (x *PBDeal) ProtoReflect() protoreflect.Message {
+	mi := &file_documents_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PBDeal.ProtoReflect.Descriptor instead.
+func (*PBDeal) Descriptor() ([]byte, []int) {
+	return file_documents_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PBDeal) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *PBDeal) GetRate() uint64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *PBDeal) GetDevices() uint32 {
+	if x != nil {
+		return x.Devices
+	}
+	return 0
+}
+
+func (x *PBDeal) GetMint() []byte {
+	if x != nil {
+		return x.Mint
+	}
+	return nil
+}
+
+func (x *PBDeal) GetChannel() []byte {
+	if x != nil {
+		return x.Channel
+	}
+	return nil
+}
+
+func (x *PBDeal) GetPayer() []byte {
+	if x != nil {
+		return x.Payer
+	}
+	return nil
+}
+
+func (x *PBDeal) GetPayee() []byte {
+	if x != nil {
+		return x.Payee
+	}
+	return nil
+}
+
+func (x *PBDeal) GetProvider() []byte {
+	if x != nil {
+		return x.Provider
+	}
+	return nil
+}
+
+func (x *PBDeal) GetCustomer() []byte {
+	if x != nil {
+		return x.Customer
+	}
+	return nil
+}
+
+// PBOutcomes is the message of the topic outcomes/1: one lease's Outcome, as each side signed it.
+type PBOutcomes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Provider      []byte                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	Customer      []byte                 `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PBOutcomes) Reset() {
+	*x = PBOutcomes{}
+	mi := &file_documents_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PBOutcomes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PBOutcomes) ProtoMessage() {}
+
+func (x *PBOutcomes) ProtoReflect() protoreflect.Message {
+	mi := &file_documents_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PBOutcomes.ProtoReflect.Descriptor instead.
+func (*PBOutcomes) Descriptor() ([]byte, []int) {
+	return file_documents_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PBOutcomes) GetProvider() []byte {
+	if x != nil {
+		return x.Provider
+	}
+	return nil
+}
+
+func (x *PBOutcomes) GetCustomer() []byte {
+	if x != nil {
+		return x.Customer
+	}
+	return nil
+}
+
 type PBPayment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
@@ -1309,7 +1488,7 @@ type PBPayment struct {
 
 func (x *PBPayment) Reset() {
 	*x = PBPayment{}
-	mi := &file_documents_proto_msgTypes[10]
+	mi := &file_documents_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1500,7 @@ func (x *PBPayment) String() string {
 func (*PBPayment) ProtoMessage() {}
 
 func (x *PBPayment) ProtoReflect() protoreflect.Message {
-	mi := &file_documents_proto_msgTypes[10]
+	mi := &file_documents_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1513,7 @@ func (x *PBPayment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PBPayment.ProtoReflect.Descriptor instead.
 func (*PBPayment) Descriptor() ([]byte, []int) {
-	return file_documents_proto_rawDescGZIP(), []int{10}
+	return file_documents_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PBPayment) GetLease() []byte {
@@ -1403,7 +1582,7 @@ type PBStatus struct {
 
 func (x *PBStatus) Reset() {
 	*x = PBStatus{}
-	mi := &file_documents_proto_msgTypes[11]
+	mi := &file_documents_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1594,7 @@ func (x *PBStatus) String() string {
 func (*PBStatus) ProtoMessage() {}
 
 func (x *PBStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_documents_proto_msgTypes[11]
+	mi := &file_documents_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,7 +1607,7 @@ func (x *PBStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PBStatus.ProtoReflect.Descriptor instead.
 func (*PBStatus) Descriptor() ([]byte, []int) {
-	return file_documents_proto_rawDescGZIP(), []int{11}
+	return file_documents_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PBStatus) GetLease() []byte {
@@ -1557,7 +1736,7 @@ type PBSync struct {
 
 func (x *PBSync) Reset() {
 	*x = PBSync{}
-	mi := &file_documents_proto_msgTypes[12]
+	mi := &file_documents_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1748,7 @@ func (x *PBSync) String() string {
 func (*PBSync) ProtoMessage() {}
 
 func (x *PBSync) ProtoReflect() protoreflect.Message {
-	mi := &file_documents_proto_msgTypes[12]
+	mi := &file_documents_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1761,7 @@ func (x *PBSync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PBSync.ProtoReflect.Descriptor instead.
 func (*PBSync) Descriptor() ([]byte, []int) {
-	return file_documents_proto_rawDescGZIP(), []int{12}
+	return file_documents_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PBSync) GetOpen() *PBSyncOpen {
@@ -1621,20 +1800,21 @@ func (x *PBSync) GetDone() bool {
 }
 
 type PBSyncOpen struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	NowMs         uint64                 `protobuf:"varint,2,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
-	Count         uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
-	Hash          []byte                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
-	Own           bool                   `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`
-	Of            uint32                 `protobuf:"varint,6,opt,name=of,proto3" json:"of,omitempty"` // shards of the network in the sender's epoch; 0 = 1
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	NowMs uint64                 `protobuf:"varint,2,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	Count uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	Hash  []byte                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	Own   bool                   `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`
+	// shards of the network in the sender's epoch; 0 = 1
+	Of            uint32 `protobuf:"varint,6,opt,name=of,proto3" json:"of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PBSyncOpen) Reset() {
 	*x = PBSyncOpen{}
-	mi := &file_documents_proto_msgTypes[13]
+	mi := &file_documents_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1826,7 @@ func (x *PBSyncOpen) String() string {
 func (*PBSyncOpen) ProtoMessage() {}
 
 func (x *PBSyncOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_documents_proto_msgTypes[13]
+	mi := &file_documents_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1839,7 @@ func (x *PBSyncOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PBSyncOpen.ProtoReflect.Descriptor instead.
 func (*PBSyncOpen) Descriptor() ([]byte, []int) {
-	return file_documents_proto_rawDescGZIP(), []int{13}
+	return file_documents_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PBSyncOpen) GetShard() uint32 {
@@ -1705,15 +1885,16 @@ func (x *PBSyncOpen) GetOf() uint32 {
 }
 
 type PBSyncIDs struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           []byte                 `protobuf:"bytes,1,opt,name=ids,proto3" json:"ids,omitempty"` // 16 bytes each, sorted
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 16 bytes each, sorted
+	Ids           []byte `protobuf:"bytes,1,opt,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PBSyncIDs) Reset() {
 	*x = PBSyncIDs{}
-	mi := &file_documents_proto_msgTypes[14]
+	mi := &file_documents_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1906,7 @@ func (x *PBSyncIDs) String() string {
 func (*PBSyncIDs) ProtoMessage() {}
 
 func (x *PBSyncIDs) ProtoReflect() protoreflect.Message {
-	mi := &file_documents_proto_msgTypes[14]
+	mi := &file_documents_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1919,7 @@ func (x *PBSyncIDs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PBSyncIDs.ProtoReflect.Descriptor instead.
 func (*PBSyncIDs) Descriptor() ([]byte, []int) {
-	return file_documents_proto_rawDescGZIP(), []int{14}
+	return file_documents_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PBSyncIDs) GetIds() []byte {
@@ -1757,7 +1938,7 @@ type PBSyncDocs struct {
 
 func (x *PBSyncDocs) Reset() {
 	*x = PBSyncDocs{}
-	mi := &file_documents_proto_msgTypes[15]
+	mi := &file_documents_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1950,7 @@ func (x *PBSyncDocs) String() string {
 func (*PBSyncDocs) ProtoMessage() {}
 
 func (x *PBSyncDocs) ProtoReflect() protoreflect.Message {
-	mi := &file_documents_proto_msgTypes[15]
+	mi := &file_documents_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1963,7 @@ func (x *PBSyncDocs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PBSyncDocs.ProtoReflect.Descriptor instead.
 func (*PBSyncDocs) Descriptor() ([]byte, []int) {
-	return file_documents_proto_rawDescGZIP(), []int{15}
+	return file_documents_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PBSyncDocs) GetEnvelopes() [][]byte {
@@ -1803,7 +1984,7 @@ type PBAmend struct {
 
 func (x *PBAmend) Reset() {
 	*x = PBAmend{}
-	mi := &file_documents_proto_msgTypes[16]
+	mi := &file_documents_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1996,7 @@ func (x *PBAmend) String() string {
 func (*PBAmend) ProtoMessage() {}
 
 func (x *PBAmend) ProtoReflect() protoreflect.Message {
-	mi := &file_documents_proto_msgTypes[16]
+	mi := &file_documents_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +2009,7 @@ func (x *PBAmend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PBAmend.ProtoReflect.Descriptor instead.
 func (*PBAmend) Descriptor() ([]byte, []int) {
-	return file_documents_proto_rawDescGZIP(), []int{16}
+	return file_documents_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PBAmend) GetLease() []byte {
@@ -1853,24 +2034,26 @@ func (x *PBAmend) GetAt() uint64 {
 }
 
 type PBWant struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	LifetimeS     uint64                 `protobuf:"varint,2,opt,name=lifetime_s,json=lifetimeS,proto3" json:"lifetime_s,omitempty"`
-	Slot          uint32                 `protobuf:"varint,3,opt,name=slot,proto3" json:"slot,omitempty"`
-	Classes       []string               `protobuf:"bytes,4,rep,name=classes,proto3" json:"classes,omitempty"`
-	Devices       uint32                 `protobuf:"varint,5,opt,name=devices,proto3" json:"devices,omitempty"` // 0 = withdrawn
-	Terms         []*PBTerm              `protobuf:"bytes,6,rep,name=terms,proto3" json:"terms,omitempty"`
-	Mint          []byte                 `protobuf:"bytes,7,opt,name=mint,proto3" json:"mint,omitempty"`
-	MaxRate       uint64                 `protobuf:"varint,8,opt,name=max_rate,json=maxRate,proto3" json:"max_rate,omitempty"` // 0 = any
-	MaxDurationS  uint64                 `protobuf:"varint,9,opt,name=max_duration_s,json=maxDurationS,proto3" json:"max_duration_s,omitempty"`
-	ReachHash     []byte                 `protobuf:"bytes,11,opt,name=reach_hash,json=reachHash,proto3" json:"reach_hash,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Seq       uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	LifetimeS uint64                 `protobuf:"varint,2,opt,name=lifetime_s,json=lifetimeS,proto3" json:"lifetime_s,omitempty"`
+	Slot      uint32                 `protobuf:"varint,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	Classes   []string               `protobuf:"bytes,4,rep,name=classes,proto3" json:"classes,omitempty"`
+	// 0 = withdrawn
+	Devices uint32    `protobuf:"varint,5,opt,name=devices,proto3" json:"devices,omitempty"`
+	Terms   []*PBTerm `protobuf:"bytes,6,rep,name=terms,proto3" json:"terms,omitempty"`
+	Mint    []byte    `protobuf:"bytes,7,opt,name=mint,proto3" json:"mint,omitempty"`
+	// 0 = any
+	MaxRate       uint64 `protobuf:"varint,8,opt,name=max_rate,json=maxRate,proto3" json:"max_rate,omitempty"`
+	MaxDurationS  uint64 `protobuf:"varint,9,opt,name=max_duration_s,json=maxDurationS,proto3" json:"max_duration_s,omitempty"`
+	ReachHash     []byte `protobuf:"bytes,11,opt,name=reach_hash,json=reachHash,proto3" json:"reach_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PBWant) Reset() {
 	*x = PBWant{}
-	mi := &file_documents_proto_msgTypes[17]
+	mi := &file_documents_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2065,7 @@ func (x *PBWant) String() string {
 func (*PBWant) ProtoMessage() {}
 
 func (x *PBWant) ProtoReflect() protoreflect.Message {
-	mi := &file_documents_proto_msgTypes[17]
+	mi := &file_documents_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2078,7 @@ func (x *PBWant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PBWant.ProtoReflect.Descriptor instead.
 func (*PBWant) Descriptor() ([]byte, []int) {
-	return file_documents_proto_rawDescGZIP(), []int{17}
+	return file_documents_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PBWant) GetSeq() uint64 {
@@ -2004,7 +2187,7 @@ const file_documents_proto_rawDesc = "" +
 	"\aclasses\x18\x05 \x03(\tR\aclasses\x12\x10\n" +
 	"\x03not\x18\x06 \x01(\bR\x03not\x12\x12\n" +
 	"\x04soft\x18\a \x01(\bR\x04softB\x05\n" +
-	"\x03_hi\"\xb7\x05\n" +
+	"\x03_hi\"\xd1\x05\n" +
 	"\aPBOrder\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x1a\n" +
 	"\bcustomer\x18\x02 \x01(\fR\bcustomer\x12\x14\n" +
@@ -2036,7 +2219,8 @@ const file_documents_proto_rawDesc = "" +
 	"\x04tick\x18\x17 \x01(\x04R\x04tick\x12#\n" +
 	"\rstart_timeout\x18\x18 \x01(\x04R\fstartTimeout\x12\x1d\n" +
 	"\n" +
-	"stop_grace\x18\x19 \x01(\x04R\tstopGrace\"\x8a\x04\n" +
+	"stop_grace\x18\x19 \x01(\x04R\tstopGrace\x12\x18\n" +
+	"\aprivate\x18\x1a \x01(\bR\aprivate\"\x8a\x04\n" +
 	"\aPBQuote\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\fR\aorderId\x12\x19\n" +
 	"\boffer_id\x18\x02 \x01(\fR\aofferId\x12\x1b\n" +
@@ -2098,7 +2282,7 @@ const file_documents_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x1d\n" +
 	"\n" +
 	"stop_grace\x18\x03 \x01(\x04R\tstopGrace\x12\x0e\n" +
-	"\x02at\x18\x04 \x01(\x04R\x02at\"\xce\x03\n" +
+	"\x02at\x18\x04 \x01(\x04R\x02at\"\xf9\x03\n" +
 	"\tPBOutcome\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x14\n" +
 	"\x05fault\x18\x02 \x01(\rR\x05fault\x12\x12\n" +
@@ -2118,7 +2302,22 @@ const file_documents_proto_rawDesc = "" +
 	"\tlog_bytes\x18\x0e \x01(\x04R\blogBytes\x12\x1f\n" +
 	"\vlog_missing\x18\x0f \x01(\x04R\n" +
 	"logMissing\x12\x17\n" +
-	"\alog_end\x18\x10 \x01(\rR\x06logEnd\"\xa8\x01\n" +
+	"\alog_end\x18\x10 \x01(\rR\x06logEnd\x12)\n" +
+	"\x04deal\x18\x11 \x01(\v2\x15.gpuai.wire.v1.PBDealR\x04deal\"\xde\x01\n" +
+	"\x06PBDeal\x12\x14\n" +
+	"\x05class\x18\x01 \x01(\tR\x05class\x12\x12\n" +
+	"\x04rate\x18\x02 \x01(\x04R\x04rate\x12\x18\n" +
+	"\adevices\x18\x03 \x01(\rR\adevices\x12\x12\n" +
+	"\x04mint\x18\x04 \x01(\fR\x04mint\x12\x18\n" +
+	"\achannel\x18\x05 \x01(\fR\achannel\x12\x14\n" +
+	"\x05payer\x18\x06 \x01(\fR\x05payer\x12\x14\n" +
+	"\x05payee\x18\a \x01(\fR\x05payee\x12\x1a\n" +
+	"\bprovider\x18\b \x01(\fR\bprovider\x12\x1a\n" +
+	"\bcustomer\x18\t \x01(\fR\bcustomer\"D\n" +
+	"\n" +
+	"PBOutcomes\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\fR\bprovider\x12\x1a\n" +
+	"\bcustomer\x18\x02 \x01(\fR\bcustomer\"\xa8\x01\n" +
 	"\tPBPayment\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x1f\n" +
 	"\vreceipt_seq\x18\x02 \x01(\x04R\n" +
@@ -2196,7 +2395,7 @@ func file_documents_proto_rawDescGZIP() []byte {
 	return file_documents_proto_rawDescData
 }
 
-var file_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_documents_proto_goTypes = []any{
 	(*PBOffer)(nil),       // 0: gpuai.wire.v1.PBOffer
 	(*PBDeviceGroup)(nil), // 1: gpuai.wire.v1.PBDeviceGroup
@@ -2208,28 +2407,31 @@ var file_documents_proto_goTypes = []any{
 	(*PBReceipt)(nil),     // 7: gpuai.wire.v1.PBReceipt
 	(*PBStop)(nil),        // 8: gpuai.wire.v1.PBStop
 	(*PBOutcome)(nil),     // 9: gpuai.wire.v1.PBOutcome
-	(*PBPayment)(nil),     // 10: gpuai.wire.v1.PBPayment
-	(*PBStatus)(nil),      // 11: gpuai.wire.v1.PBStatus
-	(*PBSync)(nil),        // 12: gpuai.wire.v1.PBSync
-	(*PBSyncOpen)(nil),    // 13: gpuai.wire.v1.PBSyncOpen
-	(*PBSyncIDs)(nil),     // 14: gpuai.wire.v1.PBSyncIDs
-	(*PBSyncDocs)(nil),    // 15: gpuai.wire.v1.PBSyncDocs
-	(*PBAmend)(nil),       // 16: gpuai.wire.v1.PBAmend
-	(*PBWant)(nil),        // 17: gpuai.wire.v1.PBWant
+	(*PBDeal)(nil),        // 10: gpuai.wire.v1.PBDeal
+	(*PBOutcomes)(nil),    // 11: gpuai.wire.v1.PBOutcomes
+	(*PBPayment)(nil),     // 12: gpuai.wire.v1.PBPayment
+	(*PBStatus)(nil),      // 13: gpuai.wire.v1.PBStatus
+	(*PBSync)(nil),        // 14: gpuai.wire.v1.PBSync
+	(*PBSyncOpen)(nil),    // 15: gpuai.wire.v1.PBSyncOpen
+	(*PBSyncIDs)(nil),     // 16: gpuai.wire.v1.PBSyncIDs
+	(*PBSyncDocs)(nil),    // 17: gpuai.wire.v1.PBSyncDocs
+	(*PBAmend)(nil),       // 18: gpuai.wire.v1.PBAmend
+	(*PBWant)(nil),        // 19: gpuai.wire.v1.PBWant
 }
 var file_documents_proto_depIdxs = []int32{
 	1,  // 0: gpuai.wire.v1.PBOffer.groups:type_name -> gpuai.wire.v1.PBDeviceGroup
 	2,  // 1: gpuai.wire.v1.PBOrder.constraints:type_name -> gpuai.wire.v1.PBTerm
-	13, // 2: gpuai.wire.v1.PBSync.open:type_name -> gpuai.wire.v1.PBSyncOpen
-	14, // 3: gpuai.wire.v1.PBSync.ids:type_name -> gpuai.wire.v1.PBSyncIDs
-	14, // 4: gpuai.wire.v1.PBSync.need:type_name -> gpuai.wire.v1.PBSyncIDs
-	15, // 5: gpuai.wire.v1.PBSync.docs:type_name -> gpuai.wire.v1.PBSyncDocs
-	2,  // 6: gpuai.wire.v1.PBWant.terms:type_name -> gpuai.wire.v1.PBTerm
-	7,  // [7:7] is the sub-list for method output_type
-	7,  // [7:7] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	10, // 2: gpuai.wire.v1.PBOutcome.deal:type_name -> gpuai.wire.v1.PBDeal
+	15, // 3: gpuai.wire.v1.PBSync.open:type_name -> gpuai.wire.v1.PBSyncOpen
+	16, // 4: gpuai.wire.v1.PBSync.ids:type_name -> gpuai.wire.v1.PBSyncIDs
+	16, // 5: gpuai.wire.v1.PBSync.need:type_name -> gpuai.wire.v1.PBSyncIDs
+	17, // 6: gpuai.wire.v1.PBSync.docs:type_name -> gpuai.wire.v1.PBSyncDocs
+	2,  // 7: gpuai.wire.v1.PBWant.terms:type_name -> gpuai.wire.v1.PBTerm
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_documents_proto_init() }
@@ -2244,7 +2446,7 @@ func file_documents_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_documents_proto_rawDesc), len(file_documents_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

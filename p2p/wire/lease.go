@@ -149,7 +149,7 @@ func EncodeOutcome(o market.Outcome) []byte {
 		BillableMs: o.BillableMS, Amount: uint64(o.Amount), ReceiptHash: absent(o.ReceiptHash[:]),
 		VoucherTotal: uint64(o.VoucherTotal),
 		ExitCode:     o.ExitCode, OutputsRoot: absent(o.OutputsRoot[:]), KeepChannel: o.KeepChannel,
-		LogBytes: o.LogBytes, LogMissing: o.LogMissing, LogEnd: uint32(o.LogEnd),
+		LogBytes: o.LogBytes, LogMissing: o.LogMissing, LogEnd: uint32(o.LogEnd), Deal: packDeal(o.Deal),
 	})
 }
 
@@ -167,6 +167,7 @@ func DecodeOutcome(body []byte) (market.Outcome, error) {
 		Amount:       market.Amount(m.Amount),
 		VoucherTotal: market.Amount(m.VoucherTotal), ExitCode: m.ExitCode, KeepChannel: m.KeepChannel,
 		LogBytes: m.LogBytes, LogMissing: m.LogMissing, LogEnd: market.LogEnd(r.u8(m.LogEnd, "log end")),
+		Deal: r.deal(m.Deal),
 	}
 	r.fixed(o.Lease[:], m.Lease, "lease")
 	r.optional(o.ReceiptHash[:], m.ReceiptHash, "receipt hash")

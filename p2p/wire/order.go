@@ -23,7 +23,7 @@ func EncodeOrder(o market.Order) []byte {
 		Platform:   o.Platform, CpuMilli: o.CPUMilli, Ram: o.RAM, Disk: o.Disk, Shm: o.Shm, Egress: uint32(o.Egress),
 		Mint:    absent(o.Mint[:]),
 		MaxRate: uint64(o.MaxRate), Budget: uint64(o.Budget), MaxDuration: durMS(o.MaxDuration), Tick: durMS(o.Tick),
-		StartTimeout: durMS(o.StartTimeout), StopGrace: durMS(o.StopGrace),
+		StartTimeout: durMS(o.StartTimeout), StopGrace: durMS(o.StopGrace), Private: o.Private,
 	}
 	m.Constraints = packTerms(o.Constraints)
 	return marshal(m)
@@ -57,6 +57,7 @@ func DecodeOrder(body []byte) (market.Order, error) {
 		Egress: r.u8(m.Egress, "egress"), MaxRate: market.Rate(m.MaxRate), Budget: market.Amount(m.Budget),
 		MaxDuration: r.duration(m.MaxDuration, "max duration"), Tick: r.duration(m.Tick, "tick"),
 		StartTimeout: r.duration(m.StartTimeout, "start timeout"), StopGrace: r.duration(m.StopGrace, "stop grace"),
+		Private: m.Private,
 	}
 	r.fixed(o.Nonce[:], m.Nonce, "nonce")
 	r.fixed(o.Customer[:], m.Customer, "customer")
