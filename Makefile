@@ -73,7 +73,7 @@ docs: ## write what is made from the source: lists in docs/errors, keys of the j
 
 drawings: ## write docs/**/*.svg from the .d2 beside them (fetches d2)
 	@cd docs && for f in flows/*.d2 market.d2; do go run oss.terrastruct.com/d2@v0.7.1 --theme 0 --pad 10 $$f $${f%.d2}.svg && chmod 644 $${f%.d2}.svg; done
-	@cd docs && for f in flows/crash flows/indexer flows/offer flows/order flows/payment market; do sha256sum $$f.d2 $$f.svg; done >drawings.sum
+	@cd docs && for f in flows/crash flows/indexer flows/offer flows/order flows/outcome flows/payment market; do sha256sum $$f.d2 $$f.svg; done >drawings.sum
 
 # bbolt reads a damaged file's free pages in a goroutine that it does not wait for when it gives up: its race, on a store that is refused.
 race: ## the packages where goroutines meet, under the race detector

@@ -22,8 +22,8 @@ func TestDrawings_MadeFromTheirSources(t *testing.T) {
 		shownBy[strings.TrimSuffix(p, ".md")] = p
 	}
 	var sums strings.Builder
-	for _, name := range []string{"flows/crash", "flows/indexer", "flows/offer", "flows/order", "flows/payment",
-		"market"} {
+	for _, name := range []string{"flows/crash", "flows/indexer", "flows/offer", "flows/order", "flows/outcome",
+		"flows/payment", "market"} {
 		page, ok := shownBy[name]
 		if !ok {
 			t.Errorf("%s.d2: no page", name)

@@ -88,6 +88,7 @@ var timed = map[string]string{
 	"node/customer untilOverdue": "how long a log may stand still; its lease's steps wake it",
 	"node/provider Serve":        "debts are asked for again by the clock",
 	"node/provider waitTurn":     "the pace that the network allows Offers",
+	"node/outcomes Serve":        "a lease is told again by the clock; a new one wakes it",
 	"p2p/offers expireLoop":      "Offers end by their age",
 	"p2p/offers syncLoop":        "rounds of sync by the clock, and a look whether anybody is there",
 	"p2p/streams ping":           "a line that is quiet is told from one that is dead by pings",

@@ -50,6 +50,7 @@ func newBuyer(_ context.Context, s *Site) (Role, error) {
 	parts := s.Log.With("part", "streams")
 	ask := s.deps.Net(wired{streams.New(s.Host, streams.Handlers{}, parts), s.Host, s.finder, gossip{s.Offers}})
 	b := Buyer{customer.New(cc, s.Store, s.Spending, ask, s.Clock, log)}
+	b.Ends = s.Ends
 	streams.New(s.Host, streams.Handlers{Wanter: b}, parts)
 	var book offers.Follower = b.Book
 	s.Offers.Attach(book) // gossip and sync run already; what they have brought comes now

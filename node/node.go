@@ -20,6 +20,7 @@ import (
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/config"
+	"github.com/gpuai/gpuai/node/outcomes"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p"
 	"github.com/gpuai/gpuai/p2p/offers"
@@ -78,7 +79,18 @@ func (n *Node) open(cfg config.Config, d Deps) (err error) {
 	s.Offers.Attach(s.finder)
 	s.deps, err = d.real(s)
 	s.Clock = s.deps.Clock
+	if err == nil {
+		s.Ends = outcomes.New(n.host.Network().Name, n.db, told(s), s.Clock.Now, n.log.With("part", "outcomes"))
+	}
 	return err
+}
+
+// told is where Outcomes are told; nil on a node without gossip: the other side of its leases tells them.
+func told(s *Site) outcomes.Net {
+	if s.Host.Quiet() {
+		return nil
+	}
+	return s.Offers
 }
 
 // gcPercent lets the heap of a node grow to five times what lives in it before it is collected. A node has some 5 MB
@@ -109,6 +121,7 @@ func (n *Node) Serve(ctx context.Context, ready chan<- struct{}) (err error) {
 	g.Go(func() error { return n.host.Serve(ctx) })
 	g.Go(func() error { return n.site.Offers.Serve(ctx) })
 	g.Go(func() error { return n.site.finder.Serve(ctx) })
+	g.Go(func() error { return n.site.Ends.Serve(ctx) })
 	g.Go(func() error {
 		err := n.letIn(ctx, g)
 		if err == nil && ready != nil {

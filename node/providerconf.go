@@ -44,7 +44,7 @@ func providerConfig(s *Site) (provider.Config, error) {
 			Resolvers: c.Resolvers},
 		Dues: provider.Dues{MinCloseDelay: minCloseDelay, ClaimFee: market.Amount(c.ClaimFee),
 			ChainEvery: s.ChainEvery(), SealAfter: time.Duration(c.SealAfter)},
-		Version: Version, Selling: c.Sell,
+		Version: Version, Selling: c.Sell, Private: c.Outcomes == config.OutcomesPrivate,
 	}
 	if s.Store.Unclean() {
 		pc.Dues.OldChannels = s.Clock.Now().Add(escrow.MaxReleaseTTL)

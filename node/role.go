@@ -12,6 +12,7 @@ import (
 	"github.com/gpuai/gpuai/node/config"
 	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/outcomes"
 	"github.com/gpuai/gpuai/node/provider"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p"
@@ -44,6 +45,7 @@ type Site struct {
 	Host   *p2p.Host
 	Offers *offers.Service
 	Clock  *lease.Clock
+	Ends   *outcomes.Teller // tells everybody how leases ended
 	// Tag names the ledger in what is signed, Genesis is its genesis hash; Spending and Fees sign for the two own
 	// accounts. Without a ledger they are zero.
 	Tag            uint64

@@ -70,7 +70,7 @@ func newSeller(ctx context.Context, s *Site) (Role, error) {
 	p := provider.New(pc, devices, provider.Deps{
 		Store: s.Store, Ledger: s.Fees, Runner: engine, Access: engine, Pub: s.Offers, Reach: s.Host, Clock: s.Clock,
 		Log: s.Log.With("role", "provider"), Fit: engine.Fit, Recheck: engine.DiskLow(), Moved: s.Host.Moved(),
-		HandOver: s.deps.HandOver(gc),
+		HandOver: s.deps.HandOver(gc), Ends: s.Ends,
 	})
 	st := streams.New(s.Host, streams.Handlers{Quoter: p, Leaser: p, Vouchers: p, Tunneler: p},
 		s.Log.With("part", "streams"))

@@ -18,6 +18,7 @@ func planRows(t *Table, p api.Plan) {
 		t.Row(r[0], r[1])
 	}
 	t.Row("at risk", "while this computer sleeps: "+sleeps(p))
+	t.Row("afterwards", afterwards(p))
 }
 
 // planLines is the plan of gpuai run.
@@ -33,6 +34,16 @@ func (a *App) planLines(p api.Plan, network string) {
 		a.say("       %-15s %s", r[0], r[1])
 	}
 	a.say("       at risk while this computer sleeps: %s", sleeps(p))
+	a.say("       afterwards      %s", afterwards(p))
+}
+
+// afterwards is what everybody will be told of the lease.
+func afterwards(p api.Plan) string {
+	if p.Request.Job.Outcome == spec.OutcomePrivate {
+		return "private: neither side tells the market; the channel stays readable on the chain"
+	}
+	return "public: model, devices, rate, times, amount, how it ended, hash of the outputs, both nodes and accounts; " +
+		"nothing of the job (--outcome private: nobody is told)"
 }
 
 // overRelay marks a rig that is reached over a relay only, "" for others.

@@ -89,6 +89,7 @@ type Provider struct {
 	Tick      Duration          `toml:"tick" default:"10s" help:"how often a job is paid; at least 5s but on localnet"`
 	Hold      Duration          `toml:"hold" default:"2m" help:"how long a job waits, paused, for a customer that went silent"`
 	SealAfter Duration          `toml:"seal_after" default:"30h" help:"a channel without a lease, whose customer was not heard for so long, is ended and paid out; 0s = never"`
+	Outcomes  string            `toml:"outcomes" default:"public" help:"public: a lease of which both sides agree is told to everybody: model, rate, times, amount, how it ended; private: none is"`
 	ClaimFee  Money             `toml:"claim_fee" default:"0.00005 SOL" help:"a customer's open pays this towards the rig's transactions"`
 
 	AllowImages []string `toml:"allow_images" hot:"yes" help:"images that may run, as in docker.io/library, ghcr.io/me or python; none: any"`

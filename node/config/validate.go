@@ -31,6 +31,12 @@ const (
 // Roles are what node.roles may name.
 var Roles = []string{RoleProvider, RoleCustomer, RoleIndexer}
 
+// Words of provider.outcomes.
+const (
+	OutcomesPublic  = "public"
+	OutcomesPrivate = "private"
+)
+
 // Local reports whether the node's network is a local one, where test relaxations are allowed.
 func (c *Config) Local() bool {
 	return c.Node.Network == "localnet" || strings.HasPrefix(c.Node.Network, "localnet-")
@@ -137,6 +143,9 @@ func (c *Config) provider(bad func(key, format string, a ...any)) {
 		case escrow.ReservedPayee(a):
 			bad("provider.payout", "%s can never be paid: it is a reserved address", p.Payout)
 		}
+	}
+	if p.Outcomes != OutcomesPublic && p.Outcomes != OutcomesPrivate {
+		bad("provider.outcomes", "%q is none of public, private", p.Outcomes)
 	}
 	if !slices.Contains([]string{"none", "web", "any"}, p.Egress) {
 		bad("provider.egress", "%q is none of none, web, any", p.Egress)

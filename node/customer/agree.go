@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
 
@@ -65,6 +67,7 @@ func (g agreement) send(ctx context.Context, m market.Lease) error {
 	// a Release that came unasked would close it under the next order
 	own.KeepChannel = keep || g.h.r.c.Expected(g.h.r.snapshot().Channel)
 	own.LogBytes, own.LogMissing, own.LogEnd = g.h.r.log.outcome()
+	own.Deal = g.deal(peer)
 	raw, err := wire.SealOutcome(g.h.r.c.cfg.Key, g.h.r.c.cfg.Network, own)
 	if err != nil {
 		return err
@@ -77,9 +80,13 @@ func (g agreement) send(ctx context.Context, m market.Lease) error {
 	if _, env, err := wire.OpenOutcome(answer, g.h.r.c.cfg.Network); err != nil || env.Signer != o.Provider {
 		return fmt.Errorf("the provider's outcome: %w", err)
 	}
-	if err := g.h.r.update(ctx, func(o *orderRow) { o.Outcome, o.OwnOutcome = answer, raw }); err != nil {
+	var c store.Change
+	staged := g.h.r.c.Ends.Stage(&c, answer, raw)
+	err = g.h.r.update(ctx, func(o *orderRow) { o.Outcome, o.OwnOutcome = answer, raw }, c.Puts...)
+	if err != nil {
 		return err
 	}
+	staged()
 	if !agreed {
 		g.h.r.c.log.Warn("Provider asks more than is owed", "order", g.h.r.row.ID, "asks_sol", peer.Amount.SOL(),
 			"signed_sol",
@@ -108,4 +115,45 @@ func ownOutcome(m market.Lease, peer market.Outcome) market.Outcome {
 		own.BillableMS, own.Amount = m.Meter.BillableMS, owed
 	}
 	return own
+}
+
+// deal is what this side tells everybody of the lease, of its own papers: nothing if it wants that, or the other side
+// does, or is of a version that does not know how. The class is the provider's word, which the order and the provider's
+// Offer must allow.
+func (g agreement) deal(peer market.Outcome) (none market.Deal) {
+	o := g.h.r.snapshot()
+	if peer.Deal == none {
+		return none
+	}
+	p, env, err := wire.OpenProposal(o.Raw, g.h.r.c.cfg.Network)
+	if err != nil {
+		return none // it was opened before it was sent; this cannot happen
+	}
+	order, _, err := wire.OpenOrder(p.Order, g.h.r.c.cfg.Network)
+	if err != nil || order.Private || market.LeaseID(env.ID) != peer.Lease {
+		return none
+	}
+	quote, _, err := wire.OpenQuote(p.Quote, g.h.r.c.cfg.Network)
+	if err != nil || !g.sells(o.Provider, quote, order, peer.Deal.Class) {
+		return none
+	}
+	return market.Deal{Class: peer.Deal.Class, Rate: quote.Rate, Devices: len(quote.Devices), Mint: quote.Mint,
+		Channel: p.Channel, Payer: order.Payer, Payee: quote.Payout, Provider: o.Provider, Customer: order.Customer}
+}
+
+// sells reports whether devices may be called of a class: the order admits it, and where the Offer is still known that
+// lists them, it says the same.
+func (g agreement) sells(p market.NodeID, quote market.Quote, order market.Order, class string) bool {
+	for _, t := range order.Constraints {
+		if t.Field == market.FieldClass && !t.Soft && !t.FitsClass(class) {
+			return false
+		}
+	}
+	o, _, _ := g.h.r.c.Book.offerOf(p)
+	for _, group := range o.Groups {
+		if slices.Contains(group.Devices, quote.Devices[0]) {
+			return group.Class == class
+		}
+	}
+	return true
 }

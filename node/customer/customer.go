@@ -18,6 +18,7 @@ import (
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer/purse"
 	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/outcomes"
 	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/streams"
 )
@@ -81,7 +82,8 @@ type Customer struct {
 	Spool        *Spool
 	Book         *Book
 	Quotes       *Quotes
-	*purse.Purse // channels and the money in them
+	*purse.Purse                  // channels and the money in them
+	Ends         *outcomes.Teller // tells everybody how leases ended; nil: nobody. Set it before Serve
 
 	cfg    Config
 	db     *store.Store

@@ -80,15 +80,16 @@ type version struct {
 	purchase market.Purchase
 }
 
-// update changes the row and stores it. f is called again where another record of an order that has left memory was
-// stored first. Errors: the store's.
-func (r *record) update(_ context.Context, f func(*orderRow)) error {
+// update changes the row and stores it, with what is to be stored beside it. f is called again where another record of
+// an order that has left memory was stored first. Errors: the store's.
+func (r *record) update(_ context.Context, f func(*orderRow), beside ...store.Put) error {
 	for {
 		var v version
 		err := r.c.Queue(func(c *store.Change) {
 			var put func(*store.Change)
 			put, v = r.change(f)
 			put(c)
+			c.Puts = append(c.Puts, beside...)
 		})
 		if err = r.ended(v, err); !errors.Is(err, store.ErrGuard) || !r.reread() {
 			return err

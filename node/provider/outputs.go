@@ -38,6 +38,7 @@ func (h outputs) sign(ctx context.Context) error {
 	m := l.actor.Lease()
 	o := m.Outcome()
 	o.OutputsRoot = root
+	o = l.public(o)
 	raw, err := wire.SealOutcome(l.d.cfg.Key, l.d.cfg.Network, o)
 	if err != nil {
 		return fmt.Errorf("seal outcome: %w", err)
@@ -52,6 +53,22 @@ func (h outputs) sign(ctx context.Context) error {
 	}
 	messages{l}.push()
 	return nil
+}
+
+// public is an Outcome with what everybody may know of the lease: nothing if one side wants that.
+func (l *leaseRun) public(o market.Outcome) market.Outcome {
+	if l.order.Private || l.d.cfg.Private {
+		return o
+	}
+	with := o
+	with.Deal = market.Deal{Class: l.d.rig.ClassOf(l.quote.Devices[0]), Rate: l.quote.Rate,
+		Devices: len(l.quote.Devices), Mint: l.quote.Mint, Channel: l.channel, Payer: l.order.Payer,
+		Payee: l.quote.Payout, Provider: l.d.cfg.ID, Customer: l.customer}
+	if err := with.ValidPublic(); err != nil { // as of a device that is not in the rig any more
+		l.d.log.Info("Lease is not made public", "lease", l.id, "error", err)
+		return o
+	}
+	return with
 }
 
 // hash is the root of the outputs; zero: there can be none. Error: try again.

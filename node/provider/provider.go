@@ -19,6 +19,7 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/lease"
+	"github.com/gpuai/gpuai/node/outcomes"
 	"github.com/gpuai/gpuai/node/provider/counter"
 	"github.com/gpuai/gpuai/node/provider/rig"
 	"github.com/gpuai/gpuai/node/store"
@@ -43,6 +44,7 @@ type Config struct {
 	Version    string
 	Note       string // what the owner should know about the devices
 	Selling    bool
+	Private    bool // no lease is told to everybody
 }
 
 // Lent is what is lent out of the machine in all, beside its devices.
@@ -97,6 +99,8 @@ type Deps struct {
 	Moved <-chan struct{}
 	// HandOver: nil: GPUs are free as soon as their job is gone, for tests.
 	HandOver HandOver
+	// Ends tells everybody how leases ended; nil: nobody is told.
+	Ends *outcomes.Teller
 }
 
 // Provider is the role, joined out of its owners. Use New, then Serve.
@@ -141,7 +145,7 @@ func New(cfg Config, devices []gpu.Device, d Deps) *Provider {
 	p.desk = newDesk(c, d, p.Rig, p.Counter, p.books, p.sessions)
 	p.settler = newSettler(c, d.Ledger, p.books, p.desk, p.sessions)
 	p.clerk = newClerk(c, d.Ledger, p.Rig, p.Counter, p.books, p.desk)
-	p.window = &window{common: c, desk: p.desk, books: p.books, sessions: p.sessions, clerk: p.clerk}
+	p.window = &window{common: c, desk: p.desk, books: p.books, sessions: p.sessions, clerk: p.clerk, ends: d.Ends}
 	p.desk.claim = p.settler.soon
 	return p
 }

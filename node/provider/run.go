@@ -182,13 +182,13 @@ func (l *leaseRun) document() store.Put {
 	return store.Put{Bucket: bucketLeases, Key: l.id[:], Value: store.Row(l.row)}
 }
 
-// update changes the row and stores it.
-func (l *leaseRun) update(ctx context.Context, f func(*leaseRow)) error {
+// update changes the row and stores it, with what is to be stored beside it.
+func (l *leaseRun) update(ctx context.Context, f func(*leaseRow), beside ...store.Put) error {
 	done := make(chan error, 1)
 	l.mu.Lock()
 	f(&l.row)
 	l.row.InputsReady = l.inputs.ready.Load()
-	err := l.d.db.Queue(store.Change{Puts: []store.Put{l.document()}}, func(err error) { done <- err })
+	err := l.d.db.Queue(store.Change{Puts: append(beside, l.document())}, func(err error) { done <- err })
 	l.mu.Unlock()
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/outcomes"
+	"github.com/gpuai/gpuai/node/store"
 	"github.com/gpuai/gpuai/p2p/streams"
 	"github.com/gpuai/gpuai/p2p/wire"
 )
@@ -18,6 +20,7 @@ type window struct {
 	books    *releases
 	sessions *sessions
 	clerk    *clerk
+	ends     *outcomes.Teller
 }
 
 var _ interface {
@@ -94,9 +97,12 @@ func (w *window) Outcome(ctx context.Context, from market.NodeID, raw []byte) ([
 	if own == nil || m.State < market.Closing {
 		return nil, market.Refuse(market.CodeConflict, market.KindConflict, "the lease is "+m.State.String())
 	}
-	if err := l.update(ctx, func(r *leaseRow) { r.PeerOutcome = raw }); err != nil {
+	var c store.Change
+	staged := w.ends.Stage(&c, own, raw)
+	if err := l.update(ctx, func(r *leaseRow) { r.PeerOutcome = raw }, c.Puts...); err != nil {
 		return nil, err
 	}
+	staged()
 	// A customer that agrees has its outputs: it signs their root.
 	if m.OutputsRoot == o.OutputsRoot || m.OutputsRoot == ([32]byte{}) {
 		if err := l.tell(ctx, market.OutputsServed{}); err != nil {

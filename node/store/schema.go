@@ -32,6 +32,7 @@
 //	past_channels ChannelID               -> customer's channel that is gone, with its newest voucher, JSON
 //	own_served NodeID                     -> what own leases that are over have paid to a provider, ms u64
 //	known     node key or payer           -> since when it has paid for a lease here, ms u64
+//	outcomes  LeaseID                     -> how a lease ended, as both sides signed it, while it is told to everybody
 //	answers   idempotency key (text)      -> answer of a creating request, 24 h
 package store
 
@@ -66,6 +67,7 @@ const (
 	BucketOwnServed   = "own_served"
 	BucketOwnGone     = "own_past_channels"
 	BucketGone        = "past_channels"
+	BucketOutcomes    = "outcomes"
 )
 
 var buckets = []string{
@@ -74,7 +76,7 @@ var buckets = []string{
 	BucketAnswers, BucketEarned,
 	BucketTicks, BucketShares, BucketVouchers, BucketOwnTicks, BucketOwnShares, BucketOwnVouchers, BucketKnown,
 	BucketPast, BucketPastEnds, BucketOwnPast, BucketOwnTimes, BucketOwnWords, BucketOwnServed,
-	BucketOwnGone, BucketGone,
+	BucketOwnGone, BucketGone, BucketOutcomes,
 }
 
 func isBucket(name string) bool {

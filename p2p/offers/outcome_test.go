@@ -123,6 +123,7 @@ func TestOutcome_Repeated_GoesOnOnceInAWhile(t *testing.T) {
 func TestOutcome_Flood_IsBounded(t *testing.T) {
 	t.Parallel()
 	s, now := idle(t), time.Now()
+	s.now = func() time.Time { return now }
 	in := 0
 	for i := range 2 * outcomeBurst {
 		if s.outcomes.take(pair(t, byte(i), now), now, "peer") == nil {
@@ -220,7 +221,9 @@ func TestOutcomes_NobodyListens_Waits(t *testing.T) {
 		o := end(1, p2ptest.Key(1), p2ptest.Key(2), time.Now())
 		byA, byB := sealedEnd(t, p2ptest.Key(1), o), sealedEnd(t, p2ptest.Key(2), o)
 		done := make(chan error, 1)
-		go func() { done <- a.s.PublishOutcome(t.Context(), byA, byB) }()
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { done <- a.s.PublishOutcome(t.Context(), byA, byB) })
 		time.Sleep(time.Minute)
 		if len(done) > 0 || len(own.all()) != 1 {
 			t.Errorf("published to nobody, and %d at the own sink", len(own.all()))

@@ -32,6 +32,7 @@ type File struct {
 	Placement                   Placement
 	Retry                       int
 	Labels                      map[string]string
+	Outcome                     string // OutcomePrivate: neither side tells everybody how a lease of it ended
 }
 
 // FileLimits are the customer's limits; zero = not set.
@@ -51,6 +52,9 @@ type Placement struct {
 	Sort               market.Sort
 	Want               string
 }
+
+// OutcomePrivate is the Outcome of a job of whose leases nobody is told.
+const OutcomePrivate = "private"
 
 // WantPrivate is the Want of an order whose devices the market is not told while it waits.
 const WantPrivate = "private"
@@ -133,7 +137,7 @@ func (f File) Order() market.Order {
 		// no top price: the cheapest rig is taken, and the cap bounds what it costs
 		MaxRate: cmp.Or(f.Limits.MaxRate, market.MaxRate),
 		Budget:  f.Limits.MaxTotal, MaxDuration: f.Limits.MaxDuration, StartTimeout: f.Limits.StartTimeout,
-		StopGrace: f.StopGrace,
+		StopGrace: f.StopGrace, Private: f.Outcome == OutcomePrivate,
 	}
 }
 

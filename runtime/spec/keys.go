@@ -83,6 +83,9 @@ func (f *File) keys() []key {
 		{"labels", "your own words about it, for ps --label", "{project: demo}",
 			Flag{Name: "label", Usage: "NAME=VALUE, your own words about it, for ps --label"},
 			pairs(&f.Labels, maxLabels, checkLabel)},
+		{"outcome", "when it is over: public tells what was leased and how it ended, private nobody", "", Flag{
+			Name: "outcome", Usage: "public or private: whether everybody is told what was leased and how it ended"},
+			oneOf(&f.Outcome, "public", OutcomePrivate)},
 	}
 }
 

@@ -150,7 +150,9 @@ func TestTable_EveryFieldHasItsKey(t *testing.T) {
 		"start_timeout":"1s","away":"1s","ttl":"2h",
 		"wait":"1h"},"placement":{"where":"ecc = yes","want":"private",
 		"providers":"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
-		"exclude":"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp","sort":"value:fp16"},"retry":1,"labels":{"a":"b"}}`))
+		"exclude":"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
+		"sort":"value:fp16"},"retry":1,"labels":{"a":"b"},
+		"outcome":"private"}`))
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
