@@ -23,7 +23,6 @@ var unreadOK = map[string]string{
 	"market.KindService":               "a number of the wire: service jobs come",
 	"market.WantJob.Grace":             "a newer wish is told from an older one by it; rigs read Lease.Want",
 	"market.WantJob.Phase":             "a newer wish is told from an older one by it; rigs read Lease.Want",
-	"market/book.*Book.Rows":           "the naive book of the tests is compared with it",
 	"market/book.Candidate.Raw":        "the Offer as it was signed",
 	"market/book.Candidate.SoftMiss":   "what an explanation counts",
 	"market/book.Change.Added":         "a change whole",

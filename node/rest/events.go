@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/gpuai/gpuai/market"
 )
 
 // Limits of event streams.
@@ -49,9 +47,8 @@ type Events struct {
 	Epoch  string          // if set, ids are "EPOCH-SEQ", and one of another epoch is older than what is kept
 	Each   int             // streams of one address at most; 0: all of MaxStreams
 
-	mu      sync.Mutex
-	readers int
-	of      map[string]int // by address, where Each is set
+	once  sync.Once
+	slots Slots
 }
 
 // EventsIn asks for a stream of events.
@@ -64,20 +61,18 @@ type EventsIn struct {
 // told so and dropped; one that names a row older than what is kept gets reset and goes on from now.
 func (s *Events) Serve(w http.ResponseWriter, r *http.Request, in *EventsIn) error {
 	topics, after, resumes, err := s.asked(in)
-	who := ""
-	if s.Each > 0 {
-		who = ByAddress(r)
-	}
+	s.once.Do(func() { s.slots = Slots{What: "event streams", Most: MaxStreams, Each: s.Each} })
+	leave := func() {}
 	if err == nil && s.Feed == nil {
 		err = NoEndpoint()
 	}
 	if err == nil {
-		err = s.enter(who)
+		leave, err = s.slots.Enter(r)
 	}
 	if err != nil {
 		return err
 	}
-	defer s.leave(who)
+	defer leave()
 	changed := s.Feed.EventsChanged() // first: no row between look and wait is missed
 	rows, floor, last, err := s.Feed.Events(r.Context(), after, MaxBacklog)
 	if err != nil {
@@ -159,43 +154,6 @@ func (s *Events) asked(in *EventsIn) (topics []string, after uint64, resumes boo
 		}
 	}
 	return topics, after, resumes, nil
-}
-
-// retryStream is when a reader that found no room may come again, in seconds.
-const retryStream = 5
-
-func (s *Events) enter(who string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.readers >= MaxStreams {
-		return &withStatus{
-			cause: &market.Error{Code: market.CodeBusy, Kind: market.KindUnavailable, Op: "open stream",
-				Detail: fmt.Sprintf("%d event streams are open", MaxStreams), Hint: "close one"},
-			status: http.StatusServiceUnavailable, after: retryStream,
-		}
-	}
-	if s.Each > 0 && s.of[who] >= s.Each {
-		return &withStatus{
-			cause: &market.Error{Code: market.CodeRateLimited, Kind: market.KindUnavailable, Op: "open stream",
-				Detail: fmt.Sprintf("%d event streams of this address are open", s.Each), Hint: "close one"},
-			status: http.StatusTooManyRequests, after: retryStream,
-		}
-	}
-	s.readers++
-	if s.of == nil {
-		s.of = map[string]int{}
-	}
-	s.of[who]++
-	return nil
-}
-
-func (s *Events) leave(who string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.readers--
-	if s.of[who]--; s.of[who] == 0 {
-		delete(s.of, who)
-	}
 }
 
 // eventWriter writes to one reader, each time with a deadline of its own: the server has none, it would cut streams.

@@ -75,6 +75,14 @@ func (r Route) Gives(status int, media, about string) Route {
 	return r
 }
 
+// Or is another media type that such an answer may have.
+func (r Route) Or(media string) Route {
+	for _, resp := range r.op.Responses {
+		resp.Content[media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	}
+	return r
+}
+
 // Shows is Gives of a JSON document, by the name of its schema.
 func (r Route) Shows(schema, about string) Route {
 	r = r.Gives(http.StatusOK, "application/json", about)

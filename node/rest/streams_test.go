@@ -87,7 +87,7 @@ func TestEvents_EachAddress(t *testing.T) {
 			t.Errorf("after others ended: %d", status)
 		}
 	}
-	if len(s.of) != 0 || s.readers != 0 {
-		t.Errorf("%v are still counted", s.of)
+	if len(s.slots.of) != 0 || s.slots.all != 0 {
+		t.Errorf("%v are still counted", s.slots.of)
 	}
 }

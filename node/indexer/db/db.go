@@ -28,6 +28,7 @@ var migrations embed.FS
 type DB struct {
 	Reads
 	write   *sql.DB
+	bulk    *sql.DB
 	dialect dialect
 	epoch   string
 
@@ -63,8 +64,11 @@ var (
 	postgres = dialect{driver: "pgx", text: `TEXT COLLATE "C"`, lock: "SELECT pg_advisory_xact_lock(1735424361)"}
 )
 
-// readers are the connections of pages.
-const readers = 4
+// readers are the connections of pages, bulkReaders those of long downloads, which pages do not wait for.
+const (
+	readers     = 4
+	bulkReaders = 2
+)
 
 // Open opens the index at a file, or at "postgres://…", makes it if it is not there, and brings it to this program's
 // form. Errors: *market.Error index-unusable, version-mismatch.
@@ -87,12 +91,17 @@ func Open(ctx context.Context, at string) (*DB, error) {
 		d.write.SetMaxOpenConns(1)
 		err = d.migrate(ctx)
 	}
-	if err == nil {
-		if d.read, err = sql.Open(d.dialect.driver, readAt); err == nil {
-			d.read.SetMaxOpenConns(readers)
-			d.read.SetMaxIdleConns(readers)
-			err = d.begin(ctx)
+	for to, n := range map[**sql.DB]int{&d.read: readers, &d.bulk: bulkReaders} {
+		if err != nil {
+			break
 		}
+		if *to, err = sql.Open(d.dialect.driver, readAt); err == nil {
+			(*to).SetMaxOpenConns(n)
+			(*to).SetMaxIdleConns(n)
+		}
+	}
+	if err == nil {
+		err = d.begin(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(unusable(err), d.Close())
@@ -120,7 +129,7 @@ func redacted(err error) string {
 // Close lets go of the database.
 func (d *DB) Close() error {
 	var errs []error
-	for _, c := range []*sql.DB{d.read, d.write} {
+	for _, c := range []*sql.DB{d.read, d.bulk, d.write} {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}

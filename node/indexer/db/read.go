@@ -221,14 +221,16 @@ func (d *Reads) Txs(ctx context.Context, channel string, after Tx, n int) ([]Tx,
 
 const bucketColumns = "metric, key, mint, step_s, at, n, low, p10, p50, p90, high, devices, free, leased, wanted"
 
+func scanBucket(s scanner) (b Bucket, err error) {
+	err = s.Scan(&b.Metric, &b.Key, &b.Mint, &b.Step, &b.At, &b.N, &b.Low, &b.P10, &b.P50, &b.P90, &b.High,
+		&b.Devices, &b.Free, &b.Leased, &b.Wanted)
+	return b, err
+}
+
 // Buckets are those of a figure since a time, oldest first, at most n.
 func (d *Reads) Buckets(ctx context.Context, metric, key string, step, since int64, n int) ([]Bucket, error) {
-	return list(ctx, d, func(s scanner) (b Bucket, err error) {
-		err = s.Scan(&b.Metric, &b.Key, &b.Mint, &b.Step, &b.At, &b.N, &b.Low, &b.P10, &b.P50, &b.P90, &b.High,
-			&b.Devices, &b.Free, &b.Leased, &b.Wanted)
-		return b, err
-	}, "SELECT "+bucketColumns+" FROM buckets WHERE metric = $1 AND key = $2 AND step_s = $3 AND at >= $4 ORDER BY "+
-		"at, mint LIMIT $5", metric, key, step, since, n)
+	return list(ctx, d, scanBucket, "SELECT "+bucketColumns+" FROM buckets WHERE metric = $1 AND key = $2 AND "+
+		"step_s = $3 AND at >= $4 ORDER BY at, mint LIMIT $5", metric, key, step, since, n)
 }
 
 // Digests are those of the newest checkpoint not above a slot.

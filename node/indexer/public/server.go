@@ -45,6 +45,7 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 	m.Add("rigs", p.rigs()...)
 	m.Add("deals", deals{p}.routes()...)
 	m.Add("money", p.money()...)
+	m.Add("export", newDownloads(c.Index).routes()...)
 	stream := &rest.Events{Feed: c.Index, Topics: Topics, Life: m.Operations.Life(), Epoch: c.Index.Epoch(),
 		Each: streamsEach}
 	m.Add("index", append(p.index(), rest.Stream("GET", "/events", "events", "what happens, as it happens",
