@@ -104,3 +104,48 @@ func (d *Reads) TxExtent(ctx context.Context) (first, last int64, err error) {
 	}
 	return first, last, nil
 }
+
+// LeasesIn are leases that ended in a span, by their end, after one, at most n. class "": of all models.
+func (d *Reads) LeasesIn(ctx context.Context, class string, in Span, after Lease, n int) ([]Lease, error) {
+	from, until := in.ms()
+	q := "SELECT " + leaseColumns + " FROM leases WHERE ended_at >= $1 AND ended_at < $2 AND " +
+		"(ended_at, id, provider, customer) > ($3, $4, $5, $6)"
+	args := []any{max(from, after.Ended), until, after.Ended, after.ID, after.Provider, after.Customer, n}
+	if class != "" {
+		q += " AND class = $8"
+		args = append(args, class)
+	}
+	return list(ctx, d, scanLease, q+" ORDER BY ended_at, id, provider, customer LIMIT $7", args...)
+}
+
+// LeaseExtent is Extent of the ends of leases.
+func (d *Reads) LeaseExtent(ctx context.Context) (first, last int64, err error) {
+	err = d.read.QueryRowContext(ctx, "SELECT COALESCE(MIN(ended_at), 0), COALESCE(MAX(ended_at), 0) FROM leases").
+		Scan(&first, &last)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the extent of leases: %w", err)
+	}
+	return first, last, nil
+}
+
+// ClearedIn are hours of cleared prices in a span, by class, mint and time, after one, at most n. class "": all.
+func (d *Reads) ClearedIn(ctx context.Context, class string, in Span, after Cleared, n int) ([]Cleared, error) {
+	from, until := in.ms()
+	q := "SELECT " + clearedColumns + " FROM cleared WHERE at >= $1 AND at < $2 AND (class, mint, at) > ($3, $4, $5)"
+	args := []any{from, until, after.Class, after.Mint, after.At, n}
+	if class != "" {
+		q += " AND class = $7"
+		args = append(args, class)
+	}
+	return list(ctx, d, scanCleared, q+" ORDER BY class, mint, at LIMIT $6", args...)
+}
+
+// ClearedExtent is Extent of cleared prices.
+func (d *Reads) ClearedExtent(ctx context.Context) (first, last int64, err error) {
+	err = d.read.QueryRowContext(ctx, "SELECT COALESCE(MIN(at), 0), COALESCE(MAX(at), 0) FROM cleared").
+		Scan(&first, &last)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the extent of cleared prices: %w", err)
+	}
+	return first, last, nil
+}

@@ -123,12 +123,14 @@ func (l Lease) priced() bool {
 
 const clearedColumns = "class, mint, at, price, n, pairs, payers, payees, device_ms, waiting"
 
+func scanCleared(s scanner) (c Cleared, err error) {
+	err = s.Scan(&c.Class, &c.Mint, &c.At, &c.Price, &c.N, &c.Pairs, &c.Payers, &c.Payees, &c.Weight, &c.Waiting)
+	return c, err
+}
+
 // Cleared are the hours of a model since a time, oldest first, at most n.
 func (d *Reads) Cleared(ctx context.Context, class, mint string, since int64, n int) ([]Cleared, error) {
-	return list(ctx, d, func(s scanner) (c Cleared, err error) {
-		err = s.Scan(&c.Class, &c.Mint, &c.At, &c.Price, &c.N, &c.Pairs, &c.Payers, &c.Payees, &c.Weight, &c.Waiting)
-		return c, err
-	}, "SELECT "+clearedColumns+" FROM cleared WHERE class = $1 AND mint = $2 AND at >= $3 ORDER BY at LIMIT $4", class,
+	return list(ctx, d, scanCleared, "SELECT "+clearedColumns+" FROM cleared WHERE class = $1 AND mint = $2 AND at >= $3 ORDER BY at LIMIT $4", class,
 		mint, since, n)
 }
 

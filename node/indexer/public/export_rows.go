@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
 	"github.com/gpuai/gpuai/node/indexer/table"
 )
@@ -85,6 +86,11 @@ var exports = map[string]exported{
 	"channels": tableOf(exported{about: "all channels as they are now"}, channels),
 	"instructions": tableOf(exported{timed: true, about: "all instructions of the escrow program, in its order",
 		extent: func(ctx context.Context, d *db.Reads) (int64, int64, error) { return d.TxExtent(ctx) }}, instructions),
+	"leases": tableOf(exported{timed: true, slugs: true, about: "how leases ended, as both sides signed it",
+		extent: func(ctx context.Context, d *db.Reads) (int64, int64, error) { return d.LeaseExtent(ctx) }}, leases),
+	"cleared": tableOf(exported{timed: true, slugs: true,
+		about:  "the price that was paid for each model, hour by hour; see docs/price-index.md",
+		extent: func(ctx context.Context, d *db.Reads) (int64, int64, error) { return d.ClearedExtent(ctx) }}, cleared),
 	"offers": tableOf(exported{slugs: true, about: "what is on sale now, the cheapest first"}, offers),
 }
 
@@ -104,6 +110,8 @@ type priceRow struct {
 	N        int64  `parquet:"n"`
 	Devices  int64  `parquet:"devices"`
 	Free     int64  `parquet:"free"`
+	Leased   int64  `parquet:"leased"`
+	Wanted   int64  `parquet:"wanted"`
 	Src      string `parquet:"src"`
 }
 
@@ -113,7 +121,7 @@ func prices(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]priceRow, err
 	}, func(b db.Bucket) (priceRow, bool) {
 		m, known := money(b.Mint, "")
 		return priceRow{b.Key, b.At, b.Step, b.Low, b.P10, b.P50, b.P90, b.High, b.Mint, int64(m.Decimals), m.Symbol,
-			b.N, b.Devices, b.Free, string(db.Gossip)}, known
+			b.N, b.Devices, b.Free, b.Leased, b.Wanted, string(db.Gossip)}, known
 	})
 }
 
@@ -220,5 +228,68 @@ func offers(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]offerRow, err
 		m, known := money(l.Mint, "")
 		return offerRow{l.Peer, l.Ix, l.Class, l.Name, l.Devices, l.Free, l.Rate, l.Mint, int64(m.Decimals), m.Symbol,
 			l.VRAM, l.RAM, l.Disk, l.CPUMilli, l.Country, l.Payout, l.Reached, string(db.Gossip)}, known
+	})
+}
+
+// leaseRow is how a lease ended. Rate is per device and hour; settled: yes, no, or empty where the channel is not known.
+type leaseRow struct {
+	Lease     string `parquet:"lease"`
+	Slug      string `parquet:"slug"`
+	Devices   int64  `parquet:"devices"`
+	Rate      int64  `parquet:"rate"`
+	Amount    int64  `parquet:"amount"`
+	Mint      string `parquet:"mint"`
+	Decimals  int64  `parquet:"decimals"`
+	Symbol    string `parquet:"symbol,optional"`
+	Provider  string `parquet:"provider"`
+	Customer  string `parquet:"customer"`
+	Channel   string `parquet:"channel"`
+	Payer     string `parquet:"payer"`
+	Payee     string `parquet:"payee"`
+	StartedAt int64  `parquet:"started_at,timestamp(millisecond),optional"`
+	EndedAt   int64  `parquet:"ended_at,timestamp(millisecond)"`
+	Billable  int64  `parquet:"billable_ms"`
+	Code      string `parquet:"code"`
+	Fault     string `parquet:"fault"`
+	Outputs   string `parquet:"outputs,optional"`
+	Settled   string `parquet:"settled,optional"`
+	Src       string `parquet:"src"`
+}
+
+func leases(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]leaseRow, error] {
+	settled := map[db.Settled]string{db.SettledCovered: "yes", db.SettledNot: "no", db.SettledForeign: "no"}
+	return paged(func(after db.Lease) ([]db.Lease, error) { return d.LeasesIn(ctx, q.slug, q.Span, after, bulkPage) },
+		func(l db.Lease) (leaseRow, bool) {
+			m := moneyOf(l.Mint, l.Amount)
+			return leaseRow{l.ID, l.Class, l.Devices, l.Rate, l.Amount, l.Mint, int64(m.Decimals), m.Symbol, l.Provider,
+				l.Customer, l.Channel, l.Payer, l.Payee, l.Ready, l.Ended, l.BillableMS, l.Code,
+				market.Fault(l.Fault).String(), l.Outputs, settled[l.Settled], string(db.Signed)}, true
+		})
+}
+
+// clearedRow is an hour of the price index, per device and hour.
+type clearedRow struct {
+	Slug     string `parquet:"slug"`
+	At       int64  `parquet:"at,timestamp(millisecond)"`
+	Price    int64  `parquet:"price"`
+	Mint     string `parquet:"mint"`
+	Decimals int64  `parquet:"decimals"`
+	Symbol   string `parquet:"symbol,optional"`
+	N        int64  `parquet:"n"`
+	Pairs    int64  `parquet:"pairs"`
+	Payers   int64  `parquet:"payers"`
+	Payees   int64  `parquet:"payees"`
+	Weight   int64  `parquet:"device_ms"`
+	Waiting  int64  `parquet:"waiting"`
+	Src      string `parquet:"src"`
+}
+
+func cleared(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]clearedRow, error] {
+	return paged(func(after db.Cleared) ([]db.Cleared, error) {
+		return d.ClearedIn(ctx, q.slug, q.Span, after, bulkPage)
+	}, func(c db.Cleared) (clearedRow, bool) {
+		m := moneyOf(c.Mint, c.Price)
+		return clearedRow{c.Class, c.At, c.Price, c.Mint, int64(m.Decimals), m.Symbol, c.N, c.Pairs, c.Payers, c.Payees,
+			c.Weight, c.Waiting, string(db.Signed)}, c.N > 0
 	})
 }

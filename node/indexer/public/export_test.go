@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,12 @@ func history(t *testing.T, s site) {
 				Step: db.HourStep, At: start.Add(time.Duration(h) * time.Hour).UnixMilli(), N: 1, Low: 5,
 				P50: int64(h)})
 		}
+	}
+	for n := range 5 {
+		c.Leases = append(c.Leases, db.Lease{ID: fmt.Sprintf("lease_%d", n), Ended: start.Add(time.Duration(n) *
+			20 * time.Hour).UnixMilli(), Amount: 5, Code: "completed", ByProvider: []byte{1}, ByCustomer: []byte{2},
+			Deal: db.Deal{Class: []string{"h100", "rtx-4090"}[n%2], Mint: public.SOLMint, Devices: 1, Rate: 5,
+				Provider: "peer001", Customer: "peer002"}})
 	}
 	for n := range 2500 {
 		c.Txs = append(c.Txs, db.Tx{Sig: fmt.Sprintf("sig%05d", n), Inner: -1, Slot: int64(100 + n/10*7),
@@ -54,7 +61,8 @@ func TestExport_CSV(t *testing.T) {
 	both(t, func(t *testing.T, s site) {
 		history(t, s)
 		for path, want := range map[string]int{"prices.csv": 144, "prices.csv?slug=h100": 72, "channels.csv": 2500,
-			"instructions.csv": 2500, "offers.csv": 7, "offers.csv?slug=h100": 2, "prices.csv?slug=none": 0,
+			"instructions.csv": 2500, "offers.csv": 7, "leases.csv": 5, "leases.csv?slug=h100": 3, "cleared.csv": 0,
+			"offers.csv?slug=h100": 2, "prices.csv?slug=none": 0,
 			"prices.csv?from=2999-01-01T00:00:00Z": 0, "instructions.csv?until=1999-01-01T00:00:00Z": 0} {
 			rows, seen := csvOf(t, s, "/export/"+path), map[string]bool{}
 			for _, r := range rows {
@@ -66,7 +74,7 @@ func TestExport_CSV(t *testing.T) {
 		}
 		m := read[public.Exports](t, s, "/export")
 		for _, x := range m.Tables {
-			if (x.Table == "prices" || x.Table == "instructions") != !x.First.IsZero() {
+			if slices.Contains([]string{"prices", "instructions", "leases"}, x.Table) != !x.First.IsZero() {
 				t.Errorf("%+v", x)
 			}
 			if x.First.IsZero() {
