@@ -106,7 +106,7 @@ func TestExport_Parquet(t *testing.T) {
 		for _, x := range read[public.Exports](t, s, "/export").Tables {
 			w := s.get(t, "/export/"+x.Table+".parquet")
 			b := w.Body.String()
-			if w.Code != 200 || !strings.HasPrefix(b, "PAR1") || !strings.HasSuffix(b, "PAR1") || len(b) < 500 {
+			if w.Code != 200 || !strings.HasPrefix(b, "PAR1") || !strings.HasSuffix(b, "PAR1") || len(b) < 300 {
 				t.Errorf("%s: %d, %d bytes", x.Table, w.Code, len(b))
 			}
 		}
