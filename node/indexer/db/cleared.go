@@ -130,7 +130,8 @@ func scanCleared(s scanner) (c Cleared, err error) {
 
 // Cleared are the hours of a model since a time, oldest first, at most n.
 func (d *Reads) Cleared(ctx context.Context, class, mint string, since int64, n int) ([]Cleared, error) {
-	return list(ctx, d, scanCleared, "SELECT "+clearedColumns+" FROM cleared WHERE class = $1 AND mint = $2 AND at >= $3 ORDER BY at LIMIT $4", class,
+	return list(ctx, d, scanCleared, "SELECT "+clearedColumns+" FROM cleared WHERE class = $1 AND mint = $2 AND at "+
+		">= $3 ORDER BY at LIMIT $4", class,
 		mint, since, n)
 }
 

@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/indexer/db"
 	"github.com/gpuai/gpuai/node/indexer/table"
 )
@@ -24,15 +25,15 @@ type exported struct {
 	timed   bool // from and until bound it, else it is as of now
 	slugs   bool // slug bounds it
 	columns []table.Column
-	extent  func(ctx context.Context, d *db.Reads) (first, last int64, err error) // nil: as of now
-	csv     func(ctx context.Context, d *db.Reads, q asked, w deadlines) error
-	parquet func(ctx context.Context, d *db.Reads, q asked, w deadlines) error
+	extent  func(ctx context.Context, d *db.Bulk) (first, last int64, err error) // nil: as of now
+	csv     func(ctx context.Context, d *db.Bulk, q asked, w deadlines) error
+	parquet func(ctx context.Context, d *db.Bulk, q asked, w deadlines) error
 }
 
 // tableOf is a table of rows that pages give.
-func tableOf[T any](e exported, pages func(context.Context, *db.Reads, asked) iter.Seq2[[]T, error]) exported {
+func tableOf[T any](e exported, pages func(context.Context, *db.Bulk, asked) iter.Seq2[[]T, error]) exported {
 	e.columns = table.Columns[T]()
-	copied := func(w table.Writer[T], ctx context.Context, d *db.Reads, q asked) error {
+	copied := func(w table.Writer[T], ctx context.Context, d *db.Bulk, q asked) error {
 		for rows, err := range pages(ctx, d, q) {
 			if err == nil {
 				err = w.Write(rows)
@@ -43,14 +44,14 @@ func tableOf[T any](e exported, pages func(context.Context, *db.Reads, asked) it
 		}
 		return w.Close()
 	}
-	e.csv = func(ctx context.Context, d *db.Reads, q asked, w deadlines) error {
+	e.csv = func(ctx context.Context, d *db.Bulk, q asked, w deadlines) error {
 		to, err := table.NewCSV[T](w)
 		if err != nil {
 			return err
 		}
 		return copied(to, ctx, d, q)
 	}
-	e.parquet = func(ctx context.Context, d *db.Reads, q asked, w deadlines) error {
+	e.parquet = func(ctx context.Context, d *db.Bulk, q asked, w deadlines) error {
 		return copied(table.NewParquet[T](w), ctx, d, q)
 	}
 	return e
@@ -80,64 +81,69 @@ func paged[R, T any](next func(after R) ([]R, error), row func(R) (T, bool)) ite
 var exports = map[string]exported{
 	"prices": tableOf(exported{timed: true, slugs: true,
 		about: "what was asked for each model, hour by hour",
-		extent: func(ctx context.Context, d *db.Reads) (int64, int64, error) {
+		extent: func(ctx context.Context, d *db.Bulk) (int64, int64, error) {
 			return d.Extent(ctx, db.MetricAsk)
 		}}, prices),
 	"channels": tableOf(exported{about: "all channels as they are now"}, channels),
 	"instructions": tableOf(exported{timed: true, about: "all instructions of the escrow program, in its order",
-		extent: func(ctx context.Context, d *db.Reads) (int64, int64, error) { return d.TxExtent(ctx) }}, instructions),
+		extent: func(ctx context.Context, d *db.Bulk) (int64, int64, error) { return d.TxExtent(ctx) }}, instructions),
 	"leases": tableOf(exported{timed: true, slugs: true, about: "how leases ended, as both sides signed it",
-		extent: func(ctx context.Context, d *db.Reads) (int64, int64, error) { return d.LeaseExtent(ctx) }}, leases),
+		extent: func(ctx context.Context, d *db.Bulk) (int64, int64, error) { return d.LeaseExtent(ctx) }}, leases),
 	"cleared": tableOf(exported{timed: true, slugs: true,
 		about:  "the price that was paid for each model, hour by hour; see docs/price-index.md",
-		extent: func(ctx context.Context, d *db.Reads) (int64, int64, error) { return d.ClearedExtent(ctx) }}, cleared),
+		extent: func(ctx context.Context, d *db.Bulk) (int64, int64, error) { return d.ClearedExtent(ctx) }}, cleared),
 	"offers": tableOf(exported{slugs: true, about: "what is on sale now, the cheapest first"}, offers),
 }
 
-// priceRow is an hour of a model. Amounts are in the mint's smallest unit, per device and hour.
-type priceRow struct {
-	Slug     string `parquet:"slug"`
-	At       int64  `parquet:"at,timestamp(millisecond)"`
-	Step     int64  `parquet:"step_s"`
-	Low      int64  `parquet:"low"`
-	P10      int64  `parquet:"p10"`
-	Median   int64  `parquet:"median"`
-	P90      int64  `parquet:"p90"`
-	High     int64  `parquet:"high"`
-	Mint     string `parquet:"mint"`
+// coin is the mint that the amounts of a row are in.
+type coin struct {
+	Mint     string `parquet:"mint,optional"`
 	Decimals int64  `parquet:"decimals"`
 	Symbol   string `parquet:"symbol,optional"`
-	N        int64  `parquet:"n"`
-	Devices  int64  `parquet:"devices"`
-	Free     int64  `parquet:"free"`
-	Leased   int64  `parquet:"leased"`
-	Wanted   int64  `parquet:"wanted"`
-	Src      string `parquet:"src"`
 }
 
-func prices(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]priceRow, error] {
+func coinOf(m api.Money) coin { return coin{m.Mint, int64(m.Decimals), m.Symbol} }
+
+// priceRow is an hour of a model. Amounts are in the mint's smallest unit, per device and hour.
+type priceRow struct {
+	Slug   string `parquet:"slug"`
+	At     int64  `parquet:"at,timestamp(millisecond)"`
+	Step   int64  `parquet:"step_s"`
+	Low    int64  `parquet:"low"`
+	P10    int64  `parquet:"p10"`
+	Median int64  `parquet:"median"`
+	P90    int64  `parquet:"p90"`
+	High   int64  `parquet:"high"`
+	coin
+	N       int64  `parquet:"n"`
+	Devices int64  `parquet:"devices"`
+	Free    int64  `parquet:"free"`
+	Leased  int64  `parquet:"leased"`
+	Wanted  int64  `parquet:"wanted"`
+	Src     string `parquet:"src"`
+}
+
+func prices(ctx context.Context, d *db.Bulk, q asked) iter.Seq2[[]priceRow, error] {
 	return paged(func(after db.Bucket) ([]db.Bucket, error) {
 		return d.BucketsIn(ctx, db.MetricAsk, q.slug, q.Span, after, bulkPage)
 	}, func(b db.Bucket) (priceRow, bool) {
 		m, known := money(b.Mint, "")
-		return priceRow{b.Key, b.At, b.Step, b.Low, b.P10, b.P50, b.P90, b.High, b.Mint, int64(m.Decimals), m.Symbol,
+		return priceRow{b.Key, b.At, b.Step, b.Low, b.P10, b.P50, b.P90, b.High, coinOf(m),
 			b.N, b.Devices, b.Free, b.Leased, b.Wanted, string(db.Gossip)}, known
 	})
 }
 
 // channelRow is an account of the escrow program at finality, read at a slot.
 type channelRow struct {
-	Channel    string `parquet:"channel"`
-	Status     string `parquet:"status"`
-	Payer      string `parquet:"payer,optional"`
-	Payee      string `parquet:"payee,optional"`
-	Deposit    int64  `parquet:"deposit"`
-	Settled    int64  `parquet:"settled"`
-	Paid       int64  `parquet:"paid"`
-	Refunded   int64  `parquet:"refunded"`
-	Mint       string `parquet:"mint,optional"`
-	Decimals   int64  `parquet:"decimals"`
-	Symbol     string `parquet:"symbol,optional"`
+	Channel  string `parquet:"channel"`
+	Status   string `parquet:"status"`
+	Payer    string `parquet:"payer,optional"`
+	Payee    string `parquet:"payee,optional"`
+	Deposit  int64  `parquet:"deposit"`
+	Settled  int64  `parquet:"settled"`
+	Paid     int64  `parquet:"paid"`
+	Refunded int64  `parquet:"refunded"`
+	coin
 	Lamports   int64  `parquet:"lamports"`
 	OpenedAt   int64  `parquet:"opened_at,timestamp(millisecond),optional"`
 	Deadline   int64  `parquet:"deadline,timestamp(millisecond),optional"`
@@ -147,12 +153,13 @@ type channelRow struct {
 	Src        string `parquet:"src"`
 }
 
-func channels(ctx context.Context, d *db.Reads, _ asked) iter.Seq2[[]channelRow, error] {
+func channels(ctx context.Context, d *db.Bulk, _ asked) iter.Seq2[[]channelRow, error] {
 	return paged(func(after db.Channel) ([]db.Channel, error) { return d.AllChannels(ctx, after.ID, bulkPage) },
 		func(c db.Channel) (channelRow, bool) {
 			m, _ := money(c.Mint, "") // another mint has no symbol here
 			return channelRow{c.ID, statuses[c.Status], c.Payer, c.Payee, c.Deposit, c.Settled, c.Paid, c.Refunded,
-				c.Mint, c.Decimals, m.Symbol, c.Lamports, msOf(c.OpenedAt), msOf(c.Deadline), c.CloseDelay, c.MovedAt,
+				coin{c.Mint, c.Decimals, m.Symbol}, c.Lamports, msOf(c.OpenedAt), msOf(c.Deadline), c.CloseDelay,
+				c.MovedAt,
 				c.Slot, string(db.Chain)}, true
 		})
 }
@@ -180,7 +187,7 @@ type instructionRow struct {
 	Src       string `parquet:"src"`
 }
 
-func instructions(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]instructionRow, error] {
+func instructions(ctx context.Context, d *db.Bulk, q asked) iter.Seq2[[]instructionRow, error] {
 	var behind int64
 	begun := false
 	return paged(func(after db.Tx) (list []db.Tx, err error) {
@@ -200,16 +207,14 @@ func instructions(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]instruc
 
 // offerRow is a group of equal devices at a price, per device and hour in the mint's smallest unit.
 type offerRow struct {
-	Peer      string `parquet:"peer"`
-	Group     int64  `parquet:"group"`
-	Slug      string `parquet:"slug"`
-	Name      string `parquet:"name"`
-	Devices   int64  `parquet:"devices"`
-	Free      int64  `parquet:"free"`
-	Rate      int64  `parquet:"rate"`
-	Mint      string `parquet:"mint"`
-	Decimals  int64  `parquet:"decimals"`
-	Symbol    string `parquet:"symbol,optional"`
+	Peer    string `parquet:"peer"`
+	Group   int64  `parquet:"group"`
+	Slug    string `parquet:"slug"`
+	Name    string `parquet:"name"`
+	Devices int64  `parquet:"devices"`
+	Free    int64  `parquet:"free"`
+	Rate    int64  `parquet:"rate"`
+	coin
 	VRAM      int64  `parquet:"vram_bytes,optional"`
 	RAM       int64  `parquet:"ram_bytes,optional"`
 	Disk      int64  `parquet:"disk_bytes,optional"`
@@ -220,27 +225,26 @@ type offerRow struct {
 	Src       string `parquet:"src"`
 }
 
-func offers(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]offerRow, error] {
+func offers(ctx context.Context, d *db.Bulk, q asked) iter.Seq2[[]offerRow, error] {
 	return paged(func(after db.Lot) ([]db.Lot, error) {
 		return d.Lots(ctx, db.LotQuery{Class: q.slug, Mint: assets[0].mint, After: after.Peer != "",
 			AfterRate: after.Rate, AfterPeer: after.Peer, AfterIx: after.Ix, AfterMint: after.Mint, Limit: bulkPage})
 	}, func(l db.Lot) (offerRow, bool) {
 		m, known := money(l.Mint, "")
-		return offerRow{l.Peer, l.Ix, l.Class, l.Name, l.Devices, l.Free, l.Rate, l.Mint, int64(m.Decimals), m.Symbol,
+		return offerRow{l.Peer, l.Ix, l.Class, l.Name, l.Devices, l.Free, l.Rate, coinOf(m),
 			l.VRAM, l.RAM, l.Disk, l.CPUMilli, l.Country, l.Payout, l.Reached, string(db.Gossip)}, known
 	})
 }
 
-// leaseRow is how a lease ended. Rate is per device and hour; settled: yes, no, or empty where the channel is not known.
+// leaseRow is how a lease ended. Rate is per device and hour; settled: yes, no, or empty where the channel is not
+// known.
 type leaseRow struct {
-	Lease     string `parquet:"lease"`
-	Slug      string `parquet:"slug"`
-	Devices   int64  `parquet:"devices"`
-	Rate      int64  `parquet:"rate"`
-	Amount    int64  `parquet:"amount"`
-	Mint      string `parquet:"mint"`
-	Decimals  int64  `parquet:"decimals"`
-	Symbol    string `parquet:"symbol,optional"`
+	Lease   string `parquet:"lease"`
+	Slug    string `parquet:"slug"`
+	Devices int64  `parquet:"devices"`
+	Rate    int64  `parquet:"rate"`
+	Amount  int64  `parquet:"amount"`
+	coin
 	Provider  string `parquet:"provider"`
 	Customer  string `parquet:"customer"`
 	Channel   string `parquet:"channel"`
@@ -256,12 +260,12 @@ type leaseRow struct {
 	Src       string `parquet:"src"`
 }
 
-func leases(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]leaseRow, error] {
+func leases(ctx context.Context, d *db.Bulk, q asked) iter.Seq2[[]leaseRow, error] {
 	settled := map[db.Settled]string{db.SettledCovered: "yes", db.SettledNot: "no", db.SettledForeign: "no"}
 	return paged(func(after db.Lease) ([]db.Lease, error) { return d.LeasesIn(ctx, q.slug, q.Span, after, bulkPage) },
 		func(l db.Lease) (leaseRow, bool) {
 			m := moneyOf(l.Mint, l.Amount)
-			return leaseRow{l.ID, l.Class, l.Devices, l.Rate, l.Amount, l.Mint, int64(m.Decimals), m.Symbol, l.Provider,
+			return leaseRow{l.ID, l.Class, l.Devices, l.Rate, l.Amount, coinOf(m), l.Provider,
 				l.Customer, l.Channel, l.Payer, l.Payee, l.Ready, l.Ended, l.BillableMS, l.Code,
 				market.Fault(l.Fault).String(), l.Outputs, settled[l.Settled], string(db.Signed)}, true
 		})
@@ -269,27 +273,25 @@ func leases(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]leaseRow, err
 
 // clearedRow is an hour of the price index, per device and hour.
 type clearedRow struct {
-	Slug     string `parquet:"slug"`
-	At       int64  `parquet:"at,timestamp(millisecond)"`
-	Price    int64  `parquet:"price"`
-	Mint     string `parquet:"mint"`
-	Decimals int64  `parquet:"decimals"`
-	Symbol   string `parquet:"symbol,optional"`
-	N        int64  `parquet:"n"`
-	Pairs    int64  `parquet:"pairs"`
-	Payers   int64  `parquet:"payers"`
-	Payees   int64  `parquet:"payees"`
-	Weight   int64  `parquet:"device_ms"`
-	Waiting  int64  `parquet:"waiting"`
-	Src      string `parquet:"src"`
+	Slug  string `parquet:"slug"`
+	At    int64  `parquet:"at,timestamp(millisecond)"`
+	Price int64  `parquet:"price"`
+	coin
+	N       int64  `parquet:"n"`
+	Pairs   int64  `parquet:"pairs"`
+	Payers  int64  `parquet:"payers"`
+	Payees  int64  `parquet:"payees"`
+	Weight  int64  `parquet:"device_ms"`
+	Waiting int64  `parquet:"waiting"`
+	Src     string `parquet:"src"`
 }
 
-func cleared(ctx context.Context, d *db.Reads, q asked) iter.Seq2[[]clearedRow, error] {
+func cleared(ctx context.Context, d *db.Bulk, q asked) iter.Seq2[[]clearedRow, error] {
 	return paged(func(after db.Cleared) ([]db.Cleared, error) {
 		return d.ClearedIn(ctx, q.slug, q.Span, after, bulkPage)
 	}, func(c db.Cleared) (clearedRow, bool) {
 		m := moneyOf(c.Mint, c.Price)
-		return clearedRow{c.Class, c.At, c.Price, c.Mint, int64(m.Decimals), m.Symbol, c.N, c.Pairs, c.Payers, c.Payees,
+		return clearedRow{c.Class, c.At, c.Price, coinOf(m), c.N, c.Pairs, c.Payers, c.Payees,
 			c.Weight, c.Waiting, string(db.Signed)}, c.N > 0
 	})
 }

@@ -31,7 +31,7 @@ func Columns[T any]() (out []Column) {
 
 // field is a column of a row type.
 type field struct {
-	at       int
+	at       []int
 	name     string
 	kind     string // text, int64, bool, timestamp
 	optional bool
@@ -41,14 +41,18 @@ type field struct {
 var kinds = map[reflect.Kind]string{reflect.String: "text", reflect.Int64: "int64", reflect.Bool: "bool"}
 
 func fields(t reflect.Type) (out []field) {
-	for i := range t.NumField() {
-		name, rest, _ := strings.Cut(t.Field(i).Tag.Get("parquet"), ",")
-		f := field{i, name, kinds[t.Field(i).Type.Kind()], strings.Contains(rest, "optional")}
+	for _, own := range reflect.VisibleFields(t) {
+		if own.Anonymous {
+			continue // its fields are columns
+		}
+		name, rest, _ := strings.Cut(own.Tag.Get("parquet"), ",")
+		f := field{own.Index, name, kinds[own.Type.Kind()], strings.Contains(rest, "optional")}
 		if strings.Contains(rest, "timestamp(millisecond)") {
 			f.kind = "timestamp"
 		}
 		if f.kind == "" || name == "" {
-			panic(fmt.Sprintf("column %d of %s has no name, or a type that no table has", i, t)) // our own mistake
+			// our own mistake
+			panic(fmt.Sprintf("%s of %s has no column's name, or a type that no table has", own.Name, t))
 		}
 		out = append(out, f)
 	}
@@ -79,7 +83,7 @@ func (c *csvWriter[T]) Write(rows []T) error {
 	for _, r := range rows {
 		v := reflect.ValueOf(r)
 		for i, f := range c.fields {
-			cells[i] = f.cell(v.Field(f.at))
+			cells[i] = f.cell(v.FieldByIndex(f.at))
 		}
 		if err := c.w.Write(cells); err != nil {
 			return err
