@@ -30,7 +30,8 @@ type more struct {
 
 func rows(n int) (out []row) {
 	for i := range n {
-		out = append(out, row{"name", 1_800_000_000_123 + int64(i), math.MaxInt64 - int64(i), int64(i % 3), more{i%2 == 0}})
+		out = append(out, row{"name", 1_800_000_000_123 + int64(i), math.MaxInt64 - int64(i), int64(i % 3),
+			more{i%2 == 0}})
 	}
 	return out
 }
