@@ -1,4 +1,4 @@
-import { QueryClient, type QueryKey, queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, QueryClient, type QueryKey, queryOptions } from "@tanstack/react-query";
 import type { paths } from "../gen/public.ts";
 import { client, Failure, failureOf } from "./client.ts";
 
@@ -46,6 +46,21 @@ export function get<P extends Get>(path: P, ...[args]: {} extends Args<P> ? [Arg
 			const got = await ask(path, args, signal);
 			return got as Answer<P>;
 		},
+	});
+}
+
+/** What useInfiniteQuery takes to read a list page by page, each from the cursor of the one before. */
+export function list<P extends Get>(path: P, ...[args]: {} extends Args<P> ? [Args<P>?] : [Args<P>]) {
+	return infiniteQueryOptions<Answer<P>, Failure, Answer<P>[], QueryKey, string>({
+		queryKey: [path, "pages", args ?? {}],
+		queryFn: async ({ signal, pageParam }) => {
+			const query = { limit: 200, ...(args as { query?: object } | undefined)?.query };
+			const at = pageParam ? { ...query, cursor: pageParam } : query;
+			return (await ask(path, { ...args, query: at }, signal)) as Answer<P>;
+		},
+		initialPageParam: "",
+		getNextPageParam: (last) => (last as { cursor?: string }).cursor || undefined,
+		select: (d) => d.pages,
 	});
 }
 

@@ -1,5 +1,228 @@
-import { Shell } from "../ui/Shell.tsx";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link, useParams } from "@tanstack/react-router";
+import { useMemo } from "react";
+import { get, list } from "../api/query.ts";
+import { asksOf, type Model, type Point } from "../api/types.ts";
+import { runLine } from "../lib/cli.ts";
+import { amount, approx } from "../lib/money.ts";
+import { useWords } from "../lib/search.ts";
+import { percent, safe } from "../lib/text.ts";
+import { CopyCommand } from "../ui/Copy.tsx";
+import { DataTable } from "../ui/DataTable.tsx";
+import { Key, Keys } from "../ui/Keys.tsx";
+import { offerColumns } from "../ui/offers.tsx";
+import { Plot, type Series } from "../ui/Plot.tsx";
+import { Section, Shell } from "../ui/Shell.tsx";
+import { Empty, More, View } from "../ui/State.tsx";
+import { Tabs } from "../ui/Tabs.tsx";
+import { Money } from "../ui/Value.tsx";
 
 export function Page() {
-	return <Shell title="Model">{null}</Shell>;
+	const { slug = "" } = useParams({ strict: false });
+	const q = useQuery(get("/gpus/{slug}", { path: { slug } }));
+	const low = q.data && asksOf(q.data)?.value.median;
+	return (
+		<Shell
+			kind="Model"
+			title={safe(slug, 40)}
+			aside={
+				<p className="flex gap-6 text-[0.9375rem]">
+					<Link to="/book/$slug" params={{ slug }} className="link">
+						book
+					</Link>
+					<Link to="/offers" search={{ slug }} className="link">
+						offers
+					</Link>
+				</p>
+			}
+		>
+			<View of={q} lines={3}>
+				{(m) => <Head of={m} />}
+			</View>
+			<Prices slug={slug} />
+			{q.data && (
+				<Section
+					title="Rent one"
+					note="The plan and the price stand there before anything is signed; the cap is the most that it can cost."
+				>
+					<div className="max-w-4xl">
+						<CopyCommand line={runLine({ slug, rate: low && amount(low) })} />
+					</div>
+				</Section>
+			)}
+			<Sellers slug={slug} />
+		</Shell>
+	);
+}
+
+function Head({ of: m }: { of: Model }) {
+	const asks = asksOf(m);
+	return (
+		<Keys>
+			<Key word="free" of={m.gpus.free}>
+				{m.gpus.free.value} <span className="text-faint">of {m.gpus.announced.value}</span>
+			</Key>
+			<Key word="reachable" of={m.gpus.reachable} />
+			<Key word="leased" of={m.gpus.leased} />
+			{m.wanted && <Key word="wanted" of={m.wanted} />}
+			<Key word="asks" name="median ask, SOL/h" of={asks}>
+				<Money of={asks?.value.median} bare />
+			</Key>
+			<Key word="cleared" name="cleared, SOL/h" of={m.cleared}>
+				<Money of={m.cleared?.value} bare />
+			</Key>
+		</Keys>
+	);
+}
+
+const spans = [
+	{ key: "1", name: "24 hours" },
+	{ key: "7", name: "7 days" },
+	{ key: "30", name: "30 days" },
+	{ key: "all", name: "all" },
+] as const;
+
+/** The first hour of a span; full hours, so that all readers ask for the same answer. */
+function sinceOf(span: string): string {
+	if (span === "all") return new Date(0).toISOString();
+	const hour = 3600_000;
+	return new Date(Math.floor(Date.now() / hour) * hour - Number(span) * 24 * hour).toISOString();
+}
+
+function Prices({ slug }: { slug: string }) {
+	const [words, change] = useWords();
+	const span = spans.find((s) => s.key === words.span)?.key ?? "7";
+	const since = useMemo(() => sinceOf(span), [span]);
+	const q = useQuery(get("/gpus/{slug}/prices", { path: { slug }, query: { since } }));
+	return (
+		<Section
+			title="Price"
+			action={
+				<Tabs
+					label="span of time"
+					tabs={spans}
+					at={span}
+					onChange={(k) => change({ span: k === "7" ? undefined : k })}
+				/>
+			}
+		>
+			<View
+				of={q}
+				lines={7}
+				empty={(d) =>
+					d.points.length === 0 && (
+						<Empty
+							why="No hour of this span has a price yet."
+							line={`gpuai book ${slug}`}
+							note="What is asked now"
+						>
+							An index writes down the market once an hour from its first hour on.
+						</Empty>
+					)
+				}
+			>
+				{(d) => <Plots slug={slug} points={d.points} />}
+			</View>
+		</Section>
+	);
+}
+
+/** A price to three digits: plots and sentences are no bills. */
+const sol = (v: number) =>
+	v === 0
+		? "0"
+		: v
+				.toPrecision(3)
+				.replace(/(\.\d*?)0+$/, "$1")
+				.replace(/\.$/, "");
+
+function Plots({ slug, points }: { slug: string; points: readonly Point[] }) {
+	const at = useMemo(() => points.map((p) => Date.parse(p.at) / 1000), [points]);
+	const price = useMemo<Series[]>(() => {
+		const of = (k: "p10" | "median" | "p90") => points.map((p) => approx(p.asks[k]));
+		return [
+			{ name: "p90 to p10", values: of("p90"), ink: "soft", as: "band" },
+			{ name: "p10", values: of("p10"), ink: "soft", as: "edge" },
+			{ name: "median ask", values: of("median"), ink: "ink" },
+		];
+	}, [points]);
+	const supply = useMemo<Series[]>(() => {
+		const out: Series[] = [
+			{ name: "announced", values: points.map((p) => p.devices), ink: "faint", as: "step" },
+			{ name: "free", values: points.map((p) => p.free), ink: "ink", as: "step" },
+		];
+		if (points.some((p) => p.leased !== undefined))
+			out.push({ name: "leased", values: points.map((p) => p.leased ?? null), ink: "accent", as: "step" });
+		if (points.some((p) => p.wanted !== undefined))
+			out.push({
+				name: "wanted",
+				values: points.map((p) => p.wanted ?? null),
+				ink: "warn",
+				dash: true,
+				as: "step",
+			});
+		return out;
+	}, [points]);
+	const last = points.at(-1);
+	const first = points[0];
+	if (!last || !first) return null;
+	const [now, then] = [approx(last.asks.median), approx(first.asks.median)];
+	const moved = then > 0 ? Math.round((100 * (now - then)) / then) : 0;
+	return (
+		<div className="grid gap-x-12 gap-y-12 lg:grid-cols-[3fr_2fr]">
+			<Plot
+				title="What is asked"
+				summary={`Half of the devices ask ${sol(now)} SOL/h or less, ${moved === 0 ? "as" : `${Math.abs(moved)} % ${moved > 0 ? "more" : "less"} than`} at the begin of this span; nine of ten ask ${sol(approx(last.asks.p90))} or less.`}
+				at={at}
+				series={price}
+				unit="SOL/h"
+				show={sol}
+				file={`${slug}-prices`}
+			/>
+			<Plot
+				title="Supply and demand"
+				summary={`${last.free} of ${last.devices} devices are free: ${percent(last.devices - last.free, last.devices)} are taken.`}
+				at={at}
+				series={supply}
+				unit="devices"
+				show={(v) => String(Math.round(v))}
+				file={`${slug}-supply`}
+			/>
+		</div>
+	);
+}
+
+function Sellers({ slug }: { slug: string }) {
+	const q = useInfiniteQuery(list("/offers", { query: { slug } }));
+	const columns = useMemo(() => offerColumns({ model: false }), []);
+	return (
+		<Section title="Who sells" note="Offers as their providers signed them, the cheapest first.">
+			<View
+				of={q}
+				lines={6}
+				empty={(d) =>
+					d.every((p) => p.offers.length === 0) && (
+						<Empty
+							why={`Nobody sells ${safe(slug, 40)} now.`}
+							line="gpuai offers --all"
+							note="What else there is"
+						/>
+					)
+				}
+			>
+				{(d) => (
+					<DataTable
+						caption={`offers of ${slug}`}
+						rows={d.flatMap((p) => p.offers)}
+						columns={columns}
+						noun={["offer", "offers"]}
+						rowKey={(o) => `${o.peer} ${o.group}`}
+						sort="rate"
+						file={`${slug}-offers`}
+						more={<More of={q} />}
+					/>
+				)}
+			</View>
+		</Section>
+	);
 }

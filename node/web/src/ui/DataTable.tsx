@@ -188,10 +188,10 @@ interface HeadProps<T> {
 
 function Head<T>({ column: c, sorted, onSort }: HeadProps<T>) {
 	const name = (
-		<>
+		<span>
 			{c.head}
 			{c.unit && <span className="font-normal text-faint"> {c.unit}</span>}
-		</>
+		</span>
 	);
 	return (
 		<th

@@ -54,7 +54,7 @@ export function Figure({ of, word, children, check, className = "", bare = false
 export function Dash({ what, className = "" }: { what?: string; className?: string }) {
 	return (
 		<span className={`text-faint ${className}`}>
-			<span aria-hidden="true">—</span>
+			<span aria-hidden="true">–</span>
 			<span className="sr-only">{what ? `${what}: not known` : "not known"}</span>
 		</span>
 	);

@@ -9,8 +9,8 @@ export interface Series {
 	name: string;
 	values: readonly (number | null)[];
 	ink: Ink;
-	/** line: from point to point; step: level until the next; band: the room up to the series before it. */
-	as?: "line" | "step" | "band" | "area" | "dots";
+	/** line: from point to point; step: level until the next; band: the room down to the next series, its edge. */
+	as?: "line" | "step" | "band" | "edge" | "dots";
 	dash?: boolean;
 }
 
@@ -48,7 +48,7 @@ export function Plot(p: PlotProps) {
 			),
 		);
 	return (
-		<figure>
+		<figure className="min-w-0">
 			<figcaption>
 				<div className="flex flex-wrap items-baseline justify-between gap-x-6 gap-y-1">
 					<h3 className="font-medium">{p.title}</h3>
@@ -86,14 +86,16 @@ const strokes: Record<Ink, string> = {
 function Legend({ series, unit }: { series: readonly Series[]; unit: string }) {
 	return (
 		<ul className="mt-3 flex flex-wrap gap-x-5 gap-y-1 text-[0.8125rem] text-faint">
-			{series.map((s) => (
-				<li key={s.name} className="flex items-center gap-2">
-					<span
-						className={`w-4 ${s.as === "band" ? "border-t-8 opacity-25" : s.as === "dots" ? "w-1.5! border-t-6 rounded-full" : "border-t-2"} ${s.dash ? "border-dashed" : ""} ${strokes[s.ink]}`}
-					/>
-					{s.name}
-				</li>
-			))}
+			{series
+				.filter((s) => s.as !== "edge")
+				.map((s) => (
+					<li key={s.name} className="flex items-center gap-2">
+						<span
+							className={`w-4 ${s.as === "band" ? "border-t-8 opacity-25" : s.as === "dots" ? "w-1.5! border-t-6 rounded-full" : "border-t-2"} ${s.dash ? "border-dashed" : ""} ${strokes[s.ink]}`}
+						/>
+						{s.name}
+					</li>
+				))}
 			<li className="ml-auto">{unit}</li>
 		</ul>
 	);

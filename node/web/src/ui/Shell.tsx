@@ -9,25 +9,34 @@ interface ShellProps {
 	/** A word above the title: what kind of page. */
 	kind?: ReactNode;
 	aside?: ReactNode;
+	/** Beside the whole head, on a wide page. */
+	beside?: ReactNode;
+	/** Below the lead. */
+	below?: ReactNode;
 	children: ReactNode;
 }
 
 /** A page: its name in the window's title and as the one first heading. */
-export function Shell({ title, head, lead, kind, aside, children }: ShellProps) {
+export function Shell({ title, head, lead, kind, aside, beside, below, children }: ShellProps) {
 	useEffect(() => {
 		document.title = title === "GPU AI" ? title : `${title} · GPU AI`;
 	}, [title]);
+	const wide = beside
+		? "grid gap-x-16 gap-y-12 lg:grid-cols-[1.1fr_1fr] lg:items-end"
+		: "flex flex-wrap items-end justify-between gap-x-10 gap-y-6";
 	return (
 		<article className="pt-10 pb-24 md:pt-16">
-			<header className="flex flex-wrap items-end justify-between gap-x-10 gap-y-6">
+			<header className={wide}>
 				<div className="min-w-0 max-w-3xl">
 					{kind && <p className="label mb-2">{kind}</p>}
 					<h1 className="font-[560] text-4xl leading-[1.05] tracking-[-0.028em] wrap-anywhere md:text-5xl">
 						{head ?? title}
 					</h1>
-					{lead && <p className="mt-4 max-w-[62ch] text-lg text-soft leading-relaxed">{lead}</p>}
+					{lead && <p className="mt-5 max-w-[60ch] text-lg text-soft leading-relaxed">{lead}</p>}
+					{below}
 				</div>
 				{aside}
+				{beside}
 			</header>
 			{children}
 		</article>

@@ -8,7 +8,9 @@ import { lasting, useNow } from "../lib/time.ts";
 import { CopyCommand } from "./Copy.tsx";
 
 interface ViewProps<T> {
-	of: UseQueryResult<T, Failure>;
+	of: Pick<UseQueryResult<T, Failure>, "data" | "error" | "isFetching" | "dataUpdatedAt"> & {
+		refetch: () => unknown;
+	};
 	children: (data: T) => ReactNode;
 	/** What stands there while nothing has come yet; without it, lines of its height. */
 	loading?: ReactNode;
@@ -36,7 +38,7 @@ export function View<T>({ of, children, loading, lines = 4, empty }: ViewProps<T
 /** Grey lines, drawn only if it takes longer than 150 ms. */
 export function Skeleton({ lines = 4, className = "" }: { lines?: number; className?: string }) {
 	return (
-		<div className={`late ${className}`} role="status">
+		<div className={`late ${className}`} role="status" data-state="loading">
 			<span className="sr-only">loading</span>
 			{Array.from({ length: lines }, (_, i) => (
 				<div key={i} className="pulse border-line border-b py-3.5">
@@ -60,7 +62,7 @@ export function Empty({
 	children?: ReactNode;
 }) {
 	return (
-		<div className="max-w-2xl py-6">
+		<div className="max-w-2xl py-6" data-state="empty">
 			<p className="text-lg">{why}</p>
 			{children && <div className="mt-2 text-soft">{children}</div>}
 			{line && (
@@ -76,7 +78,7 @@ export function Empty({
 export function Fault({ error, retry, busy = false }: { error: unknown; retry?: () => void; busy?: boolean }) {
 	const { problem: p } = failureOf(error);
 	return (
-		<div className="max-w-2xl border-bad border-l-2 py-1 pl-5" role="alert">
+		<div className="max-w-2xl border-bad border-l-2 py-1 pl-5" role="alert" data-state="error">
 			<p className="font-mono text-[0.8125rem] text-bad">error[{safe(p.code, 60)}]</p>
 			<p className="mt-1 text-lg">{safe(p.title, 160)}</p>
 			{p.why && <p className="mt-1 text-soft">{safe(p.why, 400)}</p>}
@@ -112,6 +114,7 @@ function Stale({ of }: { of: { dataUpdatedAt: number; error: unknown; refetch: (
 		<p
 			className="mb-6 flex flex-wrap gap-x-4 border-warn border-l-2 py-1 pl-4 text-[0.9375rem] text-warn"
 			role="status"
+			data-state="stale"
 		>
 			These figures are {lasting(age / 1000, 1)} old: the indexer does not answer.
 			<button type="button" className="link" onClick={() => void of.refetch()}>
@@ -125,8 +128,33 @@ function Stale({ of }: { of: { dataUpdatedAt: number; error: unknown; refetch: (
 export function Partial({ missing }: { missing: string[] }) {
 	if (missing.length === 0) return null;
 	return (
-		<p className="mb-6 border-warn border-l-2 py-1 pl-4 text-[0.9375rem] text-warn" role="status">
+		<p
+			className="mb-6 border-warn border-l-2 py-1 pl-4 text-[0.9375rem] text-warn"
+			role="status"
+			data-state="partial"
+		>
 			Not all is here: this index has nothing yet from {missing.join(" and ")}.
+		</p>
+	);
+}
+
+/** The next page of a list. */
+export function More({
+	of,
+}: {
+	of: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown };
+}) {
+	if (!of.hasNextPage) return null;
+	return (
+		<p className="py-5">
+			<button
+				type="button"
+				className="link"
+				disabled={of.isFetchingNextPage}
+				onClick={() => void of.fetchNextPage()}
+			>
+				{of.isFetchingNextPage ? "loading" : "show more"}
+			</button>
 		</p>
 	);
 }

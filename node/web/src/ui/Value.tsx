@@ -10,7 +10,7 @@ import { Tooltip } from "./Tooltip.tsx";
 
 interface MoneyProps {
 	of: Amount | undefined;
-	/** So many places behind the point are kept free, so that a column's points stand below one another. */
+	/** So many places behind the point are kept free, so that a column's points stand below one another: grey zeros. */
 	places?: number;
 	/** Leave the symbol out, where a column's head says it. */
 	bare?: boolean;
@@ -21,14 +21,14 @@ interface MoneyProps {
 export function Money({ of, places = 0, bare = false, className = "" }: MoneyProps) {
 	const d = of && digits(of);
 	if (!of || !d) return <Dash className={className} />;
-	const part = d.part || (places ? "" : "0");
+	const part = d.part;
 	return (
 		<data value={of.amount} className={`whitespace-nowrap ${className}`}>
 			{d.sign}
 			{d.whole}
 			{part && `.${part}`}
 			{places > 0 && (
-				<span className="invisible select-none" aria-hidden="true">
+				<span className="select-none text-faint" aria-hidden="true">
 					{part ? "" : "."}
 					{"0".repeat(Math.max(0, places - part.length))}
 				</span>

@@ -57,7 +57,7 @@ function options(p: Props, width: number, height: number, colour: (n: string, a?
 	const axis = { font, stroke: colour("faint"), ticks: { show: false }, border: { show: false } };
 	const bands: uPlot.Band[] = [];
 	p.series.forEach((s, i) => {
-		if (s.as === "band" && i > 0) bands.push({ series: [i, i + 1], fill: colour(s.ink, 0.14) });
+		if (s.as === "band") bands.push({ series: [i + 1, i + 2], fill: colour(s.ink, 0.14) });
 	});
 	const narrow = width < 480;
 	return {
@@ -100,13 +100,11 @@ function reach(_u: uPlot, low: number | null, high: number | null): [number, num
 function line(ink: Ink, as: string, dash: boolean, colour: (n: string, a?: number) => string): uPlot.Series {
 	const s: uPlot.Series = {
 		stroke: colour(ink),
-		width: as === "band" ? 0 : 1.75,
+		width: as === "band" || as === "edge" ? 0 : 1.75,
 		points: { show: as === "dots", size: 5, fill: colour(ink) },
 	};
 	if (as === "step") s.paths = uPlot.paths.stepped?.({ align: 1 }) as uPlot.Series.PathBuilder;
-	if (as === "step" || as === "area") s.fill = colour(ink, 0.1);
 	if (as === "dots") s.paths = () => null;
-	if (as === "band") s.points = { show: false };
 	if (dash) s.dash = [4, 4];
 	return s;
 }

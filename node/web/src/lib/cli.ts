@@ -1,0 +1,38 @@
+import { shell } from "./text.ts";
+
+// Lines for a terminal. Each flag is one of `gpuai offers --help` and `gpuai run --help`.
+
+/** What a reader asks of an offer, as words of the address. Sizes are what the flags take. */
+export interface Ask {
+	slug?: string | undefined;
+	/** SOL per device and hour. */
+	rate?: string | undefined;
+	/** Devices free on one rig. */
+	free?: string | undefined;
+	/** GiB of one device. */
+	vram?: string | undefined;
+	country?: string | undefined;
+}
+
+function flags(a: Ask): string[] {
+	const out: string[] = [];
+	const n = Number(a.free);
+	const many = n > 1 ? `:${n}` : "";
+	if (a.slug) out.push("--gpu", shell(`${a.slug}${many}`));
+	else if (a.vram || many) out.push("--gpu", `any${many}`);
+	if (a.vram) out.push("--vram", shell(`${a.vram}GiB`));
+	if (a.rate) out.push("--max-rate", shell(`${a.rate}/h`));
+	if (a.country) out.push("--where", shell(`country in (${a.country.toUpperCase()})`));
+	return out;
+}
+
+/** The line that lists the same offers. */
+export function offersLine(a: Ask): string {
+	return ["gpuai offers", ...flags(a)].join(" ");
+}
+
+/** The line that rents one of them: it shows its plan and asks before it spends. */
+export function runLine(a: Ask, total = "0.02"): string {
+	const what = a.slug || a.vram ? flags(a) : ["--gpu", "any", ...flags(a)];
+	return ["gpuai run", ...what, "--max-total", total, "pytorch/pytorch", "--", "nvidia-smi"].join(" ");
+}
