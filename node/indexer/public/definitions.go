@@ -42,9 +42,12 @@ var definitions = []Definition{
 		db.Signed, "curl " + Base + "/gpus/MODEL/cleared"},
 	{"jobs", "leases that ended within 24 hours, cost something, and are settled", db.Signed,
 		"curl " + Base + "/leases"},
+	{"paid", "what the leases cost that jobs counts", db.Signed, "curl " + Base + "/leases"},
 	{"wanted", "devices that customers ask for and found no offer for, by their signed Wants that have not " +
 		"expired; one " +
 		"that would take any of several models counts at each", db.Gossip, "gpuai wants"},
+	{"spread", "the lowest ask with a device free, less the highest bid with a price; below 0 they cross", db.Gossip,
+		"gpuai book MODEL"},
 	{"fill", "the median time from a customer's Want to the lease that it got of that model, over the leases of " +
 		"30 days " +
 		"whose Want this indexer heard", db.Gossip, "curl " + Base + "/wants"},

@@ -19,7 +19,7 @@ const touches: Record<string, readonly string[]> = {
 	],
 	channel: ["/summary", "/channels/{addr}", "/wallets/{addr}", "/escrow"],
 	transaction: ["/channels/{addr}", "/wallets/{addr}"],
-	outcome: ["/summary", "/leases", "/leases/{id}", "/gpus/{slug}", "/gpus/{slug}/cleared", "/providers/{peer}"],
+	lease: ["/summary", "/leases", "/leases/{id}", "/gpus/{slug}", "/gpus/{slug}/cleared", "/providers/{peer}"],
 	want: ["/book/{slug}", "/gpus/{slug}", "/wants"],
 };
 

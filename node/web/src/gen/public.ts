@@ -157,6 +157,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/gpus/{slug}/cleared": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** what was paid for a model, hour by hour: the open price index */
+        get: operations["cleared"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gpus/{slug}/prices": {
         parameters: {
             query?: never;
@@ -166,6 +183,40 @@ export interface paths {
         };
         /** what was asked for a model over time */
         get: operations["prices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/leases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** how leases ended, as both sides signed it; the newest first */
+        get: operations["leases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/leases/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** one lease: what happened, and what was signed */
+        get: operations["lease"];
         put?: never;
         post?: never;
         delete?: never;
@@ -276,6 +327,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/rpc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * calls of the ledger's RPC that a web page needs
+         * @description JSON-RPC 2.0, one call a request; a list of calls (a batch) is refused with 400. Relayed are getLatestBlockhash, getBlockHeight, getAccountInfo, getMultipleAccounts, getFeeForMessage, getSignatureStatuses, simulateTransaction and sendTransaction. Encodings are base64. A transaction must be of the escrow: legacy or v0 without lookup tables, each instruction one of the escrow program, a plain transfer, a compute limit or the signature check of a voucher. 5 calls a second and address.
+         */
+        post: operations["rpc"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/search": {
         parameters: {
             query?: never;
@@ -283,7 +354,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** things whose name begins with a text: models, providers, channels, wallets, transactions */
+        /** things whose name begins with a text: models, providers, leases, channels, wallets, transactions */
         get: operations["search"];
         put?: never;
         post?: never;
@@ -327,6 +398,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/wants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** what customers ask for */
+        get: operations["wants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -362,6 +450,17 @@ export interface components {
             median: components["schemas"]["Money"];
             p10: components["schemas"]["Money"];
             p90: components["schemas"]["Money"];
+        };
+        /** @description Bid is what is wanted at one price. Sum counts devices down to here. */
+        Bid: {
+            /** Format: int64 */
+            devices: number;
+            /** @description at most, of one device; absent: any */
+            rate?: components["schemas"]["Money"];
+            /** Format: int64 */
+            sum: number;
+            /** Format: int64 */
+            wants: number;
         };
         /** @description Channel is an account of the escrow program at finality. Its amounts are of one mint. */
         Channel: {
@@ -471,6 +570,54 @@ export interface components {
             schema: string;
             wallet: string;
         };
+        /** @description ClearedPoint is an hour. An hour is closed when no document can change it any more and no lease of it waits for its money. */
+        ClearedPoint: {
+            /**
+             * Format: date-time
+             * @description of its begin
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            at: string;
+            closed: boolean;
+            /** Format: int64 */
+            device_s: number;
+            /**
+             * Format: int64
+             * @description leases
+             */
+            n: number;
+            /** Format: int64 */
+            pairs: number;
+            /** Format: int64 */
+            payees: number;
+            /** Format: int64 */
+            payers: number;
+            /** @description absent: all its leases wait */
+            price?: components["schemas"]["Money"];
+            /**
+             * Format: int64
+             * @description leases whose money is not settled yet
+             */
+            waiting: number;
+        };
+        /** @description ClearedPrices are what was paid for a model, hour by hour, oldest first: the open price index. */
+        ClearedPrices: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            n: number;
+            points: components["schemas"]["ClearedPoint"][];
+            schema: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            slug: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            /** Format: int64 */
+            step_s: number;
+        };
         /** @description Count is a number of things. */
         Count: {
             as_of: components["schemas"]["AsOf"];
@@ -514,10 +661,13 @@ export interface components {
             definitions: components["schemas"]["Definition"][];
             schema: string;
         };
-        /** @description Depth is what is asked for a model, the cheapest first, at most 200 levels. The bid side are wishes of customers; it is absent where this index knows of none. */
+        /** @description Depth is what is asked for a model, the cheapest first, and what customers who found nothing would give, those first who name no price, then the highest; at most 200 levels of each. */
         Depth: {
             as_of: components["schemas"]["AsOf"];
             asks: components["schemas"]["Level"][];
+            bids: components["schemas"]["Bid"][];
+            /** @description from a Want to its lease, of 30 days; absent: not known */
+            fill?: components["schemas"]["Wait"];
             /** Format: int64 */
             n: number;
             schema: string;
@@ -527,6 +677,8 @@ export interface components {
              */
             since?: string;
             slug: string;
+            /** @description absent: a side has no price */
+            spread?: components["schemas"]["Spread"];
             /** @enum {string} */
             src: "chain" | "gossip" | "probe" | "signed";
         };
@@ -581,6 +733,20 @@ export interface components {
             rows: components["schemas"]["DigestRow"][];
             schema: string;
         };
+        /** @description Document is an Outcome as one side signed it, base64. */
+        Document: {
+            /** @enum {string} */
+            by: "provider" | "customer";
+            envelope: string;
+        };
+        /** @description End counts leases that ended in one way. */
+        End: {
+            code: string;
+            /** @enum {string} */
+            fault: "none" | "customer" | "provider" | "unknown";
+            /** Format: int64 */
+            n: number;
+        };
         /** @description Escrow is what the program holds. A sum of many amounts may be over 64 bits. */
         Escrow: {
             channels: components["schemas"]["StatusCount"][];
@@ -615,6 +781,23 @@ export interface components {
             found: components["schemas"]["Hit"][];
             schema: string;
         };
+        /** @description Gossip is how long Offers were under way to this indexer within 24 hours, by two machines' clocks. */
+        Gossip: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            n: number;
+            /** Format: int64 */
+            p50_us: number;
+            /** Format: int64 */
+            p95_us: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+        };
         /** @description GPUs counts devices. Each word is defined at /definitions. Proven is absent while nobody reports proofs of hardware. */
         GPUs: {
             announced: components["schemas"]["Count"];
@@ -627,7 +810,7 @@ export interface components {
         Hit: {
             id: string;
             /** @enum {string} */
-            kind: "model" | "provider" | "channel" | "wallet" | "transaction";
+            kind: "model" | "provider" | "lease" | "channel" | "wallet" | "transaction";
             path: string;
         };
         /** @description Instruction is one of the escrow program. Outer is its place in the transaction, inner its place in the call of another program, -1: it is in none. failed: its transaction failed, and it settled nothing. not read: of an unknown form. */
@@ -650,6 +833,110 @@ export interface components {
             signature: string;
             /** Format: int64 */
             slot: number;
+        };
+        /** @description Lease is how a lease ended, as both sides signed it. What it says of rate, seconds and amount is their word; settled is the chain's. */
+        Lease: {
+            amount: components["schemas"]["Money"];
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            billable_s: number;
+            channel: string;
+            code: string;
+            customer: string;
+            /** Format: int64 */
+            devices: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            ended_at: string;
+            /** @enum {string} */
+            fault: "none" | "customer" | "provider" | "unknown";
+            lease: string;
+            /** Format: int64 */
+            n: number;
+            /** @description digest, hex */
+            outputs?: string;
+            payee: string;
+            payer: string;
+            provider: string;
+            /** @description of one device */
+            rate: components["schemas"]["Money"];
+            /** @description the channel's settled amount covers it, and all of the channel that ended before; absent: the channel is not known */
+            settled?: boolean;
+            signed_by: string[];
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            slug: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            /**
+             * Format: date-time
+             * @description the meter began; absent: it never did
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            started_at?: string;
+        };
+        /** @description LeasePage is one lease, the instructions of its channel, and what was signed. */
+        LeasePage: {
+            amount: components["schemas"]["Money"];
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            billable_s: number;
+            channel: string;
+            code: string;
+            customer: string;
+            /** Format: int64 */
+            devices: number;
+            documents: components["schemas"]["Document"][];
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            ended_at: string;
+            /** @enum {string} */
+            fault: "none" | "customer" | "provider" | "unknown";
+            lease: string;
+            /** Format: int64 */
+            n: number;
+            /** @description digest, hex */
+            outputs?: string;
+            payee: string;
+            payer: string;
+            provider: string;
+            /** @description of one device */
+            rate: components["schemas"]["Money"];
+            schema: string;
+            /** @description the channel's settled amount covers it, and all of the channel that ended before; absent: the channel is not known */
+            settled?: boolean;
+            signed_by: string[];
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            slug: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            /**
+             * Format: date-time
+             * @description the meter began; absent: it never did
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            started_at?: string;
+            /** @description oldest first */
+            timeline: components["schemas"]["Moment"][];
+            /** @description of its channel, the oldest 200 */
+            transactions: components["schemas"]["Instruction"][];
+        };
+        /** @description Leases are the newest ends first. */
+        Leases: {
+            cursor?: string;
+            leases: components["schemas"]["Lease"][];
+            schema: string;
         };
         /** @description Level is what is asked at one price. Sum counts free devices up to here. */
         Level: {
@@ -681,23 +968,46 @@ export interface components {
         /** @description Model is what the market has of one model. Its slug names it in paths. */
         Model: {
             asks: components["schemas"]["Asks"][];
+            /** @description over 24 hours; absent: nobody paid for it */
+            cleared?: components["schemas"]["Price"];
             gpus: components["schemas"]["GPUs"];
             rigs: components["schemas"]["Count"];
             slug: string;
+            /** @description leased of announced */
+            utilisation?: components["schemas"]["Share"];
+            /** @description devices that customers ask for */
+            wanted: components["schemas"]["Count"];
         };
         /** @description ModelPage is one model. */
         ModelPage: {
             asks: components["schemas"]["Asks"][];
+            /** @description over 24 hours; absent: nobody paid for it */
+            cleared?: components["schemas"]["Price"];
             gpus: components["schemas"]["GPUs"];
             rigs: components["schemas"]["Count"];
             schema: string;
             slug: string;
+            /** @description leased of announced */
+            utilisation?: components["schemas"]["Share"];
+            /** @description devices that customers ask for */
+            wanted: components["schemas"]["Count"];
         };
         /** @description Models are all that are announced, by slug. */
         Models: {
             cursor?: string;
             models: components["schemas"]["Model"][];
             schema: string;
+        };
+        /** @description Moment is something that happened to a lease or its channel. The clock of a signed one is its signer's. */
+        Moment: {
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            at: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "signed";
+            what: string;
         };
         /** @description Money is an amount in smallest units, as text because u64 does not fit a JavaScript number. Per is "hour" for rates. */
         Money: {
@@ -713,6 +1023,8 @@ export interface components {
             countries: components["schemas"]["CountryCount"][];
             /** @description in countries of fewer than three rigs, or in none that is said */
             elsewhere: components["schemas"]["Count"];
+            /** @description absent: no Offer came within 24 hours */
+            gossip?: components["schemas"]["Gossip"];
             network: string;
             /** @description figures and documents that were left out: absurd, or too many */
             refused: components["schemas"]["Count"];
@@ -768,6 +1080,20 @@ export interface components {
             /** @enum {string} */
             src: "chain" | "gossip" | "probe" | "signed";
         };
+        /** @description Paid is the money of leases. */
+        Paid: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            n: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            value: components["schemas"]["Money"];
+        };
         /** @description Point is a span of time; n counts offers. */
         Point: {
             asks: components["schemas"]["Band"];
@@ -782,7 +1108,33 @@ export interface components {
             /** Format: int64 */
             free: number;
             /** Format: int64 */
+            leased: number;
+            /** Format: int64 */
             n: number;
+            /** Format: int64 */
+            wanted: number;
+        };
+        /** @description Price is a cleared price; n counts leases. Pairs, payers and payees say how many different ones paid and were paid: a price of few is their word. */
+        Price: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            device_s: number;
+            /** Format: int64 */
+            n: number;
+            /** Format: int64 */
+            pairs: number;
+            /** Format: int64 */
+            payees: number;
+            /** Format: int64 */
+            payers: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            value: components["schemas"]["Money"];
         };
         /** @description Prices are what was asked for a model over time, oldest first. Each point is the market at the end of its span. */
         Prices: {
@@ -872,6 +1224,8 @@ export interface components {
             as_of: components["schemas"]["AsOf"];
             /** Format: int64 */
             devices: number;
+            /** @description of its leases, the most frequent first */
+            ends: components["schemas"]["End"][];
             /**
              * Format: date-time
              * @example 2026-11-30T10:31:12.000Z
@@ -924,6 +1278,61 @@ export interface components {
             /** @enum {string} */
             src: "chain" | "gossip" | "probe" | "signed";
         };
+        /** @description RPCAnswer has a result, or an error. */
+        RPCAnswer: {
+            error?: components["schemas"]["RPCError"];
+            id: unknown;
+            jsonrpc: string;
+            result?: unknown;
+        };
+        /** @description RPCCall is one JSON-RPC 2.0 call. The id is told back as it is: text or a number. */
+        RPCCall: {
+            id: unknown;
+            /** @enum {string} */
+            jsonrpc: "2.0";
+            /**
+             * @description one of the list
+             * @example getBlockHeight
+             */
+            method: string;
+            params?: unknown[];
+        };
+        /** @description RPCError has a code of JSON-RPC (-32601 method, -32602 parameters, -32600 refused here, -32000 not answered), or what the ledger's endpoint says. Data is a problem document where it comes from here. */
+        RPCError: {
+            /** Format: int64 */
+            code: number;
+            data?: unknown;
+            message: string;
+        };
+        /** @description Share is a part of a whole, 0 to 1; n counts the whole. */
+        Share: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            n: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            /** Format: double */
+            value: number;
+        };
+        /** @description Spread is between the highest price that is wanted at and the lowest that is asked; below 0 they meet, and somebody will take it. */
+        Spread: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            n: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            value: components["schemas"]["Money"];
+        };
         /** @description StatusCount counts the channels of one status. */
         StatusCount: {
             channels: components["schemas"]["Count"];
@@ -935,8 +1344,14 @@ export interface components {
             /** @description of this index; one that was built anew has another */
             epoch: string;
             gpus: components["schemas"]["GPUs"];
+            /** @description leases that ended, cost something, and are paid */
+            jobs_24h: components["schemas"]["Count"];
+            /** @description the last five */
+            leases: components["schemas"]["Lease"][];
             models: components["schemas"]["Model"][];
             network: string;
+            /** @description for them, by mint */
+            paid_24h: components["schemas"]["Paid"][];
             rigs: components["schemas"]["Count"];
             schema: string;
         };
@@ -944,6 +1359,62 @@ export interface components {
         VersionCount: {
             rigs: components["schemas"]["Count"];
             version: string;
+        };
+        /** @description Wait is a time in seconds, a median. */
+        Wait: {
+            as_of: components["schemas"]["AsOf"];
+            /** Format: int64 */
+            n: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            /** Format: int64 */
+            value_s: number;
+        };
+        /** @description Want is what a customer asks for and no provider of its book has, as it signed it. */
+        Want: {
+            as_of: components["schemas"]["AsOf"];
+            /**
+             * Format: date-time
+             * @description asked for without a break
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            began_at: string;
+            customer: string;
+            /** Format: int64 */
+            devices: number;
+            /** Format: int64 */
+            duration_s?: number;
+            /** Format: int64 */
+            n: number;
+            /** @description at most, of one device; absent: any */
+            rate?: components["schemas"]["Money"];
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** Format: int64 */
+            slot: number;
+            /** @description any of them */
+            slugs: string[];
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            until: string;
+        };
+        /** @description Wants are the live ones. */
+        Wants: {
+            cursor?: string;
+            schema: string;
+            wants: components["schemas"]["Want"][];
         };
     };
     responses: {
@@ -1330,7 +1801,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events. id is EPOCH-SEQ, event the topic, data a document. event reset: the id asked for is older than what is kept, or of an index that was built anew; read the documents again. event lagged: the reader fell more than 256 rows behind, the stream ends. A comment each 15 s. */
+            /** @description Server-sent events. id is EPOCH-SEQ, event the topic, data a document. event reset: the id asked for is older than what is kept, or of an index that was built anew; read the documents again. event lagged: the reader fell more than 256 rows behind, the stream ends. A comment each 15 s. At most 8 streams of an address (of IPv6: of a /64). */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1459,6 +1930,58 @@ export interface operations {
             504: components["responses"]["Error504"];
         };
     };
+    cleared: {
+        parameters: {
+            query?: {
+                /** @description the first hour; none: 30 days ago */
+                since?: string;
+            };
+            header?: never;
+            path: {
+                /** @description the model */
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClearedPrices"];
+                };
+            };
+            /** @description it is as the ETag in If-None-Match says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description not-found: there is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["Error409"];
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
+        };
+    };
     prices: {
         parameters: {
             query?: {
@@ -1481,6 +2004,107 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Prices"];
+                };
+            };
+            /** @description it is as the ETag in If-None-Match says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description not-found: there is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["Error409"];
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
+        };
+    };
+    leases: {
+        parameters: {
+            query?: {
+                /** @description the channel */
+                channel?: string;
+                /** @description where the page before ended, as it said */
+                cursor?: string;
+                /** @description the customer's peer id */
+                customer?: string;
+                /** @description how many rows at most */
+                limit?: number;
+                /** @description the provider's peer id */
+                provider?: string;
+                /** @description the model */
+                slug?: string;
+                /** @description an address that paid or was paid */
+                wallet?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Leases"];
+                };
+            };
+            /** @description it is as the ETag in If-None-Match says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
+        };
+    };
+    lease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the lease */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeasePage"];
                 };
             };
             /** @description it is as the ETag in If-None-Match says */
@@ -1791,6 +2415,70 @@ export interface operations {
             504: components["responses"]["Error504"];
         };
     };
+    rpc: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": 1,
+                 *       "jsonrpc": "2.0",
+                 *       "method": "getLatestBlockhash",
+                 *       "params": [
+                 *         {
+                 *           "commitment": "confirmed"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["RPCCall"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RPCAnswer"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            /** @description too-large: what was sent is larger than allowed */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description bad-usage: the command or request is wrong */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
+        };
+    };
     search: {
         parameters: {
             query: {
@@ -1892,6 +2580,50 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Channels"];
+                };
+            };
+            /** @description it is as the ETag in If-None-Match says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
+        };
+    };
+    wants: {
+        parameters: {
+            query?: {
+                /** @description where the page before ended, as it said */
+                cursor?: string;
+                /** @description how many rows at most */
+                limit?: number;
+                /** @description the model */
+                slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Wants"];
                 };
             };
             /** @description it is as the ETag in If-None-Match says */

@@ -36,3 +36,8 @@ export function runLine(a: Ask, total = "0.02"): string {
 	const what = a.slug || a.vram ? flags(a) : ["--gpu", "any", ...flags(a)];
 	return ["gpuai run", ...what, "--max-total", total, "pytorch/pytorch", "--", "nvidia-smi"].join(" ");
 }
+
+/** A line that checks a figure: addresses of this API get the host that the reader is at. */
+export function here(line: string): string {
+	return line.replace(/^curl \//, `curl ${location.origin}/`);
+}

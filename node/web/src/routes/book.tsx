@@ -1,9 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { useMemo } from "react";
-import type { Money as Amount, Origin } from "../api/client.ts";
+import { type ReactNode, useMemo } from "react";
 import { get } from "../api/query.ts";
-import type { Level } from "../api/types.ts";
+import type { Bid, Depth, Level } from "../api/types.ts";
 import { approx } from "../lib/money.ts";
 import { count, safe } from "../lib/text.ts";
 import { lasting } from "../lib/time.ts";
@@ -13,15 +12,6 @@ import { Plot, type Series } from "../ui/Plot.tsx";
 import { Section, Shell } from "../ui/Shell.tsx";
 import { Empty, View } from "../ui/State.tsx";
 import { Money } from "../ui/Value.tsx";
-
-/** A book; bids, spread and fill are absent where an index knows none. */
-interface Book extends Origin {
-	slug: string;
-	asks: Level[];
-	bids?: Level[];
-	spread?: Amount;
-	fill?: Origin & { value_s?: number };
-}
 
 export function Page() {
 	const { slug = "" } = useParams({ strict: false });
@@ -50,45 +40,53 @@ export function Page() {
 					)
 				}
 			>
-				{(d) => <Depth of={d as Book} />}
+				{(d) => <Market of={d} />}
 			</View>
 		</Shell>
 	);
 }
 
-function Depth({ of: d }: { of: Book }) {
+function Market({ of: d }: { of: Depth }) {
 	const best = d.asks.find((l) => l.free > 0);
 	const free = d.asks.at(-1)?.sum ?? 0;
-	const bids = d.bids ?? [];
+	const bid = d.bids.find((b) => b.rate);
 	return (
 		<>
 			<Keys>
 				<Key word="asks" name="best ask with a device free, SOL/h" of={best && d}>
 					<Money of={best?.rate} bare />
 				</Key>
-				<Key word="wanted" name="best bid, SOL/h" of={bids[0] && { ...d, src: "signed" }}>
-					<Money of={bids[0]?.rate} bare />
+				<Key word="wanted" name="best bid, SOL/h" of={bid && d}>
+					<Money of={bid?.rate} bare />
 				</Key>
-				<Key word="spread" name="spread, SOL/h" of={d.spread && d}>
-					<Money of={d.spread} bare />
+				<Key word="spread" name="spread, SOL/h" of={d.spread}>
+					<Money of={d.spread?.value} bare />
 				</Key>
 				<Key word="free" of={d}>
 					{free}
 				</Key>
 				<Key word="fill" name="time to fill, median" of={d.fill}>
-					{d.fill?.value_s !== undefined && lasting(d.fill.value_s)}
+					{d.fill && lasting(d.fill.value_s)}
 				</Key>
 			</Keys>
 			<Section title="Depth">
 				<Curve of={d} />
 			</Section>
-			<div className={`grid gap-x-16 ${bids.length > 0 ? "lg:grid-cols-2" : ""}`}>
+			<div className={`grid gap-x-16 ${d.bids.length > 0 ? "lg:grid-cols-[3fr_2fr]" : ""}`}>
 				<Section title="Asks" note={`${count(d.n, "offer")}, the cheapest first.`}>
-					<Levels of={d.asks} side="ask" />
+					<Levels
+						side="ask"
+						head={["Rate, SOL/h", "Free", "Of", "Offers", "Up to here"]}
+						rows={d.asks.map(askRow)}
+					/>
 				</Section>
-				{bids.length > 0 && (
-					<Section title="Bids" note="Wishes of customers who wait, the highest first.">
-						<Levels of={bids} side="bid" />
+				{d.bids.length > 0 && (
+					<Section title="Bids" note="Customers who wait, the highest first.">
+						<Levels
+							side="bid"
+							head={["Rate, SOL/h", "Wanted", "Wants", "Up to here"]}
+							rows={d.bids.map(bidRow)}
+						/>
 					</Section>
 				)}
 			</div>
@@ -107,16 +105,24 @@ const sol = (v: number) =>
 		.replace(/(\.\d*?)0+$/, "$1")
 		.replace(/\.$/, "");
 
-function Curve({ of: d }: { of: Book }) {
+function Curve({ of: d }: { of: Depth }) {
 	const { at, series, sentence } = useMemo(() => {
 		const asks = d.asks.map((l) => [approx(l.rate), l.sum] as const);
-		const bids = (d.bids ?? []).map((l) => [approx(l.rate), l.sum] as const);
+		const bids = d.bids.flatMap((b) => (b.rate ? [[approx(b.rate), b.sum] as const] : []));
 		const at = [...new Set([...asks, ...bids].map(([x]) => x))].sort((a, b) => a - b);
 		const upTo = (x: number) => asks.findLast(([r]) => r <= x)?.[1] ?? null;
 		const from = (x: number) => bids.findLast(([r]) => r >= x)?.[1] ?? null;
-		const series: Series[] = [{ name: "free at this price or less", values: at.map(upTo), ink: "ink", as: "step" }];
+		const series: Series[] = [
+			{ name: "free at this price or less", values: at.map(upTo), ink: "ink", as: "step", fill: true },
+		];
 		if (bids.length > 0)
-			series.push({ name: "wanted at this price or more", values: at.map(from), ink: "accent", as: "step" });
+			series.push({
+				name: "wanted at this price or more",
+				values: at.map(from),
+				ink: "accent",
+				as: "step",
+				fill: true,
+			});
 		const all = asks.at(-1)?.[1] ?? 0;
 		const half = asks.find(([, n]) => n >= all / 2);
 		const sentence = half
@@ -141,59 +147,71 @@ function Curve({ of: d }: { of: Book }) {
 	);
 }
 
-function Levels({ of, side }: { of: readonly Level[]; side: "ask" | "bid" }) {
-	const most = of.at(-1)?.sum || 1;
+interface LevelRow {
+	key: string;
+	cells: ReactNode[];
+	sum: number;
+}
+
+function askRow(l: Level): LevelRow {
+	return {
+		key: l.rate.amount,
+		cells: [<Money key="rate" of={l.rate} places={6} bare />, l.free, l.devices, l.offers, l.sum],
+		sum: l.sum,
+	};
+}
+
+function bidRow(b: Bid): LevelRow {
+	const rate = b.rate ? <Money key="rate" of={b.rate} places={6} bare /> : "any";
+	return { key: b.rate?.amount ?? "any", cells: [rate, b.devices, b.wants, b.sum], sum: b.sum };
+}
+
+/** Levels of one side; the line below each is as long as its share of all, so that they draw the depth, too. */
+function Levels({ side, head, rows }: { side: "ask" | "bid"; head: string[]; rows: LevelRow[] }) {
+	const most = rows.at(-1)?.sum || 1;
+	const place = (i: number) => {
+		const middle = i > 0 && i < head.length - 1;
+		return `${i ? "pl-4 text-right" : "text-left"} ${middle && i > 1 ? "text-faint max-sm:hidden" : ""}`;
+	};
 	return (
 		<table className="w-full text-[0.9375rem]">
 			<caption className="sr-only">{side}s by price</caption>
 			<thead>
 				<tr className="label border-line border-b">
-					{[
-						"Rate, SOL/h",
-						side === "ask" ? "Free" : "Wanted",
-						side === "ask" ? "Of" : "",
-						side === "ask" ? "Offers" : "Wants",
-						"Up to here",
-					].map((h, i) => (
-						<th
-							key={`${h}${i}`}
-							scope="col"
-							className={`pb-2 font-normal ${i ? "pl-4 text-right" : "text-left"} ${i === 2 || i === 3 ? "max-sm:hidden" : ""}`}
-						>
+					{head.map((h, i) => (
+						<th key={h} scope="col" className={`pb-2 font-normal ${place(i)}`}>
 							{h}
 						</th>
 					))}
 				</tr>
 			</thead>
 			<tbody>
-				{of.map((l, i) => (
-					<tr key={`${l.rate.amount}-${i}`} className="relative border-line border-b">
-						<td className="py-2">
-							<Money of={l.rate} places={6} bare />
-						</td>
-						<td className="py-2 pl-4 text-right">{side === "ask" ? l.free : l.devices}</td>
-						<td className="py-2 pl-4 text-right text-faint max-sm:hidden">
-							{side === "ask" ? l.devices : ""}
-						</td>
-						<td className="py-2 pl-4 text-right text-faint max-sm:hidden">{l.offers}</td>
-						<td className="py-2 pl-4 text-right">
-							{l.sum}
-							<svg
-								viewBox="0 0 100 2"
-								preserveAspectRatio="none"
-								className={`absolute inset-x-0 -bottom-px h-0.5 w-full ${side === "ask" ? "text-soft" : "text-accent"}`}
-								aria-hidden="true"
-							>
-								<path
-									d={`M100 1H${100 - (100 * l.sum) / most}`}
-									stroke="currentColor"
-									strokeWidth={2}
-								/>
-							</svg>
-						</td>
+				{rows.map((r) => (
+					<tr key={r.key} className="relative border-line border-b">
+						{r.cells.map((c, i) => (
+							<td key={head[i]} className={`py-2 ${place(i)}`}>
+								{c}
+								{i === 0 && (
+									<Length of={r.sum / most} ink={side === "ask" ? "text-soft" : "text-accent"} />
+								)}
+							</td>
+						))}
 					</tr>
 				))}
 			</tbody>
 		</table>
+	);
+}
+
+function Length({ of, ink }: { of: number; ink: string }) {
+	return (
+		<svg
+			viewBox="0 0 100 2"
+			preserveAspectRatio="none"
+			className={`absolute inset-x-0 -bottom-px h-0.5 w-full ${ink}`}
+			aria-hidden="true"
+		>
+			<path d={`M100 1H${100 - 100 * of}`} stroke="currentColor" strokeWidth={2} />
+		</svg>
 	);
 }

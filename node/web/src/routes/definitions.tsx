@@ -3,6 +3,7 @@ import { useLocation } from "@tanstack/react-router";
 import { useEffect } from "react";
 import type { Origin, Schemas } from "../api/client.ts";
 import { get } from "../api/query.ts";
+import { here } from "../lib/cli.ts";
 import { safe } from "../lib/text.ts";
 import { CopyCommand } from "../ui/Copy.tsx";
 import { Source, sources } from "../ui/Glyph.tsx";
@@ -70,7 +71,7 @@ function Words({ of }: { of: readonly Schemas["Definition"][] }) {
 						</dt>
 						<dd className="max-w-[60ch] text-soft">{safe(d.means, 600)}.</dd>
 						<dd className="min-w-0">
-							<CopyCommand line={d.check} />
+							<CopyCommand line={here(d.check)} />
 						</dd>
 					</div>
 				);

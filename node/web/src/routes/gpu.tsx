@@ -2,7 +2,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { get, list } from "../api/query.ts";
-import { asksOf, type Model, type Point } from "../api/types.ts";
+import { asksOf, type ClearedPoint, type Model, type Point } from "../api/types.ts";
 import { runLine } from "../lib/cli.ts";
 import { amount, approx } from "../lib/money.ts";
 import { useWords } from "../lib/search.ts";
@@ -13,7 +13,7 @@ import { Key, Keys } from "../ui/Keys.tsx";
 import { offerColumns } from "../ui/offers.tsx";
 import { Plot, type Series } from "../ui/Plot.tsx";
 import { Section, Shell } from "../ui/Shell.tsx";
-import { Empty, More, View } from "../ui/State.tsx";
+import { Empty, More, Partial, View } from "../ui/State.tsx";
 import { Tabs } from "../ui/Tabs.tsx";
 import { Money } from "../ui/Value.tsx";
 
@@ -64,12 +64,15 @@ function Head({ of: m }: { of: Model }) {
 			</Key>
 			<Key word="reachable" of={m.gpus.reachable} />
 			<Key word="leased" of={m.gpus.leased} />
-			{m.wanted && <Key word="wanted" of={m.wanted} />}
+			<Key word="wanted" of={m.wanted} />
 			<Key word="asks" name="median ask, SOL/h" of={asks}>
 				<Money of={asks?.value.median} bare />
 			</Key>
-			<Key word="cleared" name="cleared, SOL/h" of={m.cleared}>
+			<Key word="cleared" name="cleared in 24 h, SOL/h" of={m.cleared}>
 				<Money of={m.cleared?.value} bare />
+			</Key>
+			<Key word="utilisation" of={m.utilisation}>
+				{m.utilisation && percent(m.utilisation.value, 1)}
 			</Key>
 		</Keys>
 	);
@@ -94,6 +97,7 @@ function Prices({ slug }: { slug: string }) {
 	const span = spans.find((s) => s.key === words.span)?.key ?? "7";
 	const since = useMemo(() => sinceOf(span), [span]);
 	const q = useQuery(get("/gpus/{slug}/prices", { path: { slug }, query: { since } }));
+	const cleared = useQuery(get("/gpus/{slug}/cleared", { path: { slug }, query: { since } }));
 	return (
 		<Section
 			title="Price"
@@ -121,7 +125,12 @@ function Prices({ slug }: { slug: string }) {
 					)
 				}
 			>
-				{(d) => <Plots slug={slug} points={d.points} />}
+				{(d) => (
+					<>
+						<Partial missing={cleared.error ? ["signed ends of leases (cleared prices)"] : []} />
+						<Plots slug={slug} points={d.points} cleared={cleared.data?.points ?? []} />
+					</>
+				)}
 			</View>
 		</Section>
 	);
@@ -136,16 +145,34 @@ const sol = (v: number) =>
 				.replace(/(\.\d*?)0+$/, "$1")
 				.replace(/\.$/, "");
 
-function Plots({ slug, points }: { slug: string; points: readonly Point[] }) {
+interface PlotsProps {
+	slug: string;
+	points: readonly Point[];
+	cleared: readonly ClearedPoint[];
+}
+
+function Plots({ slug, points, cleared }: PlotsProps) {
 	const at = useMemo(() => points.map((p) => Date.parse(p.at) / 1000), [points]);
 	const price = useMemo<Series[]>(() => {
 		const of = (k: "p10" | "median" | "p90") => points.map((p) => approx(p.asks[k]));
+		const paid = new Map(cleared.map((c) => [Date.parse(c.at), c.price]));
+		const hours = points.map((p) => paid.get(Date.parse(p.at)));
 		return [
 			{ name: "p90 to p10", values: of("p90"), ink: "soft", as: "band" },
 			{ name: "p10", values: of("p10"), ink: "soft", as: "edge" },
 			{ name: "median ask", values: of("median"), ink: "ink" },
+			...(hours.some(Boolean)
+				? [
+						{
+							name: "cleared",
+							values: hours.map((m) => (m ? approx(m) : null)),
+							ink: "accent",
+							as: "dots",
+						} as const,
+					]
+				: []),
 		];
-	}, [points]);
+	}, [points, cleared]);
 	const supply = useMemo<Series[]>(() => {
 		const out: Series[] = [
 			{ name: "announced", values: points.map((p) => p.devices), ink: "faint", as: "step" },

@@ -179,14 +179,14 @@ function Day({ of: d }: { of: Summary }) {
 				<Figure of={d.jobs_24h} word="jobs" className="[&_svg]:size-[0.22em]" />
 			</dd>
 			<dt className="label mt-6">paid</dt>
-			{(d.paid_24h ?? []).map((p) => (
+			{d.paid_24h.map((p) => (
 				<dd key={p.value.mint} className="font-[480] text-3xl leading-tight tracking-[-0.02em]">
 					<Figure of={p} word="paid" className="[&_svg]:size-[0.3em]">
 						<Money of={p.value} />
 					</Figure>
 				</dd>
 			))}
-			{(d.paid_24h ?? []).length === 0 && (
+			{d.paid_24h.length === 0 && (
 				<dd className="text-3xl">
 					<Dash what="paid" />
 				</dd>
@@ -195,8 +195,8 @@ function Day({ of: d }: { of: Summary }) {
 	);
 }
 
-function Leases({ of }: { of: Lease[] | undefined }) {
-	if (!of || of.length === 0)
+function Leases({ of }: { of: Lease[] }) {
+	if (of.length === 0)
 		return (
 			<Empty
 				why="No lease has ended here yet."

@@ -198,18 +198,18 @@ function Head<T>({ column: c, sorted, onSort }: HeadProps<T>) {
 			scope="col"
 			role="columnheader"
 			{...(c.sort ? { "aria-sort": sorted ? (sorted.desc ? "descending" : "ascending") : "none" } : {})}
-			className={`py-2 pr-6 align-bottom font-normal text-[0.8125rem] text-faint last:pr-0 ${c.right ? "text-right" : "text-left"}`}
+			className={`py-2 pr-6 align-baseline font-normal text-[0.8125rem] text-faint last:pr-0 ${c.right ? "text-right" : "text-left"}`}
 		>
 			{c.sort ? (
 				<button
 					type="button"
 					onClick={onSort}
-					className={`group inline-flex items-center gap-1 hover:text-ink ${c.right ? "flex-row-reverse" : ""} ${sorted ? "text-ink" : ""}`}
+					className={`group inline-flex items-baseline gap-1 hover:text-ink ${c.right ? "flex-row-reverse" : ""} ${sorted ? "text-ink" : ""}`}
 				>
 					{name}
 					<Icon
 						of={sorted && !sorted.desc ? "up" : "down"}
-						className={`size-3 ${sorted ? "" : "opacity-0 group-hover:opacity-60 group-focus-visible:opacity-60"} ${c.right ? "-ml-4" : ""}`}
+						className={`size-3 self-center ${sorted ? "" : "opacity-0 group-hover:opacity-60 group-focus-visible:opacity-60"} ${c.right ? "-ml-4" : ""}`}
 					/>
 				</button>
 			) : (

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { RefObject } from "react";
 import type { Origin } from "../api/client.ts";
 import { get } from "../api/query.ts";
+import { here } from "../lib/cli.ts";
 import { number } from "../lib/text.ts";
 import { moment, utc } from "../lib/time.ts";
 import { CopyCommand } from "./Copy.tsx";
@@ -43,7 +44,7 @@ export default function Evidence({ anchor, origin, word, check, onClose }: Props
 			</dl>
 			{line && (
 				<div className="mt-3">
-					<CopyCommand line={line} note="check it yourself" />
+					<CopyCommand line={here(line)} note="check it yourself" />
 				</div>
 			)}
 			<p className="mt-3">

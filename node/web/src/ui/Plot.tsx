@@ -12,6 +12,7 @@ export interface Series {
 	/** line: from point to point; step: level until the next; band: the room down to the next series, its edge. */
 	as?: "line" | "step" | "band" | "edge" | "dots";
 	dash?: boolean;
+	fill?: boolean;
 }
 
 export interface PlotProps {

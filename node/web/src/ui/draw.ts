@@ -1,6 +1,6 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { Ink, PlotProps } from "./Plot.tsx";
+import type { PlotProps, Series } from "./Plot.tsx";
 
 type Props = PlotProps & { when: (v: number) => string };
 
@@ -64,17 +64,19 @@ function options(p: Props, width: number, height: number, colour: (n: string, a?
 		width,
 		height,
 		padding: [12, 8, 0, 0],
+		tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
 		legend: { show: false },
 		cursor: { points: { size: 6 }, y: false, drag: { x: false, y: false } },
 		scales: { x: { time: p.x !== "value" }, y: { range: reach } },
-		series: [{}, ...p.series.map((s) => line(s.ink, s.as ?? "line", s.dash ?? false, colour))],
+		series: [{}, ...p.series.map((s) => line(s, colour))],
 		bands,
 		axes: [
 			{
 				...axis,
 				space: narrow ? 90 : 70,
 				grid: { show: false },
-				...(p.x === "value" ? { values: (_u, vs) => vs.map((v) => p.when(v)) } : {}),
+				align: 1,
+				values: p.x === "value" ? (_u: uPlot, vs: number[]) => vs.map((v) => p.when(v)) : moments,
 			},
 			{
 				...axis,
@@ -97,16 +99,25 @@ function reach(_u: uPlot, low: number | null, high: number | null): [number, num
 	return [low >= 0 && (bottom < 0 || low < span) ? 0 : bottom, high + span * 0.12];
 }
 
-function line(ink: Ink, as: string, dash: boolean, colour: (n: string, a?: number) => string): uPlot.Series {
+function line({ ink, as, dash, fill }: Series, colour: (n: string, a?: number) => string): uPlot.Series {
 	const s: uPlot.Series = {
 		stroke: colour(ink),
 		width: as === "band" || as === "edge" ? 0 : 1.75,
-		points: { show: as === "dots", size: 5, fill: colour(ink) },
+		points: { show: as === "dots", size: 4, width: 0, fill: colour(ink) },
 	};
 	if (as === "step") s.paths = uPlot.paths.stepped?.({ align: 1 }) as uPlot.Series.PathBuilder;
 	if (as === "dots") s.paths = () => null;
+	if (fill) s.fill = colour(ink, 0.08);
 	if (dash) s.dash = [4, 4];
 	return s;
+}
+
+/** Hours as 14:00, midnights as 24 Nov: days and hours are UTC, as all dates of the site. */
+function moments(_u: uPlot, at: number[]): string[] {
+	return at.map((t) => {
+		const d = new Date(t * 1000).toUTCString(); // "Tue, 24 Nov 2026 14:00:00 GMT"
+		return t % 86_400 === 0 ? d.slice(5, 11).replace(/^0/, "") : d.slice(17, 22);
+	});
 }
 
 /** The values below the pointer. */

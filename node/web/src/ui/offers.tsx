@@ -36,6 +36,13 @@ export function offerColumns({ model }: { model: boolean }): Column<Offer>[] {
 			),
 		},
 		{
+			id: "country",
+			head: "Country",
+			sort: (o) => o.country,
+			text: (o) => o.country,
+			cell: (o) => (o.country ? safe(o.country, 4) : <Dash what="country" />),
+		},
+		{
 			id: "free",
 			head: "Free",
 			right: true,
@@ -87,13 +94,6 @@ export function offerColumns({ model }: { model: boolean }): Column<Offer>[] {
 			sort: (o) => o.disk_bytes,
 			text: (o) => o.disk_bytes,
 			cell: (o) => size(o.disk_bytes, "disk"),
-		},
-		{
-			id: "country",
-			head: "Country",
-			sort: (o) => o.country,
-			text: (o) => o.country,
-			cell: (o) => (o.country ? safe(o.country, 4) : <Dash what="country" />),
 		},
 		{
 			id: "reached",
