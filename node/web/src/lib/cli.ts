@@ -21,19 +21,20 @@ function flags(a: Ask): string[] {
 	if (a.slug) out.push("--gpu", shell(`${a.slug}${many}`));
 	else if (a.vram || many) out.push("--gpu", `any${many}`);
 	if (a.vram) out.push("--vram", shell(`${a.vram}GiB`));
-	if (a.rate) out.push("--max-rate", shell(`${a.rate}/h`));
+	if (a.rate) out.push("--max-rate", shell(`${a.rate.replace(/^\./, "0.")}/h`));
 	if (a.country) out.push("--where", shell(`country in (${a.country.toUpperCase()})`));
 	return out;
 }
 
-/** The line that lists the same offers. */
+/** The line that lists the same offers: without --all it leaves out those with no device free. */
 export function offersLine(a: Ask): string {
-	return ["gpuai offers", ...flags(a)].join(" ");
+	return ["gpuai offers", ...flags(a), ...(a.free ? [] : ["--all"])].join(" ");
 }
 
 /** The line that rents one of them: it shows its plan and asks before it spends. */
 export function runLine(a: Ask, total = "0.02"): string {
-	const what = a.slug || a.vram ? flags(a) : ["--gpu", "any", ...flags(a)];
+	const what = flags(a);
+	if (what[0] !== "--gpu") what.unshift("--gpu", "any");
 	return ["gpuai run", ...what, "--max-total", total, "pytorch/pytorch", "--", "nvidia-smi"].join(" ");
 }
 

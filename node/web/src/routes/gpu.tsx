@@ -196,7 +196,7 @@ function Plots({ slug, points, cleared }: PlotsProps) {
 	const [now, then] = [approx(last.asks.median), approx(first.asks.median)];
 	const moved = then > 0 ? Math.round((100 * (now - then)) / then) : 0;
 	return (
-		<div className="grid gap-x-12 gap-y-12 lg:grid-cols-[3fr_2fr]">
+		<div className="grid gap-x-12 gap-y-12 lg:grid-cols-[3fr_2fr] lg:items-end">
 			<Plot
 				title="What is asked"
 				summary={`Half of the devices ask ${sol(now)} SOL/h or less, ${moved === 0 ? "as" : `${Math.abs(moved)} % ${moved > 0 ? "more" : "less"} than`} at the begin of this span; nine of ten ask ${sol(approx(last.asks.p90))} or less.`}

@@ -209,7 +209,7 @@ function Leases({ of }: { of: Lease[] }) {
 			{of.map((l) => (
 				<li
 					key={l.lease}
-					className="grid grid-cols-[1fr_auto] items-baseline gap-x-6 border-line border-b py-3 first:pt-0 md:grid-cols-[9rem_1fr_6rem_9rem]"
+					className="grid grid-cols-[1fr_auto] items-baseline gap-x-6 border-line border-b py-3 first:pt-0 md:grid-cols-[11rem_1fr_6rem_10rem]"
 				>
 					<Link to="/leases/$id" params={{ id: l.lease }} className="font-medium hover:underline">
 						{l.devices > 1 ? `${l.devices} × ` : ""}
@@ -221,7 +221,7 @@ function Leases({ of }: { of: Lease[] }) {
 					</span>
 					<Time at={l.ended_at} className="text-faint max-md:order-4 max-md:text-right" />
 					<span className="text-right">
-						<Money of={l.amount} places={6} />
+						<Money of={l.amount} places={9} />
 					</span>
 				</li>
 			))}

@@ -340,7 +340,7 @@ function Line<T>({ row, columns, at, measure }: LineProps<T>) {
 					role="cell"
 					className={`py-2.5 pr-6 align-baseline last:pr-0 max-md:flex max-md:items-baseline max-md:justify-between max-md:gap-3 max-md:py-0.5 max-md:pr-0 ${c.right ? "text-right" : ""} ${c.lead ? "max-md:order-first max-md:col-span-2 max-md:pb-1 max-md:text-base" : ""} ${c.wide ? "max-md:hidden" : ""}`}
 				>
-					{!c.lead && <span className="label md:hidden">{c.head}</span>}
+					{!c.lead && <span className="label whitespace-nowrap md:hidden">{c.head}</span>}
 					<span className="min-w-0 max-md:text-right">{c.cell(row)}</span>
 				</td>
 			))}

@@ -5,7 +5,7 @@ import { Figure } from "./Figure.tsx";
 /** The few figures that a page begins with. */
 export function Keys({ children }: { children: ReactNode }) {
 	return (
-		<dl className="mt-10 flex flex-wrap gap-x-10 gap-y-6 border-line border-t pt-5 md:mt-14 lg:justify-between">
+		<dl className="mt-10 grid grid-cols-2 gap-x-6 gap-y-6 sm:flex sm:flex-wrap sm:gap-x-10 border-line border-t pt-5 md:mt-14 lg:justify-between">
 			{children}
 		</dl>
 	);

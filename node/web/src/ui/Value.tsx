@@ -17,20 +17,28 @@ interface MoneyProps {
 	className?: string;
 }
 
-/** An amount, exact. */
+/** How many digits behind the point are read at a glance: four, or three that count. */
+function weighty(whole: string, part: string): number {
+	const zeros = whole === "0" ? (/^0*/.exec(part)?.[0].length ?? 0) : 0;
+	return Math.max(4, zeros + 3);
+}
+
+/** An amount, exact: what is too small to matter, and what only fills its column, is grey. */
 export function Money({ of, places = 0, bare = false, className = "" }: MoneyProps) {
 	const d = of && digits(of);
 	if (!of || !d) return <Dash className={className} />;
-	const part = d.part;
+	const cut = weighty(d.whole, d.part);
+	const fill = Math.max(0, places - d.part.length);
 	return (
 		<data value={of.amount} className={`whitespace-nowrap ${className}`}>
 			{d.sign}
 			{d.whole}
-			{part && `.${part}`}
-			{places > 0 && (
+			{d.part && `.${d.part.slice(0, cut)}`}
+			<span className="text-faint">{d.part.slice(cut)}</span>
+			{fill > 0 && (
 				<span className="select-none text-faint" aria-hidden="true">
-					{part ? "" : "."}
-					{"0".repeat(Math.max(0, places - part.length))}
+					{d.part ? "" : "."}
+					{"0".repeat(fill)}
 				</span>
 			)}
 			{bare ? (
