@@ -123,6 +123,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** what can be taken away as a file */
+        get: operations["exports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/export/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * a table as CSV or Parquet
+         * @description TABLE.csv or TABLE.parquet, of the tables of /export. A file comes as it is read, and a connection that is cut leaves one without its end: in chunked transfer that is an error, and a Parquet file without its footer is none. Texts of CSV that a spreadsheet would take for a formula begin with an apostrophe. Two downloads of an address at a time.
+         */
+        get: operations["export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/gpus": {
         parameters: {
             query?: never;
@@ -770,6 +807,37 @@ export interface components {
             src: "chain" | "gossip" | "probe" | "signed";
             /** @description deposits, less what was paid and refunded */
             value: components["schemas"]["Money"];
+        };
+        /** @description ExportColumn is one of a file. Amounts are int64 in the smallest unit of the row's mint. */
+        ExportColumn: {
+            name: string;
+            /** @enum {string} */
+            type: "text" | "int64" | "bool" | "timestamp";
+        };
+        /** @description Exports say what can be taken away as a file, at /export/TABLE.csv and /export/TABLE.parquet. */
+        Exports: {
+            schema: string;
+            tables: components["schemas"]["ExportTable"][];
+        };
+        /** @description ExportTable is one file. Where it has first and last, take it day by day: from=DAY&until=NEXT; a day that is over never changes, so what was taken need not be taken again. Without them it is of now. */
+        ExportTable: {
+            about: string;
+            /** @description slug narrows it to one model */
+            by_slug: boolean;
+            columns: components["schemas"]["ExportColumn"][];
+            /**
+             * Format: date-time
+             * @description of the first row
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            first?: string;
+            /**
+             * Format: date-time
+             * @description of the last row
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            last?: string;
+            table: string;
         };
         /** @description Fix is a next step: a command that parses, or text. */
         Fix: {
@@ -1808,6 +1876,101 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            /** @description not-found: there is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["Error409"];
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            /** @description busy: busy; connection-cut: the connection was cut; disk-full: the disk is full; store-dead: the node's state cannot be written */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            504: components["responses"]["Error504"];
+        };
+    };
+    exports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exports"];
+                };
+            };
+            /** @description it is as the ETag in If-None-Match says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
+        };
+    };
+    export: {
+        parameters: {
+            query?: {
+                /** @description rows from this time on */
+                from?: string;
+                /** @description of one model */
+                slug?: string;
+                /** @description rows before this time */
+                until?: string;
+            };
+            header?: never;
+            path: {
+                /** @description TABLE.csv or TABLE.parquet */
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the rows, as they are read */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Error400"];
