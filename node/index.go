@@ -7,6 +7,7 @@ import (
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
+	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/indexer"
 	"github.com/gpuai/gpuai/node/indexer/public"
 	"github.com/gpuai/gpuai/p2p"
@@ -41,6 +42,17 @@ func newIndex(ctx context.Context, s *Site) (Role, error) {
 	}
 	s.Offers.Attach(x)
 	return Index{x}, nil
+}
+
+// State implements stater.
+func (x Index) State(out *api.Status) { out.Index = x.URL() }
+
+// URL is where the site and the public API are, "" if they are not served.
+func (x Index) URL() string {
+	if a := x.Address(); a != "" {
+		return "http://" + a
+	}
+	return ""
 }
 
 // ledger is what an index reads of the chain.

@@ -168,10 +168,10 @@ func (a *App) printLocalnet(s *localnet.Server, registry string, n *node.Node) e
 		"rpc": s.RPC, "genesis": s.Genesis, "program": s.Program.String(), "faucet": s.Faucet.String(),
 		"images": registry, "meeting_point": meet, "join": join,
 	}
-	index := ""
+	site := ""
 	if x, err := node.Guest[node.Index](n, config.RoleIndexer); err == nil {
-		index = "http://" + x.Address() + public.Base
-		doc["index"] = index
+		site = x.URL()
+		doc["site"], doc["index"] = site, site+public.Base
 	}
 	return a.print("localnet", doc, func(t *Table) {
 		t.Row("ledger", s.RPC)
@@ -179,8 +179,9 @@ func (a *App) printLocalnet(s *localnet.Server, registry string, n *node.Node) e
 		t.Row("program", s.Program.String())
 		t.Row("images", registry+"/"+images.ShellName+" (a shell), and what you docker push to "+registry+"/NAME")
 		t.Row("meet at", or(strings.Join(meet, " "), "-"))
-		if index != "" {
-			t.Row("index", index+"/summary")
+		if site != "" {
+			t.Row("site", site)
+			t.Row("index", site+public.Base+"/summary")
 		}
 		t.Row("join", join)
 	})

@@ -107,6 +107,9 @@ func statusTable(t *Table, s api.Status) {
 	if s.Sells != nil {
 		t.Row("sells", sellsWord(*s.Sells, s.SellsWhy))
 	}
+	if s.Index != "" {
+		t.Row("index", s.Index)
+	}
 	t.Row("peers", fmt.Sprint(s.Peers))
 	t.Row("offers", fmt.Sprint(s.Offers))
 	t.Row("orders", fmt.Sprint(s.Orders))

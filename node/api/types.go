@@ -70,8 +70,13 @@ type Status struct {
 	Sells     *bool     `json:"sells,omitempty"`     // of a provider: it takes new leases
 	SellsWhy  string    `json:"sells_why,omitempty"` // why it does not
 	Notice    string    `json:"notice,omitempty"`    // what its owner should know, for people
-	// SpoolBytes are the inputs and outputs that this node keeps for its orders; SpoolWaiting counts the outputs that
-	// nobody has fetched.
+	Index     string    `json:"index,omitempty"`     // of an indexer: where its site and its public API are
+	StatusSpool
+}
+
+// StatusSpool is what a node keeps for its orders: the bytes of their inputs and outputs, and how many outputs nobody
+// has fetched.
+type StatusSpool struct {
 	SpoolBytes   uint64 `json:"spool_bytes"`
 	SpoolWaiting int    `json:"spool_waiting"`
 }
