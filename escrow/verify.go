@@ -116,3 +116,11 @@ func Ed25519Data(key [32]byte, msg [MessageLen]byte, sig [64]byte) (b [Ed25519Da
 	copy(b[112:], msg[:])
 	return b
 }
+
+// Ed25519Message is the message of such data, nil: it is none of that length.
+func Ed25519Message(data []byte) []byte {
+	if len(data) != Ed25519DataLen {
+		return nil
+	}
+	return data[112:]
+}

@@ -69,6 +69,16 @@ func decodeMessage(m0, m1 byte, b []byte) (ch market.ChannelID, v uint64, expire
 	return ch, binary.LittleEndian.Uint64(b[34:42]), int64(binary.LittleEndian.Uint64(b[42:50])), nil
 }
 
+// MessageAmount is what the program takes as settled from the signed message of a claim or record (a voucher) or of a
+// release. Error: ErrMalformed.
+func MessageAmount(b []byte) (market.Amount, error) {
+	_, v, _, err := decodeMessage(voucherMagic0, voucherMagic1, b)
+	if err != nil {
+		_, v, _, err = decodeMessage(releaseMagic0, releaseMagic1, b)
+	}
+	return market.Amount(v), err
+}
+
 // Encode returns the 50 signed bytes: 56 01, channel, cumulative amount, expires_at 0.
 func (v Voucher) Encode() [MessageLen]byte {
 	return encodeMessage(voucherMagic0, voucherMagic1, v.Channel, uint64(v.Amount), 0)

@@ -69,6 +69,7 @@ type Call struct {
 	Outer, Inner int
 	Data         []byte
 	Accounts     []market.Address
+	Signed       []byte // the message whose signature the instruction before the outer one checks; nil: there is none
 }
 
 // rawTransaction is the RPC's answer.
@@ -142,6 +143,7 @@ func (r *rawTransaction) calls(program market.Address) (out []Call, err error) {
 		keys = append(keys, market.Address(k))
 	}
 	keys = append(append(keys, r.Meta.Loaded.Writable...), r.Meta.Loaded.Readonly...)
+	var signed []byte
 	add := func(outer, inner, at int, accounts []int, data []byte) error {
 		if at < 0 || at >= len(keys) {
 			return escrow.ErrMalformed
@@ -149,7 +151,7 @@ func (r *rawTransaction) calls(program market.Address) (out []Call, err error) {
 		if keys[at] != program {
 			return nil
 		}
-		c := Call{Outer: outer, Inner: inner, Data: data}
+		c := Call{Outer: outer, Inner: inner, Data: data, Signed: signed}
 		for _, i := range accounts {
 			if i < 0 || i >= len(keys) {
 				return escrow.ErrMalformed
@@ -176,6 +178,10 @@ func (r *rawTransaction) calls(program market.Address) (out []Call, err error) {
 					return nil, err
 				}
 			}
+		}
+		signed = nil
+		if at := int(ix.ProgramIDIndex); at < len(keys) && keys[at] == ed25519Program {
+			signed = escrow.Ed25519Message(ix.Data)
 		}
 	}
 	return out, nil

@@ -97,6 +97,7 @@ func (x *Indexer) readRound(ctx context.Context, sigs []string) error {
 	c := db.Change{Meta: map[string]string{metaChain: sigs[0]}}
 	var ids []market.ChannelID
 	seen := map[market.ChannelID]bool{}
+	told := map[string]db.Channel{}
 	for i := len(sigs) - 1; i >= 0; i-- {
 		landed, err := x.chain.Transaction(ctx, sigs[i])
 		if err != nil {
@@ -105,6 +106,11 @@ func (x *Indexer) readRound(ctx context.Context, sigs []string) error {
 		txs, named, err := rowsOf(landed)
 		x.refuse(err)
 		c.Txs = append(c.Txs, txs...)
+		for j, t := range txs {
+			if t.Result == db.TxOK {
+				told[t.Channel] = rows.Told(told[t.Channel], t, landed.Calls[j])
+			}
+		}
 		for _, id := range named {
 			if !seen[id] {
 				seen[id] = true
@@ -115,6 +121,13 @@ func (x *Indexer) readRound(ctx context.Context, sigs []string) error {
 	var err error
 	if c.Channels, err = x.channels(ctx, ids); err != nil {
 		return err
+	}
+	for i, row := range c.Channels {
+		if row.Status == int64(escrow.StatusGone) { // its account says nothing any more
+			was := told[row.ID]
+			was.ID, was.Status, was.Slot = row.ID, row.Status, row.Slot
+			c.Channels[i] = was
+		}
 	}
 	_, err = x.index.Apply(ctx, time.Now(), c)
 	return err
@@ -148,7 +161,7 @@ func rowsOf(l solana.Landed) (txs []db.Tx, named []market.ChannelID, err error) 
 		t := base
 		t.Outer, t.Inner = int64(call.Outer), int64(call.Inner)
 		amount, fault := read(&t, call)
-		if t.Amount, fault = fits(amount, fault); fault != nil {
+		if t.Amount, fault = fits(amount, fault); fault != nil && !l.Failed {
 			err = errors.Join(err, fmt.Errorf("%s: %w", l.Signature, fault))
 		}
 		if id, parseErr := market.ParseAddress(t.Channel); parseErr == nil && t.Result == db.TxOK {
@@ -193,6 +206,8 @@ func read(t *db.Tx, call solana.Call) (amount market.Amount, err error) {
 	case escrow.TagTopUp:
 		d, err := escrow.DecodeTopUpData(call.Data)
 		return d.Total, err
+	case escrow.TagClaim, escrow.TagRecord, escrow.TagRelease:
+		return escrow.MessageAmount(call.Signed)
 	}
 	return 0, nil
 }

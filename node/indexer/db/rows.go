@@ -93,7 +93,7 @@ type Tx struct {
 	Name         string
 	Channel      string
 	Authority    string // who paid, or asked to close
-	Amount       int64  // of open and top_up: the deposit afterwards; 0: the instruction has none
+	Amount       int64  // of open and top_up: the deposit afterwards; of claim, record, release: settled afterwards; else 0
 }
 
 // Bucket is a figure over a span of time.

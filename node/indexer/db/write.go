@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/gpuai/gpuai/escrow"
 )
 
 // Change is what one transaction writes.
@@ -235,6 +237,9 @@ func (a *applying) channels(list []Channel) error {
 		}
 		part = slices.DeleteFunc(slices.Clone(part), func(c Channel) bool {
 			old, known := held[c.ID]
+			if known && c.Status == statusGone {
+				c = goneFrom(old, c)
+			}
 			c.MovedAt, old.MovedAt = 0, 0
 			same := old
 			same.Slot = c.Slot
@@ -255,14 +260,29 @@ func (a *applying) channels(list []Channel) error {
 	return nil
 }
 
+// statusGone is escrow.StatusGone: the account is closed.
+const statusGone = int64(escrow.StatusGone)
+
+// goneFrom is a channel whose account is closed: what it was stays known, and what its instructions told beside. The
+// program closes none before both sides have all of theirs.
+func goneFrom(old, told Channel) Channel {
+	c := old
+	if old.Payer == "" {
+		c = told
+		c.MovedAt = old.MovedAt
+	}
+	c.ID, c.Status, c.Slot, c.Deadline, c.Lamports = told.ID, statusGone, told.Slot, 0, 0
+	c.Deposit, c.Settled = max(old.Deposit, told.Deposit), max(old.Settled, told.Settled)
+	c.Paid, c.Refunded = c.Settled, max(c.Deposit-c.Settled, 0)
+	return c
+}
+
 func (a *applying) putChannels(part []Channel, held map[string]Channel) error {
 	for i, c := range part {
 		old := held[c.ID]
 		part[i].MovedAt = max(c.MovedAt, old.MovedAt)
-		if c.Payer == "" { // it is gone: what it was stays known
-			slot := c.Slot
-			part[i] = old
-			part[i].ID, part[i].Status, part[i].Slot, part[i].Lamports = c.ID, c.Status, slot, 0
+		if c.Status == statusGone {
+			part[i] = goneFrom(old, c)
 		}
 		a.happens("channel", map[string]any{"schema": "gpuai.channel-event/v1", "channel": c.ID, "status": c.Status,
 			"slot": c.Slot})

@@ -93,8 +93,12 @@ func (p pages) channel(ctx context.Context, in *byAddr) (out ChannelPage, err er
 func instructionOf(t db.Tx, mint string) Instruction {
 	i := Instruction{Signature: t.Sig, Outer: t.Outer, Inner: t.Inner, Slot: t.Slot, At: at(t.At), Result: t.Result,
 		Name: t.Name, Authority: t.Authority}
-	if t.Amount > 0 {
-		i.Deposit, _ = money(mint, strconv.FormatInt(t.Amount, 10)) // of another mint it is not shown
+	switch amount, _ := money(mint, strconv.FormatInt(t.Amount, 10)); { // of another mint it is not shown
+	case t.Amount == 0:
+	case t.Name == "open" || t.Name == "top_up":
+		i.Deposit = amount
+	default:
+		i.Settled = amount
 	}
 	return i
 }

@@ -364,6 +364,7 @@ type Instruction struct {
 	Name      string    `json:"name,omitempty"`
 	Authority string    `json:"authority,omitempty"`
 	Deposit   api.Money `json:"deposit,omitzero"` // of open and top_up: all that is locked afterwards
+	Settled   api.Money `json:"settled,omitzero"` // of claim, record and release: all that is the payee's afterwards
 }
 
 // Escrow is what the program holds. A sum of many amounts may be over 64 bits.

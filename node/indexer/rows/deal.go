@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
 )
@@ -44,4 +45,26 @@ func Channel(s escrow.ChannelState) (c db.Channel, err error) {
 	c.Payer, c.Payee, c.Mint, c.Decimals = s.Payer.String(), s.Payee.String(), mintOf(s.Mint), market.SOLDecimals
 	c.VoucherKey = market.Address(s.VoucherKey).String()
 	return c, err
+}
+
+// Told adds to what is known of a channel what an instruction that succeeded says of it: of one whose account has gone
+// nothing else does.
+func Told(c db.Channel, t db.Tx, call solana.Call) db.Channel {
+	switch t.Name {
+	case escrow.Calls[escrow.TagOpen].Name:
+		d, err := escrow.DecodeOpenData(call.Data)
+		if err != nil {
+			return c // the chain would not have taken it
+		}
+		c.Payer, c.Payee, c.Mint, c.Decimals = t.Authority, call.Accounts[1].String(), db.SOLMint, market.SOLDecimals
+		c.VoucherKey, c.CloseDelay = market.Address(d.VoucherKey).String(), int64(d.CloseDelay)
+		c.OpenedAt = t.At / 1000
+		c.OpenSlot, _ = db.Amount(d.OpenSlot) // the chain took it, so it is one
+		c.Deposit = max(c.Deposit, t.Amount)
+	case escrow.Calls[escrow.TagTopUp].Name:
+		c.Deposit = max(c.Deposit, t.Amount)
+	case escrow.Calls[escrow.TagClaim].Name, escrow.Calls[escrow.TagRecord].Name, escrow.Calls[escrow.TagRelease].Name:
+		c.Settled = max(c.Settled, t.Amount)
+	}
+	return c
 }
