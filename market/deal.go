@@ -15,6 +15,8 @@ type Deal struct {
 	Channel            ChannelID
 	Payer, Payee       Address
 	Provider, Customer NodeID
+	// Proposal.BindSig: the channel is its customer's; without it nobody counts the lease as paid
+	Bind [64]byte
 }
 
 // Agrees reports whether two Outcomes say the same of a lease. What one side alone knows or wants is left out:

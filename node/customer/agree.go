@@ -138,7 +138,8 @@ func (g agreement) deal(peer market.Outcome) (none market.Deal) {
 		return none
 	}
 	return market.Deal{Class: peer.Deal.Class, Rate: quote.Rate, Devices: len(quote.Devices), Mint: quote.Mint,
-		Channel: p.Channel, Payer: order.Payer, Payee: quote.Payout, Provider: o.Provider, Customer: order.Customer}
+		Channel: p.Channel, Payer: order.Payer, Payee: quote.Payout, Provider: o.Provider, Customer: order.Customer,
+		Bind: p.BindSig}
 }
 
 // sells reports whether devices may be called of a class: the order admits it, and where the Offer is still known that

@@ -31,8 +31,8 @@ func calling(n int, tag byte, message []byte, data []byte, id market.ChannelID) 
 		Calls: []solana.Call{c}}
 }
 
-// TestFollow_GoneChannel_IsKnownByItsInstructions: an index that is built after a channel was closed knows who paid whom
-// and how much, as one that watched does; what failed settles nothing.
+// TestFollow_GoneChannel_IsKnownByItsInstructions: an index that is built after a channel was closed knows who paid
+// whom and how much, as one that watched does; what failed settles nothing.
 func TestFollow_GoneChannel_IsKnownByItsInstructions(t *testing.T) {
 	t.Parallel()
 	id := market.ChannelID{5}
@@ -70,7 +70,8 @@ func TestFollow_GoneChannel_IsKnownByItsInstructions(t *testing.T) {
 	for name, x := range map[string]*Indexer{"built late": late, "watched": early} {
 		c, err := x.index.Channel(t.Context(), id.String())
 		if err != nil || c.Status != int64(escrow.StatusGone) || c.Payer != (market.Address{1}).String() ||
-			c.Payee != (market.Address{2}).String() || c.VoucherKey != (market.Address{7}).String() || c.Deposit != 1500 ||
+			c.Payee != (market.Address{2}).String() || c.VoucherKey != (market.Address{7}).String() ||
+			c.Deposit != 1500 ||
 			c.CloseDelay != 3600 || c.OpenedAt != 1 || c.Mint != db.SOLMint {
 			t.Errorf("%s: %v %+v", name, err, c)
 		}

@@ -56,6 +56,7 @@ type Indexer struct {
 	rigs    map[string]db.Rig // newest, by peer
 	probes  []db.Probe
 	wants   map[slot]db.Want // newest
+	leases  map[[3]string]db.Lease
 	delays  []db.Delay
 	since   time.Time // of this start
 	refused int64     // figures that were left out, and documents that found no room, of all starts
@@ -73,7 +74,8 @@ func New(ctx context.Context, cfg Config, dial Dialer, chain Chain, log *slog.Lo
 		return nil, err
 	}
 	x := &Indexer{cfg: cfg, index: index, dial: dial, chain: chain, log: log, rigs: map[string]db.Rig{},
-		wants: map[slot]db.Want{}, since: time.Now(), wake: make(chan struct{}, 1), due: newDues(),
+		wants: map[slot]db.Want{}, leases: map[[3]string]db.Lease{}, since: time.Now(), wake: make(chan struct{}, 1),
+		due:    newDues(),
 		loaded: make(chan struct{})}
 	if err := x.sameLedger(ctx); err != nil {
 		return nil, errors.Join(err, index.Close())
@@ -189,6 +191,10 @@ func (x *Indexer) take() (c db.Change) {
 	for _, w := range x.wants {
 		c.Wants = append(c.Wants, w)
 	}
+	for _, l := range x.leases {
+		c.Leases = append(c.Leases, l)
+	}
+	x.leases = map[[3]string]db.Lease{}
 	c.Probes, c.Delays = x.probes, x.delays
 	x.rigs, x.probes, x.wants, x.delays = map[string]db.Rig{}, nil, map[slot]db.Want{}, nil
 	if x.refused != x.told {
@@ -209,6 +215,11 @@ func (x *Indexer) putBack(c db.Change) {
 	for _, w := range c.Wants {
 		if k := (slot{w.Customer, uint8(w.Slot)}); w.Seq > x.wants[k].Seq && len(x.wants) < maxWants {
 			x.wants[k] = w
+		}
+	}
+	for _, l := range c.Leases {
+		if old, waits := x.leases[l.Key()]; len(x.leases) < maxLeases && (!waits || l.Before(old)) {
+			x.leases[l.Key()] = l
 		}
 	}
 	x.told = -1

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/customer"
 	"github.com/gpuai/gpuai/node/provider"
@@ -68,7 +69,12 @@ func TestOutcome_ThirdHearsOnce(t *testing.T) {
 		}
 		o := all[0].Outcome
 		want := market.Deal{Class: market.ClassCPU, Rate: 3_600_000_000, Devices: 1, Channel: v.Channel, Payer: w.payer,
-			Payee: w.payout, Provider: w.ph.ID(), Customer: w.ch.ID()}
+			Payee: w.payout, Provider: w.ph.ID(), Customer: w.ch.ID(), Bind: o.Deal.Bind}
+		states, err := w.chain.Ledger(w.payer).Channels(t.Context(), []market.ChannelID{v.Channel}, escrow.Confirmed)
+		if err != nil || len(states) != 1 ||
+			!escrow.Bound(states[0].VoucherKey, want.Customer, v.Channel, want.Bind) {
+			t.Errorf("%v: the customer is not bound to the channel of %+v", err, states)
+		}
 		if o.Deal != want || o.Lease != v.Lease.ID || o.Amount != v.Paid || o.Code != market.CodeCompleted ||
 			o.BillableMS != v.Lease.ClaimMS || o.OutputsRoot == ([32]byte{}) {
 			t.Errorf("heard %+v, paid %d", o, v.Paid)

@@ -63,7 +63,7 @@ func (l *leaseRun) public(o market.Outcome) market.Outcome {
 	with := o
 	with.Deal = market.Deal{Class: l.d.rig.ClassOf(l.quote.Devices[0]), Rate: l.quote.Rate,
 		Devices: len(l.quote.Devices), Mint: l.quote.Mint, Channel: l.channel, Payer: l.order.Payer,
-		Payee: l.quote.Payout, Provider: l.d.cfg.ID, Customer: l.customer}
+		Payee: l.quote.Payout, Provider: l.d.cfg.ID, Customer: l.customer, Bind: l.bind}
 	if err := with.ValidPublic(); err != nil { // as of a device that is not in the rig any more
 		l.d.log.Info("Lease is not made public", "lease", l.id, "error", err)
 		return o

@@ -52,6 +52,7 @@ type leaseRun struct {
 	spec     spec.Spec
 	customer market.NodeID
 	channel  market.ChannelID
+	bind     [64]byte // market.Proposal.BindSig
 	actor    *lease.Actor
 
 	kick chan struct{}
@@ -100,7 +101,7 @@ func (d *desk) runOf(r leaseRow, t rows.Tick, pr *proposal) (*leaseRun, error) {
 	l := &leaseRun{
 		d: d, id: pr.id, key: job.Key{Lease: pr.id}, order: pr.order, quote: pr.quote, spec: pr.spec,
 		customer: r.From,
-		channel:  r.Channel, kick: make(chan struct{}, 1), files: make(chan struct{}, 1),
+		channel:  r.Channel, bind: pr.body.BindSig, kick: make(chan struct{}, 1), files: make(chan struct{}, 1),
 		row: r, tick: t,
 	}
 	l.inputs.l = l

@@ -880,14 +880,13 @@ func (x *PBLease) GetAcceptUntil() uint64 {
 }
 
 type PBDecision struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Lease []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
-	// 1 accepted, 2 refused
-	Answer        uint32 `protobuf:"varint,2,opt,name=answer,proto3" json:"answer,omitempty"`
-	Code          string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
-	RetryAfter    uint64 `protobuf:"varint,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
-	At            uint64 `protobuf:"varint,5,opt,name=at,proto3" json:"at,omitempty"`
-	Detail        string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Answer        uint32                 `protobuf:"varint,2,opt,name=answer,proto3" json:"answer,omitempty"` // 1 accepted, 2 refused
+	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	RetryAfter    uint64                 `protobuf:"varint,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	At            uint64                 `protobuf:"varint,5,opt,name=at,proto3" json:"at,omitempty"`
+	Detail        string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1141,25 +1140,24 @@ func (x *PBStop) GetAt() uint64 {
 }
 
 type PBOutcome struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Lease        []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
-	Fault        uint32                 `protobuf:"varint,2,opt,name=fault,proto3" json:"fault,omitempty"`
-	Code         string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
-	Accepted     uint64                 `protobuf:"varint,4,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	Ready        uint64                 `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
-	Ended        uint64                 `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"`
-	BillableMs   uint64                 `protobuf:"varint,7,opt,name=billable_ms,json=billableMs,proto3" json:"billable_ms,omitempty"`
-	Amount       uint64                 `protobuf:"varint,8,opt,name=amount,proto3" json:"amount,omitempty"`
-	ReceiptHash  []byte                 `protobuf:"bytes,9,opt,name=receipt_hash,json=receiptHash,proto3" json:"receipt_hash,omitempty"`
-	VoucherTotal uint64                 `protobuf:"varint,10,opt,name=voucher_total,json=voucherTotal,proto3" json:"voucher_total,omitempty"`
-	ExitCode     int32                  `protobuf:"zigzag32,11,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
-	OutputsRoot  []byte                 `protobuf:"bytes,12,opt,name=outputs_root,json=outputsRoot,proto3" json:"outputs_root,omitempty"`
-	KeepChannel  bool                   `protobuf:"varint,13,opt,name=keep_channel,json=keepChannel,proto3" json:"keep_channel,omitempty"`
-	LogBytes     uint64                 `protobuf:"varint,14,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
-	LogMissing   uint64                 `protobuf:"varint,15,opt,name=log_missing,json=logMissing,proto3" json:"log_missing,omitempty"`
-	LogEnd       uint32                 `protobuf:"varint,16,opt,name=log_end,json=logEnd,proto3" json:"log_end,omitempty"`
-	// absent: not for the public
-	Deal          *PBDeal `protobuf:"bytes,17,opt,name=deal,proto3" json:"deal,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Fault         uint32                 `protobuf:"varint,2,opt,name=fault,proto3" json:"fault,omitempty"`
+	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	Accepted      uint64                 `protobuf:"varint,4,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	Ready         uint64                 `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
+	Ended         uint64                 `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"`
+	BillableMs    uint64                 `protobuf:"varint,7,opt,name=billable_ms,json=billableMs,proto3" json:"billable_ms,omitempty"`
+	Amount        uint64                 `protobuf:"varint,8,opt,name=amount,proto3" json:"amount,omitempty"`
+	ReceiptHash   []byte                 `protobuf:"bytes,9,opt,name=receipt_hash,json=receiptHash,proto3" json:"receipt_hash,omitempty"`
+	VoucherTotal  uint64                 `protobuf:"varint,10,opt,name=voucher_total,json=voucherTotal,proto3" json:"voucher_total,omitempty"`
+	ExitCode      int32                  `protobuf:"zigzag32,11,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	OutputsRoot   []byte                 `protobuf:"bytes,12,opt,name=outputs_root,json=outputsRoot,proto3" json:"outputs_root,omitempty"`
+	KeepChannel   bool                   `protobuf:"varint,13,opt,name=keep_channel,json=keepChannel,proto3" json:"keep_channel,omitempty"`
+	LogBytes      uint64                 `protobuf:"varint,14,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	LogMissing    uint64                 `protobuf:"varint,15,opt,name=log_missing,json=logMissing,proto3" json:"log_missing,omitempty"`
+	LogEnd        uint32                 `protobuf:"varint,16,opt,name=log_end,json=logEnd,proto3" json:"log_end,omitempty"`
+	Deal          *PBDeal                `protobuf:"bytes,17,opt,name=deal,proto3" json:"deal,omitempty"` // absent: not for the public
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1324,6 +1322,7 @@ type PBDeal struct {
 	Payee         []byte                 `protobuf:"bytes,7,opt,name=payee,proto3" json:"payee,omitempty"`
 	Provider      []byte                 `protobuf:"bytes,8,opt,name=provider,proto3" json:"provider,omitempty"`
 	Customer      []byte                 `protobuf:"bytes,9,opt,name=customer,proto3" json:"customer,omitempty"`
+	Bind          []byte                 `protobuf:"bytes,10,opt,name=bind,proto3" json:"bind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1417,6 +1416,13 @@ func (x *PBDeal) GetProvider() []byte {
 func (x *PBDeal) GetCustomer() []byte {
 	if x != nil {
 		return x.Customer
+	}
+	return nil
+}
+
+func (x *PBDeal) GetBind() []byte {
+	if x != nil {
+		return x.Bind
 	}
 	return nil
 }
@@ -1800,14 +1806,13 @@ func (x *PBSync) GetDone() bool {
 }
 
 type PBSyncOpen struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	NowMs uint64                 `protobuf:"varint,2,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
-	Count uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
-	Hash  []byte                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
-	Own   bool                   `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`
-	// shards of the network in the sender's epoch; 0 = 1
-	Of            uint32 `protobuf:"varint,6,opt,name=of,proto3" json:"of,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	NowMs         uint64                 `protobuf:"varint,2,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	Count         uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	Own           bool                   `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`
+	Of            uint32                 `protobuf:"varint,6,opt,name=of,proto3" json:"of,omitempty"` // shards of the network in the sender's epoch; 0 = 1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1885,9 +1890,8 @@ func (x *PBSyncOpen) GetOf() uint32 {
 }
 
 type PBSyncIDs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// 16 bytes each, sorted
-	Ids           []byte `protobuf:"bytes,1,opt,name=ids,proto3" json:"ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []byte                 `protobuf:"bytes,1,opt,name=ids,proto3" json:"ids,omitempty"` // 16 bytes each, sorted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2034,19 +2038,17 @@ func (x *PBAmend) GetAt() uint64 {
 }
 
 type PBWant struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Seq       uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	LifetimeS uint64                 `protobuf:"varint,2,opt,name=lifetime_s,json=lifetimeS,proto3" json:"lifetime_s,omitempty"`
-	Slot      uint32                 `protobuf:"varint,3,opt,name=slot,proto3" json:"slot,omitempty"`
-	Classes   []string               `protobuf:"bytes,4,rep,name=classes,proto3" json:"classes,omitempty"`
-	// 0 = withdrawn
-	Devices uint32    `protobuf:"varint,5,opt,name=devices,proto3" json:"devices,omitempty"`
-	Terms   []*PBTerm `protobuf:"bytes,6,rep,name=terms,proto3" json:"terms,omitempty"`
-	Mint    []byte    `protobuf:"bytes,7,opt,name=mint,proto3" json:"mint,omitempty"`
-	// 0 = any
-	MaxRate       uint64 `protobuf:"varint,8,opt,name=max_rate,json=maxRate,proto3" json:"max_rate,omitempty"`
-	MaxDurationS  uint64 `protobuf:"varint,9,opt,name=max_duration_s,json=maxDurationS,proto3" json:"max_duration_s,omitempty"`
-	ReachHash     []byte `protobuf:"bytes,11,opt,name=reach_hash,json=reachHash,proto3" json:"reach_hash,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	LifetimeS     uint64                 `protobuf:"varint,2,opt,name=lifetime_s,json=lifetimeS,proto3" json:"lifetime_s,omitempty"`
+	Slot          uint32                 `protobuf:"varint,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	Classes       []string               `protobuf:"bytes,4,rep,name=classes,proto3" json:"classes,omitempty"`
+	Devices       uint32                 `protobuf:"varint,5,opt,name=devices,proto3" json:"devices,omitempty"` // 0 = withdrawn
+	Terms         []*PBTerm              `protobuf:"bytes,6,rep,name=terms,proto3" json:"terms,omitempty"`
+	Mint          []byte                 `protobuf:"bytes,7,opt,name=mint,proto3" json:"mint,omitempty"`
+	MaxRate       uint64                 `protobuf:"varint,8,opt,name=max_rate,json=maxRate,proto3" json:"max_rate,omitempty"` // 0 = any
+	MaxDurationS  uint64                 `protobuf:"varint,9,opt,name=max_duration_s,json=maxDurationS,proto3" json:"max_duration_s,omitempty"`
+	ReachHash     []byte                 `protobuf:"bytes,11,opt,name=reach_hash,json=reachHash,proto3" json:"reach_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2303,7 +2305,7 @@ const file_documents_proto_rawDesc = "" +
 	"\vlog_missing\x18\x0f \x01(\x04R\n" +
 	"logMissing\x12\x17\n" +
 	"\alog_end\x18\x10 \x01(\rR\x06logEnd\x12)\n" +
-	"\x04deal\x18\x11 \x01(\v2\x15.gpuai.wire.v1.PBDealR\x04deal\"\xde\x01\n" +
+	"\x04deal\x18\x11 \x01(\v2\x15.gpuai.wire.v1.PBDealR\x04deal\"\xf2\x01\n" +
 	"\x06PBDeal\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x12\n" +
 	"\x04rate\x18\x02 \x01(\x04R\x04rate\x12\x18\n" +
@@ -2313,7 +2315,9 @@ const file_documents_proto_rawDesc = "" +
 	"\x05payer\x18\x06 \x01(\fR\x05payer\x12\x14\n" +
 	"\x05payee\x18\a \x01(\fR\x05payee\x12\x1a\n" +
 	"\bprovider\x18\b \x01(\fR\bprovider\x12\x1a\n" +
-	"\bcustomer\x18\t \x01(\fR\bcustomer\"D\n" +
+	"\bcustomer\x18\t \x01(\fR\bcustomer\x12\x12\n" +
+	"\x04bind\x18\n" +
+	" \x01(\fR\x04bind\"D\n" +
 	"\n" +
 	"PBOutcomes\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\fR\bprovider\x12\x1a\n" +

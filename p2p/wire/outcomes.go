@@ -84,7 +84,7 @@ func packDeal(d market.Deal) *PBDeal {
 	}
 	return &PBDeal{Class: d.Class, Rate: uint64(d.Rate), Devices: uint32(max(d.Devices, 0)), Mint: absent(d.Mint[:]),
 		Channel: absent(d.Channel[:]), Payer: absent(d.Payer[:]), Payee: absent(d.Payee[:]),
-		Provider: absent(d.Provider[:]), Customer: absent(d.Customer[:])}
+		Provider: absent(d.Provider[:]), Customer: absent(d.Customer[:]), Bind: absent(d.Bind[:])}
 }
 
 // deal reads forms only: what is missing keeps an Outcome from everybody, not from its two sides.
@@ -102,5 +102,6 @@ func (r *reader) deal(m *PBDeal) (d market.Deal) {
 	r.optional(d.Payee[:], m.Payee, "payee")
 	r.optional(d.Provider[:], m.Provider, "provider")
 	r.optional(d.Customer[:], m.Customer, "customer")
+	r.optional(d.Bind[:], m.Bind, "bind signature")
 	return d
 }

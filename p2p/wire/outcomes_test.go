@@ -21,7 +21,7 @@ func sampleEnd() market.Outcome {
 		Ready: at(2000), Ended: at(3_602_000), BillableMS: 3_600_000, Amount: 4_800_000, OutputsRoot: [32]byte{8},
 		Deal: market.Deal{Class: "rtx-4090", Rate: 2_400_000, Devices: 2, Mint: market.Address{9},
 			Channel: market.ChannelID{3}, Payer: market.Address{4}, Payee: market.Address{5},
-			Provider: nodeOf(testKey(1)), Customer: nodeOf(testKey(2))},
+			Provider: nodeOf(testKey(1)), Customer: nodeOf(testKey(2)), Bind: [64]byte{6}},
 	}
 }
 

@@ -324,3 +324,21 @@ func TestCleared_Absurd(t *testing.T) {
 		}
 	})
 }
+
+// TestProbes_ManyOfOneRig: what waited while the database was away comes in at once, each probe of a day counted, the
+// newest answer kept.
+func TestProbes_ManyOfOneRig(t *testing.T) {
+	t.Parallel()
+	dbtest.Both(t, func(t *testing.T, d *db.DB, _ string) {
+		at := start.UnixMilli()
+		apply(t, d, start, db.Change{Rigs: []db.Rig{rig(1, 1, "a", 5, 1, 1)}, Probes: []db.Probe{
+			{Peer: "peer00001", At: at + 3}, {Peer: "peer00001", At: at + 2, OK: true, RTT: 9},
+			{Peer: "peer00001", At: at + 1, OK: true, RTT: 5}}})
+		r, err := d.Rig(t.Context(), "peer00001")
+		days, err2 := d.Uptime(t.Context(), "peer00001", 0)
+		if err != nil || err2 != nil || r.ProbedAt != at+3 || r.Reached != at+2 || r.RTT != 9 ||
+			r.Lots[0].Reached != at+2 || len(days) != 1 || days[0].Probes != 3 || days[0].Reached != 2 {
+			t.Errorf("%v %v: %+v %v", err, err2, r, days)
+		}
+	})
+}

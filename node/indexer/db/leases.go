@@ -63,11 +63,11 @@ func scanLease(s scanner) (l Lease, err error) {
 	return l, err
 }
 
-// key names a lease and who signed it: others may sign for the same id.
-func (l Lease) key() [3]string { return [3]string{l.ID, l.Provider, l.Customer} }
+// Key names a lease and who signed it: others may sign for the same id.
+func (l Lease) Key() [3]string { return [3]string{l.ID, l.Provider, l.Customer} }
 
-// before orders the documents that the same two signed for one lease: the first one counts, whichever came first.
-func (l Lease) before(other Lease) bool {
+// Before orders the documents that the same two signed for one lease: the first one counts, whichever came first.
+func (l Lease) Before(other Lease) bool {
 	if l.Amount != other.Amount {
 		return l.Amount < other.Amount
 	}
@@ -94,7 +94,7 @@ func (a *applying) leasesPart(list []Lease) error {
 	places, args := a.in(ids)
 	err := scan(a.ctx, a.Tx, func(s scanner) error {
 		l, err := scanLease(s)
-		held[l.key()] = l
+		held[l.Key()] = l
 		return err
 	}, "SELECT "+leaseColumns+" FROM leases WHERE id IN "+places, args...)
 	if err != nil {
@@ -102,8 +102,8 @@ func (a *applying) leasesPart(list []Lease) error {
 	}
 	var rows []Lease
 	for _, l := range list {
-		old, known := held[l.key()]
-		if known && !l.before(old) {
+		old, known := held[l.Key()]
+		if known && !l.Before(old) {
 			continue
 		}
 		l.FirstAt, l.Settled = a.now, SettledUnknown

@@ -93,7 +93,8 @@ type Tx struct {
 	Name         string
 	Channel      string
 	Authority    string // who paid, or asked to close
-	Amount       int64  // of open and top_up: the deposit afterwards; of claim, record, release: settled afterwards; else 0
+	// of open and top_up: the deposit afterwards; of claim, record, release: settled afterwards; else 0
+	Amount int64
 }
 
 // Bucket is a figure over a span of time.

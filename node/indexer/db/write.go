@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -194,27 +195,45 @@ func (a *applying) expire() error {
 }
 
 func (a *applying) probes(list []Probe) error {
+	newest, answer := map[string]Probe{}, map[string]Probe{}
+	type peerDay struct {
+		peer string
+		day  int64
+	}
+	days := map[peerDay]*Day{}
 	for _, p := range list {
 		a.touched[Probes] = true
-		reached, rtt := "reached_at", "rtt_us"
-		args := []any{p.Peer, p.At}
-		if p.OK {
-			reached, rtt = "$2", "$3"
-			args = append(args, p.RTT)
+		at := peerDay{p.Peer, p.At / day}
+		if days[at] == nil {
+			days[at] = &Day{}
 		}
-		err := a.exec("UPDATE rigs SET probed_at = $2, reached_at = "+reached+", rtt_us = "+rtt+
-			" WHERE peer = $1 AND probed_at < $2", args...)
-		if err == nil && p.OK {
-			err = a.exec("UPDATE lots SET reached_at = $2 WHERE peer = $1 AND reached_at < $2", p.Peer, p.At)
+		days[at].Probes++
+		days[at].Reached += bit(p.OK)
+		if p.At > newest[p.Peer].At {
+			newest[p.Peer] = p
+		}
+		if p.OK && p.At > answer[p.Peer].At {
+			answer[p.Peer] = p
+		}
+	}
+	for peer, p := range newest {
+		err := a.exec("UPDATE rigs SET probed_at = $2 WHERE peer = $1 AND probed_at < $2", peer, p.At)
+		if p, ok := answer[peer]; ok && err == nil {
+			err = a.exec("UPDATE rigs SET reached_at = $2, rtt_us = $3 WHERE peer = $1 AND reached_at < $2", peer, p.At,
+				p.RTT)
+			if err == nil {
+				err = a.exec("UPDATE lots SET reached_at = $2 WHERE peer = $1 AND reached_at < $2", peer, p.At)
+			}
 		}
 		if err != nil {
 			return err
 		}
 	}
+	keys := slices.Collect(maps.Keys(days))
 	return a.insert("uptime", "peer, day, probes, reached", `ON CONFLICT (peer, day) DO UPDATE SET
-		probes = uptime.probes + excluded.probes, reached = uptime.reached + excluded.reached`, len(list),
+		probes = uptime.probes + excluded.probes, reached = uptime.reached + excluded.reached`, len(keys),
 		func(i int) []any {
-			return []any{list[i].Peer, list[i].At / day, 1, bit(list[i].OK)}
+			return []any{keys[i].peer, keys[i].day, days[keys[i]].Probes, days[keys[i]].Reached}
 		})
 }
 

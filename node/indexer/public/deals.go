@@ -12,6 +12,7 @@ import (
 	"github.com/gpuai/gpuai/node/indexer/db"
 	"github.com/gpuai/gpuai/node/indexer/price"
 	"github.com/gpuai/gpuai/node/rest"
+	gossip "github.com/gpuai/gpuai/p2p/offers"
 )
 
 // deals answer about leases, wants and prices.
@@ -177,8 +178,8 @@ type clearedIn struct {
 	Since time.Time `query:"since" doc:"the first hour; none: 30 days ago"`
 }
 
-// LateMS is how late an Outcome may come; an index takes none that is later.
-const LateMS = 7 * 24 * 3_600_000
+// lateMS is how late after a lease's end its Outcome may come: no node passes on one that is later.
+const lateMS = int64(gossip.OutcomeAge / time.Millisecond)
 
 func (p deals) cleared(ctx context.Context, in *clearedIn) (ClearedPrices, error) {
 	m := p.Index.Market()
@@ -194,7 +195,7 @@ func (p deals) cleared(ctx context.Context, in *clearedIn) (ClearedPrices, error
 	for _, c := range list {
 		point := ClearedPoint{At: at(c.At), N: c.N, Pairs: c.Pairs, Payers: c.Payers, Payees: c.Payees,
 			DeviceS: c.Weight / 1000, Waiting: c.Waiting,
-			Closed: c.Waiting == 0 && c.At+db.HourStep*1000+price.Last+LateMS < m.At.UnixMilli()}
+			Closed: c.Waiting == 0 && c.At+db.HourStep*1000+price.Last+lateMS < m.At.UnixMilli()}
 		if c.N > 0 {
 			point.Price = rate(c.Mint, c.Price)
 		}

@@ -38,7 +38,7 @@ var definitions = []Definition{
 		"and each " +
 		"payee capped: docs/price-index.md. A lease counts in the hours it ran in, at most its last 24; an " +
 		"hour is " +
-		"closed 8 days after its end once none of its leases waits for its money. A price of few pairs is their word",
+		"closed 2 days after its end once none of its leases waits for its money. A price of few pairs is their word",
 		db.Signed, "curl " + Base + "/gpus/MODEL/cleared"},
 	{"jobs", "leases that ended within 24 hours, cost something, and are settled", db.Signed,
 		"curl " + Base + "/leases"},

@@ -31,6 +31,25 @@ func (x *Indexer) Want(w market.Want, _ market.DocID) {
 	x.poke()
 }
 
+// maxLeases that wait for the writer.
+const maxLeases = 10_000
+
+// Outcome implements offers.OutcomeSink. Which of two that come is written follows from the rows: see db.Lease.
+func (x *Indexer) Outcome(o market.Outcome, provider, customer []byte) {
+	row, err := rows.Lease(o, provider, customer)
+	key := row.Key()
+	x.mu.Lock()
+	old, waits := x.leases[key]
+	switch {
+	case err != nil || !waits && len(x.leases) >= maxLeases:
+		x.refused++
+	case !waits || row.Before(old):
+		x.leases[key] = row
+	}
+	x.mu.Unlock()
+	x.poke()
+}
+
 // heard notes how long an Offer was under way that was signed after this node began to listen: what was held before
 // comes at once, and late. The writer has the lock.
 func (x *Indexer) heard(seq int64, now time.Time) {
