@@ -173,6 +173,8 @@ func TestImports_EachRowFails(t *testing.T) {
 		"bbolt":     {module + "node/customer", "go.etcd.io/bbolt", module + "node/store"},
 		"huma":      {module + "cmd/gpuai", "github.com/danielgtaylor/huma/v2", module + "node/api"},
 		"sql":       {module + "node/store", "database/sql", "sort"},
+		"graphql": {module + "node/indexer/public", "github.com/vektah/gqlparser/v2/ast",
+			module + "node/indexer/graph"},
 		"parquet": {module + "node/indexer/public", "github.com/parquet-go/parquet-go",
 			module + "node/indexer/table"},
 		"web":       {module + "node/web", module + "node/rest", "net/http"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -101,5 +102,25 @@ func (m *Mux) cached(rt Route, ctx huma.Context, next func(huma.Context)) {
 func GetCached[I, O any](path, id, summary string, f func(context.Context, *I) (O, error), sources ...string) Route {
 	r := Get(path, id, summary, f).In(ScopeNone).Sources(sources...)
 	r.op.Responses = map[string]*huma.Response{"304": {Description: "it is as the ETag in If-None-Match says"}}
+	r.read = &Read{ID: id, About: summary, In: reflect.TypeFor[I](), Out: reflect.TypeFor[O](),
+		Do: func(ctx context.Context, in any) (any, error) { return f(ctx, in.(*I)) }}
 	return r
+}
+
+// Read is what a route of GetCached answers, for another interface over the same: Do takes a pointer to an In, whose
+// tags were obeyed, and gives an Out.
+type Read struct {
+	ID, About string
+	In, Out   reflect.Type
+	Do        func(ctx context.Context, in any) (any, error)
+}
+
+// Reads are those of all routes that were added.
+func (m *Mux) Reads() (out []Read) {
+	for _, r := range m.routes {
+		if r.read != nil {
+			out = append(out, *r.read)
+		}
+	}
+	return out
 }

@@ -42,6 +42,7 @@ type Route struct {
 	example string              // JSON
 	own     map[int]market.Code // errors whose status is not the code's
 	sources []string            // of what is kept; nil: nothing is
+	read    *Read
 	op      huma.Operation
 	add     func(m *Mux, op huma.Operation)
 }

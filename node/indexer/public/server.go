@@ -51,6 +51,7 @@ func New(c Config, log *slog.Logger) *rest.Mux {
 	m.Add("index", append(p.index(), rest.Stream("GET", "/events", "events", "what happens, as it happens",
 		stream.Serve).In(rest.ScopeNone).Gives(200, "text/event-stream", eventsAbout).
 		Fails(market.CodeBusy, market.CodeNotFound), relays{c.RPC}.route())...)
+	m.Add("graphql", newGraphs(m).routes()...)
 	return m
 }
 
