@@ -6,7 +6,7 @@ export GOTOOLCHAIN := local
 # go-nvml else prints about thirty warnings.
 export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 
-.PHONY: drawings help setup build dist demo test long check itest race bench program docs web
+.PHONY: drawings help setup build dist demo test long check itest race bench program docs web web-test web-shots
 
 VERSION := 0.1.0
 GO_FLAGS := -trimpath -buildvcs=false
@@ -36,6 +36,12 @@ demo: setup build ## a whole market on loopback: one job found, run, paid and re
 
 web: ## the site, into node/web/dist, from where it is embedded; needs Node
 	@node/web/build.sh
+
+web-test: web ## the site in a real Chromium against real indexers: every page and state, axe, keyboard, hostile text, sizes
+	go test $(TESTFLAGS) -tags web -count=1 -timeout 14m ./node/web/test
+
+web-shots: web ## pictures of every page, light and dark, wide and narrow, into node/web/shots (SHOTS=home,lease: only those)
+	GPUAI_SHOTS=$(or $(SHOTS),all) go test -tags web -count=1 -run TestShots ./node/web/test
 
 dist: web build ## dist/gpuai_VERSION_linux_amd64.tar.gz: binary, unit, example settings, README, LICENSE; same sources, same bytes
 	@rm -rf dist/gpuai && mkdir -p dist/gpuai && cp bin/gpuai README.md LICENSE cmd/gpuai/gpuai.service dist/gpuai/

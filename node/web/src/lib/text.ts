@@ -13,7 +13,8 @@ export function safe(text: string, most = 200): string {
 /** The ends of an id: enough to tell it from others by eye. */
 export function short(id: string, head = 6, tail = 4): string {
 	const clean = safe(id, 256);
-	return clean.length <= head + tail + 1 ? clean : `${clean.slice(0, head)}…${clean.slice(-tail)}`;
+	const from = /^(lease|order)_/.test(clean) ? head + 4 : head; // these begin all alike
+	return clean.length <= from + tail + 1 ? clean : `${clean.slice(0, from)}…${clean.slice(-tail)}`;
 }
 
 /** A word of the command line: quoted where a shell would read it otherwise. */
