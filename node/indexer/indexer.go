@@ -245,6 +245,9 @@ func (x *Indexer) write(ctx context.Context) error {
 			x.log.Debug("Index was written", "rigs", a.Rigs, "expired", a.Expired, "channels", a.Channels,
 				"instructions", a.Txs, "wants", a.Wants, "leases", a.Leases)
 			rest = flushEvery
+			x.mu.Lock()
+			x.refused += int64(a.Refused)
+			x.mu.Unlock()
 		case ctx.Err() == nil:
 			x.log.Error("Index was not written", "error", err)
 			x.putBack(c)

@@ -35,38 +35,55 @@ func (a *applying) due(l Lease) error {
 	})
 }
 
-// hoursAtOnce of a transaction of Clear.
-const hoursAtOnce = 50
+// A transaction of Clear makes hoursAtOnce at most, and begins none after clearTime: others wait to write.
+const (
+	hoursAtOnce = 50
+	clearTime   = 100 * time.Millisecond
+)
 
-// Clear makes the prices of hours anew whose leases have changed, some in one transaction, and reports whether more
-// wait.
+// Clear makes the prices of hours anew whose leases have changed, some in one transaction, and reports whether more may
+// wait: the next call goes on where this one ended, so that hours which change all the time keep nobody waiting. It has
+// one caller at a time.
 func (d *DB) Clear(ctx context.Context) (more bool, err error) {
-	n := 0
+	made, next := 0, d.cleared
 	err = d.inTx(ctx, func(t *tx) error {
 		a := &applying{tx: t}
 		hours, err := rowsOf(a, func(s scanner) (c Cleared, err error) {
 			err = s.Scan(&c.Class, &c.Mint, &c.At)
 			return c, err
-		}, "SELECT class, mint, at FROM cleared_due ORDER BY class, mint, at LIMIT $1", hoursAtOnce)
-		n = len(hours)
-		for _, c := range hours {
-			if err == nil {
-				err = a.clear(c)
+		}, "SELECT class, mint, at FROM cleared_due WHERE (class, mint, at) > ($1, $2, $3) ORDER BY class, mint, at "+
+			"LIMIT $4", next.Class, next.Mint, next.At, hoursAtOnce)
+		if err != nil {
+			return err
+		}
+		more = len(hours) == hoursAtOnce || next.Class != ""
+		next = Cleared{}
+		for began := time.Now(); made < len(hours); made++ {
+			if time.Since(began) > clearTime {
+				more = true
+				return nil
+			}
+			if next = hours[made]; made == len(hours)-1 && len(hours) < hoursAtOnce {
+				next = Cleared{} // from the first on again
+			}
+			if err := a.clear(hours[made]); err != nil {
+				return err
 			}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return false, fmt.Errorf("make prices: %w", err)
 	}
-	if n > 0 {
+	d.cleared = next
+	if made > 0 {
 		d.touch(map[Source]bool{Sums: true})
 	}
-	return n == hoursAtOnce, nil
+	return more, nil
 }
 
 func (a *applying) clear(c Cleared) error {
-	leases, err := rowsOf(a, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE class = $1 AND mint = $2 AND "+
+	leases, err := rowsOf(a, scanTerms, "SELECT "+termColumns+" FROM leases WHERE class = $1 AND mint = $2 AND "+
 		"settled >= $3 AND ended_at > $4 AND ended_at <= $5 AND ready_at < $6 ORDER BY ended_at, id, provider, "+
 		"customer "+
 		"LIMIT $7", c.Class, c.Mint, int64(SettledNot), c.At, c.At+hourMS+price.Last, c.At+hourMS, maxTrades)
@@ -222,17 +239,16 @@ func (d *DB) sumPrices(ctx context.Context, m *Market, from, to int64) error {
 		leases = leases[:0]
 	}
 	err := scan(ctx, d.read, func(s scanner) error {
-		l, err := scanLease(s)
+		l, err := scanTerms(s)
 		if l.Class != of.Class || l.Mint != of.Mint {
 			done()
 			of = Cleared{Class: l.Class, Mint: l.Mint}
 		}
-		l.ByProvider, l.ByCustomer = nil, nil
 		if len(leases) < maxTrades {
 			leases = append(leases, l)
 		}
 		return err
-	}, "SELECT "+leaseColumns+" FROM leases WHERE settled = $1 AND ended_at > $2 AND ready_at < $3 "+
+	}, "SELECT "+termColumns+" FROM leases WHERE settled = $1 AND ended_at > $2 AND ready_at < $3 "+
 		"ORDER BY class, mint, ended_at, id, provider, customer", int64(SettledCovered), from, to)
 	done()
 	return err

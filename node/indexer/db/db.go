@@ -31,6 +31,7 @@ type DB struct {
 	bulk    *sql.DB
 	dialect dialect
 	epoch   string
+	cleared Cleared // the hour that Clear has come to
 
 	mu      sync.Mutex
 	revs    map[Source]uint64

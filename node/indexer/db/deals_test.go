@@ -342,3 +342,70 @@ func TestProbes_ManyOfOneRig(t *testing.T) {
 		}
 	})
 }
+
+// TestClear_GoesRound: hours that are due again and again keep no others waiting.
+func TestClear_GoesRound(t *testing.T) {
+	t.Parallel()
+	dbtest.Both(t, func(t *testing.T, d *db.DB, _ string) {
+		c := account(1, 1, 1, 1<<50)
+		var list []db.Lease
+		for n := range 90 { // more than one call makes
+			l := lease(n, c, 100, int64(n)*2*hour)
+			l.Class = "first"
+			list = append(list, l)
+		}
+		last := lease(1000, c, 100, 0)
+		apply(t, d, start, db.Change{Channels: []db.Channel{c}, Leases: append(list, last)})
+		for n := range 20 {
+			if _, err := d.Clear(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := d.Cleared(t.Context(), "a", sol, 0, 9); err != nil || len(got) > 0 {
+				return
+			}
+			for i := range list { // all of them change
+				list[i].Amount--
+			}
+			apply(t, d, start.Add(time.Duration(n)), db.Change{Leases: list})
+		}
+		t.Error("after 20 calls the last model has no price")
+	})
+}
+
+// TestLeases_Unbacked_AreForgotten: a lease that no channel stands for is kept for two days, one that is paid for ever;
+// a channel has room for so many.
+func TestLeases_Unbacked_AreForgotten(t *testing.T) {
+	t.Parallel()
+	dbtest.Both(t, func(t *testing.T, d *db.DB, _ string) {
+		c := account(1, 1, 1, 1<<50)
+		paid, forged := lease(1, c, 100, 0), lease(2, account(2, 1, 1, 0), 100, 0)
+		apply(t, d, start, db.Change{Channels: []db.Channel{c}, Leases: []db.Lease{paid, forged}})
+		if got := settledOf(t, d); len(got) != 2 {
+			t.Errorf("%v", got)
+		}
+		apply(t, d, start.Add(49*time.Hour), db.Change{Leases: []db.Lease{lease(3, c, 100, 49*hour)}})
+		if got := settledOf(t, d); len(got) != 2 || got[paid.ID] != db.SettledCovered {
+			t.Errorf("two days later: %v", got)
+		}
+	})
+	at, err := db.Open(t.Context(), filepath.Join(t.TempDir(), "index.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	var list []db.Lease
+	for n := range 10_003 {
+		l := lease(n, account(1, 1, 1, 0), 1, int64(n))
+		l.Ready = 0 // it has no hour
+		list = append(list, l)
+	}
+	for part := range slices.Chunk(list, 400) {
+		if a := apply(t, at, start, db.Change{Leases: part}); a.Refused > 3 {
+			t.Fatalf("%+v", a)
+		}
+	}
+	if a := apply(t, at, start,
+		db.Change{Leases: []db.Lease{lease(20_000, account(1, 1, 1, 0), 1, 5)}}); a.Refused != 1 {
+		t.Errorf("one over the bound: %+v", a)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -63,6 +64,18 @@ func scanLease(s scanner) (l Lease, err error) {
 	return l, err
 }
 
+// termColumns are a lease without what was signed: all that its money and its price need.
+const termColumns = "id, class, mint, devices, rate, provider, customer, channel, payer, payee, accepted_at, " +
+	"ready_at, " +
+	"ended_at, billable_ms, amount, bind, settled"
+
+func scanTerms(s scanner) (l Lease, err error) {
+	err = s.Scan(&l.ID, &l.Class, &l.Mint, &l.Devices, &l.Rate, &l.Provider, &l.Customer, &l.Channel, &l.Payer,
+		&l.Payee,
+		&l.Accepted, &l.Ready, &l.Ended, &l.BillableMS, &l.Amount, &l.Bind, &l.Settled)
+	return l, err
+}
+
 // Key names a lease and who signed it: others may sign for the same id.
 func (l Lease) Key() [3]string { return [3]string{l.ID, l.Provider, l.Customer} }
 
@@ -86,13 +99,17 @@ func (a *applying) leases(list []Lease) error {
 }
 
 func (a *applying) leasesPart(list []Lease) error {
+	list, err := a.room(list)
+	if err != nil || len(list) == 0 {
+		return err
+	}
 	ids := make([]string, len(list))
 	for i, l := range list {
 		ids[i] = l.ID
 	}
 	held := map[[3]string]Lease{}
 	places, args := a.in(ids)
-	err := scan(a.ctx, a.Tx, func(s scanner) error {
+	err = scan(a.ctx, a.Tx, func(s scanner) error {
 		l, err := scanLease(s)
 		held[l.Key()] = l
 		return err
@@ -132,6 +149,50 @@ func (a *applying) leasesPart(list []Lease) error {
 	return a.putLeases(rows)
 }
 
+// maxUnbacked is how many leases are kept whose channel is not known or is not theirs, unbackedKept for how long: they
+// cost nobody anything to make up.
+const (
+	maxUnbacked  = 100_000
+	unbackedKept = 2 * day
+)
+
+// room leaves out leases that find none: of a channel with too many already, and of no channel where too many wait.
+// What nobody has paid for is forgotten after two days.
+func (a *applying) room(list []Lease) ([]Lease, error) {
+	err := a.exec("DELETE FROM leases WHERE settled <= $1 AND ended_at < $2", int64(SettledForeign), a.now-unbackedKept)
+	if err != nil {
+		return nil, err
+	}
+	count := func(where string, arg any) (n int, err error) {
+		if err = a.QueryRowContext(a.ctx, "SELECT COUNT(*) FROM leases WHERE "+where, arg).Scan(&n); err != nil {
+			err = fmt.Errorf("count leases: %w", err)
+		}
+		return n, err
+	}
+	unbacked, err := count("settled <= $1", int64(SettledForeign))
+	if err != nil {
+		return nil, err
+	}
+	of := map[string]int{}
+	var out []Lease
+	for _, l := range list {
+		n, counted := of[l.Channel]
+		if !counted {
+			if n, err = count("channel = $1", l.Channel); err != nil {
+				return nil, err
+			}
+		}
+		if n >= maxOfChannel || unbacked >= maxUnbacked {
+			a.out.Refused++
+			continue
+		}
+		of[l.Channel] = n + 1
+		unbacked++ // until its channel says otherwise
+		out = append(out, l)
+	}
+	return out, nil
+}
+
 func (a *applying) putLeases(rows []Lease) error {
 	var set []string
 	for c := range strings.SplitSeq(leaseColumns, ", ") {
@@ -165,7 +226,7 @@ func (a *applying) settle() error {
 			}
 			continue
 		}
-		leases, err := rowsOf(a, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE channel = $1 ORDER BY "+
+		leases, err := rowsOf(a, scanTerms, "SELECT "+termColumns+" FROM leases WHERE channel = $1 ORDER BY "+
 			"ended_at, id, provider, customer LIMIT $2", id, maxOfChannel)
 		if err != nil {
 			return err

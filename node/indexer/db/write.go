@@ -26,7 +26,10 @@ type Change struct {
 }
 
 // Applied says what of a Change was new.
-type Applied struct{ Rigs, Expired, Channels, Txs, Leases, Wants int }
+type Applied struct {
+	Rigs, Expired, Channels, Txs, Leases, Wants int
+	Refused                                     int // leases that found no room
+}
 
 // keepEvents is how many events stay.
 const keepEvents = 100_000

@@ -1,0 +1,1 @@
+CREATE INDEX leases_settled ON leases (settled, ended_at);
