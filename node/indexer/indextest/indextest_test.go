@@ -88,7 +88,8 @@ func TestFill(t *testing.T) {
 			closing.Deadline.IsZero() {
 			t.Errorf("channels %+v %+v", gone, closing)
 		}
-		if w := read[public.Channels](t, d, "/wallets/"+s.Payer); len(w.Channels) < 2 {
+		if w := read[public.Channels](t, d, "/wallets/"+s.Payer); len(w.Channels) < 2 || len(w.Sums) != 1 ||
+			w.Sums[0].Side != "payer" || w.Sums[0].N != int64(len(w.Channels)) || w.Sums[0].Returns.Amount == "" {
 			t.Errorf("wallet %+v", w)
 		}
 		if n := read[public.Network](t, d, "/network"); n.Gossip == nil || len(n.Versions) != 2 ||

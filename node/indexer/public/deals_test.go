@@ -1,8 +1,10 @@
 package public_test
 
 import (
+	"math"
 	"testing"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
 	"github.com/gpuai/gpuai/node/indexer/public"
 )
@@ -29,6 +31,43 @@ func TestDeals_NoneYet(t *testing.T) {
 			if w := s.get(t, path); w.Code != want {
 				t.Errorf("%s: %d, want %d: %s", path, w.Code, want, w.Body)
 			}
+		}
+	})
+}
+
+// TestWallet_SumsAllChannels: sums are of all channels, not of a page, also where they are over 63 bits; what is gone
+// is neither locked nor does it return.
+func TestWallet_SumsAllChannels(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, s site) {
+		me, other := market.Address{1}.String(), market.Address{2}.String()
+		var c db.Change
+		for i := range 5 {
+			c.Channels = append(c.Channels, db.Channel{ID: market.ChannelID{byte(i), 9}.String(), Payer: me,
+				Payee: other,
+				Mint:  public.SOLMint, Decimals: 9, Deposit: math.MaxInt64, Settled: 100, Paid: 60,
+				Slot: int64(40 + i)})
+		}
+		c.Channels = append(c.Channels, db.Channel{ID: market.ChannelID{7, 9}.String(), Payer: other, Payee: me,
+			Mint: public.SOLMint, Decimals: 9, Deposit: 500, Settled: 300, Paid: 200, Slot: 9})
+		s.apply(t, start, c)
+		gone := db.Channel{ID: c.Channels[0].ID, Status: 255, Slot: 60}
+		s.apply(t, start, db.Change{Channels: []db.Channel{gone}})
+		w := read[public.Channels](t, s, "/wallets/"+me+"?limit=2")
+		if len(w.Channels) != 2 || len(w.Sums) != 2 {
+			t.Fatalf("%+v", w)
+		}
+		pays, paid := w.Sums[0], w.Sums[1]
+		if pays.Side != "payer" || pays.N != 5 || pays.Open != 4 || pays.Locked.Amount != "36893488147419102988" ||
+			pays.Returns.Amount != "36893488147419102828" || pays.Settled.Amount != "500" || pays.AsOf.Slot != 60 {
+			t.Errorf("%+v", pays)
+		}
+		if paid.Side != "payee" || paid.Owed.Amount != "100" || paid.Locked.Amount != "300" ||
+			paid.Returns.Amount != "" {
+			t.Errorf("%+v", paid)
+		}
+		if none := read[public.Channels](t, s, "/wallets/"+market.Address{5}.String()); len(none.Sums) != 0 {
+			t.Errorf("%+v", none)
 		}
 	})
 }

@@ -21,6 +21,13 @@ var definitions = []Definition{
 	{"channel", "an account of the escrow program at finality: what it says is the truth, its instructions only " +
 		"tell how " +
 		"it came to be so", db.Chain, "gpuai channel show CHANNEL"},
+	{"returns", "what a payer gets back of a channel, at most: its deposit, less what is settled and refunded. A " +
+		"voucher that " +
+		"the payee has not brought yet may take of it. With the payee's release at once; else the payer asks to " +
+		"close, and " +
+		"close_delay after that, at the deadline, anybody may seal it and pay both. The storage comes back with " +
+		"reclaim, " +
+		"3,000 slots after the channel's open slot at the earliest", db.Chain, "gpuai channel show CHANNEL"},
 	{"asks", "prices that are asked per device and hour: percentiles over devices, each at the price of its offer; n " +
 		"counts offers", db.Gossip, "gpuai offers MODEL"},
 	{"rigs", "providers with a live offer; one with several models counts at each of them", db.Gossip,

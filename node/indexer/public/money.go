@@ -126,7 +126,8 @@ func resumeTx(p rest.Paging) (t db.Tx, err error) {
 }
 
 func (p pages) wallet(ctx context.Context, in *byAddr) (out Channels, err error) {
-	out = Channels{Schema: "gpuai.public-wallet/v1", Wallet: in.Addr, Channels: []Channel{}}
+	out = Channels{Schema: "gpuai.public-wallet/v1", Wallet: in.Addr, Sums: []WalletSum{},
+		Channels: []Channel{}}
 	after, err := in.From()
 	if err == nil && !plain(after) {
 		err = badCursor()
@@ -144,6 +145,13 @@ func (p pages) wallet(ctx context.Context, in *byAddr) (out Channels, err error)
 	}
 	for _, c := range list {
 		out.Channels = append(out.Channels, channelOf(c))
+	}
+	if err != nil {
+		return out, err
+	}
+	sums, err := p.Index.WalletSums(ctx, in.Addr)
+	for _, s := range sums {
+		out.Sums = append(out.Sums, walletSum(s))
 	}
 	return out, err
 }

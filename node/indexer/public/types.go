@@ -335,12 +335,13 @@ type Channel struct {
 	Origin
 }
 
-// Channels of a wallet.
+// Channels of a wallet, and on each page the sums of all of them.
 type Channels struct {
-	Schema   string    `json:"schema"`
-	Wallet   string    `json:"wallet"`
-	Channels []Channel `json:"channels"`
-	Cursor   string    `json:"cursor,omitempty"`
+	Schema   string      `json:"schema"`
+	Wallet   string      `json:"wallet"`
+	Sums     []WalletSum `json:"sums"`
+	Channels []Channel   `json:"channels"`
+	Cursor   string      `json:"cursor,omitempty"`
 }
 
 // ChannelPage is one channel and what came to it, oldest first; the cursor leads on through its instructions.

@@ -228,6 +228,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/graphql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * a query of GraphQL, kept by its address
+         * @description GraphQL, read-only, over the reads of this document: fields of Query are operationIds, arguments their parameters, types their schemas. At most 6 fields deep and 1,000 rows, counted before it runs: a read costs 10 and its limit, a list as many as first says. What is wrong with a query is in errors, with status 200.
+         */
+        get: operations["graphqlGet"];
+        put?: never;
+        /**
+         * a query of GraphQL
+         * @description GraphQL, read-only, over the reads of this document: fields of Query are operationIds, arguments their parameters, types their schemas. At most 6 fields deep and 1,000 rows, counted before it runs: a read costs 10 and its limit, a list as many as first says. What is wrong with a query is in errors, with status 200.
+         */
+        post: operations["graphql"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/leases": {
         parameters: {
             query?: never;
@@ -600,11 +624,12 @@ export interface components {
             /** @description SOL that the account holds beside its deposit; the payer gets it back */
             storage: components["schemas"]["Money"];
         };
-        /** @description Channels of a wallet. */
+        /** @description Channels of a wallet, and on each page the sums of all of them. */
         Channels: {
             channels: components["schemas"]["Channel"][];
             cursor?: string;
             schema: string;
+            sums: components["schemas"]["WalletSum"][];
             wallet: string;
         };
         /** @description ClearedPoint is an hour. An hour is closed when no document can change it any more and no lease of it waits for its money. */
@@ -874,6 +899,40 @@ export interface components {
             proven?: components["schemas"]["Count"];
             reachable: components["schemas"]["Count"];
         };
+        /** @description GraphAnswer has data, errors, or both. */
+        GraphAnswer: {
+            data?: unknown;
+            errors?: components["schemas"]["GraphError"][];
+        };
+        /** @description GraphAsk is a query of GraphQL. */
+        GraphAsk: {
+            /** @description not read */
+            extensions?: unknown;
+            /** @description which of several */
+            operationName?: string;
+            query: string;
+            /** @description an object */
+            variables?: unknown;
+        };
+        /** @description GraphError is one error. Extensions have the code and the next step of a problem document. */
+        GraphError: {
+            extensions: components["schemas"]["GraphProblem"];
+            locations?: components["schemas"]["GraphPlace"][];
+            message: string;
+            path?: unknown[];
+        };
+        /** @description GraphPlace is one in the query, counted from 1. */
+        GraphPlace: {
+            /** Format: int64 */
+            column: number;
+            /** Format: int64 */
+            line: number;
+        };
+        /** @description GraphProblem is what an error's code says. */
+        GraphProblem: {
+            code: string;
+            hint?: string;
+        };
         /** @description Hit is one of them; Path is where it stands below the base of this API. */
         Hit: {
             id: string;
@@ -898,6 +957,8 @@ export interface components {
             outer: number;
             /** @enum {string} */
             result: "ok" | "failed" | "not read";
+            /** @description of claim, record and release: all that is the payee's afterwards */
+            settled?: components["schemas"]["Money"];
             signature: string;
             /** Format: int64 */
             slot: number;
@@ -1442,6 +1503,34 @@ export interface components {
             src: "chain" | "gossip" | "probe" | "signed";
             /** Format: int64 */
             value_s: number;
+        };
+        /** @description WalletSum sums all channels of a wallet on one side, in one mint; n counts them. Locked, returns and owed are of those whose account is there still. */
+        WalletSum: {
+            as_of: components["schemas"]["AsOf"];
+            /** @description deposits, less what was paid and refunded */
+            locked: components["schemas"]["Money"];
+            /** Format: int64 */
+            n: number;
+            /**
+             * Format: int64
+             * @description channels whose account is there
+             */
+            open: number;
+            /** @description to a payee: settled, and not paid out yet */
+            owed?: components["schemas"]["Money"];
+            /** @description to a payer, at most: see /definitions */
+            returns?: components["schemas"]["Money"];
+            /** @description of all channels, also those that are gone */
+            settled: components["schemas"]["Money"];
+            /** @enum {string} */
+            side: "payer" | "payee";
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
         };
         /** @description Want is what a customer asks for and no provider of its book has, as it signed it. */
         Want: {
@@ -2189,6 +2278,107 @@ export interface operations {
                 };
             };
             409: components["responses"]["Error409"];
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
+        };
+    };
+    graphqlGet: {
+        parameters: {
+            query: {
+                /** @description which of several */
+                operationName?: string;
+                /** @description the query */
+                query: string;
+                /** @description an object, as JSON */
+                variables?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            /** @description it is as the ETag in If-None-Match says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            421: components["responses"]["Error421"];
+            429: components["responses"]["Error429"];
+            499: components["responses"]["Error499"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+            504: components["responses"]["Error504"];
+        };
+    };
+    graphql: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "query": "{ gpus(limit: 5) { models { slug gpus { free { value } } } } }"
+                 *     }
+                 */
+                "application/json": components["schemas"]["GraphAsk"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphAnswer"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            /** @description too-large: what was sent is larger than allowed */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description bad-usage: the command or request is wrong */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             421: components["responses"]["Error421"];
             429: components["responses"]["Error429"];
             499: components["responses"]["Error499"];
