@@ -233,6 +233,13 @@ func (d *Reads) Buckets(ctx context.Context, metric, key string, step, since int
 		"step_s = $3 AND at >= $4 ORDER BY at, mint LIMIT $5", metric, key, step, since, n)
 }
 
+// Days are the last buckets of each day (UTC) of a figure since a time, oldest first, at most n.
+func (d *Reads) Days(ctx context.Context, metric, key string, step, since int64, n int) ([]Bucket, error) {
+	return list(ctx, d, scanBucket, "SELECT "+bucketColumns+" FROM buckets WHERE metric = $1 AND key = $2 AND "+
+		"step_s = $3 AND at IN (SELECT MAX(at) FROM buckets WHERE metric = $1 AND key = $2 AND step_s = $3 AND "+
+		"at >= $4 GROUP BY at / 86400000) ORDER BY at, mint LIMIT $5", metric, key, step, since, n)
+}
+
 // Digests are those of the newest checkpoint not above a slot.
 func (d *Reads) Digests(ctx context.Context, what string, slot int64) ([]Digest, error) {
 	return list(ctx, d, func(s scanner) (g Digest, err error) {

@@ -131,6 +131,7 @@ func (p pages) model(_ context.Context, in *BySlug) (ModelPage, error) {
 type pricesIn struct {
 	BySlug
 	Since time.Time `query:"since" doc:"the first hour; none: 30 days ago"`
+	Every string    `query:"every" enum:"hour,day" doc:"the span of a point; none: hour"`
 }
 
 // BySlug is the input of an operation on one model.
@@ -138,8 +139,11 @@ type BySlug struct {
 	Slug string `path:"slug" maxLength:"32" doc:"the model" example:"rtx-4090"`
 }
 
-// maxPoints of a series: 90 days of hours.
-const maxPoints = 2160
+// maxPoints of a series: 90 days of hours, or six years.
+const (
+	maxPoints = 2160
+	dayStep   = 86_400 // s
+)
 
 func (p pages) prices(ctx context.Context, in *pricesIn) (Prices, error) {
 	m := p.Index.Market()
@@ -150,14 +154,19 @@ func (p pages) prices(ctx context.Context, in *pricesIn) (Prices, error) {
 	if !market.ValidClass(in.Slug) {
 		return out, missing("model")
 	}
-	list, err := p.Index.Buckets(ctx, db.MetricAsk, in.Slug, db.HourStep, in.Since.UnixMilli(), maxPoints)
+	read := p.Index.Buckets
+	if in.Every == "day" {
+		read, out.Step = p.Index.Days, dayStep
+	}
+	list, err := read(ctx, db.MetricAsk, in.Slug, db.HourStep, in.Since.UnixMilli(), maxPoints)
 	if err != nil {
 		return out, err
 	}
 	for _, b := range list {
 		if band, ok := bandOf(b.Mint, b.Low, b.P10, b.P50, b.P90, b.High); ok {
-			out.Points = append(out.Points, Point{At: at(b.At), Asks: band, N: b.N, Devices: b.Devices, Free: b.Free,
-				Leased: b.Leased, Wanted: b.Wanted})
+			out.Points = append(out.Points,
+				Point{At: at(b.At - b.At%(out.Step*1000)), Asks: band, N: b.N, Devices: b.Devices, Free: b.Free,
+					Leased: b.Leased, Wanted: b.Wanted})
 		}
 	}
 	out.Origin = p.gossiped(m, int64(len(out.Points)))

@@ -16,5 +16,5 @@ if (app) {
 			</QueryClientProvider>
 		</StrictMode>,
 	);
-	follow();
+	setTimeout(follow, 500); // what the page shows first comes first
 }

@@ -2237,6 +2237,8 @@ export interface operations {
     prices: {
         parameters: {
             query?: {
+                /** @description the span of a point; none: hour */
+                every?: "hour" | "day";
                 /** @description the first hour; none: 30 days ago */
                 since?: string;
             };

@@ -42,3 +42,9 @@ export function runLine(a: Ask, total = "0.02"): string {
 export function here(line: string): string {
 	return line.replace(/^curl \//, `curl ${location.origin}/`);
 }
+
+/** The line with what its page is about instead of MODEL, PEER and the like. */
+export function named(line: string, of: { slug?: string; peer?: string; id?: string }): string {
+	const words: Record<string, string | undefined> = { MODEL: of.slug, PEER: of.peer, LEASE: of.id };
+	return line.replace(/\b(MODEL|PEER|LEASE)\b/g, (w) => shell(words[w] ?? w));
+}

@@ -47,7 +47,66 @@ export function Page() {
 					{(d) => <Words of={d.definitions} />}
 				</View>
 			</Section>
+			<PriceIndex />
 		</Shell>
+	);
+}
+
+const method: [string, string][] = [
+	[
+		"Which leases",
+		"Those whose end both sides signed and whose money is settled on the chain: the channel is the one that the lease names, its key signed for the customer, and what it has settled covers the lease.",
+	],
+	[
+		"Not counted",
+		"A lease that was paid otherwise than rate, devices and seconds say, by more than a hundredth; and one of a node with itself.",
+	],
+	[
+		"Which hours",
+		"A lease weighs its devices times its billed time, spread evenly over the hours (UTC) that it ran in, at most its last 24.",
+	],
+	[
+		"Caps",
+		"No payer weighs more than a fiftieth of all, or, where there are fewer than 100 payers, more than twice its equal share. Then the same by payee. Trading more with oneself raises nothing.",
+	],
+	[
+		"Price",
+		"The leases by rate: the lowest rate at which half of the capped weight is reached. Whole numbers only, so every indexer gets the same bytes.",
+	],
+	[
+		"What it does not stop",
+		"Many paying and many paid addresses of one person. So each price says of how many pairs, payers and payees it is: a price of few is their word.",
+	],
+];
+
+/** The method of the open price index: docs/price-index.md in short. */
+function PriceIndex() {
+	return (
+		<Section
+			title="The price index"
+			note="What a device of a model really costs in an hour: the median of what was paid, not of what is asked."
+		>
+			<ol>
+				{method.map(([name, text], i) => (
+					<li
+						key={name}
+						className="grid gap-x-10 gap-y-1 border-line border-b py-4 first:pt-0 md:grid-cols-[11rem_1fr]"
+					>
+						<h3 className="flex gap-3 font-medium">
+							<span className="w-4 text-faint tabular-nums">{i + 1}</span>
+							{name}
+						</h3>
+						<p className="max-w-[66ch] text-soft">{text}</p>
+					</li>
+				))}
+			</ol>
+			<div className="mt-6 max-w-2xl">
+				<CopyCommand
+					line={here("curl /public/v1/gpus/MODEL/cleared")}
+					note="the hours of a model, with n, pairs, payers, payees"
+				/>
+			</div>
+		</Section>
 	);
 }
 
@@ -69,7 +128,7 @@ function Words({ of }: { of: readonly Schemas["Definition"][] }) {
 						<dt className="flex items-baseline gap-2 font-medium">
 							<Source src={d.src} className="size-2.5" /> {safe(d.name, 40)}
 						</dt>
-						<dd className="max-w-[60ch] text-soft">{safe(d.means, 600)}.</dd>
+						<dd className="max-w-[60ch] text-soft first-letter:uppercase">{safe(d.means, 600)}.</dd>
 						<dd className="min-w-0">
 							<CopyCommand line={here(d.check)} />
 						</dd>

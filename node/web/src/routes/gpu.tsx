@@ -13,14 +13,14 @@ import { Key, Keys } from "../ui/Keys.tsx";
 import { offerColumns } from "../ui/offers.tsx";
 import { Plot, type Series } from "../ui/Plot.tsx";
 import { Section, Shell } from "../ui/Shell.tsx";
-import { Empty, More, Partial, View } from "../ui/State.tsx";
+import { Empty, More, Partial, Skeleton, View } from "../ui/State.tsx";
 import { Tabs } from "../ui/Tabs.tsx";
 import { Money } from "../ui/Value.tsx";
 
 export function Page() {
 	const { slug = "" } = useParams({ strict: false });
 	const q = useQuery(get("/gpus/{slug}", { path: { slug } }));
-	const low = q.data && asksOf(q.data)?.value.median;
+	const half = q.data && asksOf(q.data)?.value.median;
 	return (
 		<Shell
 			kind="Model"
@@ -36,21 +36,23 @@ export function Page() {
 				</p>
 			}
 		>
-			<View of={q} lines={3}>
+			<View of={q} loading={<Skeleton lines={1} className="mt-14 min-h-64 sm:min-h-24" />}>
 				{(m) => <Head of={m} />}
 			</View>
-			<Prices slug={slug} />
-			{q.data && (
-				<Section
-					title="Rent one"
-					note="The plan and the price stand there before anything is signed; the cap is the most that it can cost."
-				>
-					<div className="max-w-4xl">
-						<CopyCommand line={runLine({ slug, rate: low && amount(low) })} />
-					</div>
-				</Section>
+			{!q.error?.missing && (
+				<>
+					<Prices slug={slug} />
+					<Section
+						title="Rent one"
+						note="The plan and the price stand there before anything is signed; the cap is the most that it can cost."
+					>
+						<div className="max-w-4xl">
+							<CopyCommand line={runLine({ slug, rate: half && amount(half) })} />
+						</div>
+					</Section>
+					<Sellers slug={slug} />
+				</>
 			)}
-			<Sellers slug={slug} />
 		</Shell>
 	);
 }
@@ -85,18 +87,19 @@ const spans = [
 	{ key: "all", name: "all" },
 ] as const;
 
-/** The first hour of a span; full hours, so that all readers ask for the same answer. */
-function sinceOf(span: string): string {
-	if (span === "all") return new Date(0).toISOString();
+/** What a span asks for: from a full hour on, so that all readers ask for the same answer; of all time a point a day. */
+function asked(span: string): { since: string; every?: "day" } {
+	if (span === "all") return { since: new Date(0).toISOString(), every: "day" };
 	const hour = 3600_000;
-	return new Date(Math.floor(Date.now() / hour) * hour - Number(span) * 24 * hour).toISOString();
+	return { since: new Date(Math.floor(Date.now() / hour) * hour - Number(span) * 24 * hour).toISOString() };
 }
 
 function Prices({ slug }: { slug: string }) {
 	const [words, change] = useWords();
 	const span = spans.find((s) => s.key === words.span)?.key ?? "7";
-	const since = useMemo(() => sinceOf(span), [span]);
-	const q = useQuery(get("/gpus/{slug}/prices", { path: { slug }, query: { since } }));
+	const query = useMemo(() => asked(span), [span]);
+	const q = useQuery(get("/gpus/{slug}/prices", { path: { slug }, query }));
+	const { since } = query;
 	const cleared = useQuery(get("/gpus/{slug}/cleared", { path: { slug }, query: { since } }));
 	return (
 		<Section
@@ -112,7 +115,7 @@ function Prices({ slug }: { slug: string }) {
 		>
 			<View
 				of={q}
-				lines={7}
+				loading={<Skeleton lines={7} className="min-h-[60rem] lg:min-h-[27rem]" />}
 				empty={(d) =>
 					d.points.length === 0 && (
 						<Empty
@@ -128,7 +131,7 @@ function Prices({ slug }: { slug: string }) {
 				{(d) => (
 					<>
 						<Partial missing={cleared.error ? ["signed ends of leases (cleared prices)"] : []} />
-						<Plots slug={slug} points={d.points} cleared={cleared.data?.points ?? []} />
+						<Plots slug={slug} points={d.points} step={d.step_s} cleared={cleared.data?.points ?? []} />
 					</>
 				)}
 			</View>
@@ -148,15 +151,18 @@ const sol = (v: number) =>
 interface PlotsProps {
 	slug: string;
 	points: readonly Point[];
+	/** Seconds of a point. */
+	step: number;
 	cleared: readonly ClearedPoint[];
 }
 
-function Plots({ slug, points, cleared }: PlotsProps) {
+function Plots({ slug, points, step, cleared }: PlotsProps) {
 	const at = useMemo(() => points.map((p) => Date.parse(p.at) / 1000), [points]);
 	const price = useMemo<Series[]>(() => {
 		const of = (k: "p10" | "median" | "p90") => points.map((p) => approx(p.asks[k]));
-		const paid = new Map(cleared.map((c) => [Date.parse(c.at), c.price]));
-		const hours = points.map((p) => paid.get(Date.parse(p.at)));
+		const span = (at: string) => Math.floor(Date.parse(at) / 1000 / step);
+		const paid = new Map(cleared.flatMap((c) => (c.price ? [[span(c.at), c.price]] : []))); // of a day its last hour
+		const hours = points.map((p) => paid.get(span(p.at)));
 		return [
 			{ name: "p90 to p10", values: of("p90"), ink: "soft", as: "band" },
 			{ name: "p10", values: of("p10"), ink: "soft", as: "edge" },
@@ -172,7 +178,7 @@ function Plots({ slug, points, cleared }: PlotsProps) {
 					]
 				: []),
 		];
-	}, [points, cleared]);
+	}, [points, cleared, step]);
 	const supply = useMemo<Series[]>(() => {
 		const out: Series[] = [
 			{ name: "announced", values: points.map((p) => p.devices), ink: "faint", as: "step" },

@@ -57,7 +57,7 @@ export function Page() {
 	return (
 		<Shell
 			title="Offers"
-			lead="What is for rent, as each provider signed it: groups of equal devices at a price per device and hour. The columns are those of gpuai offers."
+			lead="What is for rent, as each provider signed it: groups of equal devices at a price per device and hour. The columns are those that gpuai offers prints."
 		>
 			<Filters want={want} words={words} change={change} />
 			<div className="mt-10">
@@ -119,7 +119,7 @@ function Filters({ want, words, change }: FiltersProps) {
 	return (
 		<search
 			aria-label="filters"
-			className="mt-10 flex flex-wrap items-end gap-x-8 gap-y-5 border-line border-t pt-5"
+			className="mt-10 flex flex-wrap items-start gap-x-8 gap-y-5 border-line border-t pt-5"
 		>
 			<Field name="Model">
 				{(id) => (
@@ -164,7 +164,7 @@ function Filters({ want, words, change }: FiltersProps) {
 				change={change}
 				width="w-14"
 			/>
-			<label className="flex items-center gap-2 py-1.5 text-[0.9375rem]">
+			<label className="flex items-center gap-2 self-center pt-4 text-[0.9375rem]">
 				<input
 					type="checkbox"
 					checked={Boolean(want.reached)}

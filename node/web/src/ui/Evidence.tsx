@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import type { RefObject } from "react";
 import type { Origin } from "../api/client.ts";
 import { get } from "../api/query.ts";
-import { here } from "../lib/cli.ts";
+import { here, named } from "../lib/cli.ts";
 import { number } from "../lib/text.ts";
 import { moment, utc } from "../lib/time.ts";
 import { CopyCommand } from "./Copy.tsx";
@@ -21,6 +21,7 @@ interface Props {
 /** All that is known about where a figure comes from. */
 export default function Evidence({ anchor, origin, word, check, onClose }: Props) {
 	const { data } = useQuery(get("/definitions"));
+	const params = useParams({ strict: false });
 	const d = data?.definitions.find((x) => x.name === word);
 	const line = check ?? d?.check;
 	const rows: [string, string][] = [];
@@ -30,7 +31,7 @@ export default function Evidence({ anchor, origin, word, check, onClose }: Props
 	if (origin.since) rows.push(["known since", utc(moment(origin.since))]);
 	return (
 		<Panel anchor={anchor} title={word} onClose={onClose}>
-			{d && <p className="text-soft">{d.means}.</p>}
+			{d && <p className="text-soft first-letter:uppercase">{d.means}.</p>}
 			<p className="mt-3 flex items-baseline gap-2">
 				<Source src={origin.src} /> {sources[origin.src]}
 			</p>
@@ -44,7 +45,7 @@ export default function Evidence({ anchor, origin, word, check, onClose }: Props
 			</dl>
 			{line && (
 				<div className="mt-3">
-					<CopyCommand line={here(line)} note="check it yourself" />
+					<CopyCommand line={here(named(line, params))} note="check it yourself" />
 				</div>
 			)}
 			<p className="mt-3">

@@ -134,7 +134,7 @@ function Foot() {
 					What the words mean
 				</Link>
 				<a href={`${base}/summary`} className="hover:text-ink">
-					This page as JSON
+					The same as JSON
 				</a>
 				<ThemeChoice />
 			</div>

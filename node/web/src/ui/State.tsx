@@ -78,7 +78,7 @@ export function Empty({
 export function Fault({ error, retry, busy = false }: { error: unknown; retry?: () => void; busy?: boolean }) {
 	const { problem: p } = failureOf(error);
 	return (
-		<div className="max-w-2xl border-bad border-l-2 py-1 pl-5" role="alert" data-state="error">
+		<div className="mt-8 max-w-2xl border-bad border-l-2 py-1 pl-5" role="alert" data-state="error">
 			<p className="font-mono text-[0.8125rem] text-bad">error[{safe(p.code, 60)}]</p>
 			<p className="mt-1 text-lg">{safe(p.title, 160)}</p>
 			{p.why && <p className="mt-1 text-soft">{safe(p.why, 400)}</p>}

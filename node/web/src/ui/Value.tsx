@@ -86,7 +86,7 @@ export function Id({ id, to, params, full = false, copy = true, className = "" }
 		<span className={`inline-flex items-center ${full ? "" : "whitespace-nowrap"} ${className}`}>
 			<Tooltip text={safe(id, 256)}>
 				{to ? (
-					<Link to={to} params={(params ?? {}) as never} className="link">
+					<Link to={to} params={(params ?? {}) as never} className="link inline-block py-0.5">
 						{text}
 					</Link>
 				) : (

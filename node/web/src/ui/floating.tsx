@@ -38,6 +38,7 @@ export function Panel(props: { anchor: Anchor; title: string; onClose: () => voi
 						anchor={props.anchor}
 						sideOffset={8}
 						align="start"
+						collisionAvoidance={{ side: "shift", align: "shift", fallbackAxisSide: "none" }}
 						collisionPadding={12}
 						className="z-40"
 					>
