@@ -32,6 +32,7 @@ const (
 
 type state struct {
 	customer *process
+	indexer  *process
 	scene    spec.Source
 	request  api.OrderRequest
 	before   market.Amount // balance of the spending account
@@ -90,6 +91,11 @@ func (r *run) network(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	// its own ledger account stays empty: it reads
+	if r.s.indexer, err = r.w.startNode(ctx, "indexer",
+		append([]string{"node.roles=indexer", "indexer.listen=127.0.0.1:0"}, join...)...); err != nil {
+		return err
+	}
 	began := time.Now()
 	if r.s.customer, err = r.w.startNode(ctx, "customer",
 		append([]string{"node.roles=customer"}, join...)...); err != nil {
@@ -106,7 +112,7 @@ func (r *run) network(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.ok("network", "4 nodes on %s; both offers came over gossip, %d ms after the customer's start", r.w.network,
+	r.ok("network", "5 nodes on %s; both offers came over gossip, %d ms after the customer's start", r.w.network,
 		time.Since(began).Milliseconds())
 	return nil
 }

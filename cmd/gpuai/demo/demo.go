@@ -1,5 +1,6 @@
 // Package demo runs a whole market on this machine and proves each step of one paid job: local ledger with the real
-// program, a bootstrap node, two providers, a customer; each node a process of this binary with its own keys.
+// program, a bootstrap node, two providers, a customer, an indexer; each node a process of this binary with its own
+// keys.
 //
 // Invariants: nothing is faked, a missing part is an error; each check prints what it saw; the first failure stops;
 // what was started is stopped, by pid, and what the engine got is removed, also on Ctrl-C. Concurrency: one goroutine,
@@ -81,7 +82,7 @@ func Run(ctx context.Context, o Options) (err error) {
 			"(--allow-weak-runtime)")
 	}
 	for _, step := range []func(context.Context) error{r.program, r.network, r.plan, r.fund, r.lease, r.meter,
-		r.outputs, r.refund} {
+		r.outputs, r.refund, r.index} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("check %d: %w", r.n+1, err)
 		}
