@@ -112,12 +112,11 @@ func TestGraphQL_GET(t *testing.T) {
 	})
 }
 
-// TestGraphQL_Hostile: what costs too much, or is no query of the schema, is refused before it runs, with a code, in
-// little memory.
-func TestGraphQL_Hostile(t *testing.T) {
-	t.Parallel()
-	s := relaying(t, nil)
-	filled(t, s)
+// hostile is a query that must not run.
+type hostile struct{ query, variables, code string }
+
+// hostiles cost too much, or are no queries of the schema.
+func hostiles() map[string]hostile {
 	var aliases, same, schemas, chain, wide, deepType strings.Builder
 	for i := range 300 {
 		fmt.Fprintf(&aliases, "a%d: summary { network } ", i)
@@ -141,7 +140,7 @@ func TestGraphQL_Hostile(t *testing.T) {
 	deepType.WriteString(`{ __schema { types ` + strings.Repeat("{ fields { type ", 8) + "{ name }" +
 		strings.Repeat("} }", 8) + " } }")
 	huge := "99999999999999999999999999"
-	cases := map[string]struct{ query, variables, code string }{
+	return map[string]hostile{
 		"aliases":             {"{" + aliases.String() + "}", "", "too-large"},
 		"fields that merge":   {"{" + same.String() + "}", "", "too-large"},
 		"a bomb of fragments": {chain.String(), "", "too-large"},
@@ -182,6 +181,15 @@ func TestGraphQL_Hostile(t *testing.T) {
 		"bad cursor": {`{ offers(cursor: "zz") { cursor } }`, "", "bad-usage"},
 		"bad time":   {`{ prices(slug: "h100", since: "yesterday") { slug } }`, "", "bad-usage"},
 	}
+}
+
+// TestGraphQL_Hostile: what costs too much, or is no query of the schema, is refused before it runs, with a code, in
+// little memory.
+func TestGraphQL_Hostile(t *testing.T) {
+	t.Parallel()
+	s := relaying(t, nil)
+	filled(t, s)
+	cases := hostiles()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for what, c := range cases {
