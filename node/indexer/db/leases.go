@@ -138,6 +138,9 @@ func (a *applying) leasesPart(list []Lease) error {
 		}
 		rows = append(rows, l)
 		a.unsettled[l.Channel] = true
+		if known {
+			continue // it is a better document of what was told
+		}
 		a.happens("lease", map[string]any{"schema": "gpuai.lease-event/v1", "lease": l.ID, "slug": l.Class,
 			"provider": l.Provider, "customer": l.Customer, "code": l.Code, "ended_at": l.Ended})
 	}
