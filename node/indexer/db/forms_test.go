@@ -15,7 +15,7 @@ import (
 // pastForms are those that an index may still have. testdata/formN.sql are rows that came with form N,
 // testdata/formN.db is a file as that version wrote it. A new migration needs a row here, and a file:
 // GPUAI_WRITE_FIXTURES=1 writes it.
-var pastForms = []int{1, 2}
+var pastForms = []int{1, 2, 3}
 
 // statements are those that make an index of a form, with its rows.
 func statements(t *testing.T, form int, text, raw string) (out []string) {
@@ -125,6 +125,10 @@ func intact(t *testing.T, at string, form int) {
 	if err != nil || l.Amount != 6666 || l.Provider != "peer1" || string(l.ByCustomer) != "\x00\x01raw" ||
 		l.WantedAt != 1799999980000 || l.Outputs != "c0ffee" {
 		t.Errorf("%+v, %v", l, err)
+	}
+	if c, err := d.Channel(t.Context(), "channel3"); form > 2 &&
+		(err != nil || c.Settled != 640 || c.VoucherKey != "key") {
+		t.Errorf("%+v, %v", c, err)
 	}
 	if c, err := d.Cleared(t.Context(), "rtx-4090", sol, 0, 9); err != nil || len(c) != 1 || c[0].Price != 2400000 {
 		t.Errorf("%+v, %v", c, err)
