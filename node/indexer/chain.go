@@ -2,11 +2,13 @@ package indexer
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
+	"github.com/gpuai/gpuai/escrow/program"
 	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
@@ -21,6 +23,8 @@ type Chain interface {
 	Transaction(ctx context.Context, sig string) (solana.Landed, error)
 	// Channels reads accounts; an absent one is gone.
 	Channels(ctx context.Context, ids []market.ChannelID, t escrow.Trust) ([]escrow.ChannelState, error)
+	// Program reads the escrow program, whose committed form has so many bytes.
+	Program(ctx context.Context, size int) (solana.Deployed, error)
 }
 
 const (
@@ -33,8 +37,13 @@ const (
 // follow reads the ledger until ctx ends: each transaction once, in the order of the chain.
 func (x *Indexer) follow(ctx context.Context) error {
 	reread := time.Now().Add(rereadEvery)
+	var looked time.Time // at the program
 	for {
 		err := x.catchUp(ctx)
+		if err == nil && time.Now().After(looked) {
+			looked = time.Now().Add(rereadEvery)
+			err = x.readProgram(ctx)
+		}
 		if err == nil && time.Now().After(reread) {
 			reread = time.Now().Add(rereadEvery)
 			err = x.reread(ctx)
@@ -48,6 +57,27 @@ func (x *Indexer) follow(ctx context.Context) error {
 		case <-time.After(x.cfg.ChainEvery):
 		}
 	}
+}
+
+// readProgram keeps what the ledger says of the escrow program. One that cannot be read is not known from then on.
+func (x *Indexer) readProgram(ctx context.Context) error {
+	d, err := x.chain.Program(ctx, len(program.ELF))
+	text := ""
+	switch {
+	case err == nil:
+		row := db.Program{Hash: hex.EncodeToString(d.Hash[:]), Authority: "-"}
+		if row.Slot, err = db.Amount(d.Slot); err != nil {
+			return err
+		}
+		if d.Authority != (market.Address{}) {
+			row.Authority = d.Authority.String()
+		}
+		text = row.String()
+	case !errors.Is(err, escrow.ErrMalformed):
+		return err
+	}
+	_, applyErr := x.index.Apply(ctx, time.Now(), db.Change{Meta: map[string]string{db.MetaProgram: text}})
+	return errors.Join(err, applyErr)
 }
 
 // catchUp reads what has come since the last transaction in the index.

@@ -22,7 +22,11 @@ type book struct {
 	channels map[market.ChannelID]escrow.ChannelState
 	hidden   string // a signature that is told and not shown
 	asked    int    // transactions
+	program  solana.Deployed
+	noProg   error
 }
+
+func (b *book) Program(context.Context, int) (solana.Deployed, error) { return b.program, b.noProg }
 
 func (b *book) Signatures(_ context.Context, before, after string) (out []string, err error) {
 	from := len(b.landed)

@@ -2,8 +2,6 @@ package public
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -207,10 +205,18 @@ func (p pages) digestRows(ctx context.Context, in *digestRowsIn) (out DigestRows
 	return out, err
 }
 
-func (p pages) escrow(context.Context, *none) (Escrow, error) {
-	hash := sha256.Sum256(program.ELF)
-	out := Escrow{Schema: "gpuai.public-escrow/v1", Program: program.ID.String(), Hash: hex.EncodeToString(hash[:]),
+func (p pages) escrow(ctx context.Context, _ *none) (Escrow, error) {
+	out := Escrow{Schema: "gpuai.public-escrow/v1", Program: program.ID.String(), Hash: program.Hash(),
 		Locked: []EscrowSum{}, Channels: []StatusCount{}}
+	on, known, err := p.Index.Program(ctx)
+	if err != nil {
+		return out, err
+	}
+	if known {
+		out.Deployed = &Deployed{Hash: on.Hash, Same: on.Hash == out.Hash,
+			Authority: strings.TrimPrefix(on.Authority, "-"),
+			Origin:    Origin{Src: db.Chain, AsOf: AsOf{Slot: on.Slot}, N: 1}}
+	}
 	locked, counts := map[string]*EscrowSum{}, map[int64]*Count{}
 	sums := map[string]*big.Int{}
 	for _, l := range p.Index.Market().Locked {

@@ -373,8 +373,18 @@ type Escrow struct {
 	Schema   string        `json:"schema"`
 	Program  string        `json:"program"`
 	Hash     string        `json:"hash"` // SHA-256 of the program that this version was built with
+	Deployed *Deployed     `json:"deployed,omitempty"`
 	Locked   []EscrowSum   `json:"locked"`
 	Channels []StatusCount `json:"channels"`
+}
+
+// Deployed is the program as it lies on the ledger. Same: it is the one that this version was built with. Authority
+// may change it; absent: nobody can.
+type Deployed struct {
+	Hash      string `json:"hash"`
+	Same      bool   `json:"same"`
+	Authority string `json:"authority,omitempty"`
+	Origin
 }
 
 // EscrowSum sums the channels of a mint that are not gone; n counts them.
