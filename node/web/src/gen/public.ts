@@ -723,6 +723,22 @@ export interface components {
             definitions: components["schemas"]["Definition"][];
             schema: string;
         };
+        /** @description Deployed is the program as it lies on the ledger. Same: it is the one that this version was built with. Authority may change it; absent: nobody can. */
+        Deployed: {
+            as_of: components["schemas"]["AsOf"];
+            authority?: string;
+            hash: string;
+            /** Format: int64 */
+            n: number;
+            same: boolean;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            since?: string;
+            /** @enum {string} */
+            src: "chain" | "gossip" | "probe" | "signed";
+        };
         /** @description Depth is what is asked for a model, the cheapest first, and what customers who found nothing would give, those first who name no price, then the highest; at most 200 levels of each. */
         Depth: {
             as_of: components["schemas"]["AsOf"];
@@ -812,6 +828,7 @@ export interface components {
         /** @description Escrow is what the program holds. A sum of many amounts may be over 64 bits. */
         Escrow: {
             channels: components["schemas"]["StatusCount"][];
+            deployed?: components["schemas"]["Deployed"];
             /** @description SHA-256 of the program that this version was built with */
             hash: string;
             locked: components["schemas"]["EscrowSum"][];

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { Schemas } from "../api/client.ts";
 import { get } from "../api/query.ts";
 import { CopyCommand } from "../ui/Copy.tsx";
-import { Figure } from "../ui/Figure.tsx";
+import { Dash, Figure } from "../ui/Figure.tsx";
 import { Facts, Section, Shell } from "../ui/Shell.tsx";
 import { Partial, View } from "../ui/State.tsx";
 import { Id, Money } from "../ui/Value.tsx";
@@ -56,6 +56,7 @@ function Parts({ of: e }: { of: Escrow }) {
 					of={[
 						["address", <Id key="a" id={e.program} full />],
 						["SHA-256", <Id key="h" id={e.hash} full />],
+						["on the chain", <OnChain key="c" of={e} />],
 						["may be changed by", <Authority key="u" of={e} />],
 					]}
 				/>
@@ -77,10 +78,22 @@ function Parts({ of: e }: { of: Escrow }) {
 	);
 }
 
-/** Who may change the program; this index does not read that from the chain. */
-function Authority({ of: e }: { of: Escrow & { authority?: string } }) {
-	if (e.authority) return <Id id={e.authority} full />;
-	return <span className="text-soft">not read by this indexer: see the first line below</span>;
+/** Who may change the program, as the chain says. */
+function Authority({ of: e }: { of: Escrow }) {
+	if (!e.deployed) return <Dash what="not read yet" />;
+	if (e.deployed.authority) return <Id id={e.deployed.authority} full />;
+	return <span className="text-accent">nobody</span>;
+}
+
+/** The hash of what lies on the chain, beside the one that this version was built with. */
+function OnChain({ of: e }: { of: Escrow }) {
+	if (!e.deployed) return <Dash what="not read yet" />;
+	if (e.deployed.same) return <span className="text-accent">the same bytes</span>;
+	return (
+		<span className="text-bad">
+			other bytes: <Id id={e.deployed.hash} />
+		</span>
+	);
 }
 
 const means: Record<Escrow["channels"][number]["status"], string> = {
