@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"net/http"
 	"reflect"
@@ -31,22 +32,23 @@ type cache struct {
 	kept map[string]kept
 }
 
+// kept is an answer; zipped is nil until somebody takes it so.
 type kept struct {
-	tag  string
-	body []byte
+	tag          string
+	body, zipped []byte
 }
 
-func (c *cache) get(key, tag string) ([]byte, bool) {
+func (c *cache) get(key, tag string) (kept, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k, ok := c.kept[key]
-	return k.body, ok && k.tag == tag
+	return k, ok && k.tag == tag
 }
 
 // put keeps an answer; others make room for it, whichever come first.
 func (c *cache) put(key string, k kept) {
 	const overhead = 200
-	cost := func(key string, k kept) int { return len(key) + len(k.tag) + len(k.body) + overhead }
+	cost := func(key string, k kept) int { return len(key) + len(k.tag) + len(k.body) + len(k.zipped) + overhead }
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kept == nil {
@@ -73,7 +75,7 @@ func (m *Mux) cached(rt Route, ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	tag := `"` + m.state(rt.sources...) + `"`
 	key := r.URL.EscapedPath() + "?" + r.URL.RawQuery
-	body, ok := m.cache.get(key, tag)
+	k, ok := m.cache.get(key, tag)
 	if !ok {
 		got := &recorder{header: http.Header{}, status: http.StatusOK}
 		next(humago.NewContext(ctx.Operation(), r, got))
@@ -81,12 +83,13 @@ func (m *Mux) cached(rt Route, ctx huma.Context, next func(huma.Context)) {
 			got.send(w)
 			return
 		}
-		body = bytes.Clone(got.body.Bytes())
-		m.cache.put(key, kept{tag, body})
+		k = kept{tag: tag, body: bytes.Clone(got.body.Bytes())}
+		m.cache.put(key, k)
 	}
 	h := w.Header()
 	h.Set("ETag", tag)
 	h.Set("Cache-Control", "no-cache") // keep it, and ask whether it is still so
+	h.Set("Vary", "Accept-Encoding")
 	if slices.ContainsFunc(strings.Split(r.Header.Get("If-None-Match"), ","), func(t string) bool {
 		t = strings.TrimSpace(t)
 		return t == "*" || strings.TrimPrefix(t, "W/") == tag
@@ -95,7 +98,38 @@ func (m *Mux) cached(rt Route, ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	h.Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // the caller is gone if this fails
+	if len(k.body) < minZipped || !takesGzip(r) {
+		_, _ = w.Write(k.body) // the caller is gone if this fails
+		return
+	}
+	if k.zipped == nil {
+		k.zipped = zipped(k.body)
+		m.cache.put(key, k)
+	}
+	h.Set("ETag", "W/"+tag) // the same answer in other bytes
+	h.Set("Content-Encoding", "gzip")
+	_, _ = w.Write(k.zipped)
+}
+
+// minZipped is the least size that a packet less is worth the work for.
+const minZipped = 1400
+
+func zipped(body []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(body) // a buffer takes all
+	_ = z.Close()
+	return b.Bytes()
+}
+
+func takesGzip(r *http.Request) bool {
+	for _, e := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		name, weight, _ := strings.Cut(strings.ReplaceAll(e, " ", ""), ";")
+		if name == "gzip" {
+			return weight != "q=0"
+		}
+	}
+	return false
 }
 
 // GetCached is Get of an answer that anybody may get; see Route.Sources.
