@@ -70,6 +70,7 @@ export function DataTable<T extends object>(p: Props<T>) {
 	);
 	const find = p.filter ? (words[`${key}find`] ?? "") : "";
 	const data = useMemo(() => filtered(p.rows, p.columns, find), [p.rows, p.columns, find]);
+	const shown = useMemo(() => led(p.columns), [p.columns]);
 	const columns = useMemo(
 		() =>
 			p.columns.map((c) => ({
@@ -153,7 +154,7 @@ export function DataTable<T extends object>(p: Props<T>) {
 						))}
 					</tr>
 				</thead>
-				<Body rows={rows} columns={p.columns} />
+				<Body rows={rows} columns={shown} />
 			</table>
 			{data.length === 0 && p.rows.length > 0 && (
 				<p className="py-6 text-soft">
@@ -166,6 +167,11 @@ export function DataTable<T extends object>(p: Props<T>) {
 			{p.more}
 		</div>
 	);
+}
+
+/** The columns, of which one names the row: the first, where none says so. */
+function led<T>(columns: readonly Column<T>[]): readonly Column<T>[] {
+	return columns.some((c) => c.lead) ? columns : columns.map((c, i) => (i === 0 ? { ...c, lead: true } : c));
 }
 
 function filtered<T>(rows: readonly T[], columns: readonly Column<T>[], find: string): T[] {
@@ -338,10 +344,12 @@ function Line<T>({ row, columns, at, measure }: LineProps<T>) {
 				<td
 					key={c.id}
 					role="cell"
-					className={`py-2.5 pr-6 align-baseline last:pr-0 max-md:flex max-md:items-baseline max-md:justify-between max-md:gap-3 max-md:py-0.5 max-md:pr-0 ${c.right ? "text-right" : ""} ${c.lead ? "max-md:order-first max-md:col-span-2 max-md:pb-1 max-md:text-base" : ""} ${c.wide ? "max-md:hidden" : ""}`}
+					className={`py-2.5 pr-6 align-baseline last:pr-0 max-md:flex max-md:min-w-0 max-md:items-baseline max-md:justify-between max-md:gap-3 max-md:py-0.5 max-md:pr-0 ${c.right ? "text-right" : ""} ${c.lead ? "max-md:order-first max-md:col-span-2 max-md:pb-1 max-md:text-base" : ""} ${c.wide ? "max-md:hidden" : ""}`}
 				>
 					{!c.lead && <span className="label whitespace-nowrap md:hidden">{c.head}</span>}
-					<span className="min-w-0 max-md:text-right">{c.cell(row)}</span>
+					<span className={c.lead ? "min-w-0" : "min-w-0 max-md:text-right max-md:wrap-anywhere"}>
+						{c.cell(row)}
+					</span>
 				</td>
 			))}
 		</tr>
