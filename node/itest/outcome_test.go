@@ -69,12 +69,21 @@ func TestOutcome_FromDockerToTheIndex(t *testing.T) {
 	}
 	var l public.LeasePage
 	var body string
-	wait(t, "the lease is not in the index", time.Minute, func() bool {
+	wait(t, "the lease is not in the index, or not settled", time.Minute, func() bool {
 		l = public.LeasePage{}
 		var code int
 		code, body = get(t, base+"/leases/"+shown.Lease.ID.String(), &l)
-		return code == http.StatusOK
+		return code == http.StatusOK && l.Settled != nil && *l.Settled
 	})
+	var prices public.ClearedPrices
+	wait(t, "the lease makes no price", time.Minute, func() bool {
+		prices = public.ClearedPrices{}
+		get(t, base+"/gpus/rtx-4090/cleared", &prices)
+		return prices.N > 0
+	})
+	if p := prices.Points[0]; p.Price.Lamports() != l.Rate.Lamports() || p.Pairs != 1 || p.Waiting != 0 {
+		t.Errorf("%+v, the lease's rate is %s", prices, l.Rate)
+	}
 	if l.Slug != "rtx-4090" || l.Amount.Lamports() != shown.Paid || l.Devices != 1 || l.Code != "completed" ||
 		l.Channel != shown.Channel.String() || l.Payee != r.payout.String() || len(l.Documents) != 2 ||
 		!slices.Equal(l.SignedBy, []string{"provider", "customer"}) {
