@@ -128,3 +128,20 @@ func TestPutBack_KeepsWhatWasNotWritten(t *testing.T) {
 		t.Errorf("%+v", again)
 	}
 }
+
+// TestOffer_Delay: what was signed since this start tells how long gossip takes, what was held before does not, and
+// what seems to come from the future took no time.
+func TestOffer_Delay(t *testing.T) {
+	t.Parallel()
+	x := follower(t, &book{})
+	for i, signedAt := range []time.Duration{-time.Hour, time.Minute} {
+		o, raw := signed(t, byte(i+1), func(o *market.Offer) { o.Seq = uint64(x.since.Add(signedAt).UnixMilli()) })
+		x.Offer(o, raw)
+		x.Offer(o, raw)
+	}
+	written(t, x)
+	m, err := x.index.Sum(t.Context(), time.Now())
+	if err != nil || m.Delay != (db.Gossiped{N: 1, P50: 1, P95: 1}) {
+		t.Errorf("%v %+v", err, m.Delay)
+	}
+}

@@ -300,6 +300,7 @@ func bound(c Channel, l Lease) bool {
 // ended.
 type LeaseQuery struct {
 	Class, Provider, Customer, Wallet, Channel string
+	Least                                      Settled // and what is more
 	After                                      *Lease
 	Limit                                      int
 }
@@ -321,6 +322,9 @@ func (d *Reads) Leases(ctx context.Context, q LeaseQuery) ([]Lease, error) {
 		if v != "" {
 			where(column+" = ?", v)
 		}
+	}
+	if q.Least > SettledUnknown {
+		where("settled >= ?", int64(q.Least))
 	}
 	if q.Wallet != "" {
 		where("(payer = ? OR payee = ?)", q.Wallet, q.Wallet)
@@ -348,12 +352,13 @@ type End struct {
 	N     int64
 }
 
-// Ends of a provider's leases, the most frequent first, at most 100.
+// Ends of a provider's leases whose channel is theirs, the most frequent first, at most 100.
 func (d *Reads) Ends(ctx context.Context, provider string) ([]End, error) {
 	return list(ctx, d, func(s scanner) (e End, err error) {
 		err = s.Scan(&e.Code, &e.Fault, &e.N)
 		return e, err
-	}, "SELECT code, fault, COUNT(*) FROM leases WHERE provider = $1 GROUP BY code, fault ORDER BY COUNT(*) "+
+	}, "SELECT code, fault, COUNT(*) FROM leases WHERE provider = $1 AND settled >= $2 GROUP BY code, fault ORDER "+
+		"BY COUNT(*) "+
 		"DESC, code, "+
-		"fault LIMIT 100", provider)
+		"fault LIMIT 100", provider, int64(SettledNot))
 }

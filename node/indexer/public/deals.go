@@ -38,6 +38,7 @@ type leasesIn struct {
 	Customer string `query:"customer" maxLength:"64" doc:"the customer's peer id"`
 	Wallet   string `query:"wallet" maxLength:"64" doc:"an address that paid or was paid"`
 	Channel  string `query:"channel" maxLength:"64" doc:"the channel"`
+	Settled  bool   `query:"settled" doc:"only leases that their channel has paid"`
 }
 
 func (p deals) leases(ctx context.Context, in *leasesIn) (Leases, error) {
@@ -46,6 +47,9 @@ func (p deals) leases(ctx context.Context, in *leasesIn) (Leases, error) {
 	}
 	q := db.LeaseQuery{Class: in.Slug, Provider: in.Provider, Customer: in.Customer, Wallet: in.Wallet,
 		Channel: in.Channel, Limit: in.Limit + 1}
+	if in.Settled {
+		q.Least = db.SettledCovered
+	}
 	after, err := in.From()
 	if err == nil && after != "" {
 		q.After, err = resumeLease(after)

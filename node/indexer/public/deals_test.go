@@ -3,6 +3,7 @@ package public_test
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/indexer/db"
@@ -68,6 +69,60 @@ func TestWallet_SumsAllChannels(t *testing.T) {
 		}
 		if none := read[public.Channels](t, s, "/wallets/"+market.Address{5}.String()); len(none.Sums) != 0 {
 			t.Errorf("%+v", none)
+		}
+	})
+}
+
+// TestLeases_Unbacked: a lease that no channel stands for is listed, says nothing of its money, and counts nowhere
+// else: not on the first page, not among a provider's ends, in no figure.
+func TestLeases_Unbacked(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, s site) {
+		filled(t, s)
+		end := start.UnixMilli()
+		s.apply(t, start, db.Change{Leases: []db.Lease{{ID: "lease_1", Accepted: end - 9000, Ready: end - 8000,
+			Ended:      end,
+			BillableMS: 8000, Amount: 1 << 60, Code: "completed", Fault: 1, ByProvider: []byte("p"),
+			ByCustomer: []byte("c"),
+			Deal: db.Deal{Class: "rtx-4090", Mint: public.SOLMint, Devices: 1, Rate: 1, Provider: "peer001",
+				Customer: "x",
+				Channel:  "y", Payer: "a", Payee: "b"}}}})
+		l := read[public.Leases](t, s, "/leases?provider=peer001")
+		if len(l.Leases) != 1 || l.Leases[0].Settled != nil || l.Leases[0].Fault != "none" ||
+			l.Leases[0].Billable != 8 {
+			t.Errorf("%+v", l)
+		}
+		sum := read[public.Summary](t, s, "/summary")
+		p := read[public.ProviderPage](t, s, "/providers/peer001")
+		paid := read[public.Leases](t, s, "/leases?settled=true")
+		c := read[public.ClearedPrices](t, s, "/gpus/rtx-4090/cleared")
+		if len(sum.Leases)+len(p.Ends)+len(paid.Leases)+len(sum.Paid)+len(c.Points) != 0 || sum.Jobs.Value != 0 {
+			t.Errorf("%+v %+v %+v %+v", sum, p, paid, c)
+		}
+		if f := read[public.Found](t, s, "/search?q=lease_"); len(f.Found) != 1 ||
+			f.Found[0].Path != "/leases/lease_1" {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// TestModel_OnlyWanted: a model that nobody sells has a page and a book while somebody wants it.
+func TestModel_OnlyWanted(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, s site) {
+		at := start.UnixMilli()
+		s.apply(t, start, db.Change{Wants: []db.Want{{Customer: "c", Seq: at, Classes: []string{"b200"}, Devices: 3,
+			Mint: public.SOLMint, Rate: 50, Began: at, Until: at + 60_000}}})
+		m := read[public.ModelPage](t, s, "/gpus/b200")
+		b := read[public.Depth](t, s, "/book/b200")
+		w := read[public.Wants](t, s, "/wants?slug=b200")
+		if m.Wanted.Value != 3 || m.Slug != "b200" || m.Rigs.Value != 0 || m.Utilisation != nil || len(b.Bids) != 1 ||
+			b.Bids[0].Rate.Amount != "50" || b.Spread != nil || len(w.Wants) != 1 || w.Wants[0].Devices != 3 {
+			t.Errorf("%+v %+v %+v", m, b, w)
+		}
+		s.apply(t, start.Add(2*time.Minute), db.Change{})
+		if w := s.get(t, "/gpus/b200"); w.Code != 404 {
+			t.Errorf("%d", w.Code)
 		}
 	})
 }

@@ -92,7 +92,7 @@ func (p pages) summary(ctx context.Context, _ *none) (Summary, error) {
 	for _, c := range best[:min(len(best), topModels)] {
 		out.Models = append(out.Models, p.modelOf(m, c))
 	}
-	last, err := p.Index.Leases(ctx, db.LeaseQuery{Limit: lastLeases})
+	last, err := p.Index.Leases(ctx, db.LeaseQuery{Least: db.SettledNot, Limit: lastLeases})
 	for _, l := range last {
 		out.Leases = append(out.Leases, leaseOf(l))
 	}
@@ -122,9 +122,10 @@ func (p pages) models(_ context.Context, in *rest.Paging) (Models, error) {
 func (p pages) model(_ context.Context, in *BySlug) (ModelPage, error) {
 	m := p.Index.Market()
 	c, ok := m.Class(in.Slug)
-	if !ok {
+	if _, paid := m.Last24(in.Slug, assets[0].mint); !ok && !paid && m.Bid(in.Slug).N == 0 {
 		return ModelPage{}, missing("model on sale")
 	}
+	c.Name = in.Slug // nobody may sell what somebody wants
 	return ModelPage{"gpuai.public-gpu/v1", p.modelOf(m, c)}, nil
 }
 

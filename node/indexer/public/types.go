@@ -76,7 +76,7 @@ type Summary struct {
 	Models  []Model `json:"models"`
 	Jobs    Count   `json:"jobs_24h"` // leases that ended, cost something, and are paid
 	Paid    []Paid  `json:"paid_24h"` // for them, by mint
-	Leases  []Lease `json:"leases"`   // the last five
+	Leases  []Lease `json:"leases"`   // the last five whose channel is theirs
 }
 
 // Models are all that are announced, by slug.
@@ -192,7 +192,7 @@ type ProviderPage struct {
 	Provider
 	Offers []Offer `json:"offers"`
 	Uptime []Day   `json:"uptime"`
-	Ends   []End   `json:"ends"` // of its leases, the most frequent first
+	Ends   []End   `json:"ends"` // of its leases whose channel is theirs, the most frequent first
 }
 
 // Day is a day of probes, UTC.

@@ -1370,7 +1370,7 @@ export interface components {
             as_of: components["schemas"]["AsOf"];
             /** Format: int64 */
             devices: number;
-            /** @description of its leases, the most frequent first */
+            /** @description of its leases whose channel is theirs, the most frequent first */
             ends: components["schemas"]["End"][];
             /**
              * Format: date-time
@@ -1492,7 +1492,7 @@ export interface components {
             gpus: components["schemas"]["GPUs"];
             /** @description leases that ended, cost something, and are paid */
             jobs_24h: components["schemas"]["Count"];
-            /** @description the last five */
+            /** @description the last five whose channel is theirs */
             leases: components["schemas"]["Lease"][];
             models: components["schemas"]["Model"][];
             network: string;
@@ -2419,6 +2419,8 @@ export interface operations {
                 limit?: number;
                 /** @description the provider's peer id */
                 provider?: string;
+                /** @description only leases that their channel has paid */
+                settled?: boolean;
                 /** @description the model */
                 slug?: string;
                 /** @description an address that paid or was paid */
