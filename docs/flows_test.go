@@ -83,7 +83,7 @@ var (
 	symbol = regexp.MustCompile(`^((?:market|p2p|escrow|runtime|node|cmd)(?:/[a-z0-9]+)*)\.[A-Za-z]\w*(\.\w+)?$`)
 	test   = regexp.MustCompile(`^(Test|Benchmark|Fuzz)[A-Z]\w*$`)
 	file   = regexp.MustCompile(
-		`^(market|p2p|escrow|runtime|node|cmd|docs)/[\w./-]+\.(go|rs|mjs|md|txt|so|sum|sh|json)$`)
+		`^(market|p2p|escrow|runtime|node|cmd|docs)/[\w./-]+\.(go|rs|mjs|md|txt|so|sum|sh|json|ts|tsx|css)$`)
 	link = regexp.MustCompile(`\]\(([\w./-]+)\)`)
 )
 

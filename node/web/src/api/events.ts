@@ -91,7 +91,10 @@ function mark(path: string | null): void {
 		const now = due;
 		due = new Set();
 		timer = undefined;
-		void queries.invalidateQueries({ predicate: (q) => now === "all" || now.has(String(q.queryKey[0])) });
+		void queries.invalidateQueries({
+			predicate: (q) => now === "all" || now.has(String(q.queryKey[0])),
+			refetchType: document.hidden ? "none" : "active", // read again once it is seen
+		});
 	}, settle);
 }
 

@@ -123,7 +123,7 @@ function Words({ of }: { of: readonly Schemas["Definition"][] }) {
 					<div
 						key={d.name}
 						id={id}
-						className={`grid gap-x-10 gap-y-3 border-line border-b py-5 first:pt-0 md:grid-cols-[11rem_1fr_minmax(0,22rem)] ${hash === id ? "bg-tint shadow-[-1rem_0_var(--color-tint),1rem_0_var(--color-tint)]" : ""}`}
+						className={`grid gap-x-10 gap-y-3 border-line border-b py-5 first:pt-0 md:grid-cols-[11rem_1fr_minmax(0,27rem)] ${hash === id ? "bg-tint shadow-[-1rem_0_var(--color-tint),1rem_0_var(--color-tint)]" : ""}`}
 					>
 						<dt className="flex items-baseline gap-2 font-medium">
 							<Source src={d.src} className="size-2.5" /> {safe(d.name, 40)}

@@ -122,6 +122,11 @@ function Box() {
 function Foot() {
 	const { data } = useQuery(get("/summary"));
 	const live = useSyncExternalStore(stream.subscribe, stream.live);
+	// A page has the path of what it reads.
+	const source = useRouterState({
+		select: ({ location: l }) =>
+			base + (l.pathname === "/" ? "/summary" : l.pathname) + (l.pathname === "/search" ? l.searchStr : ""),
+	});
 	return (
 		<footer className="border-line border-t py-8 text-[0.875rem] text-faint">
 			<div className="flex flex-wrap items-center gap-x-7 gap-y-3">
@@ -133,8 +138,8 @@ function Foot() {
 				<Link to="/definitions" className="hover:text-ink">
 					What the words mean
 				</Link>
-				<a href={`${base}/summary`} className="hover:text-ink">
-					The same as JSON
+				<a href={source} className="hover:text-ink">
+					This page as JSON
 				</a>
 				<ThemeChoice />
 			</div>
