@@ -8,11 +8,16 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,7 +67,29 @@ func serve(t *testing.T, name string, fill func(*db.DB)) string {
 	case <-time.After(time.Minute):
 		t.Fatal("the indexer does not begin to listen")
 	}
-	return "http://" + x.Address()
+	return fromMany(t, x.Address())
+}
+
+// fromMany stands before an indexer and asks it from another address of this machine each time: a browser that walks
+// through hundreds of pages would else use up what one address may ask.
+func fromMany(t *testing.T, at string) string {
+	t.Helper()
+	var n atomic.Uint32
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		i := n.Add(1)
+		from := &net.TCPAddr{IP: net.IPv4(127, 0, byte(1+i/200%200), byte(1+i%200))}
+		return (&net.Dialer{LocalAddr: from}).DialContext(ctx, network, addr)
+	}
+	proxy := &httputil.ReverseProxy{FlushInterval: -1,
+		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true},
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: at}) }}
+	s := httptest.NewServer(proxy)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.URL
 }
 
 // run runs a script of this folder under Node and shows what it says.
@@ -97,9 +124,12 @@ func built(t *testing.T) {
 func marketOf(t *testing.T) map[string]any {
 	t.Helper()
 	var ids map[string]string
-	full := serve(t, "full", func(d *db.DB) { ids = filled(t, d, 63) })
+	full := serve(t, "full", func(d *db.DB) { ids = filled(t, d) })
 	empty := serve(t, "empty", func(*db.DB) {})
-	return map[string]any{"full": full, "empty": empty, "ids": ids, "policy": web.Policy}
+	var peers, leases []string
+	bad := serve(t, "hostile", func(d *db.DB) { peers, leases = hostile(t, d) })
+	return map[string]any{"full": full, "empty": empty, "ids": ids, "hostile": bad, "peers": peers, "leases": leases,
+		"texts": hostileTexts()}
 }
 
 // TestSite runs each script in a browser of its own.
