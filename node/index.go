@@ -36,6 +36,7 @@ func newIndex(ctx context.Context, s *Site) (Role, error) {
 	x, err := indexer.New(ctx, indexer.Config{
 		Network: s.Host.Network().Name, Genesis: s.Genesis, Store: s.Config.Indexer.Store,
 		Listen: s.Config.Indexer.Listen, ChainEvery: s.ChainEvery(), RPC: relayOf(s),
+		Compare: s.Config.Indexer.Compare, OnChain: onChain(s),
 	}, dialer{s.Host, s.Offers}, readsOf(s), s.Log.With("role", "indexer"))
 	if err != nil {
 		return nil, err
@@ -59,6 +60,15 @@ func (x Index) URL() string {
 type ledger struct {
 	*solana.History
 	escrow.Ledger
+}
+
+// onChain are reads of what another indexer is asked about.
+func onChain(s *Site) (r indexer.OnChainReads) {
+	if s.Spending == nil {
+		return r
+	}
+	h := solana.NewHistory(s.Config.Solana.RPC, s.Genesis, s.deps.Chain.Program())
+	return indexer.OnChainReads{Rows: indexer.OnChain(h), Channel: indexer.ChannelOnChain(h)}
 }
 
 // relayOf is nil without a ledger.

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -22,11 +22,12 @@ func newIndexerCompare(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var read func(context.Context, string) ([]public.DigestRow, error)
+			var read indexer.OnChainReads
 			if len(c.Solana.RPC) > 0 {
-				read = indexer.OnChain(solana.NewHistory(c.Solana.RPC, "", program.ID))
+				h := solana.NewHistory(c.Solana.RPC, "", program.ID)
+				read = indexer.OnChainReads{Rows: indexer.OnChain(h), Channel: indexer.ChannelOnChain(h)}
 			}
-			got, err := indexer.Compare(cmd.Context(), args[0], args[1], read)
+			got, err := indexer.CompareAll(cmd.Context(), args[0], args[1], read.Rows, read.Channel)
 			if err != nil {
 				return err
 			}
@@ -36,23 +37,46 @@ func newIndexerCompare(a *App) *cobra.Command {
 }
 
 func comparisonTable(t *Table, c indexer.Comparison) {
-	t.Row("compared", strconv.FormatInt(c.N, 10)+" instructions up to slot "+strconv.FormatInt(c.Slot, 10))
-	if c.Equal {
-		t.Row("equal", "yes")
+	n := func(v int64) string { return strconv.FormatInt(v, 10) }
+	t.Row("agree", map[bool]string{true: "yes", false: "no"}[c.Agrees])
+	switch {
+	case c.NoCheckpoint:
+		t.Row("instructions", "not compared: they have no checkpoint in common yet")
+	case c.Equal:
+		t.Row("instructions", n(c.N)+" up to slot "+n(c.Slot)+", equal")
+	default:
+		t.Row("instructions", n(c.N)+" up to slot "+n(c.Slot)+", part "+n(c.Part)+" differs")
+		instructionRow(t, "A", c.A)
+		instructionRow(t, "B", c.B)
+		if c.Read {
+			instructionRow(t, "chain", c.Chain)
+		}
+	}
+	for i, d := range []*indexer.RowsDiff{c.Channels, c.Leases} {
+		if d == nil {
+			continue
+		}
+		t.Row([]string{"channels", "leases"}[i],
+			n(d.Common)+" at both, "+n(d.OnlyOne)+" at one, "+n(d.Differ)+" differ")
+		for i, says := range []string{d.A, d.B, d.Chain} {
+			if d.Differ > 0 && (says != "" || i < 2) {
+				t.Row([]string{"A", "B", "chain"}[i], d.Key+" "+cmp.Or(says, "no such row"))
+			}
+		}
+	}
+	if c.Offers != nil {
+		t.Row("offers", n(c.Offers.Common)+" equal, "+n(c.Offers.Differ)+" differ")
+		for _, e := range c.Offers.Examples {
+			t.Row("offer", e.Peer+" A "+n(e.A)+" B "+n(e.B))
+		}
+	}
+}
+
+func instructionRow(t *Table, name string, r *public.DigestRow) {
+	if r == nil {
+		t.Row(name, "no such row")
 		return
 	}
-	row := func(name string, r *public.DigestRow) {
-		if r == nil {
-			t.Row(name, "no such row")
-			return
-		}
-		t.Row(name, r.Signature+" "+strconv.FormatInt(r.Outer, 10)+"/"+strconv.FormatInt(r.Inner, 10)+" "+r.Result+" "+
-			r.Name+" "+r.Channel+" "+r.Amount)
-	}
-	t.Row("equal", "no, part "+strconv.FormatInt(c.Part, 10))
-	row("A", c.A)
-	row("B", c.B)
-	if c.Read {
-		row("chain", c.Chain)
-	}
+	t.Row(name, r.Signature+" "+strconv.FormatInt(r.Outer, 10)+"/"+strconv.FormatInt(r.Inner, 10)+" "+r.Result+" "+
+		r.Name+" "+r.Channel+" "+r.Amount)
 }

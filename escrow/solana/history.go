@@ -52,6 +52,18 @@ func (h *History) Signatures(ctx context.Context, before, after string) ([]strin
 	return out, nil
 }
 
+// Channel reads one account at finality; an absent one is gone. Errors: chain-unreachable; its data is none of a
+// Channel.
+func (h *History) Channel(ctx context.Context, id market.ChannelID) (escrow.ChannelState, error) {
+	accs, slot, err := accountsOf(ctx, h.rpc.call, []string{id.String()}, escrow.Finalised)
+	if err != nil {
+		return escrow.ChannelState{}, err
+	}
+	s, err := channelIn(accs[0], h.program)
+	s.ID, s.Slot = id, slot
+	return s, err
+}
+
 // Landed is a transaction as it went into a block. Unread: of a form that this program does not know, or that its
 // endpoint tells in one, so Calls are not known.
 type Landed struct {

@@ -89,7 +89,7 @@ func (l *Ledger) effect(r record) (key string, done func(*account) (bool, error)
 	switch r.Intent.Op {
 	case escrow.OpOpen, escrow.OpTopUp:
 		return r.Intent.Channel.String(), func(a *account) (bool, error) {
-			cs, err := l.channel(a)
+			cs, err := channelIn(a, l.cfg.Program)
 			return err == nil && cs.Status != escrow.StatusGone &&
 				(r.Intent.Op == escrow.OpOpen || cs.Deposit >= r.Total), err
 		}

@@ -79,7 +79,7 @@ func (l *Ledger) Channels(ctx context.Context, ids []market.ChannelID, t escrow.
 			return nil, err
 		}
 		for i, a := range accs {
-			cs, err := l.channel(a)
+			cs, err := channelIn(a, l.cfg.Program)
 			if err != nil {
 				return nil, fmt.Errorf("reading channel %s: %w", ids[i], err)
 			}
@@ -91,8 +91,8 @@ func (l *Ledger) Channels(ctx context.Context, ids []market.ChannelID, t escrow.
 	return out, nil
 }
 
-func (l *Ledger) channel(a *account) (escrow.ChannelState, error) {
-	if a == nil || a.Owner != l.cfg.Program.String() {
+func channelIn(a *account, program market.Address) (escrow.ChannelState, error) {
+	if a == nil || a.Owner != program.String() {
 		return escrow.ChannelState{Status: escrow.StatusGone}, nil
 	}
 	b, err := a.bytes()

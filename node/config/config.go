@@ -109,6 +109,7 @@ type Limits struct {
 
 // Indexer keeps a public index of the market.
 type Indexer struct {
-	Listen string `toml:"listen" default:"127.0.0.1:8080" help:"address of the public API, as in 0.0.0.0:8080 for everybody; none: it is not served"`
-	Store  string `toml:"store" secret:"yes" help:"file of the index, or postgres://…; default index.db in the data folder; shown by scheme and host only"`
+	Listen  string   `toml:"listen" default:"127.0.0.1:8080" help:"address of the public API, as in 0.0.0.0:8080 for everybody; none: it is not served"`
+	Store   string   `toml:"store" secret:"yes" help:"file of the index, or postgres://…; default index.db in the data folder; shown by scheme and host only"`
+	Compare []string `toml:"compare" help:"other indexers, as in https://index.example: hourly this one is compared with them, and /network shows what came of it"`
 }

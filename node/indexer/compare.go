@@ -3,6 +3,7 @@ package indexer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,7 +30,51 @@ type Comparison struct {
 	B      *public.DigestRow `json:"b,omitempty"`
 	Chain  *public.DigestRow `json:"chain,omitempty"` // nil: it has no such row, or was not read
 	Read   bool              `json:"chain_read"`
+
+	// What is not told by digests. NoCheckpoint: instructions were not compared, since there is none in common yet.
+	NoCheckpoint bool        `json:"no_checkpoint,omitempty"`
+	Offers       *OffersDiff `json:"offers,omitempty"`
+	Channels     *RowsDiff   `json:"channels,omitempty"`
+	Leases       *RowsDiff   `json:"leases,omitempty"`
+	Agrees       bool        `json:"agrees"` // nothing differs but what gossip may lose
 }
+
+// CompareAll is Compare, and of offers, channels and leases what both say now. channel reads what a row says of a
+// channel from the chain; nil: it is not asked. Errors: as Compare, but for a checkpoint that is missing.
+func CompareAll(ctx context.Context, a, b string, read func(context.Context, string) ([]public.DigestRow, error),
+	channel func(ctx context.Context, id string) (string, error)) (out Comparison, err error) {
+	out, err = Compare(ctx, a, b, read)
+	if market.CodeOf(err) == market.CodeNotFound || errors.Is(err, errNoCheckpoint) {
+		out.NoCheckpoint, err = true, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	now := time.Now()
+	offers, err := compareOffers(ctx, a, b, now)
+	if err != nil {
+		return out, err
+	}
+	channels, err := compareRows(ctx, a, b, channelRows, now)
+	if err != nil {
+		return out, err
+	}
+	leases, err := compareRows(ctx, a, b, leaseRows, now)
+	if err != nil {
+		return out, err
+	}
+	if channels.Differ > 0 && channel != nil {
+		if channels.Chain, err = channel(ctx, channels.Key); err != nil {
+			return out, err
+		}
+	}
+	out.Offers, out.Channels, out.Leases = &offers, &channels, &leases
+	out.Agrees = (out.Equal || out.NoCheckpoint) && offers.agree() && channels.Differ == 0 && leases.Differ == 0
+	return out, nil
+}
+
+// errNoCheckpoint: two indexers have none in common.
+var errNoCheckpoint = errors.New("no checkpoint in common")
 
 // bounds of what an indexer may answer.
 const (
@@ -59,7 +104,7 @@ func Compare(ctx context.Context, a, b string, read func(context.Context, string
 			slot = next
 			continue
 		}
-		return out, failed("compare indexers", "they have no checkpoint in common")
+		return out, errors.Join(failed("compare indexers", "they have no checkpoint in common"), errNoCheckpoint)
 	}
 	out.Slot, out.N, out.Equal = da.AsOf.Slot, da.N, true
 	for i := range da.Parts {
@@ -165,31 +210,39 @@ func partOf(ctx context.Context, base string, slot, part int64) (out []public.Di
 
 // fetch reads a document of an indexer. Errors: peer-unreachable; peer-failed; the problem that it answers.
 func fetch(ctx context.Context, base, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, askTime+waitTimes*waitMost)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+public.Base+path, nil)
+	resp, err := ask(ctx, base, path)
 	if err != nil {
-		return failed("ask indexer", "the address cannot be read")
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return &market.Error{Code: market.CodePeerUnreachable, Kind: market.KindUnavailable, Op: "ask indexer",
-			Err:    err,
-			Detail: err.Error(), Hint: "write its address as http://host:8080"}
+		return err
 	}
 	defer resp.Body.Close()
-	body := io.LimitReader(resp.Body, maxAnswer)
-	if resp.StatusCode != http.StatusOK {
-		var p rest.Problem
-		if err := json.NewDecoder(body).Decode(&p); err != nil || p.Code == "" {
-			return failed("ask indexer", fmt.Sprintf("%s answers %d", base, resp.StatusCode))
-		}
-		return p.Err()
-	}
-	if err := json.NewDecoder(body).Decode(into); err != nil {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
 		return failed("ask indexer", base+" answers something else than its document")
 	}
 	return nil
+}
+
+func askOnce(ctx context.Context, base, path string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+public.Base+path, nil)
+	if err != nil {
+		return nil, failed("ask indexer", "the address cannot be read")
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, &market.Error{Code: market.CodePeerUnreachable, Kind: market.KindUnavailable, Op: "ask indexer",
+			Err: err, Detail: err.Error(), Hint: "write its address as http://host:8080"}
+	}
+	return resp, nil
+}
+
+// problemOf is what an indexer answers instead of a document.
+func problemOf(base string, resp *http.Response) error {
+	var p rest.Problem
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&p); err != nil || p.Code == "" {
+		return failed("ask indexer", fmt.Sprintf("%s answers %d", base, resp.StatusCode))
+	}
+	return p.Err()
 }
 
 // OnChain reads a transaction's rows from the chain, for Compare.

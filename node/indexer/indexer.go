@@ -42,6 +42,14 @@ type Config struct {
 	Store, Listen    string
 	ChainEvery       time.Duration // between two looks at the ledger
 	RPC              public.Relay  // for web pages; nil: none
+	Compare          []string      // addresses of other indexers
+	OnChain          OnChainReads  // for comparisons; nil functions: the chain is not asked
+}
+
+// OnChainReads are fresh reads of the chain: of a transaction's rows, and of what a row says of a channel.
+type OnChainReads struct {
+	Rows    func(ctx context.Context, sig string) ([]public.DigestRow, error)
+	Channel func(ctx context.Context, id string) (string, error)
 }
 
 // Indexer is the role. Use New, then Serve.
@@ -62,9 +70,12 @@ type Indexer struct {
 	refused int64     // figures that were left out, and documents that found no room, of all starts
 	told    int64     // of them, in the index
 	at      string
-	wake    chan struct{}
-	due     *dues
-	loaded  chan struct{}
+
+	compared []public.Compared // of each other indexer the newest
+
+	wake   chan struct{}
+	due    *dues
+	loaded chan struct{}
 }
 
 // New opens the index. Close it if Serve is never called. Errors: *market.Error index-unusable, version-mismatch.
@@ -155,7 +166,7 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if x.cfg.Listen != "" {
 		m := public.New(public.Config{Index: x.index, Network: x.cfg.Network, Since: time.UnixMilli(ms),
-			RPC: x.cfg.RPC},
+			RPC: x.cfg.RPC, Compared: x.comparedWith},
 			x.log.With("part", "public"))
 		defer m.Close()
 		l, err := rest.Listen(ctx, "indexer.listen", x.cfg.Listen)
@@ -175,6 +186,7 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	g.Go(func() error { return x.write(ctx) })
 	g.Go(func() error { return x.sums(ctx) })
 	g.Go(func() error { return x.probeAll(ctx) })
+	g.Go(func() error { return x.compareAll(ctx) })
 	if x.chain != nil {
 		g.Go(func() error { return x.follow(ctx) })
 	}

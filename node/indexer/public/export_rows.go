@@ -157,12 +157,15 @@ func channels(ctx context.Context, d *db.Bulk, _ asked) iter.Seq2[[]channelRow, 
 	return paged(func(after db.Channel) ([]db.Channel, error) { return d.AllChannels(ctx, after.ID, bulkPage) },
 		func(c db.Channel) (channelRow, bool) {
 			m, _ := money(c.Mint, "") // another mint has no symbol here
-			return channelRow{c.ID, statuses[c.Status], c.Payer, c.Payee, c.Deposit, c.Settled, c.Paid, c.Refunded,
+			return channelRow{c.ID, Status(c.Status), c.Payer, c.Payee, c.Deposit, c.Settled, c.Paid, c.Refunded,
 				coin{c.Mint, c.Decimals, m.Symbol}, c.Lamports, msOf(c.OpenedAt), msOf(c.Deadline), c.CloseDelay,
 				c.MovedAt,
 				c.Slot, string(db.Chain)}, true
 		})
 }
+
+// Status is the word of a channel's status.
+func Status(s int64) string { return statuses[s] }
 
 // msOf is a moment of the chain in ms, 0 where it is absurd.
 func msOf(seconds int64) int64 {

@@ -241,6 +241,10 @@ func (p pages) network(context.Context, *none) (Network, error) {
 		}
 	}
 	out.Refused = Count{m.Refused, p.gossiped(m, m.Refused)}
+	out.Compared = []Compared{}
+	if p.Compared != nil {
+		out.Compared = append(out.Compared, p.Compared()...)
+	}
 	out.Elsewhere = Count{few, p.gossiped(m, all)}
 	return out, nil
 }

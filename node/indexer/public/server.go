@@ -33,6 +33,8 @@ type Config struct {
 	Network string
 	Since   time.Time // when this index began to listen
 	RPC     Relay     // nil: nothing is relayed
+
+	Compared func() []Compared // what came of comparisons with other indexers; nil: there are none
 }
 
 // New serves an index below /public/v1, without guards: see Guarded.

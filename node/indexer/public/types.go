@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
 	"github.com/gpuai/gpuai/node/indexer/db"
 	"github.com/gpuai/gpuai/node/rest"
@@ -222,6 +223,19 @@ type Network struct {
 	RTT       *Micros        `json:"rtt,omitempty"`
 	Gossip    *Gossip        `json:"gossip,omitempty"` // absent: no Offer came within 24 hours
 	Refused   Count          `json:"refused"`          // figures and documents that were left out: absurd, or too many
+	Compared  []Compared     `json:"compared"`         // this index with those of others, hourly
+}
+
+// Compared is what came of comparing this index with another: instructions up to the newest checkpoint in common,
+// channels, leases, and the rigs on sale. It agrees if nothing differs, of rigs at most one in a hundred.
+type Compared struct {
+	With   string      `json:"with"`
+	At     rest.Time   `json:"at"`
+	Agrees bool        `json:"agrees"`
+	Failed market.Code `json:"failed,omitempty"` // why it was not compared
+	Offers int64       `json:"offers_common"`    // rigs whose newest Offer is the same
+	Differ int64       `json:"offers_differ"`
+	First  string      `json:"first_difference,omitempty"`
 }
 
 // VersionCount counts the rigs of one version of the program.
