@@ -75,6 +75,7 @@ var timed = map[string]string{
 	"node/indexer sums":       "they take a bounded share of the time; what is reachable ends by the clock",
 	"node/indexer follow":     "the chain: public endpoints tell of nothing reliably",
 	"node/indexer probeAll":   "rigs are dialled by the clock; a new one wakes it",
+	"node/indexer hourly":     "other indexers tell nobody that they changed",
 	"escrow/solana Serve":     "transactions are sent again by the clock; new work wakes it",
 	"node prune":              "old rows go by their age",
 	"node Serve":              "peers that never came tell nobody; a wish for a look-up wakes it",
@@ -101,6 +102,7 @@ var timed = map[string]string{
 
 	// A call that failed is tried again later, with growing rests.
 	"node awaitGenesis":           "a ledger that does not answer yet",
+	"node/indexer ask":            "an indexer that asks to be left alone",
 	"node/customer run":           "a log whose stream broke is copied on",
 	"node/customer serve":         "a provider that does not answer",
 	"node/till Write":             "a full disk tells nobody that it has room again",

@@ -2,8 +2,10 @@ package indexer
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -18,10 +20,21 @@ const (
 	compareMost  = 20 * time.Minute
 )
 
-// compareAll compares this index with those of others, hourly, until ctx ends. What differs is warned of and shown;
+// comparer compares this index with others.
+type comparer struct {
+	with    []string
+	own     func() string // where this one listens, "": nowhere
+	onChain OnChainReads
+	log     *slog.Logger
+
+	mu   sync.Mutex
+	came []public.Compared // of each other the newest
+}
+
+// hourly compares this index with those of others, hourly, until ctx ends. What differs is warned of and shown;
 // nothing else follows from it.
-func (x *Indexer) compareAll(ctx context.Context) error {
-	if len(x.cfg.Compare) == 0 || x.cfg.Listen == "" {
+func (x *comparer) hourly(ctx context.Context) error {
+	if len(x.with) == 0 || x.own() == "" {
 		return nil
 	}
 	for wait := compareFirst; ; wait = compareEvery {
@@ -30,17 +43,17 @@ func (x *Indexer) compareAll(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
-		for _, with := range x.cfg.Compare {
+		for _, with := range x.with {
 			x.compare(ctx, with)
 		}
 	}
 }
 
 // compare compares with one, and keeps what came of it.
-func (x *Indexer) compare(ctx context.Context, with string) {
+func (x *comparer) compare(ctx context.Context, with string) {
 	ctx, cancel := context.WithTimeout(ctx, compareMost)
 	defer cancel()
-	got, err := CompareAll(ctx, "http://"+x.Address(), with, x.cfg.OnChain.Rows, x.cfg.OnChain.Channel)
+	got, err := CompareAll(ctx, "http://"+x.own(), with, x.onChain.Rows, x.onChain.Channel)
 	if ctx.Err() != nil && err != nil {
 		return // this one ends, or the other is too slow: nothing is known
 	}
@@ -58,17 +71,17 @@ func (x *Indexer) compare(ctx context.Context, with string) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.compared = slices.DeleteFunc(slices.Clone(x.compared), func(old public.Compared) bool {
+	x.came = slices.DeleteFunc(slices.Clone(x.came), func(old public.Compared) bool {
 		return old.With == with
 	})
-	x.compared = append(x.compared, c)
+	x.came = append(x.came, c)
 }
 
-// Compared is what came of the newest comparison with each.
-func (x *Indexer) comparedWith() []public.Compared {
+// comparedWith is what came of the newest comparison with each.
+func (x *comparer) comparedWith() []public.Compared {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.compared // it is never changed in place
+	return x.came // it is never changed in place
 }
 
 // firstDifference names what differs, "" if nothing.

@@ -70,12 +70,10 @@ type Indexer struct {
 	refused int64     // figures that were left out, and documents that found no room, of all starts
 	told    int64     // of them, in the index
 	at      string
-
-	compared []public.Compared // of each other indexer the newest
-
-	wake   chan struct{}
-	due    *dues
-	loaded chan struct{}
+	wake    chan struct{}
+	due     *dues
+	loaded  chan struct{}
+	others  *comparer
 }
 
 // New opens the index. Close it if Serve is never called. Errors: *market.Error index-unusable, version-mismatch.
@@ -88,6 +86,7 @@ func New(ctx context.Context, cfg Config, dial Dialer, chain Chain, log *slog.Lo
 		wants: map[slot]db.Want{}, leases: map[[3]string]db.Lease{}, since: time.Now(), wake: make(chan struct{}, 1),
 		due:    newDues(),
 		loaded: make(chan struct{})}
+	x.others = &comparer{with: cfg.Compare, own: x.Address, onChain: cfg.OnChain, log: log}
 	if err := x.sameLedger(ctx); err != nil {
 		return nil, errors.Join(err, index.Close())
 	}
@@ -166,7 +165,7 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if x.cfg.Listen != "" {
 		m := public.New(public.Config{Index: x.index, Network: x.cfg.Network, Since: time.UnixMilli(ms),
-			RPC: x.cfg.RPC, Compared: x.comparedWith},
+			RPC: x.cfg.RPC, Compared: x.others.comparedWith},
 			x.log.With("part", "public"))
 		defer m.Close()
 		l, err := rest.Listen(ctx, "indexer.listen", x.cfg.Listen)
@@ -186,7 +185,7 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	g.Go(func() error { return x.write(ctx) })
 	g.Go(func() error { return x.sums(ctx) })
 	g.Go(func() error { return x.probeAll(ctx) })
-	g.Go(func() error { return x.compareAll(ctx) })
+	g.Go(func() error { return x.others.hourly(ctx) })
 	if x.chain != nil {
 		g.Go(func() error { return x.follow(ctx) })
 	}
