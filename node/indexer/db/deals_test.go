@@ -256,6 +256,19 @@ func TestCleared_TwoIndexers_AnyOrder(t *testing.T) {
 	if x, y := settledOf(t, one), settledOf(t, two); !cmp.Equal(x, y) {
 		t.Error(cmp.Diff(x, y))
 	}
+	paid := map[string]int64{}
+	list, err := one.Leases(t.Context(), db.LeaseQuery{Least: db.SettledCovered, Limit: 10_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range list {
+		paid[l.Channel] += l.Amount
+	}
+	for id, v := range paid {
+		if c, err := one.Channel(t.Context(), id); err != nil || v > c.Settled {
+			t.Errorf("%v: leases of %d are covered, the channel has settled %d", err, v, c.Settled)
+		}
+	}
 	prices, waits := 0, 0
 	for _, c := range a {
 		if c.N > 0 {
@@ -408,4 +421,43 @@ func TestLeases_Unbacked_AreForgotten(t *testing.T) {
 		db.Change{Leases: []db.Lease{lease(20_000, account(1, 1, 1, 0), 1, 5)}}); a.Refused != 1 {
 		t.Errorf("one over the bound: %+v", a)
 	}
+}
+
+// TestCleared_WashTrades: 30 of 100 leases of an hour are by one pair with a channel of its own, paid in full, at a
+// thousandfold price: the hour's price moves by less than a hundredth. Outcomes that name a stranger's channel change
+// nothing at all.
+func TestCleared_WashTrades(t *testing.T) {
+	t.Parallel()
+	dbtest.Both(t, func(t *testing.T, d *db.DB, _ string) {
+		r := rand.New(rand.NewPCG(3, 36))
+		var c db.Change
+		for i := range 210 {
+			ch := account(i, r.IntN(150), r.IntN(110), 1<<40)
+			c.Channels = append(c.Channels, ch)
+			c.Leases = append(c.Leases, lease(i, ch, 1_000_000+r.Int64N(300_000), hour))
+		}
+		apply(t, d, start, c)
+		was := clear(t, d)
+		wash, stranger := account(500, 900, 900, 1<<50), c.Channels[7]
+		var more db.Change
+		for i := range 90 {
+			l := lease(1000+i, wash, 1_000_000_000, hour)
+			l.Devices, l.Amount = 64, 64*l.Rate
+			forged := lease(2000+i, stranger, 1, hour-int64(i))
+			forged.Customer, forged.Provider = nodeOf(300+i).String(), nodeOf(400).String()
+			more.Leases = append(more.Leases, l, forged)
+		}
+		more.Channels = []db.Channel{wash}
+		apply(t, d, start, more)
+		is := clear(t, d)
+		if len(was) != 1 || len(is) != 1 || was[0].N != 210 || is[0].N != 300 {
+			t.Fatalf("was %+v, is %+v", was, is)
+		}
+		if moved := is[0].Price - was[0].Price; moved < 0 || moved*100 >= was[0].Price {
+			t.Errorf("from %d to %d", was[0].Price, is[0].Price)
+		}
+		if got := settledOf(t, d); got[c.Leases[7].ID] != db.SettledCovered || got["lease_02000"] != db.SettledForeign {
+			t.Errorf("%v", got)
+		}
+	})
 }

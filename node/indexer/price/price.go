@@ -27,8 +27,8 @@ type Index struct {
 	Weight                   int64
 }
 
-// One party weighs at most a Share-th of all, or Over times what it would if all of its side weighed alike, if that is
-// more: of few parties each weighs more.
+// A party is an address that pays or is paid. None weighs more than a Share-th of all, or Over times an equal part if
+// that is more. How many equal parts there are is the breadth of the trades: see breadth.
 const (
 	Share = 50
 	Over  = 2
@@ -58,55 +58,67 @@ func Of(trades []Trade) (out Index, ok bool) {
 	slices.SortFunc(list, func(a, b Trade) int {
 		return cmp.Or(cmp.Compare(a.Price, b.Price), strings.Compare(a.ID, b.ID), cmp.Compare(a.Weight, b.Weight))
 	})
-	out.Payers = limit(list, func(t Trade) string { return t.Payer })
-	out.Payees = limit(list, func(t Trade) string { return t.Payee })
+	heavy, payers, payees := parties(list)
+	out.Payers, out.Payees = payers, payees
+	most := capOf(list, heavy)
+	for i := range list {
+		list[i].Weight = capped(list[i].Weight, most, heavy[i])
+	}
 	out.Price = median(list)
 	return out, true
 }
 
-// limit makes the trades of each party lighter that together weigh more than its cap. It returns how many there are.
-func limit(list []Trade, party func(Trade) string) int64 {
-	sums := map[string]int64{}
+// parties says of each trade what the heavier of its two parties weighs in all, and how many pay and are paid.
+func parties(list []Trade) (heavy []int64, payers, payees int64) {
+	paying, paid := map[string]int64{}, map[string]int64{}
 	for _, t := range list {
-		sums[party(t)] += t.Weight
+		paying[t.Payer] += t.Weight
+		paid[t.Payee] += t.Weight
 	}
-	weights := make([]int64, 0, len(sums))
-	for _, w := range sums {
-		weights = append(weights, w)
+	for _, t := range list {
+		heavy = append(heavy, max(paying[t.Payer], paid[t.Payee]))
 	}
-	most := capOf(weights)
-	for i, t := range list {
-		if sum := sums[party(t)]; sum > most {
-			list[i].Weight = max(mulDiv(t.Weight, most, sum), 1)
-		}
-	}
-	return int64(len(sums))
+	return heavy, int64(len(paying)), int64(len(paid))
 }
 
-// capOf is the largest weight of one party that is not over its share of what all weigh under that cap.
-func capOf(weights []int64) int64 {
-	part, of := int64(1), int64(Share)
-	if n := int64(len(weights)); n < Share*Over {
-		part, of = Over, n
+// one is 1 as breadth counts.
+const one = 1 << 20
+
+// breadth counts independent parties: each trade is the part that it has of the heavier of its parties. n pairs that
+// have nothing to do with each other are n; many keys that all pay one address are 1, and so are many that one address
+// pays.
+func breadth(list []Trade, heavy []int64) (sum int64) {
+	for i, t := range list {
+		sum += mulDiv(one, t.Weight, heavy[i])
 	}
-	slices.Sort(weights)
-	if part >= of {
-		return weights[len(weights)-1]
+	return sum
+}
+
+// capped is what a trade weighs if no party may weigh more than most: rounded up, so that it weighs something.
+func capped(weight, most, heavy int64) int64 {
+	if heavy <= most {
+		return weight
 	}
-	// Under the cap c the parties weigh Σ min(w, c). That grows slower than c, so the caps that hold are an interval
-	// from 1 on.
+	hi, lo := bits.Mul64(uint64(weight), uint64(most))
+	q, r := bits.Div64(hi, lo, uint64(heavy))
+	if r > 0 {
+		q++
+	}
+	return int64(q)
+}
+
+// capOf is the largest weight of a party that is not over its share of what all weigh under that cap. A cap that grows
+// makes all weigh more, but less and less, so the caps that hold are those from 1 to the largest.
+func capOf(list []Trade, heavy []int64) int64 {
+	wide := breadth(list, heavy)
 	holds := func(c int64) bool {
 		var sum int64
-		for i, w := range weights {
-			if w >= c {
-				sum += c * int64(len(weights)-i)
-				break
-			}
-			sum += w
+		for i, t := range list {
+			sum += capped(t.Weight, c, heavy[i])
 		}
-		return c*of <= sum*part
+		return !more(c, Share, sum, 1) || !more(c, wide, sum, Over*one)
 	}
-	low, high := int64(1), weights[len(weights)-1]
+	low, high := int64(1), slices.Max(heavy)
 	for low < high {
 		if mid := low + (high-low+1)/2; holds(mid) {
 			low = mid
@@ -115,6 +127,13 @@ func capOf(weights []int64) int64 {
 		}
 	}
 	return low
+}
+
+// more reports a·b > c·d.
+func more(a, b, c, d int64) bool {
+	hi, lo := bits.Mul64(uint64(a), uint64(b))
+	hi2, lo2 := bits.Mul64(uint64(c), uint64(d))
+	return hi > hi2 || hi == hi2 && lo > lo2
 }
 
 // median of trades in the order of their prices.
@@ -131,7 +150,7 @@ func median(list []Trade) int64 {
 	return list[len(list)-1].Price
 }
 
-// mulDiv is a·b/c, rounded down; a ≤ c.
+// mulDiv is a·b/c, rounded down; a or b is at most c.
 func mulDiv(a, b, c int64) int64 {
 	hi, lo := bits.Mul64(uint64(a), uint64(b))
 	q, _ := bits.Div64(hi, lo, uint64(c))

@@ -70,6 +70,28 @@ func TestWash_OnePair(t *testing.T) {
 	}
 }
 
+// TestWash_OneLargeProvider: where one honest provider has most of the market, caps do not hand it to somebody who pays
+// many addresses of his own, or has many that pay one.
+func TestWash_OneLargeProvider(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		honest := crowd(rand.New(rand.NewPCG(seed, 2)), 700, 200, 120)
+		for i := range honest {
+			if i%5 < 3 {
+				honest[i].Payee = "large"
+			}
+		}
+		for _, at := range []int64{1, 1 << 40} {
+			if d := moved(t, honest, attack(700, 30, at, one("w"), many("v"))); d >= 0.02 {
+				t.Errorf("seed %d: one payer moves it by %.2f %%", seed, 100*d)
+			}
+			if d := moved(t, honest, attack(700, 30, at, many("w"), one("v"))); d >= 0.02 {
+				t.Errorf("seed %d: one payee moves it by %.2f %%", seed, 100*d)
+			}
+		}
+	}
+}
+
 // TestWash_ManyKeysOnBothSides: who has as many keys that pay as keys that are paid is a crowd to any cap, and moves
 // the price: the caps are what holds a pair, and the page of the method says what they do not hold.
 func TestWash_ManyKeysOnBothSides(t *testing.T) {
