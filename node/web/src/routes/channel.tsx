@@ -72,7 +72,7 @@ function Parts({ of: c, addr }: { of: Channel; addr: string }) {
 					<h2 className="label">Returns to the customer</h2>
 					<p className="mt-1 font-[480] text-4xl tracking-[-0.025em] md:text-5xl">
 						{back.may === "at most" && <span className="text-faint text-[0.5em]">at most </span>}
-						<Money of={back.amount} />
+						<Money of={back.amount} big />
 					</p>
 					<p className="mt-3 max-w-[52ch] text-soft">
 						<When of={back} now={now} delay={c.close_delay_s} />

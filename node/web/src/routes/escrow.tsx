@@ -35,7 +35,7 @@ function Parts({ of: e }: { of: Escrow }) {
 						<dt className="label">locked</dt>
 						<dd className="font-[480] text-5xl tracking-[-0.03em] md:text-6xl">
 							<Figure of={l} word="locked" className="[&_svg]:size-[0.22em]">
-								<Money of={l.value} />
+								<Money of={l.value} big />
 							</Figure>
 						</dd>
 					</div>

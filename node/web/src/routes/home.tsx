@@ -180,9 +180,9 @@ function Day({ of: d }: { of: Summary }) {
 			</dd>
 			<dt className="label mt-6">paid</dt>
 			{d.paid_24h.map((p) => (
-				<dd key={p.value.mint} className="font-[480] text-3xl leading-tight tracking-[-0.02em]">
+				<dd key={p.value.mint} className="font-[480] text-4xl leading-tight tracking-[-0.025em]">
 					<Figure of={p} word="paid" className="[&_svg]:size-[0.3em]">
-						<Money of={p.value} />
+						<Money of={p.value} big />
 					</Figure>
 				</dd>
 			))}

@@ -347,7 +347,13 @@ function Line<T>({ row, columns, at, measure }: LineProps<T>) {
 					className={`py-2.5 pr-6 align-baseline last:pr-0 max-md:flex max-md:min-w-0 max-md:items-baseline max-md:justify-between max-md:gap-3 max-md:py-0.5 max-md:pr-0 ${c.right ? "text-right" : ""} ${c.lead ? "max-md:order-first max-md:col-span-2 max-md:pb-1 max-md:text-base" : ""} ${c.wide ? "max-md:hidden" : ""}`}
 				>
 					{!c.lead && <span className="label whitespace-nowrap md:hidden">{c.head}</span>}
-					<span className={c.lead ? "min-w-0" : "min-w-0 max-md:text-right max-md:wrap-anywhere"}>
+					<span
+						className={
+							c.lead
+								? "min-w-0"
+								: "min-w-0 max-md:text-right max-md:whitespace-normal max-md:wrap-anywhere"
+						}
+					>
 						{c.cell(row)}
 					</span>
 				</td>

@@ -144,20 +144,21 @@ function Rows(p: PlotProps & { when: (v: number) => string }) {
 function Canvas(p: PlotProps & { when: (v: number) => string }) {
 	const ref = useRef<HTMLDivElement>(null);
 	const [ready, setReady] = useState(false);
-	const height = p.height ?? 280;
+	const { at, series, height = 280 } = p;
+	const said = useRef(p); // titles and units do not change while the same series stand there
 	useEffect(() => {
 		let gone = false;
 		let end: (() => void) | undefined;
 		void import("./draw.ts").then(({ draw }) => {
 			if (gone || !ref.current) return;
-			end = draw(ref.current, p, height);
+			end = draw(ref.current, { ...said.current, at, series }, height);
 			setReady(true);
 		});
 		return () => {
 			gone = true;
 			end?.();
 		};
-	}, [p, height]);
+	}, [at, series, height]);
 	return (
 		<div className="relative" style={{ minHeight: height }}>
 			{!ready && <Skeleton lines={5} className="absolute inset-x-0" />}

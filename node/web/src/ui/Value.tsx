@@ -14,6 +14,8 @@ interface MoneyProps {
 	places?: number;
 	/** Leave the symbol out, where a column's head says it. */
 	bare?: boolean;
+	/** The figure of its page: what matters little is small, too. */
+	big?: boolean;
 	className?: string;
 }
 
@@ -24,7 +26,7 @@ function weighty(whole: string, part: string): number {
 }
 
 /** An amount, exact: what is too small to matter, and what only fills its column, is grey. */
-export function Money({ of, places = 0, bare = false, className = "" }: MoneyProps) {
+export function Money({ of, places = 0, bare = false, big = false, className = "" }: MoneyProps) {
 	const d = of && digits(of);
 	if (!of || !d) return <Dash className={className} />;
 	const cut = weighty(d.whole, d.part);
@@ -34,7 +36,7 @@ export function Money({ of, places = 0, bare = false, className = "" }: MoneyPro
 			{d.sign}
 			{d.whole}
 			{d.part && `.${d.part.slice(0, cut)}`}
-			<span className="text-faint">{d.part.slice(cut)}</span>
+			<span className={`text-faint ${big ? "text-[0.45em] tracking-normal" : ""}`}>{d.part.slice(cut)}</span>
 			{fill > 0 && (
 				<span className="select-none text-faint" aria-hidden="true">
 					{d.part ? "" : "."}
@@ -44,7 +46,10 @@ export function Money({ of, places = 0, bare = false, className = "" }: MoneyPro
 			{bare ? (
 				<span className="sr-only"> {unit(of)}</span>
 			) : (
-				<span className="text-[0.85em] text-faint"> {unit(of)}</span>
+				<span className={`text-faint ${big ? "text-[0.45em] tracking-normal" : "text-[0.85em]"}`}>
+					{" "}
+					{unit(of)}
+				</span>
 			)}
 		</data>
 	);

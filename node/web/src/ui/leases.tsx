@@ -18,7 +18,7 @@ export function Settled({ of }: { of: boolean | undefined }) {
 /** How a lease ended: its code, and whose fault it was if somebody's. */
 export function End({ code, fault }: { code: string; fault: string }) {
 	return (
-		<span className="whitespace-nowrap">
+		<span className="md:whitespace-nowrap">
 			<span className="font-mono text-[0.8125em]">{safe(code, 40)}</span>
 			{fault !== "none" && <span className="text-warn"> {safe(fault, 20)}</span>}
 		</span>
