@@ -76,6 +76,7 @@ program: ## rebuild escrow.so from its sources (needs rustc-web and llvm-22)
 docs: ## write what is made from the source: lists in docs/errors, keys of the job file, its JSON Schema, the API's document, the escrow codecs, what the site's tests read
 	go run ./escrow/layout
 	GPUAI_WRITE_DOCS=1 go test -count=1 -run 'TestCodes_Lists|TestPages_AreGenerated|TestDocument_|TestGolden_' ./docs ./runtime/spec ./node/api ./node/indexer/public ./node/web
+	@if [ -d node/web/node_modules ]; then npm --prefix node/web run --silent types >/dev/null; fi
 
 drawings: ## write docs/**/*.svg from the .d2 beside them (fetches d2)
 	@cd docs && for f in flows/*.d2 market.d2; do go run oss.terrastruct.com/d2@v0.7.1 --theme 0 --pad 10 $$f $${f%.d2}.svg && chmod 644 $${f%.d2}.svg; done

@@ -680,6 +680,26 @@ export interface components {
             /** Format: int64 */
             step_s: number;
         };
+        /** @description Compared is what came of comparing this index with another: instructions up to the newest checkpoint in common, channels, leases, and the rigs on sale. It agrees if nothing differs, of rigs at most one in a hundred. */
+        Compared: {
+            agrees: boolean;
+            /**
+             * Format: date-time
+             * @example 2026-11-30T10:31:12.000Z
+             */
+            at: string;
+            /** @description why it was not compared */
+            failed?: string;
+            first_difference?: string;
+            /**
+             * Format: int64
+             * @description rigs whose newest Offer is the same
+             */
+            offers_common: number;
+            /** Format: int64 */
+            offers_differ: number;
+            with: string;
+        };
         /** @description Count is a number of things. */
         Count: {
             as_of: components["schemas"]["AsOf"];
@@ -1166,6 +1186,8 @@ export interface components {
         };
         /** @description Network is who is there, by version and by country; a country only where it has three rigs. */
         Network: {
+            /** @description this index with those of others, hourly */
+            compared: components["schemas"]["Compared"][];
             countries: components["schemas"]["CountryCount"][];
             /** @description in countries of fewer than three rigs, or in none that is said */
             elsewhere: components["schemas"]["Count"];

@@ -6,6 +6,7 @@ import { asksOf, type ClearedPoint, type Model, type Point } from "../api/types.
 import { runLine } from "../lib/cli.ts";
 import { amount, approx } from "../lib/money.ts";
 import { useWords } from "../lib/search.ts";
+import { asked } from "../lib/span.ts";
 import { percent, safe } from "../lib/text.ts";
 import { CopyCommand } from "../ui/Copy.tsx";
 import { DataTable } from "../ui/DataTable.tsx";
@@ -25,6 +26,7 @@ export function Page() {
 		<Shell
 			kind="Model"
 			title={safe(slug, 40)}
+			lead="What one costs here, asked and paid, how many are free, and who sells them."
 			aside={
 				<p className="flex gap-6 text-[0.9375rem]">
 					<Link to="/book/$slug" params={{ slug }} className="link">
@@ -86,13 +88,6 @@ const spans = [
 	{ key: "30", name: "30 days" },
 	{ key: "all", name: "all" },
 ] as const;
-
-/** What a span asks for: from a full hour on, so that all readers ask for the same answer; of all time a point a day. */
-function asked(span: string): { since: string; every?: "day" } {
-	if (span === "all") return { since: new Date(0).toISOString(), every: "day" };
-	const hour = 3600_000;
-	return { since: new Date(Math.floor(Date.now() / hour) * hour - Number(span) * 24 * hour).toISOString() };
-}
 
 function Prices({ slug }: { slug: string }) {
 	const [words, change] = useWords();
