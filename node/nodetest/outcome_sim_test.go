@@ -225,3 +225,25 @@ func (w *world) dieAgreed(t *testing.T) *death {
 	})
 	return d
 }
+
+// TestOutcome_NeverReady_IsHeard: how a lease ended that cost nothing is public, too: it says how often a rig does not
+// come to run what it took.
+func TestOutcome_NeverReady_IsHeard(t *testing.T) {
+	t.Parallel()
+	simulate(t, setup{work: time.Minute}, func(t *testing.T, w *world) {
+		third := w.listen(t)
+		w.engine.Hold(true)
+		id := w.place(t, request("unready"))
+		v := w.await(t, id, in(market.Preparing))
+		if err := w.cust.StopOrder(t.Context(), id.String(), false); err != nil {
+			t.Fatal(err)
+		}
+		w.await(t, id, over)
+		until(t, "nobody is told", func() bool { return len(third.heard()) > 0 })
+		o := third.heard()[0].Outcome
+		if o.Lease != v.Lease.ID || o.Amount != 0 || o.BillableMS != 0 || !o.Ready.IsZero() ||
+			o.Code != market.CodeStopped {
+			t.Errorf("heard %+v", o)
+		}
+	})
+}
