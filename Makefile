@@ -37,8 +37,11 @@ demo: setup build ## a whole market on loopback: one job found, run, paid and re
 web: ## the site, into node/web/dist, from where it is embedded; needs Node
 	@node/web/build.sh
 
-web-test: web ## the site in a real Chromium against real indexers: every page and state, axe, keyboard, hostile text, sizes
-	go test $(TESTFLAGS) -tags web -count=1 -timeout 14m ./node/web/test
+web-test: ## the site in a real Chromium against real indexers: every page and state, axe, keyboard, hostile text, sizes
+	@.ci/setup web
+	@node/web/build.sh
+	cd node/web && npm run --silent check
+	go test $(TESTFLAGS) -tags web -count=1 -timeout 18m ./node/web/test
 
 web-shots: web ## pictures of every page, light and dark, wide and narrow, into node/web/shots (SHOTS=home,lease: only those)
 	GPUAI_SHOTS=$(or $(SHOTS),all) go test -tags web -count=1 -run TestShots ./node/web/test
@@ -51,6 +54,7 @@ dist: web build ## dist/gpuai_VERSION_linux_amd64.tar.gz: binary, unit, example 
 
 test: setup ## unit, property, simulated-network and on-ledger tests
 	go test $(TESTFLAGS) ./...
+	@echo "not run: make web-test (the site in Chromium; needs Node and Debian's chromium, .ci/setup web)"
 
 long: setup ## 200 real nodes in virtual time, beside the model that speaks for more: minutes, 5 GB
 	GPUAI_LONG=1 go test $(TESTFLAGS) -count=1 -v -timeout 60m -run TestCrowd ./p2p/crowdtest

@@ -23,7 +23,7 @@ export function pagesOf({ slug, peer, payer, payout, open, closing, sealed, gone
 		...(lease ? { lease: [`/leases/${lease}`, /verified/] } : {}),
 		channel: [`/channels/${open}`, /open/],
 		channelClosing: [`/channels/${closing}`, /closing/],
-		channelSealed: [`/channels/${sealed}`, /sealed/],
+		...(sealed ? { channelSealed: [`/channels/${sealed}`, /sealed/] } : {}),
 		channelGone: [`/channels/${gone}`, /gone/],
 		payer: [`/wallets/${payer}`, payer.slice(0, 4)],
 		payout: [`/wallets/${payout}`, payout.slice(0, 4)],

@@ -45,3 +45,20 @@ test("who wants no motion sees none", async () => {
 	}
 	await view.close();
 });
+
+test("plots have their colours, also for who wants no motion", async () => {
+	for (const motion of ["reduce", "no-preference"]) {
+		const view = await open(site.full, { motion });
+		await view.go(...pages.model);
+		await view.page.waitForFunction(() =>
+			[...document.querySelectorAll("main canvas")].some((c) => {
+				const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
+				for (let i = 0; i < data.length; i += 4)
+					if (data[i + 3] > 200 && data[i + 1] > data[i] + 40) return true;
+				return false;
+			}),
+		);
+		assert.deepEqual(view.seen(), []);
+		await view.close();
+	}
+});

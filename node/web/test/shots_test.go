@@ -21,3 +21,13 @@ func TestShots(t *testing.T) {
 	}
 	run(t, marketOf(t), args...)
 }
+
+// TestVitals measures how soon pages are there and answer, on a processor four times as slow: figures of
+// docs/benchmarks.md.
+func TestVitals(t *testing.T) {
+	if os.Getenv("GPUAI_VITALS") == "" {
+		t.Skip("GPUAI_VITALS=1 measures")
+	}
+	built(t)
+	run(t, marketOf(t), "test/vitals.mjs")
+}

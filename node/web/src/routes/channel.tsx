@@ -83,6 +83,13 @@ function Parts({ of: c, addr }: { of: Channel; addr: string }) {
 							? moneyText(c.refunded)
 							: `${moneyText(c.deposit)} − ${moneyText(c.settled)} − ${moneyText(c.refunded)}`}
 					</p>
+					{c.status !== "gone" && (
+						<p className="mt-8 max-w-[52ch] text-[0.9375rem] text-soft">
+							The storage deposit is what the ledger holds for the account itself. It returns to the
+							customer once both are paid, from 3,000 slots (10 to 20 minutes) after the channel was
+							opened.
+						</p>
+					)}
 				</div>
 				<Facts
 					of={[
@@ -96,12 +103,6 @@ function Parts({ of: c, addr }: { of: Channel; addr: string }) {
 					]}
 				/>
 			</div>
-			{c.status !== "gone" && (
-				<p className="mt-8 max-w-[66ch] text-[0.9375rem] text-soft">
-					The storage deposit is what the ledger holds for the account itself. It returns to the customer once
-					both are paid, from 3,000 slots (10 to 20 minutes) after the channel was opened.
-				</p>
-			)}
 			<Section title="Instructions" note="What came to it on the chain, oldest first, at finality.">
 				<Instructions addr={addr} />
 			</Section>

@@ -41,8 +41,14 @@ export function Page() {
 /** The provider in a sentence. */
 function Lead({ of: p }: { of: Provider }) {
 	const now = useNow();
+	const free =
+		p.devices === 1
+			? p.free
+				? "which is free"
+				: "which is taken"
+			: `${p.free ? number(p.free) : "none"} of them free`;
 	const sells = p.live
-		? `Sells ${count(p.devices, "device")}, ${p.free ? number(p.free) : "none"} of them free.`
+		? `Sells ${count(p.devices, "device")}, ${free}.`
 		: "Its last Offer is over: it sells nothing now.";
 	const reached = p.probe.reached_at;
 	const met = reached

@@ -29,12 +29,13 @@ export function Uptime({ of, name }: { of: readonly Day[]; name: string }) {
 	const known = list.filter((d) => d.known);
 	const probes = known.reduce((n, d) => n + d.probes, 0);
 	const reached = known.reduce((n, d) => n + d.reached, 0);
+	const missed = known.filter((d) => d.reached < d.probes).length;
 	const summary =
 		probes === 0
 			? "This indexer has not dialled it yet."
-			: `It answered ${percent(reached, probes)} of ${count(probes, "call")} on ${count(known.length, "day")}; ${
-					list.filter((d) => d.known && d.reached < d.probes).length
-				} of them had a call without an answer.`;
+			: `It answered ${percent(reached, probes)} of ${count(probes, "call")} on ${count(known.length, "day")}${
+					missed ? `; on ${count(missed, "day")} not every one` : ""
+				}.`;
 	const save = () =>
 		download(
 			`uptime-${name}.csv`,

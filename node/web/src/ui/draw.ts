@@ -7,6 +7,7 @@ type Props = PlotProps & { when: (v: number) => string };
 /** Colours as they are now: a canvas does not know the page's variables. */
 function palette(root: HTMLElement): (name: string, alpha?: number) => string {
 	const probe = document.createElement("span");
+	probe.style.transitionProperty = "none"; // else its colour would still be the one before
 	root.append(probe);
 	const known = new Map<string, string>();
 	return (name, alpha = 1) => {
