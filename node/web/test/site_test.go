@@ -146,7 +146,17 @@ func TestSite(t *testing.T) {
 }
 
 // TestApp runs the tests of the app's own code: no browser.
-func TestApp(t *testing.T) { run(t, nil, "test/unit.mjs") }
+func TestApp(t *testing.T) {
+	found, err := filepath.Glob("../src/*/*.test.ts")
+	if err != nil || len(found) == 0 {
+		t.Fatal("no tests", err)
+	}
+	args := []string{"--import", "./test/ts.mjs", "--test"}
+	for _, f := range found {
+		args = append(args, strings.TrimPrefix(f, "../"))
+	}
+	run(t, nil, args...)
+}
 
 // TestRoutes: the server knows the pages that the app has.
 func TestRoutes(t *testing.T) {
