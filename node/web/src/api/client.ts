@@ -57,5 +57,5 @@ function isProblem(v: unknown): v is Problem {
 export function failureOf(error: unknown): Failure {
 	if (error instanceof Failure) return error;
 	if (isProblem(error)) return new Failure(error);
-	return unreachable(error instanceof Error ? error.message : "no answer");
+	return unreachable(`nothing that this page understands came from ${location.host}`);
 }

@@ -35,9 +35,8 @@ export function Page() {
 				</div>
 			}
 		>
-			<View of={q} loading={<Skeleton lines={10} className="mt-20" />}>
-				{(d) => <Market of={d} />}
-			</View>
+			{/* What goes wrong is said once, above. */}
+			{q.data ? <Market of={q.data} /> : !q.error && <Skeleton lines={10} className="mt-20" />}
 		</Shell>
 	);
 }
