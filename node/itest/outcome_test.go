@@ -37,35 +37,9 @@ func TestOutcome_FromDockerToTheIndex(t *testing.T) {
 	}
 	base := x.URL() + public.Base
 	c := r.customer(t).Customer()
-	job := func(key, outcome string) customer.View {
-		req := r.request(key, "echo=secret-word", "sleep=3s")
-		req.File.Labels, req.File.Outcome = map[string]string{"project": "secret-label"}, outcome
-		id, err := c.Place(t.Context(), req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var v customer.View
-		wait(t, "the order is not over", 2*time.Minute, func() bool {
-			v, err = c.Order(id.String())
-			return err == nil && v.Finished
-		})
-		if v.Code != market.CodeCompleted || !v.BothSigned || v.Paid == 0 {
-			t.Fatalf("%s: %s %s, signed by both %v, paid %d", key, v.Code, v.Detail, v.BothSigned, v.Paid)
-		}
-		return v
-	}
-	hidden, shown := job("hidden", spec.OutcomePrivate), job("shown", "")
-	var ch public.ChannelPage
+	hidden, shown := r.told(t, c, "hidden", spec.OutcomePrivate), r.told(t, c, "shown", "")
 	for _, v := range []customer.View{hidden, shown} {
-		wait(t, "the channel's end is not in the index", time.Minute, func() bool {
-			ch = public.ChannelPage{}
-			code, _ := get(t, base+"/channels/"+v.Channel.String(), &ch)
-			return code == http.StatusOK && ch.Paid.Lamports()+ch.Refunded.Lamports() == ch.Deposit.Lamports()
-		})
-		if ch.Deposit.Lamports() != v.Deposit || ch.Paid.Lamports() != v.Paid || ch.Refunded.Lamports() != v.Returned {
-			t.Errorf("the index says %s, %s, %s; the order %d, %d, %d", ch.Deposit, ch.Paid, ch.Refunded, v.Deposit,
-				v.Paid, v.Returned)
-		}
+		chainAgrees(t, base, v)
 	}
 	var l public.LeasePage
 	var body string
@@ -105,6 +79,40 @@ func TestOutcome_FromDockerToTheIndex(t *testing.T) {
 		if strings.Contains(body, word) || strings.Contains(all, word) {
 			t.Errorf("%q of the job is public", word)
 		}
+	}
+}
+
+// told runs a job to its end, its money home, with words that nobody else may read.
+func (r *rig) told(t *testing.T, c *customer.Customer, key, outcome string) (v customer.View) {
+	t.Helper()
+	req := r.request(key, "echo=secret-word", "sleep=3s")
+	req.File.Labels, req.File.Outcome = map[string]string{"project": "secret-label"}, outcome
+	id, err := c.Place(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the order is not over", 2*time.Minute, func() bool {
+		v, err = c.Order(id.String())
+		return err == nil && v.Finished
+	})
+	if v.Code != market.CodeCompleted || !v.BothSigned || v.Paid == 0 {
+		t.Fatalf("%s: %s %s, signed by both %v, paid %d", key, v.Code, v.Detail, v.BothSigned, v.Paid)
+	}
+	return v
+}
+
+// chainAgrees waits until an order's channel has ended in the index, and compares it with the order.
+func chainAgrees(t *testing.T, base string, v customer.View) {
+	t.Helper()
+	var ch public.ChannelPage
+	wait(t, "the channel's end is not in the index", time.Minute, func() bool {
+		ch = public.ChannelPage{}
+		code, _ := get(t, base+"/channels/"+v.Channel.String(), &ch)
+		return code == http.StatusOK && ch.Paid.Lamports()+ch.Refunded.Lamports() == ch.Deposit.Lamports()
+	})
+	if ch.Deposit.Lamports() != v.Deposit || ch.Paid.Lamports() != v.Paid || ch.Refunded.Lamports() != v.Returned {
+		t.Errorf("the index says %s, %s, %s; the order %d, %d, %d", ch.Deposit, ch.Paid, ch.Refunded, v.Deposit, v.Paid,
+			v.Returned)
 	}
 }
 
