@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"time"
@@ -23,16 +24,27 @@ type Cleared struct {
 // hourMS is an hour of the price index.
 const hourMS = 3_600_000
 
-// due marks the hours whose price a lease has to do with.
-func (a *applying) due(l Lease) error {
+// hourOf is an hour of a model whose price is due.
+type hourOf struct {
+	class, mint string
+	at          int64
+}
+
+// due notes the hours whose price a lease has to do with.
+func (a *applying) due(l Lease) {
 	if l.Ready == 0 || l.Ended <= l.Ready {
-		return nil
+		return
 	}
-	first := max(l.Ready, l.Ended-price.Last) / hourMS
-	n := int((l.Ended-1)/hourMS - first + 1)
-	return a.insert("cleared_due", "class, mint, at", "ON CONFLICT (class, mint, at) DO NOTHING", n, func(i int) []any {
-		return []any{l.Class, l.Mint, (first + int64(i)) * hourMS}
-	})
+	for h := max(l.Ready, l.Ended-price.Last) / hourMS; h*hourMS < l.Ended; h++ {
+		a.hours[hourOf{l.Class, l.Mint, h * hourMS}] = true
+	}
+}
+
+// markDue writes them.
+func (a *applying) markDue() error {
+	list := slices.Collect(maps.Keys(a.hours))
+	return a.insert("cleared_due", "class, mint, at", "ON CONFLICT (class, mint, at) DO NOTHING", len(list),
+		func(i int) []any { return []any{list[i].class, list[i].mint, list[i].at} })
 }
 
 // A transaction of Clear makes hoursAtOnce at most, and begins none after clearTime: others wait to write.

@@ -126,16 +126,12 @@ func (a *applying) leasesPart(list []Lease) error {
 		l.FirstAt, l.Settled = a.now, SettledUnknown
 		if known {
 			l.FirstAt = old.FirstAt
-			if err := a.due(old); err != nil {
-				return err
-			}
+			a.due(old)
 		}
 		if l.WantedAt, err = a.wantedAt(l); err != nil {
 			return err
 		}
-		if err := a.due(l); err != nil {
-			return err
-		}
+		a.due(l)
 		rows = append(rows, l)
 		a.unsettled[l.Channel] = true
 		if known {
@@ -221,12 +217,13 @@ const openSkewMS = 120_000
 
 // settle says anew which leases of the channels that have changed are covered.
 func (a *applying) settle() error {
+	changed := map[Settled][]Lease{}
 	for _, id := range slices.Sorted(maps.Keys(a.unsettled)) {
 		all, err := rowsOf(a, scanChannel, "SELECT "+channelColumns+" FROM channels WHERE id = $1", id)
-		if err != nil || len(all) == 0 {
-			if err != nil {
-				return err
-			}
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 {
 			continue
 		}
 		leases, err := rowsOf(a, scanTerms, "SELECT "+termColumns+" FROM leases WHERE channel = $1 ORDER BY "+
@@ -235,22 +232,35 @@ func (a *applying) settle() error {
 			return err
 		}
 		for i, now := range covers(all[0], leases) {
-			l := leases[i]
-			if l.Settled == now {
-				continue
+			if l := leases[i]; l.Settled != now {
+				changed[now] = append(changed[now], l)
+				a.due(l)
+				a.touched[Signed] = true
 			}
-			err := a.exec("UPDATE leases SET settled = $4 WHERE id = $1 AND provider = $2 AND customer = $3", l.ID,
-				l.Provider, l.Customer, int64(now))
-			if err == nil {
-				err = a.due(l)
-			}
-			if err != nil {
+		}
+	}
+	for now, list := range changed {
+		for part := range slices.Chunk(list, maxRows) {
+			if err := a.setSettled(part, now); err != nil {
 				return err
 			}
-			a.touched[Signed] = true
 		}
 	}
 	return nil
+}
+
+func (a *applying) setSettled(list []Lease, now Settled) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "UPDATE leases SET settled = %d WHERE (id, provider, customer) IN (VALUES ", now)
+	var args []any
+	for i, l := range list {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		a.places(&b, len(args), 3)
+		args = append(args, l.ID, l.Provider, l.Customer)
+	}
+	return a.exec(b.String()+")", args...)
 }
 
 func rowsOf[T any](a *applying, one func(scanner) (T, error), q string, args ...any) (out []T, err error) {

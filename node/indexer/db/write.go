@@ -39,7 +39,8 @@ const keepEvents = 100_000
 func (d *DB) Apply(ctx context.Context, now time.Time, c Change) (out Applied, err error) {
 	touched := map[Source]bool{}
 	err = d.inTx(ctx, func(t *tx) error {
-		a := applying{tx: t, now: now.UnixMilli(), touched: touched, unsettled: map[string]bool{}}
+		a := applying{tx: t, now: now.UnixMilli(), touched: touched, unsettled: map[string]bool{},
+			hours: map[hourOf]bool{}}
 		for _, step := range []func() error{
 			func() error { return a.rigs(c.Rigs) },
 			a.expire,
@@ -49,6 +50,7 @@ func (d *DB) Apply(ctx context.Context, now time.Time, c Change) (out Applied, e
 			func() error { return a.wants(c.Wants) },
 			func() error { return a.leases(c.Leases) },
 			a.settle,
+			a.markDue,
 			func() error { return a.delays(c.Delays) },
 			func() error { return a.rest(c) },
 			a.tell,
@@ -74,6 +76,7 @@ type applying struct {
 	events  []event
 	out     Applied
 
+	hours     map[hourOf]bool // whose price is due
 	unsettled map[string]bool // channels whose leases may be settled otherwise now
 }
 
