@@ -31,7 +31,7 @@ export function Page() {
 				of={q}
 				lines={9}
 				empty={(d) =>
-					d.asks.length === 0 && (
+					d.asks.length + d.bids.length === 0 && (
 						<Empty
 							why="Nothing is asked for this model."
 							line={`gpuai run --wait 2h --gpu ${slug} --max-rate 0.003/h --max-total 0.02 pytorch/pytorch -- nvidia-smi`}
@@ -124,10 +124,14 @@ function Curve({ of: d }: { of: Depth }) {
 				fill: true,
 			});
 		const all = asks.at(-1)?.[1] ?? 0;
-		const half = asks.find(([, n]) => n >= all / 2);
-		const sentence = half
+		const half = all > 0 ? asks.find(([, n]) => n >= all / 2) : undefined;
+		const wanted = d.bids.at(-1)?.sum ?? 0;
+		const ask = half
 			? `${count(all, "device")} ${all === 1 ? "is" : "are"} free; half of them ask ${sol(half[0])} SOL/h or less.`
-			: "All devices are taken.";
+			: asks.length > 0
+				? "All devices are taken."
+				: "Nothing is asked.";
+		const sentence = wanted > 0 ? `${ask} Customers who wait want ${count(wanted, "device")}.` : ask;
 		return { at, series, sentence };
 	}, [d]);
 	return (

@@ -209,7 +209,7 @@ function Plots({ slug, points, step, cleared }: PlotsProps) {
 			/>
 			<Plot
 				title="Supply and demand"
-				summary={`${last.free} of ${last.devices} devices are free: ${percent(last.devices - last.free, last.devices)} are taken.`}
+				summary={supplied(last)}
 				at={at}
 				series={supply}
 				unit="devices"
@@ -218,6 +218,11 @@ function Plots({ slug, points, step, cleared }: PlotsProps) {
 			/>
 		</div>
 	);
+}
+
+function supplied(p: Point): string {
+	const now = `${p.free} of ${p.devices} devices are free: ${percent(p.devices - p.free, p.devices)} are taken.`;
+	return p.wanted ? `${now} Customers who wait want ${p.wanted}.` : now;
 }
 
 function Sellers({ slug }: { slug: string }) {
