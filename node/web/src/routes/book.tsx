@@ -196,7 +196,7 @@ function Levels({ side, head, rows }: { side: "ask" | "bid"; head: string[]; row
 							<td key={head[i]} className={`py-2 ${place(i)}`}>
 								{c}
 								{i === 0 && (
-									<Length of={r.sum / most} ink={side === "ask" ? "text-soft" : "text-accent"} />
+									<Length of={r.sum / most} ink={side === "ask" ? "text-soft" : "text-warn"} />
 								)}
 							</td>
 						))}
