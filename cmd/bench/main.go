@@ -37,7 +37,7 @@ func benches() map[string]bench {
 	return map[string]bench{"start": benchStart, "cu": benchCU, "idle": benchIdle, "match": benchMatch,
 		"vouchers": benchVouchers, "ended": benchEnded, "gossip": benchGossip, "dht": benchDHT, "model": benchModel,
 		"put": benchPut, "validate": benchValidate, "tunnel": benchTunnel,
-		"sync": benchSync, "infra": benchInfra}
+		"sync": benchSync, "infra": benchInfra, "index": benchIndex, "public": benchPublic, "rebuild": benchRebuild}
 }
 
 func main() {
@@ -60,15 +60,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.DurationVar(&o.load, "load", 8*time.Second, "vouchers: length of each load")
 	fs.DurationVar(&o.settle, "settle", 30*time.Second, "idle: time before the measurement")
 	fs.DurationVar(&o.window, "window", 60*time.Second, "idle: length of the measurement")
-	fs.IntVar(&o.rows, "rows", 1_000_000, "match, put: groups in the book")
-	fs.IntVar(&o.queries, "queries", 2000, "match: of each kind; a twentieth of them by the peer, too")
+	fs.IntVar(&o.rows, "rows", 1_000_000,
+		"match, put: groups in the book; index: Offers, at most 200,000; public: offers; rebuild: channels")
+	fs.IntVar(&o.queries, "queries", 2000,
+		"match: of each kind; a twentieth of them by the peer, too; public: of each kind")
 	fs.IntVar(&o.ended, "ended", 10_000, "ended: orders, and leases, in the store")
 	fs.IntVar(&o.conns, "conns", 2048, "infra: peers that dial the meeting point")
 	fs.BoolVar(&o.long, "long", false, "gossip: 200 nodes, not 50")
 	fs.StringVar(&o.svg, "svg", "", "model: where to draw it")
 	fs.BoolVar(&o.keep, "keep", false, "keep the nodes' folder")
 	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match|ended|gossip|dht|model|put|validate|tunnel|" +
-		"sync|infra " +
+		"sync|infra|index|public|rebuild " +
 		"[-json] [flags]; flags: bench start -h")
 	if len(args) == 0 {
 		return usage

@@ -132,7 +132,9 @@ func (a *applying) rigsPart(list []Rig) error {
 			l.Peer, l.Reached = r.Peer, r.Reached
 			lots = append(lots, l)
 		}
-		rigs, keys = append(rigs, r), append(keys, r.Peer)
+		if rigs = append(rigs, r); known {
+			keys = append(keys, r.Peer) // its lots are replaced
+		}
 		a.happens("offer", map[string]any{"schema": "gpuai.offer-event/v1", "peer": r.Peer, "seq": r.Seq,
 			"live": r.Live, "devices": r.Devices, "free": r.Free})
 	}
@@ -159,9 +161,11 @@ func (a *applying) putRigs(keys []string, rigs []Rig, lots []Lot) error {
 	if err != nil {
 		return err
 	}
-	places, args := a.in(keys)
-	if err := a.exec("DELETE FROM lots WHERE peer IN "+places, args...); err != nil {
-		return err
+	if len(keys) > 0 {
+		places, args := a.in(keys)
+		if err := a.exec("DELETE FROM lots WHERE peer IN "+places, args...); err != nil {
+			return err
+		}
 	}
 	return a.insert("lots", "peer, ix, mint, live, class, name, devices, free, rate, vram, ram, cpu_milli, disk, "+
 		"country, payout, reached_at, lead, head", "", len(lots), func(i int) []any {
