@@ -73,8 +73,9 @@ func benchIndex(ctx context.Context, o options, r *report) error {
 			OK: rate >= indexRate}); err != nil {
 			return err
 		}
-		return r.add(figure{Name: "index_" + kind + "_cpu", Value: float64((ownTime() - cpu).Microseconds()) / float64(n),
-			Unit: "us an Offer", OK: true})
+		return r.add(figure{Name: "index_" + kind + "_cpu",
+			Value: float64((ownTime() - cpu).Microseconds()) / float64(n),
+			Unit:  "us an Offer", OK: true})
 	})
 }
 

@@ -34,9 +34,6 @@ const (
 	metaChain   = "chain"          // the newest signature that is in the index
 )
 
-// Followed is the newest signature whose transaction is in the index, "": none.
-func (x *Indexer) Followed(ctx context.Context) (string, error) { return x.index.Meta(ctx, metaChain) }
-
 // follow reads the ledger until ctx ends: each transaction once, in the order of the chain.
 func (x *Indexer) follow(ctx context.Context) error {
 	reread := time.Now().Add(rereadEvery)

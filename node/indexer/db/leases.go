@@ -218,7 +218,11 @@ const openSkewMS = 120_000
 // settle says anew which leases of the channels that have changed are covered.
 func (a *applying) settle() error {
 	changed := map[Settled][]Lease{}
-	for _, id := range slices.Sorted(maps.Keys(a.unsettled)) {
+	ids, err := a.leased()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
 		all, err := rowsOf(a, scanChannel, "SELECT "+channelColumns+" FROM channels WHERE id = $1", id)
 		if err != nil {
 			return err
@@ -261,6 +265,20 @@ func (a *applying) setSettled(list []Lease, now Settled) error {
 		args = append(args, l.ID, l.Provider, l.Customer)
 	}
 	return a.exec(b.String()+")", args...)
+}
+
+// leased are the unsettled channels that have leases, in their order: most have none.
+func (a *applying) leased() (out []string, err error) {
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(a.unsettled)), maxRows) {
+		places, args := a.in(part)
+		ids, err := rowsOf(a, func(s scanner) (id string, err error) { err = s.Scan(&id); return id, err },
+			"SELECT DISTINCT channel FROM leases WHERE channel IN "+places+" ORDER BY channel", args...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ids...)
+	}
+	return out, nil
 }
 
 func rowsOf[T any](a *applying, one func(scanner) (T, error), q string, args ...any) (out []T, err error) {

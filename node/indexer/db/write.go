@@ -40,7 +40,7 @@ func (d *DB) Apply(ctx context.Context, now time.Time, c Change) (out Applied, e
 	touched := map[Source]bool{}
 	err = d.inTx(ctx, func(t *tx) error {
 		a := applying{tx: t, now: now.UnixMilli(), touched: touched, unsettled: map[string]bool{},
-			hours: map[hourOf]bool{}}
+			hours: map[hourOf]bool{}, moves: movesOf(c.Txs), moved: map[string]bool{}}
 		for _, step := range []func() error{
 			func() error { return a.rigs(c.Rigs) },
 			a.expire,
@@ -78,6 +78,9 @@ type applying struct {
 
 	hours     map[hourOf]bool // whose price is due
 	unsettled map[string]bool // channels whose leases may be settled otherwise now
+
+	moves map[string]int64 // the newest instruction of a channel in this change
+	moved map[string]bool  // channels that were written with it
 }
 
 // happens adds a row to what happened.
@@ -306,10 +309,22 @@ func goneFrom(old, told Channel) Channel {
 	return c
 }
 
+// movesOf is when each channel moved last, by instructions that did something.
+func movesOf(txs []Tx) map[string]int64 {
+	out := map[string]int64{}
+	for _, t := range txs {
+		if t.Result == TxOK {
+			out[t.Channel] = max(out[t.Channel], t.At)
+		}
+	}
+	return out
+}
+
 func (a *applying) putChannels(part []Channel, held map[string]Channel) error {
 	for i, c := range part {
 		old := held[c.ID]
-		part[i].MovedAt = max(c.MovedAt, old.MovedAt)
+		part[i].MovedAt = max(c.MovedAt, old.MovedAt, a.moves[c.ID])
+		a.moved[c.ID] = c.Status != statusGone
 		if c.Status == statusGone {
 			part[i] = goneFrom(old, c)
 		}
@@ -362,7 +377,7 @@ func (a *applying) txs(list []Tx) error {
 			a.touched[Chain] = true
 			a.happens("transaction", map[string]any{"schema": "gpuai.transaction-event/v1", "signature": t.Sig,
 				"outer": t.Outer, "inner": t.Inner, "name": t.Name, "channel": t.Channel, "result": t.Result})
-			if t.Result == TxOK {
+			if t.Result == TxOK && !a.moved[t.Channel] {
 				err := a.exec("UPDATE channels SET moved_at = $2 WHERE id = $1 AND moved_at < $2", t.Channel, t.At)
 				if err != nil {
 					return err
