@@ -218,7 +218,7 @@ const openSkewMS = 120_000
 // settle says anew which leases of the channels that have changed are covered.
 func (a *applying) settle() error {
 	changed := map[Settled][]Lease{}
-	ids, err := a.leased()
+	ids, err := leased(a)
 	if err != nil {
 		return err
 	}
@@ -268,7 +268,7 @@ func (a *applying) setSettled(list []Lease, now Settled) error {
 }
 
 // leased are the unsettled channels that have leases, in their order: most have none.
-func (a *applying) leased() (out []string, err error) {
+func leased(a *applying) (out []string, err error) {
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(a.unsettled)), maxRows) {
 		places, args := a.in(part)
 		ids, err := rowsOf(a, func(s scanner) (id string, err error) { err = s.Scan(&id); return id, err },
