@@ -2,7 +2,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "
 import { get, queries } from "./api/query.ts";
 import { parseSearch, type Search, writeSearch } from "./lib/search.ts";
 import { asked } from "./lib/span.ts";
-import { Frame, NotFound } from "./ui/Frame.tsx";
+import { Broken, Frame, NotFound } from "./ui/Frame.tsx";
 
 // One row for each page; its code is loaded when it is first wanted, or a link to it is pointed at.
 
@@ -89,6 +89,7 @@ export const router = createRouter({
 	parseSearch,
 	stringifySearch: writeSearch,
 	defaultPreload: "intent",
+	defaultErrorComponent: Broken,
 	scrollRestoration: true,
 	defaultStructuralSharing: true,
 });

@@ -99,6 +99,16 @@ test("what an index does not have is said with the code", async () => {
 	await view.close();
 });
 
+test("an answer of another form breaks its page, not the site", async () => {
+	const view = await open(site.full, { allow: [...failed, /console: .*(TypeError|error)/i] });
+	await view.page.route("**/public/v1/escrow", (r) => r.fulfill({ json: { schema: "gpuai.public-escrow/v9" } }));
+	await view.page.goto(`${site.full}/escrow`);
+	await view.page.getByRole("heading", { name: "This page cannot be drawn" }).waitFor();
+	await view.page.getByRole("link", { name: "Network" }).click();
+	await view.page.getByRole("heading", { name: "Network" }).waitFor();
+	await view.close();
+});
+
 test("empty: why, and the next command", async () => {
 	const view = await open(site.empty);
 	for (const path of ["/", "/gpus", "/offers", "/providers", "/leases", `/wallets/${site.ids.payer}`, "/network"]) {

@@ -8,16 +8,8 @@ import { Section, Shell } from "../ui/Shell.tsx";
 import { Empty, Partial, View } from "../ui/State.tsx";
 import { Peer, Time } from "../ui/Value.tsx";
 
-interface Compared {
-	with: string;
-	at: string;
-	agrees: boolean;
-	offers_common: number;
-	offers_differ: number;
-	first_difference?: string;
-}
-
-type Network = Schemas["Network"] & { compared?: Compared[] };
+type Compared = Schemas["Compared"];
+type Network = Schemas["Network"];
 
 export function Page() {
 	const q = useQuery(get("/network"));
@@ -142,13 +134,13 @@ function Bars({ of, head, none }: { of: { name: string; of: Count }[]; head: str
 }
 
 /** What came of comparing this index with others. */
-function Compare({ of }: { of: Compared[] | undefined }) {
+function Compare({ of }: { of: Compared[] }) {
 	return (
 		<Section
 			title="Compared with other indexers"
 			note="Two that read the same chain have the same digests. Where they differ, the first row that does is named, beside a fresh read of the chain."
 		>
-			{of && of.length > 0 ? (
+			{of.length > 0 ? (
 				<ul className="mb-8 max-w-3xl">
 					{of.map((c) => (
 						<li key={c.with} className="grid grid-cols-[1fr_auto] gap-x-6 border-line border-b py-3">
@@ -157,7 +149,9 @@ function Compare({ of }: { of: Compared[] | undefined }) {
 								{c.agrees ? "agrees" : "differs"}
 							</span>
 							<span className="text-[0.9375rem] text-soft">
-								{percent(c.offers_common, c.offers_common + c.offers_differ)} of Offers in common
+								{c.failed
+									? safe(c.failed, 200)
+									: `${percent(c.offers_common, c.offers_common + c.offers_differ)} of Offers are the same`}
 								{c.first_difference && `; first difference: ${safe(c.first_difference, 200)}`}
 							</span>
 							<span className="text-right text-[0.9375rem] text-faint">

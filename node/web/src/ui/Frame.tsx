@@ -197,3 +197,27 @@ export function NotFound() {
 		</Shell>
 	);
 }
+
+/** A page that could not be drawn: an answer of a form that this app does not know, most likely. The frame stays. */
+export function Broken({ error, reset }: { error: unknown; reset: () => void }) {
+	return (
+		<Shell
+			title="This page cannot be drawn"
+			lead="The indexer may be newer than the page that your browser holds. A reload brings the new one."
+		>
+			<div className="mt-8 max-w-2xl border-bad border-l-2 py-1 pl-5" role="alert" data-state="error">
+				<p className="font-mono text-[0.8125rem] text-bad">
+					{safe(error instanceof Error ? error.message : "unknown", 300)}
+				</p>
+				<p className="mt-3 flex gap-5">
+					<button type="button" className="link" onClick={() => location.reload()}>
+						reload
+					</button>
+					<button type="button" className="link" onClick={reset}>
+						try again
+					</button>
+				</p>
+			</div>
+		</Shell>
+	);
+}
