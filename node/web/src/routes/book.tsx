@@ -119,7 +119,7 @@ function Curve({ of: d }: { of: Depth }) {
 			series.push({
 				name: "wanted at this price or more",
 				values: at.map(from),
-				ink: "accent",
+				ink: "warn",
 				as: "step",
 				fill: true,
 			});
