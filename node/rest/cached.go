@@ -124,9 +124,9 @@ func zipped(body []byte) []byte {
 
 func takesGzip(r *http.Request) bool {
 	for _, e := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
-		name, weight, _ := strings.Cut(strings.ReplaceAll(e, " ", ""), ";")
-		if name == "gzip" {
-			return weight != "q=0"
+		name, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(e, " ", "")), ";")
+		if name == "gzip" { // "q=0.000" is none, too
+			return weight == "" || strings.Trim(strings.TrimPrefix(weight, "q="), "0.") != ""
 		}
 	}
 	return false

@@ -66,6 +66,10 @@ func (s *Events) Serve(w http.ResponseWriter, r *http.Request, in *EventsIn) err
 	if err == nil && s.Feed == nil {
 		err = NoEndpoint()
 	}
+	if err == nil && r.Method == http.MethodHead { // it would never end
+		w.Header().Set("Content-Type", "text/event-stream")
+		return nil
+	}
 	if err == nil {
 		leave, err = s.slots.Enter(r)
 	}

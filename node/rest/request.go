@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,10 +73,11 @@ func mediaType(r *http.Request, want map[string]*huma.MediaType) error {
 // checkQuery refuses parameters that the operation does not have, has twice, or cannot read. huma would take "T" for
 // true, the first of two, and an empty one for none.
 func checkQuery(r *http.Request, have []*huma.Param) error {
-	if strings.Contains(r.URL.RawQuery, ";") {
+	given, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // net/http would leave out what it cannot read
 		return Usage(http.StatusBadRequest, "the query cannot be read")
 	}
-	for name, values := range r.URL.Query() {
+	for name, values := range given {
 		i := slices.IndexFunc(have, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 		if i < 0 {
 			return Usage(http.StatusBadRequest, "an unknown query parameter")

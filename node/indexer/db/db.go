@@ -31,6 +31,7 @@ type DB struct {
 	bulk    *sql.DB
 	dialect dialect
 	epoch   string
+	opened  string  // names this opening: states are counted from it
 	cleared Cleared // the hour that Clear has come to
 
 	mu      sync.Mutex
@@ -74,7 +75,8 @@ const (
 // Open opens the index at a file, or at "postgres://…", makes it if it is not there, and brings it to this program's
 // form. Errors: *market.Error index-unusable, version-mismatch.
 func Open(ctx context.Context, at string) (*DB, error) {
-	d := &DB{dialect: sqlite, revs: map[Source]uint64{}, changed: make(chan struct{})}
+	d := &DB{dialect: sqlite, revs: map[Source]uint64{}, changed: make(chan struct{}),
+		opened: strings.ToLower(rand.Text()[:8])}
 	writeAt, readAt := at, at
 	if strings.HasPrefix(at, "postgres://") || strings.HasPrefix(at, "postgresql://") {
 		d.dialect = postgres
@@ -151,12 +153,12 @@ func (d *DB) begin(ctx context.Context) (err error) {
 // Epoch names this index; one that was built anew has another.
 func (d *DB) Epoch() string { return d.epoch }
 
-// Tag says in what state the sources of an answer are: another answer has another tag.
+// Tag says in what state the sources of an answer are: another answer has another tag, also after a new start.
 func (d *DB) Tag(of ...string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var b strings.Builder
-	b.WriteString(d.epoch)
+	b.WriteString(d.epoch + "-" + d.opened)
 	for _, s := range of {
 		fmt.Fprintf(&b, "-%s%d", s[:1], d.revs[Source(s)])
 	}

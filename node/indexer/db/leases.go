@@ -155,15 +155,21 @@ const (
 	unbackedKept = 2 * day
 )
 
-// room leaves out leases that find none: of a channel with too many already, and of no channel where too many wait.
-// What nobody has paid for is forgotten after two days.
+// room leaves out leases that find none. Those that a channel stands for have room of their own: what strangers make up
+// takes none of it. What nobody has paid for is forgotten after two days.
 func (a *applying) room(list []Lease) ([]Lease, error) {
-	err := a.exec("DELETE FROM leases WHERE settled <= $1 AND ended_at < $2", int64(SettledForeign), a.now-unbackedKept)
+	done, err := a.ExecContext(a.ctx, "DELETE FROM leases WHERE settled <= $1 AND ended_at < $2", int64(SettledForeign),
+		a.now-unbackedKept)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("forget leases: %w", err)
 	}
-	count := func(where string, arg any) (n int, err error) {
-		if err = a.QueryRowContext(a.ctx, "SELECT COUNT(*) FROM leases WHERE "+where, arg).Scan(&n); err != nil {
+	if n, err := done.RowsAffected(); err != nil {
+		return nil, fmt.Errorf("forget leases: %w", err)
+	} else if n > 0 {
+		a.touched[Signed] = true
+	}
+	count := func(where string, args ...any) (n int, err error) {
+		if err = a.QueryRowContext(a.ctx, "SELECT COUNT(*) FROM leases WHERE "+where, args...).Scan(&n); err != nil {
 			err = fmt.Errorf("count leases: %w", err)
 		}
 		return n, err
@@ -172,24 +178,56 @@ func (a *applying) room(list []Lease) ([]Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	of := map[string]int{}
+	channels, err := channelsOf(a, list)
+	if err != nil {
+		return nil, err
+	}
+	type of struct {
+		channel string
+		backed  bool
+	}
+	counts := map[of]int{}
 	var out []Lease
 	for _, l := range list {
-		n, counted := of[l.Channel]
+		in := of{l.Channel, backed(channels, l)}
+		n, counted := counts[in]
 		if !counted {
-			if n, err = count("channel = $1", l.Channel); err != nil {
+			if n, err = count("channel = $1 AND (settled > $2) = $3", l.Channel, int64(SettledForeign),
+				in.backed); err != nil {
 				return nil, err
 			}
 		}
-		if n >= maxOfChannel || unbacked >= maxUnbacked {
+		if counts[in] = n; n >= maxOfChannel || !in.backed && unbacked >= maxUnbacked {
 			a.out.Refused++
 			continue
 		}
-		of[l.Channel] = n + 1
-		unbacked++ // until its channel says otherwise
+		counts[in]++
+		unbacked += int(bit(!in.backed))
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// channelsOf are those channels of leases that the index knows.
+func channelsOf(a *applying, list []Lease) (map[string]Channel, error) {
+	keys := make([]string, len(list))
+	for i, l := range list {
+		keys[i] = l.Channel
+	}
+	places, args := a.in(keys)
+	all, err := rowsOf(a, scanChannel, "SELECT "+channelColumns+" FROM channels WHERE id IN "+places, args...)
+	out := map[string]Channel{}
+	for _, c := range all {
+		out[c.ID] = c
+	}
+	return out, err
+}
+
+// backed reports that a lease's channel is there and is theirs.
+func backed(channels map[string]Channel, l Lease) bool {
+	c, known := channels[l.Channel]
+	l.Settled = SettledUnknown
+	return known && covers(c, []Lease{l})[0] > SettledForeign
 }
 
 func (a *applying) putLeases(rows []Lease) error {
@@ -209,7 +247,7 @@ func (a *applying) putLeases(rows []Lease) error {
 // some is b, never nil: no column is NULL.
 func some(b []byte) []byte { return append([]byte{}, b...) }
 
-// maxOfChannel is how many leases of one channel can be covered; of later ones nothing is said.
+// maxOfChannel is how many leases are kept that a channel stands for, and how many that only name it.
 const maxOfChannel = 10_000
 
 // openSkew is how long before its channel a lease may have begun: two clocks tell.
@@ -230,8 +268,8 @@ func (a *applying) settle() error {
 		if len(all) == 0 {
 			continue
 		}
-		leases, err := rowsOf(a, scanTerms, "SELECT "+termColumns+" FROM leases WHERE channel = $1 ORDER BY "+
-			"ended_at, id, provider, customer LIMIT $2", id, maxOfChannel)
+		leases, err := rowsOf(a, scanTerms, "SELECT "+termColumns+" FROM leases WHERE channel = $1 AND settled <> $2 "+
+			"ORDER BY ended_at, id, provider, customer", id, int64(SettledForeign)) // bounded by room
 		if err != nil {
 			return err
 		}

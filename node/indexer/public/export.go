@@ -56,7 +56,7 @@ func newDownloads(index *db.DB) downloads {
 
 func (e downloads) routes() []rest.Route {
 	return []rest.Route{
-		rest.GetCached("/export", "exports", "what can be taken away as a file", e.manifest, "sums", "chain"),
+		rest.GetCached("/export", "exports", "what can be taken away as a file", e.manifest, "sums", "chain", "signed"),
 		rest.Stream("GET", "/export/{file}", "export", "a table as CSV or Parquet", e.serve).In(rest.ScopeNone).
 			Says(exportAbout).Gives(200, "text/csv", "the rows, as they are read").
 			Or("application/vnd.apache.parquet").Fails(market.CodeNotFound, market.CodeBusy),
@@ -107,12 +107,16 @@ func (e downloads) serve(w http.ResponseWriter, r *http.Request, in *exportIn) e
 	case in.Slug != "" && (!x.slugs || !market.ValidClass(in.Slug)):
 		return rest.Usage(http.StatusBadRequest, "slug is no model, or this table is not of models")
 	}
+	h := w.Header()
+	if r.Method == http.MethodHead { // nobody reads the rows
+		h.Set("Content-Type", media)
+		return nil
+	}
 	leave, err := e.slots.Enter(r)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	h := w.Header()
 	h.Set("Content-Type", media)
 	h.Set("Content-Disposition", `attachment; filename="gpuai-`+name+"."+form+`"`)
 	write := x.csv

@@ -87,7 +87,7 @@ const graphAbout = "GraphQL, read-only, over the reads of this document: fields 
 func (g graphs) routes() []rest.Route {
 	return []rest.Route{
 		rest.GetCached("/graphql", "graphqlGet", "a query of GraphQL, kept by its address", g.get, "gossip", "probe",
-			"chain", "sums").Says(graphAbout),
+			"chain", "signed", "sums").Says(graphAbout),
 		rest.Call("POST", "/graphql", "graphql", "a query of GraphQL", g.post).In(rest.ScopeNone).Says(graphAbout).
 			Asks(`{"query": "{ gpus(limit: 5) { models { slug gpus { free { value } } } } }"}`),
 	}
