@@ -103,3 +103,76 @@ func TestTag_AfterANewStart(t *testing.T) {
 		}
 	})
 }
+
+// TestRigs_Forgotten: of providers that are gone so many stay, those that went last, and all that were paid.
+func TestRigs_Forgotten(t *testing.T) {
+	t.Parallel()
+	at := filepath.Join(t.TempDir(), "index.db")
+	d, err := db.Open(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c := account(1, 1, 1, 100)
+	paid, first, live := rig(1, 1, "a", 5, 1, 1), rig(2, 1, "a", 5, 1, 1), rig(3, 1, "a", 5, 1, 1)
+	paid.Peer, paid.ExpiresAt, first.ExpiresAt = nodeOf(2).String(), start.UnixMilli()-9, start.UnixMilli()-8
+	apply(t, d, start, db.Change{Channels: []db.Channel{c}, Leases: []db.Lease{lease(1, c, 100, 0)},
+		Rigs: []db.Rig{paid, first, live}, Probes: []db.Probe{{Peer: first.Peer, At: 5}}})
+	raw, err := sql.Open("sqlite", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = raw.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+		INSERT INTO rigs SELECT 'made' || i, 1, raw, 1, 1, 5 + i, 0, '', '', '', 1, 1, 0, 0, 0 FROM n, rigs
+		WHERE peer = $1`, first.Peer)
+	if err := raw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, d, start, db.Change{Rigs: []db.Rig{rig(4, 1, "a", 5, 1, 1)}})
+	for peer, stays := range map[string]bool{paid.Peer: true, first.Peer: true, live.Peer: true, "made1": false,
+		"made2": false, "made3": true, "made100000": true} {
+		if _, err := d.Rig(t.Context(), peer); (err == nil) != stays {
+			t.Errorf("%s: %v", peer, err)
+		}
+	}
+}
+
+// TestWants_Forgotten: of Wants that are over so many stay, those that ended last; live ones all stay.
+func TestWants_Forgotten(t *testing.T) {
+	t.Parallel()
+	at := filepath.Join(t.TempDir(), "index.db")
+	d, err := db.Open(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	now := start.UnixMilli()
+	want := db.Want{Customer: "a", Seq: 1, Classes: []string{"a"}, Devices: 1, Mint: sol, Began: now,
+		Until: now + 60_000}
+	apply(t, d, start, db.Change{Wants: []db.Want{want}})
+	raw, err := sql.Open("sqlite", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = raw.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100003)
+		INSERT INTO wants SELECT 'made' || i, 0, began_at, class, 1, 0, 1, classes, 1, mint, rate, 0,
+		until_at - 600000 + i FROM n, wants`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Customer = "b"
+	apply(t, d, start, db.Change{Wants: []db.Want{want}})
+	var over int
+	err = raw.QueryRow("SELECT COUNT(*) FROM wants WHERE live = 0 AND customer NOT IN ('made1', 'made2', 'made3')").
+		Scan(&over)
+	if err := raw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if list, listErr := d.Wants(t.Context(), db.WantQuery{AfterSlot: -1, Limit: 9}); err != nil || listErr != nil ||
+		over != 100_000 || len(list) != 2 {
+		t.Errorf("%v, %v: %d that are over, %d live", err, listErr, over, len(list))
+	}
+}

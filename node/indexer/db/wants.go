@@ -55,7 +55,7 @@ func (a *applying) wants(list []Want) error {
 	if len(list) == 0 {
 		return nil
 	}
-	return a.exec("DELETE FROM wants WHERE live = 0 AND until_at < $1", a.now-wantsKept)
+	return forgetWants(a)
 }
 
 func (a *applying) want(w Want) error {

@@ -187,6 +187,9 @@ func (a *applying) expire() error {
 		gone = append(gone, peer)
 		return err
 	}, "SELECT peer FROM rigs WHERE live = 1 AND expires_at <= $1", a.now)
+	if err == nil && len(gone)+a.out.Rigs > 0 {
+		err = forgetRigs(a)
+	}
 	if err != nil || len(gone) == 0 {
 		return err
 	}
