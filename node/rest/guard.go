@@ -189,10 +189,12 @@ func Limit(perSecond float64, burst int, who func(*http.Request) string, now fun
 }
 
 // ByAddress names a caller by its address; of IPv6 by the network that one customer of a provider has.
-func ByAddress(r *http.Request) string {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
+func ByAddress(r *http.Request) string { return callerAt(r.RemoteAddr) }
+
+func callerAt(address string) string {
+	at, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return r.RemoteAddr
+		return address
 	}
 	if a := at.Addr().Unmap(); a.Is4() {
 		return a.String()

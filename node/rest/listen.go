@@ -49,8 +49,12 @@ func ServeGroup(ctx context.Context, socket, group string, h http.Handler) error
 	return err
 }
 
-// maxConns are open at a time on a TCP listener.
-const maxConns = 256
+// Open at a time on a TCP listener: in all, and of one address (see ByAddress). A machine's own have all: a server that
+// stands before this one is among them.
+const (
+	maxConns     = 256
+	maxConnsEach = 64
+)
 
 // Listen opens a TCP listener at the address of a setting. Error: config-invalid if the address is taken or not this
 // machine's.
@@ -60,7 +64,7 @@ func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 		return nil, &market.Error{Code: market.CodeConfigInvalid, Kind: market.KindInvalid, Op: "listen", Err: err,
 			Detail: setting + ": " + err.Error(), Hint: "gpuai config set " + setting + "=127.0.0.1:PORT"}
 	}
-	return netutil.LimitListener(l, maxConns), nil
+	return netutil.LimitListener(&fair{Listener: l, most: maxConnsEach, of: map[string]int{}}, maxConns), nil
 }
 
 // ServeOn serves h on l until ctx ends, and closes l. It does not close h: others may serve it too.
