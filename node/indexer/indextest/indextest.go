@@ -72,7 +72,7 @@ func Fill(ctx context.Context, d *db.DB, network string, now time.Time) (Story, 
 
 // seed is 32 bytes that a name always has.
 func seed(kind string, n int) [32]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "gpuai story/%s/%d", kind, n))
+	return sha256.Sum256(fmt.Appendf(nil, "story/gpuai/%s/%d", kind, n))
 }
 
 // short are 16 such bytes.
