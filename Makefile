@@ -37,11 +37,15 @@ demo: setup build ## a whole market on loopback: one job found, run, paid and re
 web: ## the site, into node/web/dist, from where it is embedded; needs Node
 	@node/web/build.sh
 
-web-test: ## the site in a real Chromium against real indexers: every page and state, axe, keyboard, hostile text, sizes
+web-test: ## the site in a real Chromium against real indexers: every page and state, axe, keyboard, hostile text, sizes; a job on real parts where an engine is (root)
 	@.ci/setup web
 	@node/web/build.sh
+	@$(MAKE) --no-print-directory build
 	cd node/web && npm run --silent check
-	go test $(TESTFLAGS) -tags web -count=1 -timeout 18m ./node/web/test
+	@host="$${DOCKER_HOST:-}"; own=; \
+	if [ -z "$$host" ] && host="$$(.ci/dockerd start)"; then own=1; fi; \
+	DOCKER_HOST="$$host" go test $(TESTFLAGS) -tags web -count=1 -timeout 18m ./node/web/test; rc=$$?; \
+	if [ -n "$$own" ]; then .ci/dockerd stop; fi; exit $$rc
 
 web-shots: web ## pictures of every page, light and dark, wide and narrow, into node/web/shots (SHOTS=home,lease: only those)
 	GPUAI_SHOTS=$(or $(SHOTS),all) go test -tags web -count=1 -run TestShots ./node/web/test

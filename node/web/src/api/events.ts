@@ -17,8 +17,9 @@ const touches: Record<string, readonly string[]> = {
 		"/providers/{peer}",
 		"/network",
 	],
-	channel: ["/summary", "/channels/{addr}", "/wallets/{addr}", "/escrow"],
-	transaction: ["/channels/{addr}", "/wallets/{addr}"],
+	// A channel's settled amount says whether its leases are settled, which a lease's page says beside its transactions.
+	channel: ["/summary", "/channels/{addr}", "/wallets/{addr}", "/escrow", "/leases", "/leases/{id}"],
+	transaction: ["/channels/{addr}", "/wallets/{addr}", "/leases/{id}"],
 	lease: ["/summary", "/leases", "/leases/{id}", "/gpus/{slug}", "/gpus/{slug}/cleared", "/providers/{peer}"],
 	want: ["/book/{slug}", "/gpus/{slug}", "/wants"],
 };
