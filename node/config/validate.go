@@ -92,6 +92,10 @@ func (c *Config) Validate() error {
 	if _, err := netip.ParseAddrPort(c.Indexer.Listen); c.Indexer.Listen != "" && err != nil {
 		bad("indexer.listen", "%q is no address like 127.0.0.1:8080", c.Indexer.Listen)
 	}
+	// else it would be taken for the name of a file
+	if scheme, _, ok := strings.Cut(c.Indexer.Store, "://"); ok && scheme != "postgres" && scheme != "postgresql" {
+		bad("indexer.store", "%q is no kind of database that is known: a file, or postgres://…", scheme)
+	}
 	c.metrics(bad)
 	// that one is off, whatever its endpoint
 	if len(c.Node.Roles) > 0 && len(c.Solana.RPC) == 0 && c.Node.Network != "mainnet" {

@@ -223,15 +223,18 @@ func fetch(ctx context.Context, base, path string, into any) error {
 	return nil
 }
 
+const addressHint = "write its address as http://host:8080"
+
 func askOnce(ctx context.Context, base, path string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+public.Base+path, nil)
-	if err != nil {
-		return nil, failed("ask indexer", "the address cannot be read")
+	if err != nil || (r.URL.Scheme != "http" && r.URL.Scheme != "https") || r.URL.Host == "" {
+		return nil, &market.Error{Code: market.CodeBadUsage, Kind: market.KindInvalid, Op: "ask indexer",
+			Detail: fmt.Sprintf("%q is no address of an indexer", base), Hint: addressHint}
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, &market.Error{Code: market.CodePeerUnreachable, Kind: market.KindUnavailable, Op: "ask indexer",
-			Err: err, Detail: err.Error(), Hint: "write its address as http://host:8080"}
+			Err: err, Detail: err.Error(), Hint: addressHint}
 	}
 	return resp, nil
 }

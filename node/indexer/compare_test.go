@@ -89,7 +89,7 @@ func TestCompare_Errors(t *testing.T) {
 	honest := told(t, nil)
 	young := told(t, func(n int, _ *solana.Landed) bool { return n < 10 })
 	for other, want := range map[string]market.Code{young: market.CodeNotFound,
-		"http://127.0.0.1:1": market.CodePeerUnreachable, "::": market.CodePeerFailed,
+		"http://127.0.0.1:1": market.CodePeerUnreachable, "::": market.CodeBadUsage,
 		honest + "/else": market.CodeNotFound} {
 		if _, err := Compare(t.Context(), honest, other, nil); market.CodeOf(err) != want {
 			t.Errorf("%s: %v", fmt.Sprintf("%.20s", other), err)

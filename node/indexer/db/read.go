@@ -269,9 +269,8 @@ func (d *Reads) Events(ctx context.Context, after uint64, limit int) (out []rest
 // Found is one thing whose id begins with what was asked.
 type Found struct{ Kind, ID string }
 
-// Search looks for ids that begin with a text, a few of each kind.
+// Search looks for ids that begin with a text, a few of each kind, and for models by any of their names.
 func (d *Reads) Search(ctx context.Context, text string, each int) (out []Found, err error) {
-	upper := text + "\U0010FFFF"
 	for _, k := range []struct{ kind, q string }{
 		{"model", "SELECT DISTINCT class FROM lots WHERE live = 1 AND class >= $1 AND class < $2 ORDER BY class " +
 			"LIMIT $3"},
@@ -282,11 +281,15 @@ func (d *Reads) Search(ctx context.Context, text string, each int) (out []Found,
 		{"wallet", "SELECT DISTINCT payee FROM channels WHERE payee >= $1 AND payee < $2 ORDER BY payee LIMIT $3"},
 		{"transaction", "SELECT DISTINCT sig FROM chain_tx WHERE sig >= $1 AND sig < $2 ORDER BY sig LIMIT $3"},
 	} {
+		from := text
+		if k.kind == "model" {
+			from = market.Slug(text) // of "RTX 4090", too
+		}
 		found, err := list(ctx, d, func(s scanner) (f Found, err error) {
 			f.Kind = k.kind
 			err = s.Scan(&f.ID)
 			return f, err
-		}, k.q, text, upper, each)
+		}, k.q, from, from+"\U0010FFFF", each)
 		if err != nil {
 			return nil, err
 		}
