@@ -139,6 +139,11 @@ const unsupportedVersion = -32015
 
 // calls are the instructions of a program. Error: the transaction cannot be read.
 func (r *rawTransaction) calls(program market.Address) (out []Call, err error) {
+	defer func() {
+		if recover() != nil { // a codec of others reads what anybody sends
+			out, err = nil, escrow.ErrMalformed
+		}
+	}()
 	if len(r.Transaction) != 2 || r.Transaction[1] != "base64" {
 		return nil, escrow.ErrMalformed
 	}

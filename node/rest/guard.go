@@ -210,7 +210,7 @@ func Bodies(most int64, within time.Duration) Guard {
 			return nil
 		}
 		if r.ContentLength > most {
-			return tooLarge()
+			return tooLarge(most)
 		}
 		rc := http.NewResponseController(w)
 		_ = rc.SetReadDeadline(time.Now().Add(within)) // where it is not supported a body may take long

@@ -48,10 +48,18 @@ func asProblem(status int, msg string, errs ...error) huma.StatusError {
 	case 0: // asked for its type
 		return &Problem{}
 	case http.StatusInternalServerError:
-		p := ProblemOf(errors.New(msg))
+		err := errors.New(msg)
+		var large *http.MaxBytesError
+		switch {
+		case errors.As(errors.Join(errs...), &large): // of a body that does not say its size
+			err = tooLarge(large.Limit)
+		case msg == unreadBody:
+			err = Usage(http.StatusBadRequest, "the body breaks off, or is not as HTTP has it")
+		}
+		p := ProblemOf(err)
 		return &p
 	case http.StatusRequestEntityTooLarge:
-		p := ProblemOf(tooLarge())
+		p := ProblemOf(tooLarge(0)) // its listener may take less than the API
 		return &p
 	case http.StatusUnprocessableEntity:
 		status = http.StatusBadRequest
@@ -71,6 +79,9 @@ func asProblem(status int, msg string, errs ...error) huma.StatusError {
 	p := ProblemOf(Usage(status, msg))
 	return &p
 }
+
+// unreadBody is what huma says where the sender's body cannot be read.
+const unreadBody = "cannot read request body"
 
 // ownPlace is the place of a fault without names that the sender chose: those of unknown fields, and of keys of a map.
 func ownPlace(place, rule string) string {

@@ -51,9 +51,14 @@ func where(err error) string {
 	return ""
 }
 
-func tooLarge() error {
-	return &market.Error{Code: market.CodeTooLarge, Kind: market.KindInvalid, Op: "read request",
-		Detail: fmt.Sprintf("the body is larger than %d bytes", MaxBody), Hint: "send less"}
+// tooLarge says how many bytes a body may have, 0: it is not known here.
+func tooLarge(most int64) error {
+	why := "the body is too large"
+	if most > 0 {
+		why = fmt.Sprintf("the body is larger than %d bytes", most)
+	}
+	return &market.Error{Code: market.CodeTooLarge, Kind: market.KindInvalid, Op: "read request", Detail: why,
+		Hint: "send less"}
 }
 
 // mediaType refuses a body that says it is something else.

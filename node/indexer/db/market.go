@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/big"
@@ -215,13 +216,26 @@ func whole(high, low int64) *big.Int {
 	return v.Add(v, big.NewInt(low))
 }
 
-// Hour is the market as a bucket per model and mint, of the hour that it was made in.
+// maxHourly is how many models have a bucket of an hour: anybody may name models of his own.
+const maxHourly = 2_000
+
+// Hour is the market as a bucket per model and mint, of the hour that it was made in. Of too many models it has those
+// that most devices of answered, then those that most rigs have.
 func (m *Market) Hour() (out []Bucket) {
-	for _, c := range m.Classes {
+	classes := m.Classes
+	if len(classes) > maxHourly {
+		classes = slices.Clone(classes)
+		slices.SortStableFunc(classes, func(a, b Class) int {
+			return cmp.Or(cmp.Compare(b.Reachable, a.Reachable), cmp.Compare(b.Rigs, a.Rigs))
+		})
+		classes = classes[:maxHourly]
+	}
+	for _, c := range classes {
+		wanted := m.Bid(c.Name).Wanted
 		for _, p := range c.Prices {
 			out = append(out, Bucket{Metric: MetricAsk, Key: c.Name, Mint: p.Mint, Step: HourStep,
 				At: m.At.Truncate(time.Hour).UnixMilli(), N: p.N, Low: p.Low, P10: p.P10, P50: p.P50, P90: p.P90,
-				High: p.High, Devices: c.Announced, Free: c.Free, Leased: c.Leased, Wanted: m.Bid(c.Name).Wanted})
+				High: p.High, Devices: c.Announced, Free: c.Free, Leased: c.Leased, Wanted: wanted})
 		}
 	}
 	return out
@@ -235,12 +249,7 @@ const (
 
 // Class is the sum of a model.
 func (m *Market) Class(name string) (Class, bool) {
-	i, ok := slices.BinarySearchFunc(m.Classes, name, func(c Class, n string) int {
-		if c.Name < n {
-			return -1
-		}
-		return map[bool]int{true: 1}[c.Name > n]
-	})
+	i, ok := slices.BinarySearchFunc(m.Classes, name, func(c Class, n string) int { return cmp.Compare(c.Name, n) })
 	if !ok {
 		return Class{}, false
 	}

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -168,8 +169,8 @@ func (d *DB) sumWants(ctx context.Context, m *Market) error {
 
 // Bid is the bid side of a model, none: nobody wants it.
 func (m *Market) Bid(class string) Bids {
-	i := slices.IndexFunc(m.Bids, func(b Bids) bool { return b.Class == class })
-	if i < 0 {
+	i, ok := slices.BinarySearchFunc(m.Bids, class, func(b Bids, c string) int { return cmp.Compare(b.Class, c) })
+	if !ok {
 		return Bids{Class: class}
 	}
 	return m.Bids[i]

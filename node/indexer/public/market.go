@@ -207,6 +207,9 @@ func (p pages) book(_ context.Context, in *BySlug) (Depth, error) {
 	return out, nil
 }
 
+// maxVersions are named: a version is what a rig says of itself.
+const maxVersions = 50
+
 // minCountry is how many rigs a country must have to be named.
 const minCountry = 3
 
@@ -229,7 +232,8 @@ func (p pages) network(context.Context, *none) (Network, error) {
 	if d := m.Delay; d.N > 0 {
 		out.Gossip = &Gossip{d.P50, d.P95, p.gossiped(m, d.N)}
 	}
-	for _, v := range sorted(versions) {
+	names := sorted(versions)
+	for _, v := range names[:min(len(names), maxVersions)] {
 		out.Versions = append(out.Versions, VersionCount{v, Count{versions[v], p.gossiped(m, all)}})
 	}
 	var few int64

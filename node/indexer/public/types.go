@@ -217,7 +217,7 @@ type RawOffer struct {
 type Network struct {
 	Schema    string         `json:"schema"`
 	Network   string         `json:"network"`
-	Versions  []VersionCount `json:"versions"`
+	Versions  []VersionCount `json:"versions"` // the 50 that most rigs have
 	Countries []CountryCount `json:"countries"`
 	Elsewhere Count          `json:"elsewhere"` // in countries of fewer than three rigs, or in none that is said
 	RTT       *Micros        `json:"rtt,omitempty"`
@@ -323,8 +323,12 @@ func rate(mint string, v int64) api.Money {
 	return m
 }
 
+// lastTime is the end of the year 9999: what comes after it is no time in JSON.
+const lastTime = 253_402_300_799_999
+
+// at is a moment in ms, none where it is not known or absurd: peers say theirs.
 func at(ms int64) rest.Time {
-	if ms == 0 {
+	if ms <= 0 || ms > lastTime {
 		return rest.Time{}
 	}
 	return rest.At(time.UnixMilli(ms))

@@ -1198,6 +1198,7 @@ export interface components {
             refused: components["schemas"]["Count"];
             rtt?: components["schemas"]["Micros"];
             schema: string;
+            /** @description the 50 that most rigs have */
             versions: components["schemas"]["VersionCount"][];
         };
         /** @description Offer is a group of equal devices at a price, as the provider signed it. What was not stated is absent. */
