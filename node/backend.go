@@ -52,6 +52,8 @@ func NewBackend(n *Node, settings config.Options, stop func()) (*Backend, error)
 	}
 	b := &Backend{n: n, started: time.Now()}
 	b.metrics = health.NewMetrics(Version, b.facts)
+	request := b.metrics.Request
+	n.site.asked.Store(&request)
 	buyer := func() (*customer.Customer, error) {
 		g, err := Guest[Buyer](n, "customer")
 		return g.Customer, err

@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
 	"github.com/gpuai/gpuai/escrow/solana"
 	"github.com/gpuai/gpuai/market"
 	"github.com/gpuai/gpuai/node/api"
+	"github.com/gpuai/gpuai/node/health"
 	"github.com/gpuai/gpuai/node/indexer"
 	"github.com/gpuai/gpuai/node/indexer/public"
 	"github.com/gpuai/gpuai/p2p"
@@ -16,6 +18,14 @@ import (
 
 // Index is the indexer's role as a guest.
 type Index struct{ *indexer.Indexer }
+
+// observe counts a request of the public API among those of the local one, under its whole path.
+func (s *Site) observe(route string, status int) {
+	if f := s.asked.Load(); f != nil {
+		method, path, _ := strings.Cut(route, " ")
+		(*f)(method+" "+public.Base+path, status)
+	}
+}
 
 // dialer is what an index asks of the host.
 type dialer struct {
@@ -35,7 +45,7 @@ func (d dialer) Reach(id market.NodeID) []string { return d.offers.Reach(id) }
 func newIndex(ctx context.Context, s *Site) (Role, error) {
 	x, err := indexer.New(ctx, indexer.Config{
 		Network: s.Host.Network().Name, Genesis: s.Genesis, Store: s.Config.Indexer.Store,
-		Listen: s.Config.Indexer.Listen, ChainEvery: s.ChainEvery(), RPC: relayOf(s),
+		Listen: s.Config.Indexer.Listen, ChainEvery: s.ChainEvery(), RPC: relayOf(s), Observe: s.observe,
 		Compare: s.Config.Indexer.Compare, OnChain: onChain(s),
 	}, dialer{s.Host, s.Offers}, readsOf(s), s.Log.With("role", "indexer"))
 	if err != nil {
@@ -47,6 +57,12 @@ func newIndex(ctx context.Context, s *Site) (Role, error) {
 
 // State implements stater.
 func (x Index) State(out *api.Status) { out.Index = x.URL() }
+
+// Facts implements gauge.
+func (x Index) Facts(f *health.Facts) {
+	v := x.Figures()
+	f.IndexLag, f.IndexWritten, f.IndexRefused = v.Lag, v.Written, &v.Refused
+}
 
 // URL is where the site and the public API are, "" if they are not served.
 func (x Index) URL() string {

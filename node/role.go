@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gpuai/gpuai/market"
@@ -55,6 +56,7 @@ type Site struct {
 	keys   keys
 	deps   Deps
 	finder *finder
+	asked  atomic.Pointer[func(op string, status int)] // hears of requests of the public API, once a backend is there
 }
 
 // ChainEvery is how often channels are read: a public endpoint limits its callers, a local ledger does not.

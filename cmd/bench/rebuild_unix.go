@@ -33,6 +33,9 @@ type ledgerOf struct {
 
 func (l ledgerOf) name(i int) string { return fmt.Sprintf("sig%012d", i) }
 
+// Slot implements indexer.Chain.
+func (l ledgerOf) Slot(context.Context) (uint64, error) { return uint64(l.n), nil }
+
 // Signatures implements indexer.Chain.
 func (l ledgerOf) Signatures(_ context.Context, before, after string) (out []string, err error) {
 	from, until := l.n, 0

@@ -30,6 +30,15 @@ func NewHistory(rpc []string, genesis string, program market.Address) *History {
 // PageOfSignatures is how many Signatures gives at most.
 const PageOfSignatures = 1000
 
+// Slot is the newest that is final. Errors: chain-unreachable.
+func (h *History) Slot(ctx context.Context) (slot uint64, err error) {
+	opts := map[string]any{"commitment": commitment(escrow.Finalised)}
+	if err := h.rpc.call(ctx, &slot, "getSlot", opts); err != nil {
+		return 0, fmt.Errorf("reading slot: %w", err)
+	}
+	return slot, nil
+}
+
 // Signatures of transactions that name the program, newest first: those before one and after another, "" is no bound.
 // Errors: chain-unreachable.
 func (h *History) Signatures(ctx context.Context, before, after string) ([]string, error) {

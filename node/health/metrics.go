@@ -58,7 +58,12 @@ type Facts struct {
 	Links  map[LinkKey]int      // connections
 	Counts map[p2p.Count]uint64 // what the layers of p2p have counted
 	Table  *int                 // nodes in the DHT's routing table
-	Probe  *float64             // part of those who should keep an own announcement that do, of the worst key
+	// Of an indexer.
+	IndexLag     *uint64           // slots that are final and not read yet
+	IndexWritten map[string]uint64 // rows, by what they are of
+	IndexRefused *int64            // figures and documents that were left out
+
+	Probe *float64 // part of those who should keep an own announcement that do, of the worst key
 }
 
 // Metrics are the node's series under the prefix gpuai_. No peer, lease or address is a label. Use NewMetrics; methods
@@ -176,6 +181,9 @@ func newCollector(facts func() Facts) *collector {
 		{"dht_nodes", "Nodes in the DHT's routing table.", nil},
 		{"dht_selfprobe_ratio", "Part of the nodes that should keep an own announcement that do, of the worst key.",
 			nil},
+		{"indexer_lag_slots", "Slots of the chain that are final and not in the index yet.", nil},
+		{"indexer_rows_written_total", "Rows that were new to the index.", []string{"of"}},
+		{"indexer_refused_total", "Figures and documents that the index left out.", nil},
 		{"health", "1 for each code that the last look at the machine found.", []string{"code"}},
 	} {
 		c.descs[d.name] = prometheus.NewDesc("gpuai_"+d.name, d.help, d.labels, nil)
@@ -243,6 +251,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		default:
 			put(string(k.Of), prometheus.CounterValue, float64(n), k.Label)
 		}
+	}
+	if f.IndexLag != nil {
+		put("indexer_lag_slots", prometheus.GaugeValue, float64(*f.IndexLag))
+	}
+	for of, n := range f.IndexWritten {
+		put("indexer_rows_written_total", prometheus.CounterValue, float64(n), of)
+	}
+	if f.IndexRefused != nil {
+		put("indexer_refused_total", prometheus.CounterValue, float64(*f.IndexRefused))
 	}
 	for _, code := range f.Health {
 		put("health", prometheus.GaugeValue, 1, string(code))

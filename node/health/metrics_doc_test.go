@@ -19,6 +19,7 @@ func all() Facts {
 	amount, n, meter, ratio := market.Amount(7), 3, time.Minute, 0.5
 	f := Facts{Leases: map[LeaseKey]int{{"running", "provider"}: 2}, Meter: &meter, Unsettled: &amount,
 		Earned: &amount, FeePayer: &amount, Peers: 4, BookOffers: &n, BookRows: &n, Table: &n, Probe: &ratio,
+		IndexLag: new(uint64), IndexWritten: map[string]uint64{"lease": 2}, IndexRefused: new(int64),
 		Health: []market.Code{market.CodeDiskFull}, Links: map[LinkKey]int{{"inbound", "relay"}: 2},
 		Counts: map[p2p.Count]uint64{}}
 	for s := range counts {

@@ -17,6 +17,8 @@ import (
 
 // Chain is what an indexer reads of a ledger, at finality.
 type Chain interface {
+	// Slot is the newest that is final.
+	Slot(ctx context.Context) (uint64, error)
 	// Signatures of the program's transactions between two, newest first, at most solana.PageOfSignatures.
 	Signatures(ctx context.Context, before, after string) ([]string, error)
 	// Transaction reads one. Error: solana.ErrNotShown: try again.
@@ -76,12 +78,16 @@ func (x *Indexer) readProgram(ctx context.Context) error {
 	case !errors.Is(err, escrow.ErrMalformed):
 		return err
 	}
-	_, applyErr := x.index.Apply(ctx, time.Now(), db.Change{Meta: map[string]string{db.MetaProgram: text}})
+	_, applyErr := x.work.apply(ctx, x.index, db.Change{Meta: map[string]string{db.MetaProgram: text}})
 	return errors.Join(err, applyErr)
 }
 
 // catchUp reads what has come since the last transaction in the index.
 func (x *Indexer) catchUp(ctx context.Context) error {
+	caughtUp, err := x.work.lookAt(ctx, x.chain)
+	if err != nil {
+		return err
+	}
 	last, err := x.index.Meta(ctx, metaChain)
 	if err != nil {
 		return err
@@ -105,6 +111,7 @@ func (x *Indexer) catchUp(ctx context.Context) error {
 			return err
 		}
 	}
+	caughtUp()
 	return x.checkpoint(ctx)
 }
 
@@ -116,7 +123,7 @@ func (x *Indexer) checkpoint(ctx context.Context) error {
 	}
 	c := db.Change{}
 	if c.Digests, err = x.index.Digest(ctx, slot); err == nil {
-		_, err = x.index.Apply(ctx, time.Now(), c)
+		_, err = x.work.apply(ctx, x.index, c)
 	}
 	return err
 }
@@ -159,7 +166,7 @@ func (x *Indexer) readRound(ctx context.Context, sigs []string) error {
 			c.Channels[i] = was
 		}
 	}
-	_, err = x.index.Apply(ctx, time.Now(), c)
+	_, err = x.work.apply(ctx, x.index, c)
 	return err
 }
 
@@ -280,7 +287,7 @@ func (x *Indexer) reread(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a, err := x.index.Apply(ctx, time.Now(), db.Change{Channels: rows})
+		a, err := x.work.apply(ctx, x.index, db.Change{Channels: rows})
 		if err != nil {
 			return err
 		}

@@ -24,9 +24,13 @@ type book struct {
 	asked    int    // transactions
 	program  solana.Deployed
 	noProg   error
+	slot     uint64
+	noSlot   error
 }
 
 func (b *book) Program(context.Context, int) (solana.Deployed, error) { return b.program, b.noProg }
+
+func (b *book) Slot(context.Context) (uint64, error) { return b.slot, b.noSlot }
 
 func (b *book) Signatures(_ context.Context, before, after string) (out []string, err error) {
 	from := len(b.landed)

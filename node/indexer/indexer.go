@@ -40,10 +40,11 @@ const (
 type Config struct {
 	Network, Genesis string
 	Store, Listen    string
-	ChainEvery       time.Duration // between two looks at the ledger
-	RPC              public.Relay  // for web pages; nil: none
-	Compare          []string      // addresses of other indexers
-	OnChain          OnChainReads  // for comparisons; nil functions: the chain is not asked
+	ChainEvery       time.Duration                  // between two looks at the ledger
+	RPC              public.Relay                   // for web pages; nil: none
+	Observe          func(route string, status int) // hears of each request of the public API; nil: nobody does
+	Compare          []string                       // addresses of other indexers
+	OnChain          OnChainReads                   // for comparisons; nil functions: the chain is not asked
 }
 
 // OnChainReads are fresh reads of the chain: of a transaction's rows, and of what a row says of a channel.
@@ -69,6 +70,7 @@ type Indexer struct {
 	since   time.Time // of this start
 	refused int64     // figures that were left out, and documents that found no room, of all starts
 	told    int64     // of them, in the index
+	work    work
 	at      string
 	wake    chan struct{}
 	due     *dues
@@ -165,7 +167,7 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if x.cfg.Listen != "" {
 		m := public.New(public.Config{Index: x.index, Network: x.cfg.Network, Since: time.UnixMilli(ms),
-			RPC: x.cfg.RPC, Compared: x.others.comparedWith},
+			RPC: x.cfg.RPC, Compared: x.others.comparedWith, Observe: x.cfg.Observe},
 			x.log.With("part", "public"))
 		defer m.Close()
 		l, err := rest.Listen(ctx, "indexer.listen", x.cfg.Listen)
@@ -251,7 +253,7 @@ func (x *Indexer) write(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		c := x.take()
-		switch a, err := x.index.Apply(ctx, time.Now(), c); {
+		switch a, err := x.work.apply(ctx, x.index, c); {
 		case err == nil:
 			x.log.Debug("Index was written", "rigs", a.Rigs, "expired", a.Expired, "channels", a.Channels,
 				"instructions", a.Txs, "wants", a.Wants, "leases", a.Leases)

@@ -34,6 +34,8 @@ type Config struct {
 	Since   time.Time // when this index began to listen
 	RPC     Relay     // nil: nothing is relayed
 
+	Observe func(route string, status int) // hears of each request
+
 	Compared func() []Compared // what came of comparisons with other indexers; nil: there are none
 }
 
@@ -41,6 +43,7 @@ type Config struct {
 func New(c Config, log *slog.Logger) *rest.Mux {
 	m := rest.New(rest.Options{
 		Title: "GPU AI indexer", Version: api.Version, Base: Base, About: about, State: c.Index.Tag,
+		Observe: c.Observe,
 	}, log)
 	p := pages{c}
 	m.Add("market", p.market()...)
