@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/gpuai/gpuai/node/indexer/db"
 	"github.com/gpuai/gpuai/node/indexer/dbtest"
@@ -58,11 +59,21 @@ func nth(n int) db.Change {
 		Leases: []db.Lease{lease(max(n-1, 0), c, 100, int64(max(n, 1))), lease(n, c, 100, int64(n+1))}[bit(n == 0):],
 		Wants:  []db.Want{want(1, 0, n, 1, 0, "a"), want(2, n%8, n, int64(1+n), 0, "a")},
 		Delays: []db.Delay{{At: start.UnixMilli(), Micros: int64(n)}}, Channels: []db.Channel{c},
-		Rigs:   []db.Rig{rig(n, 1, "a", 1, 1, 1), rig(100_000, n+1, "b", 1, 1, 1)},
-		Probes: []db.Probe{{Peer: "peer100000", At: start.UnixMilli() + int64(n), OK: true}},
-		Txs:    []db.Tx{tx(n - 1), tx(n)},
-		Meta:   map[string]string{"n": strconv.Itoa(n + 1)},
+		Rigs:    []db.Rig{rig(n, 1, "a", 1, 1, 1), rig(100_000, n+1, "b", 1, 1, 1)},
+		Probes:  []db.Probe{{Peer: "peer100000", At: start.UnixMilli() + int64(n), OK: true}},
+		Txs:     []db.Tx{tx(n - 1), tx(n)},
+		Meta:    map[string]string{"n": strconv.Itoa(n + 1)},
+		Buckets: []db.Bucket{hourly(n - 1), hourly(n)}, Digests: []db.Digest{digest(n - 1), digest(n)},
 	}
+}
+
+func hourly(n int) db.Bucket {
+	return db.Bucket{Metric: "told", Key: "a", Mint: db.SOLMint, Step: 3600, N: int64(n),
+		At: start.Add(time.Duration(n) * time.Hour).UnixMilli()}
+}
+
+func digest(n int) db.Digest {
+	return db.Digest{Slot: 1, What: "told", Part: int64(n) + 1, N: 1, Hash: "h"}
 }
 
 func bit(b bool) int {
@@ -72,13 +83,14 @@ func bit(b bool) int {
 	return 0
 }
 
-// TestKill_LosesAndDoublesNothing: the writer is killed right after each of its first commits, and somewhere in the
-// next one; what it said it wrote is there, once, and what it had begun is there whole or not at all.
+// TestKill_LosesAndDoublesNothing: the writer is killed after one to four commits, and later in the next
+// one each time; what it said it wrote is there, once, and what it had begun is there whole or not at all. Each commit
+// holds rows of every kind, and what ends by the clock.
 func TestKill_LosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	dbtest.Both(t, func(t *testing.T, d *db.DB, at string) {
 		said := -1
-		for round := range 8 {
+		for round := range 12 {
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), helperEnv+"="+at)
 			out, err := cmd.StdoutPipe()
@@ -89,7 +101,7 @@ func TestKill_LosesAndDoublesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			lines := bufio.NewScanner(out)
-			for i := 0; i <= round && lines.Scan(); i++ {
+			for i := 0; i <= round%4 && lines.Scan(); i++ {
 				var n int
 				if _, err := fmt.Sscanf(lines.Text(), "written %d", &n); err != nil {
 					t.Fatal(lines.Text())
@@ -99,6 +111,7 @@ func TestKill_LosesAndDoublesNothing(t *testing.T) {
 				}
 				said = n
 			}
+			time.Sleep(time.Duration(round) * 250 * time.Microsecond) // a commit takes a few milliseconds
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -147,6 +160,14 @@ func whole(t *testing.T, d *db.DB, said int) {
 	}
 	if trades != 2*int64(n) { // each ran in two hours
 		t.Errorf("%d leases in the hours after %d changes", trades, n)
+	}
+	buckets, err := d.Buckets(ctx, "told", "a", 3600, 0, 10_000)
+	if err != nil || len(buckets) != n+1 {
+		t.Errorf("%v: %d sums of hours after %d changes", err, len(buckets), n)
+	}
+	digests, err := d.Digests(ctx, "told", 1)
+	if err != nil || len(digests) != n+1 {
+		t.Errorf("%v: %d digests after %d changes", err, len(digests), n)
 	}
 	m := sum(t, d, start)
 	if m.Delay.N != int64(n) || len(m.Bids) != 1 || m.Bids[0].N != int64(min(n, 8)+1) {
