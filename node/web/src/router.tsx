@@ -2,13 +2,25 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "
 import { get, queries } from "./api/query.ts";
 import { parseSearch, type Search, writeSearch } from "./lib/search.ts";
 import { asked } from "./lib/span.ts";
-import { Broken, Frame, NotFound } from "./ui/Frame.tsx";
+import { Away, Broken, Frame, NotFound } from "./ui/Frame.tsx";
 
 // One row for each page; its code is loaded when it is first wanted, or a link to it is pointed at.
 
 const root = createRootRoute({ component: Frame, notFoundComponent: NotFound });
 
 type Params = Record<string, string>;
+
+/**
+ * The code of a page did not come. Where the indexer has another app by now, the router reloads; where it does not
+ * answer, a reload would leave nothing but the browser's own page.
+ */
+async function lost(e: unknown): Promise<never> {
+	const there = await fetch("/theme.js", { cache: "no-store" }).then(
+		(r) => r.ok,
+		() => false,
+	);
+	throw there ? e : new Away();
+}
 
 /** A page, and what it reads first: that is asked for while its code is on its way. */
 function page<P extends string>(
@@ -20,7 +32,7 @@ function page<P extends string>(
 		getParentRoute: () => root,
 		path,
 		validateSearch: (s: Record<string, unknown>) => s as Search,
-		component: lazyRouteComponent(load, "Page"),
+		component: lazyRouteComponent(() => load().catch(lost), "Page"),
 		loader: ({ params }) => {
 			for (const q of reads?.(params as Params) ?? []) void queries.prefetchQuery(q as never);
 		},

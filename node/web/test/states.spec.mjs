@@ -146,3 +146,33 @@ test("stale: the age of figures is said once the indexer has not answered for tw
 	assert.deepEqual(view.seen(), []);
 	await view.close();
 });
+
+test("a stream that broke before it told anything has all read again once it is back", async () => {
+	const view = await open(site.full, { allow: failed });
+	let streams = 0;
+	await view.page.route("**/public/v1/events", (r) => {
+		streams++;
+		return streams < 3
+			? r.fulfill({ status: 200, contentType: "text/event-stream", body: ": ready\n\n" })
+			: r.abort();
+	});
+	await view.go(...pages.leases);
+	const again = view.page.waitForResponse((r) => /\/public\/v1\/leases/.test(r.url()));
+	await again;
+	assert.ok(streams >= 2);
+	assert.deepEqual(view.seen(), []);
+	await view.close();
+});
+
+test("a page whose code is with an indexer that is away says so inside the frame, and comes when it is back", async () => {
+	const view = await open(site.full, { allow: failed });
+	await view.go(...pages.leases);
+	await view.page.route("**/*", (r) => r.abort());
+	await view.page.locator("header a", { hasText: "Network" }).click();
+	const fault = view.page.locator("main [data-state=error]", { hasText: "does not answer" });
+	await fault.waitFor();
+	await view.page.unrouteAll({ behavior: "ignoreErrors" });
+	await fault.locator("button", { hasText: "try again" }).click();
+	await view.page.locator("main").getByText(pages.network[1]).locator("visible=true").first().waitFor();
+	await view.close();
+});

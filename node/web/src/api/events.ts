@@ -58,6 +58,7 @@ const listeners = new Set<() => void>();
 let live = false;
 let leads = false;
 let last = "";
+let opened = 0;
 
 /** Whether the stream of this browser is open; for useSyncExternalStore. */
 export const stream = {
@@ -125,15 +126,16 @@ export function follow(): void {
 
 /** Reads until the stream ends; whether it ever opened. */
 async function read(tell: (m: Told) => void): Promise<boolean> {
-	let opened = false;
+	const before = opened;
 	try {
 		const got = await fetch(`${base}/events`, {
 			headers: last ? { "Last-Event-ID": last } : {},
 			cache: "no-store",
 		});
 		if (!got.ok || !got.body) return false;
-		opened = true;
 		tell({ live: true });
+		// Without an id the indexer cannot tell what was missed, nor that it was built anew.
+		if (opened++ > 0 && !last) tell({ topic: "reset", id: "" });
 		const reader = got.body.pipeThrough(new TextDecoderStream()).getReader();
 		let text = "";
 		for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
@@ -145,5 +147,5 @@ async function read(tell: (m: Told) => void): Promise<boolean> {
 	} catch {
 		// the next attempt says more
 	}
-	return opened;
+	return opened > before;
 }

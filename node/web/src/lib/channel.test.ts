@@ -40,6 +40,11 @@ test("what returns, and when, by the channel's status", () => {
 	assert.match(late.when, /anybody may seal/);
 	const sealed = returns(channel({ status: "sealed", deposit: sol("10"), refunded: sol("5") }), now);
 	assert.deepEqual([sealed.amount.amount, sealed.may], ["0", "exactly"]);
+	assert.match(sealed.when, /nothing is left of the deposit/);
+	const done = returns(channel({ status: "sealed", deposit: sol("10"), paid: sol("5"), refunded: sol("5") }), now);
+	assert.match(done.when, /both have what is theirs/);
+	const due = returns(channel({ status: "sealed", deposit: sol("10"), refunded: sol("0") }), now);
+	assert.deepEqual([due.amount.amount, /anybody may send/.test(due.when)], ["5", true]);
 	const gone = returns(channel({ status: "gone", deposit: sol("10"), refunded: sol("5") }), now);
 	assert.deepEqual([gone.amount.amount, gone.may, gone.formula], ["5", "exactly", "refunded"]);
 });

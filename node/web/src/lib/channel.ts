@@ -49,6 +49,17 @@ export function returns(c: Channel, now: number): Return {
 			}
 			return { amount, may: "at most", formula, when: "now: anybody may seal the channel" };
 		case "sealed":
+			if (amount.amount === "0") {
+				const paid = c.settled.amount === c.paid.amount;
+				return {
+					amount,
+					may: "exactly",
+					formula,
+					when: paid
+						? "nothing is left: both have what is theirs"
+						: "nothing is left of the deposit to return",
+				};
+			}
 			return { amount, may: "exactly", formula, when: "now: anybody may send the payment" };
 		case "gone":
 			return { amount: c.refunded, may: "exactly", formula: "refunded", when: "it came back" };

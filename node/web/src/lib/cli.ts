@@ -35,12 +35,20 @@ export function offersLine(a: Ask): string {
 export function runLine(a: Ask, total = "0.02"): string {
 	const what = flags(a);
 	if (what[0] !== "--gpu") what.unshift("--gpu", "any");
-	return ["gpuai run", ...what, "--max-total", total, "pytorch/pytorch", "--", "nvidia-smi"].join(" ");
+	const job = a.slug === "cpu" ? "alpine -- nproc" : "pytorch/pytorch -- nvidia-smi";
+	return ["gpuai run", ...what, "--max-total", total, job].join(" ");
 }
 
 /** A line that checks a figure: addresses of this API get the host that the reader is at. */
 export function here(line: string): string {
 	return line.replace(/^curl \//, `curl ${location.origin}/`);
+}
+
+/** The same line for the ledger of a network: without it, solana asks whichever one its own settings name. */
+export function onLedger(line: string, network: string | undefined): string {
+	const url = network?.startsWith("localnet") ? "localhost" : network === "mainnet" ? "mainnet-beta" : network;
+	if (!url) return line;
+	return line.replace(/^solana (account|balance|program \w+)/, (what) => `${what} --url ${shell(url)}`);
 }
 
 /** The line with what its page is about instead of MODEL, PEER and the like. */

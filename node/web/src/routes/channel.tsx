@@ -109,7 +109,7 @@ function Parts({ of: c, addr }: { of: Channel; addr: string }) {
 			<Leases addr={addr} />
 			<Section title="Check it yourself" note="The account on the chain is the truth; this page only read it.">
 				<div className="grid max-w-3xl gap-4">
-					<CopyCommand line={`gpuai channel show ${addr}`} note="your own node reads it" />
+					<CopyCommand line={`gpuai channel show ${addr}`} note="if it is yours, your own node knows it" />
 					<CopyCommand line={`solana account ${addr}`} note="or any client of the ledger" />
 				</div>
 			</Section>
@@ -170,7 +170,7 @@ function Split({ of: c }: { of: Channel }) {
 							<span className={`size-2.5 ${p.dot}`} aria-hidden="true" />
 							<span className="text-soft">{p.name}</span>
 							<Money of={p.of} />
-							<span className="text-faint">{percent(approx(p.of), deposit)}</span>
+							<span className="whitespace-nowrap text-faint">{percent(approx(p.of), deposit)}</span>
 						</li>
 					))}
 				</ul>

@@ -99,7 +99,7 @@ function OnChain({ of: e }: { of: Escrow }) {
 const means: Record<Escrow["channels"][number]["status"], string> = {
 	open: "vouchers may be settled",
 	closing: "the close delay runs",
-	sealed: "what is whose stands, payments are due",
+	sealed: "what is whose stands; it is paid out, or about to be",
 	gone: "both were paid, the account is removed",
 };
 

@@ -196,11 +196,12 @@ function Plots({ slug, points, step, cleared }: PlotsProps) {
 	if (!last || !first) return null;
 	const [now, then] = [approx(last.asks.median), approx(first.asks.median)];
 	const moved = then > 0 ? Math.round((100 * (now - then)) / then) : 0;
+	const than = `, ${moved === 0 ? "as" : `${Math.abs(moved)} % ${moved > 0 ? "more" : "less"} than`} at the beginning of this span`;
 	return (
 		<div className="grid gap-x-12 gap-y-12 lg:grid-cols-[3fr_2fr] lg:items-end">
 			<Plot
 				title="What is asked"
-				summary={`Half of the devices ask ${sol(now)} SOL/h or less, ${moved === 0 ? "as" : `${Math.abs(moved)} % ${moved > 0 ? "more" : "less"} than`} at the begin of this span; nine of ten ask ${sol(approx(last.asks.p90))} or less.`}
+				summary={`Half of the devices ask ${sol(now)} SOL/h or less${points.length > 1 ? than : ""}; nine of ten ask ${sol(approx(last.asks.p90))} or less.`}
 				at={at}
 				series={price}
 				unit="SOL/h"
@@ -214,6 +215,7 @@ function Plots({ slug, points, step, cleared }: PlotsProps) {
 				series={supply}
 				unit="devices"
 				show={(v) => String(Math.round(v))}
+				whole
 				file={`${slug}-supply`}
 			/>
 		</div>
@@ -221,7 +223,7 @@ function Plots({ slug, points, step, cleared }: PlotsProps) {
 }
 
 function supplied(p: Point): string {
-	const now = `${p.free} of ${p.devices} devices are free: ${percent(p.devices - p.free, p.devices)} are taken.`;
+	const now = `When last written down, ${p.free} of ${p.devices} devices were free: ${percent(p.devices - p.free, p.devices)} taken.`;
 	return p.wanted ? `${now} Customers who wait want ${p.wanted}.` : now;
 }
 

@@ -1,4 +1,7 @@
+import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
+import { get } from "../api/query.ts";
+import { onLedger } from "../lib/cli.ts";
 import { Icon } from "./Glyph.tsx";
 
 /** Puts a text into the clipboard, and says so to eyes and ears. */
@@ -42,7 +45,9 @@ export function CopyButton({
 }
 
 /** A command line to take along. It wraps where it is narrow; what is copied is one line. */
-export function CopyCommand({ line, note }: { line: string; note?: string | undefined }) {
+export function CopyCommand({ line: told, note }: { line: string; note?: string | undefined }) {
+	const ledger = useQuery({ ...get("/summary"), enabled: told.startsWith("solana ") });
+	const line = onLedger(told, ledger.data?.network);
 	return (
 		<figure className="min-w-0">
 			{note && <figcaption className="label mb-1">{note}</figcaption>}

@@ -29,6 +29,8 @@ export interface Column<T> {
 	lead?: boolean;
 	/** Leave it out on a narrow page. */
 	wide?: boolean;
+	/** On a narrow page it takes a whole line. */
+	line?: boolean;
 }
 
 interface Props<T> {
@@ -344,7 +346,7 @@ function Line<T>({ row, columns, at, measure }: LineProps<T>) {
 				<td
 					key={c.id}
 					role="cell"
-					className={`py-2.5 pr-6 align-baseline last:pr-0 max-md:flex max-md:min-w-0 max-md:items-baseline max-md:justify-between max-md:gap-3 max-md:py-0.5 max-md:pr-0 ${c.right ? "text-right" : ""} ${c.lead ? "max-md:order-first max-md:col-span-2 max-md:pb-1 max-md:text-base" : ""} ${c.wide ? "max-md:hidden" : ""}`}
+					className={`py-2.5 pr-6 align-baseline last:pr-0 max-md:flex max-md:min-w-0 max-md:items-baseline max-md:justify-between max-md:gap-3 max-md:py-0.5 max-md:pr-0 ${c.right ? "text-right" : ""} ${c.lead ? "max-md:order-first max-md:col-span-2 max-md:pb-1 max-md:text-base" : ""} ${c.line ? "max-md:col-span-2" : ""} ${c.wide ? "max-md:hidden" : ""}`}
 				>
 					{!c.lead && <span className="label whitespace-nowrap md:hidden">{c.head}</span>}
 					<span

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
+import { Link, Outlet, useNavigate, useRouter, useRouterState } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { base } from "../api/client.ts";
 import { stream } from "../api/events.ts";
@@ -42,7 +42,7 @@ function Top() {
 	const path = useRouterState({ select: (s) => s.location.pathname });
 	useEffect(() => setOpen(false), [path]);
 	return (
-		<header className="flex flex-wrap items-center gap-x-8 border-line border-b py-3.5">
+		<header className="flex flex-wrap items-center gap-x-4 border-line md:gap-x-8 border-b py-3.5">
 			<Link to="/" className="flex items-center gap-2.5" aria-label="GPU AI, home">
 				<Mark className="size-5 text-accent" />
 				<span className="font-semibold tracking-[-0.01em]">GPU AI</span>
@@ -198,12 +198,24 @@ export function NotFound() {
 	);
 }
 
+/** The indexer does not answer, and the code of a page is still with it. */
+export class Away extends Error {
+	constructor() {
+		super("the indexer does not answer");
+	}
+}
+
 /** A page that could not be drawn: an answer of a form that this app does not know, most likely. The frame stays. */
 export function Broken({ error, reset }: { error: unknown; reset: () => void }) {
+	const router = useRouter();
 	return (
 		<Shell
 			title="This page cannot be drawn"
-			lead="The indexer may be newer than the page that your browser holds. A reload brings the new one."
+			lead={
+				error instanceof Away
+					? "It was not looked at before, and its code is with the indexer. What you saw is still there: go back, or try again."
+					: "The indexer may be newer than the page that your browser holds. A reload brings the new one."
+			}
 		>
 			<div className="mt-8 max-w-2xl border-bad border-l-2 py-1 pl-5" role="alert" data-state="error">
 				<p className="font-mono text-[0.8125rem] text-bad">
@@ -213,7 +225,7 @@ export function Broken({ error, reset }: { error: unknown; reset: () => void }) 
 					<button type="button" className="link" onClick={() => location.reload()}>
 						reload
 					</button>
-					<button type="button" className="link" onClick={reset}>
+					<button type="button" className="link" onClick={() => void router.invalidate().then(reset)}>
 						try again
 					</button>
 				</p>

@@ -27,6 +27,8 @@ export interface PlotProps {
 	unit: string;
 	/** How a value reads. */
 	show: (v: number) => string;
+	/** Values are counted: no ticks between whole ones. */
+	whole?: boolean;
 	showX?: (v: number) => string;
 	file: string;
 	height?: number;

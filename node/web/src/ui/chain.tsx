@@ -42,14 +42,15 @@ export const instructionColumns: Column<Instruction>[] = [
 		),
 	},
 	{
-		id: "deposit",
-		head: "Locked then",
+		id: "amount",
+		head: "Deposit, settled",
 		unit: "SOL",
 		right: true,
-		cell: (i) => (i.deposit ? <Money of={i.deposit} bare /> : <Dash what="deposit" />),
+		line: true,
+		cell: (i) => <Moved of={i} />,
 	},
+	{ id: "tx", head: "Transaction", line: true, text: (i) => i.signature, cell: (i) => <Id id={i.signature} /> },
 	{ id: "slot", head: "Slot", right: true, sort: (i) => i.slot, text: (i) => i.slot, cell: (i) => i.slot },
-	{ id: "tx", head: "Transaction", text: (i) => i.signature, cell: (i) => <Id id={i.signature} /> },
 	{
 		id: "at",
 		head: "When",
@@ -59,6 +60,13 @@ export const instructionColumns: Column<Instruction>[] = [
 		cell: (i) => <Time at={i.at} />,
 	},
 ];
+
+/** What an instruction says of money: the deposit after it, or all that is settled with it. */
+function Moved({ of: i }: { of: Instruction }) {
+	if (i.deposit) return <Money of={i.deposit} bare />;
+	if (i.settled) return <Money of={i.settled} bare />;
+	return <Dash what="amount" />;
+}
 
 /** A list of instructions has no ids of its own: their place in a transaction is one. */
 export function instructionKey(i: Instruction): string {

@@ -68,8 +68,8 @@ function options(p: Props, width: number, height: number, colour: (n: string, a?
 		tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
 		legend: { show: false },
 		cursor: { points: { size: 6 }, y: false, drag: { x: false, y: false } },
-		scales: { x: { time: p.x !== "value" }, y: { range: reach } },
-		series: [{}, ...p.series.map((s) => line(s, colour))],
+		scales: { x: { time: p.x !== "value", ...(p.x !== "value" && { range: span }) }, y: { range: reach } },
+		series: [{}, ...p.series.map((s) => line(s, colour, p.at.length === 1))],
 		bands,
 		axes: [
 			{
@@ -84,6 +84,7 @@ function options(p: Props, width: number, height: number, colour: (n: string, a?
 				side: 1,
 				size: (_u, values) => 16 + 7 * Math.max(3, ...(values ?? []).map((v) => v.length)),
 				space: 48,
+				...(p.whole && { incrs: wholes }),
 				grid: { stroke: colour("line"), width: 1 },
 				values: (_u, vs) => vs.map((v) => p.show(v)),
 			},
@@ -91,6 +92,14 @@ function options(p: Props, width: number, height: number, colour: (n: string, a?
 		plugins: [tip(p)],
 	};
 }
+
+/** Half a day around a moment that stands alone: uPlot would draw a thousand days from it on. */
+function span(u: uPlot, first: number, last: number): [number, number] {
+	return u.data[0].length === 1 ? [first - 43_200, first + 43_200] : [first, last];
+}
+
+/** Steps of an axis of things that are counted. */
+const wholes = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((e) => n * 10 ** e)).sort((a, b) => a - b);
 
 /** From a little below what there is to a little above; from 0 where all is near it. */
 function reach(_u: uPlot, low: number | null, high: number | null): [number, number] {
@@ -100,11 +109,17 @@ function reach(_u: uPlot, low: number | null, high: number | null): [number, num
 	return [low >= 0 && (bottom < 0 || low < span) ? 0 : bottom, high + span * 0.12];
 }
 
-function line({ ink, as, dash, fill }: Series, colour: (n: string, a?: number) => string): uPlot.Series {
+/** lone: there is one moment only, and a point is all that can be seen of it. */
+function line({ ink, as, dash, fill }: Series, colour: (n: string, a?: number) => string, lone: boolean): uPlot.Series {
 	const s: uPlot.Series = {
 		stroke: colour(ink),
 		width: as === "band" || as === "edge" ? 0 : 1.75,
-		points: { show: as === "dots", size: 4, width: 0, fill: colour(ink) },
+		points: {
+			show: as === "dots" || (lone && as !== "band" && as !== "edge"),
+			size: lone ? 6 : 4,
+			width: 0,
+			fill: colour(ink),
+		},
 	};
 	if (as === "step") s.paths = uPlot.paths.stepped?.({ align: 1 }) as uPlot.Series.PathBuilder;
 	if (as === "dots") s.paths = () => null;
