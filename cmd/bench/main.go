@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 )
@@ -28,6 +29,7 @@ type options struct {
 	keep    bool
 	long    bool
 	svg     string
+	profile string
 }
 
 // bench measures and reports through r.
@@ -68,6 +70,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&o.conns, "conns", 2048, "infra: peers that dial the meeting point")
 	fs.BoolVar(&o.long, "long", false, "gossip: 200 nodes, not 50")
 	fs.StringVar(&o.svg, "svg", "", "model: where to draw it")
+	fs.StringVar(&o.profile, "profile", "", "where to write a profile of the processor")
 	fs.BoolVar(&o.keep, "keep", false, "keep the nodes' folder")
 	usage := fmt.Errorf("usage: bench start|vouchers|cu|idle|match|ended|gossip|dht|model|put|validate|tunnel|" +
 		"sync|infra|index|public|rebuild " +
@@ -93,8 +96,25 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := b(ctx, o, r); err != nil {
+	if err := profiled(o.profile, func() error { return b(ctx, o, r) }); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
 	return nil
+}
+
+// profiled runs f and writes where it spent the processor's time, if a file is named.
+func profiled(name string, f func() error) (err error) {
+	if name == "" {
+		return f()
+	}
+	to, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	if err := pprof.StartCPUProfile(to); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }

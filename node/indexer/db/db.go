@@ -87,7 +87,11 @@ func Open(ctx context.Context, at string) (*DB, error) {
 		name := (&url.URL{Scheme: "file", Opaque: url.PathEscape(at)}).String()
 		name = strings.ReplaceAll(name, "%2F", "/")
 		const pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
-		writeAt, readAt = name+pragmas+"&_txlock=immediate", name+pragmas+"&_pragma=query_only(1)"
+		// The writer's cache holds the pages of a large transaction: what does not fit is written twice. In memory is
+		// what takes a statement back, which is a file otherwise.
+		const writer = "&_txlock=immediate&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(16000)" +
+			"&_pragma=temp_store(MEMORY)"
+		writeAt, readAt = name+pragmas+writer, name+pragmas+"&_pragma=query_only(1)"
 	}
 	var err error
 	if d.write, err = sql.Open(d.dialect.driver, writeAt); err == nil {
@@ -190,7 +194,8 @@ func (d *DB) touch(of map[Source]bool) {
 type tx struct {
 	ctx context.Context
 	*sql.Tx
-	mark bool // dialect.mark
+	mark bool                 // dialect.mark
+	full map[string]*sql.Stmt // inserts of the most rows, by text, until the transaction ends
 }
 
 func (d *DB) inTx(ctx context.Context, f func(*tx) error) (err error) {
@@ -203,7 +208,7 @@ func (d *DB) inTx(ctx context.Context, f func(*tx) error) (err error) {
 			_ = t.Rollback() // the cause counts
 		}
 	}()
-	w := &tx{ctx, t, d.dialect.mark}
+	w := &tx{ctx, t, d.dialect.mark, map[string]*sql.Stmt{}}
 	if d.dialect.lock != "" {
 		if err := w.exec(d.dialect.lock); err != nil {
 			return err
@@ -242,27 +247,54 @@ func (t *tx) insert(table, columns, tail string, n int, row func(i int) []any) e
 	for from := 0; from < n; from += step {
 		to := min(from+step, n)
 		args := make([]any, 0, (to-from)*width)
-		var b strings.Builder
-		b.WriteString("INSERT INTO " + table + " (" + columns + ") VALUES ")
 		for i := from; i < to; i++ {
 			args = append(args, row(i)...)
-			t.places(&b, (i-from)*width, width)
-			if i < to-1 {
-				b.WriteByte(',')
-			}
 		}
-		b.WriteString(" " + tail)
-		if err := t.exec(b.String(), args...); err != nil {
+		if err := t.insertRows(table, columns, tail, to-from, to-from == step, args); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// insertRows adds n rows. SQLite reads the text of full ones once in a transaction; PostgreSQL's driver keeps them.
+func (t *tx) insertRows(table, columns, tail string, n int, full bool, args []any) error {
+	head := "INSERT INTO " + table + " (" + columns + ") VALUES "
+	text := func() string {
+		var b strings.Builder
+		b.WriteString(head)
+		width := len(args) / n
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			t.places(&b, i*width, width)
+		}
+		b.WriteString(" " + tail)
+		return b.String()
+	}
+	if !full || !t.mark {
+		return t.exec(text(), args...)
+	}
+	kept, err := t.full[head+tail], error(nil)
+	if kept == nil {
+		if kept, err = t.PrepareContext(t.ctx, text()); err != nil {
+			return fmt.Errorf("%.60s: %w", head, err)
+		}
+		t.full[head+tail] = kept
+	}
+	if _, err := kept.ExecContext(t.ctx, args...); err != nil {
+		return fmt.Errorf("%.60s: %w", head, err)
+	}
+	return nil
+}
+
 // places writes "($5,$6)" for two parameters after four, or "(?,?)".
 func (t *tx) places(b *strings.Builder, after, n int) {
+	sep := byte('(')
 	for i := range n {
-		b.WriteString(map[bool]string{true: "(", false: ","}[i == 0])
+		b.WriteByte(sep)
+		sep = ','
 		if t.mark {
 			b.WriteByte('?')
 			continue

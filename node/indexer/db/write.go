@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -94,6 +95,7 @@ func (a *applying) happens(topic string, doc map[string]any) {
 
 // rigs writes those whose Offer is newer than the one that is held.
 func (a *applying) rigs(list []Rig) error {
+	list = slices.SortedFunc(slices.Values(list), func(x, y Rig) int { return strings.Compare(x.Peer, y.Peer) })
 	for part := range slices.Chunk(list, maxRows) {
 		if err := a.rigsPart(part); err != nil {
 			return err
