@@ -95,7 +95,11 @@ func (b *builder) root(r Read, name, without string) string {
 			a += "!"
 		}
 		if p.preset != "" {
-			a += " = " + p.preset
+			if p.kind == "String" || p.kind == "Time" {
+				a += fmt.Sprintf(" = %q", p.preset)
+			} else {
+				a += " = " + p.preset
+			}
 		}
 		args = append(args, a)
 	}

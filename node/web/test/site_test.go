@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -158,9 +160,21 @@ func TestApp(t *testing.T) {
 	run(t, nil, args...)
 }
 
-// TestRoutes: the server knows the pages that the app has.
+// TestRoutes: the server knows the pages that the app has, and no other.
 func TestRoutes(t *testing.T) {
 	built(t)
+	src, err := os.ReadFile("../src/router.tsx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var app []string
+	for _, m := range regexp.MustCompile(`\tpage\(\s*"(/[^"]*)"`).FindAllStringSubmatch(string(src), -1) {
+		app = append(app, regexp.MustCompile(`\$(\w+)`).ReplaceAllString(m[1], "{$1}"))
+	}
+	app[0] += "{$}" // the first page; else it were the root of all
+	if !slices.Equal(app, web.Routes) {
+		t.Errorf("the app has\n%q, the server\n%q", app, web.Routes)
+	}
 	at := serve(t, "routes", func(*db.DB) {})
 	for path, want := range map[string]int{"/": 200, "/gpus/x": 200, "/none": 404, "/assets/none.js": 404} {
 		resp, err := http.Get(at + path)

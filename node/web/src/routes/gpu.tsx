@@ -198,7 +198,7 @@ function Plots({ slug, points, step, cleared }: PlotsProps) {
 	const moved = then > 0 ? Math.round((100 * (now - then)) / then) : 0;
 	const than = `, ${moved === 0 ? "as" : `${Math.abs(moved)} % ${moved > 0 ? "more" : "less"} than`} at the beginning of this span`;
 	return (
-		<div className="grid gap-x-12 gap-y-12 lg:grid-cols-[3fr_2fr] lg:items-end">
+		<div className="grid gap-x-12 gap-y-12 lg:grid-cols-[3fr_2fr] lg:items-start">
 			<Plot
 				title="What is asked"
 				summary={`Half of the devices ask ${sol(now)} SOL/h or less${points.length > 1 ? than : ""}; nine of ten ask ${sol(approx(last.asks.p90))} or less.`}
