@@ -31,7 +31,8 @@ type Chain interface {
 
 const (
 	rereadEvery = 10 * time.Minute // all channels; a difference that no instruction told is warned of
-	perRound    = 100              // transactions in one change, and channels in one read
+	perRound    = 1000             // transactions in one change: each change writes anew the pages that it touches
+	perRead     = 100              // channels in one read
 	maxAhead    = 1_000_000        // signatures that wait, from the first start on
 	metaChain   = "chain"          // the newest signature that is in the index
 )
@@ -129,16 +130,17 @@ func (x *Indexer) checkpoint(ctx context.Context) error {
 }
 
 // readRound reads transactions, newest first, and the channels that they name, and writes both with the place that was
-// come to.
-func (x *Indexer) readRound(ctx context.Context, sigs []string) error {
-	c := db.Change{Meta: map[string]string{metaChain: sigs[0]}}
+// come to. What was read before one that cannot be is kept.
+func (x *Indexer) readRound(ctx context.Context, sigs []string) (failed error) {
+	c := db.Change{}
 	var ids []market.ChannelID
 	seen := map[market.ChannelID]bool{}
 	told := map[string]db.Channel{}
 	for i := len(sigs) - 1; i >= 0; i-- {
 		landed, err := x.chain.Transaction(ctx, sigs[i])
 		if err != nil {
-			return err
+			failed, sigs = err, sigs[i+1:]
+			break
 		}
 		txs, named, err := rowsOf(landed)
 		x.refuse(err)
@@ -155,9 +157,13 @@ func (x *Indexer) readRound(ctx context.Context, sigs []string) error {
 			}
 		}
 	}
+	if len(sigs) == 0 {
+		return failed
+	}
+	c.Meta = map[string]string{metaChain: sigs[0]}
 	var err error
 	if c.Channels, err = x.channels(ctx, ids); err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	for i, row := range c.Channels {
 		if row.Status == int64(escrow.StatusGone) { // its account says nothing any more
@@ -167,7 +173,7 @@ func (x *Indexer) readRound(ctx context.Context, sigs []string) error {
 		}
 	}
 	_, err = x.work.apply(ctx, x.index, c)
-	return err
+	return errors.Join(failed, err)
 }
 
 // refuse counts what does not fit.
@@ -272,7 +278,7 @@ func (x *Indexer) channels(ctx context.Context, ids []market.ChannelID) (out []d
 func (x *Indexer) reread(ctx context.Context) error {
 	after := ""
 	for {
-		names, err := x.index.OpenChannels(ctx, after, perRound)
+		names, err := x.index.OpenChannels(ctx, after, perRead)
 		if err != nil || len(names) == 0 {
 			return err
 		}
