@@ -78,6 +78,15 @@ test("a lease is on the first page while it ends, and its figures are the custom
 		.locator("data")
 		.getAttribute("value");
 	assert.equal(amount, order.paid.amount);
+	await until(
+		() => json("channel", "show", order.channel),
+		(c) => c.state === "paid-out",
+	);
+	await until(
+		async () => (await fetch(`${at}/public/v1/leases/${order.lease_id}`)).json(),
+		(l) => l.settled === true,
+	);
+	await page.reload(); // whatever the stream told: the page says what the index says
 	await fact(/^on the chain$/)
 		.getByText("settled")
 		.waitFor();
