@@ -12,9 +12,14 @@ import (
 	"github.com/gpuai/gpuai/node/indexer/public"
 )
 
+// exitDiffer tells a script that two indexers do not agree.
+const exitDiffer = 1
+
 func newIndexerCompare(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "compare A B", Short: "Find the first row in which two indexers differ, and ask the chain about it",
+		Long: "Find the first row in which two indexers differ, and ask the chain about it. Exit code 1: they do not " +
+			"agree.",
 		Args:    exact(2, "the addresses of two indexers"),
 		Example: "  gpuai indexer compare http://127.0.0.1:8080 https://index.example",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,7 +36,10 @@ func newIndexerCompare(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print("comparison", got, func(t *Table) { comparisonTable(t, got) })
+			if err := a.print("comparison", got, func(t *Table) { comparisonTable(t, got) }); err != nil || got.Agrees {
+				return err
+			}
+			return exitCode(exitDiffer)
 		},
 	}
 }
@@ -63,6 +71,9 @@ func comparisonTable(t *Table, c indexer.Comparison) {
 				t.Row([]string{"A", "B", "chain"}[i], d.Key+" "+cmp.Or(says, "no such row"))
 			}
 		}
+	}
+	if c.ChainFault != "" {
+		t.Row("chain", "not read: "+c.ChainFault)
 	}
 	if c.Offers != nil {
 		t.Row("offers", n(c.Offers.Common)+" equal, "+n(c.Offers.Differ)+" differ")

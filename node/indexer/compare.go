@@ -36,7 +36,17 @@ type Comparison struct {
 	Offers       *OffersDiff `json:"offers,omitempty"`
 	Channels     *RowsDiff   `json:"channels,omitempty"`
 	Leases       *RowsDiff   `json:"leases,omitempty"`
-	Agrees       bool        `json:"agrees"` // nothing differs but what gossip may lose
+	Agrees       bool        `json:"agrees"`                // nothing differs but what gossip may lose
+	ChainFault   string      `json:"chain_fault,omitempty"` // why the chain was not read beside a row that differs
+}
+
+// unread keeps why the chain was not read: what differs is told all the same.
+func (c *Comparison) unread(err error) error {
+	if market.CodeOf(err) != market.CodeChainUnreachable {
+		return err
+	}
+	c.ChainFault = err.Error()
+	return nil
 }
 
 // CompareAll is Compare, and of offers, channels and leases what both say now. channel reads what a row says of a
@@ -65,7 +75,9 @@ func CompareAll(ctx context.Context, a, b string, read func(context.Context, str
 	}
 	if channels.Differ > 0 && channel != nil {
 		if channels.Chain, err = channel(ctx, channels.Key); err != nil {
-			return out, err
+			if err = out.unread(err); err != nil {
+				return out, err
+			}
 		}
 	}
 	out.Offers, out.Channels, out.Leases = &offers, &channels, &leases
@@ -131,7 +143,7 @@ func (c *Comparison) ask(ctx context.Context, read func(context.Context, string)
 	}
 	rows, err := read(ctx, one.Signature)
 	if err != nil {
-		return err
+		return c.unread(err)
 	}
 	c.Read = true
 	for _, r := range rows {
