@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/gpuai/gpuai/escrow"
@@ -373,34 +372,24 @@ type LeaseQuery struct {
 
 // Leases are those that a query asks for.
 func (d *Reads) Leases(ctx context.Context, q LeaseQuery) ([]Lease, error) {
-	var b strings.Builder
-	b.WriteString("SELECT " + leaseColumns + " FROM leases WHERE ended_at >= 0")
-	var args []any
-	where := func(text string, values ...any) {
-		for _, v := range values {
-			args = append(args, v)
-			text = strings.Replace(text, "?", "$"+strconv.Itoa(len(args)), 1)
-		}
-		b.WriteString(" AND " + text)
-	}
+	a := asked{text: "SELECT " + leaseColumns + " FROM leases WHERE ended_at >= 0"}
 	for column, v := range map[string]string{"class": q.Class, "provider": q.Provider, "customer": q.Customer,
 		"channel": q.Channel} {
 		if v != "" {
-			where(column+" = ?", v)
+			a.where(column+" = ?", v)
 		}
 	}
 	if q.Least > SettledUnknown {
-		where("settled >= ?", int64(q.Least))
+		a.where("settled >= ?", int64(q.Least))
 	}
 	if q.Wallet != "" {
-		where("(payer = ? OR payee = ?)", q.Wallet, q.Wallet)
+		a.where("(payer = ? OR payee = ?)", q.Wallet, q.Wallet)
 	}
 	if l := q.After; l != nil {
-		where("(ended_at, id, provider, customer) < (?, ?, ?, ?)", l.Ended, l.ID, l.Provider, l.Customer)
+		a.where("(ended_at, id, provider, customer) < (?, ?, ?, ?)", l.Ended, l.ID, l.Provider, l.Customer)
 	}
-	args = append(args, q.Limit)
-	b.WriteString(" ORDER BY ended_at DESC, id DESC, provider DESC, customer DESC LIMIT $" + strconv.Itoa(len(args)))
-	return list(ctx, d, scanLease, b.String(), args...)
+	a.add(" ORDER BY ended_at DESC, id DESC, provider DESC, customer DESC LIMIT ?", q.Limit)
+	return list(ctx, d, scanLease, a.text, a.args...)
 }
 
 // Lease is the one of an id; of several by other signers that whose money the chain shows, then the first by signers.

@@ -145,6 +145,22 @@ func (d *Reads) Uptime(ctx context.Context, peer string, since int64) ([]Day, er
 	}, "SELECT day, probes, reached FROM uptime WHERE peer = $1 AND day >= $2 ORDER BY day", peer, since)
 }
 
+// asked is a query that grows by what somebody wants; "?" stands for the next parameter.
+type asked struct {
+	text string
+	args []any
+}
+
+func (a *asked) add(text string, values ...any) {
+	for _, v := range values {
+		a.args = append(a.args, v)
+		text = strings.Replace(text, "?", "$"+strconv.Itoa(len(a.args)), 1)
+	}
+	a.text += text
+}
+
+func (a *asked) where(text string, values ...any) { a.add(" AND "+text, values...) }
+
 // LotQuery asks for lots of live rigs by price, the cheapest first; what is zero does not matter. After is where the
 // page before ended.
 type LotQuery struct {
@@ -160,16 +176,7 @@ type LotQuery struct {
 
 // Lots are those that a query asks for.
 func (d *Reads) Lots(ctx context.Context, q LotQuery) ([]Lot, error) {
-	var b strings.Builder
-	b.WriteString("SELECT " + lotColumns + " FROM lots WHERE live = 1 AND rate > 0")
-	var args []any
-	where := func(text string, values ...any) {
-		for _, v := range values {
-			args = append(args, v)
-			text = strings.Replace(text, "?", "$"+strconv.Itoa(len(args)), 1)
-		}
-		b.WriteString(" AND " + text)
-	}
+	a := asked{text: "SELECT " + lotColumns + " FROM lots WHERE live = 1 AND rate > 0"}
 	for _, c := range []struct {
 		use  bool
 		text string
@@ -181,15 +188,14 @@ func (d *Reads) Lots(ctx context.Context, q LotQuery) ([]Lot, error) {
 		{q.ReachedSince > 0, "reached_at >= ?", q.ReachedSince},
 	} {
 		if c.use {
-			where(c.text, c.v)
+			a.where(c.text, c.v)
 		}
 	}
 	if q.After {
-		where("(rate, peer, ix, mint) > (?, ?, ?, ?)", q.AfterRate, q.AfterPeer, q.AfterIx, q.AfterMint)
+		a.where("(rate, peer, ix, mint) > (?, ?, ?, ?)", q.AfterRate, q.AfterPeer, q.AfterIx, q.AfterMint)
 	}
-	args = append(args, q.Limit)
-	b.WriteString(" ORDER BY rate, peer, ix, mint LIMIT $" + strconv.Itoa(len(args)))
-	return list(ctx, d, scanLot, b.String(), args...)
+	a.add(" ORDER BY rate, peer, ix, mint LIMIT ?", q.Limit)
+	return list(ctx, d, scanLot, a.text, a.args...)
 }
 
 // Channel is one account of the program. Error: not-found.
